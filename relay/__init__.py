@@ -1,0 +1,1 @@
+"""A voice gateway between people and a realtime voice model."""

@@ -1,0 +1,1 @@
+"""Voices. An engine knows how to reach or be one, and speaks GA Realtime frames."""

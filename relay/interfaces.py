@@ -1,0 +1,99 @@
+"""What a peer, an engine, a journal and a store look like to each other; types only."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from relay.realtime.utterance import Record
+
+Frame = bytes | bytearray | memoryview
+"""One event as it travels: the UTF-8 JSON of one text message."""
+
+
+class Receiver(Protocol):
+    """Whom a peer pushes to. Every method is called on the event loop and must not block."""
+
+    def frame(self, frame: Frame) -> None:
+        """One whole event came in; the buffer is valid only during the call."""
+
+    def writable(self, ready: bool) -> None:
+        """The peer's outgoing buffer rose above its high mark (False) or was drained (True)."""
+
+    def closed(self, code: int, reason: str) -> None:
+        """The peer is gone. Called exactly once; `code` is 1006 when no close frame came.
+
+        After a `close` of our own it reports that code and reason.
+        """
+
+
+class Peer(Protocol):
+    """One end of a session. Clients and engines have the same shape."""
+
+    def attach(self, receiver: Receiver) -> None:
+        """Push everything to this receiver from now on.
+
+        Until the first `attach` a peer keeps what comes (bounded: it pauses its own reading) and
+        then delivers it in order, a `closed` included.
+        """
+
+    def send(self, frame: Frame) -> None:
+        """Queue one event; never blocks, ignored once closed. Mind `Receiver.writable`."""
+
+    def pause(self) -> None:
+        """Stop pushing frames; what is already in the read buffer may still come."""
+
+    def resume(self) -> None:
+        """Push frames again."""
+
+    def ping(self) -> int:
+        """Ask for a sign of life; returns how many earlier pings are still unanswered."""
+
+    def close(self, code: int, reason: str) -> None:
+        """Close once (repeats are ignored), gracefully for at most a second, then by force."""
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """What an engine is told when a session asks it for a voice."""
+
+    session_id: str
+    model: str
+    user_id: str
+
+
+class Engine(Protocol):
+    """A voice that can be reached."""
+
+    name: str
+
+    async def open(self, call: Call) -> Peer:
+        """Reach the voice; the peer's first frame is `session.created`.
+
+        Raises `realtime.endings.Refused` with the ending that the client shall see.
+        """
+
+    async def aclose(self) -> None:
+        """Let go of threads and sockets; open peers are closed."""
+
+
+class Journal(Protocol):
+    """The disk before the store."""
+
+    def append(self, record: Record) -> None:
+        """Queue a record for the disk; never blocks, never raises."""
+
+
+class Store(Protocol):
+    """Where words end up."""
+
+    async def put(self, records: Sequence[Record]) -> None:
+        """Write records; writing one twice changes nothing. Raises when they are not stored."""
+
+    async def owner(self, conversation_id: str) -> str | None:
+        """The user whose conversation this is, None when nobody has it."""
+
+    async def transcript(self, conversation_id: str) -> Sequence[Record]:
+        """What was said in a conversation, in conversation order."""
+
+    async def aclose(self) -> None:
+        """Let go of the database."""

@@ -1,0 +1,54 @@
+"""One thing one speaker said, as it is shown, journalled and stored."""
+
+from typing import Literal
+
+import msgspec
+
+Speaker = Literal["user", "assistant"]
+State = Literal["partial", "final", "interrupted", "failed", "unheard"]
+Origin = Literal["voice", "text", "seeded"]
+
+
+class Utterance(msgspec.Struct, frozen=True, kw_only=True):
+    """One settled utterance of one session (DESIGN §2, PROTOCOL §5).
+
+    `seq` is the order in which utterances settled, gapless from 1 within a session; a correction
+    keeps `item_id` and takes a new `seq`. `position` is conversation order. `text` is all that was
+    said or generated, `heard_text` what of it was heard. Times are Unix seconds, lengths ms.
+    """
+
+    item_id: str
+    content_index: int = 0
+    role: Speaker
+    text: str
+    heard_text: str
+    state: State
+    origin: Origin = "voice"
+    seq: int
+    position: float
+    created_at: float
+    heard_ms: int | None = None
+    audio_ms: int | None = None
+
+
+class Head(msgspec.Struct, frozen=True, kw_only=True):
+    """Whose words these are: what every record of one session has in common."""
+
+    session_id: str
+    conversation_id: str
+    user_id: str
+    agent_id: str
+    model: str
+    voice: str
+    started_at: float
+
+
+class Record(msgspec.Struct, frozen=True, kw_only=True):
+    """What the journal keeps and the store is given: one utterance with its head.
+
+    `id` is the UUIDv5 of session and item, so that storing a record twice changes nothing.
+    """
+
+    id: str
+    head: Head
+    utterance: Utterance

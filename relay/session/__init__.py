@@ -1,0 +1,1 @@
+"""Live calls: seats, the two directions, the one teardown; vendor-free."""
