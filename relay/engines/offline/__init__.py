@@ -1,0 +1,1 @@
+"""The offline voice: an engine that really listens and really speaks, without a key."""

@@ -1,0 +1,73 @@
+"""What the offline voice is made of: an ear, a recogniser, a brain and a mouth; types only."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+SAMPLE_RATE = 24_000
+"""Hz. All audio at the edges of a part is PCM16, little endian, mono, at this rate."""
+
+
+@dataclass(frozen=True, slots=True)
+class SpeechStarted:
+    """Somebody began to speak; `at_ms` counts the audio heard since the session began.
+
+    It is where the voice itself begins, without the prefix that a client may have asked for.
+    """
+
+    at_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class SpeechStopped:
+    """The speaker has been silent for long enough; `at_ms` is where the voice ended."""
+
+    at_ms: int
+
+
+class Ear(Protocol):
+    """Finds turns in one session's audio; cheap enough for the event loop."""
+
+    def hear(self, pcm: bytes) -> list[SpeechStarted | SpeechStopped]:
+        """Take the next piece of audio, of any length; return what it made certain, in order."""
+
+    def reset(self) -> None:
+        """Forget an open turn (the client cleared its buffer); `at_ms` goes on counting."""
+
+
+class Recogniser(Protocol):
+    """Writes down what was said. One is shared by all sessions; it works off the event loop."""
+
+    async def transcribe(self, pcm: bytes) -> str:
+        """Return the words in one turn's audio, "" when nothing was understood."""
+
+    async def aclose(self) -> None:
+        """Let go of processes and threads."""
+
+
+class Brain(Protocol):
+    """Knows what to answer. One per session, pure."""
+
+    def reply(self, heard: str) -> str:
+        """Return the answer, as it shall be spoken, to what the recogniser heard."""
+
+
+class Mouth(Protocol):
+    """Speaks. One is shared by all sessions; it works off the event loop."""
+
+    async def speak(self, text: str, voice: str) -> bytes:
+        """Return `text` as audio, in the voice that an OpenAI voice name stands for."""
+
+    async def aclose(self) -> None:
+        """Let go of threads."""
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """All that the engine needs to listen and speak; `make_*` are called once per session."""
+
+    make_ear: Callable[[], Ear]
+    recogniser: Recogniser
+    make_brain: Callable[[], Brain]
+    mouth: Mouth
+    name: str
