@@ -26,7 +26,14 @@ class SpeechStopped:
 
 
 class Ear(Protocol):
-    """Finds turns in one session's audio; cheap enough for the event loop."""
+    """Finds turns in one session's audio; cheap enough for the event loop.
+
+    `silence_ms` is how long a speaker must be silent before the turn is over (a client's
+    `turn_detection.silence_duration_ms`); it may be set at any time. An ear that cannot do so
+    little takes the least it can.
+    """
+
+    silence_ms: int
 
     def hear(self, pcm: bytes) -> list[SpeechStarted | SpeechStopped]:
         """Take the next piece of audio, of any length; return what it made certain, in order."""
