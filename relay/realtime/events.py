@@ -1,0 +1,186 @@
+"""Events as bytes and as plain values: sniffing, decoding, encoding, and errors in OpenAI's shape."""
+
+from typing import Any, Final
+
+import msgspec
+
+Event = dict[str, Any]
+Frame = bytes | bytearray | memoryview
+
+APPEND: Final = "input_audio_buffer.append"
+AUDIO_DELTA: Final = "response.output_audio.delta"
+
+_HEAD_BYTES = 256  # enough for the ids before `delta` in every recorded audio frame (WIRE §2)
+_PREFIXES = (b'{"type":"', b'{"type": "')
+_APPEND_HEADS = tuple(prefix + APPEND.encode() + b'"' for prefix in _PREFIXES)
+_APPEND_HEAD_BYTES = max(map(len, _APPEND_HEADS))
+_DELTA_KEY = b'"delta":'
+_ITEM_KEY = b'"item_id":'
+BASE64_PER_MS: Final = 64  # PCM16 mono 24 kHz: 48 bytes a millisecond, 4 characters for 3 bytes
+
+
+class Append(msgspec.Struct, tag=APPEND, tag_field="type", omit_defaults=True):
+    """`input_audio_buffer.append`, the one client event that is typed: it is the hot one."""
+
+    audio: str
+    event_id: str | None = None
+
+
+class _Typed(msgspec.Struct):
+    type: str
+
+
+class BadEvent(Exception):  # noqa: N818 - an answer for the client, not a fault of ours
+    """A client's frame that is not an event; told to the client as an `error` event.
+
+    `code` and `param` are OpenAI's words, `event_id` the client's own id where it was readable.
+    """
+
+    def __init__(
+        self, message: str, *, code: str, param: str | None = None, event_id: str | None = None
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.code = code
+        self.param = param
+        self.event_id = event_id
+
+
+_decode = msgspec.json.Decoder().decode
+_decode_append = msgspec.json.Decoder(Append).decode
+_decode_type = msgspec.json.Decoder(_Typed).decode
+_encoder = msgspec.json.Encoder()
+encode = _encoder.encode
+_DECODE_ERRORS = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+
+
+def sniff(frame: Frame) -> str:
+    """The `type` of an upstream frame, from its first bytes where they show it (PROTOCOL §0).
+
+    Servers write `type` first; where one does not, the frame is parsed. Empty when there is none.
+    """
+    head = bytes(frame[:96])
+    for prefix in _PREFIXES:
+        if head.startswith(prefix):
+            end = head.find(b'"', len(prefix))
+            if end > 0:
+                return head[len(prefix) : end].decode("utf-8", "replace")
+    try:
+        return _decode_type(frame).type
+    except _DECODE_ERRORS:
+        return ""
+
+
+def audio_of(frame: Frame) -> tuple[str, int]:
+    """Item id and whole milliseconds of a `response.output_audio.delta`, without decoding it.
+
+    Returns ("", 0) for a frame whose ids do not stand before its `delta`.
+    """
+    head = bytes(frame[:_HEAD_BYTES])
+    item = _string_after(head, _ITEM_KEY)
+    start = head.find(_DELTA_KEY)
+    if item is None or start < 0:
+        return "", 0
+    envelope = start + len(_DELTA_KEY) + 3  # two quotes and the closing brace
+    return item, max(0, len(frame) - envelope) // BASE64_PER_MS
+
+
+def _string_after(head: bytes, key: bytes) -> str | None:
+    start = head.find(key)
+    if start < 0:
+        return None
+    opening = head.find(b'"', start + len(key))
+    closing = head.find(b'"', opening + 1)
+    return head[opening + 1 : closing].decode("ascii", "replace") if closing > 0 else None
+
+
+def append_again(frame: Frame) -> bytes | None:
+    """A client's audio frame decoded and written anew, or None when it is another event.
+
+    What is forwarded is only what was read, so nothing hides in a duplicate key. Raises BadEvent.
+    """
+    head = bytes(frame[:_APPEND_HEAD_BYTES])
+    if not head.startswith(_APPEND_HEADS):
+        return None
+    try:
+        event = _decode_append(frame)
+    except _DECODE_ERRORS as error:
+        raise _malformed(frame, error) from None
+    return encode(checked(event))
+
+
+def checked(event: Append) -> Append:
+    """The same event when its audio can be base64 at all; raises BadEvent otherwise."""
+    if len(event.audio) & 3 or not event.audio.isascii():
+        raise BadEvent(
+            "Invalid 'audio'. Expected base64-encoded audio bytes.",
+            code="invalid_value",
+            param="audio",
+            event_id=event.event_id,
+        )
+    return event
+
+
+def _malformed(frame: Frame, error: Exception) -> BadEvent:
+    """Tell JSON that cannot be read from JSON of the wrong shape."""
+    try:
+        event = decode(frame)
+    except BadEvent as bad:
+        return bad
+    event_id = event.get("event_id")
+    if isinstance(error, msgspec.ValidationError) and not isinstance(event.get("audio"), str):
+        return BadEvent(
+            "Missing or invalid required parameter: 'audio'.",
+            code="missing_required_parameter" if "audio" not in event else "invalid_type",
+            param="audio",
+            event_id=event_id if isinstance(event_id, str) else None,
+        )
+    return BadEvent("Invalid type for 'event_id'.", code="invalid_type", param="event_id")
+
+
+def decode(frame: Frame) -> Event:
+    """A frame as plain values with a string `type`; all its fields are kept. Raises BadEvent."""
+    try:
+        event = _decode(frame)
+    except _DECODE_ERRORS:
+        raise BadEvent("The message is not valid JSON.", code="invalid_json") from None
+    if not isinstance(event, dict):
+        raise BadEvent("The message must be a JSON object.", code="invalid_event")
+    event_id = event.get("event_id")
+    if event_id is not None and not isinstance(event_id, str):
+        raise BadEvent("Invalid type for 'event_id'.", code="invalid_type", param="event_id")
+    if not isinstance(event.get("type"), str):
+        raise BadEvent(
+            "Missing required parameter: 'type'.",
+            code="missing_required_parameter",
+            param="type",
+            event_id=event_id,
+        )
+    return event
+
+
+def error(
+    message: str,
+    *,
+    code: str | None,
+    param: str | None = None,
+    client_event_id: str | None = None,
+    event_id: str,
+) -> Event:
+    """An `error` event in OpenAI's shape; `client_event_id` names the client's offending event."""
+    return {
+        "type": "error",
+        "event_id": event_id,
+        "error": {
+            "type": "server_error" if code in _SERVER_CODES else "invalid_request_error",
+            "code": code,
+            "message": message,
+            "param": param,
+            "event_id": client_event_id,
+        },
+    }
+
+
+_SERVER_CODES = frozenset(
+    {"server_error", "engine_closed", "engine_timed_out", "no_provider_key", "service_restart"}
+)

@@ -1,0 +1,281 @@
+"""What both speakers said, put together from the engine's events by item id (PROTOCOL §5)."""
+
+from collections.abc import Callable
+from typing import Any, Final, cast
+
+import msgspec
+
+from relay.realtime.events import Event
+from relay.realtime.heard import heard_text
+from relay.realtime.order import Order
+from relay.realtime.transcript_item import Item
+from relay.realtime.utterance import Origin, Speaker, State, Utterance
+
+_INPUT: Final = "conversation.item.input_audio_transcription."
+_MAX_ITEMS: Final = 10_000  # an hour of turns of one second each is 3,600
+_SPEAKERS: Final = ("user", "assistant")
+
+
+class Transcript:
+    """Feed it every event but audio; it returns the utterances that settled.
+
+    An utterance settles when its text is final and again, with a new `seq`, when a later event
+    corrects it; a repeat changes nothing. Empty ones keep their position and never settle.
+    """
+
+    def __init__(self) -> None:
+        self._items: dict[str, Item] = {}
+        self._order = Order()
+        self._out_of_band: set[str] = set()
+        self._settled: dict[tuple[str, int], Utterance] = {}
+        self._seq = 0
+
+    def feed(self, event: Event, now: float) -> list[Utterance]:
+        """Take one server event at `now` (Unix seconds); returns what it settled, in order."""
+        handler = _HANDLERS.get(event.get("type", ""))
+        if handler is None or event.get("response_id") in self._out_of_band:
+            return []
+        return handler(self, event, now)
+
+    def audio(self, item_id: str, milliseconds: int) -> None:
+        """Count model audio that went out for an item."""
+        item = self._items.get(item_id)
+        if item is not None:
+            item.audio_ms += milliseconds
+
+    def finish(self, now: float) -> list[Utterance]:
+        """The session ended: settle what is still open as partial."""
+        settled: list[Utterance] = []
+        for item in list(self._items.values()):
+            if not any((item.id, index) in self._settled for index in item.parts):
+                settled += self._settle(item, "partial", now)
+        return settled
+
+    def _open(self, item_id: Any, role: str, now: float) -> Item | None:
+        """The item of this id, made when it is new; None for no id or beyond the bound."""
+        if not isinstance(item_id, str) or not item_id:
+            return None
+        if item_id not in self._items:
+            if len(self._items) >= _MAX_ITEMS:
+                return None
+            self._items[item_id] = Item(item_id, role, now)
+        return self._items[item_id]
+
+    def _link(self, item: Item, previous: Any) -> None:
+        """Give the item its place; `created` follows the places, whatever arrived first."""
+        if item.id in self._order:
+            return
+        self._order.link(item.id, previous if isinstance(previous, str) else None)
+        before, after = self._order.neighbours(item.id)
+        item.created = max(item.seen, self._items[before].created if before else 0.0)
+        if after is not None:
+            item.created = min(item.created, self._items[after].created)
+
+    def _settle(self, item: Item, state: State, now: float) -> list[Utterance]:
+        if item.role not in _SPEAKERS:
+            return []
+        settled = []
+        for index in sorted(item.parts):
+            text = item.parts[index].so_far()
+            if text:
+                self._link(item, None)
+                settled += self._changed(self._utterance(item, index, text, state))
+        return settled
+
+    def _utterance(self, item: Item, index: int, text: str, state: State) -> Utterance:
+        origin: Origin = "voice"
+        if item.role == "user" and item.typed:
+            origin = "text"
+        elif item.role == "assistant" and not item.generated:
+            origin = "seeded"
+        return Utterance(
+            item_id=item.id,
+            content_index=index,
+            role=cast(Speaker, item.role),
+            text=text,
+            heard_text=heard_text(text, item.heard_ms, item.audio_ms),
+            state=state,
+            origin=origin,
+            seq=0,
+            position=self._order.position(item.id),
+            created_at=item.created,
+            heard_ms=item.heard_ms,
+            audio_ms=item.audio_ms or None,
+        )
+
+    def _changed(self, utterance: Utterance) -> list[Utterance]:
+        """The utterance with the next `seq`, or nothing when it says what was already settled."""
+        key = utterance.item_id, utterance.content_index
+        known = self._settled.get(key)
+        if known is not None and msgspec.structs.replace(utterance, seq=known.seq) == known:
+            return []
+        self._seq += 1
+        self._settled[key] = msgspec.structs.replace(utterance, seq=self._seq)
+        return [self._settled[key]]
+
+    def _answer_state(self, item: Item) -> State:
+        if item.deleted or item.heard_ms == 0:
+            return "unheard"
+        cut = item.heard_ms is not None and item.heard_ms < item.audio_ms
+        return "interrupted" if cut or item.status == "incomplete" else "final"
+
+    # What the learner says ----------------------------------------------------------------------
+
+    def _expect_user(self, event: Event, now: float) -> list[Utterance]:
+        self._open(event.get("item_id"), "user", now)
+        return []
+
+    def _committed(self, event: Event, now: float) -> list[Utterance]:
+        item = self._open(event.get("item_id"), "user", now)
+        if item is not None:
+            self._link(item, event.get("previous_item_id"))
+        return []
+
+    def _user_delta(self, event: Event, now: float) -> list[Utterance]:
+        item = self._open(event.get("item_id"), "user", now)
+        return self._append_delta(item, event)
+
+    def _user_completed(self, event: Event, now: float) -> list[Utterance]:
+        item = self._open(event.get("item_id"), "user", now)
+        part = item.part(event.get("content_index")) if item is not None else None
+        if item is None or part is None or not isinstance(event.get("transcript"), str):
+            return []
+        part.text = event["transcript"]
+        if event.get("status", "completed") != "completed":  # cumulative interim (PROTOCOL §5.9)
+            return []
+        return self._settle(item, "final", now)
+
+    def _user_failed(self, event: Event, now: float) -> list[Utterance]:
+        item = self._open(event.get("item_id"), "user", now)
+        return self._settle(item, "failed", now) if item is not None else []
+
+    def _append_delta(self, item: Item | None, event: Event) -> list[Utterance]:
+        part = item.part(event.get("content_index")) if item is not None else None
+        if part is not None and isinstance(event.get("delta"), str):
+            part.deltas.append(event["delta"])
+        return []
+
+    # Items of either side -------------------------------------------------------------------------
+
+    def _item_seen(self, event: Event, now: float) -> list[Utterance]:
+        """`conversation.item.added` and `.done`: the order, and texts that came with the item."""
+        given = event.get("item")
+        if not isinstance(given, dict):
+            return []
+        role = given.get("role") if given.get("type", "message") == "message" else "none"
+        item = self._open(given.get("id"), str(role), now)
+        if item is None:
+            return []
+        item.role = str(role)
+        if event["type"] != "conversation.item.done" or event.get("previous_item_id") is not None:
+            self._link(item, event.get("previous_item_id"))
+        return self._read(item, given, now)
+
+    def _read(self, item: Item, given: dict[str, Any], now: float) -> list[Utterance]:
+        item.status = str(given.get("status", item.status))
+        item.read_content(given.get("content"))
+        if item.status == "in_progress":
+            return []
+        if item.role == "assistant":
+            return self._settle(item, self._answer_state(item), now)
+        return self._settle(item, "final", now) if item.typed else []
+
+    def _retrieved(self, event: Event, now: float) -> list[Utterance]:
+        """May fill a transcript that never came, and never makes an item (PROTOCOL §5.15)."""
+        given = event.get("item")
+        item = self._items.get(given.get("id", "")) if isinstance(given, dict) else None
+        if item is None or item.status == "in_progress" or not isinstance(given, dict):
+            return []
+        item.read_content(given.get("content"))
+        state = self._answer_state(item) if item.role == "assistant" else "final"
+        return self._settle(item, state, now)
+
+    def _truncated(self, event: Event, now: float) -> list[Utterance]:
+        item, heard = self._items.get(event.get("item_id", "")), event.get("audio_end_ms")
+        if item is None or not isinstance(heard, int):
+            return []
+        item.heard_ms = heard
+        return self._settle(item, self._answer_state(item), now) if item.status != "in_progress" else []
+
+    def _deleted(self, event: Event, now: float) -> list[Utterance]:
+        """A tombstone: the place stays, and an answer that was taken back counts as unheard."""
+        item = self._items.get(event.get("item_id", ""))
+        if item is None or item.role != "assistant":
+            return []
+        item.deleted, item.heard_ms = True, 0
+        return self._settle(item, "unheard", now)
+
+    # What the model says --------------------------------------------------------------------------
+
+    def _response_created(self, event: Event, now: float) -> list[Utterance]:
+        response = event.get("response")
+        if isinstance(response, dict) and response.get("conversation_id", "") is None:
+            self._out_of_band.add(str(response.get("id")))
+        return []
+
+    def _answer(self, event: Event, now: float) -> Item | None:
+        item = self._open(event.get("item_id"), "assistant", now)
+        if item is not None:
+            item.generated = True
+        return item
+
+    def _answer_delta(self, event: Event, now: float) -> list[Utterance]:
+        return self._append_delta(self._answer(event, now), event)
+
+    def _answer_text(self, event: Event, now: float) -> list[Utterance]:
+        """The text as it was generated, which is more than what was heard (PROTOCOL §5.4)."""
+        item = self._answer(event, now)
+        part = item.part(event.get("content_index")) if item is not None else None
+        given = event.get("part", event)
+        text = given.get("transcript", given.get("text")) if isinstance(given, dict) else None
+        if part is not None and part.text is None and isinstance(text, str):
+            part.text = text
+        return []
+
+    def _output_item(self, event: Event, now: float) -> list[Utterance]:
+        given = event.get("item")
+        if not isinstance(given, dict) or given.get("type", "message") != "message":
+            return []
+        item = self._open(given.get("id"), "assistant", now)
+        if item is None:
+            return []
+        item.role, item.generated = "assistant", True
+        return self._read(item, given, now)
+
+    def _response_done(self, event: Event, now: float) -> list[Utterance]:
+        """The last chance for texts whose own events were missed."""
+        response = event.get("response")
+        if not isinstance(response, dict) or response.get("conversation_id", "") is None:
+            self._out_of_band.discard(str(response.get("id")) if isinstance(response, dict) else "")
+            return []
+        output = response.get("output")
+        settled: list[Utterance] = []
+        for given in output if isinstance(output, list) else []:
+            settled += self._output_item({"item": given}, now)
+        return settled
+
+
+_Handler = Callable[[Transcript, Event, float], list[Utterance]]
+_SPOKEN: Final = "response.output_audio_transcript."
+_WRITTEN: Final = "response.output_text."
+_HANDLERS: Final[dict[str, _Handler]] = {
+    "input_audio_buffer.speech_started": Transcript._expect_user,
+    "input_audio_buffer.committed": Transcript._committed,
+    "conversation.item.added": Transcript._item_seen,
+    "conversation.item.done": Transcript._item_seen,
+    "conversation.item.retrieved": Transcript._retrieved,
+    "conversation.item.truncated": Transcript._truncated,
+    "conversation.item.deleted": Transcript._deleted,
+    _INPUT + "delta": Transcript._user_delta,
+    _INPUT + "completed": Transcript._user_completed,
+    _INPUT + "failed": Transcript._user_failed,
+    _SPOKEN + "delta": Transcript._answer_delta,
+    _WRITTEN + "delta": Transcript._answer_delta,
+    _SPOKEN + "done": Transcript._answer_text,
+    _WRITTEN + "done": Transcript._answer_text,
+    "response.content_part.done": Transcript._answer_text,
+    "response.output_item.added": Transcript._output_item,
+    "response.output_item.done": Transcript._output_item,
+    "response.created": Transcript._response_created,
+    "response.done": Transcript._response_done,
+}
