@@ -1,1 +1,1 @@
-"""The HTTP listener: health, readiness, metrics and pages."""
+"""The HTTP listener: health, readiness, metrics and, in development, the page. No audio."""

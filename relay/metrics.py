@@ -1,0 +1,199 @@
+"""What Prometheus is told: sessions, traffic, endings, the engine, the event loop, the journal."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Iterator
+
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    ProcessCollector,
+    disable_created_metrics,
+    generate_latest,
+)
+from prometheus_client.core import CounterMetricFamily
+from prometheus_client.registry import Collector
+
+Number = Callable[[], float]
+"""A number asked for at every scrape; it must not block."""
+
+LAG_PERIOD = 1.0
+"""Seconds between two measurements of the event loop's lag."""
+
+NAMES = (
+    "relay_sessions_active",
+    "relay_sessions_started_total",
+    "relay_sessions_ended_total",
+    "relay_session_seconds",
+    "relay_frames_total",
+    "relay_bytes_total",
+    "relay_engine_connect_seconds",
+    "relay_engine_refused_total",
+    "relay_event_loop_lag_seconds",
+    "relay_journal_depth",
+    "relay_journal_oldest_seconds",
+    "relay_journal_set_aside",
+)
+"""Every metric of the relay's own, as the docs list them; `process_*` comes with the client."""
+
+_SESSION_SECONDS = (1, 5, 15, 60, 180, 300, 600, 900, 1800, 3600)
+_CONNECT_SECONDS = (0.01, 0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1, 2, 5, 10)
+_LAG_SECONDS = (0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1)
+
+
+class Traffic:
+    """Frames and bytes relayed; up is towards the engine.
+
+    Plain integers that every session adds to on the hot path, where one bound method call of a
+    metrics library would cost more than the counting.
+    """
+
+    __slots__ = ("bytes_down", "bytes_up", "frames_down", "frames_up")
+
+    def __init__(self) -> None:
+        self.frames_up = 0
+        self.bytes_up = 0
+        self.frames_down = 0
+        self.bytes_down = 0
+
+
+class _TrafficCollector(Collector):
+    """Turns the plain integers into counters when somebody scrapes."""
+
+    def __init__(self, traffic: Traffic) -> None:
+        self._traffic = traffic
+
+    def collect(self) -> Iterator[CounterMetricFamily]:
+        traffic = self._traffic
+        frames = CounterMetricFamily(
+            "relay_frames",
+            "Frames relayed, by direction (up: to the engine).",
+            labels=["direction"],
+        )
+        frames.add_metric(["up"], traffic.frames_up)
+        frames.add_metric(["down"], traffic.frames_down)
+        yield frames
+        octets = CounterMetricFamily(
+            "relay_bytes",
+            "Bytes of the frames relayed, by direction (up: to the engine).",
+            labels=["direction"],
+        )
+        octets.add_metric(["up"], traffic.bytes_up)
+        octets.add_metric(["down"], traffic.bytes_down)
+        yield octets
+
+
+class Metrics:
+    """One process's numbers, in a registry of their own.
+
+    Labels come from the relay's own tables (doors, endings) only, so that their number is bounded
+    and nothing a caller sent can become one.
+    """
+
+    def __init__(self) -> None:
+        # Without this every counter has a second series that nothing reads.
+        disable_created_metrics()  # type: ignore[no-untyped-call]  # the client forgot
+        self._registry = CollectorRegistry()
+        self.traffic = Traffic()
+        self._registry.register(_TrafficCollector(self.traffic))
+        ProcessCollector(registry=self._registry)
+        self._started = Counter(
+            "relay_sessions_started_total",
+            "Sessions started, by door.",
+            ["door"],
+            registry=self._registry,
+        )
+        self._ended = Counter(
+            "relay_sessions_ended_total",
+            "Sessions ended, by door and ending.",
+            ["door", "ending"],
+            registry=self._registry,
+        )
+        self._seconds = self._histogram(
+            "relay_session_seconds", "How long sessions lasted.", _SESSION_SECONDS
+        )
+        self._connect = self._histogram(
+            "relay_engine_connect_seconds",
+            "Time from asking an engine for a voice to its session.created.",
+            _CONNECT_SECONDS,
+        )
+        self._refused = Counter(
+            "relay_engine_refused_total",
+            "Times an engine could not be reached or refused, by the ending this led to.",
+            ["ending"],
+            registry=self._registry,
+        )
+        self._lag = self._histogram(
+            "relay_event_loop_lag_seconds",
+            "How late the event loop came to a timer, measured once a second.",
+            _LAG_SECONDS,
+        )
+
+    def session_started(self, door: str) -> None:
+        """Count a session in."""
+        self._started.labels(door).inc()
+
+    def session_ended(self, door: str, ending: str, seconds: float) -> None:
+        """Count a session out; `ending` is the name in `realtime.endings`."""
+        self._ended.labels(door, ending).inc()
+        self._seconds.observe(seconds)
+
+    def engine_connected(self, seconds: float) -> None:
+        """Note how many seconds an engine took to its `session.created`."""
+        self._connect.observe(seconds)
+
+    def engine_refused(self, ending: str) -> None:
+        """Count a call for which an engine would or could not give a voice."""
+        self._refused.labels(ending).inc()
+
+    def loop_lag(self, seconds: float) -> None:
+        """Note how many seconds late the event loop came to a timer."""
+        self._lag.observe(seconds)
+
+    def sessions_active(self, number: Number) -> None:
+        """Say where the number of live sessions is to be asked."""
+        self.gauge("relay_sessions_active", "Sessions that are live now.", number)
+
+    def journal(self, *, depth: Number, oldest_seconds: Number, set_aside: Number) -> None:
+        """Say where the journal's state is to be asked."""
+        self.gauge("relay_journal_depth", "Records on disk that no store has taken yet.", depth)
+        self.gauge(
+            "relay_journal_oldest_seconds",
+            "Age of the oldest record that no store has taken yet, 0 when there is none.",
+            oldest_seconds,
+        )
+        self.gauge(
+            "relay_journal_set_aside",
+            "Records that the store refused for good and that were set aside.",
+            set_aside,
+        )
+
+    def gauge(self, name: str, text: str, number: Number) -> None:
+        """Add one more number that is asked for at every scrape.
+
+        A name that is not in `NAMES` is a mistake: the docs would not know it.
+        """
+        if name not in NAMES:
+            raise ValueError(f"{name} is not in relay.metrics.NAMES")
+        Gauge(name, text, registry=self._registry).set_function(number)
+
+    def render(self) -> bytes:
+        """All numbers, in Prometheus' text format."""
+        return generate_latest(self._registry)
+
+    def _histogram(self, name: str, text: str, buckets: tuple[float, ...]) -> Histogram:
+        return Histogram(name, text, buckets=buckets, registry=self._registry)
+
+
+async def measure_loop_lag(
+    metrics: Metrics,
+    clock: Callable[[], float] = time.monotonic,
+    sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
+) -> None:
+    """Measure until cancelled, once every `LAG_PERIOD`, how late the event loop is."""
+    while True:
+        due = clock() + LAG_PERIOD
+        await sleep(LAG_PERIOD)
+        metrics.loop_lag(max(0.0, clock() - due))

@@ -1,0 +1,80 @@
+from unittest.mock import Mock
+
+import pytest
+from aiohttp.test_utils import make_mocked_request
+
+from relay.http.loopback import is_loopback_host, is_ours
+
+BROWSER = {"Host": "localhost:8081", "Sec-Fetch-Site": "same-origin"}
+
+
+def request(headers: dict[str, str], peer: object = ("127.0.0.1", 50000)):
+    transport = Mock()
+    transport.get_extra_info = lambda name, default=None: peer if name == "peername" else default
+    return make_mocked_request("GET", "/config.json", headers=headers, transport=transport)
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        BROWSER,
+        {"Host": "127.0.0.1:8081"},
+        {"Host": "[::1]:8081"},
+        {"Host": "localhost"},
+        {"Host": "localhost:8081", "Origin": "http://localhost:8081"},
+        {**BROWSER, "Origin": "http://LOCALHOST:8081"},
+    ],
+)
+def test_this_machines_own_page_may_read(headers):
+    assert is_ours(request(headers))
+
+
+@pytest.mark.parametrize("peer", [("127.0.0.1", 1), ("127.8.8.8", 1), ("::1", 1, 0, 0)])
+def test_any_loopback_peer_will_do(peer):
+    assert is_ours(request(BROWSER, peer))
+
+
+@pytest.mark.parametrize(
+    ("why", "headers"),
+    [
+        ("a rebound name", {"Host": "evil.example:8081"}),
+        ("a name that only starts right", {"Host": "localhost.evil.example"}),
+        ("a name that only ends right", {"Host": "evillocalhost"}),
+        ("a private address", {"Host": "192.168.1.2:8081"}),
+        ("any address", {"Host": "0.0.0.0:8081"}),
+        ("a name with an address in it", {"Host": "127.0.0.1.evil.example"}),
+        ("no host", {"Host": ""}),
+        ("another site", {**BROWSER, "Sec-Fetch-Site": "cross-site"}),
+        ("another port of this site", {**BROWSER, "Sec-Fetch-Site": "same-site"}),
+        ("the address bar", {**BROWSER, "Sec-Fetch-Site": "none"}),
+        ("another origin", {**BROWSER, "Origin": "http://localhost:3000"}),
+        ("a sandboxed frame", {**BROWSER, "Origin": "null"}),
+        ("another scheme", {**BROWSER, "Origin": "https://localhost:8081"}),
+        ("a proxy", {**BROWSER, "X-Forwarded-For": "203.0.113.9"}),
+        ("a proxy that names only itself", {**BROWSER, "Via": "1.1 edge"}),
+        ("a standard proxy", {**BROWSER, "Forwarded": "for=203.0.113.9"}),
+        ("nginx as many set it up", {**BROWSER, "X-Real-IP": "203.0.113.9"}),
+    ],
+)
+def test_nobody_else_may(why, headers):
+    assert not is_ours(request(headers)), why
+
+
+@pytest.mark.parametrize("peer", [("192.168.1.2", 1), ("203.0.113.9", 1), None])
+def test_a_peer_that_is_not_on_loopback_may_not_whatever_it_says(peer):
+    assert not is_ours(request(BROWSER, peer))
+
+
+def test_an_ipv4_peer_on_an_ipv6_socket_is_judged_by_its_ipv4_address():
+    assert is_ours(request(BROWSER, ("::ffff:127.0.0.1", 1, 0, 0)))
+    assert not is_ours(request(BROWSER, ("::ffff:203.0.113.9", 1, 0, 0)))
+
+
+@pytest.mark.parametrize("host", ["[::1]", "[::1]:80", "LOCALHOST:1", "127.1.2.3", "localhost."])
+def test_loopback_names(host):
+    assert is_loopback_host(host)
+
+
+@pytest.mark.parametrize("host", ["[::2]:80", "[", "::1", "127.0.0", "2130706433", "localhost@x"])
+def test_not_loopback_names(host):
+    assert not is_loopback_host(host)

@@ -1,0 +1,121 @@
+import asyncio
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from relay.metrics import LAG_PERIOD, NAMES, Metrics, measure_loop_lag
+
+
+def numbers(metrics: Metrics) -> dict[str, float]:
+    """Every sample of a scrape by its name and labels, as Prometheus would read it."""
+    return {
+        sample.name + "".join(f"|{key}={value}" for key, value in sorted(sample.labels.items())): (
+            sample.value
+        )
+        for family in text_string_to_metric_families(metrics.render().decode())
+        for sample in family.samples
+    }
+
+
+def with_every_gauge() -> Metrics:
+    metrics = Metrics()
+    metrics.sessions_active(lambda: 7)
+    metrics.journal(depth=lambda: 3, oldest_seconds=lambda: 1.5, set_aside=lambda: 1)
+    return metrics
+
+
+def test_traffic_is_counted_by_plain_additions_and_read_at_the_scrape():
+    metrics = Metrics()
+    metrics.traffic.frames_up += 2
+    metrics.traffic.bytes_up += 2600
+    metrics.traffic.frames_down += 1
+    metrics.traffic.bytes_down += 16200
+
+    read = numbers(metrics)
+
+    assert read["relay_frames_total|direction=up"] == 2
+    assert read["relay_bytes_total|direction=up"] == 2600
+    assert read["relay_frames_total|direction=down"] == 1
+    assert read["relay_bytes_total|direction=down"] == 16200
+
+
+def test_a_session_is_counted_by_door_and_by_how_it_ended():
+    metrics = Metrics()
+    metrics.session_started("s3")
+    metrics.session_started("openai")
+    metrics.session_ended("s3", "idle", 301.0)
+
+    read = numbers(metrics)
+
+    assert read["relay_sessions_started_total|door=s3"] == 1
+    assert read["relay_sessions_started_total|door=openai"] == 1
+    assert read["relay_sessions_ended_total|door=s3|ending=idle"] == 1
+    assert read["relay_session_seconds_count"] == 1
+    assert read["relay_session_seconds_sum"] == 301.0
+
+
+def test_an_engine_that_answered_is_timed_and_one_that_did_not_is_counted():
+    metrics = Metrics()
+    metrics.engine_connected(0.24)
+    metrics.engine_refused("engine_timed_out")
+
+    read = numbers(metrics)
+
+    assert read["relay_engine_connect_seconds_bucket|le=0.2"] == 0
+    assert read["relay_engine_connect_seconds_bucket|le=0.3"] == 1
+    assert read["relay_engine_refused_total|ending=engine_timed_out"] == 1
+
+
+def test_gauges_are_asked_anew_at_every_scrape():
+    live = [1.0]
+    metrics = Metrics()
+    metrics.sessions_active(lambda: live[0])
+    assert numbers(metrics)["relay_sessions_active"] == 1
+    live[0] = 2.0
+    assert numbers(metrics)["relay_sessions_active"] == 2
+
+
+def test_the_published_names_are_exactly_those_of_a_scrape():
+    families = text_string_to_metric_families(with_every_gauge().render().decode())
+    shown = {
+        family.name + ("_total" if family.type == "counter" else "")
+        for family in families
+        if family.name.startswith("relay_")
+    }
+    assert shown == set(NAMES)
+
+
+def test_every_metric_says_what_it_means():
+    for family in text_string_to_metric_families(with_every_gauge().render().decode()):
+        assert len(family.documentation) > 10, family.name
+
+
+def test_a_gauge_the_docs_do_not_know_is_refused():
+    with pytest.raises(ValueError, match="relay_surprise"):
+        Metrics().gauge("relay_surprise", "Not written down anywhere.", lambda: 0)
+
+
+def test_two_metrics_do_not_share_a_registry():
+    first, second = Metrics(), Metrics()
+    first.session_started("s3")
+    assert "relay_sessions_started_total|door=s3" not in numbers(second)
+
+
+async def test_the_lag_is_how_late_the_loop_came_to_its_timer():
+    metrics = Metrics()
+    now = [100.0]
+    late = [0.0, 0.3, -0.001]  # a timer may even come a little early: that is no lag
+
+    async def sleep(seconds: float) -> None:
+        assert seconds == LAG_PERIOD
+        if not late:
+            raise asyncio.CancelledError
+        now[0] += seconds + late.pop(0)
+
+    with pytest.raises(asyncio.CancelledError):
+        await measure_loop_lag(metrics, clock=lambda: now[0], sleep=sleep)
+
+    read = numbers(metrics)
+    assert read["relay_event_loop_lag_seconds_count"] == 3
+    assert read["relay_event_loop_lag_seconds_sum"] == pytest.approx(0.3)
+    assert read["relay_event_loop_lag_seconds_bucket|le=0.001"] == 2
