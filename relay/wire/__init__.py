@@ -1,1 +1,1 @@
-"""WebSocket frames over picows, both sides; nothing here knows what a frame says."""
+"""Frames over picows, both sides; nothing here knows what a frame says."""

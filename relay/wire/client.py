@@ -1,0 +1,124 @@
+"""The connecting side: one attempt, no redirect, no proxy, no compression."""
+
+import asyncio
+import ssl
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Final, Literal
+from urllib.parse import urlsplit
+
+import aiofastnet
+from picows import WSError, WSHandshakeError, WSInvalidStatusError
+
+from relay.wire.core import Connection, Target, make_connection
+from relay.wire.peer import PeerOptions, WirePeer
+
+UPSTREAM_MESSAGE_BYTES: Final = 16 * 1024 * 1024
+"""Retrieved audio of four minutes is this large (PROTOCOL §3 "Sizes")."""
+
+CONNECT_TIMEOUT: Final = 10.0
+"""Seconds for all of name, socket, TLS and upgrade."""
+
+HAPPY_EYEBALLS_DELAY: Final = 0.25
+"""Seconds until the next address is tried beside the first (RFC 8305 §8)."""
+
+
+class WireError(Exception):
+    """A connection did not come about.
+
+    `kind` says how, `status` is the HTTP status of a refusal. The text names neither headers nor
+    the query, since either may hold a key.
+    """
+
+    def __init__(
+        self, kind: Literal["address", "refused", "timeout", "network"], status: int | None = None
+    ) -> None:
+        super().__init__(f"{kind} by HTTP {status}" if status else kind)
+        self.kind = kind
+        self.status = status
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectOptions:
+    """How to connect. `timeout` is in seconds; without `ssl_context` the system's roots count."""
+
+    timeout: float = CONNECT_TIMEOUT
+    ssl_context: ssl.SSLContext | None = None
+    peer: PeerOptions = field(
+        default_factory=lambda: PeerOptions(max_message_bytes=UPSTREAM_MESSAGE_BYTES)
+    )
+
+
+async def connect(
+    url: str, headers: Iterable[tuple[str, str]] = (), options: ConnectOptions | None = None
+) -> WirePeer:
+    """Open a WebSocket to a `ws://` or `wss://` address; raises `WireError` alone."""
+    options = options or ConnectOptions()
+    try:
+        async with asyncio.timeout(options.timeout):
+            return await _connect(url, tuple(headers), options)
+    except TimeoutError:
+        raise WireError("timeout") from None
+    except WSInvalidStatusError as error:
+        status = error.response.status if error.response else None
+        raise WireError("refused", status and int(status)) from None
+    except (WSError, OSError):
+        # ssl.SSLError is an OSError; the details may quote what we sent.
+        raise WireError("network") from None
+
+
+async def _connect(
+    url: str, headers: tuple[tuple[str, str], ...], options: ConnectOptions
+) -> WirePeer:
+    host, port, target, secure = _read_address(url, headers)
+    peer = WirePeer(options.peer)
+    connection = make_connection(
+        target,
+        lambda request, response: peer,
+        options.peer.max_message_bytes,
+        options.timeout,
+        _forget,
+    )
+    tls = (options.ssl_context or _system_roots()) if secure else None
+    try:
+        await aiofastnet.create_connection(
+            asyncio.get_running_loop(),
+            lambda: connection,
+            host,
+            port,
+            ssl=tls,
+            ssl_shutdown_timeout=options.peer.close_grace if tls else None,
+            happy_eyeballs_delay=HAPPY_EYEBALLS_DELAY,
+        )
+        await connection.wait_until_handshake_complete()
+    except BaseException:
+        # Also when we are cancelled: nobody will ever have this peer.
+        connection.abort()
+        raise
+    if connection.transport.response is None:
+        raise WSHandshakeError("the connection was closed before it was upgraded")
+    return peer
+
+
+def _read_address(url: str, headers: tuple[tuple[str, str], ...]) -> tuple[str, int, Target, bool]:
+    try:
+        parts = urlsplit(url)
+        secure = parts.scheme == "wss"
+        port = parts.port or (443 if secure else 80)
+    except ValueError:
+        raise WireError("address") from None
+    if parts.scheme not in ("ws", "wss") or not parts.hostname or parts.username is not None:
+        raise WireError("address")
+    resource = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+    return parts.hostname, port, Target(parts.netloc, resource, headers), secure
+
+
+def _forget(connection: Connection) -> None:
+    """Nobody counts a client's connections."""
+
+
+@cache
+def _system_roots() -> ssl.SSLContext:
+    """Read once: it takes milliseconds and a megabyte."""
+    return ssl.create_default_context()

@@ -1,0 +1,98 @@
+"""The one place that knows how picows makes a connection and over which transports."""
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from typing import Any, Final
+
+from picows import WSAutoPingStrategy
+from picows.picows import WSProtocol  # type: ignore[attr-defined]  # missing in picows' stub
+
+READ_BUFFER_BYTES: Final = 8 * 1024
+"""Where each read buffer starts: picows doubles it when a message needs more, and never shrinks."""
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Where a client connects to: the Host header and the path with its query."""
+
+    host: str
+    resource: str
+    headers: tuple[tuple[str, str], ...]
+
+
+@cache
+def _silence() -> logging.LoggerAdapter[logging.Logger]:
+    """A logger that says nothing, since picows' texts quote what came in.
+
+    An adapter, because picows makes a child for each connection of a plain logger.
+    """
+    logger = logging.Logger("relay.wire.picows", logging.CRITICAL + 1)
+    logger.propagate = False
+    return logging.LoggerAdapter(logger)
+
+
+class Connection(WSProtocol):  # type: ignore[misc]  # untyped in picows' stub
+    """picows' protocol, which says when it is gone and leaves no unread exception behind."""
+
+    __slots__ = ("_on_lost",)
+
+    def __init__(self, on_lost: "Callable[[Connection], None]", *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self._on_lost = on_lost
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Pass it on and let go."""
+        super().connection_lost(exc)
+        self._read_failure()
+        self._on_lost(self)
+
+    def _read_failure(self) -> None:
+        """Take picows' own record of a failure, or asyncio would report it as never retrieved."""
+        waiting = self.transport.wait_disconnected()
+        try:
+            waiting.send(None)
+        except StopIteration:
+            pass
+        except Exception:  # noqa: BLE001, S110 - whatever it was, the peer has told its receiver
+            pass
+        finally:
+            waiting.close()
+
+    def abort(self) -> None:
+        """Drop the connection, whatever state it is in."""
+        if self.transport is not None:
+            self.transport.underlying_transport.abort()
+
+
+def make_connection(
+    target: Target | None,
+    listener_factory: Callable[..., Any],
+    max_frame_bytes: int,
+    handshake_timeout: float,
+    on_lost: Callable[[Connection], None],
+) -> Connection:
+    """One connection's protocol: a client's with a target, a server's without.
+
+    picows answers no ping by itself (it would answer one with reserved bits set) and sends none
+    (that is a task for each connection).
+    """
+    return Connection(
+        on_lost,
+        target.host if target else None,
+        target.resource if target else None,
+        target is not None,
+        listener_factory,
+        _silence(),
+        True,  # disconnect on exception; a peer raises none
+        handshake_timeout,
+        False,  # auto ping, with its two times and its strategy
+        20,
+        20,
+        WSAutoPingStrategy.PING_WHEN_IDLE,
+        False,  # auto pong
+        max_frame_bytes,
+        target.headers if target else None,
+        READ_BUFFER_BYTES,
+    )

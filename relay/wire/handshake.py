@@ -1,0 +1,130 @@
+"""What a caller's upgrade request says, and the refusals that are made before the upgrade."""
+
+import base64
+import binascii
+import re
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from typing import Final
+from urllib.parse import parse_qsl, urlsplit
+
+from picows import WSUpgradeRequest
+
+MAX_QUERY_BYTES: Final = 8 * 1024
+"""Room for a token of 4 KiB and the rest of the parameters; picows takes 16 KiB of header."""
+
+MAX_QUERY_FIELDS: Final = 64
+"""More parameters than any client of ours sends."""
+
+MAX_SUBPROTOCOLS: Final = 32
+"""More subprotocols than any client offers."""
+
+_TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Handshake:
+    """A caller's upgrade request.
+
+    `path` is as it was sent, not percent-decoded. `query` holds the parameters in order, decoded.
+    `headers` is case-insensitive. `remote` is `host:port`.
+    """
+
+    path: str
+    query: tuple[tuple[str, str], ...]
+    headers: Mapping[str, str]
+    subprotocols: tuple[str, ...]
+    origin: str | None
+    remote: str
+
+    def parameter(self, name: str) -> str | None:
+        """The first query parameter of this name."""
+        return next((value for key, value in self.query if key == name), None)
+
+    def __repr__(self) -> str:
+        """Path and address only; a token may be in any other part."""
+        return f"<Handshake {self.path} from {self.remote}>"
+
+
+class Refused(Exception):  # noqa: N818 - it is what the other end did, not a fault of ours
+    """This request gets an HTTP answer instead of an upgrade."""
+
+    def __init__(self, status: int, text: str, headers: tuple[tuple[str, str], ...] = ()) -> None:
+        super().__init__(text)
+        self.status = status
+        self.text = text
+        self.headers = headers
+
+
+def read_handshake(request: WSUpgradeRequest, remote: str) -> Handshake:
+    """Read an upgrade request; raises `Refused` where it is none or out of bounds."""
+    _check_upgrade(request)
+    target = urlsplit(request.path.decode("ascii", "surrogateescape"))
+    return Handshake(
+        path=target.path or "/",
+        query=_query(target.query),
+        headers=request.headers,
+        subprotocols=_offered(request.headers.getall("Sec-WebSocket-Protocol", [])),
+        origin=request.headers.get("Origin"),
+        remote=remote,
+    )
+
+
+def check_origin(handshake: Handshake, allowed: Collection[str]) -> None:
+    """Refuse a page that is not on the list; callers without an Origin are no pages."""
+    if not allowed or handshake.origin is None:
+        return
+    origin = handshake.origin.rstrip("/").lower()
+    if origin not in {each.rstrip("/").lower() for each in allowed}:
+        raise Refused(403, "Origin not allowed")
+
+
+def choose_subprotocol(
+    handshake: Handshake, select: Callable[[tuple[str, ...]], str | None]
+) -> str | None:
+    """What `select` takes of the offer; anything that was not offered is none."""
+    chosen = select(handshake.subprotocols)
+    return chosen if chosen in handshake.subprotocols else None
+
+
+def _check_upgrade(request: WSUpgradeRequest) -> None:
+    headers = request.headers
+    upgrade = _words(headers.getall("Upgrade", []))
+    connection = _words(headers.getall("Connection", []))
+    if "websocket" not in upgrade or "upgrade" not in connection:
+        raise Refused(426, "This address speaks WebSocket", (("Upgrade", "websocket"),))
+    if headers.get("Sec-WebSocket-Version") != "13":
+        raise Refused(426, "WebSocket version 13 is needed", (("Sec-WebSocket-Version", "13"),))
+    if not _is_key(headers.getall("Sec-WebSocket-Key", [])):
+        raise Refused(400, "Bad WebSocket key")
+    # Firefox sends "keep-alive, Upgrade", which picows 2.3.1 would refuse.
+    headers["Upgrade"] = "websocket"
+    headers["Connection"] = "upgrade"
+
+
+def _words(values: list[str]) -> list[str]:
+    return [word.strip().lower() for value in values for word in value.split(",")]
+
+
+def _is_key(values: list[str]) -> bool:
+    try:
+        return len(values) == 1 and len(base64.b64decode(values[0], validate=True)) == 16
+    except (binascii.Error, ValueError):
+        return False
+
+
+def _query(query: str) -> tuple[tuple[str, str], ...]:
+    if len(query) > MAX_QUERY_BYTES:
+        raise Refused(414, "Query too long")
+    try:
+        return tuple(parse_qsl(query, keep_blank_values=True, max_num_fields=MAX_QUERY_FIELDS))
+    except ValueError:
+        raise Refused(414, "Too many query parameters") from None
+
+
+def _offered(values: list[str]) -> tuple[str, ...]:
+    words = [word.strip() for value in values for word in value.split(",")]
+    offered = [word for word in words if word]
+    if len(offered) > MAX_SUBPROTOCOLS or not all(map(_TOKEN.fullmatch, offered)):
+        raise Refused(400, "Bad WebSocket subprotocol")
+    return tuple(dict.fromkeys(offered))

@@ -1,0 +1,152 @@
+"""The listening side: accepts callers, refuses what is no WebSocket, hands over peers."""
+
+import asyncio
+import ssl
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, field
+from typing import Final, cast
+
+import aiofastnet
+from picows import WSUpgradeRequest, WSUpgradeResponse, WSUpgradeResponseWithListener
+
+from relay.wire.core import Connection, make_connection
+from relay.wire.handshake import (
+    Handshake,
+    Refused,
+    check_origin,
+    choose_subprotocol,
+    read_handshake,
+)
+from relay.wire.peer import PeerOptions, WirePeer
+
+OnConnect = Callable[[WirePeer, Handshake], None]
+"""Called once the 101 is out. What it raises ends that connection with 1011 and no other."""
+
+HANDSHAKE_TIMEOUT: Final = 10.0
+"""Seconds a caller has for TLS, and again for the upgrade request."""
+
+BACKLOG: Final = 1024
+"""Callers that the kernel keeps until they are accepted; a reconnecting crowd comes at once."""
+
+
+def select_none(offered: tuple[str, ...]) -> str | None:
+    """Select no subprotocol."""
+    return None
+
+
+@dataclass(frozen=True, slots=True)
+class ListenOptions:
+    """Where and how to listen.
+
+    An empty `allowed_origins` lets every page in. `select` is given the offered subprotocols and
+    names the one to answer with. `handshake_timeout` is in seconds.
+    """
+
+    host: str = "127.0.0.1"
+    port: int = 0
+    ssl_context: ssl.SSLContext | None = None
+    allowed_origins: Collection[str] = ()
+    select: Callable[[tuple[str, ...]], str | None] = select_none
+    handshake_timeout: float = HANDSHAKE_TIMEOUT
+    backlog: int = BACKLOG
+    reuse_port: bool = False
+    peer: PeerOptions = field(default_factory=PeerOptions)
+
+
+class Listener:
+    """An open listening socket and the connections that came through it."""
+
+    def __init__(self, on_connect: OnConnect, options: ListenOptions) -> None:
+        self._on_connect = on_connect
+        self._options = options
+        self._connections: set[Connection] = set()
+        self._server: asyncio.AbstractServer | None = None
+        self.port = 0
+
+    def __repr__(self) -> str:
+        """Read as: address and how many connections there are."""
+        state = "" if self._server else " stopped"
+        count = len(self._connections)
+        return f"<Listener {self._options.host}:{self.port} connections={count}{state}>"
+
+    def stop_accepting(self) -> None:
+        """Close the listening socket; connections live on."""
+        if self._server is not None:
+            self._server.close()
+            self._server = None
+
+    async def aclose(self) -> None:
+        """Stop accepting and drop every connection that is left, handshakes included."""
+        self.stop_accepting()
+        while self._connections:
+            for connection in tuple(self._connections):
+                connection.abort()
+            # Transports finish on the loop's next turns.
+            await asyncio.sleep(0)
+
+    async def start(self) -> None:
+        """Listen; raises `OSError` where the address cannot be had."""
+        options = self._options
+        tls = options.ssl_context
+        server = await aiofastnet.create_server(
+            asyncio.get_running_loop(),
+            self._make_connection,
+            options.host,
+            options.port,
+            backlog=options.backlog,
+            reuse_port=options.reuse_port,
+            ssl=tls,
+            ssl_handshake_timeout=options.handshake_timeout if tls else None,
+            ssl_shutdown_timeout=options.peer.close_grace if tls else None,
+        )
+        self._server = server
+        self.port = cast("int", server.sockets[0].getsockname()[1])
+
+    def _make_connection(self) -> Connection:
+        options = self._options
+
+        def admit(request: WSUpgradeRequest) -> WSUpgradeResponseWithListener:
+            return self._admit(request, connection)
+
+        connection = make_connection(
+            None,
+            admit,
+            options.peer.max_message_bytes,
+            options.handshake_timeout,
+            self._connections.discard,
+        )
+        self._connections.add(connection)
+        return connection
+
+    def _admit(
+        self, request: WSUpgradeRequest, connection: Connection
+    ) -> WSUpgradeResponseWithListener:
+        """Upgrade or refuse. Nothing may be raised: picows would send the text to the caller."""
+        options = self._options
+        name = connection.transport.underlying_transport.get_extra_info("peername")
+        try:
+            handshake = read_handshake(request, f"{name[0]}:{name[1]}")
+            check_origin(handshake, options.allowed_origins)
+            chosen = choose_subprotocol(handshake, options.select)
+        except Refused as refused:
+            return _refusal(refused)
+        except Exception as fault:  # noqa: BLE001 - a `select` of the caller's may raise anything
+            options.peer.on_fault(fault)
+            return _refusal(Refused(500, "Internal server error"))
+        answer = {"Sec-WebSocket-Protocol": chosen} if chosen else None
+        peer = WirePeer(options.peer, lambda peer: self._on_connect(peer, handshake))
+        return WSUpgradeResponseWithListener(WSUpgradeResponse.create_101_response(answer), peer)
+
+
+def _refusal(refused: Refused) -> WSUpgradeResponseWithListener:
+    response = WSUpgradeResponse.create_error_response(
+        refused.status, f"{refused.text}\n".encode(), refused.headers
+    )
+    return WSUpgradeResponseWithListener(response, None)
+
+
+async def listen(on_connect: OnConnect, options: ListenOptions | None = None) -> Listener:
+    """Listen for WebSocket callers; raises `OSError` where the address cannot be had."""
+    listener = Listener(on_connect, options or ListenOptions())
+    await listener.start()
+    return listener
