@@ -67,9 +67,10 @@ class Engine(Protocol):
     name: str
 
     async def open(self, call: Call) -> Peer:
-        """Reach the voice; the peer's first frame is `session.created`.
+        """Reach the voice; its first frame is `session.created`, and before that it is not ready.
 
-        Raises `realtime.endings.Refused` with the ending that the client shall see.
+        Raises `realtime.endings.Refused` with the ending that the client shall see. A cancelled
+        `open` leaves no socket behind.
         """
 
     async def aclose(self) -> None:

@@ -7,43 +7,77 @@ from dataclasses import dataclass
 class Ending:
     """One way for a session to end.
 
-    `name` is the metric and log label, `code` the WebSocket close code that the client sees,
-    `reason` the close reason (at most 123 bytes of UTF-8).
+    `name` is the metric and log label and the `code` of an `error` event, `code` the WebSocket
+    close code that the client sees, `reason` the close reason (at most 123 bytes of UTF-8),
+    `advice` one sentence that says what happened and what to do.
     """
 
     name: str
     code: int
     reason: str = ""
-
-    @property
-    def is_error(self) -> bool:
-        """True when a client that only knows OpenAI should be shown an `error` event first."""
-        return self.code != 1000
+    advice: str = ""
 
 
 CLIENT_LEFT = Ending("client_left", 1000)
 CLIENT_LOST = Ending("client_lost", 1006)
-ENDED_BY_COACH = Ending("ended_by_coach", 1000)
-PROTOCOL_ERROR = Ending("protocol_error", 1002)
-BINARY_REFUSED = Ending("binary_refused", 1003, "Binary frames are not supported")
-NOT_UTF8 = Ending("not_utf8", 1007)
-FRAME_TOO_BIG = Ending("frame_too_big", 1009)
-AT_CAPACITY = Ending("at_capacity", 1013, "Server at capacity")
-AT_CAPACITY_S3 = Ending("at_capacity", 1008, "Server at capacity")
-MISSING_PARAMETERS = Ending("missing_parameters", 4000, "Missing token or agent_id")
-UNAUTHORIZED = Ending("unauthorized", 4001, "Unauthorized")
-TOKEN_EXPIRED = Ending("token_expired", 4001, "Token expired")
-FORBIDDEN = Ending("forbidden", 4003, "Forbidden")
-SESSION_TIME_LIMIT = Ending("session_time_limit", 4010, "Session time limit")
-IDLE = Ending("idle", 4011, "Idle")
-CONNECTION_LOST = Ending("connection_lost", 4012, "Connection lost")
-CLIENT_TOO_SLOW = Ending("client_too_slow", 4013, "Client too slow")
-TOO_MANY_SESSIONS = Ending("too_many_sessions", 4029, "Too many sessions")
-NO_PROVIDER_KEY = Ending("no_provider_key", 1011, "OpenAI API key not configured")
-ENGINE_CLOSED = Ending("engine_closed", 1011, "OpenAI connection closed")
-ENGINE_TIMED_OUT = Ending("engine_timed_out", 1011, "OpenAI connection timed out")
-INTERNAL_ERROR = Ending("internal_error", 1011, "Internal server error")
-SERVICE_RESTART = Ending("service_restart", 1012, "Service restart")
+PROTOCOL_ERROR = Ending("protocol_error", 1002, "", "The WebSocket frame was malformed.")
+BINARY_REFUSED = Ending("binary_refused", 1003, "", "Send events as text frames, not binary ones.")
+NOT_UTF8 = Ending("not_utf8", 1007, "", "Send events as UTF-8 text.")
+FRAME_TOO_BIG = Ending("frame_too_big", 1009, "", "Send audio in smaller pieces.")
+AT_CAPACITY = Ending(
+    "at_capacity", 1013, "Server at capacity", "Every place is taken. Try again in a minute."
+)
+AT_CAPACITY_S3 = Ending("at_capacity", 1008, AT_CAPACITY.reason, AT_CAPACITY.advice)
+MISSING_PARAMETERS = Ending(
+    "missing_parameters",
+    4000,
+    "Missing token or agent_id",
+    "Connect with ?token= and ?agent_id=.",
+)
+UNAUTHORIZED = Ending(
+    "unauthorized", 4001, "Unauthorized", "The token is missing or not valid. Get a fresh one."
+)
+TOKEN_EXPIRED = Ending(
+    "token_expired", 4001, "Token expired", "The token ran out. Connect again with a fresh one."
+)
+FORBIDDEN = Ending(
+    "forbidden", 4003, "Forbidden", "This agent or conversation belongs to somebody else."
+)
+SESSION_TIME_LIMIT = Ending(
+    "session_time_limit",
+    4010,
+    "Session time limit",
+    "The session reached its longest duration. Connect again to go on.",
+)
+IDLE = Ending("idle", 4011, "Idle", "Nobody spoke for a while. Connect again to go on.")
+CONNECTION_LOST = Ending("connection_lost", 4012, "Connection lost", "Pings went unanswered.")
+CLIENT_TOO_SLOW = Ending(
+    "client_too_slow", 4013, "Client too slow", "The client did not read what was sent to it."
+)
+TOO_MANY_SESSIONS = Ending(
+    "too_many_sessions", 4029, "Too many sessions", "End another session of this user first."
+)
+NO_PROVIDER_KEY = Ending(
+    "no_provider_key",
+    1011,
+    "OpenAI API key not configured",
+    "The server has no provider key. Its operator must set OPENAI_API_KEY.",
+)
+ENGINE_CLOSED = Ending(
+    "engine_closed", 1011, "OpenAI connection closed", "The voice went away. Connect again."
+)
+ENGINE_TIMED_OUT = Ending(
+    "engine_timed_out",
+    1011,
+    "OpenAI connection timed out",
+    "The voice did not answer in time. Connect again.",
+)
+INTERNAL_ERROR = Ending(
+    "internal_error", 1011, "Internal server error", "The server failed. Connect again."
+)
+SERVICE_RESTART = Ending(
+    "service_restart", 1012, "Service restart", "The server restarts. Connect again."
+)
 
 ALL = tuple(value for value in globals().values() if isinstance(value, Ending))
 

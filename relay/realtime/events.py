@@ -1,4 +1,4 @@
-"""Events as bytes and as plain values: sniffing, decoding, encoding, and errors in OpenAI's shape."""
+"""Events as bytes and as plain values: sniffing, decoding, encoding, errors in OpenAI's shape."""
 
 from typing import Any, Final
 

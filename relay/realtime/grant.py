@@ -41,5 +41,3 @@ class Grant:
         """Names of the session fields that are the server's (`model` always is)."""
         names = ("voice", "instructions", "tools")
         return frozenset({"model", *(n for n in names if getattr(self, n) is not None)})
-
-

@@ -1,4 +1,4 @@
-"""What a client may send: the GA client events, their shapes, and the fields that are the server's."""
+"""What a client may send: the GA client events, their shapes, and the fields it may not set."""
 
 from typing import Any, Final
 
@@ -28,6 +28,7 @@ _OPTIONAL: Final[dict[str, dict[str, type]]] = {
     "response.cancel": {"response_id": str},
 }
 
+_PLAIN_FIELDS: Final = ("model", "instructions", "tools")
 _WORDS = {dict: "an object", str: "a string", int: "an integer"}
 
 
@@ -97,15 +98,20 @@ def apply(event: Event, grant: Grant, transcription: dict[str, Any]) -> tuple[Ev
 
 
 def _unlocked(fields: dict[str, Any], grant: Grant) -> tuple[dict[str, Any], list[str]]:
-    removed = [name for name in ("model", "instructions", "tools") if name in grant.locked & set(fields)]
+    locked = grant.locked
+    removed: list[str] = [name for name in _PLAIN_FIELDS if name in locked and name in fields]
     kept = {name: value for name, value in fields.items() if name not in removed}
-    if "voice" not in grant.locked:
+    if "voice" not in locked:
         return kept, removed
     if "voice" in kept:
         kept.pop("voice")
         removed.append("voice")
     audio = kept.get("audio")
-    if isinstance(audio, dict) and isinstance(audio.get("output"), dict) and "voice" in audio["output"]:
+    if (
+        isinstance(audio, dict)
+        and isinstance(audio.get("output"), dict)
+        and "voice" in audio["output"]
+    ):
         output = {name: value for name, value in audio["output"].items() if name != "voice"}
         kept["audio"] = {**audio, "output": output}
         removed.append("audio.output.voice")

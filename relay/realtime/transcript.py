@@ -11,7 +11,10 @@ from relay.realtime.order import Order
 from relay.realtime.transcript_item import Item
 from relay.realtime.utterance import Origin, Speaker, State, Utterance
 
-_INPUT: Final = "conversation.item.input_audio_transcription."
+_Handler = Callable[[Event, float], list[Utterance]]
+_HEARD: Final = "conversation.item.input_audio_transcription."
+_SPOKEN: Final = "response.output_audio_transcript."
+_WRITTEN: Final = "response.output_text."
 _MAX_ITEMS: Final = 10_000  # an hour of turns of one second each is 3,600
 _SPEAKERS: Final = ("user", "assistant")
 
@@ -29,13 +32,38 @@ class Transcript:
         self._out_of_band: set[str] = set()
         self._settled: dict[tuple[str, int], Utterance] = {}
         self._seq = 0
+        self._handlers = self._table()
+
+    def _table(self) -> dict[str, _Handler]:
+        """What each event means for the transcript; every other event means nothing."""
+        return {
+            "input_audio_buffer.speech_started": self._expect_user,
+            "input_audio_buffer.committed": self._committed,
+            "conversation.item.added": self._item_seen,
+            "conversation.item.done": self._item_seen,
+            "conversation.item.retrieved": self._retrieved,
+            "conversation.item.truncated": self._truncated,
+            "conversation.item.deleted": self._deleted,
+            _HEARD + "delta": self._user_delta,
+            _HEARD + "completed": self._user_completed,
+            _HEARD + "failed": self._user_failed,
+            _SPOKEN + "delta": self._answer_delta,
+            _WRITTEN + "delta": self._answer_delta,
+            _SPOKEN + "done": self._answer_text,
+            _WRITTEN + "done": self._answer_text,
+            "response.content_part.done": self._answer_text,
+            "response.output_item.added": self._output_item,
+            "response.output_item.done": self._output_item,
+            "response.created": self._response_created,
+            "response.done": self._response_done,
+        }
 
     def feed(self, event: Event, now: float) -> list[Utterance]:
         """Take one server event at `now` (Unix seconds); returns what it settled, in order."""
-        handler = _HANDLERS.get(event.get("type", ""))
+        handler = self._handlers.get(event.get("type", ""))
         if handler is None or event.get("response_id") in self._out_of_band:
             return []
-        return handler(self, event, now)
+        return handler(event, now)
 
     def audio(self, item_id: str, milliseconds: int) -> None:
         """Count model audio that went out for an item."""
@@ -195,7 +223,11 @@ class Transcript:
         if item is None or not isinstance(heard, int):
             return []
         item.heard_ms = heard
-        return self._settle(item, self._answer_state(item), now) if item.status != "in_progress" else []
+        return (
+            self._settle(item, self._answer_state(item), now)
+            if item.status != "in_progress"
+            else []
+        )
 
     def _deleted(self, event: Event, now: float) -> list[Utterance]:
         """A tombstone: the place stays, and an answer that was taken back counts as unheard."""
@@ -253,29 +285,3 @@ class Transcript:
         for given in output if isinstance(output, list) else []:
             settled += self._output_item({"item": given}, now)
         return settled
-
-
-_Handler = Callable[[Transcript, Event, float], list[Utterance]]
-_SPOKEN: Final = "response.output_audio_transcript."
-_WRITTEN: Final = "response.output_text."
-_HANDLERS: Final[dict[str, _Handler]] = {
-    "input_audio_buffer.speech_started": Transcript._expect_user,
-    "input_audio_buffer.committed": Transcript._committed,
-    "conversation.item.added": Transcript._item_seen,
-    "conversation.item.done": Transcript._item_seen,
-    "conversation.item.retrieved": Transcript._retrieved,
-    "conversation.item.truncated": Transcript._truncated,
-    "conversation.item.deleted": Transcript._deleted,
-    _INPUT + "delta": Transcript._user_delta,
-    _INPUT + "completed": Transcript._user_completed,
-    _INPUT + "failed": Transcript._user_failed,
-    _SPOKEN + "delta": Transcript._answer_delta,
-    _WRITTEN + "delta": Transcript._answer_delta,
-    _SPOKEN + "done": Transcript._answer_text,
-    _WRITTEN + "done": Transcript._answer_text,
-    "response.content_part.done": Transcript._answer_text,
-    "response.output_item.added": Transcript._output_item,
-    "response.output_item.done": Transcript._output_item,
-    "response.created": Transcript._response_created,
-    "response.done": Transcript._response_done,
-}

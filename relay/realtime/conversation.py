@@ -1,0 +1,211 @@
+"""The rules of one session: frames and the time go in, actions and the next deadline come out."""
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+from relay.realtime import events, policy
+from relay.realtime.deadlines import Deadlines
+from relay.realtime.endings import Ending
+from relay.realtime.events import BadEvent, Event, Frame
+from relay.realtime.grant import Grant
+from relay.realtime.ledger import Ledger
+from relay.realtime.transcript import Transcript
+from relay.realtime.utterance import Utterance
+from relay.realtime.view import View
+
+
+@dataclass(frozen=True, slots=True)
+class ToEngine:
+    """Send this frame up."""
+
+    frame: Frame
+
+
+@dataclass(frozen=True, slots=True)
+class ToClient:
+    """Send this frame down."""
+
+    frame: Frame
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """Record this utterance."""
+
+    utterance: Utterance
+
+
+@dataclass(frozen=True, slots=True)
+class CheckToken:
+    """Verify the token with which the client means to go on, then call `renewed`."""
+
+    token: str
+
+
+@dataclass(frozen=True, slots=True)
+class EngineRefused:
+    """The engine said no before the session began; the code is safe to log, its message is not."""
+
+    code: str
+
+
+@dataclass(frozen=True, slots=True)
+class Ping:
+    """Ask the client for a sign of life."""
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """The session is over."""
+
+    ending: Ending
+
+
+Action = ToEngine | ToClient | Settled | CheckToken | EngineRefused | Ping | End
+
+
+@dataclass(frozen=True, slots=True)
+class Setup:
+    """What the rules know from the start.
+
+    `first_update` goes up as soon as the engine said `session.created`; its answer is shown to
+    the client where `first_shown`. `transcription` is `audio.input.transcription`.
+    """
+
+    session_id: str
+    conversation_id: str
+    grant: Grant
+    view: View
+    first_update: Event
+    first_shown: bool
+    transcription: dict[str, Any]
+
+
+# Signs that somebody is there; an open microphone alone is none (OUTSIDE, "Endings").
+_ACTIVITY: Final = ("input_audio_buffer.speech_", "response.", "conversation.item.")
+_TOKEN: Final = "relay.token"  # noqa: S105 - the name of an event
+
+
+class Conversation:
+    """Everything but audio frames passes through here. Times are Unix seconds of one clock."""
+
+    def __init__(self, setup: Setup, deadlines: Deadlines) -> None:
+        self._setup = setup
+        self._view = setup.view
+        self.deadlines = deadlines
+        self.transcript = Transcript()
+        self._ledger = Ledger()
+        self._announced = setup.grant.conversation_id is not None
+        self._said = False
+        self._errors = 0
+        self.greeted = False
+
+    def from_client(self, frame: Frame, now: float) -> list[Action]:
+        """A client's frame: forwarded, answered with an `error`, or both kept from the engine."""
+        self.deadlines.active(now)
+        try:
+            event = events.decode(frame)
+            if event["type"] == _TOKEN and self._setup.grant.relay_events:
+                return self._token(event)
+            event = self._view.up(event)
+            policy.check(event)
+        except BadEvent as bad:
+            return [self.refuse(bad)]
+        event, removed = policy.apply(event, self._setup.grant, self._setup.transcription)
+        if event["type"] == "session.update":
+            event = self._ledger.asked(event, shown=True)
+        actions: list[Action] = [ToEngine(events.encode(event))]
+        return actions + self._warn(removed)
+
+    def refuse(self, bad: BadEvent) -> Action:
+        """The `error` event for a frame that is not an event; the session goes on."""
+        self._errors += 1
+        told = events.error(
+            bad.message,
+            code=bad.code,
+            param=bad.param,
+            client_event_id=bad.event_id,
+            event_id=f"event_relay_{self._errors}",
+        )
+        return ToClient(events.encode(self._view.error(told)))
+
+    def _token(self, event: Event) -> list[Action]:
+        token = event.get("token")
+        if isinstance(token, str):
+            return [CheckToken(token)]
+        return [
+            self.refuse(BadEvent("Missing parameter: 'token'.", code="invalid_type", param="token"))
+        ]
+
+    def renewed(self, expires_at: float) -> None:
+        """A fresh token of the same caller came: the session may go on until then."""
+        self.deadlines.expires_at = expires_at
+
+    def _warn(self, removed: list[str]) -> list[Action]:
+        if not removed or not self._setup.grant.relay_events:
+            return []
+        message = f"Set by the server, and so not forwarded: {', '.join(removed)}."
+        warning = {"type": "relay.warning", "code": "locked_fields", "message": message}
+        return [ToClient(events.encode(warning))]
+
+    def from_engine(self, frame: Frame, kind: str, now: float) -> list[Action]:
+        """An engine's frame other than audio: shown to the client, and read for the transcript."""
+        try:
+            event = events.decode(frame)
+        except BadEvent:  # a client of the engine would have got it; we show it and read nothing
+            return [ToClient(frame)] if self.greeted else []
+        if not self.greeted and kind != "session.created":
+            return self._before_greeting(event)
+        if kind.startswith(_ACTIVITY):
+            self.deadlines.active(now)
+        settled = self.transcript.feed(event, now)
+        self._said = self._said or bool(settled)
+        actions: list[Action] = self._announcement(kind)
+        shown = self._ledger.answered(event)
+        if shown is not None:
+            seen = self._view.down(frame if shown is event else events.encode(shown), kind, shown)
+            if seen is not None:
+                actions.append(ToClient(seen))
+        if kind == "session.created" and not self.greeted:
+            self.greeted = True
+            self.deadlines.greeted()
+            actions += self._opening()
+        return actions + [Settled(utterance) for utterance in settled]
+
+    def _before_greeting(self, event: Event) -> list[Action]:
+        """Nothing from before `session.created` is forwarded: an error can echo the key."""
+        fault = event.get("error") if event["type"] == "error" else None
+        return [EngineRefused(str(fault.get("code")))] if isinstance(fault, dict) else []
+
+    def _announcement(self, kind: str) -> list[Action]:
+        """A new conversation's id, once something was said, before the answer is done (S3-27)."""
+        if self._announced or kind != "response.done" or not self._said:
+            return []
+        self._announced = True
+        told = self._view.announce(self._setup.conversation_id)
+        return [ToClient(events.encode(told))] if told is not None else []
+
+    def _opening(self) -> list[Action]:
+        """What the engine is told first, and what a relay-aware client is told after it."""
+        update = self._ledger.asked(self._setup.first_update, shown=self._setup.first_shown)
+        actions: list[Action] = [ToEngine(events.encode(update))]
+        if self._setup.grant.relay_events:
+            hello = {
+                "type": "relay.session",
+                "session_id": self._setup.session_id,
+                "conversation_id": self._setup.conversation_id,
+                "expires_at": int(self._setup.grant.caller.expires_at),
+            }
+            actions.append(ToClient(events.encode(hello)))
+        return actions
+
+    def due(self, now: float) -> list[Action]:
+        """What the time asks for; call it when `deadlines.next()` has come."""
+        ending = self.deadlines.ending(now)
+        if ending is not None:
+            return [End(ending)]
+        return [Ping()] if self.deadlines.ping_due(now) else []
+
+    def finish(self, now: float) -> list[Utterance]:
+        """The session ended, however it ended: what was still open settles as partial."""
+        return self.transcript.finish(now)

@@ -1,0 +1,58 @@
+"""Who asked the engine for what: which replies are the client's, which the relay's own."""
+
+from collections import deque
+from typing import Final
+
+from relay.realtime.events import Event
+
+_STAMP: Final = "relay_"
+_MAX_PENDING: Final = 256  # updates on their way; beyond that the oldest are forgotten
+
+
+class Ledger:
+    """Follows `session.update` up and its answer down (DESIGN §2).
+
+    Every update that goes up carries an `event_id`, the client's own or a stamp of ours, so that
+    an error can be told apart from the answer to another update; a stamp is taken off again
+    before the client sees the error.
+    """
+
+    def __init__(self) -> None:
+        self._updates: deque[tuple[str, bool]] = deque(maxlen=_MAX_PENDING)
+        self._stamps = 0
+
+    def asked(self, event: Event, *, shown: bool) -> Event:
+        """Note a `session.update` on its way up; returns it with an `event_id`.
+
+        `shown` says whether its answer is for the client to see.
+        """
+        event_id = event.get("event_id")
+        if not isinstance(event_id, str):
+            self._stamps += 1
+            event_id = f"{_STAMP}{self._stamps}"
+        self._updates.append((event_id, shown))
+        return {**event, "event_id": event_id}
+
+    def answered(self, event: Event) -> Event | None:
+        """An event on its way down as the client may see it, None when it is the relay's own."""
+        if event["type"] == "session.updated":
+            return event if self._next_shown() else None
+        if event["type"] == "error":
+            return self._error(event)
+        return event
+
+    def _next_shown(self) -> bool:
+        return self._updates.popleft()[1] if self._updates else True
+
+    def _error(self, event: Event) -> Event | None:
+        fault = event.get("error")
+        event_id = fault.get("event_id") if isinstance(fault, dict) else None
+        for update in self._updates:
+            if update[0] == event_id:
+                self._updates.remove(update)
+                if not update[1]:
+                    return None
+                break
+        if isinstance(fault, dict) and isinstance(event_id, str) and event_id.startswith(_STAMP):
+            return {**event, "error": {**fault, "event_id": None}}
+        return event

@@ -1,0 +1,234 @@
+"""One live call: a client's seat and an engine's, both directions, and the one teardown."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any, Final
+
+import structlog
+
+from relay.interfaces import Call, Engine, Peer
+from relay.metrics import Metrics
+from relay.realtime import endings
+from relay.realtime.conversation import (
+    Action,
+    CheckToken,
+    Conversation,
+    End,
+    EngineRefused,
+    Ping,
+    Settled,
+    ToClient,
+    ToEngine,
+)
+from relay.realtime.deadlines import UNANSWERED_PINGS
+from relay.realtime.endings import Ending, Refused
+from relay.realtime.events import encode
+from relay.realtime.grant import Caller
+from relay.realtime.view import View
+from relay.session.recorder import Recorder
+from relay.session.sides import Down, Up
+from relay.session.timer import Timer
+from relay.tasks import Tasks
+
+CLOSE_SECONDS: Final = 2.0  # peers end by themselves within a second; this only bounds a fault
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What every session of one process shares. `clock` gives Unix seconds that never go back."""
+
+    engine: Engine
+    metrics: Metrics
+    clock: Callable[[], float]
+    verify: Callable[[str], Awaitable[Caller]]
+
+
+@dataclass(frozen=True, slots=True)
+class Seats:
+    """Who sits in this session and how they are spoken to."""
+
+    client: Peer
+    view: View
+    call: Call
+    caller: Caller
+
+
+class Session:
+    """`run` lives as long as the call does. `end` may come from anywhere; the first ending wins."""
+
+    def __init__(
+        self, seats: Seats, conversation: Conversation, recorder: Recorder, shared: Surroundings
+    ) -> None:
+        self._seats = seats
+        self._client = seats.client
+        self._recorder = recorder
+        self._shared = shared
+        self.conversation = conversation
+        self.clock = shared.clock
+        self.traffic = shared.metrics.traffic
+        self._engine: Peer | None = None
+        self._opened_at = shared.clock()
+        self._up = Up(self, seats.client)
+        self._ended: asyncio.Future[Ending] = asyncio.get_running_loop().create_future()
+        self._gone = asyncio.Event()
+        self._sides = 1  # peers that are not closed yet
+        self._timer = Timer(shared.clock, conversation.deadlines.next, self._due)
+        self._tasks = Tasks(self._task_failed)
+        self._log = log.bind(session_id=seats.call.session_id)
+
+    async def run(self) -> Ending:
+        """Reach the engine, relay until somebody ends it, close both sides; returns why."""
+        self._timer.arm()
+        self._client.attach(_Watched(self._up, self._side_gone))
+        try:
+            await self._reach()
+            await asyncio.shield(self._ended)
+        except Refused as refused:
+            self.end(refused.ending)
+        except Exception as error:  # noqa: BLE001 - whatever set-up raised, the client is told 1011
+            self.fault(error)
+        finally:
+            self.end(endings.SERVICE_RESTART)  # only when this task itself was cancelled
+            await self._teardown(self._ended.result())
+        return self._ended.result()
+
+    async def _reach(self) -> None:
+        """Open the engine unless the session ends first; its greeting comes through `Down`."""
+        opening = self._tasks.start(self._shared.engine.open(self._seats.call), "engine.open")
+        both: set[asyncio.Future[Any]] = {opening, self._ended}
+        await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
+        if not opening.done():
+            opening.cancel()
+            await asyncio.wait({opening})
+        if opening.cancelled():
+            return
+        self._engine = opening.result()
+        self._sides += 1
+        down = Down(self, self._client, self._engine, self._seats.view)
+        self._engine.attach(_Watched(down, self._side_gone))
+
+    def end(self, ending: Ending) -> None:
+        """End the session; what came first is why it ended."""
+        if not self._ended.done():
+            self._ended.set_result(ending)
+
+    def fault(self, error: BaseException) -> None:
+        """A fault of ours: logged by where it was raised, never with what a frame said."""
+        self._log.error("fault", error=type(error).__name__, where=_where(error))
+        self.end(endings.INTERNAL_ERROR)
+
+    def _task_failed(self, name: str, error: BaseException) -> None:
+        if not isinstance(error, Refused):  # a refusal is handled by who waits for the task
+            self.fault(error)
+
+    def act(self, actions: list[Action]) -> None:
+        """Carry out what the rules answered, in order."""
+        for action in actions:
+            if isinstance(action, ToClient):
+                self._client.send(action.frame)
+            elif isinstance(action, ToEngine):
+                if self._engine is not None:
+                    self._engine.send(action.frame)
+            else:
+                self._act_apart(action)
+        if self.conversation.greeted and self._up.engine is None and self._engine is not None:
+            self._begin(self._engine)
+
+    def _act_apart(self, action: Settled | CheckToken | EngineRefused | Ping | End) -> None:
+        """The actions that are not frames."""
+        match action:
+            case Settled(utterance):
+                self._recorder.record(utterance)
+            case EngineRefused(code):
+                self._log.warning("engine refused", code=code)
+            case CheckToken(token):
+                self._tasks.run(self._renew(token), "token.renew")
+            case Ping():
+                self._ping()
+            case End(ending):
+                self.end(ending)
+
+    def _begin(self, engine: Peer) -> None:
+        """The engine greeted and was told what it must know: now the client is let through."""
+        seconds = self.clock() - self._opened_at
+        self._shared.metrics.engine_connected(seconds)
+        self._log.info(
+            "session started", engine=self._shared.engine.name, seconds=round(seconds, 3)
+        )
+        self._up.open(engine)
+
+    async def _renew(self, token: str) -> None:
+        """A token for the same caller moves the expiry; any other changes nothing."""
+        try:
+            caller = await self._shared.verify(token)
+        except Refused:
+            self._log.info("token refused")
+            return
+        if caller.sub == self._seats.caller.sub:
+            self.conversation.renewed(caller.expires_at)
+            self.rearm()
+
+    def rearm(self) -> None:
+        """A deadline may have come nearer."""
+        self._timer.arm()
+
+    def _due(self) -> None:
+        self.act(self.conversation.due(self.clock()))
+        if not self._ended.done():
+            self._timer.arm()
+
+    def _ping(self) -> None:
+        if self._client.ping() >= UNANSWERED_PINGS:
+            self.end(endings.CONNECTION_LOST)
+
+    def _side_gone(self) -> None:
+        self._sides -= 1
+        if not self._sides:
+            self._gone.set()
+
+    async def _teardown(self, ending: Ending) -> None:
+        """Close both sides once, settle what is open, and wait until both are gone."""
+        self._timer.stop()
+        farewell = self._seats.view.farewell(ending)
+        for event in farewell.events:
+            self._client.send(encode(event))
+        self._client.close(farewell.code, farewell.reason)
+        if self._engine is not None:
+            self._engine.close(1000, "Client disconnected")
+        for utterance in self.conversation.finish(self.clock()):
+            self._recorder.record(utterance)
+        await self._tasks.aclose()
+        try:
+            async with asyncio.timeout(CLOSE_SECONDS):
+                await self._gone.wait()
+        except TimeoutError:
+            self._log.error("a peer did not close", sides=self._sides)
+
+
+class _Watched:
+    """Tells when the receiver's peer is gone, whoever closed it."""
+
+    __slots__ = ("_gone", "_receiver", "frame", "writable")
+
+    def __init__(self, receiver: Up | Down, gone: Callable[[], None]) -> None:
+        self._receiver = receiver
+        self._gone = gone
+        self.frame = receiver.frame  # bound once: no extra call on the hot path
+        self.writable = receiver.writable
+
+    def closed(self, code: int, reason: str) -> None:
+        """Exactly once a peer (see `Peer`)."""
+        self._receiver.closed(code, reason)
+        self._gone()
+
+
+def _where(error: BaseException) -> str:
+    """Module and line of the innermost frame of a fault: enough to find it, no spoken word."""
+    trace: Any = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    if trace is None:
+        return "unknown"
+    return f"{trace.tb_frame.f_globals.get('__name__', '?')}:{trace.tb_lineno}"

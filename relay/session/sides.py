@@ -1,0 +1,153 @@
+"""The two directions of a session: what comes from the client goes up, from the engine down."""
+
+from collections.abc import Callable
+from typing import Final, Protocol
+
+from relay.interfaces import Frame, Peer
+from relay.metrics import Traffic
+from relay.realtime import endings
+from relay.realtime.conversation import Action, Conversation
+from relay.realtime.endings import Ending
+from relay.realtime.events import AUDIO_DELTA, BadEvent, append_again, audio_of, sniff
+from relay.realtime.view import View
+
+EARLY_BYTES: Final = (
+    1024 * 1024
+)  # about 16 s of audio; beyond it the client is paused, none is lost
+
+_CLIENT_ENDINGS: Final = {
+    1000: endings.CLIENT_LEFT,
+    1001: endings.CLIENT_LEFT,
+    1005: endings.CLIENT_LEFT,
+    1002: endings.PROTOCOL_ERROR,
+    1003: endings.BINARY_REFUSED,
+    1007: endings.NOT_UTF8,
+    1009: endings.FRAME_TOO_BIG,
+    1011: endings.INTERNAL_ERROR,
+}
+
+
+class Shell(Protocol):
+    """What a direction asks of its session."""
+
+    conversation: Conversation
+    clock: Callable[[], float]
+    traffic: Traffic
+
+    def act(self, actions: list[Action]) -> None:
+        """Carry out what the rules answered."""
+
+    def end(self, ending: Ending) -> None:
+        """End the session; the first ending wins."""
+
+    def fault(self, error: Exception) -> None:
+        """A fault of ours: this session ends, and no other."""
+
+    def rearm(self) -> None:
+        """A deadline may have come nearer."""
+
+
+class Up:
+    """Client to engine. Holds what comes before the engine is ready, then delivers it in order."""
+
+    __slots__ = ("_early", "_early_bytes", "_shell", "client", "closed_by_client", "engine")
+
+    def __init__(self, shell: Shell, client: Peer) -> None:
+        self._shell = shell
+        self._early: list[bytes] = []
+        self._early_bytes = 0
+        self.client = client
+        self.engine: Peer | None = None
+        self.closed_by_client = False
+
+    def open(self, engine: Peer) -> None:
+        """The engine is ready: what was held goes up now, then the client is read again."""
+        self.engine = engine
+        early, self._early = self._early, []
+        for frame in early:
+            self._relay(frame, engine)
+        if self._early_bytes > EARLY_BYTES:
+            self.client.resume()
+
+    def frame(self, frame: Frame) -> None:
+        """One event of the client's."""
+        traffic = self._shell.traffic
+        traffic.frames_up += 1
+        traffic.bytes_up += len(frame)
+        if self.engine is not None:
+            self._relay(frame, self.engine)
+        else:
+            self._hold(frame)
+
+    def _hold(self, frame: Frame) -> None:
+        self._early.append(bytes(frame))
+        self._early_bytes += len(frame)
+        if self._early_bytes > EARLY_BYTES:
+            self.client.pause()
+
+    def _relay(self, frame: Frame, engine: Peer) -> None:
+        shell = self._shell
+        try:
+            audio = append_again(frame)
+            if audio is not None:
+                engine.send(audio)
+            else:
+                shell.act(shell.conversation.from_client(frame, shell.clock()))
+        except BadEvent as bad:
+            shell.act([shell.conversation.refuse(bad)])
+        except Exception as error:  # noqa: BLE001 - whatever it is, it ends this session alone
+            shell.fault(error)
+
+    def writable(self, ready: bool) -> None:
+        """The client reads too slowly: the engine waits, the learner's own audio does not."""
+        self._shell.conversation.deadlines.client_writable(ready, self._shell.clock())
+        if self.engine is not None:
+            (self.engine.resume if ready else self.engine.pause)()
+        self._shell.rearm()
+
+    def closed(self, code: int, reason: str) -> None:
+        """The client is gone, by its own wish or not."""
+        self.closed_by_client = True
+        self._shell.end(
+            _CLIENT_ENDINGS.get(code, endings.CLIENT_LOST if code == 1006 else endings.CLIENT_LEFT)
+        )
+
+
+class Down:
+    """Engine to client: audio frames pass as they are, the rules read everything else."""
+
+    __slots__ = ("_client", "_engine", "_shell", "_view")
+
+    def __init__(self, shell: Shell, client: Peer, engine: Peer, view: View) -> None:
+        self._shell = shell
+        self._client = client
+        self._engine = engine
+        self._view = view
+
+    def frame(self, frame: Frame) -> None:
+        """One event of the engine's."""
+        shell = self._shell
+        traffic = shell.traffic
+        traffic.frames_down += 1
+        traffic.bytes_down += len(frame)
+        try:
+            kind = sniff(frame)
+            if kind == AUDIO_DELTA:
+                shell.conversation.transcript.audio(*audio_of(frame))
+                seen = self._view.down(frame, kind, None)
+                if seen is not None:
+                    self._client.send(seen)
+            else:
+                shell.act(shell.conversation.from_engine(frame, kind, shell.clock()))
+        except Exception as error:  # noqa: BLE001 - whatever it is, it ends this session alone
+            shell.fault(error)
+
+    def writable(self, ready: bool) -> None:
+        """The engine reads too slowly: the client waits."""
+        self._shell.conversation.deadlines.engine_writable(ready, self._shell.clock())
+        (self._client.resume if ready else self._client.pause)()
+        self._shell.rearm()
+
+    def closed(self, code: int, reason: str) -> None:
+        """The engine is gone; its own code and reason are never passed on."""
+        self._shell.end(endings.ENGINE_CLOSED)
