@@ -1,0 +1,26 @@
+"""Fixtures of the access tests: the fake authentication server, running."""
+
+from collections.abc import AsyncIterator
+
+import aiohttp
+import pytest
+
+from tests.access.supabase import FakeAuth, serve
+
+
+@pytest.fixture
+async def auth() -> AsyncIterator[FakeAuth]:
+    fake = FakeAuth()
+    server = await serve(fake)
+    try:
+        yield fake
+    finally:
+        if fake.gate is not None:
+            fake.gate.set()
+        await server.close()
+
+
+@pytest.fixture
+async def http() -> AsyncIterator[aiohttp.ClientSession]:
+    async with aiohttp.ClientSession() as session:
+        yield session

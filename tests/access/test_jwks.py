@@ -1,0 +1,205 @@
+"""The issuer's key set: fetched once, rotated, kept when the issuer is away, never stormed."""
+
+import asyncio
+
+import pytest
+from aiohttp import web
+
+from relay.access import fetch
+from relay.access.fetch import Answer, Unreachable
+from relay.access.jwks import MAX_AGE, MAX_KEYS, REFETCH_PAUSE, Jwks, NoKeySet, read_keys
+from tests.access.supabase import ec_key, public_row, rsa_key
+
+
+class Clock:
+    """A clock that a test sets."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock():
+    return Clock()
+
+
+@pytest.fixture
+async def jwks(auth, http, clock):
+    auth.keys = [public_row(ec_key("first"), "one")]
+    keys = Jwks(auth.jwks_url, http, clock)
+    yield keys
+    await keys.aclose()
+
+
+async def found(jwks, kid, algorithm="ES256"):
+    return await jwks.find(kid, algorithm) is not None
+
+
+async def test_S3_5_one_fetch_serves_until_the_set_is_ten_minutes_old(jwks, auth, clock):
+    assert await found(jwks, "one")
+    clock.now += MAX_AGE - 1
+    assert await found(jwks, "one")
+    assert auth.jwks_asked == 1
+    clock.now += 1
+    assert await found(jwks, "one")
+    assert auth.jwks_asked == 2
+
+
+async def test_S3_5_a_rotated_key_is_found_by_its_unknown_id(jwks, auth, clock):
+    assert await found(jwks, "one")
+    auth.keys.append(public_row(ec_key("second"), "two"))
+    clock.now += REFETCH_PAUSE
+    assert await found(jwks, "two")
+    assert await found(jwks, "one")
+    assert auth.jwks_asked == 2
+
+
+async def test_S3_5_a_revoked_key_is_gone_with_the_next_set(jwks, auth, clock):
+    assert await found(jwks, "one")
+    auth.keys = [public_row(ec_key("second"), "two")]
+    clock.now += MAX_AGE
+    assert not await found(jwks, "one")
+
+
+async def test_invented_ids_ask_the_issuer_once_in_a_pause(jwks, auth, clock):
+    assert await found(jwks, "one")
+    clock.now += REFETCH_PAUSE
+    assert not any([await found(jwks, f"made-up-{n}") for n in range(100)])
+    assert auth.jwks_asked == 2
+    clock.now += REFETCH_PAUSE
+    assert not await found(jwks, "made-up")
+    assert auth.jwks_asked == 3
+
+
+async def test_all_who_come_at_once_wait_for_one_fetch(jwks, auth):
+    auth.gate = asyncio.Event()
+    async with asyncio.TaskGroup() as callers:
+        waiting = [callers.create_task(found(jwks, "one")) for _ in range(50)]
+        await auth.asked.wait()
+        auth.gate.set()
+    assert all(task.result() for task in waiting)
+    assert auth.jwks_asked == 1
+
+
+async def test_a_caller_who_hangs_up_does_not_end_the_fetch_of_the_others(jwks, auth):
+    auth.gate = asyncio.Event()
+    async with asyncio.TaskGroup() as callers:
+        first = callers.create_task(found(jwks, "one"))
+        await auth.asked.wait()
+        second = callers.create_task(found(jwks, "one"))
+        await asyncio.sleep(0)
+        first.cancel()
+        await asyncio.wait({first})
+        auth.gate.set()
+    assert first.cancelled()
+    assert second.result()
+    assert auth.jwks_asked == 1
+
+
+@pytest.mark.parametrize(
+    "failure",
+    [
+        web.Response(status=500),
+        web.Response(text="<html>"),
+        web.json_response({"keys": "none"}),
+        web.json_response([]),
+        web.json_response({"keys": []}, status=404),
+        web.Response(body=b" " * (fetch.MAX_BODY + 1)),
+    ],
+    ids=["500", "html", "keys no list", "a list", "404", "too big"],
+)
+async def test_S3_5_a_failing_issuer_leaves_the_old_set_in_force(jwks, auth, clock, failure):
+    assert await found(jwks, "one")
+    auth.jwks_answer = failure
+    clock.now += MAX_AGE
+    assert await found(jwks, "one")
+    assert await found(jwks, "one")
+    assert auth.jwks_asked == 2, "and it is left alone for a pause"
+    auth.jwks_answer = None
+    auth.keys = [public_row(ec_key("second"), "two")]
+    clock.now += REFETCH_PAUSE
+    assert await found(jwks, "two")
+
+
+async def test_without_any_set_nothing_is_said_about_a_token(jwks, auth, clock):
+    auth.jwks_answer = web.Response(status=503)
+    for _ in range(3):
+        with pytest.raises(NoKeySet):
+            await jwks.find("one", "ES256")
+    assert auth.jwks_asked == 1
+    auth.jwks_answer = None
+    clock.now += REFETCH_PAUSE
+    assert await found(jwks, "one")
+
+
+async def test_closing_gives_up_a_fetch_under_way(jwks, auth):
+    auth.gate = asyncio.Event()
+
+    async def refused():
+        with pytest.raises(NoKeySet):
+            await jwks.find("one", "ES256")
+
+    async with asyncio.TaskGroup() as callers:
+        callers.create_task(refused())
+        await auth.asked.wait()
+        await jwks.aclose()
+    names = {task.get_name() for task in asyncio.all_tasks()}
+    assert "jwks fetch" not in names
+
+
+async def test_a_token_without_an_id_gets_the_only_key_of_its_kind(jwks, auth, clock):
+    auth.keys = [public_row(ec_key("first"), "one"), public_row(rsa_key("first"), "three")]
+    assert await found(jwks, None, "ES256")
+    assert await found(jwks, None, "RS256")
+    auth.keys.append(public_row(ec_key("second"), "two"))
+    clock.now += MAX_AGE
+    assert not await found(jwks, None, "ES256")
+
+
+def usable(*rows):
+    return set(read_keys(Answer(200, {"keys": list(rows)})))
+
+
+def test_a_key_is_bound_to_the_algorithm_of_its_type():
+    rows = [public_row(ec_key("first"), "e"), public_row(rsa_key("first"), "r")]
+    assert usable(*rows) == {("e", "ES256"), ("r", "RS256")}
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"kty": "oct", "k": "c2VjcmV0LXNlY3JldC1zZWNyZXQtc2VjcmV0LXNlY3JldA", "kid": "x"},
+        {"kty": "oct", "k": "c2VjcmV0", "kid": "x", "alg": "ES256"},
+        public_row(ec_key("first"), "x", alg="HS256"),
+        public_row(ec_key("first"), "x", alg="RS256"),
+        public_row(rsa_key("first"), "x", alg="RS512"),
+        public_row(ec_key("first"), "x", use="enc"),
+        public_row(ec_key("first"), "x", crv="P-384"),
+        public_row(ec_key("first"), "x", x="AAAA"),
+        public_row(ec_key("first"), "x", x=5),
+        public_row(ec_key("first"), "x") | {"kid": 7},
+        public_row(ec_key("first"), "x", d="AAAA"),
+        public_row(rsa_key("small", 1024), "x"),
+        {"kty": "RSA", "kid": "x"},
+        {"kty": "OKP", "crv": "Ed25519", "x": "AAAA", "kid": "x"},
+        {},
+        "x",
+        None,
+    ],
+)
+def test_rows_that_are_no_signing_key_of_ours_are_passed_over(row):
+    good = public_row(ec_key("second"), "good")
+    assert usable(row, good) == {("good", "ES256")}
+
+
+def test_a_set_of_many_keys_is_read_up_to_its_bound():
+    row = public_row(ec_key("first"), "x")
+    assert len(usable(*(row | {"kid": str(n)} for n in range(MAX_KEYS + 5)))) == MAX_KEYS
+
+
+def test_an_answer_that_is_no_key_set_says_which_status_it_had():
+    with pytest.raises(Unreachable, match=r"not a key set \(HTTP 502\)"):
+        read_keys(Answer(502, {"keys": []}))

@@ -1,0 +1,272 @@
+"""Whose tokens are believed: the whole verifier, against a real key server where there is one."""
+
+import base64
+import hashlib
+import hmac
+import json
+
+import jwt
+import pytest
+
+from relay.access.claims import LEEWAY, Unverified
+from relay.access.jwks import NoKeySet
+from relay.access.tokens import MAX_TOKEN, Trust, mint, open_verifier
+from relay.realtime.endings import INTERNAL_ERROR, UNAUTHORIZED, Refused
+from relay.realtime.grant import Caller
+from tests.access.supabase import (
+    ISSUER,
+    NOW,
+    SECRET,
+    SERVICE_KEY,
+    SUB,
+    claims,
+    ec_key,
+    hs256,
+    public_pem,
+    public_row,
+    rsa_key,
+    signed,
+)
+
+EC, RSA = ec_key("issuer"), rsa_key("issuer")
+BY_SECRET = Trust(secret=SECRET, issuer=ISSUER)
+
+
+def by_keys(auth, **more):
+    auth.keys = [public_row(EC, "e"), public_row(RSA, "r")]
+    return Trust(jwks_url=auth.jwks_url, issuer=ISSUER, **more)
+
+
+async def verified(trust, token, now=NOW):
+    async with open_verifier(trust, clock=lambda: now) as verifier:
+        return await verifier.verify(token)
+
+
+async def refusal(trust, token, now=NOW):
+    """The ending the caller sees, and the reason that may be logged."""
+    with pytest.raises(Refused) as refused:
+        await verified(trust, token, now)
+    return refused.value.ending, str(refused.value.__cause__)
+
+
+def segment(data):
+    raw = data if isinstance(data, bytes) else json.dumps(data).encode()
+    return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
+
+
+def by_hand(header, payload=None, secret=None):
+    """A token that a library would not make: any header, HMAC-SHA256 with any bytes."""
+    signing_input = f"{segment(header)}.{segment(claims() if payload is None else payload)}"
+    signature = hmac.new(secret or SECRET.encode(), signing_input.encode(), hashlib.sha256).digest()
+    return f"{signing_input}.{segment(signature)}"
+
+
+def tampered(token, **changes):
+    """The same token with other claims under the old signature."""
+    header, _, signature = token.split(".")
+    return f"{header}.{segment(claims(**changes))}.{signature}"
+
+
+async def test_S3_5_a_supabase_hs256_token_is_accepted():
+    assert await verified(BY_SECRET, hs256()) == Caller(SUB, "learner", NOW + 3600)
+
+
+async def test_S3_5_a_key_id_on_a_shared_secrets_token_means_nothing():
+    assert await verified(BY_SECRET, hs256(headers={"kid": "e"}))
+
+
+@pytest.mark.parametrize(("key", "kid"), [(EC, "e"), (RSA, "r"), (EC, None)])
+async def test_S3_5_es256_and_rs256_are_accepted_by_the_key_server(auth, key, kid):
+    token = signed(key, kid, app_metadata={"role": "coach", "agent_id": "a"})
+    assert await verified(by_keys(auth), token) == Caller(SUB, "coach", NOW + 3600, "a")
+
+
+async def test_S3_5_old_and_new_kinds_are_accepted_side_by_side(auth):
+    async with open_verifier(by_keys(auth, secret=SECRET), lambda: NOW) as verifier:
+        for token in (hs256(), signed(EC, "e"), signed(RSA, "r")):
+            assert (await verifier.verify(token)).sub == SUB
+    assert auth.jwks_asked == 1
+
+
+TIMES_AND_CLAIMS = [
+    ("expired", hs256(exp=NOW - LEEWAY), "expired"),
+    ("wrong audience", hs256(aud="anon"), "wrong audience"),
+    ("no audience", hs256(aud=...), "wrong audience"),
+    ("wrong issuer", hs256(iss="https://evil.example/auth/v1"), "wrong issuer"),
+    ("no issuer", hs256(iss=...), "wrong issuer"),
+    ("no subject", hs256(sub=...), "no subject"),
+    ("empty subject", hs256(sub=""), "no subject"),
+    ("no expiry", hs256(exp=...), "exp is missing or not a time"),
+    ("not valid yet", hs256(nbf=NOW + 60), "not valid yet (nbf)"),
+    ("issued in the future", hs256(iat=NOW + 60), "not valid yet (iat)"),
+    ("Supabase's public anon key", hs256(aud=..., sub=..., role="anon"), "wrong audience"),
+    ("Supabase's service key", hs256(aud=..., sub=..., role="service_role"), "wrong audience"),
+]
+
+FORGERIES = [
+    ("another secret", hs256("another-secret-of-many-many-characters"), "wrong signature"),
+    ("tampered claims", tampered(hs256(), sub="somebody-else"), "wrong signature"),
+    ("cut signature", hs256()[:-3], "wrong signature"),
+    ("no signature", hs256().rpartition(".")[0] + ".", "wrong signature"),
+    ("alg none", jwt.encode(claims(), "", algorithm="none"), "this algorithm is not accepted"),
+    ("alg None", by_hand({"alg": "None"}), "this algorithm is not accepted"),
+    ("alg empty", by_hand({"alg": ""}), "this algorithm is not accepted"),
+    ("alg absent", by_hand({"typ": "JWT"}), "this algorithm is not accepted"),
+    ("alg no text", by_hand({"alg": ["HS256"]}), "this algorithm is not accepted"),
+    ("alg HS512", jwt.encode(claims(), SECRET * 2, "HS512"), "this algorithm is not accepted"),
+    ("alg ES256 without key server", signed(EC, "e"), "no key for ES256"),
+    ("its own key", by_hand({"alg": "HS256", "jwk": {}}), "a token may not bring its own key"),
+    ("its own address", by_hand({"alg": "HS256", "jku": "x"}), "a token may not bring its own key"),
+    ("its own chain", by_hand({"alg": "HS256", "x5c": []}), "a token may not bring its own key"),
+    ("its own x5u", by_hand({"alg": "HS256", "x5u": "x"}), "a token may not bring its own key"),
+    ("critical", by_hand({"alg": "HS256", "crit": ["b64"]}), "not a token"),
+    ("key id no text", by_hand({"alg": "HS256", "kid": 7}), "not a token"),
+]
+
+GARBAGE = [
+    ("nothing", "", "not a token"),
+    ("a word", "hello", "not a token"),
+    ("dots", "..", "not a token"),
+    ("not base64", "a.b.c", "not a token"),
+    ("not JSON", f"{segment(b'{{')}.{segment(b'{}')}.x", "not a token"),
+    ("not ASCII", "ключ.ключ.ключ", "not a token"),
+    ("a lone surrogate", "\ud800.\ud800.\ud800", "not a token"),
+    ("header is a list", f"{segment([])}.{segment({})}.", "not a token"),
+    ("header nested without end", f"{segment(b'[' * 3000)}.{segment({})}.", "not a token"),
+    ("claims are a list", by_hand({"alg": "HS256"}, []), "not a token"),
+    ("claims are text", by_hand({"alg": "HS256"}, b"hello"), "not a token"),
+    ("claims not UTF-8", by_hand({"alg": "HS256"}, b"\xff\xfe"), "not a token"),
+    ("claims nested without end", by_hand({"alg": "HS256"}, b"[" * 5000), "not a token"),
+    ("huge number", by_hand({"alg": "HS256"}, b'{"exp":' + b"9" * 5000 + b"}"), "not a token"),
+    ("too long", hs256(padding="x" * MAX_TOKEN), "too long"),
+]
+
+
+@pytest.mark.parametrize(
+    ("token", "why"),
+    [pytest.param(token, why, id=f"S3-4 {name}") for name, token, why in
+     TIMES_AND_CLAIMS + FORGERIES + GARBAGE],
+)  # fmt: skip
+async def test_S3_4_no_caller_by_such_a_token(token, why):
+    assert await refusal(BY_SECRET, token) == (UNAUTHORIZED, why)
+
+
+@pytest.mark.parametrize(
+    ("token", "why"),
+    [
+        pytest.param(by_hand({"alg": "HS256", "kid": "e"}, secret=public_pem(EC)),
+                     "no key for HS256", id="HS256 with the public EC key as secret"),
+        pytest.param(by_hand({"alg": "HS256", "kid": "r"}, secret=public_pem(RSA)),
+                     "no key for HS256", id="HS256 with the public RSA key as secret"),
+        pytest.param(signed(EC, "r"), "unknown key", id="ES256 with the id of an RSA key"),
+        pytest.param(signed(RSA, "e"), "unknown key", id="RS256 with the id of an EC key"),
+        pytest.param(signed(ec_key("evil"), "e"), "wrong signature", id="another EC key"),
+        pytest.param(signed(rsa_key("evil"), "r"), "wrong signature", id="another RSA key"),
+        pytest.param(signed(ec_key("evil"), "evil"), "unknown key", id="unknown id"),
+        pytest.param(tampered(signed(EC, "e"), sub="x"), "wrong signature", id="tampered"),
+        pytest.param(signed(EC, "e", exp=NOW - 60), "expired", id="expired"),
+        pytest.param(signed(RSA, "r", aud="x"), "wrong audience", id="wrong audience"),
+        pytest.param(signed(EC, "e", iss="x"), "wrong issuer", id="wrong issuer"),
+        pytest.param(signed(EC, "e", sub=...), "no subject", id="no subject"),
+    ],
+)  # fmt: skip
+async def test_S3_4_no_caller_by_a_confused_or_foreign_key(auth, token, why):
+    assert await refusal(by_keys(auth), token) == (UNAUTHORIZED, why)
+
+
+async def test_S3_4_a_public_key_is_no_secret_even_when_there_is_a_secret(auth):
+    token = by_hand({"alg": "HS256", "kid": "e"}, secret=public_pem(EC))
+    why = (UNAUTHORIZED, "wrong signature")
+    assert await refusal(by_keys(auth, secret=SECRET), token) == why
+
+
+async def test_S3_5_a_rotated_key_is_learned_while_the_relay_runs(auth, monkeypatch):
+    monkeypatch.setattr("relay.access.jwks.REFETCH_PAUSE", 0.0)
+    new = ec_key("rotated")
+    async with open_verifier(by_keys(auth), lambda: NOW) as verifier:
+        assert (await verifier.verify(signed(EC, "e"))).sub == SUB
+        with pytest.raises(Refused):
+            await verifier.verify(signed(new, "n"))
+        auth.keys.insert(0, public_row(new, "n"))
+        assert (await verifier.verify(signed(new, "n"))).sub == SUB
+        assert (await verifier.verify(signed(EC, "e"))).sub == SUB
+
+
+async def test_a_key_server_that_never_answered_is_not_the_callers_fault():
+    trust = Trust(jwks_url="http://127.0.0.1:1/jwks.json")
+    ending, _ = await refusal(trust, signed(EC, "e"))
+    assert ending is INTERNAL_ERROR
+
+
+async def test_nobody_is_trusted_where_nothing_is_configured():
+    assert await refusal(Trust(), hs256()) == (UNAUTHORIZED, "no key for HS256")
+
+
+async def test_S3_49_a_token_is_good_until_its_end_and_its_end_is_told():
+    caller = await verified(BY_SECRET, hs256(), now=NOW + 3600)
+    assert caller.expires_at == NOW + 3600
+    end = NOW + 3600 + LEEWAY
+    assert await refusal(BY_SECRET, hs256(), now=end) == (UNAUTHORIZED, "expired")
+
+
+def asked_too(auth, **more):
+    return Trust(issuer=ISSUER, auth_url=auth.url, api_key=SERVICE_KEY, **more)
+
+
+async def test_S3_6_the_user_is_asked_for_as_well(auth):
+    token = hs256()
+    auth.users[token] = {"id": SUB}
+    assert (await verified(asked_too(auth, secret=SECRET), token)).sub == SUB
+    auth.users.clear()
+    ending, _ = await refusal(asked_too(auth, secret=SECRET), token)
+    assert ending is UNAUTHORIZED
+
+
+async def test_S3_6_a_bad_token_is_refused_before_anybody_is_asked(auth):
+    await refusal(asked_too(auth, secret=SECRET), hs256("another-secret-of-many-many-characters"))
+    await refusal(asked_too(auth, secret=SECRET), hs256(exp=NOW - 60))
+    assert auth.user_asked == []
+
+
+async def test_S3_6_without_the_secret_the_server_judges_the_signature(auth):
+    good, forged = hs256(), hs256("another-secret-of-many-many-characters", sub="victim")
+    auth.users[good] = {"id": SUB}
+    assert (await verified(asked_too(auth), good)).sub == SUB
+    ending, _ = await refusal(asked_too(auth), forged)
+    assert ending is UNAUTHORIZED
+    assert await refusal(asked_too(auth), hs256(exp=NOW - 60)) == (UNAUTHORIZED, "expired")
+
+
+@pytest.mark.parametrize("alg", ["none", "ES256"])
+async def test_S3_6_the_server_judges_no_other_kind_of_token(auth, alg):
+    token = by_hand({"alg": alg})
+    auth.users[token] = {"id": SUB}
+    ending, _ = await refusal(asked_too(auth), token)
+    assert ending is UNAUTHORIZED
+    assert auth.user_asked == []
+
+
+async def test_no_reason_ever_holds_a_piece_of_the_token():
+    token = hs256(aud="very-secret-audience")
+    with pytest.raises(Refused) as refused:
+        await verified(BY_SECRET, token)
+    cause = refused.value.__cause__
+    assert isinstance(cause, Unverified)
+    assert not any(piece in repr(cause) for piece in [*token.split("."), "very-secret"])
+    assert not isinstance(cause, NoKeySet)
+
+
+def test_trust_does_not_show_its_secrets():
+    shown = repr(Trust(secret=SECRET, api_key=SERVICE_KEY))
+    assert SECRET not in shown
+    assert SERVICE_KEY not in shown
+
+
+@pytest.mark.parametrize("issuer", [None, ISSUER])
+@pytest.mark.parametrize(
+    "caller",
+    [Caller("dev", "learner", NOW + 60), Caller("dev", "admin", NOW + 60, agent_id="a-1")],
+)
+async def test_a_minted_token_is_the_same_caller_again(caller, issuer):
+    token = mint(caller, SECRET, NOW, issuer)
+    assert await verified(Trust(secret=SECRET, issuer=issuer), token) == caller
