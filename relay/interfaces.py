@@ -4,7 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from relay.realtime.events import Event
+from relay.realtime.grant import Grant
 from relay.realtime.utterance import Record
+from relay.realtime.view import View
 
 Frame = bytes | bytearray | memoryview
 """One event as it travels: the UTF-8 JSON of one text message."""
@@ -98,3 +101,16 @@ class Store(Protocol):
 
     async def aclose(self) -> None:
         """Let go of the database."""
+
+
+@dataclass(frozen=True, slots=True)
+class Admission:
+    """What a door decided about a caller: the grant, the view, and what the engine is told first.
+
+    `first_shown` says whether the client sees the answer to `first_update`.
+    """
+
+    grant: Grant
+    view: View
+    first_update: Event
+    first_shown: bool

@@ -33,6 +33,11 @@ class Tasks:
         if not task.cancelled() and (fault := task.exception()) is not None:
             self._on_fault(task.get_name(), fault)
 
+    async def done(self) -> None:
+        """Wait until none runs any more."""
+        while self._running:
+            await asyncio.wait(self._running)
+
     async def aclose(self) -> None:
         """Cancel what still runs and wait until it has stopped."""
         while self._running:

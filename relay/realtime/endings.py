@@ -75,6 +75,18 @@ ENGINE_TIMED_OUT = Ending(
 INTERNAL_ERROR = Ending(
     "internal_error", 1011, "Internal server error", "The server failed. Connect again."
 )
+UNKNOWN_PATH = Ending(
+    "unknown_path",
+    4000,
+    "invalid_request_error.unknown_path",
+    "There is no such address. The Realtime API is at /v1/realtime.",
+)
+NOT_BUILT = Ending(
+    "not_built",
+    4000,
+    "invalid_request_error.unsupported_intent",
+    "Transcription sessions are not supported here; connect without ?intent=.",
+)
 SERVICE_RESTART = Ending(
     "service_restart", 1012, "Service restart", "The server restarts. Connect again."
 )

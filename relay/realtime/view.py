@@ -149,5 +149,7 @@ class S3View:
         if ending == endings.ENGINE_CLOSED:
             told = {"type": "error", "error": "OpenAI connection error"}
             return Farewell((told,), ending.code, ending.reason)
+        if ending == endings.AT_CAPACITY:
+            ending = endings.AT_CAPACITY_S3
         code = 1000 if ending.name in _SILENT else ending.code
         return Farewell((), code, ending.reason)

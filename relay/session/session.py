@@ -86,6 +86,7 @@ class Session:
             await self._reach()
             await asyncio.shield(self._ended)
         except Refused as refused:
+            self._shared.metrics.engine_refused(refused.ending.name)
             self.end(refused.ending)
         except Exception as error:  # noqa: BLE001 - whatever set-up raised, the client is told 1011
             self.fault(error)
@@ -142,6 +143,7 @@ class Session:
             case Settled(utterance):
                 self._recorder.record(utterance)
             case EngineRefused(code):
+                self._shared.metrics.engine_refused("engine_closed")
                 self._log.warning("engine refused", code=code)
             case CheckToken(token):
                 self._tasks.run(self._renew(token), "token.renew")

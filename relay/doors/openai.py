@@ -1,0 +1,68 @@
+"""The OpenAI door: any Realtime client, GA events, or beta names for one that asks for them."""
+
+from typing import Any, Final
+
+from relay.access.grants import Asked, Defaults, decide
+from relay.access.tokens import Verifier
+from relay.doors.tokens import RELAY_SUBPROTOCOL, find_token
+from relay.interfaces import Admission
+from relay.realtime.endings import NOT_BUILT, UNAUTHORIZED, UNKNOWN_PATH, Refused
+from relay.realtime.first_update import openai_update
+from relay.realtime.view import BetaView, GaView, View
+from relay.wire.handshake import Handshake
+
+PATHS: Final = frozenset({"/v1/realtime", "/realtime", "/openai/v1/realtime"})
+FAMILIES: Final = ("/v1/", "/openai/")
+_BETA_SUBPROTOCOL: Final = "openai-beta.realtime-v1"
+
+
+class OpenAIDoor:
+    """Answers at OpenAI's own paths, and to wrong paths beside them."""
+
+    name = "openai"
+
+    def __init__(
+        self, verifier: Verifier, defaults: Defaults, transcription: dict[str, Any]
+    ) -> None:
+        self._verifier = verifier
+        self._defaults = defaults
+        self._transcription = transcription
+
+    def answers(self, path: str) -> bool:
+        """Whether this path is one that an OpenAI client means."""
+        plain = path.rstrip("/") or "/"
+        return plain in PATHS or f"{plain}/".startswith(FAMILIES)
+
+    def view(self, handshake: Handshake) -> View:
+        """Beta names for a client that asks by header or subprotocol, GA for all others."""
+        header = handshake.headers.get("OpenAI-Beta", "")
+        asks = "realtime=v1" in header or _BETA_SUBPROTOCOL in handshake.subprotocols
+        return BetaView() if asks else GaView()
+
+    async def admit(self, handshake: Handshake) -> Admission:
+        """Who is calling and what they get; raises Refused."""
+        if handshake.path.rstrip("/") not in PATHS:
+            raise Refused(UNKNOWN_PATH)
+        if handshake.parameter("intent") is not None:
+            raise Refused(NOT_BUILT)
+        token = find_token(handshake)
+        if token is None:
+            raise Refused(UNAUTHORIZED)
+        caller = await self._verifier.verify(token)
+        grant = decide(caller, _asked(handshake), self._defaults)
+        return Admission(
+            grant=grant,
+            view=self.view(handshake),
+            first_update=openai_update(grant, self._transcription),
+            first_shown=False,
+        )
+
+
+def _asked(handshake: Handshake) -> Asked:
+    aware = handshake.parameter("relay") == "1" or RELAY_SUBPROTOCOL in handshake.subprotocols
+    return Asked(
+        agent_id=handshake.parameter("agent_id"),
+        conversation_id=handshake.parameter("conversation_id"),
+        model=handshake.parameter("model"),
+        relay_events=aware,
+    )

@@ -1,0 +1,55 @@
+"""The S3 door: the address, the order of refusals and the extras of the voice relay before us."""
+
+from typing import Any
+
+import structlog
+
+from relay.access.grants import Asked, Defaults, choose_voice, decide
+from relay.access.tokens import Verifier
+from relay.doors.tokens import find_token
+from relay.interfaces import Admission
+from relay.realtime.endings import MISSING_PARAMETERS, Refused
+from relay.realtime.first_update import s3_update
+from relay.realtime.view import S3View, View
+from relay.wire.handshake import Handshake
+
+log = structlog.get_logger(__name__)
+
+
+class S3Door:
+    """Answers at every path that no other door wants (CONTRACTS 2.3)."""
+
+    name = "s3"
+
+    def __init__(
+        self, verifier: Verifier, defaults: Defaults, transcription: dict[str, Any]
+    ) -> None:
+        self._verifier = verifier
+        self._defaults = defaults
+        self._transcription = transcription
+
+    def answers(self, path: str) -> bool:
+        """Any path will do (S3 accepted any)."""
+        return True
+
+    def view(self, handshake: Handshake) -> View:
+        """Beta names and S3's own shapes."""
+        return S3View()
+
+    async def admit(self, handshake: Handshake) -> Admission:
+        """In S3's order: parameters, then the token; raises Refused."""
+        token, agent_id = find_token(handshake), handshake.parameter("agent_id")
+        if not token or not agent_id:
+            raise Refused(MISSING_PARAMETERS)
+        caller = await self._verifier.verify(token)
+        asked = Asked(agent_id=agent_id, conversation_id=handshake.parameter("conversation_id"))
+        grant = decide(caller, asked, self._defaults)
+        choice = choose_voice(handshake.parameter("voice"))
+        if choice.refused is not None:
+            log.warning("unknown voice", voice=choice.voice)
+        return Admission(
+            grant=grant,
+            view=self.view(handshake),
+            first_update=s3_update(grant, self._transcription, choice.voice),
+            first_shown=True,
+        )

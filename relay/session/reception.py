@@ -1,0 +1,201 @@
+"""Takes a new connection from its door through its session to its end, and counts it meanwhile."""
+
+import asyncio
+import uuid
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import structlog
+
+from relay.interfaces import Admission, Call, Journal, Peer
+from relay.realtime.conversation import Conversation, Setup
+from relay.realtime.deadlines import Deadlines, Limits
+from relay.realtime.endings import FORBIDDEN, INTERNAL_ERROR, SERVICE_RESTART, Ending, Refused
+from relay.realtime.events import encode
+from relay.realtime.utterance import Head
+from relay.realtime.view import View
+from relay.session.recorder import Recorder
+from relay.session.registry import Registry
+from relay.session.session import CLOSE_SECONDS, Seats, Session, Surroundings
+from relay.tasks import Tasks
+from relay.wire.handshake import Handshake
+
+log = structlog.get_logger(__name__)
+
+
+class Door(Protocol):
+    """A way in."""
+
+    name: str
+
+    def answers(self, path: str) -> bool:
+        """Whether a caller at this path means this door."""
+
+    def view(self, handshake: Handshake) -> View:
+        """How this caller reads the protocol, also when it is refused."""
+
+    async def admit(self, handshake: Handshake) -> Admission:
+        """Who is calling and what they get; raises Refused."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What every session is given: its limits in seconds and its input transcription."""
+
+    engine_seconds: float
+    session_seconds: float
+    idle_seconds: float
+    transcription: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class House:
+    """Who is there: the doors in the order they are asked, and what sessions share."""
+
+    doors: Sequence[Door]
+    registry: Registry
+    shared: Surroundings
+    journal: Journal
+    owner: Callable[[str], Awaitable[str | None]]
+
+
+class Reception:
+    """Owns the task of every connection. `receive` is what the listener calls."""
+
+    def __init__(self, house: House, rules: Rules) -> None:
+        self._house = house
+        self._rules = rules
+        self._tasks = Tasks(_report)
+
+    def receive(self, peer: Peer, handshake: Handshake) -> None:
+        """A caller finished its upgrade."""
+        self._tasks.run(self._receive(peer, handshake), "session")
+
+    async def _receive(self, peer: Peer, handshake: Handshake) -> None:
+        door = next(door for door in self._house.doors if door.answers(handshake.path))
+        metrics, began = self._house.shared.metrics, self._house.shared.clock()
+        with ExitStack() as places:
+            try:
+                places.enter_context(self._house.registry.place())
+                session = await self._admit(peer, door, handshake, places)
+            except Refused as refused:
+                ending = refused.ending
+                await _turn_away(peer, door.view(handshake), ending)
+            except Exception as error:  # noqa: BLE001 - set-up may fail in any way: 1011, S3-10
+                log.warning("set-up failed", error=type(error).__name__, door=door.name)
+                ending = INTERNAL_ERROR
+                await _turn_away(peer, door.view(handshake), ending)
+            else:
+                metrics.session_started(door.name)
+                ending = await session.run()
+        seconds = self._house.shared.clock() - began
+        metrics.session_ended(door.name, ending.name, seconds)
+        log.info("session ended", door=door.name, ending=ending.name, seconds=round(seconds, 3))
+
+    async def _admit(
+        self, peer: Peer, door: Door, handshake: Handshake, places: ExitStack
+    ) -> Session:
+        admission = await door.admit(handshake)
+        grant = admission.grant
+        places.enter_context(self._house.registry.user(grant.caller.sub))
+        if grant.conversation_id is not None:
+            owner = await self._house.owner(grant.conversation_id)
+            if owner not in (None, grant.caller.sub):
+                raise Refused(FORBIDDEN)
+        session = self._session(peer, admission)
+        places.enter_context(self._house.registry.live(session))
+        return session
+
+    def _session(self, peer: Peer, admission: Admission) -> Session:
+        grant, rules, clock = admission.grant, self._rules, self._house.shared.clock
+        session_id = str(uuid.uuid4())
+        conversation_id = grant.conversation_id or str(uuid.uuid4())
+        setup = Setup(
+            session_id=session_id,
+            conversation_id=conversation_id,
+            grant=grant,
+            view=admission.view,
+            first_update=admission.first_update,
+            first_shown=admission.first_shown,
+            transcription=rules.transcription,
+        )
+        limits = Limits(
+            engine_seconds=rules.engine_seconds,
+            session_seconds=rules.session_seconds,
+            idle_seconds=rules.idle_seconds,
+            expires_at=grant.caller.expires_at,
+        )
+        head = Head(
+            session_id=session_id,
+            conversation_id=conversation_id,
+            user_id=grant.caller.sub,
+            agent_id=grant.agent_id,
+            model=grant.model or "",
+            voice=_voice_of(admission),
+            started_at=clock(),
+        )
+        call = Call(session_id=session_id, model=grant.model or "", user_id=grant.caller.sub)
+        return Session(
+            Seats(client=peer, view=admission.view, call=call, caller=grant.caller),
+            Conversation(setup, Deadlines(limits, clock())),
+            Recorder(self._house.journal, head),
+            self._house.shared,
+        )
+
+    async def drain(self, seconds: float) -> None:
+        """Let sessions end by themselves for so long, then end them with 1012."""
+        try:
+            async with asyncio.timeout(seconds):
+                await self._tasks.done()
+        except TimeoutError:
+            self._house.registry.end_all(SERVICE_RESTART)
+
+    async def aclose(self) -> None:
+        """End what is left; every session has closed both its sides when this returns."""
+        self._house.registry.end_all(SERVICE_RESTART)
+        try:
+            async with asyncio.timeout(2 * CLOSE_SECONDS):
+                await self._tasks.done()
+        except TimeoutError:
+            log.warning("sessions did not end", count=len(self._tasks))
+        await self._tasks.aclose()
+
+
+def _voice_of(admission: Admission) -> str:
+    audio = admission.first_update["session"].get("audio", {})
+    return str(audio.get("output", {}).get("voice", ""))
+
+
+class _Deaf:
+    """Hears only that its peer is gone."""
+
+    def __init__(self) -> None:
+        self.gone = asyncio.Event()
+
+    def frame(self, frame: Any) -> None:
+        """Nothing of a refused caller is read."""
+
+    def writable(self, ready: bool) -> None:
+        """A refusal is short."""
+
+    def closed(self, code: int, reason: str) -> None:
+        """The caller is gone."""
+        self.gone.set()
+
+
+async def _turn_away(peer: Peer, view: View, ending: Ending) -> None:
+    """Tell a caller why not, after the handshake and never by HTTP (S3-7)."""
+    deaf = _Deaf()
+    peer.attach(deaf)
+    farewell = view.farewell(ending)
+    for event in farewell.events:
+        peer.send(encode(event))
+    peer.close(farewell.code, farewell.reason)
+    async with asyncio.timeout(CLOSE_SECONDS):
+        await deaf.gone.wait()
+
+
+def _report(name: str, error: BaseException) -> None:
+    log.error("task failed", task=name, error=type(error).__name__)

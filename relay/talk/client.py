@@ -1,0 +1,142 @@
+"""Speaks a recording to a relay in real time and hears the answer."""
+
+import asyncio
+import base64
+import json
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed, InvalidHandshake
+from websockets.typing import Subprotocol
+
+from relay.talk.wav import RATE
+
+CHUNK_MS: Final = 40
+CHUNK_BYTES: Final = RATE * 2 * CHUNK_MS // 1000
+ANSWER_SECONDS: Final = 20.0  # how long an answer may take to begin or to end
+QUIET_SECONDS: Final = 1.5  # how long nothing may happen before the conversation counts as over
+
+
+class TalkFailed(Exception):  # noqa: N818 - one line for the user
+    """The conversation did not come about; the text says what to do."""
+
+
+@dataclass(slots=True)
+class Heard:
+    """What came back."""
+
+    lines: list[tuple[str, str]] = field(default_factory=list)
+    audio: bytearray = field(default_factory=bytearray)
+    errors: list[str] = field(default_factory=list)
+    first_audio_ms: int | None = None
+
+
+Say = Callable[[str, str], None]
+"""Called with the speaker ("you", "voice", "error") and each line as it comes."""
+
+
+class Talk:
+    """One conversation: `run` sends every chunk, then silence until the answer is over."""
+
+    def __init__(self, say: Say) -> None:
+        self._say = say
+        self.heard = Heard()
+        self._answering = False
+        self._answers = 0
+        self._stopped_at: float | None = None
+        self._moved = 0.0
+
+    async def run(self, url: str, token: str, chunks: AsyncIterator[bytes]) -> Heard:
+        """Talk to the relay at `url`; raises TalkFailed with a line for the user."""
+        protocols = [Subprotocol("realtime"), Subprotocol(f"openai-insecure-api-key.{token}")]
+        try:
+            async with (
+                connect(url, subprotocols=protocols, compression=None, max_size=2**24) as socket,
+                asyncio.TaskGroup() as group,
+            ):
+                hearing = group.create_task(self._hear(socket), name="talk.hear")
+                await self._speak(socket, chunks)
+                hearing.cancel()
+        except* ConnectionClosed as closed:
+            raise TalkFailed(_why(closed.exceptions[0])) from None
+        except* (OSError, InvalidHandshake, TimeoutError) as error:
+            raise TalkFailed(f"cannot reach {url}: {error.exceptions[0]}. Is it running?") from None
+        return self.heard
+
+    async def _speak(self, socket: ClientConnection, chunks: AsyncIterator[bytes]) -> None:
+        loop = asyncio.get_running_loop()
+        self._moved = due = loop.time()
+        async for chunk in chunks:
+            await self._append(socket, chunk)
+            due += len(chunk) / (2 * RATE)
+            await asyncio.sleep(max(0.0, due - loop.time()))
+        self._moved = loop.time()
+        while not self._over(loop.time()):
+            await self._append(socket, bytes(CHUNK_BYTES))
+            due += CHUNK_MS / 1000
+            await asyncio.sleep(max(0.0, due - loop.time()))
+
+    async def _append(self, socket: ClientConnection, pcm: bytes) -> None:
+        audio = base64.b64encode(pcm).decode()
+        await socket.send(json.dumps({"type": "input_audio_buffer.append", "audio": audio}))
+
+    def _over(self, now: float) -> bool:
+        quiet = now - self._moved
+        if self._answering or not self._answers:
+            return quiet > ANSWER_SECONDS
+        return quiet > QUIET_SECONDS
+
+    async def _hear(self, socket: ClientConnection) -> None:
+        async for message in socket:
+            event: dict[str, Any] = json.loads(message)
+            kind = event.get("type", "")
+            if kind != "rate_limits.updated":
+                self._moved = asyncio.get_running_loop().time()
+            self._take(kind, event)
+
+    def _take(self, kind: str, event: dict[str, Any]) -> None:
+        if kind == "response.output_audio.delta":
+            self._time_to_audio()
+            self.heard.audio += base64.b64decode(event["delta"])
+        elif kind == "input_audio_buffer.speech_stopped":
+            self._stopped_at = self._moved
+        elif kind == "conversation.item.input_audio_transcription.completed":
+            self._line("you", event["transcript"])
+        elif kind in ("response.output_audio_transcript.done", "response.output_text.done"):
+            self._line("voice", event.get("transcript") or event.get("text") or "")
+        elif kind == "response.created":
+            self._answering = True
+        elif kind == "response.done":
+            self._answering = False
+            self._answers += 1
+        elif kind == "error":
+            self._error(event.get("error"))
+
+    def _time_to_audio(self) -> None:
+        if self.heard.first_audio_ms is None and self._stopped_at is not None:
+            self.heard.first_audio_ms = round((self._moved - self._stopped_at) * 1000)
+
+    def _line(self, speaker: str, text: str) -> None:
+        if text.strip():
+            self.heard.lines.append((speaker, text.strip()))
+            self._say(speaker, text.strip())
+
+    def _error(self, error: Any) -> None:
+        message = str(error.get("message")) if isinstance(error, dict) else str(error)
+        self.heard.errors.append(message)
+        self._say("error", message)
+
+
+def _why(closed: BaseException) -> str:
+    received = getattr(closed, "rcvd", None)
+    if received is None:
+        return "the connection was lost"
+    return f"the relay closed the session: {received.code} {received.reason}".rstrip()
+
+
+async def chunks_of(pcm: bytes) -> AsyncIterator[bytes]:
+    """A recording in pieces as a browser sends them."""
+    for start in range(0, len(pcm), CHUNK_BYTES):
+        yield pcm[start : start + CHUNK_BYTES]
