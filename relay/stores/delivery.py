@@ -1,0 +1,171 @@
+"""From the journal to the store: batched, in order, again until it works, each word once."""
+
+import asyncio
+import random
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import NoReturn
+
+import structlog
+
+from relay.interfaces import Store
+from relay.realtime.utterance import Record
+from relay.stores.backoff import backoff
+from relay.stores.journal import DiskJournal
+from relay.stores.refused import RecordsRefused
+
+BATCH = 256
+"""Most records given to the store at once."""
+PUT_TIMEOUT = 30.0
+"""Seconds after which a store that has not answered counts as failed."""
+NAMES_KEPT = 100
+"""Set-aside records that are named in the state; all of them are counted."""
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class DeliveryState:
+    """How delivery is, for /ready and /metrics.
+
+    `depth` records wait for the store, the oldest for `lag_seconds`. `delivered` and `retries`
+    count since the start. `set_aside` records are on disk but will not be tried before a restart;
+    `names` has the latest of them with the reason. `failing` names the trouble, None when well.
+    """
+
+    depth: int
+    lag_seconds: float
+    delivered: int
+    retries: int
+    set_aside: int
+    names: tuple[tuple[str, str], ...]
+    failing: str | None
+
+
+def _wait_after(attempt: int) -> float:
+    return backoff(attempt, random.random())  # noqa: S311 - jitter, not a secret
+
+
+def _now() -> float:
+    return datetime.now(UTC).timestamp()
+
+
+class Delivery:
+    """Moves committed records from `journal` to `store`, oldest first, one batch at a time.
+
+    `wait_after(attempt)` says how many seconds to wait after the n-th failure in a row, `now` is
+    in Unix seconds.
+    """
+
+    def __init__(
+        self,
+        journal: DiskJournal,
+        store: Store,
+        wait_after: Callable[[int], float] = _wait_after,
+        now: Callable[[], float] = _now,
+    ) -> None:
+        self._journal = journal
+        self._store = store
+        self._wait_after = wait_after
+        self._now = now
+        self._work = asyncio.Event()
+        self._done = asyncio.Event()
+        self._hurry = asyncio.Event()
+        self._delivered = self._retries = self._attempt = 0
+        self._failing: str | None = None
+        self._names: OrderedDict[str, str] = OrderedDict()
+        journal.subscribe(self._wake)
+
+    async def run(self) -> NoReturn:
+        """Deliver for ever; cancel it to stop. What was not delivered stays in the journal."""
+        while True:
+            try:
+                self._work.clear()
+                records = await self._journal.pending(BATCH)
+                if records:
+                    await self._deliver(records)
+                self._succeeded()
+            except Exception as error:  # noqa: BLE001 - whatever a store raises is tried again
+                await self._failed(error)
+                continue
+            if not records:
+                if not self._work.is_set():  # nothing was committed since we looked
+                    self._done.set()
+                await self._work.wait()
+
+    async def flush(self, within: float) -> bool:
+        """Wait until the store has everything that was appended; False after `within` seconds.
+
+        A store that is being waited for is tried again at once.
+        """
+        self._hurry.set()
+        try:
+            async with asyncio.timeout(within):
+                await self._journal.settled()
+                await self._done.wait()
+        except TimeoutError:
+            return False
+        return True
+
+    @property
+    def state(self) -> DeliveryState:
+        """How delivery is right now."""
+        journal = self._journal.state
+        oldest = journal.oldest_at
+        return DeliveryState(
+            depth=journal.waiting,
+            lag_seconds=0.0 if oldest is None else max(self._now() - oldest, 0.0),
+            delivered=self._delivered,
+            retries=self._retries,
+            set_aside=journal.set_aside,
+            names=tuple(self._names.items()),
+            failing=self._failing,
+        )
+
+    def _wake(self, _records: Sequence[Record]) -> None:
+        self._done.clear()
+        self._work.set()
+
+    async def _deliver(self, records: Sequence[Record]) -> None:
+        """One batch: to the store, then out of the journal."""
+        stored = records
+        try:
+            async with asyncio.timeout(PUT_TIMEOUT):
+                await self._store.put(records)
+        except RecordsRefused as refusal:
+            refused = [record for record in records if record.id in refusal.refused]
+            stored = [record for record in records if record.id not in refusal.refused]
+            await self._journal.set_aside(refused, refusal.refused)
+            self._name(refused, refusal)
+        await self._journal.mark_delivered(stored)
+        self._delivered += len(stored)
+
+    def _name(self, records: Sequence[Record], refusal: RecordsRefused) -> None:
+        """Say which records the store will never take."""
+        for record in records:
+            reason = refusal.refused[record.id]
+            log.error("record_set_aside", record_id=record.id, reason=reason)
+            self._names[record.id] = reason
+        while len(self._names) > NAMES_KEPT:
+            self._names.popitem(last=False)
+
+    def _succeeded(self) -> None:
+        if self._failing is not None:
+            log.info("delivery_recovered", retries=self._attempt)
+        self._failing = None
+        self._attempt = 0
+
+    async def _failed(self, error: Exception) -> None:
+        """Name the trouble, log it once, and wait for the next attempt."""
+        self._attempt += 1
+        self._retries += 1
+        name = type(error).__name__  # never its text: a database may quote the row
+        if name != self._failing:
+            log.error("delivery_failing", reason=name, depth=self._journal.state.waiting)
+        self._failing = name
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._hurry.wait(), self._wait_after(self._attempt))
+        self._hurry.clear()

@@ -1,0 +1,242 @@
+"""The journal: every utterance on this machine's disk before anyone is told that it is stored."""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from time import perf_counter
+from typing import NamedTuple, TypeVar
+
+import structlog
+
+from relay.realtime.utterance import Record
+from relay.stores.journal_file import JournalFile, Tally
+from relay.stores.journal_state import JournalLimits, JournalState, Latencies
+from relay.stores.worker import CLOSE_TIMEOUT, Worker
+
+BATCH = 256
+"""Most records of one transaction; one fsync carries all that came while the last one ran."""
+RETRY_AFTER = 1.0
+"""Seconds until a commit that failed (a full disk) is tried again."""
+STALLED_AFTER = 5.0
+"""Seconds after which a commit that has not come back counts as failing."""
+
+Listener = Callable[[Sequence[Record]], None]
+Result = TypeVar("Result")
+log = structlog.get_logger(__name__)
+
+
+class _Entry(NamedTuple):
+    record: Record
+    taken_at: float  # Unix seconds
+    received: float  # by the journal's clock
+
+
+@dataclass(frozen=True, slots=True)
+class _Commit:
+    unwritable: list[Record]
+    tally: Tally
+    at: float  # by the journal's clock
+
+
+class DiskJournal:
+    """A `relay.interfaces.Journal` in a folder of its own (mode 0700), with one writer thread.
+
+    `append` hands records to the thread and returns; the thread commits all that gathered in one
+    fsynced transaction, and only then are the listeners told. Use it on one event loop.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        limits: JournalLimits | None = None,
+        clock: Callable[[], float] = perf_counter,
+    ) -> None:
+        self._limits = limits = limits or JournalLimits()
+        self._worker = Worker("journal", lambda: JournalFile(folder, limits.disk_bytes))
+        self._clock = clock
+        self._loop: asyncio.AbstractEventLoop | None = None  # None: not open, nothing is written
+        self._listeners: list[Listener] = []
+        self._queue: deque[_Entry] = deque()
+        self._batch: list[_Entry] = []  # what the thread has, or has failed to write
+        self._handed_over_at: float | None = None  # None: the thread is not writing
+        self._retry: asyncio.TimerHandle | None = None
+        self._characters = self._committed = self._lost = 0
+        self._tally = Tally(0, 0, None)
+        self._failing: str | None = None
+        self._latencies = Latencies()
+        self._settled = asyncio.Event()
+        self._settled.set()
+        self._closed = False
+
+    async def start(self) -> None:
+        """Open and lock the folder; what was appended before is written now.
+
+        Raises JournalInUse, JournalDamaged, OSError or sqlite3.Error, and holds nothing then.
+        """
+        try:
+            self._tally = await self._worker.run(JournalFile.tally)
+        except BaseException:
+            await self._worker.aclose()
+            raise
+        self._loop = asyncio.get_running_loop()
+        self._hand_over()
+
+    def subscribe(self, listener: Listener) -> None:
+        """Call `listener(records)` on the event loop after every commit, in the order appended.
+
+        A record may be told twice (a repeat, a commit tried again): mind its `seq`.
+        """
+        self._listeners.append(listener)
+
+    def append(self, record: Record) -> None:
+        """Queue a record for the disk; never blocks, never raises (`state` tells of trouble)."""
+        characters = self._characters + _size(record)
+        many, much = self._limits.queued_records, self._limits.queued_characters
+        if self._closed:
+            self._lose(1, "closed")
+        elif self._queued >= many or characters > much:
+            self._lose(1, "queue_full")
+        else:
+            self._characters = characters
+            self._queue.append(_Entry(record, datetime.now(UTC).timestamp(), self._clock()))
+            self._settled.clear()
+            if not self._batch:
+                self._hand_over()
+
+    async def pending(self, limit: int) -> list[Record]:
+        """The oldest records on disk that wait for the store."""
+        return await self._ask(lambda file: file.pending(limit))
+
+    async def mark_delivered(self, records: Sequence[Record]) -> None:
+        """Delete what the store has; a correction that came meanwhile stays and waits."""
+        await self._ask(lambda file: file.delete(records))
+        self._hand_over()  # a disk that was full may have room again
+
+    async def set_aside(self, records: Sequence[Record], reasons: Mapping[str, str]) -> None:
+        """Keep records on disk but out of delivery until the next start; `reasons` by id."""
+        await self._ask(lambda file: file.set_aside(records, reasons))
+
+    async def settled(self) -> None:
+        """Wait until everything appended is on disk and the listeners were told."""
+        await self._settled.wait()
+
+    async def aclose(self, within: float = CLOSE_TIMEOUT) -> bool:
+        """Write what is queued and let go of the folder; False when the disk was too slow.
+
+        Waits `within` seconds for what is queued and as long again for what the disk is doing.
+        """
+        self._closed = True
+        if self._loop is not None:
+            self._hand_over()
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._settled.wait(), within)
+        self._loop = None
+        if self._retry is not None:
+            self._retry.cancel()
+        if self._queued:
+            self._lose(self._queued, "disk_too_slow")
+        return await self._worker.aclose(within) and not self._queued
+
+    @property
+    def state(self) -> JournalState:
+        """How the journal is right now."""
+        since = self._handed_over_at
+        stalled = since is not None and self._clock() - since > STALLED_AFTER
+        return JournalState(
+            queued=self._queued,
+            waiting=self._tally.waiting,
+            set_aside=self._tally.set_aside,
+            oldest_at=self._tally.oldest_at,
+            committed=self._committed,
+            lost=self._lost,
+            failing=self._failing or ("stalled" if stalled else None),
+            commit_p50_ms=self._latencies.percentile_ms(0.50),
+            commit_p99_ms=self._latencies.percentile_ms(0.99),
+        )
+
+    @property
+    def _queued(self) -> int:
+        return len(self._queue) + len(self._batch)
+
+    async def _ask(self, job: Callable[[JournalFile], Result]) -> Result:
+        """Run a job on the file and take note of what is on disk after it."""
+        result, self._tally = await self._worker.run(lambda file: (job(file), file.tally()))
+        return result
+
+    def _hand_over(self) -> None:
+        """Give the thread the next batch (or the failed one again), unless it is writing."""
+        if self._loop is None or self._handed_over_at is not None:
+            return
+        if self._retry is not None:
+            self._retry.cancel()
+            self._retry = None
+        while self._queue and len(self._batch) < BATCH:
+            self._batch.append(self._queue.popleft())
+        if self._batch:
+            self._handed_over_at = self._clock()
+            job = partial(_write, entries=tuple(self._batch), clock=self._clock)
+            tell = self._loop.call_soon_threadsafe
+            self._worker.submit(job).add_done_callback(lambda future: tell(self._written, future))
+
+    def _written(self, future: Future[_Commit]) -> None:
+        """The thread is done with the batch, one way or the other."""
+        self._handed_over_at = None
+        if self._loop is None:
+            return
+        error = future.exception()
+        if error is not None:
+            self._fail(error)
+            self._retry = self._loop.call_later(RETRY_AFTER, self._hand_over)
+            return
+        self._failing = None
+        records = self._take_note(future.result())
+        for listener in self._listeners:
+            self._loop.call_soon(listener, records)  # one that raises harms no other
+        self._loop.call_soon(self._settle)  # after the listeners
+        self._hand_over()
+
+    def _take_note(self, commit: _Commit) -> list[Record]:
+        """The batch is on disk: count it; returns its records."""
+        batch, self._batch = self._batch, []
+        self._tally = commit.tally
+        for entry in batch:
+            self._characters -= _size(entry.record)
+            self._latencies.add(commit.at - entry.received)
+        if commit.unwritable:
+            self._lose(len(commit.unwritable), "not_unicode")
+        records = [entry.record for entry in batch if entry.record not in commit.unwritable]
+        self._committed += len(records)
+        return records
+
+    def _settle(self) -> None:
+        if not self._queued:
+            self._settled.set()
+
+    def _fail(self, error: BaseException) -> None:
+        """Name the trouble, and log it once."""
+        name = getattr(error, "sqlite_errorname", type(error).__name__)
+        if name != self._failing:
+            log.error("journal_failing", reason=name, queued=self._queued)
+        self._failing = name
+
+    def _lose(self, count: int, reason: str) -> None:
+        """Count words that will not reach the disk, and log the first of them."""
+        if not self._lost:
+            log.error("journal_losing_records", reason=reason, queued=self._queued)
+        self._lost += count
+
+
+def _size(record: Record) -> int:
+    return len(record.utterance.text) + len(record.utterance.heard_text)
+
+
+def _write(file: JournalFile, entries: Sequence[_Entry], clock: Callable[[], float]) -> _Commit:
+    """On the thread: one transaction."""
+    unwritable = file.commit([(entry.record, entry.taken_at) for entry in entries])
+    return _Commit(unwritable, file.tally(), clock())

@@ -1,0 +1,115 @@
+"""A record as rows of S3's tables and back (CONTRACTS 2.3, OUTSIDE "Database"); pure."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any, cast
+
+from relay.realtime.utterance import Head, Origin, Record, Speaker, State, Utterance
+
+TITLE = "Voice Chat"
+STARTED_VIA = "realtime_voice"
+INPUT_METHODS: Mapping[Origin, str] = {
+    "voice": "realtime_voice",
+    "text": "text",
+    "seeded": "seeded",
+}
+_ORIGINS = {method: origin for origin, method in INPUT_METHODS.items()}
+
+
+def conversation_row(head: Head) -> dict[str, Any]:
+    """The `conversation_sessions` row that a conversation's first words make.
+
+    Its primary key is the conversation's id, so that the row is the same whoever writes it first.
+    """
+    return {
+        "id": head.conversation_id,
+        "conversation_id": head.conversation_id,
+        "user_id": head.user_id,
+        "agent_id": head.agent_id,
+        "title": TITLE,
+        "started_at": timestamp(head.started_at),
+        "last_active": timestamp(head.started_at),
+        "session_state": {"started_via": STARTED_VIA},
+        "status": "active",
+    }
+
+
+def message_row(record: Record, conversation_key: str) -> dict[str, Any]:
+    """The `chat_messages_v2` row of a record; `conversation_key` is its conversation row's `id`.
+
+    The content is what was heard (S3-37); what else was generated stays in `metadata.full_text`.
+    Users' rows name the agent in `metadata.target_agent_id`, where S3's policies look for it.
+    """
+    head, said = record.head, record.utterance
+    by_user = said.role == "user"
+    stored = said.text if by_user else said.heard_text
+    metadata: dict[str, Any] = {
+        "voice_session_id": head.session_id,
+        "session_started_at": timestamp(head.started_at),
+        "item_id": said.item_id,
+        "content_index": said.content_index,
+        "seq": said.seq,
+        "position": said.position,
+        "state": said.state,
+        "heard_text": said.heard_text,
+        "heard_ms": said.heard_ms,
+        "audio_ms": said.audio_ms,
+        "model": head.model,
+        "voice": head.voice,
+        "input_method": INPUT_METHODS[said.origin],
+        "audio_stored": False,
+    }
+    if by_user:
+        metadata["target_agent_id"] = head.agent_id
+    if stored != said.text:
+        metadata["full_text"] = said.text
+    return {
+        "id": record.id,
+        "conversation_id": head.conversation_id,
+        "session_id": conversation_key,
+        "sender_user_id": head.user_id if by_user else None,
+        "sender_agent_id": None if by_user else head.agent_id,
+        "role": said.role,
+        "content": {"type": "text", "text": stored},
+        "metadata": metadata,
+        "created_at": timestamp(said.created_at),
+    }
+
+
+def record_of(message: Mapping[str, Any], user_id: str) -> Record:
+    """The record that made a row; times come back to the microsecond, as PostgreSQL keeps them."""
+    metadata = message["metadata"]
+    head = Head(
+        session_id=metadata["voice_session_id"],
+        conversation_id=message["conversation_id"],
+        user_id=user_id,
+        agent_id=message["sender_agent_id"] or metadata["target_agent_id"],
+        model=metadata["model"],
+        voice=metadata["voice"],
+        started_at=seconds(metadata["session_started_at"]),
+    )
+    utterance = Utterance(
+        item_id=metadata["item_id"],
+        content_index=metadata["content_index"],
+        role=cast("Speaker", message["role"]),
+        text=metadata.get("full_text", message["content"]["text"]),
+        heard_text=metadata["heard_text"],
+        state=cast("State", metadata["state"]),
+        origin=_ORIGINS[metadata["input_method"]],
+        seq=metadata["seq"],
+        position=metadata["position"],
+        created_at=seconds(message["created_at"]),
+        heard_ms=metadata["heard_ms"],
+        audio_ms=metadata["audio_ms"],
+    )
+    return Record(id=message["id"], head=head, utterance=utterance)
+
+
+def timestamp(unix_seconds: float) -> str:
+    """ISO 8601 in UTC with microseconds: it sorts as text and PostgreSQL reads it."""
+    return datetime.fromtimestamp(unix_seconds, UTC).isoformat(timespec="microseconds")
+
+
+def seconds(iso: str) -> float:
+    """Unix seconds of a `timestamp`."""
+    return datetime.fromisoformat(iso).timestamp()

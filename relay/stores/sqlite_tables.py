@@ -1,0 +1,186 @@
+"""S3's two tables in SQLite, and what is asked of them; runs on the thread that owns the file."""
+
+import json
+import sqlite3
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from relay.realtime.utterance import Record
+from relay.stores.database import transaction
+from relay.stores.refused import CONSTRAINT, FOREIGN_CONVERSATION
+from relay.stores.rows import conversation_row, message_row, record_of, seconds
+
+_NOW = "(strftime('%Y-%m-%dT%H:%M:%f', 'now') || '000+00:00')"
+SCHEMA = f"""
+CREATE TABLE IF NOT EXISTS conversation_sessions (
+    id TEXT PRIMARY KEY NOT NULL,
+    conversation_id TEXT NOT NULL UNIQUE,
+    user_id TEXT,
+    agent_id TEXT,
+    title TEXT,
+    started_at TEXT NOT NULL DEFAULT {_NOW},
+    ended_at TEXT,
+    last_active TEXT NOT NULL DEFAULT {_NOW},
+    message_count INTEGER NOT NULL DEFAULT 0,
+    total_tokens_used INTEGER NOT NULL DEFAULT 0,
+    tool_calls_count INTEGER NOT NULL DEFAULT 0,
+    session_state TEXT NOT NULL DEFAULT '{{}}' CHECK (json_valid(session_state)),
+    interruption_context TEXT,
+    status TEXT NOT NULL DEFAULT 'active'
+        CHECK (status IN ('active', 'paused', 'completed', 'abandoned')),
+    CHECK (user_id IS NOT NULL OR agent_id IS NOT NULL)
+);
+CREATE TABLE IF NOT EXISTS chat_messages_v2 (
+    id TEXT PRIMARY KEY NOT NULL,
+    version TEXT NOT NULL DEFAULT '1.0.0',
+    conversation_id TEXT NOT NULL
+        REFERENCES conversation_sessions (conversation_id) ON DELETE CASCADE,
+    session_id TEXT NOT NULL,
+    parent_message_id TEXT REFERENCES chat_messages_v2 (id),
+    channel_id TEXT,
+    sender_user_id TEXT,
+    sender_agent_id TEXT,
+    role TEXT NOT NULL CHECK (role IN ('system', 'user', 'assistant', 'tool')),
+    content TEXT NOT NULL CHECK (
+        json_extract(content, '$.type') IN ('text', 'structured', 'multimodal', 'tool_result')
+    ),
+    metadata TEXT NOT NULL DEFAULT '{{}}' CHECK (json_valid(metadata)),
+    context TEXT NOT NULL DEFAULT '{{}}' CHECK (json_valid(context)),
+    tools TEXT,
+    memory_refs TEXT,
+    state_snapshot_id TEXT,
+    audit TEXT,
+    created_at TEXT NOT NULL DEFAULT {_NOW},
+    updated_at TEXT NOT NULL DEFAULT {_NOW},
+    CHECK (
+        (sender_user_id IS NOT NULL) + (sender_agent_id IS NOT NULL)
+        = CASE WHEN role IN ('system', 'tool') THEN 0 ELSE 1 END
+    )
+);
+CREATE INDEX IF NOT EXISTS chat_messages_v2_by_conversation
+    ON chat_messages_v2 (conversation_id, created_at);
+CREATE INDEX IF NOT EXISTS conversation_sessions_by_activity
+    ON conversation_sessions (last_active);
+CREATE TRIGGER IF NOT EXISTS chat_messages_v2_counted AFTER INSERT ON chat_messages_v2 BEGIN
+    UPDATE conversation_sessions
+    SET message_count = message_count + 1, last_active = max(last_active, NEW.created_at)
+    WHERE id = NEW.session_id;
+END;
+"""  # noqa: S608 - made of constants
+_ADD_CONVERSATION = """
+INSERT INTO conversation_sessions (id, conversation_id, user_id, agent_id, title, started_at,
+    last_active, session_state, status)
+VALUES (:id, :conversation_id, :user_id, :agent_id, :title, :started_at,
+    :last_active, :session_state, :status)
+ON CONFLICT (conversation_id) DO NOTHING
+"""
+_PUT_MESSAGE = f"""
+INSERT INTO chat_messages_v2 (id, conversation_id, session_id, sender_user_id, sender_agent_id,
+    role, content, metadata, created_at)
+VALUES (:id, :conversation_id, :session_id, :sender_user_id, :sender_agent_id,
+    :role, :content, :metadata, :created_at)
+ON CONFLICT (id) DO UPDATE SET content = excluded.content, metadata = excluded.metadata,
+    created_at = excluded.created_at, updated_at = {_NOW}
+WHERE json_extract(excluded.metadata, '$.seq') > json_extract(chat_messages_v2.metadata, '$.seq')
+"""  # noqa: S608 - made of constants
+_TRANSCRIPT = """
+SELECT m.id, m.conversation_id, m.sender_agent_id, m.role, m.content, m.metadata, m.created_at,
+    c.user_id
+FROM chat_messages_v2 m JOIN conversation_sessions c USING (conversation_id)
+WHERE m.conversation_id = ?
+ORDER BY json_extract(m.metadata, '$.session_started_at'),
+    json_extract(m.metadata, '$.voice_session_id'),
+    json_extract(m.metadata, '$.position'), json_extract(m.metadata, '$.content_index')
+"""
+_RECENT = """
+SELECT conversation_id, user_id, agent_id, title, started_at, last_active, message_count
+FROM conversation_sessions ORDER BY last_active DESC, conversation_id LIMIT ?
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Conversation:
+    """One conversation as a list of them shows it; times are Unix seconds."""
+
+    conversation_id: str
+    user_id: str
+    agent_id: str
+    title: str
+    started_at: float
+    last_active: float
+    message_count: int
+
+
+def put(connection: sqlite3.Connection, records: Sequence[Record]) -> dict[str, str]:
+    """Write records in one transaction; returns why some cannot be stored, by record id."""
+    refused: dict[str, str] = {}
+    with transaction(connection):
+        for record in records:
+            connection.execute("SAVEPOINT one")
+            reason = _put_one(connection, record)
+            if reason is not None:
+                connection.execute("ROLLBACK TO one")
+                refused[record.id] = reason
+            connection.execute("RELEASE one")
+    return refused
+
+
+def owner(connection: sqlite3.Connection, conversation_id: str) -> str | None:
+    """The user whose conversation this is."""
+    row = _conversation(connection, conversation_id)
+    return row["user_id"] if row else None
+
+
+def transcript(connection: sqlite3.Connection, conversation_id: str) -> list[Record]:
+    """A conversation's records: sessions by their start, words by their position."""
+    rows = connection.execute(_TRANSCRIPT, (conversation_id,)).fetchall()
+    return [record_of(_parsed(row), row["user_id"]) for row in rows]
+
+
+def recent(connection: sqlite3.Connection, limit: int) -> list[Conversation]:
+    """The conversations that were active last, newest first."""
+    found = []
+    for row in connection.execute(_RECENT, (limit,)).fetchall():
+        times = {name: seconds(row[name]) for name in ("started_at", "last_active")}
+        found.append(Conversation(**(dict(row) | times)))
+    return found
+
+
+def _put_one(connection: sqlite3.Connection, record: Record) -> str | None:
+    """Write one record, its conversation first; returns why it cannot be stored."""
+    if not record.utterance.text and not _exists(connection, record.id):
+        return None  # S3-38: no words make no row and no conversation
+    try:
+        connection.execute(_ADD_CONVERSATION, _for_sqlite(conversation_row(record.head)))
+        row = _conversation(connection, record.head.conversation_id)
+        if row is None or row["user_id"] != record.head.user_id:
+            return FOREIGN_CONVERSATION
+        connection.execute(_PUT_MESSAGE, _for_sqlite(message_row(record, row["id"])))
+    except sqlite3.IntegrityError:
+        return CONSTRAINT
+    return None
+
+
+def _exists(connection: sqlite3.Connection, identity: str) -> bool:
+    query = "SELECT 1 FROM chat_messages_v2 WHERE id = ?"
+    return connection.execute(query, (identity,)).fetchone() is not None
+
+
+def _conversation(connection: sqlite3.Connection, conversation_id: str) -> sqlite3.Row | None:
+    query = "SELECT id, user_id FROM conversation_sessions WHERE conversation_id = ?"
+    row: sqlite3.Row | None = connection.execute(query, (conversation_id,)).fetchone()
+    return row
+
+
+def _for_sqlite(row: Mapping[str, Any]) -> dict[str, Any]:
+    """JSON columns are text here."""
+    return {
+        name: json.dumps(value, ensure_ascii=False) if isinstance(value, dict) else value
+        for name, value in row.items()
+    }
+
+
+def _parsed(row: sqlite3.Row) -> dict[str, Any]:
+    message = dict(row)
+    return message | {name: json.loads(message[name]) for name in ("content", "metadata")}

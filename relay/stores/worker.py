@@ -1,0 +1,86 @@
+"""One thread that owns one database and does what it is given, in order."""
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import Future
+from queue import SimpleQueue
+from threading import Thread
+from typing import Any, Generic, Protocol, TypeVar
+
+CLOSE_TIMEOUT = 5.0
+"""Seconds that `aclose` waits for work in hand before it leaves the (daemon) thread behind."""
+
+
+class Closable(Protocol):
+    """What a worker owns."""
+
+    def close(self) -> None:
+        """Let go of it; called on the worker's thread."""
+
+
+Owned = TypeVar("Owned", bound=Closable)
+Result = TypeVar("Result")
+
+
+class Worker(Generic[Owned]):
+    """Runs jobs one after the other on its own thread, against what `opener` returned there.
+
+    The thread starts with the first job. When `opener` fails, the job that needed it fails with
+    its error and the next job tries again. The queue has no bound of its own: every job has a
+    caller that waits for it.
+    """
+
+    def __init__(self, name: str, opener: Callable[[], Owned]) -> None:
+        self._name = name
+        self._opener = opener
+        self._jobs: SimpleQueue[tuple[Callable[[Owned], Any], Future[Any]] | None] = SimpleQueue()
+        self._thread: Thread | None = None
+        self._ended: Future[None] = Future()
+        self._closing = False
+
+    def submit(self, job: Callable[[Owned], Result]) -> Future[Result]:
+        """Queue a job without waiting; RuntimeError once the worker is closing."""
+        if self._closing:
+            raise RuntimeError(f"{self._name} is closed")
+        if self._thread is None:
+            self._thread = Thread(target=self._work, name=self._name, daemon=True)
+            self._thread.start()
+        future: Future[Result] = Future()
+        self._jobs.put((job, future))
+        return future
+
+    async def run(self, job: Callable[[Owned], Result]) -> Result:
+        """Queue a job and wait for its result or its error."""
+        return await asyncio.wrap_future(self.submit(job))
+
+    async def aclose(self, within: float = CLOSE_TIMEOUT) -> bool:
+        """Finish what is queued, close what is owned; False when `within` seconds were too few."""
+        self._closing = True
+        if self._thread is None:
+            return True
+        self._jobs.put(None)
+        await asyncio.wait([asyncio.wrap_future(self._ended)], timeout=within)
+        if not self._ended.done():
+            return False
+        self._thread.join()
+        return True
+
+    def _work(self) -> None:
+        owned: Owned | None = None
+        while (entry := self._jobs.get()) is not None:
+            job, future = entry
+            if not future.set_running_or_notify_cancel():
+                continue
+            try:
+                owned = owned if owned is not None else self._opener()
+                result = job(owned)
+            except BaseException as error:  # noqa: BLE001 - it is the waiting caller's to handle
+                future.set_exception(error)
+            else:
+                future.set_result(result)
+            del entry, job, future  # an idle thread keeps nobody's words in memory
+        try:
+            if owned is not None:
+                owned.close()
+        finally:
+            self._ended.set_result(None)
