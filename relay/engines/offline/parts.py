@@ -8,6 +8,13 @@ SAMPLE_RATE = 24_000
 """Hz. All audio at the edges of a part is PCM16, little endian, mono, at this rate."""
 
 
+class PartFailed(Exception):  # noqa: N818 - it is one turn's misfortune, not a fault of the caller
+    """A part could not do this piece of work: overloaded, broken or closed. The next may succeed.
+
+    Its text never holds what was said or was to be said.
+    """
+
+
 @dataclass(frozen=True, slots=True)
 class SpeechStarted:
     """Somebody began to speak; `at_ms` counts the audio heard since the session began.
@@ -46,7 +53,10 @@ class Recogniser(Protocol):
     """Writes down what was said. One is shared by all sessions; it works off the event loop."""
 
     async def transcribe(self, pcm: bytes) -> str:
-        """Return the words in one turn's audio, "" when nothing was understood."""
+        """Return the words in one turn's audio, "" when nothing was understood.
+
+        Raises `PartFailed` when it has too much to do, or cannot work at all.
+        """
 
     async def aclose(self) -> None:
         """Let go of processes and threads."""
@@ -63,7 +73,10 @@ class Mouth(Protocol):
     """Speaks. One is shared by all sessions; it works off the event loop."""
 
     async def speak(self, text: str, voice: str) -> bytes:
-        """Return `text` as audio, in the voice that an OpenAI voice name stands for."""
+        """Return `text` as audio, in the voice that an OpenAI voice name stands for.
+
+        Raises `PartFailed` when it has too much to do, or cannot work at all.
+        """
 
     async def aclose(self) -> None:
         """Let go of threads."""
