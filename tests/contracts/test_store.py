@@ -1,0 +1,137 @@
+"""What every store must do, whichever database is behind it (interfaces.Store, CONTRACTS S3)."""
+
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+import pytest
+
+from relay.interfaces import Store
+from relay.stores.refused import FOREIGN_CONVERSATION, RecordsRefused
+from relay.stores.sqlite import SqliteStore
+from tests.stores.words import (
+    CONVERSATION,
+    LATER_SESSION,
+    LEARNER,
+    MORNING,
+    STRANGER,
+    Call,
+    corrected,
+    texts,
+)
+
+STORES: dict[str, Callable[[Path], Store]] = {
+    "sqlite": lambda folder: SqliteStore(folder / "relay.sqlite"),
+}
+CALL = Call()
+
+
+@pytest.fixture(params=list(STORES))
+async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Store]:
+    store = STORES[request.param](tmp_path)
+    yield store
+    await store.aclose()
+
+
+async def test_what_was_put_is_read_back_as_it_was(store: Store) -> None:
+    question = CALL.user("When does the shop open?", heard_ms=1200)
+    answer = CALL.assistant(
+        "At nine, and on Sundays it does not.",
+        heard_text="At nine, and",
+        state="interrupted",
+        heard_ms=900,
+        audio_ms=2600,
+    )
+    typed = CALL.user("Grüße, 你好 \x00 ☎", 3.0, origin="text")
+    second_part = CALL.assistant("Hello!", 4.0, content_index=1)
+    said = [question, answer, typed, second_part]
+    await store.put(said)
+    assert await store.transcript(CONVERSATION) == said
+
+
+async def test_S3_28_words_join_the_conversation_that_was_given(store: Store) -> None:
+    yesterday = CALL.of(session_id=LATER_SESSION, started_at=MORNING - 86400)
+    await store.put([yesterday.user("Remember me?"), yesterday.assistant("Of course.")])
+    await store.put([CALL.user("It is me again."), CALL.assistant("Welcome back.")])
+    assert texts(await store.transcript(CONVERSATION)) == [
+        "Remember me?",
+        "Of course.",
+        "It is me again.",
+        "Welcome back.",
+    ]
+
+
+async def test_sessions_follow_their_start_and_words_their_position_whatever_came_first(
+    store: Store,
+) -> None:
+    later = CALL.of(session_id=LATER_SESSION, started_at=MORNING + 0.5)
+    await store.put([later.assistant("four", 2.0), CALL.assistant("two", 10.0, seq=1)])
+    await store.put([later.user("three", 1.0), CALL.user("one", 2.5, seq=2)])
+    assert texts(await store.transcript(CONVERSATION)) == ["one", "two", "three", "four"]
+
+
+async def test_S3_29_a_conversation_that_nobody_has_becomes_its_first_speakers(
+    store: Store,
+) -> None:
+    assert await store.owner(CONVERSATION) is None
+    assert await store.transcript(CONVERSATION) == []
+    await store.put([CALL.user("Hello?")])
+    assert await store.owner(CONVERSATION) == LEARNER
+
+
+async def test_S3_29_a_strangers_words_are_refused_and_nobody_elses(store: Store) -> None:
+    mine, more = CALL.user("Mine.", 1.0), CALL.user("Mine too.", 3.0)
+    intruder = CALL.of(user_id=STRANGER, session_id=LATER_SESSION).user("Let me in.")
+    with pytest.raises(RecordsRefused) as refusal:
+        await store.put([mine, intruder, more])
+    assert refusal.value.refused == {intruder.id: FOREIGN_CONVERSATION}
+    assert await store.transcript(CONVERSATION) == [mine, more]
+    assert await store.owner(CONVERSATION) == LEARNER
+
+
+async def test_S3_35_a_late_transcript_is_stored_once_in_its_place(store: Store) -> None:
+    answer = CALL.assistant("Here is a joke.", 2.0, seq=1)
+    question = CALL.user("Tell me a joke.", 1.0, seq=2)
+    await store.put([answer])
+    await store.put([question])
+    await store.put([question, answer])
+    stored = await store.transcript(CONVERSATION)
+    assert stored == [question, answer]
+    times = [record.utterance.created_at for record in stored]
+    assert times == sorted(times)
+
+
+async def test_S3_36_several_questions_before_one_answer_are_all_stored(store: Store) -> None:
+    said = [CALL.user("One.", 1.0), CALL.user("No, two.", 2.0), CALL.assistant("Two.", 3.0)]
+    await store.put(said)
+    assert await store.transcript(CONVERSATION) == said
+
+
+async def test_a_correction_replaces_and_what_is_older_never_does(store: Store) -> None:
+    first = CALL.user("I sink so.", seq=1)
+    better = corrected(first, "I think so.", seq=4)
+    await store.put([first, better])
+    await store.put([corrected(first, "I blink so.", seq=3), first])
+    assert await store.transcript(CONVERSATION) == [better]
+
+
+async def test_S3_38_silence_makes_no_row_and_no_conversation(store: Store) -> None:
+    await store.put([CALL.user(""), CALL.assistant("", 2.0)])
+    assert await store.transcript(CONVERSATION) == []
+    assert await store.owner(CONVERSATION) is None
+
+
+async def test_nothing_to_put_is_no_error(store: Store) -> None:
+    await store.put([])
+
+
+async def test_many_conversations_in_one_batch_stay_apart(store: Store) -> None:
+    calls = [
+        CALL.of(
+            conversation_id=f"44444444-4444-4444-8444-{n:012}",
+            session_id=f"55555555-5555-4555-8555-{n:012}",
+        )
+        for n in range(50)
+    ]
+    await store.put([call.user(f"I am {n}.") for n, call in enumerate(calls)])
+    for n, call in enumerate(calls):
+        assert texts(await store.transcript(call.conversation_id)) == [f"I am {n}."]

@@ -1,0 +1,119 @@
+import msgspec
+import pytest
+
+from relay.realtime.utterance import Record
+from relay.stores.rows import conversation_row, message_row, record_of, seconds, timestamp
+from tests.stores.words import AGENT, CONVERSATION, LEARNER, MORNING, SESSION, Call
+
+CALL = Call()
+KEY = "77777777-7777-4777-8777-777777777777"
+
+
+def test_S3_34_the_conversations_row() -> None:
+    assert conversation_row(CALL.user("Hi.").head) == {
+        "id": CONVERSATION,
+        "conversation_id": CONVERSATION,
+        "user_id": LEARNER,
+        "agent_id": AGENT,
+        "title": "Voice Chat",
+        "started_at": "2025-10-09T08:53:20.250000+00:00",
+        "last_active": "2025-10-09T08:53:20.250000+00:00",
+        "session_state": {"started_via": "realtime_voice"},
+        "status": "active",
+    }
+
+
+def test_S3_31_the_row_of_what_a_user_said() -> None:
+    said = CALL.user("Good morning.", 1.0, seq=3, audio_ms=800)
+    assert message_row(said, KEY) == {
+        "id": said.id,
+        "conversation_id": CONVERSATION,
+        "session_id": KEY,
+        "sender_user_id": LEARNER,
+        "sender_agent_id": None,
+        "role": "user",
+        "content": {"type": "text", "text": "Good morning."},
+        "metadata": {
+            "voice_session_id": SESSION,
+            "session_started_at": "2025-10-09T08:53:20.250000+00:00",
+            "item_id": "item_1",
+            "content_index": 0,
+            "seq": 3,
+            "position": 1.0,
+            "state": "final",
+            "heard_text": "Good morning.",
+            "heard_ms": None,
+            "audio_ms": 800,
+            "model": "gpt-realtime",
+            "voice": "marin",
+            "input_method": "realtime_voice",
+            "audio_stored": False,
+            "target_agent_id": AGENT,
+        },
+        "created_at": "2025-10-09T08:53:21.250000+00:00",
+    }
+
+
+def test_S3_32_the_row_of_what_an_assistant_said() -> None:
+    row = message_row(CALL.assistant("Good evening."), KEY)
+    assert (row["role"], row["sender_agent_id"], row["sender_user_id"]) == (
+        "assistant",
+        AGENT,
+        None,
+    )
+    assert (row["metadata"]["voice"], row["metadata"]["model"]) == ("marin", "gpt-realtime")
+    assert "target_agent_id" not in row["metadata"]
+
+
+def test_S3_37_an_interrupted_answer_is_stored_as_far_as_it_was_heard() -> None:
+    cut = CALL.assistant("Once upon a time.", heard_text="Once upon", state="interrupted")
+    row = message_row(cut, KEY)
+    assert row["content"] == {"type": "text", "text": "Once upon"}
+    assert row["metadata"]["state"] == "interrupted"
+    assert row["metadata"]["full_text"] == "Once upon a time."
+
+
+def test_an_answer_that_nobody_heard_shows_no_words_but_keeps_them() -> None:
+    row = message_row(CALL.assistant("Too late.", heard_text="", state="unheard"), KEY)
+    assert row["content"]["text"] == ""
+    assert row["metadata"]["full_text"] == "Too late."
+
+
+@pytest.mark.parametrize(
+    ("origin", "method"), [("voice", "realtime_voice"), ("text", "text"), ("seeded", "seeded")]
+)
+def test_how_the_words_came_in(origin: str, method: str) -> None:
+    row = message_row(CALL.user("Hello.", origin=origin), KEY)
+    assert row["metadata"]["input_method"] == method
+
+
+def test_S3_41_rows_hold_text_and_numbers_only() -> None:
+    row = message_row(CALL.assistant("Words.", audio_ms=900), KEY)
+    assert row["metadata"]["audio_stored"] is False
+    assert b'"audio"' not in msgspec.json.encode(row)
+    assert {type(value) for value in row["metadata"].values()} <= {
+        str,
+        int,
+        float,
+        bool,
+        type(None),
+    }
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        CALL.user("I typed this.", origin="text"),
+        CALL.assistant("Cut sh", heard_text="Cut", state="interrupted", heard_ms=3, audio_ms=9),
+        CALL.assistant("A second part.", content_index=2, origin="seeded"),
+    ],
+)
+def test_a_row_gives_the_record_back(record: Record) -> None:
+    assert record_of(message_row(record, KEY), LEARNER) == record
+
+
+def test_times_sort_as_text_and_keep_their_microseconds() -> None:
+    moments = [MORNING, MORNING + 0.000001, MORNING + 1, MORNING + 1e7]
+    written = [timestamp(moment) for moment in moments]
+    assert written == sorted(written)
+    assert [seconds(text) for text in written] == moments

@@ -1,0 +1,78 @@
+"""Records as the tests say them: who said what, in which session, where in the conversation."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from relay.realtime.utterance import Head, Record, Speaker, Utterance, record_id
+from relay.stores.journal import DiskJournal, JournalLimits
+
+MORNING = 1_760_000_000.25
+LEARNER = "11111111-1111-4111-8111-111111111111"
+STRANGER = "22222222-2222-4222-8222-222222222222"
+AGENT = "33333333-3333-4333-8333-333333333333"
+CONVERSATION = "44444444-4444-4444-8444-444444444444"
+SESSION = "55555555-5555-4555-8555-555555555555"
+LATER_SESSION = "66666666-6666-4666-8666-666666666666"
+
+
+@dataclass(frozen=True)
+class Call:
+    """One session of a conversation; `user` and `assistant` make the records of what is said."""
+
+    session_id: str = SESSION
+    conversation_id: str = CONVERSATION
+    user_id: str = LEARNER
+    started_at: float = MORNING
+
+    def of(self, **changes: str | float) -> "Call":
+        return replace(self, **changes)  # type: ignore[arg-type]
+
+    def user(self, text: str, position: float = 1.0, **more: Any) -> Record:
+        return self._said("user", text, position, more)
+
+    def assistant(self, text: str, position: float = 2.0, **more: Any) -> Record:
+        return self._said("assistant", text, position, more)
+
+    def _said(self, role: Speaker, text: str, position: float, more: dict[str, Any]) -> Record:
+        usual: dict[str, Any] = {
+            "item_id": f"item_{position:g}",
+            "role": role,
+            "text": text,
+            "heard_text": text,
+            "state": "final",
+            "seq": int(position),
+            "position": position,
+            "created_at": self.started_at + position,
+        }
+        utterance = Utterance(**(usual | more))
+        head = Head(
+            session_id=self.session_id,
+            conversation_id=self.conversation_id,
+            user_id=self.user_id,
+            agent_id=AGENT,
+            model="gpt-realtime",
+            voice="marin",
+            started_at=self.started_at,
+        )
+        key = record_id(self.session_id, utterance.item_id, utterance.content_index)
+        return Record(id=key, head=head, utterance=utterance)
+
+
+def corrected(record: Record, text: str, seq: int) -> Record:
+    """The same utterance as it turned out later."""
+    said = msgspec.structs.replace(record.utterance, text=text, heard_text=text, seq=seq)
+    return msgspec.structs.replace(record, utterance=said)
+
+
+def texts(records: Sequence[Record]) -> list[str]:
+    return [record.utterance.text for record in records]
+
+
+async def open_journal(folder: Path, limits: JournalLimits | None = None) -> DiskJournal:
+    journal = DiskJournal(folder, limits)
+    await journal.start()
+    return journal
