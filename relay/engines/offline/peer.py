@@ -1,0 +1,189 @@
+"""The offline voice as one end of a session: the machine, its timer, and the work of its parts."""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Coroutine, Iterable
+
+import msgspec
+import structlog
+
+from relay.engines.offline.machine import Machine
+from relay.engines.offline.outgoing import Close, Effect, Emit, Speak, Transcribe
+from relay.engines.offline.parts import Parts
+from relay.interfaces import Frame, Receiver
+from relay.tasks import Tasks
+
+HIGH_BYTES = 1 << 20
+"""Bytes of events waiting for the receiver above which nothing more is produced."""
+
+MAX_INBOX_BYTES = 32 << 20
+"""Bytes of client events waiting meanwhile; a sender that minds `writable` never gets there."""
+
+log = structlog.get_logger(__name__)
+
+
+class OfflinePeer:
+    """A `relay.interfaces.Peer` that answers from within the process.
+
+    Nothing is pushed from within `send`: events leave by the loop's next turn. While the receiver
+    is paused, or there is none yet, at most `HIGH_BYTES` and one step's events wait for it.
+    """
+
+    def __init__(self, machine: Machine, parts: Parts, tasks: Tasks) -> None:
+        self._machine = machine
+        self._parts = parts
+        self._all_tasks = tasks
+        self._loop = asyncio.get_running_loop()
+        self._receiver: Receiver | None = None
+        self._paused = False
+        self._outbox: deque[bytes] = deque()
+        self._outbox_bytes = 0
+        self._inbox: deque[bytes] = deque()
+        self._inbox_bytes = 0
+        self._writable = True
+        self._turn: asyncio.Handle | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._ending: tuple[int, str] | None = None
+        self._told = False
+        self.on_closed: Callable[[OfflinePeer], None] = lambda _: None
+        self._perform(machine.begin(self._loop.time()))
+
+    def attach(self, receiver: Receiver) -> None:
+        """Push everything to this receiver from now on."""
+        self._receiver = receiver
+        self._soon()
+
+    def send(self, frame: Frame) -> None:
+        """Take one client event."""
+        if self._ending is not None:
+            return
+        self._inbox.append(bytes(frame))
+        self._inbox_bytes += len(frame)
+        if self._inbox_bytes > MAX_INBOX_BYTES:
+            self.close(1013, "Too much waiting")
+        self._soon()
+
+    def pause(self) -> None:
+        """Stop pushing events."""
+        self._paused = True
+
+    def resume(self) -> None:
+        """Push events again."""
+        self._paused = False
+        self._soon()
+
+    def ping(self) -> int:
+        """Return 0: what lives in the process is alive."""
+        return 0
+
+    def close(self, code: int, reason: str) -> None:
+        """End the session; the receiver hears of it in the loop's next turn."""
+        if self._ending is None:
+            self._outbox.clear()
+            self._outbox_bytes = 0
+            self._paused = False
+            self._end(code, reason)
+
+    def _soon(self) -> None:
+        if self._turn is None and not self._told:
+            self._turn = self._loop.call_soon(self._take_turn)
+
+    def _take_turn(self) -> None:
+        self._turn = None
+        try:
+            self._push()
+            self._work_off()
+        finally:
+            if self._outbox and self._pushes:
+                self._soon()
+            self._set_timer()
+
+    @property
+    def _pushes(self) -> bool:
+        return self._receiver is not None and not self._paused
+
+    @property
+    def _crowded(self) -> bool:
+        return self._outbox_bytes >= HIGH_BYTES
+
+    def _push(self) -> None:
+        while self._receiver is not None and self._outbox and self._pushes:
+            frame = self._outbox.popleft()
+            self._outbox_bytes -= len(frame)
+            self._receiver.frame(frame)
+        if self._receiver is not None and self._ending and self._pushes and not self._told:
+            self._told = True
+            self._receiver.closed(*self._ending)
+
+    def _work_off(self) -> None:
+        while self._inbox and not self._crowded and self._ending is None:
+            frame = self._inbox.popleft()
+            self._inbox_bytes -= len(frame)
+            self._perform(self._machine.receive(frame, self._loop.time()))
+        writable = self._inbox_bytes < HIGH_BYTES
+        if self._receiver is not None and self._ending is None and writable != self._writable:
+            self._writable = writable
+            self._receiver.writable(writable)
+
+    def _set_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if self._ending is None and not self._crowded:
+            due = self._machine.deadline(self._loop.time())
+            if due is not None:
+                self._timer = self._loop.call_at(due, self._tick)
+
+    def _tick(self) -> None:
+        self._timer = None
+        self._perform(self._machine.tick(self._loop.time()))
+        self._set_timer()
+
+    def _perform(self, effects: Iterable[Effect]) -> None:
+        for effect in effects:
+            match effect:
+                case Emit(event):
+                    frame = msgspec.json.encode(event)
+                    self._outbox.append(frame)
+                    self._outbox_bytes += len(frame)
+                case Transcribe():
+                    self._start(self._transcribe(effect), "transcribe")
+                case Speak():
+                    self._start(self._speak(effect), "speak")
+                case Close(code, reason):
+                    self._end(code, reason)
+        self._soon()
+
+    def _start(self, work: Coroutine[None, None, None], name: str) -> None:
+        task = self._all_tasks.start(work, f"{self._parts.name} {name}")
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _transcribe(self, effect: Transcribe) -> None:
+        text: str | None = None
+        try:
+            text = await self._parts.recogniser.transcribe(effect.pcm)
+        except Exception as error:  # noqa: BLE001 - a part's fault fails one turn, not the session
+            log.warning("the recogniser failed", error=type(error).__name__)
+        if self._ending is None:
+            self._perform(self._machine.transcribed(effect.item_id, text, self._loop.time()))
+
+    async def _speak(self, effect: Speak) -> None:
+        pcm: bytes | None = None
+        try:
+            pcm = await self._parts.mouth.speak(effect.text, effect.voice)
+        except Exception as error:  # noqa: BLE001 - a part's fault fails one turn, not the session
+            log.warning("the mouth failed", error=type(error).__name__)
+        if self._ending is None:
+            self._perform(self._machine.spoken(effect.response_id, pcm, self._loop.time()))
+
+    def _end(self, code: int, reason: str) -> None:
+        self._ending = (code, reason)
+        self.on_closed(self)
+        self._inbox.clear()
+        self._inbox_bytes = 0
+        for task in self._tasks:
+            task.cancel()
+        self._set_timer()
+        self._soon()

@@ -1,0 +1,125 @@
+"""How OpenAI receives a connection: which key, model and path it wants, and how it says no.
+
+Whoever is turned away gets the upgrade first, then an `error` event, then a close whose reason is
+`<error type>.<error code>` (PROTOCOL §3, recording p03).
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from http import HTTPStatus
+from urllib.parse import parse_qs, urlsplit
+
+import msgspec
+from websockets.asyncio.server import ServerConnection
+from websockets.http11 import Request, Response
+from websockets.typing import Subprotocol
+
+from relay.engines.offline.ids import at_random, unix
+from relay.engines.offline.refusals import Refusal, error
+
+PATHS = frozenset({"/v1/realtime", "/realtime", "/openai/v1/realtime"})
+
+BINARY = Refusal(
+    "invalid_event", "Expected a text WebSocket message; binary frames are not supported."
+)
+
+_KEY_PROTOCOL = "openai-insecure-api-key."
+_BETA_PROTOCOL = "openai-beta."
+_new_id = at_random(unix)
+_REALTIME = Subprotocol("realtime")
+
+
+@dataclass(frozen=True, slots=True)
+class TurnedAway:
+    """A connection that OpenAI would close at once, with this code."""
+
+    refusal: Refusal
+    code: int
+
+    async def tell(self, connection: ServerConnection) -> None:
+        """Say why, and close."""
+        reason = ".".join(filter(None, ("invalid_request_error", self.refusal.code)))
+        await connection.send(spoken_error(self.refusal), text=True)
+        await connection.close(self.code, reason)
+
+
+NO_KEY = TurnedAway(Refusal(None, "Missing bearer or basic authentication in header"), 3000)
+BAD_KEY = TurnedAway(Refusal("invalid_api_key", "Incorrect API key provided."), 3000)
+BETA = TurnedAway(
+    Refusal("beta_api_shape_disabled", "The beta shape of the Realtime API is switched off."), 4000
+)
+NO_MODEL = TurnedAway(
+    Refusal("missing_model", "You must provide a model parameter, for example ?model=gpt-realtime"),
+    4000,
+)
+BAD_MODEL = TurnedAway(
+    Refusal("invalid_model", "That model is not supported in realtime mode."), 4000
+)
+
+
+def any_but_bad(key: str) -> bool:
+    """Accept every key that does not begin with `bad`."""
+    return not key.startswith("bad")
+
+
+def judge(
+    request: Request, accepts_key: Callable[[str], bool], models: frozenset[str] | None
+) -> TurnedAway | None:
+    """Return why a handshake is turned away, None when it is welcome."""
+    protocols = _offered(request)
+    key = _key(request, protocols)
+    if key is None:
+        return NO_KEY
+    if not accepts_key(key):
+        return BAD_KEY
+    if _asks_for_beta(request, protocols):
+        return BETA
+    return _judge_model(model_of(request), models)
+
+
+def model_of(request: Request) -> str:
+    """Return the model a handshake asks for, "" for none."""
+    return parse_qs(urlsplit(request.path).query).get("model", [""])[-1]
+
+
+def find(connection: ServerConnection, request: Request) -> Response | None:
+    """Answer 404 to a path at which there is no Realtime API."""
+    if urlsplit(request.path).path in PATHS:
+        return None
+    return connection.respond(HTTPStatus.NOT_FOUND, "The Realtime API is at /v1/realtime.\n")
+
+
+def select(_: ServerConnection, offered: Sequence[Subprotocol]) -> Subprotocol | None:
+    """Select `realtime` where it is offered, and never the entry that holds the key."""
+    return _REALTIME if _REALTIME in offered else None
+
+
+def spoken_error(refusal: Refusal) -> bytes:
+    """Return an `error` event that answers no event in particular."""
+    return msgspec.json.encode(error(refusal, None, _new_id("event")))
+
+
+def _judge_model(model: str, models: frozenset[str] | None) -> TurnedAway | None:
+    if not model:
+        return NO_MODEL
+    return BAD_MODEL if models is not None and model not in models else None
+
+
+def _offered(request: Request) -> list[str]:
+    values = request.headers.get_all("Sec-WebSocket-Protocol")
+    return [name.strip() for value in values for name in value.split(",")]
+
+
+def _key(request: Request, protocols: Sequence[str]) -> str | None:
+    scheme, _, bearer = request.headers.get("Authorization", "").partition(" ")
+    if scheme.lower() == "bearer" and bearer.strip():
+        return bearer.strip()
+    keys = [
+        name.removeprefix(_KEY_PROTOCOL) for name in protocols if name.startswith(_KEY_PROTOCOL)
+    ]
+    return next(filter(None, keys), None)
+
+
+def _asks_for_beta(request: Request, protocols: Sequence[str]) -> bool:
+    asked = any(name.startswith(_BETA_PROTOCOL) for name in protocols)
+    return asked or "realtime=v1" in request.headers.get("OpenAI-Beta", "")

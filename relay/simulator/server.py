@@ -1,0 +1,153 @@
+"""The offline twin of the OpenAI Realtime API: any `Parts` behind a WebSocket of its own."""
+
+import asyncio
+import ssl
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Self
+
+from websockets.asyncio.server import Server, ServerConnection, serve
+
+from relay.engines.offline.delivery import Pace
+from relay.engines.offline.parts import Parts
+from relay.engines.offline.voice import OfflineVoice
+from relay.interfaces import Call
+from relay.realtime.endings import Refused
+from relay.simulator.line import Line
+from relay.simulator.manners import any_but_bad, find, judge, model_of, select
+
+MAX_FRAME_BYTES = 16 << 20
+"""Largest client frame, as OpenAI has it (PROTOCOL §3)."""
+
+PING_SECONDS = 20.0
+"""The server's ping, as recorded (WIRE §3)."""
+
+MAX_HEADERS_SEEN = 1000
+"""Handshakes whose headers are remembered for the tests."""
+
+
+@dataclass(frozen=True, slots=True)
+class SimulatorOptions:
+    """What the twin is made of and where it listens.
+
+    `models` are those it knows, None for any name. `on_frame` is given every text frame that a
+    client sends. `port` 0 takes a free one.
+    """
+
+    parts: Parts
+    host: str = "127.0.0.1"
+    port: int = 0
+    pace: Pace | None = None
+    accepts_key: Callable[[str], bool] = any_but_bad
+    models: frozenset[str] | None = None
+    ssl_context: ssl.SSLContext | None = None
+    on_frame: Callable[[bytes], None] | None = None
+
+
+async def simulate(options: SimulatorOptions) -> "Simulator":
+    """Start the twin, for use as an asynchronous context manager."""
+    simulator = Simulator(options)
+    await simulator.start()
+    return simulator
+
+
+class Simulator:
+    """A running twin.
+
+    `headers` are those of the handshakes so far, lower-case names, the latest last.
+    """
+
+    def __init__(self, options: SimulatorOptions) -> None:
+        self.headers: deque[Mapping[str, str]] = deque(maxlen=MAX_HEADERS_SEEN)
+        self._options = options
+        self._voice = OfflineVoice(options.parts, options.pace)
+        self._server: Server | None = None
+        self._connections = 0
+
+    @property
+    def connections(self) -> int:
+        """Return how many sessions are open."""
+        return self._connections
+
+    @property
+    def port(self) -> int:
+        """Return the port it listens on."""
+        if self._server is None:
+            raise RuntimeError("the simulator is not running")
+        return int(next(iter(self._server.sockets)).getsockname()[1])
+
+    @property
+    def url(self) -> str:
+        """Return the address of the Realtime API, without a model."""
+        scheme = "wss" if self._options.ssl_context else "ws"
+        return f"{scheme}://{self._options.host}:{self.port}/v1/realtime"
+
+    @property
+    def base_url(self) -> str:
+        """Return what an OpenAI client takes as its `base_url`."""
+        return self.url.replace("ws", "http", 1).removesuffix("/realtime")
+
+    async def start(self) -> None:
+        """Listen."""
+        options = self._options
+        self._server = await serve(
+            self._talk,
+            options.host,
+            options.port,
+            select_subprotocol=select,
+            process_request=find,
+            compression=None,
+            ping_interval=PING_SECONDS,
+            max_size=MAX_FRAME_BYTES,
+            ssl=options.ssl_context,
+        )
+
+    async def aclose(self) -> None:
+        """Close every connection and let go of the parts."""
+        if self._server is not None:
+            self._server.close()
+            await self._server.wait_closed()
+        await self._voice.aclose()
+
+    async def __aenter__(self) -> Self:
+        """Return itself, listening."""
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Stop."""
+        await self.aclose()
+
+    async def _talk(self, connection: ServerConnection) -> None:
+        request = connection.request
+        if request is None:
+            return
+        self.headers.append({name.lower(): value for name, value in request.headers.raw_items()})
+        options = self._options
+        turned_away = judge(request, options.accepts_key, options.models)
+        if turned_away is not None:
+            await turned_away.tell(connection)
+            return
+        self._connections += 1
+        try:
+            await self._hold(connection, model_of(request))
+        finally:
+            self._connections -= 1
+
+    async def _hold(self, connection: ServerConnection, model: str) -> None:
+        try:
+            peer = await self._voice.open(Call(str(connection.id), model, "simulator"))
+        except Refused as refused:
+            await connection.close(refused.ending.code, refused.ending.reason)
+            return
+        line = Line(connection, peer, self._options.on_frame)
+        peer.attach(line)
+        async with asyncio.TaskGroup() as both_ways:
+            both_ways.create_task(line.write(), name="simulator write")
+            both_ways.create_task(line.read(), name="simulator read")
