@@ -39,6 +39,7 @@ SHOWN = [
         {"id": "item_1", "type": "function_call", "arguments": ""},
         {"id": "item_1", "type": "function_call", "arguments": "", "object": "realtime.item"},
     ),
+    ({"id": "item_1", "object": "of.tomorrow"}, {"id": "item_1", "object": "of.tomorrow"}),
     (
         {"id": "item_1", "type": "message", "role": "assistant"},
         message("assistant", object="realtime.item"),
