@@ -12,7 +12,8 @@ import aiofastnet
 from picows import WSError, WSHandshakeError, WSInvalidStatusError
 
 from relay.wire.core import Connection, Target, make_connection
-from relay.wire.peer import PeerOptions, WirePeer
+from relay.wire.options import PeerOptions
+from relay.wire.peer import WirePeer
 
 UPSTREAM_MESSAGE_BYTES: Final = 16 * 1024 * 1024
 """Retrieved audio of four minutes is this large (PROTOCOL §3 "Sizes")."""
@@ -75,11 +76,12 @@ async def _connect(
     peer = WirePeer(options.peer)
     connection = make_connection(
         target,
-        lambda request, response: peer,
+        lambda *_: peer,
         options.peer.max_message_bytes,
         options.timeout,
         _forget,
     )
+    connection.watch(peer)
     tls = (options.ssl_context or _system_roots()) if secure else None
     try:
         await aiofastnet.create_connection(

@@ -2,22 +2,42 @@
 
 from typing import Final
 
-from relay.realtime.endings import NOT_UTF8, PROTOCOL_ERROR
+from relay.realtime.endings import (
+    BINARY_REFUSED,
+    FRAME_TOO_BIG,
+    INTERNAL_ERROR,
+    NOT_UTF8,
+    PROTOCOL_ERROR,
+    Ending,
+)
 
 Close = tuple[int, str]
 """A close code and its reason."""
 
-ABNORMAL: Final[Close] = (1006, "")
+
+def _close(ending: Ending) -> Close:
+    return ending.code, ending.reason
+
+
+BROKEN: Final = _close(PROTOCOL_ERROR)
+BAD_TEXT: Final = _close(NOT_UTF8)
+TOO_BIG: Final = _close(FRAME_TOO_BIG)
+NO_BINARY: Final = _close(BINARY_REFUSED)
+FAULT: Final = _close(INTERNAL_ERROR)
+
+LOST: Final[Close] = (1006, "")
 """What a lost connection is called; never on the wire (RFC 6455 §7.1.5)."""
 
 NO_CODE: Final[Close] = (1005, "")
 """What a close frame without a code is called; never on the wire (RFC 6455 §7.1.5)."""
 
+NORMAL: Final = 1000
+
 MAX_REASON_BYTES: Final = 123
 """A control frame holds 125 bytes and the code takes two (RFC 6455 §5.5)."""
 
 # RFC 6455 §7.4 and IANA's registry. 1004, 1005, 1006 and 1015 are reserved and never travel.
-_REGISTERED = frozenset({1000, 1001, 1002, 1003, *range(1007, 1015)})
+_REGISTERED = frozenset({NORMAL, 1001, 1002, 1003, *range(1007, 1015)})
 
 
 class Malformed(Exception):  # noqa: N818 - it is what the other end did, not a fault of ours
@@ -28,13 +48,14 @@ class Malformed(Exception):  # noqa: N818 - it is what the other end did, not a 
         self.close = close
 
 
-BROKEN: Final[Close] = (PROTOCOL_ERROR.code, PROTOCOL_ERROR.reason)
-BAD_TEXT: Final[Close] = (NOT_UTF8.code, NOT_UTF8.reason)
-
-
 def may_travel(code: int) -> bool:
     """True when this code may stand in a close frame."""
     return code in _REGISTERED or 3000 <= code < 5000
+
+
+def violation(code: int) -> Close:
+    """How a violation that picows found is told: its code, in our words."""
+    return {each[0]: each for each in (BAD_TEXT, TOO_BIG)}.get(code, BROKEN)
 
 
 def reason_bytes(reason: str) -> bytes:

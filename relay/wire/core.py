@@ -1,10 +1,8 @@
 """The one place that knows how picows makes a connection and over which transports."""
 
-import logging
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from picows import WSAutoPingStrategy
 from picows.picows import WSProtocol  # type: ignore[attr-defined]  # missing in picows' stub
@@ -22,29 +20,62 @@ class Target:
     headers: tuple[tuple[str, str], ...]
 
 
-@cache
-def _silence() -> logging.LoggerAdapter[logging.Logger]:
-    """A logger that says nothing, since picows' texts quote what came in.
+class Listening(Protocol):
+    """What a connection tells of itself beside what picows tells its listener."""
 
-    An adapter, because picows makes a child for each connection of a plain logger.
+    def on_broken(self, code: int) -> None:
+        """What came cannot be read; picows is about to close with this code."""
+
+
+class Silence:
+    """The logger that picows is given: it says nothing, since picows' texts quote what came in.
+
+    picows logs a parser error just before it closes by itself. That is the one word of it that is
+    passed on, so that our own close comes first. A plain logger would also make a child for each
+    connection.
     """
-    logger = logging.Logger("relay.wire.picows", logging.CRITICAL + 1)
-    logger.propagate = False
-    return logging.LoggerAdapter(logger)
+
+    __slots__ = ("listener",)
+
+    def __init__(self) -> None:
+        self.listener: Listening | None = None
+
+    def isEnabledFor(self, level: int) -> bool:  # noqa: N802 - logging's name
+        """Nothing is."""
+        return False
+
+    def error(self, text: str, *details: object) -> None:
+        """Pass a parser error on: its detail is the pair of code and text."""
+        match details:
+            case [(int(code), str())] if self.listener is not None:
+                self.listener.on_broken(int(code))
+
+    def debug(self, *details: object) -> None:
+        """Say nothing."""
+
+    info = warning = exception = log = debug
 
 
 class Connection(WSProtocol):  # type: ignore[misc]  # untyped in picows' stub
     """picows' protocol, which says when it is gone and leaves no unread exception behind."""
 
-    __slots__ = ("_on_lost",)
+    __slots__ = ("_on_lost", "_silence")
 
-    def __init__(self, on_lost: "Callable[[Connection], None]", *arguments: Any) -> None:
+    def __init__(
+        self, silence: Silence, on_lost: "Callable[[Connection], None]", *arguments: Any
+    ) -> None:
         super().__init__(*arguments)
+        self._silence = silence
         self._on_lost = on_lost
+
+    def watch(self, listener: Listening) -> None:
+        """Tell this listener when what came cannot be read."""
+        self._silence.listener = listener
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Pass it on and let go."""
         super().connection_lost(exc)
+        self._silence.listener = None
         self._read_failure()
         self._on_lost(self)
 
@@ -78,13 +109,15 @@ def make_connection(
     picows answers no ping by itself (it would answer one with reserved bits set) and sends none
     (that is a task for each connection).
     """
+    silence = Silence()
     return Connection(
+        silence,
         on_lost,
         target.host if target else None,
         target.resource if target else None,
         target is not None,
         listener_factory,
-        _silence(),
+        silence,
         True,  # disconnect on exception; a peer raises none
         handshake_timeout,
         False,  # auto ping, with its two times and its strategy

@@ -47,7 +47,7 @@ class Handshake:
 
 
 class Refused(Exception):  # noqa: N818 - it is what the other end did, not a fault of ours
-    """This request gets an HTTP answer instead of an upgrade."""
+    """A request that gets an HTTP answer instead of an upgrade."""
 
     def __init__(self, status: int, text: str, headers: tuple[tuple[str, str], ...] = ()) -> None:
         super().__init__(text)

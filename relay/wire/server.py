@@ -17,7 +17,8 @@ from relay.wire.handshake import (
     choose_subprotocol,
     read_handshake,
 )
-from relay.wire.peer import PeerOptions, WirePeer
+from relay.wire.options import PeerOptions
+from relay.wire.peer import WirePeer
 
 OnConnect = Callable[[WirePeer, Handshake], None]
 """Called once the 101 is out. What it raises ends that connection with 1011 and no other."""
@@ -27,11 +28,6 @@ HANDSHAKE_TIMEOUT: Final = 10.0
 
 BACKLOG: Final = 1024
 """Callers that the kernel keeps until they are accepted; a reconnecting crowd comes at once."""
-
-
-def select_none(offered: tuple[str, ...]) -> str | None:
-    """Select no subprotocol."""
-    return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +42,7 @@ class ListenOptions:
     port: int = 0
     ssl_context: ssl.SSLContext | None = None
     allowed_origins: Collection[str] = ()
-    select: Callable[[tuple[str, ...]], str | None] = select_none
+    select: Callable[[tuple[str, ...]], str | None] = lambda _: None
     handshake_timeout: float = HANDSHAKE_TIMEOUT
     backlog: int = BACKLOG
     reuse_port: bool = False
@@ -135,6 +131,7 @@ class Listener:
             return _refusal(Refused(500, "Internal server error"))
         answer = {"Sec-WebSocket-Protocol": chosen} if chosen else None
         peer = WirePeer(options.peer, lambda peer: self._on_connect(peer, handshake))
+        connection.watch(peer)
         return WSUpgradeResponseWithListener(WSUpgradeResponse.create_101_response(answer), peer)
 
 
