@@ -1,0 +1,60 @@
+# What a person types. Needs only make and a Python of 3.11 or newer.
+PYTHON ?= python3
+ARGS ?=
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+
+.PHONY: help run install test check fix bench lock clean
+
+help:
+	@echo "make run      talk to it: installs what is missing, starts 'relay dev'"
+	@echo "make install  .venv with the locked dependencies, nothing else"
+	@echo "make test     installs what the tests need and runs them; ARGS goes to pytest"
+	@echo "make check    style, types and import contracts;  make fix  mends what a machine can"
+	@echo "make bench    the benchmarks;  make lock  the lock files anew;  make clean  all but ./var"
+
+run: .venv/run.stamp
+	@$(BIN)/python -m relay dev $(ARGS)
+
+install: .venv/run.stamp
+
+test: .venv/all.stamp
+	@tests/install
+	$(BIN)/python -m pytest $(ARGS)
+
+check: .venv/all.stamp
+	$(BIN)/python -m ruff check .
+	$(BIN)/python -m ruff format --check .
+	$(BIN)/python -m mypy
+	$(BIN)/lint-imports --no-logo
+
+fix: .venv/all.stamp
+	$(BIN)/python -m ruff check --fix .
+	$(BIN)/python -m ruff format .
+
+bench: .venv/all.stamp
+	$(BIN)/python -m tests.benchmarks $(ARGS)
+
+# A .venv that has no working pip is made anew; any other is used as it is.
+# The lock brings setuptools, so that installing the relay itself downloads nothing more.
+.venv/%.stamp: requirements-%.lock pyproject.toml
+	@$(BIN)/python -m pip --version >/dev/null 2>&1 || { \
+	  $(PYTHON) -c 'import sys; v = "%d.%d" % sys.version_info[:2]; sys.version_info >= (3, 11) \
+	    or sys.exit("relay needs Python 3.11 or newer and this is " + v + "; try PYTHON=python3.12")' \
+	  && echo "Making .venv and installing the locked dependencies (once)" \
+	  && $(PYTHON) -m venv --clear .venv; }
+	$(PIP) install --no-deps --require-hashes -r $<
+	$(PIP) install --no-deps --no-build-isolation --editable .
+	@touch $@
+
+# For every Python from 3.11 up and every system at once; ARGS=--upgrade takes newer versions.
+COMPILE := build/lock/bin/uv pip compile --quiet --universal --python-version 3.11 \
+  --fork-strategy fewest --generate-hashes --annotation-style line --custom-compile-command "make lock"
+lock:
+	$(PYTHON) -m venv --clear build/lock
+	build/lock/bin/python -m pip install --quiet uv==0.13.8
+	$(COMPILE) $(ARGS) --extra voice --extra install -o requirements-run.lock pyproject.toml
+	$(COMPILE) $(ARGS) --all-extras -c requirements-run.lock -o requirements-all.lock pyproject.toml
+
+clean:
+	rm -rf .venv build *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
