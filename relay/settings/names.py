@@ -1,0 +1,159 @@
+"""Every name that the environment may set, with its default and what it means."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from relay.settings.formats import key, level, origins, shared_secret, url
+
+LogLevel = Literal["debug", "info", "warning", "error"]
+HttpUrl = Annotated[str, AfterValidator(url("https", "http"))]
+Key = Annotated[SecretStr, AfterValidator(key)]
+
+
+class Settings(BaseSettings):
+    """Every name of the environment, in lower case; the defaults are those of `relay serve`."""
+
+    model_config = SettingsConfigDict(
+        env_file=".env",
+        env_file_encoding="utf-8-sig",
+        env_ignore_empty=True,
+        extra="ignore",
+        frozen=True,
+        str_strip_whitespace=True,
+    )
+
+    host: str = Field(
+        default="0.0.0.0",  # noqa: S104 - a server is there for others
+        description="Address of both listeners; in dev 127.0.0.1",
+    )
+    port: int = Field(default=8080, ge=0, le=65535, description="Port of the voice listener")
+    http_port: int = Field(
+        default_factory=lambda data: data["port"] + 1 if data["port"] else 0,
+        ge=0,
+        le=65535,
+        description="Port of the HTTP listener, health and metrics; PORT + 1 when unset",
+        json_schema_extra={"shown": "8081"},
+    )
+    public_url: HttpUrl | None = Field(
+        default=None, description="The relay's address as its users see it"
+    )
+    allowed_origins: Annotated[tuple[str, ...], NoDecode, BeforeValidator(origins)] = Field(
+        default=(), description="Origins of pages that may connect, with commas; unset or *: any"
+    )
+    max_connections: int = Field(
+        default=1000, ge=1, le=100_000, description="Live sessions at most"
+    )
+    max_sessions_per_user: int = Field(
+        default=0, ge=0, le=100_000, description="Live sessions of one user at most; 0: no limit"
+    )
+    connection_timeout: int = Field(
+        default=1_800_000, ge=1, le=86_400_000, description="Longest session, in milliseconds"
+    )
+    idle_timeout: float = Field(
+        default=300,
+        gt=0,
+        le=86_400,
+        description="Seconds without speech or events that end a session",
+    )
+    engine_timeout: float = Field(
+        default=10, gt=0, le=120, description="Seconds a voice may take to open"
+    )
+    drain_timeout: float = Field(
+        default=60, ge=0, le=3600, description="Seconds that sessions get to end after SIGTERM"
+    )
+    max_message_bytes: int = Field(
+        default=10 * 1024 * 1024,
+        ge=1024,
+        le=64 * 1024 * 1024,
+        description="Largest frame of a client",
+    )
+    default_agent: str = Field(
+        default="default",
+        max_length=128,
+        description="Agent of those who name none and whose token has none",
+    )
+    relay_engine: Literal["openai", "offline", "echo"] = Field(
+        default="openai",
+        description="The voice: openai, offline or echo; dev has offline without a key",
+    )
+    openai_api_key: Key | None = Field(
+        default=None, description="OpenAI's key; it never leaves the server"
+    )
+    openai_base_url: Annotated[str, AfterValidator(url("https", "http", "wss", "ws"))] = Field(
+        default="https://api.openai.com/v1",
+        description="Where /realtime is found, OpenAI's or one's own",
+    )
+    openai_realtime_model: str = Field(
+        default="gpt-realtime-2.1", min_length=1, description="Model where the client names none"
+    )
+    openai_transcription_model: str = Field(
+        default="gpt-realtime-whisper",
+        min_length=1,
+        description="Model that writes down what users say",
+    )
+    supabase_url: HttpUrl | None = Field(
+        default=None, description="The project; its key set verifies ES256 and RS256 tokens"
+    )
+    supabase_jwt_secret: Annotated[SecretStr, AfterValidator(shared_secret)] | None = Field(
+        default=None, description="The project's legacy secret; verifies HS256 tokens"
+    )
+    supabase_jwks_url: HttpUrl | None = Field(
+        default=None, description="Another address of the key set than SUPABASE_URL's own"
+    )
+    supabase_service_role_key: Key | None = Field(
+        default=None, description="The project's service key, for SUPABASE_AUTH_CHECK"
+    )
+    supabase_auth_check: Literal["user"] | None = Field(
+        default=None, description="user: also ask Supabase whether the user still exists"
+    )
+    relay_store: Literal["sqlite", "supabase"] = Field(
+        default="supabase",
+        description="Where words end up: sqlite, in RELAY_DATA_DIR; serve wants it said",
+        json_schema_extra={"shown": "sqlite"},
+    )
+    relay_data_dir: Path = Field(
+        default=Path("var"), description="Folder of the journal and of SQLite"
+    )
+    log_level: Annotated[LogLevel, BeforeValidator(level)] = Field(
+        default="info", description="debug, info, warning or error"
+    )
+    log_dir: Path | None = Field(
+        default=None, description="Folder for combined.log and error.log; unset: the console alone"
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Described:
+    """One name as `.env.example` and the docs show it; `default` is "" where there is none."""
+
+    name: str
+    default: str
+    help: str
+
+
+def describe() -> tuple[Described, ...]:
+    """Every name of the environment, in the order in which they are shown."""
+    return tuple(_described(name) for name in Settings.model_fields)
+
+
+def _described(name: str) -> Described:
+    field = Settings.model_fields[name]
+    extra = field.json_schema_extra
+    default = extra["shown"] if isinstance(extra, dict) else field.default
+    shown = "" if default in (None, ()) else f"{default}"
+    return Described(name.upper(), shown, field.description or "")
+
+
+def env_example() -> str:
+    """The text of `.env.example`: every name, commented out, with its default."""
+    head = (
+        "# The settings of the relay, with their defaults. Copy this file to .env (mode 600) and\n"
+        "# take the # from what you want to set. The environment wins over the file, and an empty\n"
+        "# value is as good as none. `relay dev` needs none of them.\n"
+    )
+    entries = (f"\n# {one.help}\n#{one.name}={one.default}\n" for one in describe())
+    return head + "".join(entries)

@@ -1,0 +1,52 @@
+"""The development secret: made once, private, the same for all who start together."""
+
+import threading
+
+import pytest
+
+from relay.access.development import FILE, development_secret
+
+
+def test_it_is_made_once_and_private(tmp_path):
+    folder = tmp_path / "a" / "var"
+    secret = development_secret(folder)
+    assert len(secret) == 64
+    assert development_secret(folder) == secret
+    assert (folder / FILE).stat().st_mode & 0o777 == 0o600
+    assert folder.stat().st_mode & 0o777 == 0o700
+    assert [path.name for path in folder.iterdir()] == [FILE]
+
+
+def test_two_folders_have_two_secrets(tmp_path):
+    assert development_secret(tmp_path / "a") != development_secret(tmp_path / "b")
+
+
+def test_all_who_start_together_get_the_same(tmp_path):
+    start, got = threading.Barrier(8), []
+
+    def begin():
+        start.wait()
+        got.append(development_secret(tmp_path))
+
+    threads = [threading.Thread(target=begin) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(got) == 8
+    assert set(got) == {(tmp_path / FILE).read_text("ascii")}
+    assert [path.name for path in tmp_path.iterdir()] == [FILE]
+
+
+def test_a_secret_that_others_may_read_is_closed(tmp_path):
+    secret = development_secret(tmp_path)
+    (tmp_path / FILE).chmod(0o644)
+    assert development_secret(tmp_path) == secret
+    assert (tmp_path / FILE).stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.parametrize("text", ["", "short"])
+def test_a_damaged_secret_is_not_used(tmp_path, text):
+    (tmp_path / FILE).write_text(text)
+    with pytest.raises(OSError, match="damaged, delete it"):
+        development_secret(tmp_path)

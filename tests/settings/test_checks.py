@@ -1,0 +1,145 @@
+"""What a production relay will not start with, and what it only warns of."""
+
+import pytest
+
+from relay.settings import SettingsError, dev_settings, serve_settings
+
+SECRET = "s" * 40
+GOOD = {"RELAY_STORE": "sqlite", "SUPABASE_JWT_SECRET": SECRET, "OPENAI_API_KEY": "sk-1234567890"}
+BOTH = {"SUPABASE_URL": "https://p.supabase.co", "SUPABASE_SERVICE_ROLE_KEY": "sb_secret_123"}
+
+
+def problems_of(start):
+    with pytest.raises(SettingsError) as error:
+        start()
+    return error.value.problems
+
+
+def test_serve_starts_with_a_secret_a_store_and_a_key(environ):
+    environ(**GOOD)
+    loaded = serve_settings()
+    assert (loaded.pages, loaded.warnings) == (False, ())
+    assert loaded.settings.relay_engine == "openai"
+    assert loaded.settings.relay_store == "sqlite"
+
+
+def test_S3_59_nothing_set_names_all_that_is_missing():
+    tokens, store = problems_of(serve_settings)
+    assert all(name in tokens for name in ("SUPABASE_URL", "SUPABASE_JWT_SECRET"))
+    assert all(name in store for name in ("SUPABASE_URL", "SUPABASE_SERVICE_ROLE_KEY"))
+    assert "RELAY_STORE=sqlite" in store
+
+
+@pytest.mark.parametrize("store", ["", "supabase"])
+@pytest.mark.parametrize("missing", ["SUPABASE_URL", "SUPABASE_SERVICE_ROLE_KEY"])
+def test_S3_59_the_supabase_store_wants_address_and_key(environ, store, missing):
+    environ(**{**BOTH, "SUPABASE_JWT_SECRET": SECRET, "RELAY_STORE": store, missing: ""})
+    (problem,) = problems_of(serve_settings)
+    assert missing in problem
+    assert "RELAY_STORE=sqlite" in problem
+
+
+@pytest.mark.parametrize("store", ["", "supabase"])
+def test_the_supabase_store_is_not_built_yet_and_says_so(environ, store):
+    environ(**BOTH, RELAY_STORE=store)
+    (problem,) = problems_of(serve_settings)
+    assert "not built yet" in problem
+
+
+@pytest.mark.parametrize(
+    "trusted",
+    [
+        {"SUPABASE_URL": "https://p.supabase.co"},
+        {"SUPABASE_JWT_SECRET": SECRET},
+        {"SUPABASE_JWKS_URL": "https://keys.example/jwks.json"},
+    ],
+)
+def test_any_one_way_to_verify_tokens_will_do(environ, trusted):
+    environ(RELAY_STORE="sqlite", **trusted)
+    assert serve_settings().settings.relay_store == "sqlite"
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("WORKERS", "4"),
+        ("REDIS_URL", "redis://127.0.0.1"),
+        ("AZURE_OPENAI_ENDPOINT", "https://r.openai.azure.com"),
+        ("AZURE_OPENAI_API_KEY", "very-private"),
+        ("AZURE_OPENAI_DEPLOYMENT", "d"),
+        ("RELAY_ENGINE", "cascade"),
+    ],
+)
+@pytest.mark.parametrize("start", [serve_settings, dev_settings])
+def test_a_promised_name_that_is_not_built_is_an_error(environ, start, name, value):
+    environ(**{**GOOD, name: value})
+    (problem,) = problems_of(start)
+    assert problem.startswith(name)
+    assert "not built yet" in problem
+    assert "private" not in problem
+
+
+def test_the_supabase_store_is_not_built_for_dev_either(environ):
+    environ(RELAY_STORE="supabase", **BOTH)
+    (problem,) = problems_of(dev_settings)
+    assert "not built yet" in problem
+
+
+@pytest.mark.parametrize("name", ["RELAY_ENGNE", "relay_engne"])
+def test_a_misspelt_name_is_an_error_on_serve_and_a_warning_in_dev(environ, name):
+    environ(**GOOD, **{name: "offline"})
+    said = "RELAY_ENGNE is not a setting of the relay: did you mean RELAY_ENGINE?"
+    assert problems_of(serve_settings) == (said,)
+    assert said in dev_settings().warnings
+
+
+def test_names_of_others_are_none_of_our_business(environ):
+    environ(**GOOD, SOMETHING_ELSE="x", OPENAI_ORG="o", SUPABASE_ANON_KEY="a")
+    assert serve_settings().warnings == ()
+
+
+@pytest.mark.parametrize("start", [serve_settings, dev_settings])
+def test_one_port_for_both_listeners_is_a_contradiction(environ, start):
+    environ(**GOOD, PORT="9000", HTTP_PORT="9000")
+    (problem,) = problems_of(start)
+    assert "PORT and HTTP_PORT" in problem
+
+
+def test_port_zero_twice_is_two_free_ports(environ):
+    environ(**GOOD, PORT="0")
+    settings = serve_settings().settings
+    assert (settings.port, settings.http_port) == (0, 0)
+
+
+def test_the_user_check_wants_address_and_key(environ):
+    environ(**GOOD, SUPABASE_AUTH_CHECK="user")
+    (problem,) = problems_of(serve_settings)
+    assert "SUPABASE_URL and SUPABASE_SERVICE_ROLE_KEY" in problem
+
+
+def test_all_problems_are_told_at_once(environ):
+    environ(PORT="x", LOG_LEVEL="loud", WORKERS="2", RELAY_STOER="sqlite", RELAY_ENGINE="cascade")
+    names = [
+        problem.split()[0].split("=")[0].rstrip(":") for problem in problems_of(serve_settings)
+    ]
+    assert sorted(names) == ["LOG_LEVEL", "PORT", "RELAY_ENGINE", "RELAY_STOER", "WORKERS"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "about"),
+    [
+        ({"OPENAI_API_KEY": ""}, "OPENAI_API_KEY"),
+        ({"SUPABASE_JWT_SECRET": "short"}, "SUPABASE_JWT_SECRET"),
+        ({"SUPABASE_URL": "http://p.example.org"}, "SUPABASE_URL"),
+        ({"SUPABASE_JWKS_URL": "http://p.example.org/jwks"}, "SUPABASE_JWKS_URL"),
+    ],
+)
+def test_S3_9_some_things_are_only_warned_of(environ, changes, about):
+    environ(**{**GOOD, **changes})
+    (warning,) = serve_settings().warnings
+    assert warning.startswith(about)
+
+
+def test_an_insecure_address_on_this_machine_is_no_worry(environ):
+    environ(**GOOD, SUPABASE_URL="http://127.0.0.1:54321")
+    assert serve_settings().warnings == ()
