@@ -135,7 +135,7 @@ def _malformed(frame: Frame, error: Exception) -> BadEvent:
             param="audio",
             event_id=event_id if isinstance(event_id, str) else None,
         )
-    return BadEvent("Invalid type for 'event_id'.", code="invalid_type", param="event_id")
+    return BadEvent("Invalid 'type': given twice.", code="invalid_value", param="type")
 
 
 def decode(frame: Frame) -> Event:

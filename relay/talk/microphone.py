@@ -13,7 +13,7 @@ _QUEUED: Final = 250  # ten seconds; a slow network drops the oldest
 async def microphone() -> AsyncIterator[bytes]:
     """Chunks of PCM16 24 kHz mono until cancelled; raises TalkFailed where there is none."""
     try:
-        import sounddevice  # noqa: PLC0415 - comes with the `voice` extra, and needs PortAudio
+        import sounddevice  # type: ignore[import-untyped]  # noqa: PLC0415 - comes with the `voice` extra, and needs PortAudio
     except (ImportError, OSError):
         raise TalkFailed("no microphone here: give a WAV file instead of -") from None
     loop = asyncio.get_running_loop()
@@ -24,7 +24,7 @@ async def microphone() -> AsyncIterator[bytes]:
             queue.get_nowait()
         queue.put_nowait(chunk)
 
-    def heard(data: Any, frames: int, when: Any, status: Any) -> None:
+    def heard(data: Any, *_: Any) -> None:
         loop.call_soon_threadsafe(put, bytes(data))
 
     try:

@@ -1,0 +1,86 @@
+"""A peer without a socket: what it was sent can be read, what it is told comes as if from afar."""
+
+from relay.interfaces import Frame, Receiver
+
+_LOST = (1006, "")
+
+
+class FakePeer:
+    """A `Peer` for tests; it passes the same conformance suite as the real ones.
+
+    `arrive`, `leave` and `fill` play the far end; `sent` and `close_sent` are what it got.
+    """
+
+    def __init__(self, *, answers_close: bool = True) -> None:
+        self.sent: list[bytes] = []
+        self.close_sent: tuple[int, str] | None = None
+        self.paused = False
+        self.unanswered_pings = 0
+        self._answers_close = answers_close
+        self._receiver: Receiver | None = None
+        self._held: list[bytes] = []
+        self._gone: tuple[int, str] | None = None
+        self._told = False
+
+    def attach(self, receiver: Receiver) -> None:
+        """See `Peer`."""
+        self._receiver = receiver
+        held, self._held = self._held, []
+        for frame in held:
+            receiver.frame(frame)
+        self._tell()
+
+    def send(self, frame: Frame) -> None:
+        """See `Peer`."""
+        if self.close_sent is None and self._gone is None:
+            self.sent.append(bytes(frame))
+
+    def pause(self) -> None:
+        """See `Peer`."""
+        self.paused = True
+
+    def resume(self) -> None:
+        """See `Peer`."""
+        self.paused = False
+        held, self._held = self._held, []
+        for frame in held:
+            self.arrive(frame)
+
+    def ping(self) -> int:
+        """See `Peer`."""
+        self.unanswered_pings += 1
+        return self.unanswered_pings - 1
+
+    def close(self, code: int, reason: str) -> None:
+        """See `Peer`."""
+        if self.close_sent is not None or self._gone is not None:
+            return
+        self.close_sent = (code, reason)
+        if self._answers_close:
+            self.leave(code, reason)
+
+    def arrive(self, frame: bytes | str) -> None:
+        """The far end sends an event."""
+        data = frame.encode() if isinstance(frame, str) else frame
+        if self.close_sent is not None or self._gone is not None:
+            return
+        if self._receiver is None or self.paused:
+            self._held.append(data)
+        else:
+            self._receiver.frame(memoryview(data))
+
+    def leave(self, code: int = _LOST[0], reason: str = _LOST[1]) -> None:
+        """The far end is gone."""
+        if self._gone is None:
+            self._gone = self.close_sent or (code, reason)
+            self._tell()
+
+    def fill(self, full: bool) -> None:
+        """The outgoing buffer rises above its high mark, or is drained."""
+        if self._receiver is not None:
+            self._receiver.writable(not full)
+
+    def _tell(self) -> None:
+        if self._receiver is not None and self._gone is not None and not self._told:
+            self._told = True
+            self._receiver.closed(*self._gone)
