@@ -89,7 +89,11 @@ class BetaView:
     name = "beta"
 
     def down(self, frame: Frame, kind: str, event: Event | None) -> Frame | None:
-        """Renamed in place where only the name differs, otherwise translated."""
+        """Untouched where both say the same, renamed in place where only the name differs."""
+        if kind in dialect.DROPPED:
+            return None
+        if kind not in dialect.RENAMED and kind not in dialect.REWRITTEN:
+            return frame
         renamed = dialect.rename(frame, kind)
         if renamed is not None:
             return renamed

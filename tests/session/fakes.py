@@ -1,0 +1,130 @@
+"""Everything a session needs, without a socket, a disk or a clock."""
+
+import asyncio
+import json
+from dataclasses import dataclass, field
+from typing import Any
+
+from relay.interfaces import Call, Peer
+from relay.metrics import Metrics
+from relay.realtime.conversation import Conversation, Setup
+from relay.realtime.deadlines import Deadlines, Limits
+from relay.realtime.endings import Ending, Refused
+from relay.realtime.first_update import openai_update
+from relay.realtime.grant import Caller, Grant
+from relay.realtime.utterance import Head, Record
+from relay.realtime.view import GaView
+from relay.session.recorder import Recorder
+from relay.session.session import Seats, Session, Surroundings
+from relay.wire.fake import FakePeer
+
+CALLER = Caller(sub="u1", role="learner", expires_at=9e9)
+CREATED = '{"type":"session.created","event_id":"e","session":{"id":"sess_1"}}'
+HEAD = Head(
+    session_id="s1",
+    conversation_id="c1",
+    user_id="u1",
+    agent_id="a1",
+    model="m",
+    voice="alloy",
+    started_at=0.0,
+)
+
+
+class FakeEngine:
+    """Opens a fake peer, refuses, or never answers."""
+
+    name = "fake"
+
+    def __init__(self, outcome: Peer | Ending | Exception | None) -> None:
+        self.outcome = outcome
+        self.calls: list[Call] = []
+        self.cancelled = False
+
+    async def open(self, call: Call) -> Peer:
+        self.calls.append(call)
+        if isinstance(self.outcome, Ending):
+            raise Refused(self.outcome)
+        if isinstance(self.outcome, Exception):
+            raise self.outcome
+        if self.outcome is None:
+            try:
+                await asyncio.get_running_loop().create_future()
+            finally:
+                self.cancelled = True
+        assert self.outcome is not None
+        return self.outcome
+
+    async def aclose(self) -> None:
+        pass
+
+
+class FakeJournal:
+    """Keeps records in a list."""
+
+    def __init__(self) -> None:
+        self.records: list[Record] = []
+
+    def append(self, record: Record) -> None:
+        self.records.append(record)
+
+
+class FakeClock:
+    """Time that moves when it is told to."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@dataclass
+class Stage:
+    """One session and everybody around it."""
+
+    client: FakePeer = field(default_factory=FakePeer)
+    engine: FakePeer = field(default_factory=FakePeer)
+    journal: FakeJournal = field(default_factory=FakeJournal)
+    clock: FakeClock = field(default_factory=FakeClock)
+    metrics: Metrics = field(default_factory=Metrics)
+    opens: Any = "engine"
+    relay_events: bool = False
+    expires_at: float = 9e9
+    verified: Any = CALLER
+
+    def session(self) -> Session:
+        grant = Grant(caller=CALLER, agent_id="a1", relay_events=self.relay_events)
+        whisper = {"model": "w"}
+        setup = Setup("s1", "c1", grant, GaView(), openai_update(grant, whisper), False, whisper)
+        limits = Limits(10.0, 1800.0, 300.0, self.expires_at)
+        self.opener = FakeEngine(self.engine if self.opens == "engine" else self.opens)
+        shared = Surroundings(self.opener, self.metrics, self.clock, self.verify)
+        return Session(
+            Seats(self.client, GaView(), Call("s1", "m", "u1"), CALLER),
+            Conversation(setup, Deadlines(limits, self.clock.now)),
+            Recorder(self.journal, HEAD),
+            shared,
+        )
+
+    async def verify(self, token: str) -> Caller:
+        if isinstance(self.verified, Ending):
+            raise Refused(self.verified)
+        assert isinstance(self.verified, Caller)
+        return self.verified
+
+    def start(self) -> tuple[Session, "asyncio.Task[Ending]"]:
+        session = self.session()
+        return session, asyncio.ensure_future(session.run())
+
+    def client_types(self) -> list[str]:
+        return [json.loads(frame)["type"] for frame in self.client.sent]
+
+    def engine_types(self) -> list[str]:
+        return [json.loads(frame)["type"] for frame in self.engine.sent]
+
+
+async def settle() -> None:
+    """Let every task that can run do so."""
+    for _ in range(20):
+        await asyncio.sleep(0)

@@ -1,0 +1,284 @@
+"""A session between fake peers: both directions, and every way it can end."""
+
+import asyncio
+import json
+
+import pytest
+
+from relay.realtime import endings
+from relay.realtime.endings import Ending
+from relay.realtime.events import encode
+from relay.session.sides import EARLY_BYTES
+from relay.wire.fake import FakePeer
+from tests.realtime import wire_events as wire
+from tests.session.fakes import CALLER, CREATED, Stage, settle
+
+APPEND = '{"type":"input_audio_buffer.append","audio":"%s"}'
+DELTA = '{"type":"response.output_audio.delta","event_id":"e","item_id":"A1","delta":"AAAA"}'
+
+
+async def test_frames_go_both_ways_in_order() -> None:
+    stage = Stage()
+    session, running = stage.start()
+    await settle()
+    stage.engine.arrive(CREATED)
+    stage.client.arrive(APPEND % "AAAA")
+    stage.client.arrive('{"type":"response.create"}')
+    stage.engine.arrive(DELTA)
+    assert stage.engine_types() == ["session.update", "input_audio_buffer.append", "response.create"]
+    assert stage.client_types() == ["session.created", "response.output_audio.delta"]
+    assert stage.client.sent[1] == DELTA.encode(), "audio passes as it came"
+    traffic = stage.metrics.traffic
+    assert (traffic.frames_up, traffic.frames_down) == (2, 2)
+    session.end(endings.CLIENT_LEFT)
+    assert await running == endings.CLIENT_LEFT
+
+
+async def test_S3_21_what_comes_before_the_engine_is_ready_is_delivered_in_order() -> None:
+    stage = Stage()
+    session, running = stage.start()
+    for word in ("AAAA", "BBBB"):
+        stage.client.arrive(APPEND % word)
+    await settle()
+    stage.client.arrive(APPEND % "CCCC")
+    assert stage.engine.sent == [], "not connected before session.created"
+    stage.engine.arrive(CREATED)
+    stage.client.arrive(APPEND % "DDDD")
+    audio = [json.loads(frame).get("audio") for frame in stage.engine.sent]
+    assert audio == [None, "AAAA", "BBBB", "CCCC", "DDDD"]
+    session.end(endings.CLIENT_LEFT)
+    await running
+
+
+async def test_a_client_that_sends_too_much_too_early_is_paused_and_loses_nothing() -> None:
+    stage = Stage()
+    session, running = stage.start()
+    await settle()
+    big = "A" * (EARLY_BYTES // 4)
+    for _ in range(6):
+        stage.client.arrive(APPEND % big)
+    assert stage.client.paused
+    stage.engine.arrive(CREATED)
+    assert not stage.client.paused
+    assert stage.engine_types().count("input_audio_buffer.append") == 6
+    session.end(endings.CLIENT_LEFT)
+    await running
+
+
+async def test_S3_13_a_client_that_leaves_takes_the_engine_with_it() -> None:
+    stage = Stage()
+    _, running = stage.start()
+    await settle()
+    stage.engine.arrive(CREATED)
+    stage.client.leave(1000, "bye")
+    assert await running == endings.CLIENT_LEFT
+    assert stage.engine.close_sent == (1000, "Client disconnected")
+
+
+@pytest.mark.parametrize("code", [1000, 1001, 1006, 1011, 3000, 4000, 4001])
+async def test_S3_11_an_engine_that_leaves_is_1011_whatever_its_code(code: int) -> None:
+    stage = Stage()
+    _, running = stage.start()
+    await settle()
+    stage.engine.arrive(CREATED)
+    stage.engine.leave(code, "insufficient_quota sk-secret")
+    assert await running == endings.ENGINE_CLOSED
+    assert stage.client.close_sent == (1011, "OpenAI connection closed")
+    assert b"sk-secret" not in b"".join(stage.client.sent)
+
+
+@pytest.mark.parametrize(
+    ("code", "ending"),
+    [
+        (1002, endings.PROTOCOL_ERROR),
+        (1003, endings.BINARY_REFUSED),
+        (1005, endings.CLIENT_LEFT),
+        (1006, endings.CLIENT_LOST),
+        (1007, endings.NOT_UTF8),
+        (1009, endings.FRAME_TOO_BIG),
+        (4711, endings.CLIENT_LEFT),
+    ],
+)
+async def test_why_a_client_is_gone_is_named(code: int, ending: Ending) -> None:
+    stage = Stage()
+    _, running = stage.start()
+    await settle()
+    stage.client.leave(code)
+    assert await running == ending
+
+
+async def test_a_client_that_leaves_during_set_up_cancels_the_engine() -> None:
+    stage = Stage(opens=None)
+    _, running = stage.start()
+    await settle()
+    stage.client.leave()
+    assert await running == endings.CLIENT_LOST
+    assert stage.opener.cancelled
+
+
+@pytest.mark.parametrize("ending", [endings.NO_PROVIDER_KEY, endings.ENGINE_CLOSED])
+async def test_S3_9_an_engine_that_refuses_ends_the_session(ending: Ending) -> None:
+    stage = Stage(opens=ending)
+    _, running = stage.start()
+    assert await running == ending
+    assert stage.client.close_sent == (ending.code, ending.reason)
+    assert f'relay_engine_refused_total{{ending="{ending.name}"}} 1.0' in stage.metrics.render().decode()
+
+
+async def test_S3_10_an_engine_that_fails_in_an_unknown_way_is_1011() -> None:
+    stage = Stage(opens=RuntimeError("sk-secret"))
+    _, running = stage.start()
+    assert await running == endings.INTERNAL_ERROR
+    assert stage.client.close_sent == (1011, "Internal server error")
+
+
+async def test_an_engine_that_says_no_before_it_greets_is_not_quoted() -> None:
+    stage = Stage()
+    _, running = stage.start()
+    await settle()
+    stage.engine.arrive('{"type":"error","error":{"code":"invalid_api_key","message":"sk-123"}}')
+    stage.engine.leave(3000, "invalid_request_error.invalid_api_key")
+    assert await running == endings.ENGINE_CLOSED
+    assert b"sk-123" not in b"".join(stage.client.sent)
+
+
+async def test_an_engine_that_never_greets_times_out() -> None:
+    stage = Stage()
+    session, running = stage.start()
+    await settle()
+    stage.clock.now += 10.0
+    session._due()
+    assert await running == endings.ENGINE_TIMED_OUT
+    assert stage.client.close_sent == (1011, "OpenAI connection timed out")
+    assert stage.engine.close_sent is not None
+
+
+async def test_S3_51_two_unanswered_pings_end_the_session() -> None:
+    stage = Stage()
+    session, running = stage.start()
+    await settle()
+    stage.engine.arrive(CREATED)
+    for _ in range(3):
+        stage.clock.now += 30.0
+        session._due()
+    assert await running == endings.CONNECTION_LOST
+    assert stage.client.close_sent == (4012, "Connection lost")
+
+
+async def test_S3_57_a_slow_client_holds_back_the_engine_but_not_its_own_voice() -> None:
+    stage = Stage()
+    session, running = stage.start()
+    await settle()
+    stage.engine.arrive(CREATED)
+    stage.client.fill(True)
+    assert stage.engine.paused
+    assert not stage.client.paused
+    stage.client.arrive(APPEND % "AAAA")
+    assert stage.engine_types()[-1] == "input_audio_buffer.append"
+    stage.client.fill(False)
+    assert not stage.engine.paused
+    stage.client.fill(True)
+    stage.clock.now += 10.0
+    session._due()
+    assert await running == endings.CLIENT_TOO_SLOW
+    assert stage.client.close_sent == (4013, "Client too slow")
+
+
+async def test_a_slow_engine_holds_back_the_client() -> None:
+    stage = Stage()
+    session, running = stage.start()
+    await settle()
+    stage.engine.arrive(CREATED)
+    stage.engine.fill(True)
+    assert stage.client.paused
+    stage.engine.fill(False)
+    assert not stage.client.paused
+    session.end(endings.CLIENT_LEFT)
+    await running
+
+
+async def test_the_first_ending_wins_and_each_side_is_closed_once() -> None:
+    stage = Stage()
+    session, running = stage.start()
+    await settle()
+    stage.engine.arrive(CREATED)
+    session.end(endings.IDLE)
+    stage.client.leave()
+    stage.engine.leave()
+    session.end(endings.INTERNAL_ERROR)
+    assert await running == endings.IDLE
+
+
+async def test_what_was_said_is_journalled_even_when_the_session_breaks_off() -> None:
+    stage = Stage()
+    _, running = stage.start()
+    await settle()
+    stage.engine.arrive(CREATED)
+    for event in (*wire.typed("U1", "Hi", None), wire.heard_delta("U2", "And th")):
+        stage.engine.arrive(encode(event))
+    stage.client.leave()
+    await running
+    said = [(record.utterance.text, record.utterance.state) for record in stage.journal.records]
+    assert said == [("Hi", "final"), ("And th", "partial")]
+    assert {record.head.session_id for record in stage.journal.records} == {"s1"}
+
+
+async def test_S3_64_a_fault_of_ours_ends_this_session_and_says_nothing_of_its_cause(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    stage = Stage()
+    session, running = stage.start()
+    await settle()
+    stage.engine.arrive(CREATED)
+
+    def broken(*_: object) -> None:
+        raise RuntimeError("the learner said: my secret")
+
+    session.conversation.transcript.feed = broken  # type: ignore[method-assign,assignment]
+    stage.engine.arrive('{"type":"response.done"}')
+    assert await running == endings.INTERNAL_ERROR
+    assert stage.client.close_sent == (1011, "Internal server error")
+    assert "my secret" not in "".join(capsys.readouterr())
+
+
+async def test_S3_49_a_fresh_token_moves_the_expiry_and_a_strangers_does_not() -> None:
+    stage = Stage(relay_events=True, expires_at=1100.0)
+    session, running = stage.start()
+    await settle()
+    stage.engine.arrive(CREATED)
+    for verified, until in (
+        (endings.UNAUTHORIZED, 1100.0),
+        (type(CALLER)(sub="other", role="learner", expires_at=5000.0), 1100.0),
+        (type(CALLER)(sub="u1", role="learner", expires_at=5000.0), 5000.0),
+    ):
+        stage.verified = verified
+        stage.client.arrive('{"type":"relay.token","token":"t"}')
+        await settle()
+        assert session.conversation.deadlines.expires_at == until
+    stage.clock.now = 5000.0
+    session._due()
+    assert await running == endings.TOKEN_EXPIRED
+    assert stage.client.close_sent == (4001, "Token expired")
+
+
+async def test_a_cancelled_session_still_closes_both_sides() -> None:
+    stage = Stage()
+    _, running = stage.start()
+    await settle()
+    stage.engine.arrive(CREATED)
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    assert stage.client.close_sent == (1012, "Service restart")
+    assert stage.engine.close_sent is not None
+
+
+async def test_a_peer_that_never_closes_does_not_hold_the_session(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("relay.session.session.CLOSE_SECONDS", 0.01)
+    stage = Stage(client=FakePeer(answers_close=False))
+    session, running = stage.start()
+    await settle()
+    session.end(endings.IDLE)
+    assert await running == endings.IDLE
