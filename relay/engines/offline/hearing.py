@@ -16,6 +16,7 @@ FRAME_BYTES: Final = EAR_RATE * FRAME_MS // 1000 * 2
 WINDOW_FRAMES: Final = 8  # a decision rests on the last 240 ms
 FRAMES_TO_START: Final = 6  # voiced frames among them that begin a turn: a click or a cough is less
 FRAMES_TO_GO_ON: Final = 3  # voiced frames among them that keep a turn open
+SHORTEST_SILENCE_MS: Final = 120  # shorter gaps are in the middle of words
 USUAL_SILENCE_MS: Final = 500  # what today's realtime models wait before a turn is over
 
 QUIETEST_VOICE: Final = 10.0  # see `_loudness`; ten times below a voice at the far end of a room
@@ -56,7 +57,8 @@ class PocketEar:
 
     It counts frames itself instead of using pocketsphinx's Endpointer: that one's window both
     starts and ends a turn, so that a long silence would need a long first word, and its clock is
-    a sum of 32-bit floats. `silence_ms` counts in steps of 30 ms and may change during a turn.
+    a sum of 32-bit floats. `silence_ms` counts in steps of 30 ms from 120 up, and may change during
+    a turn.
     """
 
     def __init__(self, silence_ms: int = USUAL_SILENCE_MS) -> None:
@@ -99,7 +101,7 @@ class PocketEar:
             return self._maybe_start()
         if voiced and sum(self._voiced) >= FRAMES_TO_GO_ON:
             self._voice_ended_ms = self._now_ms
-        if self._now_ms - self._voice_ended_ms < self.silence_ms:
+        if self._now_ms - self._voice_ended_ms < max(self.silence_ms, SHORTEST_SILENCE_MS):
             return None
         stopped = SpeechStopped(self._voice_ended_ms)
         self.reset()
