@@ -1,0 +1,154 @@
+"""The real programs and recordings that tests use: where they are, and what a test does without.
+
+A test says `@needs("nginx")`; a fixture or a test that wants the path calls `require("nginx")`.
+Without the component the test is skipped, and the reason says what would bring it. Where `CI=true`
+and this machine could have installed it, the test fails instead: a skip there hides a hole.
+`tests/install` installs them all; `python -m tests.components` says which are here.
+"""
+
+import importlib.util
+import os
+import shutil
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+BUILD = Path(__file__).parents[1] / "build"
+ASTERISK = Path("/usr/share/asterisk/sounds/en_US_f_Allison")
+SPHINX = Path("/usr/share/pocketsphinx/test/data")
+SYSTEM_FOLDERS = "/usr/sbin:/sbin:/usr/local/sbin"
+"""Where servers are that a person's own PATH does not list."""
+
+
+@dataclass(frozen=True, slots=True)
+class Component:
+    """One thing that tests need and the wheels do not bring.
+
+    `find` returns where it is, None where it is not; `source` says what brings it; `installable`
+    whether `tests/install` could have done so here.
+    """
+
+    find: Callable[[], Path | None]
+    source: str
+    installable: Callable[[], bool]
+
+
+def program(name: str) -> Callable[[], Path | None]:
+    """Find a program on the PATH or where servers live."""
+
+    def find() -> Path | None:
+        found = shutil.which(name) or shutil.which(name, path=SYSTEM_FOLDERS)
+        return Path(found) if found else None
+
+    return find
+
+
+def entry(path: Path, inside: str) -> Callable[[], Path | None]:
+    """Find a file or folder that counts only when it has `inside` in it."""
+    return lambda: path if (path / inside).exists() else None
+
+
+def file(path: Path) -> Callable[[], Path | None]:
+    return lambda: path if path.is_file() else None
+
+
+def modules(*names: str) -> Callable[[], Path | None]:
+    """Find importable modules; the path is the first one's."""
+
+    def find() -> Path | None:
+        specs = [importlib.util.find_spec(name) for name in names]
+        if all(specs) and specs[0] and specs[0].origin:
+            return Path(specs[0].origin)
+        return None
+
+    return find
+
+
+def by_apt() -> bool:
+    """`tests/install` uses apt-get where it may: as root on Debian and its kin."""
+    return os.geteuid() == 0 and shutil.which("apt-get") is not None
+
+
+def by_npm() -> bool:
+    return shutil.which("npm") is not None
+
+
+def by_python2() -> bool:
+    """`tests/install` names the interpreter that it found."""
+    return (BUILD / "python2.7").exists()
+
+
+def by_wheel() -> bool:
+    """The lock brings it, but only where upstream has a wheel for this Python."""
+    return sys.version_info < (3, 14)
+
+
+def debian(package: str, find: Callable[[], Path | None]) -> Component:
+    return Component(find, f"apt-get install {package}", by_apt)
+
+
+COMPONENTS: dict[str, Component] = {
+    "nginx": debian("nginx-light", program("nginx")),
+    "chromium": debian("chromium", program("chromium")),
+    "espeak_ng": debian("espeak-ng", program("espeak-ng")),
+    "sox": debian("sox", program("sox")),
+    "ffmpeg": debian("ffmpeg", program("ffmpeg")),
+    "systemd_analyze": debian("systemd", program("systemd-analyze")),
+    "human_recordings": debian(
+        "asterisk-core-sounds-en-g722", entry(ASTERISK, "conf-onlyperson.g722")
+    ),
+    "sphinx_recordings": debian("pocketsphinx-testdata", entry(SPHINX, "cards/001.wav")),
+    "node": Component(program("node"), "Node.js 20 or newer, by hand", lambda: False),
+    "agents_realtime": Component(
+        entry(BUILD / "node", "node_modules/@openai/agents-realtime/package.json"),
+        "tests/install, with npm",
+        by_npm,
+    ),
+    "autobahn": Component(
+        file(BUILD / "autobahn" / "wstest"), "tests/install, with a Python 2.7", by_python2
+    ),
+    "voice": Component(
+        modules("pocketsphinx", "espeakng_loader", "soxr"),
+        "make install, on a Python that pocketsphinx has a wheel for",
+        by_wheel,
+    ),
+}
+
+
+def needs(*names: str) -> pytest.MarkDecorator:
+    """Mark a test, a class or a module (`pytestmark = needs(…)`) as using these components."""
+    for name in names:
+        COMPONENTS[name]
+    return pytest.mark.needs(*names)
+
+
+def require(name: str) -> Path:
+    """Where the component is; without it, skip the test or, where that would hide a hole, fail it.
+
+    A program's path is its own, recordings' their folder. `agents_realtime` is the folder from
+    which Node finds the packages: run a script as `node --input-type=module` with that folder as
+    its working directory and the script on its standard input. `autobahn` is `wstest` itself.
+    """
+    component = COMPONENTS[name]
+    found = component.find()
+    if found is not None:
+        return found
+    reason = f"{name} is not here; it comes with: {component.source}"
+    if os.environ.get("CI") == "true" and component.installable():
+        pytest.fail(f"{reason}. CI=true and it can be installed, so this is a failure", False)
+    pytest.skip(reason)
+
+
+def main() -> None:
+    """Say of each component whether it is here."""
+    for name, component in COMPONENTS.items():
+        found = component.find()
+        state = str(found) if found else f"not here; it comes with: {component.source}"
+        print(f"  {name:18} {state}")  # noqa: T201 - what the command is for
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,36 @@
+"""What every test may use: components that are skipped where absent, and human speech."""
+
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.components import require
+
+
+@pytest.hookimpl(tryfirst=True)  # before any fixture starts what is not there
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    for mark in item.iter_markers("needs"):
+        for name in mark.args:
+            require(name)
+
+
+@pytest.fixture(scope="session")
+def human_wav(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """Give a recorded prompt by its name as a WAV file: 24 kHz, mono, PCM16, a human voice.
+
+    `human_wav("conf-onlyperson")` says "you are currently the only person in this conference".
+    """
+    folder = tmp_path_factory.mktemp("human")
+
+    def decode(name: str) -> Path:
+        source = require("human_recordings") / f"{name}.g722"
+        wav = folder / f"{name}.wav"
+        if not wav.exists():
+            command = [require("ffmpeg"), "-v", "error", "-f", "g722", "-i", source]
+            form = ["-ar", "24000", "-ac", "1", "-c:a", "pcm_s16le", wav]
+            subprocess.run([*command, *form], check=True)
+        return wav
+
+    return decode
