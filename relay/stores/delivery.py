@@ -167,5 +167,7 @@ class Delivery:
             log.error("delivery_failing", reason=name, depth=self._journal.state.waiting)
         self._failing = name
         with suppress(TimeoutError):
-            await asyncio.wait_for(self._hurry.wait(), self._wait_after(self._attempt))
+            # Not wait_for: before Python 3.12 it loses a cancellation that meets the event.
+            async with asyncio.timeout(self._wait_after(self._attempt)):
+                await self._hurry.wait()
         self._hurry.clear()

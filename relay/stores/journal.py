@@ -135,7 +135,8 @@ class DiskJournal:
         if self._loop is not None:
             self._hand_over()
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._settled.wait(), within)
+                async with asyncio.timeout(within):
+                    await self._settled.wait()
         self._loop = None
         if self._retry is not None:
             self._retry.cancel()

@@ -35,11 +35,14 @@ def test_nobody_else_may_read_the_files_even_if_they_once_could(path: Path) -> N
 def test_a_transaction_is_all_or_nothing(path: Path) -> None:
     connection = open_database(path)
     connection.execute("CREATE TABLE words (word TEXT NOT NULL)")
-    with pytest.raises(sqlite3.IntegrityError), transaction(connection):
-        connection.execute("INSERT INTO words VALUES ('one')")
-        connection.execute("INSERT INTO words VALUES (NULL)")
-    with transaction(connection):
-        connection.execute("INSERT INTO words VALUES ('two')")
+
+    def insert(*words: str | None) -> None:
+        with transaction(connection):
+            connection.executemany("INSERT INTO words VALUES (?)", [(word,) for word in words])
+
+    with pytest.raises(sqlite3.IntegrityError):
+        insert("one", None)
+    insert("two")
     assert connection.execute("SELECT word FROM words").fetchall() == [("two",)]
     connection.close()
 

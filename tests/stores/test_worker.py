@@ -1,5 +1,6 @@
 import asyncio
 import threading
+from functools import partial
 
 import pytest
 
@@ -32,7 +33,7 @@ async def test_jobs_run_in_order_on_one_thread_that_is_not_the_event_loops() -> 
         return notebook[0]
 
     worker = Worker("notes", opener)
-    futures = [worker.submit(lambda book, n=n: book.note(f"line {n}")) for n in range(100)]
+    futures = [worker.submit(partial(Notebook.note, line=f"line {n}")) for n in range(100)]
     assert await worker.run(lambda book: book.note("last")) == 101
     assert [future.result() for future in futures] == list(range(1, 101))
     assert await worker.aclose()
@@ -55,10 +56,10 @@ async def test_a_job_that_fails_harms_no_other() -> None:
 
 
 async def test_opening_is_tried_again_with_the_next_job() -> None:
-    disks = iter([OSError("away"), Notebook()])
+    disks: list[OSError | Notebook] = [OSError("away"), Notebook()]
 
     def opener() -> Notebook:
-        found = next(disks)
+        found = disks.pop(0)
         if isinstance(found, OSError):
             raise found
         return found
@@ -89,7 +90,7 @@ async def test_a_worker_without_work_has_no_thread() -> None:
 async def test_closing_does_not_wait_longer_than_it_was_told() -> None:
     worker = Worker("hanging", Notebook)
     released = threading.Event()
-    hanging = worker.submit(lambda book: released.wait())
+    hanging = worker.submit(lambda _: released.wait())
     assert not await worker.aclose(within=0)
     released.set()
     await asyncio.wrap_future(hanging)
@@ -99,7 +100,7 @@ async def test_closing_does_not_wait_longer_than_it_was_told() -> None:
 async def test_a_job_whose_caller_gave_up_is_not_begun() -> None:
     worker = Worker("notes", Notebook)
     released = threading.Event()
-    worker.submit(lambda book: released.wait())
+    worker.submit(lambda _: released.wait())
     given_up = worker.submit(lambda book: book.note("nobody wants this"))
     assert given_up.cancel()
     released.set()

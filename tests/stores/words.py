@@ -8,7 +8,8 @@ from typing import Any
 import msgspec
 
 from relay.realtime.utterance import Head, Record, Speaker, Utterance, record_id
-from relay.stores.journal import DiskJournal, JournalLimits
+from relay.stores.journal import DiskJournal
+from relay.stores.journal_state import JournalLimits
 
 MORNING = 1_760_000_000.25
 LEARNER = "11111111-1111-4111-8111-111111111111"
@@ -76,3 +77,7 @@ async def open_journal(folder: Path, limits: JournalLimits | None = None) -> Dis
     journal = DiskJournal(folder, limits)
     await journal.start()
     return journal
+
+
+def names_in(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())

@@ -1,0 +1,329 @@
+"""Delivery as a conversation between a journal on disk and a store that misbehaves on cue."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+from structlog.testing import capture_logs
+
+from relay.realtime.utterance import Record
+from relay.stores.delivery import BATCH, NAMES_KEPT, Delivery
+from relay.stores.journal import DiskJournal
+from relay.stores.refused import FOREIGN_CONVERSATION, RecordsRefused
+from relay.stores.sqlite import SqliteStore
+from tests.stores.words import CONVERSATION, MORNING, STRANGER, Call, corrected, open_journal, texts
+
+CALL = Call()
+ONE, TWO, THREE = CALL.user("one", 1.0), CALL.assistant("two", 2.0), CALL.user("three", 3.0)
+PATIENCE = 30.0
+"""Seconds after which a test is hung; none of them waits for it."""
+
+
+class ScriptedStore:
+    """Keeps what it is given; each of `troubles` meets one call, `poison` is always refused."""
+
+    def __init__(self, *troubles: Exception, poison: Sequence[Record] = ()) -> None:
+        self.troubles = list(troubles)
+        self.poison = {record.id: FOREIGN_CONVERSATION for record in poison}
+        self.stored: list[Record] = []
+        self.sizes: list[int] = []
+        self.called = asyncio.Event()
+
+    async def put(self, records: Sequence[Record]) -> None:
+        self.sizes.append(len(records))
+        self.called.set()
+        if self.troubles:
+            raise self.troubles.pop(0)
+        self.stored += [record for record in records if record.id not in self.poison]
+        refused = {r.id: self.poison[r.id] for r in records if r.id in self.poison}
+        if refused:
+            raise RecordsRefused(refused)
+
+    async def owner(self, conversation_id: str) -> str | None:
+        return None
+
+    async def transcript(self, conversation_id: str) -> Sequence[Record]:
+        return self.stored
+
+    async def aclose(self) -> None:
+        pass
+
+
+class Waits:
+    """Remembers which failure was waited after, and waits no time unless it is told to."""
+
+    def __init__(self, seconds: float = 0.0) -> None:
+        self.attempts: list[int] = []
+        self.begun = asyncio.Event()
+        self._seconds = seconds
+
+    def __call__(self, attempt: int) -> float:
+        self.attempts.append(attempt)
+        self.begun.set()
+        return self._seconds
+
+
+@pytest.fixture
+async def journal(tmp_path: Path) -> AsyncIterator[DiskJournal]:
+    journal = await open_journal(tmp_path / "journal")
+    yield journal
+    await journal.aclose()
+
+
+@asynccontextmanager
+async def running(delivery: Delivery) -> AsyncIterator[None]:
+    async with asyncio.TaskGroup() as group:
+        task = group.create_task(delivery.run())
+        yield
+        task.cancel()
+
+
+def _say(journal: DiskJournal, *records: Record) -> None:
+    for record in records:
+        journal.append(record)
+
+
+async def test_what_is_committed_is_stored_in_order_and_leaves_the_disk(
+    journal: DiskJournal,
+) -> None:
+    store = ScriptedStore()
+    delivery = Delivery(journal, store)
+    async with running(delivery):
+        _say(journal, ONE, TWO)
+        assert await delivery.flush(PATIENCE)
+        _say(journal, THREE)
+        assert await delivery.flush(PATIENCE)
+    assert store.stored == [ONE, TWO, THREE]
+    assert journal.state.waiting == 0
+    assert (delivery.state.depth, delivery.state.delivered) == (0, 3)
+    assert delivery.state.lag_seconds == 0.0
+
+
+async def test_what_a_run_before_left_on_disk_is_delivered_too(tmp_path: Path) -> None:
+    before = await open_journal(tmp_path)
+    _say(before, ONE, TWO)
+    await before.aclose()
+    journal, store = await open_journal(tmp_path), ScriptedStore()
+    delivery = Delivery(journal, store)
+    async with running(delivery):
+        assert await delivery.flush(PATIENCE)
+    assert store.stored == [ONE, TWO]
+    await journal.aclose()
+
+
+async def test_delivery_wakes_by_itself_when_something_is_committed(journal: DiskJournal) -> None:
+    store = ScriptedStore()
+    async with running(Delivery(journal, store)):
+        for record in (ONE, TWO, THREE):
+            store.called.clear()
+            _say(journal, record)
+            await asyncio.wait_for(store.called.wait(), PATIENCE)
+
+
+async def test_a_long_backlog_goes_in_batches(journal: DiskJournal) -> None:
+    store = ScriptedStore()
+    said = [CALL.user(f"word {n}", float(n)) for n in range(1, 2 * BATCH + 11)]
+    _say(journal, *said)
+    await journal.settled()
+    delivery = Delivery(journal, store)
+    async with running(delivery):
+        assert await delivery.flush(PATIENCE)
+    assert store.sizes == [BATCH, BATCH, 10]
+    assert store.stored == said
+
+
+async def test_S3_39_a_store_that_is_away_is_tried_until_it_is_back(journal: DiskJournal) -> None:
+    store, waits = ScriptedStore(OSError("away"), TimeoutError(), OSError("away")), Waits()
+    delivery = Delivery(journal, store, waits)
+    with capture_logs() as logs:
+        async with running(delivery):
+            _say(journal, ONE, TWO)
+            assert await delivery.flush(PATIENCE)
+            _say(journal, THREE)
+            store.troubles = [OSError("again")]
+            assert await delivery.flush(PATIENCE)
+    assert store.stored == [ONE, TWO, THREE]
+    assert waits.attempts == [1, 2, 3, 1], "success begins a new count"
+    assert (delivery.state.retries, delivery.state.failing) == (4, None)
+    assert [entry["event"] for entry in logs].count("delivery_recovered") == 2
+
+
+async def test_S3_39_trouble_is_reported_and_words_stay_on_disk_meanwhile(
+    journal: DiskJournal,
+) -> None:
+    store, waits, now = ScriptedStore(OSError("secret words")), Waits(PATIENCE), MORNING
+    delivery = Delivery(journal, store, waits, lambda: now)
+    with capture_logs() as logs:
+        async with running(delivery):
+            _say(journal, ONE)
+            await asyncio.wait_for(store.called.wait(), PATIENCE)
+            await asyncio.wait_for(waits.begun.wait(), PATIENCE)
+            _say(journal, TWO, THREE)
+            await journal.settled()
+            oldest = journal.state.oldest_at
+            assert oldest is not None
+            now = oldest + 90.0
+            state = delivery.state
+            assert (state.depth, state.lag_seconds, state.retries) == (3, 90.0, 1)
+            assert state.failing == "OSError"
+            assert not await delivery.flush(0)
+    assert "secret" not in str(logs)
+
+
+async def test_a_flush_does_not_wait_for_the_next_attempt(journal: DiskJournal) -> None:
+    store = ScriptedStore(OSError("away"))
+    delivery = Delivery(journal, store, Waits(3600.0))
+    async with running(delivery):
+        _say(journal, ONE)
+        await asyncio.wait_for(store.called.wait(), PATIENCE)
+        assert await delivery.flush(PATIENCE)
+    assert store.stored == [ONE]
+
+
+async def test_poison_is_set_aside_by_name_and_does_not_stop_the_rest(
+    journal: DiskJournal,
+) -> None:
+    store = ScriptedStore(poison=[TWO])
+    delivery = Delivery(journal, store)
+    with capture_logs() as logs:
+        async with running(delivery):
+            _say(journal, ONE, TWO, THREE)
+            assert await delivery.flush(PATIENCE)
+            _say(journal, CALL.user("four", 4.0))
+            assert await delivery.flush(PATIENCE)
+    assert texts(store.stored) == ["one", "three", "four"]
+    state = delivery.state
+    assert (state.depth, state.delivered, state.set_aside, state.failing) == (0, 3, 1, None)
+    assert state.names == ((TWO.id, FOREIGN_CONVERSATION),)
+    assert [(entry["event"], entry["record_id"]) for entry in logs] == [
+        ("record_set_aside", TWO.id)
+    ]
+
+
+async def test_poison_is_kept_on_disk_and_tried_again_after_a_restart(tmp_path: Path) -> None:
+    journal = await open_journal(tmp_path)
+    _say(journal, ONE)
+    await journal.settled()
+    delivery = Delivery(journal, ScriptedStore(poison=[ONE]))
+    with capture_logs():
+        async with running(delivery):
+            assert await delivery.flush(PATIENCE)
+    assert journal.state.set_aside == 1
+    await journal.aclose()
+
+    journal, store = await open_journal(tmp_path), ScriptedStore()
+    mended = Delivery(journal, store)
+    async with running(mended):
+        assert await mended.flush(PATIENCE)
+    assert store.stored == [ONE]
+    assert journal.state.set_aside == 0
+    await journal.aclose()
+
+
+async def test_only_the_latest_of_many_set_aside_are_named(journal: DiskJournal) -> None:
+    said = [CALL.user(f"word {n}", float(n)) for n in range(1, NAMES_KEPT + 6)]
+    _say(journal, *said)
+    await journal.settled()
+    delivery = Delivery(journal, ScriptedStore(poison=said))
+    with capture_logs():
+        async with running(delivery):
+            assert await delivery.flush(PATIENCE)
+    assert delivery.state.set_aside == NAMES_KEPT + 5
+    assert [name for name, _ in delivery.state.names] == [record.id for record in said[5:]]
+
+
+class SlowStore(ScriptedStore):
+    """Answers when it is told to."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.answer = asyncio.Event()
+
+    async def put(self, records: Sequence[Record]) -> None:
+        await super().put(records)
+        await self.answer.wait()
+
+
+async def test_a_correction_that_comes_while_its_first_form_is_under_way_follows(
+    journal: DiskJournal,
+) -> None:
+    store = SlowStore()
+    delivery = Delivery(journal, store)
+    better = corrected(ONE, "won", seq=9)
+    async with running(delivery):
+        _say(journal, ONE)
+        await asyncio.wait_for(store.called.wait(), PATIENCE)
+        _say(journal, better)
+        await journal.settled()
+        store.answer.set()
+        assert await delivery.flush(PATIENCE)
+    assert store.stored == [ONE, better]
+    assert journal.state.waiting == 0
+
+
+async def test_S3_39_a_hanging_store_never_holds_up_the_journal(journal: DiskJournal) -> None:
+    store = SlowStore()
+    delivery = Delivery(journal, store)
+    told: list[Record] = []
+    journal.subscribe(told.extend)
+    async with running(delivery):
+        _say(journal, ONE)
+        await asyncio.wait_for(store.called.wait(), PATIENCE)
+        _say(journal, TWO, THREE)
+        await journal.settled()
+        assert told == [ONE, TWO, THREE]
+        assert journal.state.lost == 0
+        assert not await delivery.flush(0)
+
+
+async def test_S3_35_a_late_transcript_goes_all_the_way_to_its_place(
+    journal: DiskJournal, tmp_path: Path
+) -> None:
+    store = SqliteStore(tmp_path / "relay.sqlite")
+    delivery = Delivery(journal, store)
+    answer = CALL.assistant("Here is a joke.", 2.0, seq=1)
+    question = CALL.user("Tell me a joke.", 1.0, seq=2)
+    async with running(delivery):
+        _say(journal, answer)
+        assert await delivery.flush(PATIENCE)
+        _say(journal, question, question)
+        assert await delivery.flush(PATIENCE)
+        _say(journal, answer)
+        assert await delivery.flush(PATIENCE)
+    assert await store.transcript(CONVERSATION) == [question, answer]
+    assert (await store.recent(1))[0].message_count == 2
+    await store.aclose()
+
+
+async def test_a_strangers_words_are_set_aside_and_the_owners_are_stored(
+    journal: DiskJournal, tmp_path: Path
+) -> None:
+    store = SqliteStore(tmp_path / "relay.sqlite")
+    delivery = Delivery(journal, store)
+    intruder = CALL.of(user_id=STRANGER).user("Mine!", 7.0)
+    with capture_logs():
+        async with running(delivery):
+            _say(journal, ONE, intruder, TWO)
+            assert await delivery.flush(PATIENCE)
+    assert await store.transcript(CONVERSATION) == [ONE, TWO]
+    assert delivery.state.names == ((intruder.id, FOREIGN_CONVERSATION),)
+    await store.aclose()
+
+
+async def test_S3_39_a_store_that_never_answers_is_given_up_and_asked_again(
+    journal: DiskJournal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("relay.stores.delivery.PUT_TIMEOUT", 0)
+    store, waits = SlowStore(), Waits(PATIENCE)
+    delivery = Delivery(journal, store, waits)
+    with capture_logs():
+        async with running(delivery):
+            _say(journal, ONE)
+            await asyncio.wait_for(waits.begun.wait(), PATIENCE)
+            assert delivery.state.failing == "TimeoutError"
+            store.answer.set()
+            assert await delivery.flush(PATIENCE)
+    assert store.stored == [ONE, ONE], "asked twice: writing twice changes nothing in a store"
+    assert (delivery.state.delivered, delivery.state.failing) == (1, None)
