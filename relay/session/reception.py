@@ -76,6 +76,7 @@ class Reception:
     async def _receive(self, peer: Peer, handshake: Handshake) -> None:
         door = next(door for door in self._house.doors if door.answers(handshake.path))
         metrics, began = self._house.shared.metrics, self._house.shared.clock()
+        session_id: str | None = None
         with ExitStack() as places:
             try:
                 places.enter_context(self._house.registry.place())
@@ -89,10 +90,17 @@ class Reception:
                 await _turn_away(peer, door.view(handshake), ending)
             else:
                 metrics.session_started(door.name)
+                session_id = session.id
                 ending = await session.run()
         seconds = self._house.shared.clock() - began
         metrics.session_ended(door.name, ending.name, seconds)
-        log.info("session ended", door=door.name, ending=ending.name, seconds=round(seconds, 3))
+        log.info(
+            "session ended",
+            session_id=session_id,
+            door=door.name,
+            ending=ending.name,
+            seconds=round(seconds, 3),
+        )
 
     async def _admit(
         self, peer: Peer, door: Door, handshake: Handshake, places: ExitStack

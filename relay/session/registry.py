@@ -16,7 +16,10 @@ class Live(Protocol):
 
 
 class Registry:
-    """Counts connections from their upgrade until both their sides are closed."""
+    """Counts connections from their upgrade until both their sides are closed.
+
+    `max_per_user` 0 means no limit.
+    """
 
     def __init__(self, max_connections: int, max_per_user: int) -> None:
         self.max_connections = max_connections
@@ -39,7 +42,7 @@ class Registry:
     @contextmanager
     def user(self, sub: str) -> Iterator[None]:
         """One of this user's places; Refused(TOO_MANY_SESSIONS) when they have them all."""
-        if self._of_user[sub] >= self._max_per_user:
+        if 0 < self._max_per_user <= self._of_user[sub]:
             raise Refused(TOO_MANY_SESSIONS)
         self._of_user[sub] += 1
         try:

@@ -61,6 +61,7 @@ class Session:
     def __init__(
         self, seats: Seats, conversation: Conversation, recorder: Recorder, shared: Surroundings
     ) -> None:
+        self.id = seats.call.session_id
         self._seats = seats
         self._client = seats.client
         self._recorder = recorder
@@ -76,7 +77,7 @@ class Session:
         self._sides = 1  # peers that are not closed yet
         self._timer = Timer(shared.clock, conversation.deadlines.next, self._due)
         self._tasks = Tasks(self._task_failed)
-        self._log = log.bind(session_id=seats.call.session_id)
+        self._log = log.bind(session_id=self.id)
 
     async def run(self) -> Ending:
         """Reach the engine, relay until somebody ends it, close both sides; returns why."""

@@ -1,10 +1,15 @@
 """WAV files as PCM16 mono at 24 kHz, and back."""
 
+from __future__ import annotations  # `array[int]` is for the type checker alone on Python 3.11
+
 import sys
 import wave
 from array import array
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    Samples = array[int]
 
 RATE: Final = 24_000  # Hz, the only rate of `audio/pcm` (PROTOCOL §2)
 MAX_SECONDS: Final = 600.0
@@ -31,7 +36,7 @@ def read_wav(path: Path) -> bytes:
     return to_bytes(resample(mix(samples(data, width), channels), rate))
 
 
-def samples(data: bytes, width: int) -> array[int]:
+def samples(data: bytes, width: int) -> Samples:
     """Whatever the sample width (1 to 4 bytes), as 16-bit samples."""
     if width == 1:  # unsigned by definition
         return array("h", ((byte - 128) << 8 for byte in data))
@@ -51,7 +56,7 @@ def samples(data: bytes, width: int) -> array[int]:
     return out
 
 
-def mix(mixed: array[int], channels: int) -> array[int]:
+def mix(mixed: Samples, channels: int) -> Samples:
     """All channels as one."""
     if channels == 1:
         return mixed
@@ -61,7 +66,7 @@ def mix(mixed: array[int], channels: int) -> array[int]:
     )
 
 
-def resample(given: array[int], rate: int) -> array[int]:
+def resample(given: Samples, rate: int) -> Samples:
     """At 24 kHz: by soxr where it is installed, else by straight lines between samples."""
     if rate == RATE or not given:
         return given
@@ -73,7 +78,7 @@ def resample(given: array[int], rate: int) -> array[int]:
     return array("h", soxr.resample(np.asarray(given, dtype=np.int16), rate, RATE).tobytes())
 
 
-def _by_lines(given: array[int], rate: int) -> array[int]:
+def _by_lines(given: Samples, rate: int) -> Samples:
     count, last = len(given) * RATE // rate, len(given) - 1
     out = array("h", bytes(2 * count))
     for i in range(count):
@@ -83,7 +88,7 @@ def _by_lines(given: array[int], rate: int) -> array[int]:
     return out
 
 
-def to_bytes(given: array[int]) -> bytes:
+def to_bytes(given: Samples) -> bytes:
     """Little endian, whatever the machine."""
     if sys.byteorder == "big":
         given = array("h", given)

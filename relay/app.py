@@ -1,0 +1,249 @@
+"""The composition root: puts the parts together, runs them, and takes them apart in order."""
+
+import asyncio
+import signal
+import time
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any, Final
+
+import structlog
+
+from relay.access.grants import Defaults
+from relay.access.tokens import Verifier, mint, open_verifier
+from relay.doors.openai import OpenAIDoor
+from relay.doors.s3 import S3Door
+from relay.doors.tokens import select_subprotocol
+from relay.http.health import Health
+from relay.http.pages import Pages
+from relay.http.server import HttpServer, HttpSide, serve
+from relay.interfaces import Engine
+from relay.metrics import Metrics, measure_loop_lag
+from relay.realtime.endings import SERVICE_RESTART
+from relay.realtime.grant import Caller
+from relay.session.reception import House, Reception, Rules
+from relay.session.registry import Registry
+from relay.session.session import Surroundings
+from relay.settings import Loaded, Settings, trust_of
+from relay.stores.delivery import Delivery
+from relay.stores.journal import DiskJournal
+from relay.stores.sqlite import SqliteStore
+from relay.tasks import Tasks
+from relay.voices import make_engine
+from relay.wire.options import PeerOptions
+from relay.wire.server import Listener, ListenOptions, listen
+
+FLUSH_SECONDS: Final = 5.0  # at the end; what is not delivered by then stays in the journal
+PAGE_TOKEN_SECONDS: Final = 3600
+PAGE_USER: Final = "developer"
+log = structlog.get_logger(__name__)
+Clock = Callable[[], float]
+
+
+@dataclass(slots=True)
+class App:
+    """A running relay."""
+
+    settings: Settings
+    engine: Engine
+    listener: Listener
+    http: HttpServer
+    reception: Reception
+    registry: Registry
+    draining: bool = False
+
+    @property
+    def voice_url(self) -> str:
+        """Where Realtime clients connect."""
+        return f"ws://{_shown(self.settings.host)}:{self.listener.port}/v1/realtime"
+
+    @property
+    def page_url(self) -> str:
+        """Where the voice page is, in development."""
+        return f"http://{_shown(self.settings.host)}:{self.http.port}/"
+
+    async def drain(self, seconds: float) -> None:
+        """Take no more callers, let the others end, then end them with 1012."""
+        self.draining = True
+        self.listener.stop_accepting()
+        await self.reception.drain(seconds)
+
+
+@dataclass(frozen=True, slots=True)
+class Words:
+    """Where words go: the journal first, then the store."""
+
+    journal: DiskJournal
+    store: SqliteStore
+    delivery: Delivery
+
+
+@asynccontextmanager
+async def running(loaded: Loaded, clock: Clock | None = None) -> AsyncIterator[App]:
+    """A relay with both listeners open; taken apart in order at the end, whatever happened.
+
+    Raises OSError for a port or folder that cannot be had, and what the journal raises.
+    """
+    settings, clock = loaded.settings, clock or unix_clock()
+    metrics, tasks = Metrics(), Tasks(_task_failed)
+    registry = Registry(settings.max_connections, settings.max_sessions_per_user)
+    async with (
+        _words(settings, tasks) as words,
+        open_verifier(trust_of(settings), clock) as verifier,
+    ):
+        engine = make_engine(settings)
+        reception = _reception(
+            settings,
+            Surroundings(engine, metrics, clock, verifier.verify),
+            verifier,
+            words,
+            registry,
+        )
+        _measure(metrics, registry, words)
+        tasks.run(measure_loop_lag(metrics), "metrics.loop_lag")
+        app: App | None = None
+        http = listener = None
+        try:
+            listener = await listen(reception.receive, _listen_options(settings))
+            side = _http_side(loaded, metrics, words, registry, lambda: app)
+            http = await serve(side, settings.host, settings.http_port)
+            app = App(settings, engine, listener, http, reception, registry)
+            yield app
+        finally:
+            if listener is not None:
+                listener.stop_accepting()
+            await reception.aclose()
+            if listener is not None:
+                await listener.aclose()
+            await engine.aclose()
+            if http is not None:
+                await http.aclose()
+
+
+@asynccontextmanager
+async def _words(settings: Settings, tasks: Tasks) -> AsyncIterator[Words]:
+    """The journal, the store and the delivery between them; flushed at the end."""
+    folder = settings.relay_data_dir
+    journal, store = DiskJournal(folder / "journal"), SqliteStore(folder / "relay.db")
+    await journal.start()
+    delivery = Delivery(journal, store)
+    tasks.run(delivery.run(), "delivery")
+    try:
+        yield Words(journal, store, delivery)
+    finally:
+        if not await delivery.flush(FLUSH_SECONDS):
+            log.warning("not all was delivered; the rest is in the journal")
+        await tasks.aclose()
+        await journal.aclose()
+        await store.aclose()
+
+
+def _reception(
+    settings: Settings, shared: Surroundings, verifier: Verifier, words: Words, registry: Registry
+) -> Reception:
+    transcription = {"model": settings.openai_transcription_model}
+    defaults = Defaults(agent_id=settings.default_agent, model=settings.openai_realtime_model)
+    doors = (
+        OpenAIDoor(verifier, defaults, transcription),
+        S3Door(verifier, defaults, transcription),
+    )
+    rules = Rules(
+        engine_seconds=settings.engine_timeout,
+        session_seconds=settings.connection_timeout / 1000,
+        idle_seconds=settings.idle_timeout,
+        transcription=transcription,
+    )
+    return Reception(House(doors, registry, shared, words.journal, words.store.owner), rules)
+
+
+def _listen_options(settings: Settings) -> ListenOptions:
+    return ListenOptions(
+        host=settings.host,
+        port=settings.port,
+        allowed_origins=settings.allowed_origins,
+        select=select_subprotocol,
+        peer=PeerOptions(max_message_bytes=settings.max_message_bytes),
+    )
+
+
+def _measure(metrics: Metrics, registry: Registry, words: Words) -> None:
+    metrics.sessions_active(lambda: registry.active)
+    metrics.journal(
+        depth=lambda: words.delivery.state.depth,
+        oldest_seconds=lambda: words.delivery.state.lag_seconds,
+        set_aside=lambda: words.delivery.state.set_aside,
+    )
+
+
+def _http_side(
+    loaded: Loaded,
+    metrics: Metrics,
+    words: Words,
+    registry: Registry,
+    app: Callable[[], App | None],
+) -> HttpSide:
+    began = time.monotonic()
+
+    def health() -> Health:
+        uptime = time.monotonic() - began
+        return Health(registry.active, registry.max_connections, uptime)
+
+    def draining() -> str | None:
+        here = app()
+        return "the server is shutting down" if here is None or here.draining else None
+
+    def config() -> Mapping[str, Any]:
+        here = app()
+        engine = here.engine.name if here is not None else ""
+        url = here.voice_url if here is not None else ""
+        return {"url": url, "token": page_token(loaded.settings), "engine": engine}
+
+    return HttpSide(
+        health=health,
+        metrics=metrics.render,
+        ready={"drain": draining, "journal": lambda: words.journal.state.failing},
+        pages=Pages(config) if loaded.pages else None,
+    )
+
+
+def page_token(settings: Settings) -> str:
+    """A token for whoever sits at this machine, signed with the development secret."""
+    secret = settings.supabase_jwt_secret
+    now = unix_clock()()
+    caller = Caller(sub=PAGE_USER, role="learner", expires_at=now + PAGE_TOKEN_SECONDS)
+    issuer = trust_of(settings).issuer
+    return mint(caller, secret.get_secret_value() if secret else "", now, issuer)
+
+
+def unix_clock() -> Clock:
+    """Unix seconds that never go back, whatever happens to the machine's own clock."""
+    offset = time.time() - time.monotonic()  # noqa: TID251 - the composition root owns the clock
+    return lambda: offset + time.monotonic()
+
+
+def _shown(host: str) -> str:
+    return "127.0.0.1" if host in ("0.0.0.0", "::", "") else host  # noqa: S104 - shown, not bound
+
+
+def _task_failed(name: str, error: BaseException) -> None:
+    log.error("task failed", task=name, error=type(error).__name__)
+
+
+async def run(loaded: Loaded, drain_seconds: float, started: Callable[[App], None]) -> None:
+    """Run until SIGTERM or SIGINT, then drain; a second signal ends the sessions at once."""
+    stop = asyncio.Event()
+    async with running(loaded) as app:
+
+        def signalled() -> None:
+            if stop.is_set():
+                app.registry.end_all(SERVICE_RESTART)
+            stop.set()
+
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, signalled)
+        started(app)
+        await stop.wait()
+        log.info("shutting down", sessions=app.registry.active)
+        await app.drain(drain_seconds)

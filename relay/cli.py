@@ -1,0 +1,41 @@
+"""The command line: one table of commands, each a module of `relay.commands`."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from types import ModuleType
+from typing import Final
+
+from relay.commands import dev, serve, simulate, talk, token, transcript
+
+COMMANDS: Final[dict[str, ModuleType]] = {
+    "dev": dev,
+    "serve": serve,
+    "talk": talk,
+    "token": token,
+    "transcript": transcript,
+    "simulate": simulate,
+}
+
+
+def parser() -> argparse.ArgumentParser:
+    """Every command with its options and an example."""
+    top = argparse.ArgumentParser(
+        prog="relay", description="A voice gateway between people and a realtime voice model."
+    )
+    commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for name, command in COMMANDS.items():
+        one = commands.add_parser(
+            name,
+            help=command.HELP,
+            description=f"{command.HELP[0].upper()}{command.HELP[1:]}.",
+            epilog=f"example: {command.EXAMPLE}",
+        )
+        command.options(one)
+    return top
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run one command; exits with 0, 1 (it did not work) or 2 (it was not understood)."""
+    given = parser().parse_args(arguments)
+    sys.exit(COMMANDS[given.command].run(given))

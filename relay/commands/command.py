@@ -1,0 +1,16 @@
+"""What the commands share: how they fail and how they say things."""
+
+import sys
+from typing import NoReturn
+
+
+def fail(*problems: str, code: int = 1) -> NoReturn:
+    """Say each problem in one line on stderr and exit."""
+    for problem in problems:
+        print(f"relay: {problem}", file=sys.stderr)  # noqa: T201 - the command line speaks
+    raise SystemExit(code)
+
+
+def say(text: str = "") -> None:
+    """Print a line and see that it gets out, also through a pipe."""
+    print(text, flush=True)  # noqa: T201 - the command line speaks

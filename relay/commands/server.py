@@ -1,0 +1,79 @@
+"""`relay dev` and `relay serve`: the relay itself."""
+
+import argparse
+import asyncio
+import contextlib
+import sqlite3
+from collections.abc import Callable
+
+import structlog
+
+from relay.app import App, page_token, run
+from relay.commands.command import fail, say
+from relay.logs import configure
+from relay.settings import Loaded, SettingsError, secrets_of
+from relay.stores.journal_file import JournalDamaged, JournalInUse
+
+log = structlog.get_logger(__name__)
+
+
+def start(load: Callable[[], Loaded], told: Callable[[App], None], *, drains: bool) -> int:
+    """Load the settings, run until a signal; each problem is one line and exit code 1."""
+    try:
+        loaded = load()
+    except SettingsError as error:
+        fail(*error.problems)
+    settings = loaded.settings
+    logs = configure(settings.log_level, settings.log_dir, secrets=secrets_of(settings))
+    with contextlib.closing(logs):
+        for warning in loaded.warnings:
+            log.warning(warning)
+        seconds = settings.drain_timeout if drains else 0.0
+        try:
+            with asyncio.Runner(loop_factory=_new_loop) as runner:
+                runner.run(run(loaded, seconds, told))
+        except (OSError, sqlite3.Error, JournalInUse, JournalDamaged) as error:
+            fail(str(error))
+    return 0
+
+
+def _new_loop() -> asyncio.AbstractEventLoop:
+    try:
+        import uvloop  # noqa: PLC0415 - it knows no Windows
+    except ImportError:
+        return asyncio.new_event_loop()
+    return uvloop.new_event_loop()
+
+
+def address_options(parser: argparse.ArgumentParser) -> None:
+    """The addresses, which a second relay on one machine must change."""
+    parser.add_argument("--host", help="address of both listeners")
+    parser.add_argument("--port", type=int, help="port of the voice listener")
+    parser.add_argument("--http-port", type=int, help="port of the HTTP listener")
+
+
+def addresses(given: argparse.Namespace) -> dict[str, object]:
+    """The options that were given, as settings."""
+    names = ("host", "port", "http_port")
+    return {name: getattr(given, name) for name in names if getattr(given, name) is not None}
+
+
+def show_dev(app: App) -> None:
+    """What a newcomer needs: the page, the socket, a token."""
+    say(f"page    {app.page_url}")
+    say(f"socket  {app.voice_url}")
+    say(f"token   {page_token(app.settings)}")
+    say(f"voice   {app.engine.name}{_voice_note(app.engine.name)}")
+    say("Open the page and talk. Stop with Ctrl-C.")
+
+
+def _voice_note(engine: str) -> str:
+    if engine == "openai":
+        return ""
+    what = "the demonstration voice" if engine == "offline" else "it says back what it hears"
+    return f" ({what}; set OPENAI_API_KEY or OPENAI_BASE_URL for a real one)"
+
+
+def show_serve(app: App) -> None:
+    """One line for the log."""
+    log.info("ready", port=app.listener.port, http_port=app.http.port, engine=app.engine.name)

@@ -1,0 +1,67 @@
+"""`relay talk`: speak a recording through a relay and hear the answer."""
+
+import argparse
+import asyncio
+import json
+from pathlib import Path
+
+from relay.app import page_token
+from relay.commands.command import fail, say
+from relay.settings import SettingsError, dev_settings
+from relay.talk.client import Heard, Talk, TalkFailed, chunks_of
+from relay.talk.microphone import microphone
+from relay.talk.wav import BadWav, read_wav, write_wav
+
+HELP = "speak a WAV file (or the microphone, -) through a relay"
+EXAMPLE = "relay talk --save reply.wav hello.wav"
+
+
+def options(parser: argparse.ArgumentParser) -> None:
+    """Add the options."""
+    parser.add_argument("file", metavar="FILE.wav", help="what to say; - is the microphone")
+    parser.add_argument("--url", help="the relay's socket; this machine's when not given")
+    parser.add_argument("--token", help="who is speaking; a development token when not given")
+    parser.add_argument("--save", type=Path, metavar="REPLY.wav", help="keep the answer")
+    parser.add_argument("--json", action="store_true", help="print the conversation as JSON")
+
+
+def run(given: argparse.Namespace) -> int:
+    """Talk; exit code 1 when nothing was understood or answered."""
+    try:
+        settings = dev_settings().settings
+        pcm = b"" if given.file == "-" else read_wav(Path(given.file))
+    except SettingsError as error:
+        fail(*error.problems)
+    except BadWav as bad:
+        fail(str(bad), code=2)
+    url = given.url or f"ws://127.0.0.1:{settings.port}/v1/realtime"
+    token = given.token or page_token(settings)
+    talk = Talk(_quiet if given.json else lambda speaker, text: say(f"{speaker + ':':7}{text}"))
+    chunks = microphone() if given.file == "-" else chunks_of(pcm)
+    try:
+        heard = asyncio.run(talk.run(url, token, chunks))
+    except TalkFailed as failed:
+        fail(str(failed))
+    except KeyboardInterrupt:
+        heard = talk.heard
+    if given.save is not None and heard.audio:
+        write_wav(given.save, bytes(heard.audio))
+    return _report(heard, given)
+
+
+def _quiet(speaker: str, text: str) -> None:
+    """The JSON at the end says it."""
+
+
+def _report(heard: Heard, given: argparse.Namespace) -> int:
+    seconds = len(heard.audio) / 48_000
+    if given.json:
+        lines = [{"speaker": speaker, "text": text} for speaker, text in heard.lines]
+        told = {"lines": lines, "errors": heard.errors, "answer_seconds": round(seconds, 3)}
+        say(json.dumps({**told, "first_audio_ms": heard.first_audio_ms}))
+    elif heard.audio:
+        kept = f", saved to {given.save}" if given.save is not None else ""
+        say(f"{seconds:.1f} s of answer{kept}")
+    if not heard.lines and not heard.audio:
+        fail("nothing came back; is there speech in the recording?")
+    return 0
