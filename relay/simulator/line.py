@@ -81,13 +81,19 @@ class Line:
 
     async def read(self) -> None:
         """Hand on what the client sends until it hangs up."""
-        async for message in self._connection:
-            if isinstance(message, bytes):
-                self.frame(spoken_error(BINARY))
-                continue
-            frame = message.encode()
-            if self._on_frame is not None:
-                self._on_frame(frame)
-            self._peer.send(frame)
-            await self._writable.wait()
-        self._peer.close(1000, "")
+        try:
+            async for message in self._connection:
+                if isinstance(message, bytes):
+                    self.frame(spoken_error(BINARY))
+                else:
+                    self._hand_on(message.encode())
+                    await self._writable.wait()
+        except ConnectionClosed:
+            pass  # without a close frame, or because of a broken one: gone all the same
+        finally:
+            self._peer.close(1000, "")
+
+    def _hand_on(self, frame: bytes) -> None:
+        if self._on_frame is not None:
+            self._on_frame(frame)
+        self._peer.send(frame)

@@ -1,5 +1,6 @@
 """Which responses run, which one is waited for, and what each of them says."""
 
+import math
 from typing import Any, Protocol, runtime_checkable
 
 from relay.engines.offline import items
@@ -37,12 +38,12 @@ class Answering:
         self._wanted: Request | None = None
         self.spoke = False
 
-    def deadline(self, now: float) -> float | None:
-        """Return when `advance` wants to be called, None when nothing runs."""
+    def deadline(self, now: float) -> float:
+        """Return when `advance` wants to be called, infinity when nothing runs."""
         due = [r.delivery.due for r in self._running.values() if r.delivery]
         if self._wanted and self._active is None:
             due.append(now)
-        return min(due, default=None)
+        return min(due, default=math.inf)
 
     def want(self, request: Request) -> None:
         """Answer the turn that just ended, at the next step, or after the answer that runs."""
@@ -73,8 +74,9 @@ class Answering:
         self._end(active, "cancelled", {"type": "cancelled", "reason": "client_cancelled"})
 
     def interrupt(self, now: float) -> None:
-        """Stop the conversation's response because the user speaks."""
+        """Stop the conversation's response, and the one that waits for it: the user speaks."""
         self._begin_wanted(now)
+        self._wanted = None
         if self._active is not None:
             details = {"type": "cancelled", "reason": "turn_detected"}
             self._end(self._active, "cancelled", details)
@@ -131,17 +133,22 @@ class Answering:
 
     def _think(self, response: Response, prompt: Item | None, now: float) -> None:
         response.awaits = None
-        pcm: bytes | None = None
-        if prompt is not None and prompt.audio and isinstance(self._brain, Parrot):
-            response.text, pcm = self._brain.answer(prompt.audio)
-        else:
-            response.text = self._brain.reply((prompt.words if prompt else None) or "")
+        try:
+            response.text, pcm = self._thought(prompt)
+        except Exception:  # noqa: BLE001 - a brain's fault fails one answer, not the session
+            self.fail(response.id, "No answer could be found.")
+            return
         if not response.request.spoken:
             self._deliver(response, None, now)
         elif pcm is not None:
             self._deliver(response, pcm, now)
         else:
             self._out.do(Speak(response.id, response.text, response.request.voice))
+
+    def _thought(self, prompt: Item | None) -> tuple[str, bytes | None]:
+        if prompt is not None and prompt.audio and isinstance(self._brain, Parrot):
+            return self._brain.answer(prompt.audio)
+        return self._brain.reply((prompt.words if prompt else None) or ""), None
 
     def _deliver(self, response: Response, pcm: bytes | None, now: float) -> None:
         self.spoke = self.spoke or response.request.spoken

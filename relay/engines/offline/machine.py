@@ -1,6 +1,7 @@
 """The server's side of one Realtime session, pure: client events and the time in, effects out."""
 
 import copy
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -32,7 +33,10 @@ class Opening:
 
 
 class Machine:
-    """One session. Every method returns what to do next, in order; `deadline` says when to tick."""
+    """One session. Every method returns what to do next, in order; `deadline` says when to tick.
+
+    Nothing may be asked of it after a `Close`.
+    """
 
     def __init__(self, opening: Opening, ear: Ear, brain: Brain, new_id: NewId) -> None:
         self._out = out = Outgoing(new_id)
@@ -42,7 +46,7 @@ class Machine:
         self._input = InputAudio(ear, new_id)
         self._transcripts = Transcripts(out)
         self._answering = Answering(brain, self._conversation, out, opening.pace)
-        self._ends_at: float | None = None
+        self._ends_at = math.inf
         self._handlers: dict[str, Callable[[Event, float], None]] = {
             "session.update": self._update,
             "input_audio_buffer.append": self._append,
@@ -90,19 +94,17 @@ class Machine:
 
     def tick(self, now: float) -> list[Effect]:
         """Do what has come due."""
-        if self._ends_at is not None and now >= self._ends_at:
+        if now >= self._ends_at:
+            self._ends_at = math.inf
             self._out.refuse(Refusal("session_expired", EXPIRED), None)
             self._out.do(Close(1001, EXPIRED))
         else:
             self._answering.advance(now)
         return self._out.take()
 
-    def deadline(self, now: float) -> float | None:
-        """Return when to call `tick`."""
-        due = self._answering.deadline(now)
-        if due is None or self._ends_at is None:
-            return self._ends_at
-        return min(due, self._ends_at)
+    def deadline(self, now: float) -> float:
+        """Return when to call `tick`, infinity for never."""
+        return min(self._answering.deadline(now), self._ends_at)
 
     @property
     def _turns(self) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """The offline voice as one end of a session: the machine, its timer, and the work of its parts."""
 
 import asyncio
+import math
 from collections import deque
 from collections.abc import Callable, Coroutine, Iterable
 
@@ -132,7 +133,7 @@ class OfflinePeer:
             self._timer = None
         if self._ending is None and not self._crowded:
             due = self._machine.deadline(self._loop.time())
-            if due is not None:
+            if due < math.inf:
                 self._timer = self._loop.call_at(due, self._tick)
 
     def _tick(self) -> None:
