@@ -25,7 +25,11 @@ async def test_frames_go_both_ways_in_order() -> None:
     stage.client.arrive(APPEND % "AAAA")
     stage.client.arrive('{"type":"response.create"}')
     stage.engine.arrive(DELTA)
-    assert stage.engine_types() == ["session.update", "input_audio_buffer.append", "response.create"]
+    assert stage.engine_types() == [
+        "session.update",
+        "input_audio_buffer.append",
+        "response.create",
+    ]
     assert stage.client_types() == ["session.created", "response.output_audio.delta"]
     assert stage.client.sent[1] == DELTA.encode(), "audio passes as it came"
     traffic = stage.metrics.traffic
@@ -122,7 +126,10 @@ async def test_S3_9_an_engine_that_refuses_ends_the_session(ending: Ending) -> N
     _, running = stage.start()
     assert await running == ending
     assert stage.client.close_sent == (ending.code, ending.reason)
-    assert f'relay_engine_refused_total{{ending="{ending.name}"}} 1.0' in stage.metrics.render().decode()
+    assert (
+        f'relay_engine_refused_total{{ending="{ending.name}"}} 1.0'
+        in stage.metrics.render().decode()
+    )
 
 
 async def test_S3_10_an_engine_that_fails_in_an_unknown_way_is_1011() -> None:

@@ -1,0 +1,24 @@
+"""Words on their way to the journal."""
+
+import uuid
+
+from relay.realtime.transcript import Transcript
+from relay.realtime.utterance import record_id
+from relay.session.recorder import Recorder
+from tests.realtime import wire_events as wire
+from tests.session.fakes import HEAD, FakeJournal
+
+
+def test_every_utterance_gets_the_head_of_its_session_and_an_id_of_its_own() -> None:
+    journal, transcript = FakeJournal(), Transcript()
+    recorder = Recorder(journal, HEAD)
+    for event in (*wire.typed("U1", "Hi", None), *wire.answer("A1", "Hello", "U1")):
+        for utterance in transcript.feed(event, 1.0):
+            recorder.record(utterance)
+    assert [record.utterance.text for record in journal.records] == ["Hi", "Hello"]
+    assert {record.head for record in journal.records} == {HEAD}
+    assert [record.id for record in journal.records] == [
+        record_id("s1", "U1"),
+        record_id("s1", "A1"),
+    ]
+    assert all(uuid.UUID(record.id).version == 5 for record in journal.records)

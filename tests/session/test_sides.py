@@ -1,0 +1,81 @@
+"""The two directions by themselves; `test_session` shows them at work."""
+
+from typing import Any
+
+from relay.metrics import Traffic
+from relay.realtime.conversation import Action, Conversation, Setup, ToClient
+from relay.realtime.deadlines import Deadlines, Limits
+from relay.realtime.endings import Ending
+from relay.realtime.first_update import openai_update
+from relay.realtime.grant import Grant
+from relay.realtime.view import BetaView, View
+from relay.session.sides import Down, Up
+from relay.wire.fake import FakePeer
+from tests.session.fakes import CALLER, CREATED, FakeClock
+
+DELTA = b'{"type":"response.output_audio.delta","event_id":"e","item_id":"A1","delta":"%s"}'
+
+
+class FakeShell:
+    """Notes what the directions ask for."""
+
+    def __init__(self, view: View) -> None:
+        grant = Grant(caller=CALLER, agent_id="a1")
+        setup = Setup("s1", "c1", grant, view, openai_update(grant, {}), False, {})
+        self.clock: Any = FakeClock()
+        self.traffic = Traffic()
+        self.conversation = Conversation(setup, Deadlines(Limits(10.0, 60.0, 60.0), 1000.0))
+        self.actions: list[Action] = []
+        self.endings: list[Ending] = []
+        self.faults: list[Exception] = []
+
+    def act(self, actions: list[Action]) -> None:
+        self.actions += actions
+
+    def end(self, ending: Ending) -> None:
+        self.endings.append(ending)
+
+    def fault(self, error: Exception) -> None:
+        self.faults.append(error)
+
+    def rearm(self) -> None:
+        pass
+
+
+def test_audio_down_is_renamed_for_an_old_client_and_counted_for_its_item() -> None:
+    view = BetaView()
+    shell, client, engine = FakeShell(view), FakePeer(), FakePeer()
+    down = Down(shell, client, engine, view)
+    down.frame(CREATED.encode())
+    down.frame(b'{"type":"response.output_item.added","item":{"id":"A1","type":"message"}}')
+    down.frame(DELTA % (b"A" * 6400))
+    assert client.sent == [(DELTA % (b"A" * 6400)).replace(b"output_audio", b"audio")]
+    (item,) = shell.conversation.transcript._items.values()
+    assert item.audio_ms == 100
+    assert (shell.traffic.frames_down, shell.traffic.frames_up) == (3, 0)
+
+
+def test_audio_up_is_written_anew_and_nonsense_is_answered() -> None:
+    shell, client, engine = FakeShell(BetaView()), FakePeer(), FakePeer()
+    up = Up(shell, client)
+    up.open(engine)
+    up.frame(memoryview(b'{"type": "input_audio_buffer.append", "audio": "AAAA", "x": 1}'))
+    up.frame(memoryview(b'{"type":"input_audio_buffer.append","audio":1}'))
+    assert engine.sent == [b'{"type":"input_audio_buffer.append","audio":"AAAA"}']
+    assert [type(action) for action in shell.actions] == [ToClient]
+    assert shell.traffic.frames_up == 2
+
+
+def test_a_fault_goes_to_the_shell_and_not_to_the_peer() -> None:
+    shell, client, engine = FakeShell(BetaView()), FakePeer(), FakePeer()
+
+    def broken(*_: object) -> None:
+        raise RuntimeError
+
+    shell.conversation.from_engine = broken  # type: ignore[method-assign,assignment]
+    shell.conversation.from_client = broken  # type: ignore[method-assign,assignment]
+    Down(shell, client, engine, BetaView()).frame(b'{"type":"response.done"}')
+    up = Up(shell, client)
+    up.open(engine)
+    up.frame(b'{"type":"response.create"}')
+    assert [type(fault) for fault in shell.faults] == [RuntimeError, RuntimeError]
