@@ -136,10 +136,11 @@ async def test_speaking_interrupts_an_answer_that_is_still_being_made(screen, en
     await end.say("input_audio_buffer.speech_started", item_id="U2", audio_start_ms=9000)
     await answer_goes_on(end, "R1", "A1", " was a", tone(1))
     await answer_ends(end, "R1", "A1", "Once there was a", status="cancelled")
-    await end.expect("conversation.item.truncate")
+    truncate = await end.expect("conversation.item.truncate")
     await screen.row("assistant interrupted", "Once there was a")
     await end.hear(25)
-    assert (await screen.numbers())["played"] < 24000
+    played = (await screen.numbers())["played"]
+    assert 0 <= played / 24 - truncate["audio_end_ms"] < 300
 
     await user_speaks(end, "U2", "A1", "No, another one.")
     await answer_begins(end, "R2", "A2", "U2")
@@ -277,7 +278,7 @@ async def test_an_error_that_ends_nothing_is_told_and_the_call_goes_on(screen, e
 
 async def test_events_the_page_does_not_know_change_nothing(screen, end):
     await talking(screen, end)
-    for kind in ("toString", "constructor", "relay.warning", "rate_limits.updated", ""):
+    for kind in ("__defineGetter__", "toString", "relay.warning", "rate_limits.updated", ""):
         await end.say(kind)
     await user_speaks(end, "U1", None, "Still there?")
     await screen.row("user final", "Still there?")

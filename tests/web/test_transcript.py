@@ -133,6 +133,29 @@ async def test_order_is_the_conversations_and_not_that_of_arrival(screen):
     ) == ["U1 final: first", "A1 partial: Well", "U2 final: second"]
 
 
+async def test_an_answer_goes_before_what_is_being_said_meanwhile(screen):
+    assert await told(
+        screen,
+        started("U1"),
+        committed("U1", None),
+        understood("U1", "first"),
+        started("U2"),
+        hears("U2", "and"),
+        added("A1", "assistant", "U1"),
+        says("A1", "Well"),
+    ) == ["U1 final: first", "A1 partial: Well", "U2 partial: and"]
+
+
+async def test_the_first_place_told_is_the_one_that_counts(screen):
+    assert await told(
+        screen,
+        added("U1", "user", None, "one"),
+        added("U2", "user", "U1", "two"),
+        added("U3", "user", "U2", "three"),
+        added("U3", "user", "U1", "three"),
+    ) == ["U1 final: one", "U2 final: two", "U3 final: three"]
+
+
 async def test_a_null_in_done_does_not_move_an_item_5_3(screen):
     assert await told(
         screen,
