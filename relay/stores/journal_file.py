@@ -1,4 +1,8 @@
-"""The journal's file: a locked folder with one SQLite database, used from one thread."""
+"""The journal's file: a locked folder with one SQLite database, used from one thread.
+
+Every step of a statement gives up the interpreter's lock and has to win it back from a busy event
+loop, up to 5 ms each time. So a batch goes in and out as one JSON array in one statement.
+"""
 
 import fcntl
 import os
@@ -24,18 +28,31 @@ CREATE TABLE IF NOT EXISTS records (
     id TEXT NOT NULL UNIQUE,
     seq INTEGER NOT NULL,
     taken_at REAL NOT NULL,                    -- Unix seconds, for the age of what waits
-    body BLOB NOT NULL,                        -- the record as JSON
+    body TEXT NOT NULL,                        -- the record as JSON
     aside TEXT                                 -- why it was set aside; NULL: waits for delivery
 );
 CREATE INDEX IF NOT EXISTS waiting ON records (number) WHERE aside IS NULL;
 """
 _INSERT = """
-INSERT INTO records (id, seq, taken_at, body) VALUES (?, ?, ?, ?) ON CONFLICT (id) DO NOTHING
+INSERT INTO records (id, seq, taken_at, body)
+SELECT json_extract(value, '$[0]'), json_extract(value, '$[1]'), json_extract(value, '$[2]'),
+    json_extract(value, '$[3]')
+FROM json_each(?) WHERE true
+ON CONFLICT (id) DO NOTHING
 """
 _CORRECT = "UPDATE records SET seq = ?2, body = ?4, aside = NULL WHERE id = ?1 AND seq < ?2"
-_DELETE = "DELETE FROM records WHERE id = ? AND seq <= ?"
+_DELETE = """
+DELETE FROM records WHERE number IN (
+    SELECT number FROM json_each(?)
+    JOIN records ON records.id = json_extract(value, '$[0]') AND seq <= json_extract(value, '$[1]')
+)
+"""
 _SET_ASIDE = "UPDATE records SET aside = ? WHERE id = ? AND seq = ? AND aside IS NULL"
-_PENDING = "SELECT id, seq, body FROM records WHERE aside IS NULL ORDER BY number LIMIT ?"
+_PENDING = """
+SELECT json_group_array(json_array(id, seq, body)) FROM (
+    SELECT id, seq, body FROM records WHERE aside IS NULL ORDER BY number LIMIT ?
+)
+"""
 _OLDEST = "SELECT taken_at FROM records WHERE aside IS NULL ORDER BY number LIMIT 1"
 
 
@@ -57,7 +74,7 @@ class Tally:
 
 
 class JournalFile:
-    """Opens and locks `folder`; every method is one transaction and blocks on the disk.
+    """Opens and locks `folder`; every method commits before it returns and blocks on the disk.
 
     The file never grows beyond `max_bytes` (its write-ahead log comes on top, some MiB): at the
     bound `commit` fails with sqlite3's SQLITE_FULL exactly as it would on a full disk, and works
@@ -70,6 +87,8 @@ class JournalFile:
         folder.chmod(0o700)
         self._lock = _lock(folder)
         self._decode = msgspec.json.Decoder(Record).decode
+        self._waiting = self._aside = 0
+        self._oldest_at: float | None = None
         try:
             self._connection = _open(folder / FILE_NAME, max_bytes)
             self._count()
@@ -85,25 +104,27 @@ class JournalFile:
         rows, unwritable = [], []
         for record, taken_at in batch:
             try:
-                body = msgspec.json.encode(record)
+                body = msgspec.json.encode(record).decode()
             except UnicodeEncodeError:  # half a surrogate pair is not text
                 unwritable.append(record)
             else:
                 rows.append((record.id, record.utterance.seq, taken_at, body))
-        with transaction(self._connection):
-            inserted = self._connection.executemany(_INSERT, rows).rowcount if rows else 0
-            if inserted < len(rows):
-                self._connection.executemany(_CORRECT, rows)
+        inserted = self._connection.execute(_INSERT, (_json(rows),)).rowcount
         self._waiting += inserted
         if inserted < len(rows):
+            with transaction(self._connection):
+                self._connection.executemany(_CORRECT, rows)
             self._count()  # a correction may have brought back what was set aside
+        elif self._oldest_at is None:
+            self._oldest_at = min((taken_at for _, _, taken_at, _ in rows), default=None)
         return unwritable
 
     def pending(self, limit: int) -> list[Record]:
         """The records that wait, oldest first; one that cannot be read is set aside."""
         records: list[Record] = []
         unreadable: list[tuple[str, str, int]] = []
-        for identity, seq, body in self._connection.execute(_PENDING, (limit,)).fetchall():
+        (waiting,) = self._connection.execute(_PENDING, (limit,)).fetchone()
+        for identity, seq, body in msgspec.json.decode(waiting, type=list[tuple[str, int, str]]):
             try:
                 records.append(self._decode(body))
             except msgspec.MsgspecError:
@@ -114,9 +135,8 @@ class JournalFile:
     def delete(self, records: Sequence[Record]) -> None:
         """Forget records that are stored; a correction that came meanwhile stays."""
         rows = [(record.id, record.utterance.seq) for record in records]
-        with transaction(self._connection):
-            deleted = self._connection.executemany(_DELETE, rows).rowcount if rows else 0
-        self._waiting -= deleted
+        self._waiting -= self._connection.execute(_DELETE, (_json(rows),)).rowcount
+        self._look_for_the_oldest()
 
     def set_aside(self, records: Sequence[Record], reasons: Mapping[str, str]) -> None:
         """Keep these out of delivery; `reasons` by record id."""
@@ -124,8 +144,7 @@ class JournalFile:
 
     def tally(self) -> Tally:
         """What is on disk now."""
-        oldest = self._connection.execute(_OLDEST).fetchone()
-        return Tally(self._waiting, self._aside, oldest[0] if oldest else None)
+        return Tally(self._waiting, self._aside, self._oldest_at)
 
     def close(self) -> None:
         """Close the file, then free the folder for another process."""
@@ -141,11 +160,21 @@ class JournalFile:
             moved = self._connection.executemany(_SET_ASIDE, rows).rowcount
         self._waiting -= moved
         self._aside += moved
+        self._look_for_the_oldest()
+
+    def _look_for_the_oldest(self) -> None:
+        row = self._connection.execute(_OLDEST).fetchone()
+        self._oldest_at = row[0] if row else None
 
     def _count(self) -> None:
         self._waiting, self._aside = self._connection.execute(
             "SELECT count(*) - count(aside), count(aside) FROM records"
         ).fetchone()
+        self._look_for_the_oldest()
+
+
+def _json(rows: Sequence[tuple[object, ...]]) -> str:
+    return msgspec.json.encode(rows).decode()
 
 
 def _lock(folder: Path) -> int:

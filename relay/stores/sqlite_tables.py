@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from relay.realtime.utterance import Record
+from relay.realtime.utterance import Head, Record
 from relay.stores.database import transaction
 from relay.stores.refused import CONSTRAINT, FOREIGN_CONVERSATION
 from relay.stores.rows import conversation_row, message_row, record_of, seconds
@@ -114,16 +114,12 @@ class Conversation:
 
 def put(connection: sqlite3.Connection, records: Sequence[Record]) -> dict[str, str]:
     """Write records in one transaction; returns why some cannot be stored, by record id."""
-    refused: dict[str, str] = {}
     with transaction(connection):
+        batch = _Batch(connection)
         for record in records:
-            connection.execute("SAVEPOINT one")
-            reason = _put_one(connection, record)
-            if reason is not None:
-                connection.execute("ROLLBACK TO one")
-                refused[record.id] = reason
-            connection.execute("RELEASE one")
-    return refused
+            batch.put(record)
+        batch.leave_no_empty_conversation()
+    return batch.refused
 
 
 def owner(connection: sqlite3.Connection, conversation_id: str) -> str | None:
@@ -147,19 +143,45 @@ def recent(connection: sqlite3.Connection, limit: int) -> list[Conversation]:
     return found
 
 
-def _put_one(connection: sqlite3.Connection, record: Record) -> str | None:
-    """Write one record, its conversation first; returns why it cannot be stored."""
-    if not record.utterance.text and not _exists(connection, record.id):
-        return None  # S3-38: no words make no row and no conversation
-    try:
-        connection.execute(_ADD_CONVERSATION, _for_sqlite(conversation_row(record.head)))
-        row = _conversation(connection, record.head.conversation_id)
-        if row is None or row["user_id"] != record.head.user_id:
-            return FOREIGN_CONVERSATION
-        connection.execute(_PUT_MESSAGE, _for_sqlite(message_row(record, row["id"])))
-    except sqlite3.IntegrityError:
-        return CONSTRAINT
-    return None
+class _Batch:
+    """Records on their way into the tables, in a transaction that is open."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+        self._conversations: dict[str, sqlite3.Row] = {}
+        self._made: list[str] = []
+        self.refused: dict[str, str] = {}
+
+    def put(self, record: Record) -> None:
+        """Write one record and, when it is its first, its conversation; or say why not."""
+        if not record.utterance.text and not _exists(self._connection, record.id):
+            return  # S3-38: no words make no row and no conversation
+        conversation = self._conversation(record.head)
+        if conversation["user_id"] != record.head.user_id:
+            self.refused[record.id] = FOREIGN_CONVERSATION
+            return
+        row = _for_sqlite(message_row(record, conversation["id"]))
+        try:
+            self._connection.execute(_PUT_MESSAGE, row)
+        except sqlite3.IntegrityError:
+            self.refused[record.id] = CONSTRAINT
+
+    def leave_no_empty_conversation(self) -> None:
+        """Forget the conversations that were made for records which were then refused."""
+        if self.refused:
+            query = "DELETE FROM conversation_sessions WHERE id = ? AND message_count = 0"
+            self._connection.executemany(query, [(key,) for key in self._made])
+
+    def _conversation(self, head: Head) -> sqlite3.Row:
+        known = self._conversations.get(head.conversation_id)
+        if known is None:
+            row = conversation_row(head)
+            if self._connection.execute(_ADD_CONVERSATION, _for_sqlite(row)).rowcount:
+                self._made.append(row["id"])
+            known = _conversation(self._connection, head.conversation_id)
+            assert known is not None  # noqa: S101 - it was added just now
+            self._conversations[head.conversation_id] = known
+        return known
 
 
 def _exists(connection: sqlite3.Connection, identity: str) -> bool:

@@ -124,7 +124,7 @@ def test_bytes_of_another_version_are_set_aside_and_harm_no_other(
 ) -> None:
     _commit(file, ONE, TWO)
     other = sqlite3.connect(folder / FILE_NAME)
-    other.execute("UPDATE records SET body = ? WHERE id = ?", (b'{"id": 5}', ONE.id))
+    other.execute("UPDATE records SET body = ? WHERE id = ?", ('{"id": 5}', ONE.id))
     other.commit()
     other.close()
     assert file.pending(10) == [TWO]
