@@ -1,0 +1,92 @@
+"""The OpenAI door: who gets in and as what."""
+
+import pytest
+
+from relay.access.grants import Defaults
+from relay.doors.openai import OpenAIDoor
+from relay.realtime.endings import FORBIDDEN, NOT_BUILT, UNAUTHORIZED, UNKNOWN_PATH, Ending, Refused
+from relay.realtime.grant import Caller
+from relay.realtime.view import BetaView, GaView
+from relay.wire.handshake import Handshake
+from tests.doors.knock import knock
+
+WHISPER = {"model": "gpt-realtime-whisper"}
+BEARER = {"Authorization": "Bearer good"}
+
+
+class FakeVerifier:
+    async def verify(self, token: str) -> Caller:
+        if token != "good":  # noqa: S105 - a word, no secret
+            raise Refused(UNAUTHORIZED)
+        return Caller(sub="u1", role="learner", expires_at=9e9, agent_id="tokens-agent")
+
+
+DOOR = OpenAIDoor(FakeVerifier(), Defaults(agent_id="default", model="gpt-realtime-2.1"), WHISPER)
+
+
+@pytest.mark.parametrize(
+    ("path", "answers"),
+    [
+        ("/v1/realtime", True),
+        ("/v1/realtime/", True),
+        ("/realtime", True),
+        ("/openai/v1/realtime", True),
+        ("/v1/realtime/client_secrets", True),
+        ("/v1", True),
+        ("/openai/realtime", True),
+        ("/", False),
+        ("/v1realtime", False),
+        ("/anything", False),
+    ],
+)
+def test_its_paths_are_openais_and_what_is_near_them(path: str, answers: bool) -> None:
+    assert DOOR.answers(path) is answers
+
+
+async def test_a_caller_gets_the_agent_and_model_they_may_have() -> None:
+    admission = await DOOR.admit(knock(headers=BEARER, model="gpt-realtime-mini"))
+    assert admission.grant.caller.sub == "u1"
+    assert admission.grant.model == "gpt-realtime-mini"
+    assert admission.grant.agent_id == "tokens-agent"
+    assert not admission.grant.relay_events
+    assert not admission.first_shown
+    assert admission.first_update["session"]["audio"]["input"]["transcription"] == WHISPER
+    asked = await DOOR.admit(knock(headers=BEARER, agent_id="mine"))
+    assert (asked.grant.agent_id, asked.grant.model) == ("mine", "gpt-realtime-2.1")
+
+
+@pytest.mark.parametrize(
+    ("handshake", "ending"),
+    [
+        (knock(), UNAUTHORIZED),
+        (knock(headers={"Authorization": "Bearer bad"}), UNAUTHORIZED),
+        (knock("/v1/unknown", headers=BEARER), UNKNOWN_PATH),
+        (knock("/openai/v1", headers=BEARER), UNKNOWN_PATH),
+        (knock(headers=BEARER, intent="transcription"), NOT_BUILT),
+        (knock(headers=BEARER, conversation_id="not-a-uuid"), FORBIDDEN),
+    ],
+)
+async def test_who_is_refused(handshake: Handshake, ending: Ending) -> None:
+    with pytest.raises(Refused) as refused:
+        await DOOR.admit(handshake)
+    assert refused.value.ending == ending
+
+
+@pytest.mark.parametrize(
+    ("handshake", "view"),
+    [
+        (knock(), GaView),
+        (knock(headers={"OpenAI-Beta": "realtime=v1"}), BetaView),
+        (knock(protocols=("realtime", "openai-beta.realtime-v1")), BetaView),
+        (knock(headers={"OpenAI-Beta": "assistants=v2"}), GaView),
+    ],
+)
+def test_S3_24_beta_names_are_for_those_who_ask(handshake: Handshake, view: type) -> None:
+    assert type(DOOR.view(handshake)) is view
+
+
+@pytest.mark.parametrize(
+    "handshake", [knock(headers=BEARER, relay="1"), knock(headers=BEARER, protocols=("relay.v1",))]
+)
+async def test_a_client_may_ask_for_the_relays_own_events(handshake: Handshake) -> None:
+    assert (await DOOR.admit(handshake)).grant.relay_events

@@ -1,0 +1,44 @@
+"""Where a token may stand."""
+
+import pytest
+
+from relay.doors.tokens import find_token, select_subprotocol
+from relay.wire.handshake import Handshake
+from tests.doors.knock import knock
+
+KEY = "openai-insecure-api-key."
+
+
+@pytest.mark.parametrize(
+    ("handshake", "token"),
+    [
+        (knock(headers={"Authorization": "Bearer abc"}), "abc"),
+        (knock(headers={"authorization": "bearer  abc "}), "abc"),
+        (knock(protocols=("realtime", KEY + "abc")), "abc"),
+        (knock(token="abc"), "abc"),  # noqa: S106 - a word, no secret
+        (knock(access_token="abc"), "abc"),  # noqa: S106
+        (knock(headers={"Authorization": "Bearer one"}, protocols=(KEY + "two",)), "one"),
+        (knock(protocols=(KEY + "two",), token="three"), "two"),  # noqa: S106
+        (knock(headers={"Authorization": "Basic abc"}, token="three"), "three"),  # noqa: S106
+        (knock(headers={"Authorization": "Bearer "}), None),
+        (knock(protocols=(KEY,)), None),
+        (knock(token=""), None),
+        (knock(), None),
+    ],
+)
+def test_the_first_place_that_has_one_counts(handshake: Handshake, token: str | None) -> None:
+    assert find_token(handshake) == token
+
+
+@pytest.mark.parametrize(
+    ("offered", "selected"),
+    [
+        (("realtime", KEY + "abc"), "realtime"),
+        ((KEY + "abc", "relay.v1", "realtime"), "realtime"),
+        (("relay.v1", KEY + "abc"), "relay.v1"),
+        ((KEY + "abc",), None),
+        ((), None),
+    ],
+)
+def test_the_token_is_never_selected(offered: tuple[str, ...], selected: str | None) -> None:
+    assert select_subprotocol(offered) == selected
