@@ -147,8 +147,10 @@ def test_a_token_across_the_cut_does_not_show():
 
 @pytest.mark.parametrize(
     "piece",
-    ["ey", "eyaaaaaa.", "sk-", "sk-*", "token=", "-token", "'token'", "://a:", "bearer ", "aB3"]
-    + ["token%3", "a.b", "token':      "],
+    [
+        *("ey", "eyaaaaaa.", "sk-", "sk-*", "token=", "-token", "'token'", "://a:", "bearer "),
+        *("aB3", "token%3", "a.b", "token':      "),
+    ],
 )
 def test_text_made_to_be_slow_to_mask_is_not(piece):
     redactor, text = Redactor(), piece * (2 * MAX_TEXT // len(piece))
