@@ -40,7 +40,7 @@ def test_without_it_the_test_is_skipped_and_told_what_brings_it(
     monkeypatch.setenv("CI", ci)
     organ(absent(installable))
 
-    with pytest.raises(pytest.skip.Exception, match="organ is not here.* apt-get install organ"):
+    with pytest.raises(pytest.skip.Exception, match=r"organ is not here.* apt-get install organ"):
         require("organ")
 
 
@@ -113,9 +113,7 @@ def test_modules_count_only_together() -> None:
 
 
 @needs("human_recordings", "ffmpeg")
-@pytest.mark.parametrize(
-    "name", ["conf-onlyperson", "transfer", "queue-thankyou", "conf-invalid"]
-)
+@pytest.mark.parametrize("name", ["conf-onlyperson", "transfer", "queue-thankyou", "conf-invalid"])
 def test_a_human_voice_is_a_wav_at_the_rate_of_the_wire(human_wav, name: str) -> None:
     with wave.open(str(human_wav(name))) as wav:
         assert wav.getparams()[:3] == (1, 2, 24000)

@@ -1,0 +1,264 @@
+"""What guards the house: names, sizes, vendors, locks and the shape of the repository."""
+
+import ast
+import json
+import re
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterator
+from importlib.metadata import packages_distributions
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+from tests.components import COMPONENTS
+
+ROOT = Path(__file__).parents[1]
+PACKAGE = ROOT / "relay"
+SOURCES = sorted(path.relative_to(PACKAGE).as_posix() for path in PACKAGE.rglob("*.py"))
+
+MODULE_LINES = 250
+FUNCTION_LINES = 40
+MAKEFILE_LINES = 60
+ADR_LINES = 80
+"""A page."""
+
+VAGUE = re.compile(r"(^|_)(utils?|helpers?|managers?|misc|common)(_|$)|^base_")
+"""Names that say nothing about what lives there."""
+
+TOP_LEVEL = {
+    *(".ci", ".env.example", ".gitignore", "CHANGELOG.md", "LICENSE", "Makefile", "README.md"),
+    *("docs", "nginx", "pyproject.toml", "relay", "requirements-all.lock"),
+    *("requirements-run.lock", "supabase", "systemd", "tests", "web"),
+}
+
+ALL_LOCK = "requirements-all.lock"
+RUN_LOCK = "requirements-run.lock"
+
+
+def tree(source: str) -> ast.Module:
+    return ast.parse((PACKAGE / source).read_text())
+
+
+# ------------------------------------------------------------------------------ names and sizes
+
+
+@pytest.mark.parametrize("source", SOURCES)
+def test_a_module_is_named_for_what_lives_there(source: str) -> None:
+    assert not [part for part in Path(source).with_suffix("").parts if VAGUE.search(part)]
+
+
+@pytest.mark.parametrize("source", SOURCES)
+def test_a_module_is_small_and_its_functions_fit_a_screen(source: str) -> None:
+    lines = len((PACKAGE / source).read_text().splitlines())
+    functions = {
+        node.name: (node.end_lineno or 0) - node.lineno + 1
+        for node in ast.walk(tree(source))
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+    }
+    long = {name: size for name, size in functions.items() if size > FUNCTION_LINES}
+
+    assert lines <= MODULE_LINES
+    assert not long
+
+
+# -------------------------------------------------------------------------------- vendors' words
+
+VENDORS = {
+    "openai": {
+        "engines/openai.py": "is the one that knows it",
+        "doors/openai.py": "speaks to its clients in its own manners",
+        "doors/tokens.py": "its clients carry the token in a subprotocol of its name",
+        "engines/offline/courtesies.py": "names the two ways to a real voice",
+        "engines/offline/speech.py": "says its name aloud",
+        "logs/redaction.py": "masks that token",
+        "realtime/endings.py": "close reasons that clients were promised",
+        "realtime/first_update.py": "the first update of each door",
+        "realtime/view.py": "the farewell of each door",
+        "simulator/": "is its offline twin",
+        "talk/client.py": "carries that token",
+        "app.py": "wires",
+        "voices.py": "wires",
+        "settings/": "its settings",
+        "commands/": "what a person types and reads",
+    },
+    "supabase": {
+        "access/": "its tokens are the tokens",
+        "app.py": "wires",
+        "settings/": "its settings",
+        "commands/": "what a person types and reads",
+    },
+}
+"""Who may use a vendor's word in code, and why. Docstrings and comments are free."""
+
+
+def words(source: str) -> Iterator[str]:
+    """Every name and string of a module's code, without its docstrings."""
+    module = tree(source)
+    docstrings = set()
+    for node in ast.walk(module):
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
+            docstrings.add(id(node.value))
+    for node in ast.walk(module):
+        if id(node) not in docstrings:
+            yield from (str(value) for _, value in ast.iter_fields(node) if type(value) is str)
+
+
+def speaks_of(source: str, vendor: str) -> bool:
+    return any(vendor in word.lower() for word in words(source))
+
+
+@pytest.mark.parametrize("vendor", VENDORS)
+@pytest.mark.parametrize("source", SOURCES)
+def test_a_vendors_word_stays_where_the_vendor_is_known(source: str, vendor: str) -> None:
+    if not source.startswith(tuple(VENDORS[vendor])):
+        assert not [word for word in words(source) if vendor in word.lower()]
+
+
+@pytest.mark.parametrize(("vendor", "place"), [(v, p) for v in VENDORS for p in VENDORS[v]])
+def test_no_place_is_on_a_vendors_list_for_nothing(vendor: str, place: str) -> None:
+    there = [source for source in SOURCES if source.startswith(place)]
+
+    assert any(speaks_of(source, vendor) for source in there)
+
+
+# ----------------------------------------------------------------------------------------- locks
+
+
+def pins(lock: str) -> dict[str, list[tuple[str, int]]]:
+    """By package: its pins, each as version (with its marker) and number of hashes."""
+    found: dict[str, list[tuple[str, int]]] = {}
+    for entry in re.split(r"\n(?=[A-Za-z0-9])", (ROOT / lock).read_text()):
+        pin = re.match(r"([A-Za-z0-9._-]+)==(\S+( ; [^\\\n]+)?)", entry)
+        if pin:
+            hashes = entry.count("--hash=sha256:")
+            found.setdefault(canonicalize_name(pin[1]), []).append((pin[2].strip(), hashes))
+    return found
+
+
+def asked_for(*extras: str) -> list[Requirement]:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    lists = [project["dependencies"], *(project["optional-dependencies"][e] for e in extras)]
+    return [Requirement(line) for entries in lists for line in entries]
+
+
+@pytest.mark.parametrize("lock", [ALL_LOCK, RUN_LOCK])
+def test_a_lock_names_no_address(lock: str) -> None:
+    text = (ROOT / lock).read_text()
+    options = [line for line in text.splitlines() if line.startswith("-")]
+
+    assert "://" not in text
+    assert not options
+
+
+@pytest.mark.parametrize("lock", [ALL_LOCK, RUN_LOCK])
+def test_every_pin_has_hashes(lock: str) -> None:
+    found = pins(lock)
+
+    assert len(found) > 30
+    assert not [name for name, versions in found.items() if not all(n for _, n in versions)]
+
+
+@pytest.mark.parametrize(
+    ("lock", "extras"),
+    [(RUN_LOCK, ("voice", "install")), (ALL_LOCK, ("voice", "install", "test", "check"))],
+)
+def test_a_lock_pins_what_the_project_asks_for(lock: str, extras: tuple[str, ...]) -> None:
+    found = pins(lock)
+    for requirement in asked_for(*extras):
+        versions = [pin.split(" ")[0] for pin, _ in found[canonicalize_name(requirement.name)]]
+
+        assert any(requirement.specifier.contains(version) for version in versions), requirement
+
+
+def imported() -> set[str]:
+    """The distributions whose modules the package imports."""
+    names: set[str] = set()
+    for source in SOURCES:
+        for node in ast.walk(tree(source)):
+            if isinstance(node, ast.Import):
+                names |= {alias.name.split(".")[0] for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and node.module:
+                names.add(node.module.split(".")[0])
+    owners = packages_distributions()
+    foreign = names - sys.stdlib_module_names - {"relay"}
+    return {canonicalize_name(owners[name][0]) for name in foreign}
+
+
+def test_what_is_imported_is_what_is_asked_for() -> None:
+    """No import comes along by chance with another package, and none is asked for in vain."""
+    assert imported() == {canonicalize_name(wanted.name) for wanted in asked_for("voice")}
+
+
+def test_what_runs_is_what_was_tested() -> None:
+    everything = pins(ALL_LOCK)
+
+    assert {name: everything.get(name) for name in pins(RUN_LOCK)} == pins(RUN_LOCK)
+
+
+def test_the_clients_lock_names_no_address_and_hashes_all() -> None:
+    clients = ROOT / "tests" / "clients"
+    lock = json.loads((clients / "package-lock.json").read_text())["packages"]
+    wanted = json.loads((clients / "package.json").read_text())["dependencies"]
+
+    assert lock.pop("")["dependencies"] == wanted
+    assert len(lock) >= len(wanted)
+    assert not [name for name, entry in lock.items() if "resolved" in entry]
+    assert not [name for name, entry in lock.items() if "integrity" not in entry]
+
+
+# ------------------------------------------------------------------------------------ repository
+
+
+def tracked() -> list[str]:
+    listed = subprocess.run(
+        ["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    if listed.returncode != 0:
+        pytest.skip("this is no git checkout, so nothing is tracked")
+    return listed.stdout.splitlines()
+
+
+def test_the_top_level_stays_small() -> None:
+    assert {path.split("/")[0] for path in tracked()} <= TOP_LEVEL
+
+
+def test_the_makefile_stays_readable() -> None:
+    assert len((ROOT / "Makefile").read_text().splitlines()) <= MAKEFILE_LINES
+
+
+def test_every_debian_component_is_one_that_is_installed() -> None:
+    script = (ROOT / "tests" / "install").read_text()
+    packages = {
+        component.source.removeprefix("apt-get install ")
+        for component in COMPONENTS.values()
+        if component.source.startswith("apt-get")
+    }
+
+    assert not [package for package in packages if package not in script]
+
+
+def test_the_changelog_has_a_place_for_what_comes_next() -> None:
+    headings = re.findall(r"^## (.*)$", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
+
+    assert headings[0] == "Unreleased"
+
+
+DECISIONS = sorted((ROOT / "docs" / "adr").glob("*.md"))
+
+
+@pytest.mark.parametrize("path", DECISIONS, ids=lambda path: path.stem)
+def test_a_decision_says_why_and_when_to_look_again(path: Path) -> None:
+    text = path.read_text()
+    headings = re.findall(r"^## (.*)$", text, re.MULTILINE)
+
+    assert re.match(rf"# {int(path.stem[:4])}\. ", text)
+    assert headings == ["Context", "Decision", "Consequences", "Revisit when"]
+    assert len(text.splitlines()) <= ADR_LINES
+
+
+def test_decisions_are_numbered_without_a_gap() -> None:
+    assert [int(path.stem[:4]) for path in DECISIONS] == list(range(1, len(DECISIONS) + 1))
