@@ -1,0 +1,166 @@
+"""The OpenAI engine over real sockets, against the simulator and against servers that misbehave."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+from websockets.asyncio.server import ServerConnection, serve
+
+from relay.engines.offline.scripted import scripted_parts
+from relay.engines.openai import OpenAIEngine, OpenAIOptions, realtime_url, safety_identifier
+from relay.interfaces import Call
+from relay.realtime.endings import ENGINE_CLOSED, ENGINE_TIMED_OUT, NO_PROVIDER_KEY, Refused
+from relay.simulator import SimulatorOptions, simulate
+
+CALL = Call(session_id="s1", model="gpt-realtime-2.1", user_id="ada@example.org")
+
+
+class Ears:
+    """A receiver that keeps everything."""
+
+    def __init__(self) -> None:
+        self.frames: list[bytes] = []
+        self.gone: asyncio.Future[tuple[int, str]] = asyncio.get_running_loop().create_future()
+        self.first = asyncio.Event()
+
+    def frame(self, frame: bytes | bytearray | memoryview) -> None:
+        self.frames.append(bytes(frame))
+        self.first.set()
+
+    def writable(self, ready: bool) -> None:
+        pass
+
+    def closed(self, code: int, reason: str) -> None:
+        self.gone.set_result((code, reason))
+
+
+async def test_it_is_greeted_by_session_created() -> None:
+    async with await simulate(SimulatorOptions(parts=scripted_parts())) as simulator:
+        engine = OpenAIEngine(OpenAIOptions("sk-test", simulator.base_url))
+        peer = await engine.open(CALL)
+        ears = Ears()
+        peer.attach(ears)
+        await ears.first.wait()
+        assert json.loads(ears.frames[0])["type"] == "session.created"
+        peer.close(1000, "Client disconnected")
+        assert await ears.gone == (1000, "Client disconnected")
+        await engine.aclose()
+
+
+async def test_a_bad_key_is_said_in_band_and_not_an_exception() -> None:
+    async with await simulate(SimulatorOptions(parts=scripted_parts())) as simulator:
+        peer = await OpenAIEngine(OpenAIOptions("bad-key", simulator.base_url)).open(CALL)
+        ears = Ears()
+        peer.attach(ears)
+        code, reason = await ears.gone
+        assert (code, reason) == (3000, "invalid_request_error.invalid_api_key")
+        assert json.loads(ears.frames[0])["error"]["code"] == "invalid_api_key"
+
+
+async def test_S3_9_without_a_key_nobody_is_called() -> None:
+    with pytest.raises(Refused) as refused:
+        await OpenAIEngine(OpenAIOptions("", "ws://127.0.0.1:1/v1")).open(CALL)
+    assert refused.value.ending == NO_PROVIDER_KEY
+
+
+async def test_nobody_there_is_a_closed_connection() -> None:
+    with pytest.raises(Refused) as refused:
+        await OpenAIEngine(OpenAIOptions("sk-test", "ws://127.0.0.1:1/v1")).open(CALL)
+    assert refused.value.ending == ENGINE_CLOSED
+
+
+@asynccontextmanager
+async def answering(head: str) -> AsyncIterator[str]:
+    """A server that answers every upgrade with these header lines (none: never); its base URL."""
+    leave, left = asyncio.Event(), asyncio.Event()
+
+    async def serve_one(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        if head:
+            writer.write(f"HTTP/1.1 {head}\r\nContent-Length: 0\r\n\r\n".encode())
+        else:
+            await leave.wait()
+        writer.close()
+        await writer.wait_closed()
+        left.set()
+
+    server = await asyncio.start_server(serve_one, "127.0.0.1", 0)
+    async with server:
+        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1"
+        leave.set()
+        await left.wait()
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        "401 Unauthorized",
+        "429 Too Many Requests",
+        "500 Oops",
+        "302 Found\r\nLocation: ws://127.0.0.1:1/steal-the-key",
+    ],
+)
+async def test_an_http_refusal_is_a_closed_connection_and_no_redirect_is_followed(
+    head: str,
+) -> None:
+    async with answering(head) as base:
+        with pytest.raises(Refused) as refused:
+            await OpenAIEngine(OpenAIOptions("sk-test", base)).open(CALL)
+    assert refused.value.ending == ENGINE_CLOSED
+
+
+async def test_one_that_never_answers_the_upgrade_times_out() -> None:
+    async with answering("") as base:
+        with pytest.raises(Refused) as refused:
+            await OpenAIEngine(OpenAIOptions("sk-test", base, timeout=0.05)).open(CALL)
+    assert refused.value.ending == ENGINE_TIMED_OUT
+
+
+async def test_frames_of_many_megabytes_come_through() -> None:
+    big = json.dumps({"type": "conversation.item.retrieved", "audio": "A" * 15_000_000})
+
+    async def talk(socket: ServerConnection) -> None:
+        await socket.send(big)
+        await socket.wait_closed()
+
+    async with serve(talk, "127.0.0.1", 0) as server:
+        port = next(iter(server.sockets)).getsockname()[1]
+        peer = await OpenAIEngine(OpenAIOptions("sk-test", f"ws://127.0.0.1:{port}/v1")).open(CALL)
+        ears = Ears()
+        peer.attach(ears)
+        await ears.first.wait()
+        assert len(ears.frames[0]) == len(big)
+        peer.close(1000, "")
+        await ears.gone
+
+
+@pytest.mark.parametrize(
+    ("base", "url"),
+    [
+        ("https://api.openai.com/v1", "wss://api.openai.com/v1/realtime?model=gpt-realtime-2.1"),
+        ("http://127.0.0.1:9090/v1/", "ws://127.0.0.1:9090/v1/realtime?model=gpt-realtime-2.1"),
+        ("ws://h/v1/realtime", "ws://h/v1/realtime?model=gpt-realtime-2.1"),
+        ("wss://h:8443/openai/v1", "wss://h:8443/openai/v1/realtime?model=gpt-realtime-2.1"),
+    ],
+)
+def test_the_address_is_made_of_the_base_url(base: str, url: str) -> None:
+    assert realtime_url(base, "gpt-realtime-2.1") == url
+    assert realtime_url(base, "a b&c").endswith("?model=a+b%26c")
+
+
+@pytest.mark.parametrize("base", ["ftp://h/v1", "api.openai.com/v1", "https://", ""])
+def test_an_address_that_is_none_is_refused(base: str) -> None:
+    with pytest.raises(ValueError, match="OPENAI_BASE_URL"):
+        realtime_url(base, "m")
+
+
+def test_the_safety_identifier_is_stable_and_tells_nothing() -> None:
+    assert safety_identifier("ada") == safety_identifier("ada") != safety_identifier("grace")
+    assert "ada" not in safety_identifier("ada")
+    assert len(safety_identifier("ada")) == 64
+
+
+def test_S3_17_the_key_is_in_no_repr() -> None:
+    assert "sk-test" not in repr(OpenAIOptions("sk-test"))
