@@ -15,8 +15,8 @@ def tone(seconds: float, pitch: float = 440.0, loudness: float = 0.4) -> bytes:
     return array("h", samples).tobytes()
 
 
-def syllables(path: Path) -> Path:
-    """A WAV that noise suppression takes for speech: swept, swelling sounds with gaps."""
+def syllables(path: Path, pause: float = 0.2) -> Path:
+    """A WAV that noise suppression takes for speech: swept, swelling sounds, then a pause (s)."""
     sound = bytearray()
     for pitch in (180, 240, 210, 300):
         for at in range(RATE // 4):
@@ -24,13 +24,27 @@ def syllables(path: Path) -> Path:
             phase = 2 * math.pi * (pitch + 40 * swell) * at / RATE
             voice = sum(math.sin(phase * n) / n for n in range(1, 9))
             sound += int(9000 * swell * voice).to_bytes(2, "little", signed=True)
-        sound += bytes(RATE // 5)
+        sound += bytes(RATE // 5 * 2)
+    return write(path, bytes(sound) + silence(pause))
+
+
+def silence(seconds: float) -> bytes:
+    return bytes(int(RATE * seconds) * 2)
+
+
+def write(path: Path, pcm: bytes) -> Path:
     with wave.open(str(path), "wb") as file:
         file.setnchannels(1)
         file.setsampwidth(2)
         file.setframerate(RATE)
-        file.writeframes(bytes(sound))
+        file.writeframes(pcm)
     return path
+
+
+def read(path: Path) -> bytes:
+    with wave.open(str(path)) as file:
+        assert (file.getnchannels(), file.getsampwidth(), file.getframerate()) == (1, 2, RATE)
+        return bytes(file.readframes(file.getnframes()))
 
 
 def loudness(pcm: bytes) -> float:

@@ -2,9 +2,10 @@
 
 import pytest
 
-from tests.web.conftest import Screen
+from tests.components import needs
+from tests.web.chromium import Screen
 
-pytestmark = [pytest.mark.needs("chromium"), pytest.mark.asyncio(loop_scope="module")]
+pytestmark = [needs("chromium"), pytest.mark.asyncio(loop_scope="module")]
 
 DRIVE = """async (inputs) => {
   const told = [];

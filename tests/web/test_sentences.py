@@ -3,9 +3,10 @@
 import pytest
 
 from relay.realtime import endings
-from tests.web.conftest import Screen
+from tests.components import needs
+from tests.web.chromium import Screen
 
-pytestmark = [pytest.mark.needs("chromium"), pytest.mark.asyncio(loop_scope="module")]
+pytestmark = [needs("chromium"), pytest.mark.asyncio(loop_scope="module")]
 
 TELL = """async (ends) => {
   const { endingSentence } = await import("/sentences.js");

@@ -4,9 +4,10 @@ from typing import Any
 
 import pytest
 
-from tests.web.conftest import Screen
+from tests.components import needs
+from tests.web.chromium import Screen
 
-pytestmark = [pytest.mark.needs("chromium"), pytest.mark.asyncio(loop_scope="module")]
+pytestmark = [needs("chromium"), pytest.mark.asyncio(loop_scope="module")]
 
 APPLY = """async ([events, over]) => {
   const { Transcript } = await import("/transcript.js");

@@ -1,0 +1,104 @@
+"""The page on the real relay: its own listeners, doors, session, engine and store."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from relay.app import App, running
+from relay.engines.offline.delivery import Pace
+from relay.engines.offline.scripted import Script, scripted_parts
+from relay.simulator import SimulatorOptions, simulate
+from tests.components import needs
+from tests.scenarios.stage import loaded
+from tests.web.chromium import Screen, chromium, screen_of
+from tests.web.sound import read, silence, syllables, write
+
+pytestmark = [needs("chromium"), pytest.mark.asyncio(loop_scope="module")]
+
+
+@asynccontextmanager
+async def relay(folder: Path, **settings: Any) -> AsyncIterator[App]:
+    async with running(replace(loaded(folder, **settings), pages=True)) as app:
+        yield app
+
+
+@asynccontextmanager
+async def relay_before_openai(folder: Path, script: Script, burst: float) -> AsyncIterator[App]:
+    """A relay with the OpenAI engine; OpenAI is the simulator, on sockets of its own."""
+    options = SimulatorOptions(parts=scripted_parts(script), pace=Pace(burst=burst))
+    async with (
+        await simulate(options) as simulator,
+        relay(
+            folder,
+            relay_engine="openai",
+            openai_api_key="sk-simulated-provider-key",
+            openai_base_url=simulator.base_url,
+        ) as app,
+    ):
+        yield app
+
+
+@asynccontextmanager
+async def talking(app: App, hears: Path) -> AsyncIterator[Screen]:
+    async with chromium(hears) as browser, screen_of(browser, app.page_url) as screen:
+        await screen.open()
+        await screen.page.get_by_role("button", name="Talk").click()
+        yield screen
+
+
+async def test_the_page_talks_through_the_relay_with_openai(tmp_path):
+    script = Script(heard=["Good morning."], replies=["And to you."])
+    spoken = syllables(tmp_path / "spoken.wav", pause=5)
+    async with (
+        relay_before_openai(tmp_path, script, burst=5) as app,
+        talking(app, spoken) as screen,
+    ):
+        await screen.row("user final", "Good morning.")
+        await screen.row("assistant final", "And to you.")
+        await screen.state("listening")
+        assert not await screen.page.locator("#voice").is_visible()  # no demonstration here
+        numbers = await screen.numbers()
+        assert numbers["played"] > 0
+        assert numbers["loudest"] > 0.05
+        assert screen.complaints == []
+
+        await screen.page.get_by_role("button", name="Stop").click()
+        await screen.state("idle")
+    assert (tmp_path / "relay.db").exists()
+
+
+async def test_speaking_really_interrupts(tmp_path):
+    """A loud microphone against a long answer that came in one burst."""
+    script = Script(heard=["Tell me a story."], replies=["And so it went, " * 12])
+    spoken = syllables(tmp_path / "spoken.wav", pause=3)
+    async with (
+        relay_before_openai(tmp_path, script, burst=50) as app,
+        talking(app, spoken) as screen,
+    ):
+        await screen.until("numbers.truncates > 0")
+        await screen.row("assistant interrupted", "And so it went")
+        numbers = await screen.numbers()
+        heard = screen.page.locator("#transcript li.assistant.interrupted").first
+        assert await heard.locator(".unheard").inner_text() != ""
+        assert 0 < numbers["played"] < 24 * 60 * 16 * 12  # as many ms as the tone's characters ask
+        assert screen.complaints == []
+
+
+@needs("voice", "human_recordings", "ffmpeg")
+async def test_a_human_voice_and_the_demonstration_voice(tmp_path, human_wav):
+    said = read(human_wav("queue-thankyou")) + silence(9)
+    spoken = write(tmp_path / "spoken.wav", said)
+    async with (
+        relay(tmp_path, relay_engine="offline") as app,
+        talking(app, spoken) as screen,
+    ):
+        assert await screen.page.get_by_text("Demonstration voice").is_visible()
+        await screen.row("user final", "thank you for your patience")
+        await screen.row("assistant final", " ")
+        await screen.until("numbers.played > 24000")
+        assert (await screen.numbers())["loudest"] > 0.02
+        assert screen.complaints == []
