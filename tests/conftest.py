@@ -28,9 +28,9 @@ def human_wav(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]
         source = require("human_recordings") / f"{name}.g722"
         wav = folder / f"{name}.wav"
         if not wav.exists():
-            command = [require("ffmpeg"), "-v", "error", "-f", "g722", "-i", source]
-            form = ["-ar", "24000", "-ac", "1", "-c:a", "pcm_s16le", wav]
-            subprocess.run([*command, *form], check=True)
+            decoder = [str(require("ffmpeg")), "-v", "error", "-f", "g722", "-i", str(source)]
+            wanted = ["-ar", "24000", "-ac", "1", "-c:a", "pcm_s16le", str(wav)]
+            subprocess.run(decoder + wanted, check=True)
         return wav
 
     return decode
