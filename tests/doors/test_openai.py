@@ -16,7 +16,7 @@ BEARER = {"Authorization": "Bearer good"}
 
 class FakeVerifier:
     async def verify(self, token: str) -> Caller:
-        if token != "good":  # noqa: S105 - a word, no secret
+        if token != "good":
             raise Refused(UNAUTHORIZED)
         return Caller(sub="u1", role="learner", expires_at=9e9, agent_id="tokens-agent")
 

@@ -28,10 +28,10 @@ async def test_S3_2_a_token_and_an_agent_are_enough() -> None:
     [
         (knock("/"), MISSING_PARAMETERS),
         (knock("/", agent_id="a1"), MISSING_PARAMETERS),
-        (knock("/", token="good"), MISSING_PARAMETERS),  # noqa: S106 - a word, no secret
+        (knock("/", token="good"), MISSING_PARAMETERS),
         (knock("/", token="", agent_id="a1"), MISSING_PARAMETERS),
-        (knock("/", token="good", agent_id=""), MISSING_PARAMETERS),  # noqa: S106
-        (knock("/", token="bad", agent_id="a1"), UNAUTHORIZED),  # noqa: S106
+        (knock("/", token="good", agent_id=""), MISSING_PARAMETERS),
+        (knock("/", token="bad", agent_id="a1"), UNAUTHORIZED),
     ],
 )
 async def test_S3_3_S3_4_what_is_missing_or_wrong(handshake: Handshake, ending: Ending) -> None:

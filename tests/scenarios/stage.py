@@ -3,10 +3,11 @@
 import asyncio
 import base64
 import json
+import sqlite3
 import time
 import uuid
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,7 +27,7 @@ from relay.settings import Loaded, Settings
 from relay.simulator import Simulator, SimulatorOptions, simulate
 from relay.stores.sqlite_reader import SqliteReader
 
-SECRET = "a development secret of more than thirty-two characters"  # noqa: S105 - for tests alone
+SECRET = "a development secret of more than thirty-two characters"
 AGENT = "5b6f8f5e-0000-4000-8000-00000000a9e7"
 SPEECH = (b"\x00\x20" * 12 + b"\x00\xe0" * 12) * 1000  # one second of a loud 1 kHz square wave
 SILENCE = bytes(48_000)  # one second
@@ -135,6 +136,15 @@ class Stage:
             while self.app.registry.active or (self.simulator and self.simulator.connections):
                 await asyncio.sleep(0.005)
 
+    @staticmethod
+    def _has_words(path: Path) -> bool:
+        """Whether the store made its tables; it does so when the first word is delivered."""
+        if not path.exists():
+            return False
+        with closing(sqlite3.connect(path)) as file:
+            tables = file.execute("SELECT 1 FROM sqlite_master WHERE name = 'chat_messages_v2'")
+            return tables.fetchone() is not None
+
     async def get(self, path: str) -> tuple[int, str]:
         """Status and body of the HTTP listener's answer."""
         async with (
@@ -150,7 +160,7 @@ class Stage:
         seen: dict[str, Event] = {}
         try:
             async with asyncio.timeout(within):
-                while not path.exists():
+                while not self._has_words(path):
                     await asyncio.sleep(0.005)
                 async for record in reader.follow(conversation_id):
                     said = record.utterance
