@@ -114,10 +114,11 @@ function write(event) {
 
 const ABOUT = {
   offline: ["Demonstration voice", [
-    "This voice runs on the relay's own machine, without a key. It recognises English roughly and " +
-      "knows about a dozen topics. For a real voice, start the relay with one of these:",
+    "This voice runs on the relay's own machine, without a key. It recognises English roughly " +
+      "and knows about a dozen topics. For a real voice, start the relay with one of these:",
     ["OPENAI_API_KEY", " set to a key of OpenAI,"],
-    ["OPENAI_BASE_URL", " set to a local server that speaks /v1/realtime, such as LocalAI or speaches."],
+    ["OPENAI_BASE_URL", " set to a local server that speaks /v1/realtime, such as LocalAI or " +
+      "speaches."],
   ]],
   echo: ["Echo", ["There is no voice here: what you say is played back to you."]],
 };
@@ -130,7 +131,11 @@ function introduce(engine) {
   $("voice-about").replaceChildren(...lines.map((line) => {
     const paragraph = document.createElement("p");
     const [variable, rest] = Array.isArray(line) ? line : [null, line];
-    if (variable) paragraph.append(Object.assign(document.createElement("code"), { textContent: variable }));
+    if (variable) {
+      const code = document.createElement("code");
+      code.textContent = variable;
+      paragraph.append(code);
+    }
     paragraph.append(rest);
     return paragraph;
   }));
@@ -149,7 +154,7 @@ async function begin() {
     introduce(settings.engine);
   } else {
     $("where").hidden = false;
-    $("address").value = `${location.protocol === "https:" ? "wss" : "ws"}://${location.host}/v1/realtime`;
+    $("address").value = `${location.origin.replace("http", "ws")}/v1/realtime`;
   }
   $("talk").addEventListener("click", talk);
   $("write").addEventListener("submit", write);

@@ -38,10 +38,11 @@ const ENDINGS = [
     "Close other windows with a call, wait a minute, then press Talk again."],
 ];
 
-// `end` is {code, reason, opened, ready, url, error}; answers {what, todo}.
+// `end` is {code, reason, url, opened, error}; answers {what, todo}.
 export function endingSentence(end) {
   if (end.code === "silent") {
-    return say("The relay did not answer in time.", "Try again; if it lasts, run “relay check”.");
+    return say("The relay did not answer in time.",
+      "Try again; if it lasts, run “relay check” where the relay runs.");
   }
   if (end.code === 1006 && !end.opened) {
     return say(`The relay cannot be reached at ${end.url}.`,
@@ -60,27 +61,32 @@ export function endingSentence(end) {
 
 const MICROPHONE = {
   NotAllowedError: ["The microphone is blocked.",
-    "Allow it for this page in the browser's address bar (and in your system's privacy settings), then press Talk again. You can also write."],
-  NotFoundError: ["No microphone was found.", "Plug one in, then press Talk again. You can also write."],
+    "Allow it for this page in the browser's address bar, and for the browser in your system's " +
+      "privacy settings, then press Talk again. You can also write."],
+  NotFoundError: ["No microphone was found.",
+    "Plug one in, then press Talk again. You can also write."],
   NotReadableError: ["The microphone is in use or does not work.",
     "Close other programs that use it, then press Talk again. You can also write."],
   NotSupportedError: ["This browser cannot record at 24 kHz.",
     "Use a current Chrome, Edge or Safari. You can also write."],
 };
 
-export const LOST_MICROPHONE = say("The microphone went away.", "Plug it in, then press Talk again.");
+export const LOST_MICROPHONE = say("The microphone went away.",
+  "Plug it in, then press Talk again.");
 
 export const NO_SETTINGS = say("The relay's page settings cannot be read.",
   "Is the relay still running? Start it with “make run”, then press Talk again.");
 
-export const SLOW_UPLOAD = say("Your connection is slow: some of what you say is lost.", "");
+export const SLOW_UPLOAD = say("Your connection is slow: some of what you say is lost.",
+  "Find a better network, or write.");
 
 export function microphoneSentence(error) {
   return say(...(MICROPHONE[error.name] ?? [`The microphone failed (${error.name}).`, RELOAD]));
 }
 
 export function soundSentence(error) {
-  return say(`The browser cannot play sound (${error.name}).`, "Use a current Chrome, Edge or Safari.");
+  return say(`The browser cannot play sound (${error.name}).`,
+    "Use a current Chrome, Edge or Safari.");
 }
 
 // What this browser lacks, as {what, todo}, or null when a call can work.
@@ -90,7 +96,8 @@ export function missing() {
       "Open this page at http://localhost (on the relay's own machine) or over https.");
   }
   const has = window.AudioWorkletNode && navigator.mediaDevices?.getUserMedia && window.WebSocket;
-  return has ? null : say("This browser is too old for a call.", "Use a current Chrome, Edge, Firefox or Safari.");
+  if (has) return null;
+  return say("This browser is too old for a call.", "Use a current Chrome, Edge or Safari.");
 }
 
 function say(what, todo) {

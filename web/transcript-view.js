@@ -72,16 +72,15 @@ export class TranscriptView {
 
 // Where an interrupted answer stopped is estimated by time, at the end of a word.
 function split({ text, state, heard }) {
-  if (state !== "interrupted" || heard === null) return [text, ""];
-  if (heard >= 1) return [text, ""];
+  if (state !== "interrupted" || heard === null || heard >= 1) return [text, ""];
   const end = text.lastIndexOf(" ", Math.round(text.length * heard)) + 1;
   return [text.slice(0, end), text.slice(end)];
 }
 
 function markOf({ state, heard, text }) {
-  if (state === "interrupted") return heard === 0 ? "interrupted before it was heard" : "interrupted";
   if (state === "failed") return text ? "not fully transcribed" : "could not be transcribed";
-  return "";
+  if (state !== "interrupted") return "";
+  return heard === 0 ? "interrupted before it was heard" : "interrupted";
 }
 
 function element(name, className, text = "") {

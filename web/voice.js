@@ -120,10 +120,8 @@ export class Voice {
   #end(code, reason) {
     this.#detach();
     this.#socket.close();
-    const { url } = this.#socket;
-    this.#listener.ended({
-      code, reason, opened: this.#opened, ready: this.#ready, url: url || this.#url, error: this.#error,
-    });
+    const [url, opened, error] = [this.#url, this.#opened, this.#error];
+    this.#listener.ended({ code, reason, url, opened, error });
   }
 
   #detach() {

@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator
 
 import pytest_asyncio
-from playwright.async_api import Browser
+from playwright.async_api import Browser, Page
 
 from relay.http.health import Health
 from relay.http.pages import Pages
@@ -28,6 +28,14 @@ async def site() -> AsyncIterator[HttpServer]:
 async def browser(tmp_path_factory) -> AsyncIterator[Browser]:
     async with chromium(syllables(tmp_path_factory.mktemp("microphone") / "a.wav")) as browser:
         yield browser
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def bench(browser: Browser, site: HttpServer) -> AsyncIterator[Page]:
+    """One open page for tests that only import a module of it."""
+    async with screen_of(browser, f"http://localhost:{site.port}/") as screen:
+        await screen.open()
+        yield screen.page
 
 
 @pytest_asyncio.fixture(loop_scope="module")

@@ -4,20 +4,19 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
+from playwright.async_api import Page
 
 from tests.components import needs
-from tests.web.chromium import Screen
 
 pytestmark = [needs("chromium"), pytest.mark.asyncio(loop_scope="module")]
 
 QUANTUM = 128
 
 DRIVE = """async (steps) => {
-  const told = [];
   globalThis.AudioWorkletProcessor = class { port = { postMessage: (m) => told.push(m) }; };
-  let Processor;
-  globalThis.registerProcessor = (_, made) => { Processor = made; };
+  globalThis.registerProcessor = (_, made) => { globalThis.Processor = made; };
   await import("/audio/playback-worklet.js");
+  globalThis.told = [];
   const player = new Processor();
   const sound = [];
   for (const step of steps) {
@@ -39,10 +38,9 @@ DRIVE = """async (steps) => {
 }"""
 
 
-async def drive(screen: Screen, *steps: dict[str, Any]) -> tuple[list[dict], list[float]]:
+async def drive(bench: Page, *steps: dict[str, Any]) -> tuple[list[dict], list[float]]:
     """Run the steps; give what the worklet told and all it played."""
-    await screen.open()
-    result = await screen.page.evaluate(DRIVE, list(steps))
+    result = await bench.evaluate(DRIVE, list(steps))
     return result["told"], result["sound"]
 
 
@@ -54,9 +52,9 @@ def quanta(count: int) -> dict[str, int]:
     return {"quanta": count}
 
 
-async def test_every_sample_comes_out_in_order_and_once(screen):
+async def test_every_sample_comes_out_in_order_and_once(bench):
     told, sound = await drive(
-        screen, play("A", 1500, ramp=1), play("A", 77, ramp=1), {"finish": "A"}, quanta(15)
+        bench, play("A", 1500, ramp=1), play("A", 77, ramp=1), {"finish": "A"}, quanta(15)
     )
     expected = [n / 32768 for n in [*range(1, 1501), *range(1, 78)]]
     assert sound[:1577] == pytest.approx(expected)
@@ -65,20 +63,20 @@ async def test_every_sample_comes_out_in_order_and_once(screen):
     assert told[-1] == {"progress": 1577, "level": told[-1]["level"], "playing": False}
 
 
-async def test_little_sound_waits_for_more_but_not_for_long(screen):
-    _, sound = await drive(screen, play("A", 1439, value=1000), quanta(14))
+async def test_little_sound_waits_for_more_but_not_for_long(bench):
+    _, sound = await drive(bench, play("A", 1439, value=1000), quanta(14))
     assert set(sound[: 12 * QUANTUM]) == {0}
     assert sound[12 * QUANTUM] > 0
 
 
-async def test_sixty_milliseconds_start_at_once(screen):
-    _, sound = await drive(screen, play("A", 1440, value=1000), quanta(1))
+async def test_sixty_milliseconds_start_at_once(bench):
+    _, sound = await drive(bench, play("A", 1440, value=1000), quanta(1))
     assert min(sound) > 0
 
 
-async def test_a_gap_in_the_network_is_waited_out_and_nothing_is_lost(screen):
+async def test_a_gap_in_the_network_is_waited_out_and_nothing_is_lost(bench):
     told, sound = await drive(
-        screen,
+        bench,
         play("A", 1440, value=1000),
         quanta(20),
         play("A", 100, value=2000),
@@ -93,9 +91,9 @@ async def test_a_gap_in_the_network_is_waited_out_and_nothing_is_lost(screen):
     assert told[-1] == {"ended": "A"}
 
 
-async def test_a_flush_tells_to_the_sample_what_was_played_and_is_silent(screen):
+async def test_a_flush_tells_to_the_sample_what_was_played_and_is_silent(bench):
     told, sound = await drive(
-        screen,
+        bench,
         play("A", 24000, value=8000),
         play("B", 24000, value=8000, index=1),
         quanta(10),
@@ -118,9 +116,9 @@ async def test_a_flush_tells_to_the_sample_what_was_played_and_is_silent(screen)
     assert not told[-1]["playing"]
 
 
-async def test_what_was_played_to_its_end_is_not_cut(screen):
+async def test_what_was_played_to_its_end_is_not_cut(bench):
     told, _ = await drive(
-        screen,
+        bench,
         play("A", 1440, value=1000),
         {"finish": "A"},
         play("B", 1440, value=1000),
@@ -131,21 +129,21 @@ async def test_what_was_played_to_its_end_is_not_cut(screen):
     assert [entry["item"] for entry in cut] == ["B"]
 
 
-async def test_an_answer_that_only_paused_is_cut(screen):
-    told, _ = await drive(screen, play("A", 1440, value=1000), quanta(20), {"flush": 1})
+async def test_an_answer_that_only_paused_is_cut(bench):
+    told, _ = await drive(bench, play("A", 1440, value=1000), quanta(20), {"flush": 1})
     cut = next(report for report in told if "flushed" in report)["cut"]
     assert cut == [{"item": "A", "index": 0, "played": 1440}]
 
 
-async def test_a_flush_before_anything_played_makes_no_sound(screen):
-    told, sound = await drive(screen, play("A", 1000, value=1000), {"flush": 1}, quanta(20))
+async def test_a_flush_before_anything_played_makes_no_sound(bench):
+    told, sound = await drive(bench, play("A", 1000, value=1000), {"flush": 1}, quanta(20))
     assert set(sound) == {0}
     assert told == [{"flushed": 1, "cut": [{"item": "A", "index": 0, "played": 0}]}]
 
 
-async def test_the_next_answer_follows_a_flush_at_once(screen):
+async def test_the_next_answer_follows_a_flush_at_once(bench):
     _, sound = await drive(
-        screen,
+        bench,
         play("A", 24000, value=1000),
         quanta(4),
         {"flush": 1},
@@ -155,16 +153,16 @@ async def test_the_next_answer_follows_a_flush_at_once(screen):
     assert sound[5 * QUANTUM :] == pytest.approx([-3000 / 32768] * 2 * QUANTUM)
 
 
-async def test_finishing_what_was_played_already_ends_it(screen):
+async def test_finishing_what_was_played_already_ends_it(bench):
     told, _ = await drive(
-        screen, play("A", 1440, value=1), quanta(12), {"finish": "A"}, {"finish": "unknown"}
+        bench, play("A", 1440, value=1), quanta(12), {"finish": "A"}, {"finish": "unknown"}
     )
     assert told[-1] == {"ended": "A"}
 
 
-async def test_more_than_ten_minutes_are_not_kept(screen):
+async def test_more_than_ten_minutes_are_not_kept(bench):
     told, _ = await drive(
-        screen,
+        bench,
         *[play("A", 24000 * 200) for _ in range(3)],
         play("B", 1),
         {"flush": 1},
@@ -172,7 +170,7 @@ async def test_more_than_ten_minutes_are_not_kept(screen):
     assert [entry["item"] for entry in told[0]["cut"]] == ["A"]
 
 
-async def test_the_level_is_that_of_the_sound(screen):
-    told, _ = await drive(screen, play("A", 12000, value=16384), quanta(24))
+async def test_the_level_is_that_of_the_sound(bench):
+    told, _ = await drive(bench, play("A", 12000, value=16384), quanta(24))
     levels = [report["level"] for report in told if "level" in report]
     assert max(levels) == pytest.approx(0.5, rel=0.01)

@@ -4,7 +4,12 @@
 // Rejects with the DOMException of getUserMedia.
 export async function openMicrophone(context, onChunk, onLost) {
   const stream = await navigator.mediaDevices.getUserMedia({
-    audio: { channelCount: 1, echoCancellation: true, noiseSuppression: true, autoGainControl: true },
+    audio: {
+      channelCount: 1,
+      echoCancellation: true,
+      noiseSuppression: true,
+      autoGainControl: true,
+    },
   });
   try {
     await context.audioWorklet.addModule(new URL("capture-worklet.js", import.meta.url));
