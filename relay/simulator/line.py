@@ -62,13 +62,13 @@ class Line:
     async def write(self) -> None:
         """Send what is queued until either side hangs up."""
         try:
-            while self._ending is None:
+            while self._frames or self._ending is None:
                 await self._something.wait()
+                self._something.clear()
                 while self._frames:
                     frame = self._frames.popleft()
                     self._waiting_bytes -= len(frame)
                     await self._connection.send(frame, text=True)
-                self._something.clear()
                 self._hurry()
             await self._connection.close(*self._ending)
         except ConnectionClosed:

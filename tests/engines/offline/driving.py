@@ -98,6 +98,18 @@ class Talk:
             answered += self._note(effects)
         return answered
 
+    def fail_work(self) -> list[Event]:
+        """Let the parts fail at what they were asked."""
+        answered: list[Event] = []
+        work, self.work = self.work, []
+        for effect in work:
+            if isinstance(effect, Transcribe):
+                effects = self.machine.transcribed(effect.item_id, None, self.now)
+            else:
+                effects = self.machine.spoken(effect.response_id, None, self.now)
+            answered += self._note(effects)
+        return answered
+
     def wait(self, seconds: float) -> list[Event]:
         """Let time pass, with everything that comes due in it."""
         until = self.now + seconds

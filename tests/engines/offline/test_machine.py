@@ -99,7 +99,6 @@ def test_4_1_a_slow_transcript_comes_after_the_response_was_announced():
     talk.speak()
     talk.forget()
 
-    talk.events += []
     (transcription,) = talk.work
     talk.work.clear()
     talk.wait(0.5)
@@ -384,35 +383,27 @@ def test_a_failed_transcription_is_told_and_the_answer_comes_all_the_same():
     talk = Talk()
     talk.say("session.update", session=TRANSCRIBED)
     talk.speak()
-    (transcription,) = talk.work
-    talk.work.clear()
-    talk.forget()
+    item_id = talk.last("input_audio_buffer.committed")["item_id"]
 
-    talk._note(talk.machine.transcribed(transcription.item_id, None, talk.now))
+    (failed,) = talk.fail_work()
     talk.finish()
 
-    failed = talk.events[0]
     assert failed["type"] == "conversation.item.input_audio_transcription.failed"
-    assert failed["error"]["message"].endswith(f"'{transcription.item_id}'.")
+    assert failed["item_id"] == item_id
+    assert failed["error"]["message"] == f"Input transcription failed for item '{item_id}'."
     assert talk.last("response.done")["response"]["status"] == "completed"
 
 
 def test_a_failed_mouth_fails_the_response():
     talk = Talk()
-    talk.speak()
-    talk.wait(0)
-    talk = Talk()
     talk.type("Say hi")
     talk.say("response.create")
-    (speech,) = talk.work
-    talk.forget()
 
-    talk._note(talk.machine.spoken(speech.response_id, None, talk.now))
+    (done,) = talk.fail_work()
 
-    assert types(talk.events) == ["response.done"]
-    response = talk.events[0]["response"]
-    assert response["status"] == "failed"
-    assert response["status_details"]["error"]["type"] == "server_error"
+    assert done["type"] == "response.done"
+    assert done["response"]["status"] == "failed"
+    assert done["response"]["status_details"]["error"]["type"] == "server_error"
 
 
 def test_nothing_understood_is_an_empty_transcript():
