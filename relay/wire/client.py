@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 import aiofastnet
 from picows import WSError, WSHandshakeError, WSInvalidStatusError
 
-from relay.wire.core import Connection, Target, make_connection
+from relay.wire.core import Target, make_connection
 from relay.wire.options import PeerOptions
 from relay.wire.peer import WirePeer
 
@@ -79,7 +79,7 @@ async def _connect(
         lambda *_: peer,
         options.peer.max_message_bytes,
         options.timeout,
-        _forget,
+        set(),
     )
     connection.watch(peer)
     tls = (options.ssl_context or _system_roots()) if secure else None
@@ -114,10 +114,6 @@ def _read_address(url: str, headers: tuple[tuple[str, str], ...]) -> tuple[str, 
         raise WireError("address")
     resource = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
     return parts.hostname, port, Target(parts.netloc, resource, headers), secure
-
-
-def _forget(connection: Connection) -> None:
-    """Nobody counts a client's connections."""
 
 
 @cache

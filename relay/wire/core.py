@@ -1,5 +1,6 @@
 """The one place that knows how picows makes a connection and over which transports."""
 
+from asyncio import Transport
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
@@ -57,27 +58,30 @@ class Silence:
 
 
 class Connection(WSProtocol):  # type: ignore[misc]  # untyped in picows' stub
-    """picows' protocol, which says when it is gone and leaves no unread exception behind."""
+    """picows' protocol, in a register while it lives; it leaves no unread exception behind."""
 
-    __slots__ = ("_on_lost", "_silence")
+    __slots__ = ("_register", "_silence")
 
-    def __init__(
-        self, silence: Silence, on_lost: "Callable[[Connection], None]", *arguments: Any
-    ) -> None:
+    def __init__(self, silence: Silence, register: "set[Connection]", *arguments: Any) -> None:
         super().__init__(*arguments)
         self._silence = silence
-        self._on_lost = on_lost
+        self._register = register
 
     def watch(self, listener: Listening) -> None:
         """Tell this listener when what came cannot be read."""
         self._silence.listener = listener
 
+    def connection_made(self, transport: Transport) -> None:
+        """Enter the register; a TLS handshake that fails never comes so far, nor to its end."""
+        self._register.add(self)
+        super().connection_made(transport)
+
     def connection_lost(self, exc: Exception | None) -> None:
-        """Pass it on and let go."""
+        """Leave the register and let go."""
         super().connection_lost(exc)
         self._silence.listener = None
         self._read_failure()
-        self._on_lost(self)
+        self._register.discard(self)
 
     def _read_failure(self) -> None:
         """Take picows' own record of a failure, or asyncio would report it as never retrieved."""
@@ -102,7 +106,7 @@ def make_connection(
     listener_factory: Callable[..., Any],
     max_frame_bytes: int,
     handshake_timeout: float,
-    on_lost: Callable[[Connection], None],
+    register: set[Connection],
 ) -> Connection:
     """One connection's protocol: a client's with a target, a server's without.
 
@@ -112,7 +116,7 @@ def make_connection(
     silence = Silence()
     return Connection(
         silence,
-        on_lost,
+        register,
         target.host if target else None,
         target.resource if target else None,
         target is not None,

@@ -13,5 +13,5 @@ def where(fault: BaseException) -> str:
 
 def report_to_loop(fault: Exception) -> None:
     """Tell the loop's exception handler, without the exception itself."""
-    message = f"A receiver failed and its connection was closed: {where(fault)}"
+    message = f"A fault ended one connection: {where(fault)}"
     asyncio.get_running_loop().call_exception_handler({"message": message})

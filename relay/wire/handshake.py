@@ -59,10 +59,10 @@ class Refused(Exception):  # noqa: N818 - it is what the other end did, not a fa
 def read_handshake(request: WSUpgradeRequest, remote: str) -> Handshake:
     """Read an upgrade request; raises `Refused` where it is none or out of bounds."""
     _check_upgrade(request)
-    target = urlsplit(request.path.decode("ascii", "surrogateescape"))
+    path, query = _address(request.path)
     return Handshake(
-        path=target.path or "/",
-        query=_query(target.query),
+        path=path,
+        query=_query(query),
         headers=request.headers,
         subprotocols=_offered(request.headers.getall("Sec-WebSocket-Protocol", [])),
         origin=request.headers.get("Origin"),
@@ -111,6 +111,19 @@ def _is_key(values: list[str]) -> bool:
         return len(values) == 1 and len(base64.b64decode(values[0], validate=True)) == 16
     except (binascii.Error, ValueError):
         return False
+
+
+def _address(target: bytes) -> tuple[str, str]:
+    """Path and query, from either form of a request target (RFC 9112 §3.2)."""
+    try:
+        address = target.decode("ascii")
+        if not address.startswith("/"):
+            parts = urlsplit(address)
+            return parts.path or "/", parts.query
+    except ValueError:
+        raise Refused(400, "Bad address") from None
+    path, _, query = address.partition("?")
+    return path, query
 
 
 def _query(query: str) -> tuple[tuple[str, str], ...]:

@@ -69,7 +69,7 @@ class WirePeer(WSListener):
         side = "client" if self._transport.is_client_side else "server"
         state = "gone" if self._gone else "closing" if self._closing else "open"
         words = [side, self.remote, state, f"buffered={self.buffered}"]
-        words += ["paused"] * self._reading.paused + ["full"] * (not self._writable)
+        words += ["paused"] * self._reading.stopped + ["full"] * (not self._writable)
         words += [str(self._exit.ending)] if self._closing else []
         return f"<WirePeer {' '.join(words)}>"
 

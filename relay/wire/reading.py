@@ -11,17 +11,22 @@ class Reading:
     gone.
     """
 
-    __slots__ = ("_closing", "_full", "_transport", "paused")
+    __slots__ = ("_closing", "_full", "_paused", "_transport")
 
     def __init__(self, transport: Transport) -> None:
         self._transport = transport
         self._full = False
         self._closing = False
-        self.paused = False
+        self._paused = False
+
+    @property
+    def stopped(self) -> bool:
+        """True while nothing is read."""
+        return (self._paused or self._full) and not self._closing
 
     def pause(self, paused: bool) -> None:
         """The receiver wants no more, or wants more again."""
-        self.paused = paused
+        self._paused = paused
         self._apply()
 
     def fill(self, full: bool) -> None:
@@ -35,7 +40,7 @@ class Reading:
         self._apply()
 
     def _apply(self) -> None:
-        if (self.paused or self._full) and not self._closing:
+        if self.stopped:
             self._transport.pause_reading()
         else:
             self._transport.resume_reading()

@@ -109,9 +109,8 @@ class Listener:
             admit,
             options.peer.max_message_bytes,
             options.handshake_timeout,
-            self._connections.discard,
+            self._connections,
         )
-        self._connections.add(connection)
         return connection
 
     def _admit(

@@ -1,0 +1,290 @@
+"""The connecting side: what it offers, what it takes, and how it fails."""
+
+import asyncio
+import ssl
+import traceback
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import replace
+
+import pytest
+import websockets
+
+from relay.wire.client import UPSTREAM_MESSAGE_BYTES, ConnectOptions, WireError, connect
+from tests.wire.ends import (
+    CLOSE,
+    PATIENCE,
+    PING,
+    PONG,
+    QUICK,
+    TEXT,
+    Raw,
+    Recorder,
+    Stage,
+    accept,
+    close_payload,
+    frame,
+)
+
+KEY = "sk-do-not-tell"
+HEADERS = [("Authorization", f"Bearer {KEY}"), ("OpenAI-Safety-Identifier", "abc")]
+SOON = ConnectOptions(timeout=0.05, peer=QUICK)
+FAR = ConnectOptions(timeout=PATIENCE, peer=QUICK)
+
+Answer = Callable[[Raw, dict[str, str]], Awaitable[None]]
+
+
+@asynccontextmanager
+async def upstream(answer: Answer, tls: ssl.SSLContext | None = None) -> AsyncIterator[str]:
+    """A server that reads one request and answers as it is told; gives its address."""
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        raw = Raw(reader, writer)
+        try:
+            lines = (await raw.read_head()).decode().split("\r\n")
+            headers = dict(line.split(": ", 1) for line in lines[1:] if line)
+            await answer(raw, {"": lines[0], **headers})
+            await raw.read_rest()
+        except (asyncio.IncompleteReadError, OSError):
+            pass
+        finally:
+            await raw.hang_up()
+            done.set()
+
+    done = asyncio.Event()
+    server = await asyncio.start_server(serve, "127.0.0.1", 0, ssl=tls)
+    port = server.sockets[0].getsockname()[1]
+    yield f"{'wss' if tls else 'ws'}://127.0.0.1:{port}/v1/realtime?model=m"
+    server.close()
+    async with asyncio.timeout(PATIENCE):
+        await done.wait()
+        await server.wait_closed()
+
+
+def switching(headers: dict[str, str], **changes: str) -> bytes:
+    """A good answer, or one that is changed."""
+    lines = {
+        "Upgrade": "websocket",
+        "Connection": "Upgrade",
+        "Sec-WebSocket-Accept": accept(headers["Sec-WebSocket-Key"]),
+    } | {name.replace("_", "-"): value for name, value in changes.items()}
+    head = "".join(f"{name}: {value}\r\n" for name, value in lines.items())
+    return f"HTTP/1.1 101 Switching Protocols\r\n{head}\r\n".encode()
+
+
+async def test_what_is_offered(stage: Stage) -> None:
+    seen: dict[str, str] = {}
+
+    async def answer(raw: Raw, headers: dict[str, str]) -> None:
+        seen.update(headers)
+        raw.write(switching(headers))
+
+    async with upstream(answer) as url:
+        peer = await connect(url, HEADERS, FAR)
+        peer.close(1000)
+    del seen["Sec-WebSocket-Key"]
+    assert seen == {
+        "": "GET /v1/realtime?model=m HTTP/1.1",
+        "Host": url.split("/")[2],
+        "Upgrade": "websocket",
+        "Connection": "Upgrade",
+        "Sec-WebSocket-Version": "13",
+        "Authorization": f"Bearer {KEY}",
+        "OpenAI-Safety-Identifier": "abc",
+    }
+
+
+async def test_the_first_event_may_come_with_the_answer(stage: Stage) -> None:
+    async def answer(raw: Raw, headers: dict[str, str]) -> None:
+        raw.write(
+            switching(headers),
+            frame(TEXT, b'{"type":"session.created"}', masked=False),
+            frame(CLOSE, close_payload(3000, b"no"), masked=False),
+        )
+
+    async with upstream(answer) as url:
+        peer = await connect(url, (), FAR)
+        peer.attach(recorder := Recorder())
+        assert await recorder.ending() == (3000, "no")
+        assert recorder.frames == [b'{"type":"session.created"}']
+
+
+async def test_frames_are_masked_and_pings_answered(stage: Stage) -> None:
+    async def answer(raw: Raw, headers: dict[str, str]) -> None:
+        raw.write(switching(headers), frame(PING, b"x", masked=False))
+        first, second = await raw.reader.readexactly(2)
+        assert (first, second) == (0x80 | PONG, 0x80 | 1)
+        await raw.reader.readexactly(5)
+        assert await raw.read_frame() == (TEXT, "grüße".encode())
+        raw.write(frame(CLOSE, close_payload(1001), masked=False))
+        assert await raw.read_close() == (1001, "")
+
+    async with upstream(answer) as url:
+        peer = await connect(url, (), FAR)
+        peer.attach(recorder := Recorder())
+        peer.send("grüße".encode())
+        assert await recorder.ending() == (1001, "")
+
+
+@pytest.mark.parametrize(
+    ("pieces", "ending"),
+    [
+        ([frame(TEXT, b"{}", masked=True)], 1002),
+        ([frame(TEXT, b"\xff", masked=False)], 1007),
+        ([frame(TEXT, b"x" * (QUICK.max_message_bytes + 1), masked=False)], 1009),
+        ([frame(2, b"x", masked=False)], 1003),
+    ],
+    ids=["masked", "bad UTF-8", "too much", "binary"],
+)
+async def test_an_upstream_that_breaks_the_protocol_is_left(
+    stage: Stage, pieces: list[bytes], ending: int
+) -> None:
+    async def answer(raw: Raw, headers: dict[str, str]) -> None:
+        raw.write(switching(headers), *pieces)
+        assert await raw.read_close() == (ending, "")
+
+    async with upstream(answer) as url:
+        peer = await connect(url, (), FAR)
+        peer.attach(recorder := Recorder())
+        assert await recorder.ending() == (ending, "")
+
+
+async def test_sixteen_mebibytes_pass(stage: Stage) -> None:
+    size = UPSTREAM_MESSAGE_BYTES
+
+    async def serve(connection: websockets.ServerConnection) -> None:
+        await connection.send("x" * size)
+        await connection.wait_closed()
+
+    async with websockets.serve(serve, "127.0.0.1", 0) as server:
+        (listening,) = server.sockets
+        peer = await connect(f"ws://127.0.0.1:{listening.getsockname()[1]}")
+        peer.attach(recorder := Recorder())
+        await recorder.until(lambda me: me.frames)
+        assert len(recorder.frames[0]) == size
+        peer.close(1000)
+        assert await recorder.ending() == (1000, "")
+
+
+async def test_tls_is_verified(stage: Stage, server_tls, client_tls) -> None:
+    async def echo(connection: websockets.ServerConnection) -> None:
+        async for message in connection:
+            await connection.send(message)
+
+    async with websockets.serve(echo, "127.0.0.1", 0, ssl=server_tls) as server:
+        (listening,) = server.sockets
+        url = f"wss://127.0.0.1:{listening.getsockname()[1]}"
+        peer = await connect(url, (), replace(FAR, ssl_context=client_tls))
+        peer.attach(recorder := Recorder())
+        peer.send(b"x" * 60_000)
+        await recorder.until(lambda me: me.frames == [b"x" * 60_000])
+        peer.close(1000)
+        assert await recorder.ending() == (1000, "")
+        with pytest.raises(WireError, match="network"):
+            await connect(url, (), FAR)
+
+
+# Failing.
+
+
+def answering(text: bytes) -> Answer:
+    async def answer(raw: Raw, headers: dict[str, str]) -> None:
+        raw.write(text)
+        raw.writer.write_eof()
+
+    return answer
+
+
+def changing(**changes: str) -> Answer:
+    async def answer(raw: Raw, headers: dict[str, str]) -> None:
+        raw.write(switching(headers, **changes))
+
+    return answer
+
+
+ECHOED_KEY = f'{{"error":"bad key {KEY}"}}'.encode()
+FAILURES: dict[str, tuple[Answer, str, int | None]] = {
+    "401": (answering(b"HTTP/1.1 401 Unauthorized\r\n\r\n" + ECHOED_KEY), "refused", 401),
+    "429": (answering(b"HTTP/1.1 429 Too Many Requests\r\n\r\n"), "refused", 429),
+    "500": (answering(b"HTTP/1.1 500 Internal Server Error\r\n\r\n"), "refused", 500),
+    "a redirect is not followed": (
+        answering(b"HTTP/1.1 302 Found\r\nLocation: ws://127.0.0.1:1/\r\n\r\n"),
+        "refused",
+        302,
+    ),
+    "200": (answering(b"HTTP/1.1 200 OK\r\n\r\n"), "refused", 200),
+    "no HTTP": (answering(b"220 mail.example ESMTP\r\n\r\n"), "network", None),
+    "a status that is none": (answering(b"HTTP/1.1 999 What\r\n\r\n"), "network", None),
+    "endless headers": (answering(b"HTTP/1.1 101 OK\r\n" + b"x: y\r\n" * 9000), "network", None),
+    "nothing": (answering(b""), "network", None),
+    "half an answer": (answering(b"HTTP/1.1 101 Swi"), "network", None),
+    "another's key": (changing(Sec_WebSocket_Accept=accept("x")), "network", None),
+    "no upgrade": (changing(Upgrade="h2c"), "network", None),
+    "a body": (changing(Content_Length="3"), "network", None),
+}
+
+
+@pytest.mark.parametrize(("answer", "kind", "status"), FAILURES.values(), ids=FAILURES.keys())
+async def test_an_upstream_that_does_not_upgrade(
+    stage: Stage, answer: Answer, kind: str, status: int | None
+) -> None:
+    async with upstream(answer) as url:
+        with pytest.raises(WireError) as failure:
+            await connect(f"{url}&key={KEY}", HEADERS, FAR)
+    error = failure.value
+    assert (error.kind, error.status) == (kind, status)
+    assert str(error) == (f"refused by HTTP {status}" if status else kind)
+    assert KEY not in "".join(traceback.format_exception(error))
+
+
+async def test_an_upstream_that_never_answers(stage: Stage) -> None:
+    async def answer(raw: Raw, headers: dict[str, str]) -> None:
+        raw.write(b"HTTP/1.1 101 ")
+
+    async with upstream(answer) as url:
+        with pytest.raises(WireError, match="timeout"):
+            await connect(url, HEADERS, SOON)
+
+
+async def test_an_upstream_that_is_not_there(stage: Stage) -> None:
+    listener = await stage.listen()
+    listener.stop_accepting()
+    with pytest.raises(WireError, match="network"):
+        await connect(f"ws://127.0.0.1:{listener.port}", HEADERS, FAR)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "",
+        "127.0.0.1:80",
+        "http://127.0.0.1/",
+        "ws://",
+        "ws:///path",
+        "ws://127.0.0.1:port/",
+        "ws://127.0.0.1:70000/",
+        "ws://[::1/",
+        f"ws://user:{KEY}@127.0.0.1/",
+        f"ws://{KEY}@127.0.0.1/",
+    ],
+)
+async def test_an_address_that_is_none(stage: Stage, url: str) -> None:
+    with pytest.raises(WireError, match=r"^address$") as failure:
+        await connect(url, HEADERS, FAR)
+    assert KEY not in "".join(traceback.format_exception(failure.value))
+
+
+async def test_who_is_cancelled_leaves_no_socket(stage: Stage) -> None:
+    arrived = asyncio.Event()
+
+    async def answer(raw: Raw, headers: dict[str, str]) -> None:
+        arrived.set()
+        # The upgrade never comes; that the socket is closed is what ends this.
+        assert await raw.read_rest() == b""
+
+    async with upstream(answer) as url:
+        connecting = asyncio.ensure_future(connect(url, HEADERS, FAR))
+        await arrived.wait()
+        connecting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await connecting

@@ -1,0 +1,212 @@
+"""Upgrade requests: what is read from them, and what is refused before the upgrade."""
+
+import contextlib
+from dataclasses import replace
+
+import pytest
+
+from relay.wire.handshake import MAX_QUERY_BYTES, MAX_QUERY_FIELDS, Handshake
+from relay.wire.server import ListenOptions
+from tests.wire.ends import QUICK, Raw, Stage, upgrade
+
+JWT = "eyJhbGciOi.eyJzdWIiOi.c2lnbmF0dXJl-_x"
+
+
+async def ask(stage: Stage, request: bytes, options: ListenOptions | None = None) -> bytes:
+    """Send a request; returns all of the answer where the other end hangs up, else its head."""
+    listener = await stage.listen(options)
+    raw = await Raw.connect(listener.port)
+    raw.write(request)
+    answer = await raw.read_head()
+    if b" 101 " not in answer:
+        answer += await raw.read_rest()
+    await raw.hang_up()
+    return answer
+
+
+async def handshake(stage: Stage, request: bytes) -> Handshake:
+    assert b" 101 " in await ask(stage, request)
+    _, handshake = stage.arrivals.get_nowait()
+    return handshake
+
+
+async def test_all_that_a_door_wants_to_know(stage: Stage) -> None:
+    seen = await handshake(
+        stage,
+        upgrade(
+            target=f"/v1/realtime?model=a%20b&token={JWT}&empty=&model=c",
+            Origin="https://app.example",
+            Authorization=f"Bearer {JWT}",
+            Sec_WebSocket_Protocol=f"realtime, openai-insecure-api-key.{JWT},realtime",
+        ),
+    )
+    assert seen.path == "/v1/realtime"
+    assert seen.query == (("model", "a b"), ("token", JWT), ("empty", ""), ("model", "c"))
+    assert seen.parameter("model") == "a b"
+    assert seen.parameter("empty") == ""
+    assert seen.parameter("voice") is None
+    assert seen.headers["authorization"] == f"Bearer {JWT}"
+    assert seen.origin == "https://app.example"
+    assert seen.subprotocols == ("realtime", f"openai-insecure-api-key.{JWT}")
+    assert seen.remote.startswith("127.0.0.1:")
+    assert JWT not in repr(seen)
+
+
+@pytest.mark.parametrize(
+    ("target", "path"),
+    [
+        ("/", "/"),
+        ("//x/y", "//x/y"),
+        ("http://h", "/"),
+        ("/a%2Fb", "/a%2Fb"),
+        ("http://h:1/p?x=1", "/p"),
+        ("*", "*"),
+    ],
+)
+async def test_paths_are_as_they_were_sent(stage: Stage, target: str, path: str) -> None:
+    assert (await handshake(stage, upgrade(target=target))).path == path
+
+
+@pytest.mark.parametrize("connection", ["upgrade", "keep-alive, Upgrade", "Upgrade,keep-alive"])
+async def test_firefox_says_keep_alive_too(stage: Stage, connection: str) -> None:
+    assert b" 101 " in await ask(stage, upgrade(Connection=connection))
+
+
+REFUSED = {
+    "no upgrade": (upgrade(Upgrade=None), 426, "This address speaks WebSocket"),
+    "another upgrade": (upgrade(Upgrade="h2c"), 426, "This address speaks WebSocket"),
+    "no connection": (upgrade(Connection=None), 426, "This address speaks WebSocket"),
+    "keep-alive": (upgrade(Connection="keep-alive"), 426, "This address speaks WebSocket"),
+    "version 8": (upgrade(Sec_WebSocket_Version="8"), 426, "WebSocket version 13 is needed"),
+    "no version": (upgrade(Sec_WebSocket_Version=None), 426, "WebSocket version 13 is needed"),
+    "no key": (upgrade(Sec_WebSocket_Key=None), 400, "Bad WebSocket key"),
+    "short key": (upgrade(Sec_WebSocket_Key="c2hvcnQ="), 400, "Bad WebSocket key"),
+    "key not base64": (upgrade(Sec_WebSocket_Key="!" * 24), 400, "Bad WebSocket key"),
+    "key not ASCII": (upgrade(Sec_WebSocket_Key="ä" * 12), 400, "Bad WebSocket key"),
+    "bad subprotocol": (upgrade(Sec_WebSocket_Protocol="a b"), 400, "Bad WebSocket subprotocol"),
+    "many subprotocols": (
+        upgrade(Sec_WebSocket_Protocol=",".join(f"p{n}" for n in range(33))),
+        400,
+        "Bad WebSocket subprotocol",
+    ),
+    "long query": (upgrade(target="/?a=" + "x" * MAX_QUERY_BYTES), 414, "Query too long"),
+    "many parameters": (
+        upgrade(target="/?" + "a=1&" * (MAX_QUERY_FIELDS + 1)),
+        414,
+        "Too many query parameters",
+    ),
+    "bad address": (upgrade(target="http://[::1/"), 400, "Bad address"),
+    "address not ASCII": (upgrade(target="/ä"), 400, "Bad address"),
+}
+
+
+@pytest.mark.parametrize(("request_", "status", "text"), REFUSED.values(), ids=REFUSED.keys())
+async def test_what_is_no_upgrade_gets_a_short_plain_answer(
+    stage: Stage, request_: bytes, status: int, text: str
+) -> None:
+    answer = await ask(stage, request_)
+    head, body = answer.split(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 %d " % status)
+    assert b"Connection: close" in head
+    assert body == f"{text}\n".encode()
+    assert stage.arrivals.empty()
+
+
+GARBAGE = {
+    "another method": upgrade().replace(b"GET", b"POST", 1),
+    "a body": upgrade(Content_Length="3"),
+    "chunks": upgrade(Transfer_Encoding="chunked"),
+    "HTTP/1.0": upgrade().replace(b"HTTP/1.1", b"HTTP/1.0", 1),
+    "one word": b"hello\r\n\r\n",
+    "TLS": b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n",
+    "a header without a colon": upgrade().replace(b"Host:", b"Host", 1),
+    "a folded header": upgrade().replace(b"Host:", b"X: a\r\n b\r\nHost:", 1),
+    "too many headers": upgrade().replace(b"Host:", b"X: y\r\n" * 200 + b"Host:"),
+}
+
+
+@pytest.mark.parametrize("request_", GARBAGE.values(), ids=GARBAGE.keys())
+async def test_garbage_is_a_bad_request(stage: Stage, request_: bytes) -> None:
+    answer = await ask(stage, request_)
+    assert answer.startswith(b"HTTP/1.1 400 ")
+    assert stage.arrivals.empty()
+
+
+async def test_a_request_that_is_too_long_is_cut_off(stage: Stage) -> None:
+    listener = await stage.listen()
+    raw = await Raw.connect(listener.port)
+    raw.write(upgrade(x="y" * 17_000))
+    with contextlib.suppress(ConnectionResetError):  # for its unread rest, says the kernel
+        assert await raw.read_rest() == b""
+    await raw.hang_up()
+    assert stage.arrivals.empty()
+
+
+async def test_a_request_that_does_not_come_is_cut_off(stage: Stage) -> None:
+    listener = await stage.listen(ListenOptions(peer=QUICK, handshake_timeout=0.05))
+    raw = await Raw.connect(listener.port)
+    raw.write(upgrade()[:-2])
+    assert await raw.read_rest() == b""
+    await raw.hang_up()
+    assert stage.arrivals.empty()
+
+
+ALLOWED = ListenOptions(peer=QUICK, allowed_origins=("https://app.example", "http://LOCALHOST:3/"))
+
+
+@pytest.mark.parametrize(
+    ("origin", "status"),
+    [
+        (None, 101),
+        ("https://app.example", 101),
+        ("HTTPS://App.Example", 101),
+        ("http://localhost:3", 101),
+        ("https://app.example.evil", 403),
+        ("http://app.example", 403),
+        ("https://app.example:444", 403),
+        ("null", 403),
+        ("", 403),
+    ],
+)
+async def test_pages_that_are_not_on_the_list_are_refused_before_the_upgrade(
+    stage: Stage, origin: str | None, status: int
+) -> None:
+    answer = await ask(stage, upgrade(Origin=origin), ALLOWED)
+    assert answer.startswith(b"HTTP/1.1 %d " % status)
+    assert stage.arrivals.empty() is (status == 403)
+
+
+async def test_without_a_list_every_page_may_come(stage: Stage) -> None:
+    assert b" 101 " in await ask(stage, upgrade(Origin="https://anywhere.example"))
+
+
+@pytest.mark.parametrize(
+    ("offered", "selected"),
+    [
+        ("realtime, relay.v1", "relay.v1"),
+        ("relay.v1", "relay.v1"),
+        (f"realtime, openai-insecure-api-key.{JWT}", None),
+        (None, None),
+    ],
+)
+async def test_the_selected_subprotocol_is_one_of_those_offered(
+    stage: Stage, offered: str | None, selected: str | None
+) -> None:
+    options = replace(ALLOWED, select=lambda _: "relay.v1")
+    answer = (await ask(stage, upgrade(Sec_WebSocket_Protocol=offered), options)).decode()
+    assert (f"Sec-WebSocket-Protocol: {selected}" in answer) is (selected is not None)
+    assert JWT not in answer
+    assert "Sec-WebSocket-Protocol: realtime" not in answer
+
+
+async def test_a_fault_while_selecting_does_not_reach_the_caller(stage: Stage) -> None:
+    faults: list[Exception] = []
+
+    def select(offered: tuple[str, ...]) -> str | None:
+        raise ValueError("secret")
+
+    options = ListenOptions(peer=replace(QUICK, on_fault=faults.append), select=select)
+    answer = await ask(stage, upgrade(), options)
+    assert answer.startswith(b"HTTP/1.1 500 ")
+    assert answer.endswith(b"\r\n\r\nInternal server error\n")
+    assert len(faults) == 1

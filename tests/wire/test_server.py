@@ -1,0 +1,194 @@
+"""The listening side: peers handed over, callers turned away, nothing left behind."""
+
+import asyncio
+import gc
+import socket
+import weakref
+
+import pytest
+import websockets
+
+from relay.wire.handshake import Handshake
+from relay.wire.options import PeerOptions
+from relay.wire.peer import WirePeer
+from relay.wire.server import ListenOptions, listen
+from tests.wire.ends import CLOSE, QUICK, TEXT, Raw, Recorder, Stage, close_payload, frame
+
+
+async def test_a_peer_is_handed_over_once_the_upgrade_is_out(stage: Stage) -> None:
+    listener = await stage.listen()
+    async with websockets.connect(f"ws://127.0.0.1:{listener.port}/v1/realtime?model=m") as client:
+        peer, handshake = await stage.arrivals.get()
+        assert handshake.path == "/v1/realtime"
+        assert handshake.remote == peer.remote
+        assert handshake.remote == "{}:{}".format(*client.local_address)
+        assert repr(listener) == f"<Listener 127.0.0.1:{listener.port} connections=1>"
+
+
+async def test_a_caller_may_be_refused_after_the_upgrade(stage: Stage) -> None:
+    def refuse(peer: WirePeer, handshake: Handshake) -> None:
+        peer.send(b'{"type":"error"}')
+        peer.close(4001, "Unauthorized")
+
+    listener = await listen(refuse, ListenOptions(peer=QUICK))
+    raw = await Raw.dial(listener.port)
+    assert await raw.read_frame() == (TEXT, b'{"type":"error"}')
+    assert await raw.read_close() == (4001, "Unauthorized")
+    raw.write(frame(CLOSE, close_payload(4001)))
+    assert await raw.read_rest() == b""
+    await raw.hang_up()
+    await listener.aclose()
+
+
+async def test_a_fault_in_who_takes_the_peer_ends_that_connection(stage: Stage) -> None:
+    faults: list[Exception] = []
+
+    def fail(peer: WirePeer, handshake: Handshake) -> None:
+        raise ValueError("secret")
+
+    options = ListenOptions(peer=PeerOptions(close_grace=0.05, on_fault=faults.append))
+    listener = await listen(fail, options)
+    raw = await Raw.dial(listener.port)
+    assert await raw.read_close() == (1011, "Internal server error")
+    assert await raw.read_rest() == b""
+    assert len(faults) == 1
+    await raw.hang_up()
+    await listener.aclose()
+
+
+async def test_stopping_to_accept_leaves_the_connections(stage: Stage) -> None:
+    listener = await stage.listen()
+    raw = await Raw.dial(listener.port)
+    (await stage.arrival()).attach(recorder := Recorder())
+    listener.stop_accepting()
+    listener.stop_accepting()
+    with pytest.raises(ConnectionRefusedError):
+        await Raw.connect(listener.port)
+    raw.write(frame(TEXT, b"{}"))
+    await recorder.until(lambda me: me.frames)
+    assert repr(listener).endswith("connections=1 stopped>")
+    await raw.hang_up()
+
+
+async def test_closing_drops_all_that_is_left(stage: Stage) -> None:
+    listener = await stage.listen()
+    talking, knocking = await Raw.dial(listener.port), await Raw.connect(listener.port)
+    (await stage.arrival()).attach(recorder := Recorder())
+    while "connections=2" not in repr(listener):
+        await talking.round_trip()
+    await listener.aclose()
+    assert "connections=0" in repr(listener)
+    assert recorder.told == [("closed", 1006, "")]
+    assert await talking.read_rest() == b""
+    assert await knocking.read_rest() == b""
+    await talking.hang_up()
+    await knocking.hang_up()
+
+
+async def test_the_port_may_be_shared(stage: Stage) -> None:
+    first = await stage.listen(ListenOptions(peer=QUICK, reuse_port=True))
+    second = await stage.listen(ListenOptions(peer=QUICK, reuse_port=True, port=first.port))
+    assert first.port == second.port
+    with pytest.raises(OSError, match=r"(?i)address already in use"):
+        await stage.listen(ListenOptions(port=first.port))
+
+
+async def test_tls(stage: Stage, server_tls, client_tls) -> None:
+    listener = await stage.listen(ListenOptions(peer=QUICK, ssl_context=server_tls))
+    url = f"wss://127.0.0.1:{listener.port}"
+    async with websockets.connect(url, ssl=client_tls) as client:
+        peer, recorder = await stage.arrival(), Recorder()
+        peer.attach(recorder)
+        await client.send("x" * 60_000)
+        await recorder.until(lambda me: me.frames)
+        peer.send(b"y" * 60_000)
+        assert len(await client.recv()) == 60_000
+        peer.close(4010, "Session time limit")
+        await client.wait_closed()
+        assert client.close_code == 4010
+    assert await recorder.ending() == (4010, "Session time limit")
+
+    plain = await Raw.connect(listener.port)
+    plain.write(b"GET / HTTP/1.1\r\n\r\n")
+    await plain.read_rest()
+    await plain.hang_up()
+
+
+async def leave_properly(raw: Raw, peer: WirePeer) -> None:
+    raw.write(frame(CLOSE, close_payload(1000)))
+
+
+async def vanish(raw: Raw, peer: WirePeer) -> None:
+    raw.reset()
+
+
+async def hang_up(raw: Raw, peer: WirePeer) -> None:
+    await raw.hang_up()
+
+
+async def be_closed(raw: Raw, peer: WirePeer) -> None:
+    peer.close(4010, "Session time limit")
+
+
+async def speak_garbage(raw: Raw, peer: WirePeer) -> None:
+    raw.write(b"\xff" * 1000)
+
+
+async def be_dropped(raw: Raw, peer: WirePeer) -> None:
+    peer.close(1006)
+
+
+async def close_from_both_sides(raw: Raw, peer: WirePeer) -> None:
+    raw.write(frame(CLOSE, close_payload(1000)))
+    peer.close(4010)
+
+
+async def vanish_within_a_message(raw: Raw, peer: WirePeer) -> None:
+    raw.write(frame(TEXT, b"x" * 1000, fin=False), frame(0, b"x" * 1000)[:500])
+    raw.reset()
+
+
+WAYS = [
+    leave_properly,
+    vanish,
+    hang_up,
+    be_closed,
+    speak_garbage,
+    be_dropped,
+    close_from_both_sides,
+    vanish_within_a_message,
+]
+
+
+async def test_connections_that_ended_leave_nothing_behind(stage: Stage) -> None:
+    """S3-64 and DESIGN §8: no socket, task, timer or peer stays, however it ended."""
+    listener = await stage.listen()
+    tasks = asyncio.all_tasks()
+    peers = []
+    for round_ in range(5 * len(WAYS)):
+        raw = await Raw.dial(listener.port)
+        peer = await stage.arrival()
+        peers.append(weakref.ref(peer))
+        peer.attach(recorder := Recorder())
+        await WAYS[round_ % len(WAYS)](raw, peer)
+        await recorder.ending()
+        await raw.hang_up()
+        del peer
+    assert "connections=0" in repr(listener)
+    assert asyncio.all_tasks() == tasks
+    gc.collect()
+    assert [ref() for ref in peers if ref() is not None] == []
+    assert open_sockets_to(listener.port) == 0
+
+
+def open_sockets_to(port: int) -> int:
+    """How many of this process's TCP connections touch this port."""
+    count = 0
+    for number in range(3, 512):
+        try:
+            with socket.socket(fileno=socket.dup(number)) as sock:
+                names = (sock.getsockname(), sock.getpeername())
+        except OSError:
+            continue
+        count += any(isinstance(name, tuple) and name[1] == port for name in names)
+    return count
