@@ -166,11 +166,12 @@ async def test_sixteen_mebibytes_pass(stage: Stage) -> None:
         assert await recorder.ending() == (1000, "")
 
 
-async def test_tls_is_verified(stage: Stage, server_tls, client_tls) -> None:
-    async def echo(connection: websockets.ServerConnection) -> None:
-        async for message in connection:
-            await connection.send(message)
+async def echo(connection: websockets.ServerConnection) -> None:
+    async for message in connection:
+        await connection.send(message)
 
+
+async def test_tls(stage: Stage, server_tls, client_tls) -> None:
     async with websockets.serve(echo, "127.0.0.1", 0, ssl=server_tls) as server:
         (listening,) = server.sockets
         url = f"wss://127.0.0.1:{listening.getsockname()[1]}"
@@ -180,8 +181,13 @@ async def test_tls_is_verified(stage: Stage, server_tls, client_tls) -> None:
         await recorder.until(lambda me: me.frames == [b"x" * 60_000])
         peer.close(1000)
         assert await recorder.ending() == (1000, "")
+
+
+async def test_an_upstream_that_nobody_vouches_for(server_tls) -> None:
+    async with websockets.serve(echo, "127.0.0.1", 0, ssl=server_tls) as server:
+        (listening,) = server.sockets
         with pytest.raises(WireError, match="network"):
-            await connect(url, (), FAR)
+            await connect(f"wss://127.0.0.1:{listening.getsockname()[1]}", HEADERS, FAR)
 
 
 # Failing.
