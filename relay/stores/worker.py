@@ -7,6 +7,8 @@ from queue import SimpleQueue
 from threading import Thread
 from typing import Any, Generic, Protocol, TypeVar
 
+from relay.stores.sharing import Sharing
+
 CLOSE_TIMEOUT = 5.0
 """Seconds that `aclose` waits for work in hand before it leaves the (daemon) thread behind."""
 
@@ -27,7 +29,7 @@ class Worker(Generic[Owned]):
 
     The thread starts with the first job. When `opener` fails, the job that needed it fails with
     its error and the next job tries again. The queue has no bound of its own: every job has a
-    caller that waits for it.
+    caller that waits for it. Use it from one event loop.
     """
 
     def __init__(self, name: str, opener: Callable[[], Owned]) -> None:
@@ -37,6 +39,8 @@ class Worker(Generic[Owned]):
         self._thread: Thread | None = None
         self._ended: Future[None] = Future()
         self._closing = False
+        self._submitted = self._finished = 0
+        self._sharing = Sharing(lambda: self._submitted - self._finished)
 
     def submit(self, job: Callable[[Owned], Result]) -> Future[Result]:
         """Queue a job without waiting; RuntimeError once the worker is closing."""
@@ -46,7 +50,9 @@ class Worker(Generic[Owned]):
             self._thread = Thread(target=self._work, name=self._name, daemon=True)
             self._thread.start()
         future: Future[Result] = Future()
+        self._submitted += 1
         self._jobs.put((job, future))
+        self._sharing.begin()
         return future
 
     async def run(self, job: Callable[[Owned], Result]) -> Result:
@@ -60,6 +66,7 @@ class Worker(Generic[Owned]):
             return True
         self._jobs.put(None)
         await asyncio.wait([asyncio.wrap_future(self._ended)], timeout=within)
+        self._sharing.end()
         if not self._ended.done():
             return False
         self._thread.join()
@@ -69,15 +76,13 @@ class Worker(Generic[Owned]):
         owned: Owned | None = None
         while (entry := self._jobs.get()) is not None:
             job, future = entry
-            if not future.set_running_or_notify_cancel():
-                continue
-            try:
-                owned = owned if owned is not None else self._opener()
-                result = job(owned)
-            except BaseException as error:  # noqa: BLE001 - it is the waiting caller's to handle
-                future.set_exception(error)
-            else:
-                future.set_result(result)
+            if future.set_running_or_notify_cancel():
+                try:
+                    owned = owned if owned is not None else self._opener()
+                    future.set_result(job(owned))
+                except BaseException as error:  # noqa: BLE001 - the waiting caller handles it
+                    future.set_exception(error)
+            self._finished += 1
             del entry, job, future  # an idle thread keeps nobody's words in memory
         try:
             if owned is not None:
