@@ -101,8 +101,9 @@ class PocketEar:
             return self._maybe_start()
         if voiced and sum(self._voiced) >= FRAMES_TO_GO_ON:
             self._voice_ended_ms = self._now_ms
-        if self._now_ms - self._voice_ended_ms < max(self.silence_ms, SHORTEST_SILENCE_MS):
-            return None
+        quiet_ms = self._now_ms - self._voice_ended_ms
+        if voiced or quiet_ms < max(self.silence_ms, SHORTEST_SILENCE_MS):
+            return None  # a voiced frame may be the first of more: let the next ones tell
         stopped = SpeechStopped(self._voice_ended_ms)
         self.reset()
         return stopped

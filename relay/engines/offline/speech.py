@@ -141,7 +141,7 @@ class Espeak:
 
     def say(self, text: str, timbre: Timbre) -> tuple[bytes, int]:
         """Return PCM16 and its rate in Hz; raises OSError."""
-        characters = text.encode()
+        characters = text.encode(errors="replace")
         with self._lock:
             self._pieces.clear()
             failed = self._library.espeak_SetVoiceByName(timbre.name.encode())
