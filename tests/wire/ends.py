@@ -101,6 +101,21 @@ class Stage:
             assert "connections=0" in repr(listener)
 
 
+def fill(peer: WirePeer, recorder: Recorder, size: int = 60_000) -> list[bytes]:
+    """Send until the peer says that its buffer is full; returns what was sent.
+
+    All is sent from one buffer, which is overwritten at once, as a read buffer is.
+    """
+    buffer, sent = bytearray(size), list[bytes]()
+    while ("writable", False) not in recorder.told:
+        sent.append(bytes([ord("a") + len(sent) % 26]) * size)
+        buffer[:] = sent[-1]
+        peer.send(memoryview(buffer))
+        assert len(sent) * size < 1 << 26
+    buffer[:] = b"!" * size
+    return sent
+
+
 def frame(
     kind: int, payload: bytes = b"", *, fin: bool = True, rsv: int = 0, masked: bool = True
 ) -> bytes:

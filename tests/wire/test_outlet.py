@@ -5,7 +5,17 @@ import asyncio
 import pytest
 
 from relay.wire.outlet import MAX_HELD_BYTES, MAX_HELD_FRAMES, Outlet
-from tests.wire.ends import CLOSE, TEXT, Raw, Recorder, Stage, close_payload, frame, upgrade
+from tests.wire.ends import (
+    CLOSE,
+    PATIENCE,
+    TEXT,
+    Raw,
+    Recorder,
+    Stage,
+    close_payload,
+    frame,
+    upgrade,
+)
 
 
 async def test_what_was_held_comes_first_and_in_order(stage: Stage) -> None:
@@ -70,8 +80,9 @@ async def test_a_full_hold_stops_the_reading(stage: Stage, size: int) -> None:
     hold = peer._outlet._hold
     assert hold
     other = await Raw.dial(listener.port)
-    while "paused" not in repr(peer):
-        await other.round_trip()
+    async with asyncio.timeout(PATIENCE):
+        while "paused" not in repr(peer):
+            await other.round_trip()
     # Whatever one read brought is taken, and nothing after it.
     held = len(hold.frames)
     await other.round_trip()

@@ -11,7 +11,19 @@ from relay.wire.client import ConnectOptions, connect
 from relay.wire.options import PeerOptions
 from relay.wire.peer import WirePeer
 from relay.wire.server import ListenOptions
-from tests.wire.ends import CLOSE, PING, PONG, QUICK, TEXT, Raw, Recorder, Stage, frame
+from tests.wire.ends import (
+    CLOSE,
+    PATIENCE,
+    PING,
+    PONG,
+    QUICK,
+    TEXT,
+    Raw,
+    Recorder,
+    Stage,
+    fill,
+    frame,
+)
 
 
 async def test_messages_go_both_ways_in_order(stage: Stage) -> None:
@@ -112,8 +124,7 @@ async def test_a_fault_about_the_buffer_ends_the_connection(stage: Stage, ready:
 
     raw, peer, _ = await stage.raw_pair(on_fault=faults.append)
     peer.attach(picky := Picky())
-    while ("writable", False) not in picky.told:
-        peer.send(b"x" * 60_000)
+    fill(peer, picky)
     reading = asyncio.ensure_future(raw.reader.read())
     assert await picky.ending() == (1011, "Internal server error")
     assert len(faults) == 1
@@ -145,16 +156,16 @@ async def deaf(stage: Stage) -> tuple[Raw, WirePeer, Recorder]:
     raw = await Raw.dial(listener.port, receive_buffer=4096)
     peer, recorder = await stage.arrival(), Recorder()
     peer.attach(recorder)
-    while ("writable", False) not in recorder.told:
-        peer.send(b"x" * 60_000)
+    fill(peer, recorder)
     assert peer.buffered > QUICK.write_high
     return raw, peer, recorder
 
 
 async def test_a_full_buffer_is_told_and_so_is_an_empty_one(stage: Stage) -> None:
     raw, peer, recorder = await deaf(stage)
-    while ("writable", True) not in recorder.told:
-        await raw.reader.read(1 << 16)
+    async with asyncio.timeout(PATIENCE):
+        while ("writable", True) not in recorder.told:
+            await raw.reader.read(1 << 16)
     assert recorder.told == [("writable", False), ("writable", True)]
     assert peer.buffered <= QUICK.write_low
     raw.reset()
@@ -227,13 +238,7 @@ async def fill_and_check(sender: WirePeer, taker: WirePeer, size: int) -> None:
     sender.attach(flow := Recorder())
     taker.attach(recorder := Recorder())
     taker.pause()
-    buffer = bytearray(size)
-    expected: list[bytes] = []
-    while ("writable", False) not in flow.told:
-        expected.append(bytes([ord("a") + len(expected) % 26]) * size)
-        buffer[:] = expected[-1]
-        sender.send(memoryview(buffer))
-    buffer[:] = b"!" * size
+    expected = fill(sender, flow, size)
     taker.resume()
     await recorder.until(lambda me: len(me.frames) == len(expected))
     assert recorder.frames == expected

@@ -12,7 +12,7 @@ from relay.wire.handshake import Handshake
 from relay.wire.options import PeerOptions
 from relay.wire.peer import WirePeer
 from relay.wire.server import ListenOptions, listen
-from tests.wire.ends import CLOSE, QUICK, TEXT, Raw, Recorder, Stage, close_payload, frame
+from tests.wire.ends import CLOSE, PATIENCE, QUICK, TEXT, Raw, Recorder, Stage, close_payload, frame
 
 
 async def test_a_peer_is_handed_over_once_the_upgrade_is_out(stage: Stage) -> None:
@@ -74,8 +74,9 @@ async def test_closing_drops_all_that_is_left(stage: Stage) -> None:
     listener = await stage.listen()
     talking, knocking = await Raw.dial(listener.port), await Raw.connect(listener.port)
     (await stage.arrival()).attach(recorder := Recorder())
-    while "connections=2" not in repr(listener):
-        await talking.round_trip()
+    async with asyncio.timeout(PATIENCE):
+        while "connections=2" not in repr(listener):
+            await talking.round_trip()
     await listener.aclose()
     assert "connections=0" in repr(listener)
     assert recorder.told == [("closed", 1006, "")]
