@@ -24,16 +24,20 @@ MAX_FRAME_BYTES = 16 << 20
 PING_SECONDS = 20.0
 """The server's ping, as recorded (WIRE §3)."""
 
+CLOSE_SECONDS = 1.0
+"""How long a client may take to answer a close."""
+
 MAX_HEADERS_SEEN = 1000
 """Handshakes whose headers are remembered for the tests."""
 
 
 @dataclass(frozen=True, slots=True)
 class SimulatorOptions:
-    """What the twin is made of and where it listens.
+    """What the twin is made of and where it listens; it lets go of the parts when it stops.
 
     `models` are those it knows, None for any name. `on_frame` is given every text frame that a
-    client sends. `port` 0 takes a free one.
+    client sends. `port` 0 takes a free one. Any key is accepted that does not begin with `bad`,
+    unless `accepts_key` says otherwise.
     """
 
     parts: Parts
@@ -100,6 +104,7 @@ class Simulator:
             process_request=find,
             compression=None,
             ping_interval=PING_SECONDS,
+            close_timeout=CLOSE_SECONDS,
             max_size=MAX_FRAME_BYTES,
             ssl=options.ssl_context,
         )

@@ -20,6 +20,9 @@ HIGH_BYTES = 1 << 20
 MAX_INBOX_BYTES = 32 << 20
 """Bytes of client events waiting meanwhile; a sender that minds `writable` never gets there."""
 
+MAX_EVENTS_A_TURN = 64
+"""Client events carried out before the loop gets to do something else."""
+
 log = structlog.get_logger(__name__)
 
 
@@ -44,6 +47,7 @@ class OfflinePeer:
         self._writable = True
         self._turn: asyncio.Handle | None = None
         self._timer: asyncio.TimerHandle | None = None
+        self._due = math.inf
         self._tasks: set[asyncio.Task[None]] = set()
         self._ending: tuple[int, str] | None = None
         self._told = False
@@ -96,7 +100,7 @@ class OfflinePeer:
             self._push()
             self._work_off()
         finally:
-            if self._outbox and self._pushes:
+            if (self._outbox and self._pushes) or (self._inbox and not self._crowded):
                 self._soon()
             self._set_timer()
 
@@ -118,7 +122,9 @@ class OfflinePeer:
             self._receiver.closed(*self._ending)
 
     def _work_off(self) -> None:
-        while self._inbox and not self._crowded and self._ending is None:
+        for _ in range(MAX_EVENTS_A_TURN):
+            if not self._inbox or self._crowded or self._ending is not None:
+                break
             frame = self._inbox.popleft()
             self._inbox_bytes -= len(frame)
             self._perform(self._machine.receive(frame, self._loop.time()))
@@ -128,16 +134,18 @@ class OfflinePeer:
             self._receiver.writable(writable)
 
     def _set_timer(self) -> None:
+        asleep = self._ending is not None or self._crowded
+        due = math.inf if asleep else self._machine.deadline(self._loop.time())
+        if due == self._due:
+            return
         if self._timer is not None:
             self._timer.cancel()
-            self._timer = None
-        if self._ending is None and not self._crowded:
-            due = self._machine.deadline(self._loop.time())
-            if due < math.inf:
-                self._timer = self._loop.call_at(due, self._tick)
+        self._timer = self._loop.call_at(due, self._tick) if due < math.inf else None
+        self._due = due
 
     def _tick(self) -> None:
         self._timer = None
+        self._due = math.inf
         self._perform(self._machine.tick(self._loop.time()))
         self._set_timer()
 
@@ -154,7 +162,8 @@ class OfflinePeer:
                     self._start(self._speak(effect), "speak")
                 case Close(code, reason):
                     self._end(code, reason)
-        self._soon()
+        if self._outbox:
+            self._soon()
 
     def _start(self, work: Coroutine[None, None, None], name: str) -> None:
         task = self._all_tasks.start(work, f"{self._parts.name} {name}")

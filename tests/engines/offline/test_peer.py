@@ -147,6 +147,18 @@ async def test_a_client_that_does_not_wait_is_hung_up_on(
     assert listener.endings == [(1013, "Too much waiting")]
 
 
+async def test_a_flood_leaves_the_loop_to_others(peer: Peer):
+    listener = attached(peer)
+    await listener.hears("session.created")
+
+    for _ in range(3 * peer_module.MAX_EVENTS_A_TURN):
+        listener.say("input_audio_buffer.clear")
+    await turns(2)
+
+    assert 1 < len(listener.events) <= 1 + 2 * peer_module.MAX_EVENTS_A_TURN
+    await listener.until(lambda me: len(me.events) == 1 + 3 * peer_module.MAX_EVENTS_A_TURN)
+
+
 async def test_many_large_answers_to_small_questions_do_not_pile_up(peer: Peer):
     listener = attached(peer)
     audio = base64.b64encode(tone(10_000)).decode()
