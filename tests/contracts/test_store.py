@@ -69,6 +69,12 @@ async def test_sessions_follow_their_start_and_words_their_position_whatever_cam
     assert texts(await store.transcript(CONVERSATION)) == ["one", "two", "three", "four"]
 
 
+async def test_sessions_that_began_at_the_same_moment_are_not_mixed(store: Store) -> None:
+    twin = CALL.of(session_id=LATER_SESSION)
+    await store.put([CALL.user("a"), twin.user("b"), CALL.assistant("a"), twin.assistant("b")])
+    assert texts(await store.transcript(CONVERSATION)) == ["a", "a", "b", "b"]
+
+
 async def test_S3_29_a_conversation_that_nobody_has_becomes_its_first_speakers(
     store: Store,
 ) -> None:

@@ -159,7 +159,10 @@ async def test_half_a_character_is_counted_and_not_told(tmp_path: Path) -> None:
     await journal.aclose()
 
 
-async def test_a_full_disk_is_named_and_words_go_on_when_there_is_room(tmp_path: Path) -> None:
+async def test_a_full_disk_is_named_and_words_go_on_as_soon_as_there_is_room(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("relay.stores.journal.RETRY_AFTER", 3600.0)
     journal = await open_journal(tmp_path, JournalLimits(disk_bytes=128 * 1024))
     long = [CALL.user("x" * 4000, float(n)) for n in range(1, 100)]
     position = 0
@@ -176,6 +179,32 @@ async def test_a_full_disk_is_named_and_words_go_on_when_there_is_room(tmp_path:
     assert (mended.queued, mended.failing) == (0, None)
     assert (await journal.pending(100))[-1] == long[position]
     assert journal.state.committed == position + 1
+    await journal.aclose()
+
+
+async def test_a_commit_that_failed_is_tried_again_by_itself(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("relay.stores.journal.RETRY_AFTER", 0)
+    journal = await open_journal(tmp_path)
+    commit, failures = JournalFile.commit, [OSError("the disk is away")] * 3
+
+    def fail_three_times(
+        file: JournalFile, batch: Sequence[tuple[Record, float]]
+    ) -> Sequence[Record]:
+        if failures:
+            raise failures.pop()
+        return commit(file, batch)
+
+    monkeypatch.setattr(JournalFile, "commit", fail_three_times)
+    told: list[Record] = []
+    journal.subscribe(told.extend)
+    journal.append(ONE)
+    journal.append(TWO)
+    await journal.settled()
+    assert failures == []
+    assert told == [ONE, TWO]
+    assert (journal.state.failing, journal.state.lost) == (None, 0)
     await journal.aclose()
 
 

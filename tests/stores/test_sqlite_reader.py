@@ -1,7 +1,7 @@
 """Reading along while a store is written through a connection of its own."""
 
 import sqlite3
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -81,6 +81,25 @@ async def test_following_gives_what_was_said_and_then_what_is_said(
         nothing,
     )
     assert seen == [one, two, better, three]
+
+
+async def test_following_reads_the_words_again_only_when_the_file_has_changed(
+    store: SqliteStore, reader: SqliteReader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reads: list[str] = []
+    read = reader.transcript
+
+    async def counted(conversation_id: str) -> Sequence[Record]:
+        reads.append(conversation_id)
+        return await read(conversation_id)
+
+    async def nothing() -> None:
+        pass
+
+    monkeypatch.setattr(reader, "transcript", counted)
+    one = CALL.user("One.")
+    assert await _follow(reader, nothing, nothing, lambda: store.put([one]), nothing) == [one]
+    assert len(reads) == 2
 
 
 async def test_a_conversation_may_begin_while_it_is_followed(

@@ -172,6 +172,18 @@ def test_a_record_that_breaks_a_rule_is_refused_alone_and_leaves_no_trace(
     assert sqlite_tables.owner(connection, OTHER_CONVERSATION) is None
 
 
+def test_an_empty_conversation_that_was_there_before_stays_when_words_are_refused(
+    connection: sqlite3.Connection,
+) -> None:
+    connection.execute(
+        "INSERT INTO conversation_sessions (id, conversation_id, user_id) VALUES (?1, ?1, ?2)",
+        (CONVERSATION, LEARNER),
+    )
+    broken = CALL.user("Who am I?", 5.0, role="robot")
+    assert sqlite_tables.put(connection, [broken]) == {broken.id: CONSTRAINT}
+    assert sqlite_tables.owner(connection, CONVERSATION) == LEARNER
+
+
 def test_recent_conversations_come_newest_first(connection: sqlite3.Connection) -> None:
     tomorrow = Call(LATER_SESSION, OTHER_CONVERSATION, started_at=MORNING + 86400)
     sqlite_tables.put(
