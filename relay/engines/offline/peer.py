@@ -147,7 +147,6 @@ class OfflinePeer:
         self._timer = None
         self._due = math.inf
         self._perform(self._machine.tick(self._loop.time()))
-        self._set_timer()
 
     def _perform(self, effects: Iterable[Effect]) -> None:
         for effect in effects:
@@ -164,6 +163,7 @@ class OfflinePeer:
                     self._end(code, reason)
         if self._outbox:
             self._soon()
+        self._set_timer()
 
     def _start(self, work: Coroutine[None, None, None], name: str) -> None:
         task = self._all_tasks.start(work, f"{self._parts.name} {name}")

@@ -292,6 +292,27 @@ async def test_parts_that_fail_fail_a_turn_and_not_the_session():
     await voice.aclose()
 
 
+class Slow(ToneMouth):
+    """A mouth that lets everything else happen first."""
+
+    async def speak(self, text: str, voice: str) -> bytes:
+        await turns(50)
+        return await super().speak(text, voice)
+
+
+async def test_an_answer_that_comes_when_all_is_quiet_is_given():
+    like = scripted_parts()
+    parts = Parts(like.make_ear, like.recogniser, like.make_brain, Slow(), "slow")
+    voice = OfflineVoice(parts, FAST)
+    listener = attached(await voice.open(CALL))
+    speak(listener)
+
+    done = await listener.hears("response.done")
+
+    assert done["response"]["status"] == "completed"
+    await voice.aclose()
+
+
 async def test_a_mouth_without_a_recogniser():
     stuck = Stuck(RuntimeError())
     parts = Parts(LoudnessEar, stuck, scripted_parts().make_brain, ToneMouth(), "half")
