@@ -16,6 +16,7 @@ WITHOUT_TESTS = {
 WITHOUT_MODULE = {
     "benchmarks": "measures, by `make bench`",
     "clients": "other people's clients, started by scenarios",
+    "edge": "nginx, systemd and logrotate with the files that are shipped for them",
     "contracts": "one suite over every implementation of an interface",
     "scenarios": "whole calls through the real program",
     "web": "the page, in a browser",
