@@ -202,7 +202,11 @@ def _http_side(
     return HttpSide(
         health=health,
         metrics=metrics.render,
-        ready={"drain": draining, "journal": lambda: words.journal.state.failing},
+        ready={
+            "drain": draining,
+            "journal": lambda: words.journal.state.failing,
+            "store": lambda: words.delivery.state.failing,
+        },
         pages=Pages(config) if loaded.pages else None,
     )
 

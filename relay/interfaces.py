@@ -91,7 +91,11 @@ class Store(Protocol):
     """Where words end up."""
 
     async def put(self, records: Sequence[Record]) -> None:
-        """Write records; writing one twice changes nothing. Raises when they are not stored."""
+        """Write records; writing one twice changes nothing, a lower `seq` never overwrites.
+
+        Raises `stores.refused.RecordsRefused` for those that can never be stored, when all others
+        are; after any other error none is, and trying again is right.
+        """
 
     async def owner(self, conversation_id: str) -> str | None:
         """The user whose conversation this is, None when nobody has it."""

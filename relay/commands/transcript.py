@@ -10,7 +10,7 @@ from datetime import datetime
 import msgspec
 
 from relay.commands.command import fail, say
-from relay.realtime.utterance import Record
+from relay.realtime.utterance import Record, Utterance
 from relay.settings import SettingsError, local_settings
 from relay.stores.sqlite_reader import SqliteReader
 
@@ -75,5 +75,13 @@ def _show(records: Sequence[Record], *, as_json: bool) -> None:
             say(json.dumps(msgspec.to_builtins(record), ensure_ascii=False))
             continue
         at = datetime.fromtimestamp(utterance.created_at).astimezone().strftime("%H:%M:%S")
-        note = "" if utterance.state == "final" else f"  [{utterance.state}]"
-        say(f"{at}  {utterance.role + ':':11}{utterance.text}{note}")
+        say(f"{at}  {utterance.role + ':':11}{_told(utterance)}")
+
+
+def _told(utterance: Utterance) -> str:
+    """What was heard of it, and that there was more."""
+    if utterance.state == "final":
+        return utterance.text
+    unheard = utterance.text[len(utterance.heard_text) :].strip()
+    more = f"  (not heard: {unheard})" if unheard else ""
+    return f"{utterance.heard_text}  [{utterance.state}]{more}".strip()

@@ -83,6 +83,8 @@ class Setup:
 
 # Signs that somebody is there; an open microphone alone is none (OUTSIDE, "Endings").
 _ACTIVITY: Final = ("input_audio_buffer.speech_", "response.", "conversation.item.")
+# What the ledger and the greeting read, beside what the transcript does.
+_READ: Final = frozenset({"session.created", "session.updated", "error"})
 _TOKEN: Final = "relay.token"  # noqa: S105 - the name of an event
 
 
@@ -149,15 +151,20 @@ class Conversation:
         return [ToClient(events.encode(warning))]
 
     def from_engine(self, frame: Frame, kind: str, now: float) -> list[Action]:
-        """An engine's frame other than audio: shown to the client, and read for the transcript."""
+        """An engine's frame other than audio: shown to the client, and read for the transcript.
+
+        What no rule reads is not decoded, unless the client's view must translate it.
+        """
+        if kind.startswith(_ACTIVITY):
+            self.deadlines.active(now)
+        if self.greeted and kind not in self.transcript.reads and kind not in _READ:
+            return self._unread(frame, kind)
         try:
             event = events.decode(frame)
         except BadEvent:  # a client of the engine would have got it; we show it and read nothing
             return [ToClient(frame)] if self.greeted else []
         if not self.greeted and kind != "session.created":
             return self._before_greeting(event)
-        if kind.startswith(_ACTIVITY):
-            self.deadlines.active(now)
         settled = self.transcript.feed(event, now)
         self._said = self._said or bool(settled)
         actions: list[Action] = self._announcement(kind)
@@ -171,6 +178,13 @@ class Conversation:
             self.deadlines.greeted()
             actions += self._opening()
         return actions + [Settled(utterance) for utterance in settled]
+
+    def _unread(self, frame: Frame, kind: str) -> list[Action]:
+        try:
+            seen = self._view.down(frame, kind, None)
+        except BadEvent:
+            seen = frame
+        return [ToClient(seen)] if seen is not None else []
 
     def _before_greeting(self, event: Event) -> list[Action]:
         """Nothing from before `session.created` is forwarded: an error can echo the key."""

@@ -9,13 +9,29 @@ Frame = bytes | bytearray | memoryview
 
 APPEND: Final = "input_audio_buffer.append"
 AUDIO_DELTA: Final = "response.output_audio.delta"
+TEXT_DELTAS: Final = ("response.output_audio_transcript.delta", "response.output_text.delta")
 
-_HEAD_BYTES = 256  # enough for the ids before `delta` in every recorded audio frame (WIRE §2)
+HEAD_BYTES: Final = 256
+"""Enough of a frame for the ids before its `delta`, in every recorded frame (WIRE §2)."""
+
 _PREFIXES = (b'{"type":"', b'{"type": "')
-_APPEND_HEADS = tuple(prefix + APPEND.encode() + b'"' for prefix in _PREFIXES)
+
+
+def _heads(*kinds: str) -> tuple[bytes, ...]:
+    return tuple(prefix + kind.encode() + b'"' for kind in kinds for prefix in _PREFIXES)
+
+
+AUDIO_HEADS: Final = _heads(AUDIO_DELTA)
+"""How a frame of the model's audio begins."""
+
+TEXT_HEADS: Final = _heads(*TEXT_DELTAS)
+"""How a frame with a word of the model's begins."""
+
+_APPEND_HEADS = _heads(APPEND)
 _APPEND_HEAD_BYTES = max(map(len, _APPEND_HEADS))
 _DELTA_KEY = b'"delta":'
 _ITEM_KEY = b'"item_id":'
+_FIRST_PART = (b'"content_index":0,', b'"content_index": 0,')
 BASE64_PER_MS: Final = 64  # PCM16 mono 24 kHz: 48 bytes a millisecond, 4 characters for 3 bytes
 
 
@@ -71,18 +87,31 @@ def sniff(frame: Frame) -> str:
         return ""
 
 
-def audio_of(frame: Frame) -> tuple[str, int]:
+def audio_of(head: bytes, size: int) -> tuple[str, int]:
     """Item id and whole milliseconds of a `response.output_audio.delta`, without decoding it.
 
-    Returns ("", 0) for a frame whose ids do not stand before its `delta`.
+    `head` is the frame's first HEAD_BYTES, `size` its length. Returns ("", 0) for a frame whose ids
+    do not stand before its `delta`.
     """
-    head = bytes(frame[:_HEAD_BYTES])
     item = _string_after(head, _ITEM_KEY)
     start = head.find(_DELTA_KEY)
     if item is None or start < 0:
         return "", 0
     envelope = start + len(_DELTA_KEY) + 3  # two quotes and the closing brace
-    return item, max(0, len(frame) - envelope) // BASE64_PER_MS
+    return item, max(0, size - envelope) // BASE64_PER_MS
+
+
+def text_of(head: bytes) -> tuple[str, str] | None:
+    """Item id and text of a text delta, without decoding the frame; None where that is not safe.
+
+    It is safe for the first content part of an item, and a text without escapes that ends in the
+    head. `obfuscation` pads what follows, so most frames are of one length and fit.
+    """
+    item = _string_after(head, _ITEM_KEY)
+    text = _string_after(head, _DELTA_KEY)
+    if item is None or text is None or "\\" in text:
+        return None
+    return (item, text) if any(part in head for part in _FIRST_PART) else None
 
 
 def _string_after(head: bytes, key: bytes) -> str | None:
@@ -91,7 +120,12 @@ def _string_after(head: bytes, key: bytes) -> str | None:
         return None
     opening = head.find(b'"', start + len(key))
     closing = head.find(b'"', opening + 1)
-    return head[opening + 1 : closing].decode("ascii", "replace") if closing > 0 else None
+    if opening < 0 or closing < 0:
+        return None
+    try:
+        return head[opening + 1 : closing].decode()
+    except UnicodeDecodeError:
+        return None
 
 
 def append_again(frame: Frame) -> bytes | None:

@@ -33,6 +33,7 @@ class Transcript:
         self._settled: dict[tuple[str, int], Utterance] = {}
         self._seq = 0
         self._handlers = self._table()
+        self.reads = frozenset(self._handlers)
 
     def _table(self) -> dict[str, _Handler]:
         """What each event means for the transcript; every other event means nothing."""
@@ -70,6 +71,15 @@ class Transcript:
         item = self._items.get(item_id)
         if item is not None:
             item.audio_ms += milliseconds
+
+    def word(self, item_id: str, text: str) -> None:
+        """A piece of an answer's text, as `response.output_*.delta` brings it, undecoded."""
+        item = self._items.get(item_id)
+        if item is None or not item.generated:
+            return
+        part = item.part(0)
+        if part is not None:
+            part.deltas.append(text)
 
     def finish(self, now: float) -> list[Utterance]:
         """The session ended: settle what is still open as partial."""

@@ -55,14 +55,10 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
     utterance: Utterance
 
 
-_NAMESPACE = uuid.UUID("7b1f6f4e-3c1d-5b5e-9a43-6f2d0f6c8e21")
-
-
 def record_id(session_id: str, item_id: str, content_index: int = 0) -> str:
-    """UUIDv5 of session and item; further content parts of one item get ids of their own."""
-    name = (
-        f"{session_id}/{item_id}"
-        if not content_index
-        else f"{session_id}/{item_id}/{content_index}"
-    )
-    return str(uuid.uuid5(_NAMESPACE, name))
+    """UUIDv5 of session and item; further content parts of one item get ids of their own.
+
+    `session_id` is a UUID; ValueError otherwise.
+    """
+    item = uuid.uuid5(uuid.UUID(session_id), item_id)
+    return str(uuid.uuid5(item, str(content_index)) if content_index else item)

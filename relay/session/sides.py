@@ -8,7 +8,17 @@ from relay.metrics import Traffic
 from relay.realtime import endings
 from relay.realtime.conversation import Action, Conversation
 from relay.realtime.endings import Ending
-from relay.realtime.events import AUDIO_DELTA, BadEvent, append_again, audio_of, sniff
+from relay.realtime.events import (
+    AUDIO_DELTA,
+    AUDIO_HEADS,
+    HEAD_BYTES,
+    TEXT_HEADS,
+    BadEvent,
+    append_again,
+    audio_of,
+    sniff,
+    text_of,
+)
 from relay.realtime.view import View
 
 EARLY_BYTES: Final = (
@@ -131,16 +141,23 @@ class Down:
         traffic.frames_down += 1
         traffic.bytes_down += len(frame)
         try:
-            kind = sniff(frame)
-            if kind == AUDIO_DELTA:
-                shell.conversation.transcript.audio(*audio_of(frame))
-                seen = self._view.down(frame, kind, None)
-                if seen is not None:
-                    self._client.send(seen)
+            head = bytes(frame[:HEAD_BYTES])
+            if head.startswith(AUDIO_HEADS):
+                shell.conversation.transcript.audio(*audio_of(head, len(frame)))
+                self._pass(frame, AUDIO_DELTA)
+            elif head.startswith(TEXT_HEADS) and (word := text_of(head)) is not None:
+                shell.conversation.transcript.word(*word)
+                self._pass(frame, sniff(head))
             else:
-                shell.act(shell.conversation.from_engine(frame, kind, shell.clock()))
+                actions = shell.conversation.from_engine(frame, sniff(frame), shell.clock())
+                shell.act(actions)
         except Exception as error:  # noqa: BLE001 - whatever it is, it ends this session alone
             shell.fault(error)
+
+    def _pass(self, frame: Frame, kind: str) -> None:
+        seen = self._view.down(frame, kind, None)
+        if seen is not None:
+            self._client.send(seen)
 
     def writable(self, ready: bool) -> None:
         """The engine reads too slowly: the client waits."""

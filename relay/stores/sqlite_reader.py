@@ -11,6 +11,7 @@ from relay.stores import sqlite_tables
 from relay.stores.sqlite_tables import Conversation
 from relay.stores.worker import Worker
 
+_TABLES = "SELECT 1 FROM sqlite_master WHERE name = 'chat_messages_v2'"
 LOOK_AGAIN_AFTER = 0.2
 """Seconds between two looks at the file's change counter, which costs microseconds."""
 
@@ -67,6 +68,9 @@ def _open(path: Path) -> sqlite3.Connection:
         raise FileNotFoundError(path)
     connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)
     connection.row_factory = sqlite3.Row
+    if connection.execute(_TABLES).fetchone() is None:  # the store is just making its tables
+        connection.close()
+        raise FileNotFoundError(path)
     return connection
 
 

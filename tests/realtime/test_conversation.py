@@ -83,7 +83,9 @@ def test_the_client_of_the_openai_door_does_not_see_our_update_answered() -> Non
 
 
 def test_the_s3_client_sees_it() -> None:
-    assert [e["type"] for e in seen(from_engine(conversation(S3View()), UPDATED))] == ["session.updated"]
+    assert [e["type"] for e in seen(from_engine(conversation(S3View()), UPDATED))] == [
+        "session.updated"
+    ]
 
 
 def test_nothing_from_before_the_greeting_reaches_the_client() -> None:
@@ -96,7 +98,10 @@ def test_nothing_from_before_the_greeting_reaches_the_client() -> None:
 
 def test_S3_22_engine_events_pass_untouched_known_or_not() -> None:
     rules = conversation()
-    for event in ({"type": "response.created", "response": {"x": 1}}, {"type": "new.event", "a": [1]}):
+    for event in (
+        {"type": "response.created", "response": {"x": 1}},
+        {"type": "new.event", "a": [1]},
+    ):
         assert seen(from_engine(rules, event)) == [event]
     assert rules.from_engine(b"not json", "", 1.0) == [ToClient(b"not json")]
 
@@ -106,7 +111,12 @@ def test_S3_21_client_events_go_up_with_all_their_fields() -> None:
     event = {
         "type": "conversation.item.create",
         "event_id": "e7",
-        "item": {"type": "message", "role": "user", "content": [], "new_field": {"deep": [1, None]}},
+        "item": {
+            "type": "message",
+            "role": "user",
+            "content": [],
+            "new_field": {"deep": [1, None]},
+        },
     }
     assert asked(rules.from_client(encode(event), 1.0)) == [event]
 
@@ -136,17 +146,27 @@ def test_S3_25_an_old_clients_update_goes_up_as_ga() -> None:
 def test_S3_27_a_new_conversation_is_announced_once_before_the_first_answer_is_done() -> None:
     rules = conversation(S3View())
     kinds: list[str] = []
-    for event in [*wire.spoken_turn("U1", None), wire.heard("U1", "Hi."), *wire.answer("A1", "Yo.", "U1")]:
+    for event in [
+        *wire.spoken_turn("U1", None),
+        wire.heard("U1", "Hi."),
+        *wire.answer("A1", "Yo.", "U1"),
+    ]:
         kinds += [e["type"] for e in seen(from_engine(rules, event))]
     assert kinds.count("conversation.created") == 1
     assert kinds.index("conversation.created") == kinds.index("response.done") - 1
-    again = [e["type"] for event in wire.answer("A2", "Yo.", "A1") for e in seen(from_engine(rules, event))]
+    again = [
+        e["type"]
+        for event in wire.answer("A2", "Yo.", "A1")
+        for e in seen(from_engine(rules, event))
+    ]
     assert "conversation.created" not in again
 
 
 def test_S3_28_a_given_conversation_is_not_announced() -> None:
     rules = conversation(S3View(), conversation_id="given")
-    events = [e for event in wire.answer("A1", "Yo.", None) for e in seen(from_engine(rules, event))]
+    events = [
+        e for event in wire.answer("A1", "Yo.", None) for e in seen(from_engine(rules, event))
+    ]
     assert "conversation.created" not in [event["type"] for event in events]
 
 

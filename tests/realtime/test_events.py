@@ -53,12 +53,36 @@ def test_sniffing_agrees_with_parsing_when_the_type_comes_first(
 
 @pytest.mark.parametrize("spaces", [(",", ":"), (", ", ": ")])
 def test_the_length_of_an_audio_frame_is_read_without_decoding_it(spaces: tuple[str, str]) -> None:
-    item, milliseconds = events.audio_of(json.dumps(DELTA, separators=spaces).encode())
+    frame = json.dumps(DELTA, separators=spaces).encode()
+    item, milliseconds = events.audio_of(frame[: events.HEAD_BYTES], len(frame))
     assert (item, milliseconds) == ("item_A1", 250)
 
 
 def test_an_audio_frame_without_ids_before_its_audio_counts_nothing() -> None:
-    assert events.audio_of(b'{"type":"response.output_audio.delta","x":1}') == ("", 0)
+    assert events.audio_of(b'{"type":"response.output_audio.delta","x":1}', 41) == ("", 0)
+
+
+@pytest.mark.parametrize("spaces", [(",", ":"), (", ", ": ")])
+@pytest.mark.parametrize(
+    ("delta", "index", "read"),
+    [
+        (" hello", 0, True),
+        ("é🙂", 0, True),
+        ("", 0, True),
+        ('say "no"', 0, False),
+        ("line\n", 0, False),
+        (" hello", 1, False),
+        ("x" * 300, 0, False),
+    ],
+)
+def test_a_word_is_read_without_decoding_where_that_is_safe(
+    spaces: tuple[str, str], delta: str, index: int, read: bool
+) -> None:
+    event = {"type": events.TEXT_DELTAS[0], "item_id": "A1", "content_index": index, "delta": delta}
+    frame = json.dumps({**event, "obfuscation": "pad"}, separators=spaces, ensure_ascii=False)
+    head = frame.encode()[: events.HEAD_BYTES]
+    assert head.startswith(events.TEXT_HEADS)
+    assert events.text_of(head) == (("A1", delta) if read else None)
 
 
 def test_S3_21_an_append_is_forwarded_with_its_audio_and_event_id() -> None:
@@ -92,7 +116,11 @@ def test_nothing_hides_behind_an_append() -> None:
             "invalid_type",
             "event_id",
         ),
-        (b'{"type":"input_audio_buffer.append","type":"x","audio":"AAAA"}', "invalid_value", "type"),
+        (
+            b'{"type":"input_audio_buffer.append","type":"x","audio":"AAAA"}',
+            "invalid_value",
+            "type",
+        ),
     ],
 )
 def test_S3_44_a_malformed_append_is_refused(frame: bytes, code: str, param: str | None) -> None:

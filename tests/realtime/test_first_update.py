@@ -41,7 +41,9 @@ def test_the_openai_door_asks_for_transcription_alone() -> None:
 
 def test_what_the_grant_locks_is_set_first() -> None:
     tool = {"type": "function", "name": "look"}
-    grant = Grant(caller=CALLER, agent_id="a1", voice="sage", instructions="Be kind.", tools=(tool,))
+    grant = Grant(
+        caller=CALLER, agent_id="a1", voice="sage", instructions="Be kind.", tools=(tool,)
+    )
     session = openai_update(grant, WHISPER)["session"]
     assert session["instructions"] == "Be kind."
     assert session["tools"] == [tool]

@@ -46,12 +46,22 @@ BAD: list[tuple[dict[str, Any], str, str]] = [
     ),
     ({"type": "conversation.item.delete", "item_id": None}, "invalid_type", "item_id"),
     (
-        {"type": "conversation.item.truncate", "item_id": "i", "content_index": 0, "audio_end_ms": True},
+        {
+            "type": "conversation.item.truncate",
+            "item_id": "i",
+            "content_index": 0,
+            "audio_end_ms": True,
+        },
         "invalid_type",
         "audio_end_ms",
     ),
     (
-        {"type": "conversation.item.truncate", "item_id": "i", "content_index": 0, "audio_end_ms": 1.5},
+        {
+            "type": "conversation.item.truncate",
+            "item_id": "i",
+            "content_index": 0,
+            "audio_end_ms": 1.5,
+        },
         "invalid_type",
         "audio_end_ms",
     ),
@@ -100,7 +110,9 @@ def test_locked_fields_are_taken_out_of_an_update() -> None:
 
 def test_locked_fields_are_taken_out_of_a_response() -> None:
     response = {"instructions": "Be rude.", "metadata": {"a": "b"}}
-    event, removed = policy.apply({"type": "response.create", "response": response}, LOCKED, WHISPER)
+    event, removed = policy.apply(
+        {"type": "response.create", "response": response}, LOCKED, WHISPER
+    )
     assert event["response"] == {"metadata": {"a": "b"}}
     assert removed == ["instructions"]
 
@@ -117,7 +129,10 @@ def test_the_model_is_the_servers_even_where_nothing_else_is_locked() -> None:
     [(None, WHISPER), ({}, WHISPER), ({"model": "whisper-1"}, {"model": "whisper-1"})],
 )
 def test_5_10_input_transcription_cannot_be_switched_off(given: Any, goes_up: Any) -> None:
-    session = {"type": "realtime", "audio": {"input": {"transcription": given, "noise_reduction": None}}}
+    session = {
+        "type": "realtime",
+        "audio": {"input": {"transcription": given, "noise_reduction": None}},
+    }
     event, removed = policy.apply({"type": "session.update", "session": session}, OPEN, WHISPER)
     assert event["session"]["audio"]["input"] == {"transcription": goes_up, "noise_reduction": None}
     assert removed == []

@@ -30,7 +30,9 @@ def story(settled: list[Utterance]) -> list[tuple[str, str, str]]:
 
 def test_a_spoken_turn_and_its_answer() -> None:
     settled = said(
-        *wire.spoken_turn("U1", None), wire.heard("U1", "Hello."), *wire.answer("A1", "Hi there!", "U1")
+        *wire.spoken_turn("U1", None),
+        wire.heard("U1", "Hello."),
+        *wire.answer("A1", "Hi there!", "U1"),
     )
     assert story(settled) == [("user", "Hello.", "final"), ("assistant", "Hi there!", "final")]
     assert [u.seq for u in settled] == [1, 2]
@@ -93,7 +95,9 @@ def test_5_5_a_truncation_after_the_end_corrects_what_was_heard() -> None:
     for event in wire.answer("A1", "one two three four", None)[:3]:
         transcript.feed(event, 0.0)
     transcript.audio("A1", 2000)
-    settled = [u for e in wire.answer("A1", "one two three four", None) for u in transcript.feed(e, 1.0)]
+    settled = [
+        u for e in wire.answer("A1", "one two three four", None) for u in transcript.feed(e, 1.0)
+    ]
     truncated = {"type": "conversation.item.truncated", "item_id": "A1", "audio_end_ms": 1000}
     corrected = transcript.feed(truncated, 2.0)
     assert [(u.seq, u.state) for u in settled] == [(1, "final")]
@@ -118,7 +122,9 @@ def test_5_6_truncated_at_nothing_or_deleted_is_unheard(event: Event) -> None:
 
 def test_5_7_a_failed_transcription_ends_a_turn_without_a_word() -> None:
     assert said(*wire.spoken_turn("U1", None), wire.not_heard("U1"), finish=True) == []
-    settled = said(*wire.spoken_turn("U1", None), wire.heard_delta("U1", "Hel"), wire.not_heard("U1"))
+    settled = said(
+        *wire.spoken_turn("U1", None), wire.heard_delta("U1", "Hel"), wire.not_heard("U1")
+    )
     assert story(settled) == [("user", "Hel", "failed")]
 
 
@@ -141,7 +147,8 @@ def test_5_11_two_items_of_one_response_are_two_utterances() -> None:
 
 def test_5_12_an_out_of_band_answer_is_no_conversation() -> None:
     events = [
-        e for e in wire.answer("X1", "Secret summary.", None, response="resp_x")
+        e
+        for e in wire.answer("X1", "Secret summary.", None, response="resp_x")
         if not e["type"].startswith("conversation.")
     ]
     events[0] = wire.response_created("resp_x", None)
@@ -162,7 +169,9 @@ def test_5_15_a_retrieved_item_makes_nothing_and_may_fill_a_gap() -> None:
 
 
 def test_5_16_typed_and_seeded_words_say_so() -> None:
-    settled = said(*wire.typed("U1", "Hi", None), *wire.typed("A1", "Old answer", "U1", "assistant"))
+    settled = said(
+        *wire.typed("U1", "Hi", None), *wire.typed("A1", "Old answer", "U1", "assistant")
+    )
     assert [(u.role, u.origin) for u in settled] == [("user", "text"), ("assistant", "seeded")]
 
 
@@ -173,7 +182,9 @@ def test_5_18_an_item_put_first_stands_first() -> None:
 
 def test_5_19_what_the_system_says_is_no_utterance() -> None:
     system = wire.message("S1", "system", {"type": "input_text", "text": "Nobody speaks."})
-    assert said(wire.item("added", system, None), wire.item("done", system, None), finish=True) == []
+    assert (
+        said(wire.item("added", system, None), wire.item("done", system, None), finish=True) == []
+    )
 
 
 def test_a_session_that_ends_early_settles_what_was_said_so_far_as_partial() -> None:
@@ -187,7 +198,9 @@ def test_a_session_that_ends_early_settles_what_was_said_so_far_as_partial() -> 
     assert [u.seq for u in settled] == [1, 2]
 
 
-@pytest.mark.skipif(not RECORDINGS.is_dir(), reason="the recorded sessions are not beside the checkout")
+@pytest.mark.skipif(
+    not RECORDINGS.is_dir(), reason="the recorded sessions are not beside the checkout"
+)
 @pytest.mark.parametrize("name", ["ga01", "ga03", "ga04", "ga05", "ga06", "ga09", "ga16", "p02"])
 def test_recorded_sessions_give_the_transcript_a_human_reads(name: str) -> None:
     path = next(RECORDINGS.glob(f"{name}_*.jsonl"))

@@ -39,7 +39,10 @@ def test_S3_26_the_engines_conversation_created_is_not_ours() -> None:
 
 
 def test_S3_25_an_old_clients_update_goes_up_in_ga_shape() -> None:
-    update = {"type": "session.update", "session": {"voice": "ash", "modalities": ["text", "audio"]}}
+    update = {
+        "type": "session.update",
+        "session": {"voice": "ash", "modalities": ["text", "audio"]},
+    }
     session = S3View().up(update)["session"]
     assert session["type"] == "realtime"
     assert session["audio"]["output"]["voice"] == "ash"

@@ -67,7 +67,9 @@ def answer(
     ids = {"response_id": response, "item_id": item_id, "output_index": 0, "content_index": 0}
     part = {"type": "audio", "transcript": text}
     status = "incomplete" if cut else "completed"
-    whole = message(item_id, "assistant", {"type": "output_audio", "transcript": text}, status=status)
+    whole = message(
+        item_id, "assistant", {"type": "output_audio", "transcript": text}, status=status
+    )
     began = message(item_id, "assistant", status="in_progress")
     done = {
         "id": response,
@@ -80,7 +82,10 @@ def answer(
         {"type": "response.output_item.added", "response_id": response, "item": began},
         item("added", began, previous),
         {"type": "response.content_part.added", **ids, "part": {"type": "audio", "transcript": ""}},
-        *({"type": "response.output_audio_transcript.delta", **ids, "delta": d} for d in _words(text)),
+        *(
+            {"type": "response.output_audio_transcript.delta", **ids, "delta": d}
+            for d in _words(text)
+        ),
         {"type": "response.output_audio.done", **ids},
         {"type": "response.output_audio_transcript.done", **ids, "transcript": text},
         {"type": "response.content_part.done", **ids, "part": part},

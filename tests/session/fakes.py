@@ -20,8 +20,9 @@ from relay.wire.fake import FakePeer
 
 CALLER = Caller(sub="u1", role="learner", expires_at=9e9)
 CREATED = '{"type":"session.created","event_id":"e","session":{"id":"sess_1"}}'
+SESSION = "6f9f0c3e-0000-4000-8000-000000000001"
 HEAD = Head(
-    session_id="s1",
+    session_id=SESSION,
     conversation_id="c1",
     user_id="u1",
     agent_id="a1",
@@ -96,12 +97,12 @@ class Stage:
     def session(self) -> Session:
         grant = Grant(caller=CALLER, agent_id="a1", relay_events=self.relay_events)
         whisper = {"model": "w"}
-        setup = Setup("s1", "c1", grant, GaView(), openai_update(grant, whisper), False, whisper)
+        setup = Setup(SESSION, "c1", grant, GaView(), openai_update(grant, whisper), False, whisper)
         limits = Limits(10.0, 1800.0, 300.0, self.expires_at)
         self.opener = FakeEngine(self.engine if self.opens == "engine" else self.opens)
         shared = Surroundings(self.opener, self.metrics, self.clock, self.verify)
         return Session(
-            Seats(self.client, GaView(), Call("s1", "m", "u1"), CALLER),
+            Seats(self.client, GaView(), Call(SESSION, "m", "u1"), CALLER),
             Conversation(setup, Deadlines(limits, self.clock.now)),
             Recorder(self.journal, HEAD),
             shared,

@@ -6,7 +6,7 @@ from relay.realtime.transcript import Transcript
 from relay.realtime.utterance import record_id
 from relay.session.recorder import Recorder
 from tests.realtime import wire_events as wire
-from tests.session.fakes import HEAD, FakeJournal
+from tests.session.fakes import HEAD, SESSION, FakeJournal
 
 
 def test_every_utterance_gets_the_head_of_its_session_and_an_id_of_its_own() -> None:
@@ -18,7 +18,7 @@ def test_every_utterance_gets_the_head_of_its_session_and_an_id_of_its_own() -> 
     assert [record.utterance.text for record in journal.records] == ["Hi", "Hello"]
     assert {record.head for record in journal.records} == {HEAD}
     assert [record.id for record in journal.records] == [
-        record_id("s1", "U1"),
-        record_id("s1", "A1"),
+        record_id(SESSION, "U1"),
+        record_id(SESSION, "A1"),
     ]
     assert all(uuid.UUID(record.id).version == 5 for record in journal.records)

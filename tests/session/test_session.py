@@ -11,7 +11,7 @@ from relay.realtime.events import encode
 from relay.session.sides import EARLY_BYTES
 from relay.wire.fake import FakePeer
 from tests.realtime import wire_events as wire
-from tests.session.fakes import CALLER, CREATED, Stage, settle
+from tests.session.fakes import CALLER, CREATED, SESSION, Stage, settle
 
 APPEND = '{"type":"input_audio_buffer.append","audio":"%s"}'
 DELTA = '{"type":"response.output_audio.delta","event_id":"e","item_id":"A1","delta":"AAAA"}'
@@ -227,7 +227,7 @@ async def test_what_was_said_is_journalled_even_when_the_session_breaks_off() ->
     await running
     said = [(record.utterance.text, record.utterance.state) for record in stage.journal.records]
     assert said == [("Hi", "final"), ("And th", "partial")]
-    assert {record.head.session_id for record in stage.journal.records} == {"s1"}
+    assert {record.head.session_id for record in stage.journal.records} == {SESSION}
 
 
 async def test_S3_64_a_fault_of_ours_ends_this_session_and_says_nothing_of_its_cause(
