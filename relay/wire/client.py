@@ -1,6 +1,7 @@
 """The connecting side: one attempt, no redirect, no proxy, no compression."""
 
 import asyncio
+import socket
 import ssl
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -9,6 +10,7 @@ from typing import Final, Literal
 from urllib.parse import urlsplit
 
 import aiofastnet
+from aiohappyeyeballs import start_connection
 from picows import WSError, WSHandshakeError, WSInvalidStatusError
 
 from relay.wire.core import Target, make_connection
@@ -83,24 +85,34 @@ async def _connect(
     )
     connection.watch(peer)
     tls = (options.ssl_context or _system_roots()) if secure else None
+    reached = await _reach(host, port)
     try:
         await aiofastnet.create_connection(
             asyncio.get_running_loop(),
             lambda: connection,
-            host,
-            port,
+            sock=reached,
             ssl=tls,
+            server_hostname=host if tls else None,
             ssl_shutdown_timeout=options.peer.close_grace if tls else None,
-            happy_eyeballs_delay=HAPPY_EYEBALLS_DELAY,
         )
         await connection.wait_until_handshake_complete()
     except BaseException:
         # Also when we are cancelled: nobody will ever have this peer.
         connection.abort()
+        reached.close()
         raise
     if connection.transport.response is None:
         raise WSHandshakeError("the connection was closed before it was upgraded")
     return peer
+
+
+async def _reach(host: str, port: int) -> socket.socket:
+    """A connected socket; asyncio's own race between addresses loses one when it is cancelled."""
+    loop = asyncio.get_running_loop()
+    addresses = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    return await start_connection(
+        addresses, happy_eyeballs_delay=HAPPY_EYEBALLS_DELAY, interleave=1
+    )
 
 
 def _read_address(url: str, headers: tuple[tuple[str, str], ...]) -> tuple[str, int, Target, bool]:

@@ -1,6 +1,8 @@
 """The connecting side: what it offers, what it takes, and how it fails."""
 
 import asyncio
+import contextlib
+import gc
 import ssl
 import traceback
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -54,8 +56,10 @@ async def upstream(answer: Answer, tls: ssl.SSLContext | None = None) -> AsyncIt
     done = asyncio.Event()
     server = await asyncio.start_server(serve, "127.0.0.1", 0, ssl=tls)
     port = server.sockets[0].getsockname()[1]
-    yield f"{'wss' if tls else 'ws'}://127.0.0.1:{port}/v1/realtime?model=m"
-    server.close()
+    try:
+        yield f"{'wss' if tls else 'ws'}://127.0.0.1:{port}/v1/realtime?model=m"
+    finally:
+        server.close()
     async with asyncio.timeout(PATIENCE):
         await done.wait()
         await server.wait_closed()
@@ -147,6 +151,10 @@ async def test_an_upstream_that_breaks_the_protocol_is_left(
         peer = await connect(url, (), FAR)
         peer.attach(recorder := Recorder())
         assert await recorder.ending() == (ending, "")
+    # picows keeps the error in a future, which would complain that nobody ever asked.
+    del peer
+    gc.collect()
+    assert stage.complaints == []
 
 
 async def test_sixteen_mebibytes_pass(stage: Stage) -> None:
@@ -294,3 +302,28 @@ async def test_who_is_cancelled_leaves_no_socket(stage: Stage) -> None:
         connecting.cancel()
         with pytest.raises(asyncio.CancelledError):
             await connecting
+
+
+async def test_a_cancelled_connect_leaves_no_socket_wherever_it_was() -> None:
+    there: set[asyncio.StreamWriter] = set()
+
+    async def serve_one(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        there.add(writer)
+        with contextlib.suppress(ConnectionError):
+            await reader.read()
+        writer.close()
+        there.discard(writer)
+
+    server = await asyncio.start_server(serve_one, "127.0.0.1", 0)
+    async with server:
+        url = f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}/"
+        for turns in range(16):
+            connecting = asyncio.ensure_future(connect(url))
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            connecting.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await connecting
+            async with asyncio.timeout(5):
+                while there:
+                    await asyncio.sleep(0)
