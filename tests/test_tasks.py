@@ -31,7 +31,7 @@ async def test_a_fault_is_told_and_harms_no_other() -> None:
 
 async def test_closing_cancels_and_waits_for_the_last_word() -> None:
     words: list[str] = []
-    tasks = Tasks(lambda name, fault: None)
+    tasks = Tasks(lambda *_: None)
 
     async def careful() -> None:
         try:

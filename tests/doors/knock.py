@@ -5,18 +5,22 @@ from multidict import CIMultiDict
 from relay.wire.handshake import Handshake
 
 
-def knock(
-    path: str = "/v1/realtime",
-    *,
-    headers: dict[str, str] | None = None,
+def knock(path: str = "/v1/realtime", **query: str) -> Handshake:
+    """A handshake with these query parameters."""
+    return knock_with({}, (), path, **query)
+
+
+def knock_with(
+    headers: dict[str, str],
     protocols: tuple[str, ...] = (),
+    path: str = "/v1/realtime",
     **query: str,
 ) -> Handshake:
     """A handshake with these headers, offered subprotocols and query parameters."""
     return Handshake(
         path=path,
         query=tuple(query.items()),
-        headers=CIMultiDict(headers or {}),
+        headers=CIMultiDict(headers),
         subprotocols=protocols,
         origin=None,
         remote="127.0.0.1:50000",

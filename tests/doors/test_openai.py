@@ -8,7 +8,7 @@ from relay.realtime.endings import FORBIDDEN, NOT_BUILT, UNAUTHORIZED, UNKNOWN_P
 from relay.realtime.grant import Caller
 from relay.realtime.view import BetaView, GaView
 from relay.wire.handshake import Handshake
-from tests.doors.knock import knock
+from tests.doors.knock import knock, knock_with
 
 WHISPER = {"model": "gpt-realtime-whisper"}
 BEARER = {"Authorization": "Bearer good"}
@@ -44,14 +44,14 @@ def test_its_paths_are_openais_and_what_is_near_them(path: str, answers: bool) -
 
 
 async def test_a_caller_gets_the_agent_and_model_they_may_have() -> None:
-    admission = await DOOR.admit(knock(headers=BEARER, model="gpt-realtime-mini"))
+    admission = await DOOR.admit(knock_with(BEARER, model="gpt-realtime-mini"))
     assert admission.grant.caller.sub == "u1"
     assert admission.grant.model == "gpt-realtime-mini"
     assert admission.grant.agent_id == "tokens-agent"
     assert not admission.grant.relay_events
     assert not admission.first_shown
     assert admission.first_update["session"]["audio"]["input"]["transcription"] == WHISPER
-    asked = await DOOR.admit(knock(headers=BEARER, agent_id="mine"))
+    asked = await DOOR.admit(knock_with(BEARER, agent_id="mine"))
     assert (asked.grant.agent_id, asked.grant.model) == ("mine", "gpt-realtime-2.1")
 
 
@@ -59,11 +59,11 @@ async def test_a_caller_gets_the_agent_and_model_they_may_have() -> None:
     ("handshake", "ending"),
     [
         (knock(), UNAUTHORIZED),
-        (knock(headers={"Authorization": "Bearer bad"}), UNAUTHORIZED),
-        (knock("/v1/unknown", headers=BEARER), UNKNOWN_PATH),
-        (knock("/openai/v1", headers=BEARER), UNKNOWN_PATH),
-        (knock(headers=BEARER, intent="transcription"), NOT_BUILT),
-        (knock(headers=BEARER, conversation_id="not-a-uuid"), FORBIDDEN),
+        (knock_with({"Authorization": "Bearer bad"}), UNAUTHORIZED),
+        (knock_with(BEARER, (), "/v1/unknown"), UNKNOWN_PATH),
+        (knock_with(BEARER, (), "/openai/v1"), UNKNOWN_PATH),
+        (knock_with(BEARER, intent="transcription"), NOT_BUILT),
+        (knock_with(BEARER, conversation_id="not-a-uuid"), FORBIDDEN),
     ],
 )
 async def test_who_is_refused(handshake: Handshake, ending: Ending) -> None:
@@ -76,9 +76,9 @@ async def test_who_is_refused(handshake: Handshake, ending: Ending) -> None:
     ("handshake", "view"),
     [
         (knock(), GaView),
-        (knock(headers={"OpenAI-Beta": "realtime=v1"}), BetaView),
-        (knock(protocols=("realtime", "openai-beta.realtime-v1")), BetaView),
-        (knock(headers={"OpenAI-Beta": "assistants=v2"}), GaView),
+        (knock_with({"OpenAI-Beta": "realtime=v1"}), BetaView),
+        (knock_with({}, ("realtime", "openai-beta.realtime-v1")), BetaView),
+        (knock_with({"OpenAI-Beta": "assistants=v2"}), GaView),
     ],
 )
 def test_S3_24_beta_names_are_for_those_who_ask(handshake: Handshake, view: type) -> None:
@@ -86,7 +86,7 @@ def test_S3_24_beta_names_are_for_those_who_ask(handshake: Handshake, view: type
 
 
 @pytest.mark.parametrize(
-    "handshake", [knock(headers=BEARER, relay="1"), knock(headers=BEARER, protocols=("relay.v1",))]
+    "handshake", [knock_with(BEARER, relay="1"), knock_with(BEARER, ("relay.v1",))]
 )
 async def test_a_client_may_ask_for_the_relays_own_events(handshake: Handshake) -> None:
     assert (await DOOR.admit(handshake)).grant.relay_events

@@ -4,7 +4,7 @@ import pytest
 
 from relay.doors.tokens import find_token, select_subprotocol
 from relay.wire.handshake import Handshake
-from tests.doors.knock import knock
+from tests.doors.knock import knock, knock_with
 
 KEY = "openai-insecure-api-key."
 
@@ -12,16 +12,16 @@ KEY = "openai-insecure-api-key."
 @pytest.mark.parametrize(
     ("handshake", "token"),
     [
-        (knock(headers={"Authorization": "Bearer abc"}), "abc"),
-        (knock(headers={"authorization": "bearer  abc "}), "abc"),
-        (knock(protocols=("realtime", KEY + "abc")), "abc"),
+        (knock_with({"Authorization": "Bearer abc"}), "abc"),
+        (knock_with({"authorization": "bearer  abc "}), "abc"),
+        (knock_with({}, ("realtime", KEY + "abc")), "abc"),
         (knock(token="abc"), "abc"),
         (knock(access_token="abc"), "abc"),
-        (knock(headers={"Authorization": "Bearer one"}, protocols=(KEY + "two",)), "one"),
-        (knock(protocols=(KEY + "two",), token="three"), "two"),
-        (knock(headers={"Authorization": "Basic abc"}, token="three"), "three"),
-        (knock(headers={"Authorization": "Bearer "}), None),
-        (knock(protocols=(KEY,)), None),
+        (knock_with({"Authorization": "Bearer one"}, (KEY + "two",)), "one"),
+        (knock_with({}, (KEY + "two",), token="three"), "two"),
+        (knock_with({"Authorization": "Basic abc"}, token="three"), "three"),
+        (knock_with({"Authorization": "Bearer "}), None),
+        (knock_with({}, (KEY,)), None),
         (knock(token=""), None),
         (knock(), None),
     ],

@@ -129,11 +129,9 @@ def test_the_model_is_the_servers_even_where_nothing_else_is_locked() -> None:
     [(None, WHISPER), ({}, WHISPER), ({"model": "whisper-1"}, {"model": "whisper-1"})],
 )
 def test_5_10_input_transcription_cannot_be_switched_off(given: Any, goes_up: Any) -> None:
-    session = {
-        "type": "realtime",
-        "audio": {"input": {"transcription": given, "noise_reduction": None}},
-    }
+    audio: dict[str, Any] = {"input": {"transcription": given, "noise_reduction": None}}
+    session = {"type": "realtime", "audio": audio}
     event, removed = policy.apply({"type": "session.update", "session": session}, OPEN, WHISPER)
     assert event["session"]["audio"]["input"] == {"transcription": goes_up, "noise_reduction": None}
     assert removed == []
-    assert session["audio"]["input"]["transcription"] is given, "the client's event is untouched"
+    assert audio["input"]["transcription"] is given, "the client's event is untouched"

@@ -9,7 +9,10 @@ from relay.realtime.endings import Ending
 from relay.realtime.view import BetaView, GaView, S3View, View
 
 DELTA = b'{"type":"response.output_audio.delta","event_id":"e","delta":"AAAA"}'
-ADDED = b'{"type":"conversation.item.added","event_id":"e","item":{"id":"i","type":"message","role":"user","content":[]}}'
+ADDED = (
+    b'{"type":"conversation.item.added","event_id":"e",'
+    b'"item":{"id":"i","type":"message","role":"user","content":[]}}'
+)
 ERROR = events.error("No.", code="invalid_json", client_event_id=None, event_id="e")
 
 

@@ -56,7 +56,12 @@ def not_heard(item_id: str) -> Event:
 
 
 def response_created(response: str, conversation: str | None = "conv_1") -> Event:
-    given = {"id": response, "status": "in_progress", "output": [], "conversation_id": conversation}
+    given: Event = {
+        "id": response,
+        "status": "in_progress",
+        "output": [],
+        "conversation_id": conversation,
+    }
     return {"type": "response.created", "response": given}
 
 

@@ -176,7 +176,7 @@ def forged(claims: dict[str, Any], key: str = SECRET, **header: Any) -> str:
 
 
 def unsigned() -> str:
-    head, body, _ = token().split(".")
+    _, body, _ = token().split(".")
     none = base64.urlsafe_b64encode(b'{"alg":"none","typ":"JWT"}').rstrip(b"=").decode()
     return f"{none}.{body}."
 

@@ -37,9 +37,12 @@ async def test_an_audio_turn_and_a_text_turn(tmp_path: Path) -> None:
             assert (heard, spoken) == ("Good morning.", "Good morning to you.")
             assert len(sound) > 24_000, "half a second of sound at least"
 
-            question = {"type": "input_text", "text": "What colour is the sky?"}
             await connection.conversation.item.create(
-                item={"type": "message", "role": "user", "content": [question]}
+                item={
+                    "type": "message",
+                    "role": "user",
+                    "content": [{"type": "input_text", "text": "What colour is the sky?"}],
+                }
             )
             await connection.response.create(response={"output_modalities": ["text"]})
             seen = await _until_done(connection)

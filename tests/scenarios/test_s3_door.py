@@ -48,7 +48,7 @@ async def test_S3_2_S3_20_S3_23_S3_27_S3_46_a_whole_turn_in_beta_names(tmp_path:
         created = [event for event in line.events if event["type"] == "conversation.created"]
         assert len(created) == 1
         assert set(created[0]) == {"type", "conversation_id"}
-        assert uuid.UUID(created[0]["conversation_id"])
+        assert uuid.UUID(created[0]["conversation_id"]).version == 4
         assert line.types.index("conversation.created") == line.types.index("response.done") - 1
         rows = await here.stored(created[0]["conversation_id"], 2)
         assert [(row["role"], row["text"]) for row in rows] == [
