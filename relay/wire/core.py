@@ -79,7 +79,6 @@ class Connection(WSProtocol):  # type: ignore[misc]  # untyped in picows' stub
     def connection_lost(self, exc: Exception | None) -> None:
         """Leave the register and let go."""
         super().connection_lost(exc)
-        self._silence.listener = None
         self._read_failure()
         self._register.discard(self)
 

@@ -56,6 +56,18 @@ async def test_two_closes_without_a_code_at_once_get_one_answer(stage: Stage) ->
     await raw.hang_up()
 
 
+@pytest.mark.parametrize("code", [0, 1006, 5000])
+async def test_a_close_that_may_not_be_is_refused_and_not_waited_for(
+    stage: Stage, code: int
+) -> None:
+    raw, _, recorder = await stage.raw_pair(close_grace=60.0)
+    raw.write(frame(CLOSE, close_payload(code)))
+    assert await raw.read_close() == (1002, "")
+    assert await raw.read_rest() == b""
+    assert await recorder.ending() == (1002, "")
+    await raw.hang_up()
+
+
 async def test_what_comes_behind_a_close_is_ignored(stage: Stage) -> None:
     raw, peer, recorder = await stage.raw_pair()
     raw.write(frame(CLOSE, close_payload(1000)), frame(TEXT, b"late"), frame(PING, b"late"))

@@ -112,6 +112,19 @@ async def test_a_fault_while_the_hold_is_delivered_stops_the_delivery(stage: Sta
     await raw.hang_up()
 
 
+async def test_a_fault_stops_the_delivery_also_when_the_other_end_is_gone(stage: Stage) -> None:
+    faults: list[Exception] = []
+    listener = await stage.listen(ListenOptions(peer=replace(QUICK, on_fault=faults.append)))
+    raw, faulty = await Raw.dial(listener.port), Faulty()
+    peer = await stage.arrival()
+    raw.write(frame(TEXT, b"1"), frame(TEXT, b"2"), frame(CLOSE, b"\x03\xe8"))
+    await raw.read_rest()
+    peer.attach(faulty)
+    assert faulty.told == [("frame", b"1"), ("closed", 1000, "")]
+    assert len(faults) == 1
+    await raw.hang_up()
+
+
 @pytest.mark.parametrize("ready", [True, False])
 async def test_a_fault_about_the_buffer_ends_the_connection(stage: Stage, ready: bool) -> None:
     faults: list[Exception] = []

@@ -182,6 +182,20 @@ async def test_connections_that_ended_leave_nothing_behind(stage: Stage) -> None
     assert open_sockets_to(listener.port) == 0
 
 
+async def test_the_timer_of_a_close_goes_with_its_connection(stage: Stage) -> None:
+    listener = await stage.listen(ListenOptions(peer=PeerOptions(close_grace=3600)))
+    raw = await Raw.dial(listener.port)
+    peer = await stage.arrival()
+    peer.attach(recorder := Recorder())
+    raw.write(frame(CLOSE, close_payload(1000)))
+    await recorder.ending()
+    await raw.hang_up()
+    left = weakref.ref(peer)
+    del peer
+    gc.collect()
+    assert left() is None
+
+
 def open_sockets_to(port: int) -> int:
     """How many of this process's TCP connections touch this port."""
     count = 0
