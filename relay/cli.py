@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from types import ModuleType
 from typing import Final
 
-from relay.commands import dev, serve, simulate, talk, token, transcript
+from relay.commands import check, dev, replay, serve, simulate, talk, token, transcript
 
 COMMANDS: Final[dict[str, ModuleType]] = {
     "dev": dev,
@@ -14,7 +14,9 @@ COMMANDS: Final[dict[str, ModuleType]] = {
     "talk": talk,
     "token": token,
     "transcript": transcript,
+    "replay": replay,
     "simulate": simulate,
+    "check": check,
 }
 
 

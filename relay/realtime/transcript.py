@@ -154,7 +154,7 @@ class Transcript:
     def _answer_state(self, item: Item) -> State:
         if item.deleted or item.heard_ms == 0:
             return "unheard"
-        cut = item.heard_ms is not None and item.heard_ms < item.audio_ms
+        cut = item.heard_ms is not None and (not item.audio_ms or item.heard_ms < item.audio_ms)
         return "interrupted" if cut or item.status == "incomplete" else "final"
 
     # What the learner says ----------------------------------------------------------------------

@@ -17,7 +17,10 @@ TEXT = "one two three four five"
         (5000, 1000, TEXT),
         (500, 1000, "one two"),
         (100, 1000, ""),
-        (300, 0, TEXT),
+        (300, 0, ""),
+        (700, 0, "one two"),
+        (5000, 0, TEXT),
+        (-5, 1000, ""),
     ],
 )
 def test_whole_words_that_fit(heard_ms: int | None, audio_ms: int, text: str) -> None:

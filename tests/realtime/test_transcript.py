@@ -1,16 +1,11 @@
 """What was said, put together from events in the orders in which they really come."""
 
-import json
-from pathlib import Path
-
 import pytest
 
 from relay.realtime.transcript import Transcript
 from relay.realtime.utterance import Utterance
 from tests.realtime import wire_events as wire
 from tests.realtime.wire_events import Event
-
-RECORDINGS = Path(__file__).parents[3] / "shared" / "recordings"
 
 
 def said(*events: Event, finish: bool = False) -> list[Utterance]:
@@ -196,19 +191,3 @@ def test_a_session_that_ends_early_settles_what_was_said_so_far_as_partial() -> 
     )
     assert story(settled) == [("user", "Hello", "partial"), ("assistant", "Hi there", "partial")]
     assert [u.seq for u in settled] == [1, 2]
-
-
-@pytest.mark.skipif(
-    not RECORDINGS.is_dir(), reason="the recorded sessions are not beside the checkout"
-)
-@pytest.mark.parametrize("name", ["ga01", "ga03", "ga04", "ga05", "ga06", "ga09", "ga16", "p02"])
-def test_recorded_sessions_give_the_transcript_a_human_reads(name: str) -> None:
-    path = next(RECORDINGS.glob(f"{name}_*.jsonl"))
-    rows = [json.loads(line) for line in path.read_text().splitlines()]
-    expected = json.loads((RECORDINGS / "expected.json").read_text())[path.name]["turns"]
-    settled = said(*(row["event"] for row in rows if row["dir"] == "s2c"), finish=True)
-    assert [(role, text) for role, text, _ in story(settled)] == [
-        (turn["role"], turn["text"])
-        for turn in expected
-        if turn["role"] in ("user", "assistant") and turn["text"]
-    ]
