@@ -158,7 +158,7 @@ class Front:
         """The access log once it has `count` lines, each read as JSON."""
         path = self.folder / "relay.access.log"
         async with asyncio.timeout(PATIENCE):
-            while len(lines := path.read_bytes().splitlines()) < count:  # noqa: ASYNC110 - nginx's
+            while len(lines := path.read_bytes().splitlines()) < count:
                 await asyncio.sleep(0.005)
         return [json.loads(line.decode("ascii")) for line in lines]
 

@@ -47,7 +47,7 @@ class Program:
     async def logged(self, name: str, count: int) -> list[dict[str, Any]]:
         """A log once it has so many lines."""
         async with asyncio.timeout(PATIENCE):
-            while len(found := self.lines(name)) < count:  # noqa: ASYNC110 - another process's
+            while len(found := self.lines(name)) < count:
                 await asyncio.sleep(0.01)
         return found
 
