@@ -74,7 +74,7 @@ TOPICS = (
         "colleague colleagues coworker coworkers, company, promotion promoted, meeting meetings, "
         "team teams, project projects, salary",
         "my job|boss|career|manager|colleague|colleagues|coworkers|team|work|office; "
-        "at|from|after|of|too|hate|love|like work; a|new|quit|lost|love|hate job; job interview; "
+        "at|from|after|of|too|hate|love|like work; new|quit|lost|love|hate|dream job; job interview; "
         "work life balance",
         (
             "Let us look at your work. Which part of it gives you energy, and which part takes it?",
@@ -118,7 +118,7 @@ TOPICS = (
         "family families, friend friends friendship, wife husband partner, girlfriend boyfriend, "
         "mother father mom dad parents parent, son daughter kids child children, brother sister, "
         "argue argued arguing argument fight fighting fought, marriage married divorce, "
-        "relationship relationships, love loves loved",
+        "relationship relationships",
         "my family|wife|husband|partner|girlfriend|boyfriend|mother|father|mom|dad|parents|son"
         "|daughter|kids|children|brother|sister|friend|friends|marriage|relationship; "
         "a relationship; my best friend; fell|falling in love; we argue|argued|fight|fought",
