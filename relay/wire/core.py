@@ -21,6 +21,12 @@ class Target:
     headers: tuple[tuple[str, str], ...]
 
 
+def address_of(transport: Transport) -> str:
+    """The other end's address as `host:port`."""
+    name = transport.get_extra_info("peername")
+    return f"{name[0]}:{name[1]}" if isinstance(name, tuple) else ""
+
+
 class Listening(Protocol):
     """What a connection tells of itself beside what picows tells its listener."""
 

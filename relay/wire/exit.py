@@ -24,13 +24,14 @@ class Exit:
     however full its buffers are, and the timer that sees to it goes when the connection does.
     """
 
-    __slots__ = ("_grace", "_timer", "_transport", "ending")
+    __slots__ = ("_grace", "_timer", "_transport", "ending", "gone")
 
     def __init__(self, transport: WSTransport, grace: float) -> None:
         self._transport = transport
         self._grace = grace
         self._timer: asyncio.TimerHandle | None = None
         self.ending: Close | None = None
+        self.gone = False
 
     def close(self, ending: Close) -> None:
         """Say goodbye first; a code that may not travel (1006 and its like) ends it at once."""
@@ -72,6 +73,7 @@ class Exit:
 
     def lost(self) -> None:
         """The connection is gone."""
+        self.gone = True
         self.ending = self.ending or LOST
         if self._timer is not None:
             self._timer.cancel()

@@ -1,5 +1,6 @@
 """Whom a peer pushes to, and what it keeps while that is nobody."""
 
+from collections import deque
 from collections.abc import Callable
 from typing import Final
 
@@ -23,7 +24,7 @@ class Hold:
     __slots__ = ("_on_full", "frames", "size")
 
     def __init__(self, on_full: Callable[[], None]) -> None:
-        self.frames: list[bytes] = []
+        self.frames: deque[bytes] = deque()
         self.size = 0
         self._on_full = on_full
 
@@ -54,10 +55,11 @@ class Outlet:
     def attach(self, receiver: Receiver) -> None:
         """Push to this receiver, what was held first."""
         self.receiver = receiver
-        if self._hold is not None:
-            # `discard` may empty the list while we go through it, and so end this loop.
-            for frame in self._hold.frames:
-                self.push(frame)
+        hold = self._hold
+        if hold is not None:
+            # A frame may make its receiver discard the rest, or attach another to take it.
+            while hold.frames:
+                self.push(hold.frames.popleft())
             self._hold = None
 
     def discard(self) -> None:
@@ -67,8 +69,12 @@ class Outlet:
 
     def push(self, frame: Frame) -> None:
         """Hand over one message."""
+        self.give(self.receiver.frame, frame)
+
+    def give(self, take: Callable[[Frame], None], frame: Frame) -> None:
+        """Hand one message to somebody else, with the same care."""
         try:
-            self.receiver.frame(frame)
+            take(frame)
         except Exception as fault:  # noqa: BLE001 - one receiver's fault ends one connection
             self.discard()
             self._on_fault(fault)

@@ -1,12 +1,14 @@
 """One WebSocket connection as a `Peer`: picows' listener on one side, a `Receiver` on the other."""
 
 from collections.abc import Callable
+from functools import partial
 
 from picows import WSFrame, WSListener, WSMsgType, WSTransport
 
 from relay.interfaces import Frame, Receiver
-from relay.wire.assembly import Assembly, Message
+from relay.wire.assembly import Assembly
 from relay.wire.closing import BAD_TEXT, BROKEN, FAULT, LOST, Malformed, read_close
+from relay.wire.core import address_of
 from relay.wire.exit import Exit
 from relay.wire.options import PeerOptions
 from relay.wire.outlet import Outlet
@@ -34,7 +36,6 @@ class WirePeer(WSListener):
         "_assembly",
         "_closing",
         "_exit",
-        "_gone",
         "_on_connected",
         "_options",
         "_outlet",
@@ -59,7 +60,6 @@ class WirePeer(WSListener):
         self._pulse = Pulse()
         self._plain = True  # open, and no message is half here: the common case
         self._closing = False  # a close was sent or answered, or the connection is gone
-        self._gone = False
         self._writable = True
 
     def __repr__(self) -> str:
@@ -67,7 +67,7 @@ class WirePeer(WSListener):
         if not hasattr(self, "_exit"):
             return "<WirePeer connecting>"
         side = "client" if self._transport.is_client_side else "server"
-        state = "gone" if self._gone else "closing" if self._closing else "open"
+        state = "gone" if self._exit.gone else "closing" if self._closing else "open"
         words = [side, self.remote, state, f"buffered={self.buffered}"]
         words += ["paused"] * self._reading.stopped + ["full"] * (not self._writable)
         words += [str(self._exit.ending)] if self._closing else []
@@ -78,8 +78,7 @@ class WirePeer(WSListener):
     @property
     def remote(self) -> str:
         """The other end's address as `host:port`."""
-        name = self._transport.underlying_transport.get_extra_info("peername")
-        return f"{name[0]}:{name[1]}" if isinstance(name, tuple) else ""
+        return address_of(self._transport.underlying_transport)
 
     @property
     def buffered(self) -> int:
@@ -93,7 +92,9 @@ class WirePeer(WSListener):
         """
         self._outlet.attach(receiver)
         self._reading.fill(False)
-        if self._gone:
+        if self._outlet.receiver is not receiver:
+            return  # it has passed the peer on already
+        if self._exit.gone:
             self._outlet.closed(*(self._exit.ending or LOST))
         elif not self._writable and not self._closing:
             self._outlet.writable(False)
@@ -136,13 +137,11 @@ class WirePeer(WSListener):
 
     def on_ws_connected(self, transport: WSTransport) -> None:
         """The handshake is over."""
-        options = self._options
+        options, underlying = self._options, transport.underlying_transport
         self._transport = transport
         self._exit = Exit(transport, options.close_grace)
-        self._reading = Reading(transport.underlying_transport)
-        transport.underlying_transport.set_write_buffer_limits(
-            options.write_high, options.write_low
-        )
+        self._reading = Reading(underlying)
+        underlying.set_write_buffer_limits(options.write_high, options.write_low)
         if self._on_connected is not None:
             on_connected, self._on_connected = self._on_connected, None
             try:
@@ -181,7 +180,6 @@ class WirePeer(WSListener):
     def on_ws_disconnected(self, transport: WSTransport) -> None:
         """The connection is gone, however that came about."""
         self._stop()
-        self._gone = True
         self._exit.lost()
         self._outlet.closed(*(self._exit.ending or LOST))
 
@@ -236,17 +234,9 @@ class WirePeer(WSListener):
             return
         self._plain = not self._assembly.pending
         if message is not None:
-            self._deliver(message)
-
-    def _deliver(self, message: Message) -> None:
-        binary = self._options.binary
-        try:
-            if message.is_text or binary is None:
-                self._outlet.receiver.frame(memoryview(message.data))
-            else:
-                binary(self, memoryview(message.data))
-        except Exception as fault:  # noqa: BLE001 - one receiver's fault ends one connection
-            self._fault(fault)
+            binary = None if message.is_text else self._options.binary
+            take = partial(binary, self) if binary else self._outlet.receiver.frame
+            self._outlet.give(take, memoryview(message.data))
 
     def _stop(self) -> None:
         """From now on nothing is sent or pushed."""

@@ -1,6 +1,7 @@
 """The listening side: accepts callers, refuses what is no WebSocket, hands over peers."""
 
 import asyncio
+import socket
 import ssl
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
@@ -9,7 +10,7 @@ from typing import Final, cast
 import aiofastnet
 from picows import WSUpgradeRequest, WSUpgradeResponse, WSUpgradeResponseWithListener
 
-from relay.wire.core import Connection, make_connection
+from relay.wire.core import Connection, address_of, make_connection
 from relay.wire.handshake import (
     Handshake,
     Refused,
@@ -49,6 +50,18 @@ class ListenOptions:
     peer: PeerOptions = field(default_factory=PeerOptions)
 
 
+class Ear(socket.socket):
+    """A listening socket that survives a want of file descriptors.
+
+    aiofastnet 1.2.0 then asks the socket, and not the loop, to stop watching it for a second. A
+    plain socket knows no such thing, and the loop would spin.
+    """
+
+    def remove_reader(self, number: int) -> None:
+        """Stop watching this socket."""
+        asyncio.get_running_loop().remove_reader(number)
+
+
 class Listener:
     """An open listening socket and the connections that came through it."""
 
@@ -84,19 +97,28 @@ class Listener:
         """Listen; raises `OSError` where the address cannot be had."""
         options = self._options
         tls = options.ssl_context
-        server = await aiofastnet.create_server(
+        ear = Ear(fileno=self._bind().detach())
+        self._server = await aiofastnet.create_server(
             asyncio.get_running_loop(),
             self._make_connection,
-            options.host,
-            options.port,
+            sock=ear,
             backlog=options.backlog,
-            reuse_port=options.reuse_port,
             ssl=tls,
             ssl_handshake_timeout=options.handshake_timeout if tls else None,
             ssl_shutdown_timeout=options.peer.close_grace if tls else None,
         )
-        self._server = server
-        self.port = cast("int", server.sockets[0].getsockname()[1])
+        self.port = cast("int", ear.getsockname()[1])
+
+    def _bind(self) -> socket.socket:
+        options = self._options
+        family = socket.AF_INET6 if ":" in options.host else socket.AF_INET
+        return socket.create_server(
+            (options.host, options.port),
+            family=family,
+            backlog=options.backlog,
+            reuse_port=options.reuse_port,
+            dualstack_ipv6=options.host == "::",
+        )
 
     def _make_connection(self) -> Connection:
         options = self._options
@@ -118,9 +140,9 @@ class Listener:
     ) -> WSUpgradeResponseWithListener:
         """Upgrade or refuse. Nothing may be raised: picows would send the text to the caller."""
         options = self._options
-        name = connection.transport.underlying_transport.get_extra_info("peername")
+        remote = address_of(connection.transport.underlying_transport)
         try:
-            handshake = read_handshake(request, f"{name[0]}:{name[1]}")
+            handshake = read_handshake(request, remote)
             check_origin(handshake, options.allowed_origins)
             chosen = choose_subprotocol(handshake, options.select)
         except Refused as refused:

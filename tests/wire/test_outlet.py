@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 
+from relay.interfaces import Frame
 from relay.wire.outlet import MAX_HELD_BYTES, MAX_HELD_FRAMES, Outlet
 from tests.wire.ends import (
     CLOSE,
@@ -110,6 +111,24 @@ async def test_the_next_receiver_takes_over(stage: Stage) -> None:
     raw.write(frame(TEXT, b"2"))
     await raw.round_trip()
     assert (first.frames, second.frames) == ([b"1"], [b"2"])
+    await raw.hang_up()
+
+
+async def test_a_receiver_may_pass_the_peer_on_at_its_first_frame(stage: Stage) -> None:
+    listener = await stage.listen()
+    raw = await Raw.dial(listener.port)
+    peer, second = await stage.arrival(), Recorder()
+
+    class Doorman(Recorder):
+        def frame(self, frame: Frame) -> None:
+            super().frame(frame)
+            peer.attach(second)
+
+    raw.write(*[frame(TEXT, b"%d" % number) for number in range(4)], frame(CLOSE))
+    await raw.read_rest()
+    peer.attach(first := Doorman())
+    assert first.told == [("frame", b"0")]
+    assert second.told == [("frame", b"%d" % n) for n in (1, 2, 3)] + [("closed", 1005, "")]
     await raw.hang_up()
 
 

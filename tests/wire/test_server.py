@@ -1,18 +1,31 @@
 """The listening side: peers handed over, callers turned away, nothing left behind."""
 
 import asyncio
+import errno
 import gc
 import socket
 import weakref
 
+import aiofastnet.constants
 import pytest
 import websockets
 
 from relay.wire.handshake import Handshake
 from relay.wire.options import PeerOptions
 from relay.wire.peer import WirePeer
-from relay.wire.server import ListenOptions, listen
-from tests.wire.ends import CLOSE, PATIENCE, QUICK, TEXT, Raw, Recorder, Stage, close_payload, frame
+from relay.wire.server import Ear, ListenOptions, listen
+from tests.wire.ends import (
+    CLOSE,
+    PATIENCE,
+    QUICK,
+    TEXT,
+    Raw,
+    Recorder,
+    Stage,
+    close_payload,
+    frame,
+    upgrade,
+)
 
 
 async def test_a_peer_is_handed_over_once_the_upgrade_is_out(stage: Stage) -> None:
@@ -92,6 +105,44 @@ async def test_the_port_may_be_shared(stage: Stage) -> None:
     assert first.port == second.port
     with pytest.raises(OSError, match=r"(?i)address already in use"):
         await stage.listen(ListenOptions(port=first.port))
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "0.0.0.0", "::", "::1", "localhost", ""])  # noqa: S104
+async def test_where_it_listens(stage: Stage, host: str) -> None:
+    listener = await stage.listen(ListenOptions(host=host, peer=QUICK))
+    name = "[::1]" if host == "::1" else "127.0.0.1"
+    async with websockets.connect(f"ws://{name}:{listener.port}"):
+        assert name.strip("[]") in (await stage.arrival()).remote
+
+
+async def test_a_want_of_file_descriptors_passes(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """aiofastnet 1.2.0 would spin: the socket stays readable, and is watched for ever."""
+    monkeypatch.setattr(aiofastnet.constants, "ACCEPT_RETRY_DELAY", 0.01)
+    listener = await stage.listen()
+    before = await Raw.dial(listener.port)
+    tries: list[int] = []
+
+    def no_descriptor(ear: Ear) -> tuple[socket.socket, object]:
+        tries.append(ear.fileno())
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    with monkeypatch.context() as want:
+        want.setattr(Ear, "accept", no_descriptor, raising=False)
+        raw = await Raw.connect(listener.port)
+        async with asyncio.timeout(PATIENCE):
+            while len(tries) < 2:
+                await before.round_trip()
+    raw.write(upgrade())
+    assert b" 101 " in await raw.read_head()
+    assert len(stage.complaints) == len(tries)
+    assert {each["message"] for each in stage.complaints} == {
+        "socket.accept() out of system resource"
+    }
+    stage.complaints.clear()
+    await before.hang_up()
+    await raw.hang_up()
 
 
 async def test_tls(stage: Stage, server_tls, client_tls) -> None:

@@ -1,0 +1,16 @@
+"""The bounds that the outside promises."""
+
+from relay.wire.client import ConnectOptions
+from relay.wire.options import PeerOptions
+
+
+def test_a_client_may_send_ten_mebibytes_and_an_upstream_sixteen() -> None:
+    assert PeerOptions().max_message_bytes == 10 * 1024 * 1024
+    assert ConnectOptions().peer.max_message_bytes == 16 * 1024 * 1024
+
+
+def test_every_bound_is_finite_and_binary_is_refused_unless_it_is_asked_for() -> None:
+    options = PeerOptions()
+    assert 0 < options.write_low < options.write_high <= options.max_message_bytes
+    assert options.close_grace == 1.0
+    assert options.binary is None
