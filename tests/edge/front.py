@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import shutil
+import signal
 import socket
 import ssl
 import tempfile
@@ -161,6 +162,18 @@ class Front:
             while len(lines := path.read_bytes().splitlines()) < count:
                 await asyncio.sleep(0.005)
         return [json.loads(line.decode("ascii")) for line in lines]
+
+    def reload(self) -> None:
+        """As `systemctl reload nginx`."""
+        os.kill(int((self.folder / "nginx.pid").read_text()), signal.SIGHUP)
+
+    def workers(self) -> int:
+        """How many workers were started so far."""
+        return (self.folder / "main.log").read_text().count("start worker process ")
+
+    def retiring(self) -> bool:
+        """Whether a worker only waits for its calls to end."""
+        return "gracefully shutting down" in (self.folder / "main.log").read_text()
 
     def logged(self) -> str:
         """Everything in every log of this nginx."""

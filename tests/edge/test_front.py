@@ -23,6 +23,7 @@ from relay.settings import Settings
 from tests.components import needs
 from tests.edge.front import (
     MARK,
+    PATIENCE,
     SHIPPED,
     Front,
     command,
@@ -149,6 +150,20 @@ async def test_close_codes_and_reasons_pass_through(tmp_path: Path) -> None:
                 tasks.create_task(here.app.drain(0.0))
                 assert await one.closed() == (1012, "Service restart")
                 assert await two.closed() == (1012, "Service restart")
+
+
+async def test_a_reload_disturbs_no_call(tmp_path: Path) -> None:
+    async with edge(tmp_path, SCRIPT) as (front, _), front.browser() as line:
+        await line.until("session.created")
+        workers = front.workers()
+        front.reload()
+        async with asyncio.timeout(PATIENCE):
+            while front.workers() < workers + 1 or not front.retiring():
+                await asyncio.sleep(0.01)
+        async with front.browser() as later:
+            await later.until("session.created")
+            await line.speak()
+            await line.until("response.done")
 
 
 async def test_S3_13_who_leaves_leaves_nothing_behind(tmp_path: Path) -> None:
