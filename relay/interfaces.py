@@ -111,10 +111,12 @@ class Store(Protocol):
 class Admission:
     """What a door decided about a caller: the grant, the view, and what the engine is told first.
 
-    `first_shown` says whether the client sees the answer to `first_update`.
+    `first_shown` says whether the client sees the answer to `first_update`, `truncates` that it
+    cannot say itself how much of an interrupted answer it played.
     """
 
     grant: Grant
     view: View
     first_update: Event
     first_shown: bool
+    truncates: bool = False

@@ -52,4 +52,5 @@ class S3Door:
             view=self.view(handshake),
             first_update=s3_update(grant, self._transcription, choice.voice),
             first_shown=True,
+            truncates=True,
         )

@@ -9,6 +9,7 @@ from relay.realtime.endings import Ending
 from relay.realtime.events import BadEvent, Event, Frame
 from relay.realtime.grant import Grant
 from relay.realtime.ledger import Ledger
+from relay.realtime.playout import Heard, Playout
 from relay.realtime.transcript import Transcript
 from relay.realtime.utterance import Utterance
 from relay.realtime.view import View
@@ -69,7 +70,9 @@ class Setup:
     """What the rules know from the start.
 
     `first_update` goes up as soon as the engine said `session.created`; its answer is shown to
-    the client where `first_shown`. `transcription` is `audio.input.transcription`.
+    the client where `first_shown`. `transcription` is `audio.input.transcription`. With
+    `truncates`, the relay tells the engine what was heard of an interrupted answer, for clients
+    that cannot.
     """
 
     session_id: str
@@ -79,6 +82,7 @@ class Setup:
     first_update: Event
     first_shown: bool
     transcription: dict[str, Any]
+    truncates: bool = False
 
 
 # Signs that somebody is there; an open microphone alone is none (OUTSIDE, "Endings").
@@ -86,6 +90,23 @@ _ACTIVITY: Final = ("input_audio_buffer.speech_", "response.", "conversation.ite
 # What the ledger and the greeting read, beside what the transcript does.
 _READ: Final = frozenset({"session.created", "session.updated", "error"})
 _TOKEN: Final = "relay.token"  # noqa: S105 - the name of an event
+_PLAYBACK: Final = "relay.playback"
+_OURS: Final = frozenset({_TOKEN, _PLAYBACK})
+_SPEECH: Final = "input_audio_buffer.speech_started"
+
+
+def _wants(name: str, what: str, event: Event) -> BadEvent:
+    return BadEvent(
+        f"Invalid '{name}': expected {what}.",
+        code="invalid_type",
+        param=name,
+        event_id=event.get("event_id"),
+    )
+
+
+def _truncate(heard: Heard) -> Event:
+    kind = "conversation.item.truncate"
+    return {"type": kind, "item_id": heard.item_id, "content_index": 0, "audio_end_ms": heard.ms}
 
 
 class Conversation:
@@ -95,7 +116,8 @@ class Conversation:
         self._setup = setup
         self._view = setup.view
         self.deadlines = deadlines
-        self.transcript = Transcript()
+        self._playout = Playout()
+        self.transcript = Transcript(self._playout)
         self._ledger = Ledger()
         self._announced = setup.grant.conversation_id is not None
         self._said = False
@@ -107,8 +129,8 @@ class Conversation:
         self.deadlines.active(now)
         try:
             event = events.decode(frame)
-            if event["type"] == _TOKEN and self._setup.grant.relay_events:
-                return self._token(event)
+            if event["type"] in _OURS and self._setup.grant.relay_events:
+                return self._ours(event, now)
             event = self._view.up(event)
             policy.check(event)
         except BadEvent as bad:
@@ -116,8 +138,9 @@ class Conversation:
         event, removed = policy.apply(event, self._setup.grant, self._setup.transcription)
         if event["type"] == "session.update":
             event = self._ledger.asked(event, shown=True)
+        cut = self._cut(now) if event["type"] == "response.cancel" else []
         actions: list[Action] = [ToEngine(events.encode(event))]
-        return actions + self._warn(removed)
+        return actions + self._warn(removed) + cut
 
     def refuse(self, bad: BadEvent) -> Action:
         """The `error` event for a frame that is not an event; the session goes on."""
@@ -131,13 +154,19 @@ class Conversation:
         )
         return ToClient(events.encode(self._view.error(told)))
 
-    def _token(self, event: Event) -> list[Action]:
-        token = event.get("token")
-        if isinstance(token, str):
-            return [CheckToken(token)]
-        return [
-            self.refuse(BadEvent("Missing parameter: 'token'.", code="invalid_type", param="token"))
-        ]
+    def _ours(self, event: Event, now: float) -> list[Action]:
+        """The events that a relay-aware client has for the relay itself."""
+        if event["type"] == _TOKEN:
+            if isinstance(event.get("token"), str):
+                return [CheckToken(event["token"])]
+            return [self.refuse(_wants("token", "a string", event))]
+        item, played = event.get("item_id"), event.get("played_ms")
+        if not isinstance(item, str):
+            return [self.refuse(_wants("item_id", "a string", event))]
+        if not isinstance(played, int) or isinstance(played, bool):
+            return [self.refuse(_wants("played_ms", "an integer", event))]
+        self._playout.played(item, played, now)
+        return []
 
     def renewed(self, expires_at: float) -> None:
         """A fresh token of the same caller came: the session may go on until then."""
@@ -177,7 +206,22 @@ class Conversation:
             self.greeted = True
             self.deadlines.greeted()
             actions += self._opening()
-        return actions + [Settled(utterance) for utterance in settled]
+        actions += [Settled(utterance) for utterance in settled]
+        return actions + (self._cut(now) if kind == _SPEECH else [])
+
+    def audio(self, item_id: str, milliseconds: int, now: float) -> None:
+        """So much of the model's sound went to the client."""
+        self.transcript.audio(item_id, milliseconds)
+        self._playout.sent(item_id, milliseconds, now)
+
+    def _cut(self, now: float) -> list[Action]:
+        """The client's player is flushed: note what was heard, and say it for who cannot."""
+        actions: list[Action] = []
+        for heard in self._playout.interrupt(now):
+            actions += [Settled(utterance) for utterance in self.transcript.cut(heard, now)]
+            if self._setup.truncates:
+                actions.append(ToEngine(events.encode(self._ledger.own(_truncate(heard)))))
+        return actions
 
     def _unread(self, frame: Frame, kind: str) -> list[Action]:
         try:
@@ -214,11 +258,16 @@ class Conversation:
         return actions
 
     def due(self, now: float) -> list[Action]:
-        """What the time asks for; call it when `deadlines.next()` has come."""
+        """What the time asks for; call it when `next()` has come."""
         ending = self.deadlines.ending(now)
         if ending is not None:
             return [End(ending)]
-        return [Ping()] if self.deadlines.ping_due(now) else []
+        actions: list[Action] = [Settled(utterance) for utterance in self.transcript.tick(now)]
+        return [*actions, Ping()] if self.deadlines.ping_due(now) else actions
+
+    def next(self) -> float:
+        """When to ask again."""
+        return min(self.deadlines.next(), self.transcript.next_tick())
 
     def finish(self, now: float) -> list[Utterance]:
         """The session ended, however it ended: what was still open settles as partial."""

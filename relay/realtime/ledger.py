@@ -5,7 +5,8 @@ from typing import Final
 
 from relay.realtime.events import Event
 
-_STAMP: Final = "relay_"
+_STAMP: Final = "relay_"  # on a client's event that had no id
+_OWN: Final = "relay_own_"  # on an event of the relay's
 _MAX_PENDING: Final = 256  # updates on their way; beyond that the oldest are forgotten
 
 
@@ -33,6 +34,11 @@ class Ledger:
         self._updates.append((event_id, shown))
         return {**event, "event_id": event_id}
 
+    def own(self, event: Event) -> Event:
+        """An event of the relay's own on its way up; an error about it is not for the client."""
+        self._stamps += 1
+        return {**event, "event_id": f"{_OWN}{self._stamps}"}
+
     def answered(self, event: Event) -> Event | None:
         """An event on its way down as the client may see it, None when it is the relay's own."""
         if event["type"] == "session.updated":
@@ -53,6 +59,8 @@ class Ledger:
                 if not update[1]:
                     return None
                 break
+        if isinstance(event_id, str) and event_id.startswith(_OWN):
+            return None
         if isinstance(fault, dict) and isinstance(event_id, str) and event_id.startswith(_STAMP):
             return {**event, "error": {**fault, "event_id": None}}
         return event

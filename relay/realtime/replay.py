@@ -5,6 +5,7 @@ from typing import Any
 
 from relay.realtime.dialect import beta_to_ga
 from relay.realtime.events import AUDIO_DELTA, BASE64_PER_MS
+from relay.realtime.playout import AtOnce
 from relay.realtime.transcript import Transcript
 from relay.realtime.utterance import Utterance
 
@@ -17,7 +18,7 @@ def replay(rows: Iterable[Row]) -> list[Utterance]:
 
     Where a row has no time, its number counts as one.
     """
-    transcript, last, now = Transcript(), dict[tuple[str, int], Utterance](), 0.0
+    transcript, last, now = Transcript(AtOnce()), dict[tuple[str, int], Utterance](), 0.0
     for number, row in enumerate(rows):
         time = row.get("t")
         now = max(now, float(time) if isinstance(time, (int, float)) else float(number))

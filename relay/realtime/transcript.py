@@ -1,37 +1,49 @@
 """What both speakers said, put together from the engine's events by item id (PROTOCOL §5)."""
 
+import math
 from collections.abc import Callable
-from typing import Any, Final, cast
-
-import msgspec
+from typing import Any, Final, Protocol
 
 from relay.realtime.events import Event
-from relay.realtime.heard import heard_text
-from relay.realtime.order import Order
+from relay.realtime.playout import Heard
+from relay.realtime.settling import Settling
 from relay.realtime.transcript_item import Item
-from relay.realtime.utterance import Origin, Speaker, State, Utterance
+from relay.realtime.utterance import State, Utterance
 
 _Handler = Callable[[Event, float], list[Utterance]]
 _HEARD: Final = "conversation.item.input_audio_transcription."
 _SPOKEN: Final = "response.output_audio_transcript."
 _WRITTEN: Final = "response.output_text."
 _MAX_ITEMS: Final = 10_000  # an hour of turns of one second each is 3,600
-_SPEAKERS: Final = ("user", "assistant")
+
+
+class Playback(Protocol):
+    """What is known of the client's player."""
+
+    def heard(self, item_id: str, now: float) -> Heard:
+        """How much of the item was heard by now."""
+
+    def ended(self, item_id: str, now: float) -> bool:
+        """Whether all that was sent of the item has been heard."""
+
+    def ends_at(self, item_id: str) -> float:
+        """When that will be so."""
 
 
 class Transcript:
     """Feed it every event but audio; it returns the utterances that settled.
 
-    An utterance settles when its text is final and again, with a new `seq`, when a later event
-    corrects it; a repeat changes nothing. Empty ones keep their position and never settle.
+    The learner's words settle when their text is final, an answer when it was heard to its end or
+    cut. An utterance settles again, with a new `seq`, when a later event corrects it; a repeat
+    changes nothing. Empty ones keep their position and never settle.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, playback: Playback) -> None:
+        self._playback = playback
         self._items: dict[str, Item] = {}
-        self._order = Order()
+        self._settling = Settling(self._items)
         self._out_of_band: set[str] = set()
-        self._settled: dict[tuple[str, int], Utterance] = {}
-        self._seq = 0
+        self._playing: dict[str, Item] = {}
         self._handlers = self._table()
         self.reads = frozenset(self._handlers)
 
@@ -81,12 +93,36 @@ class Transcript:
         if part is not None:
             part.deltas.append(text)
 
+    @property
+    def is_playing(self) -> bool:
+        """Whether an answer is complete and not yet heard to its end: then `tick` is wanted."""
+        return bool(self._playing)
+
+    def next_tick(self) -> float:
+        """When an answer will have been heard to its end; infinity when none is playing."""
+        return min(map(self._playback.ends_at, self._playing), default=math.inf)
+
+    def tick(self, now: float) -> list[Utterance]:
+        """Settle the answers that were heard to their end by now."""
+        ended = [item for item in self._playing.values() if self._playback.ended(item.id, now)]
+        return [utterance for item in ended for utterance in self._answered(item, now)]
+
+    def cut(self, heard: Heard, now: float) -> list[Utterance]:
+        """The player was flushed while this was playing."""
+        item = self._items.get(heard.item_id)
+        if item is None:
+            return []
+        item.heard_ms, item.estimated = heard.ms, not heard.exact
+        return self._answered(item, now) if item.status != "in_progress" else []
+
     def finish(self, now: float) -> list[Utterance]:
-        """The session ended: settle what is still open as partial."""
+        """The session ended: what is still playing was cut, what is still open is partial."""
         settled: list[Utterance] = []
+        for item in list(self._playing.values()):
+            settled += self.cut(self._playback.heard(item.id, now), now)
         for item in list(self._items.values()):
-            if not any((item.id, index) in self._settled for index in item.parts):
-                settled += self._settle(item, "partial", now)
+            if not self._settling.has_settled(item):
+                settled += self._settling.settle(item, "partial")
         return settled
 
     def _open(self, item_id: Any, role: str, now: float) -> Item | None:
@@ -99,57 +135,13 @@ class Transcript:
             self._items[item_id] = Item(item_id, role, now)
         return self._items[item_id]
 
-    def _link(self, item: Item, previous: Any) -> None:
-        """Give the item its place; `created` follows the places, whatever arrived first."""
-        if item.id in self._order:
-            return
-        self._order.link(item.id, previous if isinstance(previous, str) else None)
-        before, after = self._order.neighbours(item.id)
-        item.created = max(item.seen, self._items[before].created if before else 0.0)
-        if after is not None:
-            item.created = min(item.created, self._items[after].created)
-
-    def _settle(self, item: Item, state: State, now: float) -> list[Utterance]:
-        if item.role not in _SPEAKERS:
+    def _answered(self, item: Item, now: float) -> list[Utterance]:
+        """An answer is complete: it settles now, or when it has been heard."""
+        if item.heard_ms is None and not self._playback.ended(item.id, now):
+            self._playing[item.id] = item
             return []
-        settled = []
-        for index in sorted(item.parts):
-            text = item.parts[index].so_far()
-            if text:
-                self._link(item, None)
-                settled += self._changed(self._utterance(item, index, text, state))
-        return settled
-
-    def _utterance(self, item: Item, index: int, text: str, state: State) -> Utterance:
-        origin: Origin = "voice"
-        if item.role == "user" and item.typed:
-            origin = "text"
-        elif item.role == "assistant" and not item.generated:
-            origin = "seeded"
-        return Utterance(
-            item_id=item.id,
-            content_index=index,
-            role=cast(Speaker, item.role),
-            text=text,
-            heard_text=heard_text(text, item.heard_ms, item.audio_ms),
-            state=state,
-            origin=origin,
-            seq=0,
-            position=self._order.position(item.id),
-            created_at=item.created,
-            heard_ms=item.heard_ms,
-            audio_ms=item.audio_ms or None,
-        )
-
-    def _changed(self, utterance: Utterance) -> list[Utterance]:
-        """The utterance with the next `seq`, or nothing when it says what was already settled."""
-        key = utterance.item_id, utterance.content_index
-        known = self._settled.get(key)
-        if known is not None and msgspec.structs.replace(utterance, seq=known.seq) == known:
-            return []
-        self._seq += 1
-        self._settled[key] = msgspec.structs.replace(utterance, seq=self._seq)
-        return [self._settled[key]]
+        self._playing.pop(item.id, None)
+        return self._settling.settle(item, self._answer_state(item))
 
     def _answer_state(self, item: Item) -> State:
         if item.deleted or item.heard_ms == 0:
@@ -166,7 +158,7 @@ class Transcript:
     def _committed(self, event: Event, now: float) -> list[Utterance]:
         item = self._open(event.get("item_id"), "user", now)
         if item is not None:
-            self._link(item, event.get("previous_item_id"))
+            self._settling.link(item, event.get("previous_item_id"))
         return []
 
     def _user_delta(self, event: Event, now: float) -> list[Utterance]:
@@ -181,11 +173,11 @@ class Transcript:
         part.text = event["transcript"]
         if event.get("status", "completed") != "completed":  # cumulative interim (PROTOCOL §5.9)
             return []
-        return self._settle(item, "final", now)
+        return self._settling.settle(item, "final")
 
     def _user_failed(self, event: Event, now: float) -> list[Utterance]:
         item = self._open(event.get("item_id"), "user", now)
-        return self._settle(item, "failed", now) if item is not None else []
+        return self._settling.settle(item, "failed") if item is not None else []
 
     def _append_delta(self, item: Item | None, event: Event) -> list[Utterance]:
         part = item.part(event.get("content_index")) if item is not None else None
@@ -206,7 +198,7 @@ class Transcript:
             return []
         item.role = str(role)
         if event["type"] != "conversation.item.done" or event.get("previous_item_id") is not None:
-            self._link(item, event.get("previous_item_id"))
+            self._settling.link(item, event.get("previous_item_id"))
         return self._read(item, given, now)
 
     def _read(self, item: Item, given: dict[str, Any], now: float) -> list[Utterance]:
@@ -215,8 +207,8 @@ class Transcript:
         if item.status == "in_progress":
             return []
         if item.role == "assistant":
-            return self._settle(item, self._answer_state(item), now)
-        return self._settle(item, "final", now) if item.typed else []
+            return self._answered(item, now)
+        return self._settling.settle(item, "final") if item.typed else []
 
     def _retrieved(self, event: Event, now: float) -> list[Utterance]:
         """May fill a transcript that never came, and never makes an item (PROTOCOL §5.15)."""
@@ -225,19 +217,16 @@ class Transcript:
         if item is None or item.status == "in_progress" or not isinstance(given, dict):
             return []
         item.read_content(given.get("content"))
-        state = self._answer_state(item) if item.role == "assistant" else "final"
-        return self._settle(item, state, now)
+        if item.role == "assistant":
+            return self._answered(item, now)
+        return self._settling.settle(item, "final")
 
     def _truncated(self, event: Event, now: float) -> list[Utterance]:
         item, heard = self._items.get(event.get("item_id", "")), event.get("audio_end_ms")
         if item is None or not isinstance(heard, int):
             return []
-        item.heard_ms = heard
-        return (
-            self._settle(item, self._answer_state(item), now)
-            if item.status != "in_progress"
-            else []
-        )
+        item.heard_ms, item.estimated = heard, False
+        return self._answered(item, now) if item.status != "in_progress" else []
 
     def _deleted(self, event: Event, now: float) -> list[Utterance]:
         """A tombstone: the place stays, and an answer that was taken back counts as unheard."""
@@ -245,7 +234,7 @@ class Transcript:
         if item is None or item.role != "assistant":
             return []
         item.deleted, item.heard_ms = True, 0
-        return self._settle(item, "unheard", now)
+        return self._answered(item, now)
 
     # What the model says --------------------------------------------------------------------------
 

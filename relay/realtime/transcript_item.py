@@ -41,6 +41,7 @@ class Item:
     deleted: bool = False
     audio_ms: int = 0
     heard_ms: int | None = None
+    estimated: bool = False
     parts: dict[int, Part] = field(default_factory=dict)
 
     def part(self, index: Any) -> Part | None:

@@ -128,6 +128,7 @@ class Reception:
             first_update=admission.first_update,
             first_shown=admission.first_shown,
             transcription=rules.transcription,
+            truncates=admission.truncates,
         )
         limits = Limits(
             engine_seconds=rules.engine_seconds,

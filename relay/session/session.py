@@ -75,7 +75,7 @@ class Session:
         self._ended: asyncio.Future[Ending] = asyncio.get_running_loop().create_future()
         self._gone = asyncio.Event()
         self._sides = 1  # peers that are not closed yet
-        self._timer = Timer(shared.clock, conversation.deadlines.next, self._due)
+        self._timer = Timer(shared.clock, conversation.next, self._due)
         self._tasks = Tasks(self._task_failed)
         self._log = log.bind(session_id=self.id)
 
@@ -135,6 +135,8 @@ class Session:
                     self._engine.send(action.frame)
             else:
                 self._act_apart(action)
+        if self.conversation.transcript.is_playing:
+            self._timer.arm()
         if self.conversation.greeted and self._up.engine is None and self._engine is not None:
             self._begin(self._engine)
 

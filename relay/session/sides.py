@@ -143,7 +143,7 @@ class Down:
         try:
             head = bytes(frame[:HEAD_BYTES])
             if head.startswith(AUDIO_HEADS):
-                shell.conversation.transcript.audio(*audio_of(head, len(frame)))
+                shell.conversation.audio(*audio_of(head, len(frame)), shell.clock())
                 self._pass(frame, AUDIO_DELTA)
             elif head.startswith(TEXT_HEADS) and (word := text_of(head)) is not None:
                 shell.conversation.transcript.word(*word)

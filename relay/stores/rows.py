@@ -53,6 +53,7 @@ def message_row(record: Record, conversation_key: str) -> dict[str, Any]:
         "state": said.state,
         "heard_text": said.heard_text,
         "heard_ms": said.heard_ms,
+        "heard_estimated": said.heard_estimated,
         "audio_ms": said.audio_ms,
         "model": head.model,
         "voice": head.voice,
@@ -100,6 +101,7 @@ def record_of(message: Mapping[str, Any], user_id: str) -> Record:
         position=metadata["position"],
         created_at=seconds(message["created_at"]),
         heard_ms=metadata["heard_ms"],
+        heard_estimated=metadata.get("heard_estimated", False),
         audio_ms=metadata["audio_ms"],
     )
     return Record(id=message["id"], head=head, utterance=utterance)

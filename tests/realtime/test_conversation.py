@@ -32,7 +32,9 @@ CREATED: Event = {"type": "session.created", "event_id": "e", "session": {"id": 
 UPDATED: Event = {"type": "session.updated", "event_id": "e", "session": {"id": "sess_1"}}
 
 
-def conversation(view: View | None = None, greeted: bool = True, **granted: Any) -> Conversation:
+def conversation(
+    view: View | None = None, *, greeted: bool = True, truncates: bool = False, **granted: Any
+) -> Conversation:
     grant = Grant(caller=CALLER, agent_id="a1", **granted)
     s3 = isinstance(view, S3View)
     setup = Setup(
@@ -43,6 +45,7 @@ def conversation(view: View | None = None, greeted: bool = True, **granted: Any)
         first_update=s3_update(grant, WHISPER, "alloy") if s3 else openai_update(grant, WHISPER),
         first_shown=s3,
         transcription=WHISPER,
+        truncates=truncates,
     )
     rules = Conversation(setup, Deadlines(Limits(10.0, 1800.0, 300.0, 9000.0), 0.0))
     if greeted:
@@ -236,3 +239,86 @@ def test_what_is_open_at_the_end_is_settled() -> None:
     rules = conversation()
     from_engine(rules, wire.heard_delta("U1", "Hel"))
     assert [(u.text, u.state) for u in rules.finish(2.0)] == [("Hel", "partial")]
+
+
+def sound(item: str, milliseconds: int, rules: Conversation, now: float) -> None:
+    rules.audio(item, milliseconds, now)
+
+
+def spoken(rules: Conversation, text: str, milliseconds: int, now: float) -> list[Action]:
+    """An answer as it comes, all of its sound in one burst."""
+    events = wire.answer("A1", text, None)
+    actions = [a for event in events[:5] for a in from_engine(rules, event, now)]
+    sound("A1", milliseconds, rules, now)
+    return actions + [a for event in events[5:] for a in from_engine(rules, event, now)]
+
+
+def settled(actions: list[Action]) -> list[tuple[str, str, int | None]]:
+    return [
+        (a.utterance.state, a.utterance.heard_text, a.utterance.heard_ms)
+        for a in actions
+        if isinstance(a, Settled)
+    ]
+
+
+def test_an_answer_settles_when_it_has_been_heard() -> None:
+    rules = conversation()
+    assert settled(spoken(rules, "one two three four", 2000, now=10.0)) == []
+    assert rules.next() < 30.0
+    assert settled(rules.due(11.0)) == []
+    assert settled(rules.due(rules.next())) == [("final", "one two three four", None)]
+
+
+def test_S3_37_speaking_over_an_answer_that_was_all_sent_cuts_it_to_what_was_heard() -> None:
+    rules = conversation(S3View(), truncates=True)
+    spoken(rules, "one two three four", 2000, now=10.0)
+    actions = from_engine(rules, wire.speech_started("U2"), now=11.1)
+    assert settled(actions) == [("interrupted", "one two", 1000)]
+    (truncate,) = asked(actions)
+    assert (truncate["type"], truncate["item_id"]) == ("conversation.item.truncate", "A1")
+    assert truncate["audio_end_ms"] == 1000
+    refused = {"type": "error", "error": {"code": "x", "event_id": truncate["event_id"]}}
+    assert seen(from_engine(rules, refused, now=11.2)) == [], "the client never asked for that"
+
+
+def test_a_client_that_can_truncate_does_it_itself_and_its_word_counts() -> None:
+    rules = conversation()
+    spoken(rules, "one two three four", 2000, now=10.0)
+    actions = from_engine(rules, wire.speech_started("U2"), now=11.1)
+    assert asked(actions) == []
+    assert settled(actions) == [("interrupted", "one two", 1000)]
+    acknowledged = {"type": "conversation.item.truncated", "item_id": "A1", "audio_end_ms": 1500}
+    corrected = from_engine(rules, acknowledged, now=11.2)
+    assert settled(corrected) == [("interrupted", "one two three", 1500)]
+
+
+def test_an_aware_clients_own_clock_is_exact() -> None:
+    rules = conversation(relay_events=True)
+    spoken(rules, "one two three four", 2000, now=10.0)
+    report = {"type": "relay.playback", "item_id": "A1", "played_ms": 400}
+    assert rules.from_client(encode(report), 11.0) == []
+    (action,) = (
+        a for a in from_engine(rules, wire.speech_started("U2"), 11.1) if isinstance(a, Settled)
+    )
+    assert (action.utterance.heard_ms, action.utterance.heard_estimated) == (500, False)
+    for bad in (
+        {"item_id": "A1"},
+        {"item_id": 5, "played_ms": 5},
+        {"item_id": "A1", "played_ms": True},
+    ):
+        (told,) = seen(rules.from_client(encode({"type": "relay.playback", **bad}), 11.0))
+        assert told["type"] == "error"
+
+
+def test_a_cancel_flushes_the_player_too() -> None:
+    rules = conversation()
+    spoken(rules, "one two three four", 2000, now=10.0)
+    assert settled(rules.from_client(b'{"type":"response.cancel"}', 11.1)) == [
+        ("interrupted", "one two", 1000)
+    ]
+
+
+def test_a_session_that_ends_in_the_middle_of_an_answer_cuts_it_there() -> None:
+    rules = conversation()
+    spoken(rules, "one two three four", 2000, now=10.0)
+    assert [(u.state, u.heard_text) for u in rules.finish(11.1)] == [("interrupted", "one two")]

@@ -2,6 +2,7 @@
 
 import pytest
 
+from relay.realtime.playout import AtOnce
 from relay.realtime.transcript import Transcript
 from relay.realtime.utterance import Utterance
 from tests.realtime import wire_events as wire
@@ -10,7 +11,7 @@ from tests.realtime.wire_events import Event
 
 def said(*events: Event, finish: bool = False) -> list[Utterance]:
     """Everything that settles, in order of settling; one second passes with each event."""
-    transcript, settled = Transcript(), list[Utterance]()
+    transcript, settled = Transcript(AtOnce()), list[Utterance]()
     for now, event in enumerate(events):
         settled += transcript.feed(event, float(now))
     return settled + (transcript.finish(float(len(events))) if finish else [])
@@ -86,7 +87,7 @@ def test_5_4_an_interrupted_answer_is_kept_whole_and_marked() -> None:
 
 
 def test_5_5_a_truncation_after_the_end_corrects_what_was_heard() -> None:
-    transcript = Transcript()
+    transcript = Transcript(AtOnce())
     for event in wire.answer("A1", "one two three four", None)[:3]:
         transcript.feed(event, 0.0)
     transcript.audio("A1", 2000)

@@ -1,0 +1,143 @@
+"""What one client has been sent of the model's sound, and how much of it was heard by now."""
+
+from dataclasses import dataclass
+from typing import Final
+
+START_SECONDS: Final = 0.1
+"""Until a player that ran dry is heard again: the network and a jitter buffer."""
+
+_ROUNDING: Final = 0.001  # heard lengths are whole milliseconds
+_MAX_ITEMS: Final = 1_000  # whose heard lengths are remembered; the eldest are forgotten
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """How much of an item was heard: `ms` of `of_ms`; `exact` by the client's own clock."""
+
+    item_id: str
+    ms: int
+    of_ms: int
+    exact: bool
+
+
+@dataclass(slots=True)
+class _Item:
+    """One item's sound: how much was sent, where it stands in the player, what the client said."""
+
+    sent_ms: int = 0
+    over_ms: int = 0  # played out for sure: spans that ended
+    said_ms: int | None = None
+    said_at: float = 0.0
+
+
+@dataclass(slots=True)
+class _Span:
+    """Sound that is played without a gap."""
+
+    item_id: str
+    start: float
+    ms: int
+
+    @property
+    def end(self) -> float:
+        return self.start + self.ms / 1000
+
+
+class Playout:
+    """A model of the client's player: sound is heard in the order sent, in real time.
+
+    The model sends several times faster than it is heard (WIRE §2), so what was sent says little of
+    what was heard. Times are seconds of one clock, lengths ms.
+    """
+
+    def __init__(self) -> None:
+        self._items: dict[str, _Item] = {}
+        self._spans: list[_Span] = []
+
+    def sent(self, item_id: str, ms: int, now: float) -> None:
+        """So much sound of an item went out to the client."""
+        if ms <= 0:
+            return
+        self._fold(now)
+        if item_id not in self._items:
+            self._forget()
+        self._items.setdefault(item_id, _Item()).sent_ms += ms
+        last = self._spans[-1] if self._spans else None
+        if last is not None and last.item_id == item_id:
+            last.ms += ms
+        else:
+            start = last.end if last is not None else now + START_SECONDS
+            self._spans.append(_Span(item_id, start, ms))
+
+    def played(self, item_id: str, played_ms: int, now: float) -> None:
+        """The client's own clock: so much of the item was played by now (`relay.playback`)."""
+        item = self._items.get(item_id)
+        if item is not None:
+            item.said_ms, item.said_at = min(max(played_ms, 0), item.sent_ms), now
+
+    def heard(self, item_id: str, now: float) -> Heard:
+        """How much of the item was heard by now."""
+        item = self._items.get(item_id, _Item())
+        if item.said_ms is not None:
+            ms = item.said_ms + max(0.0, now - item.said_at) * 1000
+            return Heard(item_id, min(round(ms), item.sent_ms), item.sent_ms, exact=True)
+        ms = item.over_ms + sum(_heard_of(s, now) for s in self._spans if s.item_id == item_id)
+        return Heard(item_id, min(round(ms), item.sent_ms), item.sent_ms, exact=False)
+
+    def ended(self, item_id: str, now: float) -> bool:
+        """Whether all that was sent of the item has been heard; True for one without sound."""
+        item = self._items.get(item_id)
+        return item is None or self.heard(item_id, now).ms >= item.sent_ms
+
+    def ends_at(self, item_id: str) -> float:
+        """When what was sent of the item will have been heard; `ended` is true from then on."""
+        item = self._items.get(item_id)
+        if item is None:
+            return 0.0
+        if item.said_ms is not None:
+            return item.said_at + (item.sent_ms - item.said_ms) / 1000 + _ROUNDING
+        ends = [span.end for span in self._spans if span.item_id == item_id]
+        return ends[-1] + _ROUNDING if ends else 0.0
+
+    def interrupt(self, now: float) -> list[Heard]:
+        """The player is flushed: what was cut, in the order it would have been heard."""
+        self._fold(now)
+        names = dict.fromkeys(span.item_id for span in self._spans)
+        cut = [self.heard(name, now) for name in names]
+        self._spans.clear()
+        for heard in cut:
+            item = self._items[heard.item_id]
+            item.over_ms, item.said_ms = heard.ms, None
+        return [heard for heard in cut if heard.ms < heard.of_ms]
+
+    def _fold(self, now: float) -> None:
+        while self._spans and self._spans[0].end <= now:
+            span = self._spans.pop(0)
+            self._items[span.item_id].over_ms += span.ms
+
+    def _forget(self) -> None:
+        if len(self._items) >= _MAX_ITEMS:
+            playing = {span.item_id for span in self._spans}
+            eldest = next((name for name in self._items if name not in playing), None)
+            if eldest is not None:
+                del self._items[eldest]
+
+
+def _heard_of(span: _Span, now: float) -> float:
+    return min(max(0.0, (now - span.start) * 1000), span.ms)
+
+
+class AtOnce:
+    """A player that has heard everything the moment it is sent: for recordings, which have none."""
+
+    def heard(self, item_id: str, now: float) -> Heard:
+        """All of nothing."""
+        return Heard(item_id, 0, 0, exact=True)
+
+    def ended(self, item_id: str, now: float) -> bool:
+        """Always."""
+        return True
+
+    def ends_at(self, item_id: str) -> float:
+        """Long ago."""
+        return 0.0

@@ -1,0 +1,140 @@
+"""What models cost: a dated table as data, and how a model's name finds its row (PROTOCOL §8)."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any, Final, NoReturn
+
+DATE: Final = "2026-11-20"
+"""The day of the table: what changed since is not known here."""
+
+PICO_PER_MICRO: Final = 10**6
+_PER_MILLION_TOKENS: Final = 10**6  # a dollar a million tokens is this many pico-dollars a token
+_PER_MINUTE: Final = 10**12  # a dollar in pico-dollars
+
+Row = Mapping[str, Any]
+
+_CURRENT: Final[Row] = {
+    "text_in": "4",
+    "text_cached": "0.40",
+    "text_out": "24",
+    "audio_in": "32",
+    "audio_cached": "0.40",
+    "audio_out": "64",
+    "image_in": "5",
+    "image_cached": "0.50",
+}
+
+TABLE: Final[Mapping[str, Row]] = {
+    "gpt-realtime-2.1": _CURRENT,
+    "gpt-realtime-2": _CURRENT,
+    "gpt-realtime-1.5": {**_CURRENT, "text_out": "16"},
+    "gpt-realtime": {"like": "gpt-realtime-1.5", "inferred": True},
+    "gpt-realtime-2.1-mini": {
+        "text_in": "0.60",
+        "text_cached": "0.06",
+        "text_out": "2.40",
+        "audio_in": "10",
+        "audio_cached": "0.30",
+        "audio_out": "20",
+        "image_in": "0.80",
+        "image_cached": "0.08",
+    },
+    "gpt-realtime-mini": {"like": "gpt-realtime-2.1-mini", "inferred": True},
+    "gpt-4o-transcribe": {"text_in": "2.5", "audio_in": "2.5", "text_out": "10", "inferred": True},
+    "gpt-4o-mini-transcribe": {
+        "text_in": "1.25",
+        "audio_in": "1.25",
+        "text_out": "5",
+        "inferred": True,
+    },
+    "gpt-realtime-whisper": {"minute": "0.017"},
+    "gpt-live-transcribe": {"minute": "0.017"},
+    "gpt-realtime-translate": {"minute": "0.034"},
+    "gpt-transcribe": {"minute": "0.006", "inferred": True},
+}
+"""US dollars a million tokens, or a `minute`. `like` takes over another row; `inferred` marks what
+was not read on the provider's own page."""
+
+_DATED: Final = re.compile(r"-\d{4}-\d{2}-\d{2}\Z", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Price:
+    """Pico-dollars a token by modality and direction, and a minute; None where none is known.
+
+    Cached input without a price of its own costs what other input costs.
+    """
+
+    text_in: int | None = None
+    text_cached: int | None = None
+    text_out: int | None = None
+    audio_in: int | None = None
+    audio_cached: int | None = None
+    audio_out: int | None = None
+    image_in: int | None = None
+    image_cached: int | None = None
+    minute: int | None = None
+    inferred: bool = False
+
+
+_AMOUNTS: Final = frozenset(Price.__dataclass_fields__) - {"inferred"}
+
+
+class Prices:
+    """The table, with an operator's own rows over it.
+
+    `own` has the shape of `TABLE`: a new name is a row of its own (an Azure deployment, mostly
+    `like` a model), the name of a row here changes only what it gives (a discount). Raises
+    ValueError, naming the row and the field, for what is no price.
+    """
+
+    def __init__(self, own: Mapping[str, Row] | None = None) -> None:
+        changed = {model: {**TABLE.get(model, {}), **row} for model, row in (own or {}).items()}
+        rows = {**TABLE, **changed}
+        self._prices = {model: _price(model, rows) for model in rows}
+
+    def find(self, model: str) -> Price | None:
+        """The price of a model, or of the model that it is a dated version of; else None.
+
+        No shorter name is ever taken for a longer one: `gpt-realtime-3` is not `gpt-realtime`.
+        """
+        exact = self._prices.get(model)
+        return exact if exact is not None else self._prices.get(_DATED.sub("", model))
+
+
+def _price(model: str, rows: Mapping[str, Row]) -> Price:
+    fields = _fields(model, rows, ())
+    unknown = fields.keys() - _AMOUNTS - {"inferred"}
+    if unknown:
+        raise ValueError(f"{model}: a price has no {', '.join(map(repr, sorted(unknown)))}")
+    amounts = {name: _pico(model, name, fields[name]) for name in fields if name in _AMOUNTS}
+    return Price(**amounts, inferred=bool(fields.get("inferred")))
+
+
+def _fields(model: str, rows: Mapping[str, Row], followed: tuple[str, ...]) -> dict[str, Any]:
+    """A row with what it is `like` filled in."""
+    row = None if model in followed else rows.get(model)
+    if row is None:
+        raise ValueError(f"{' like '.join((*followed, model))}: that is no row of prices")
+    if "like" not in row:
+        return dict(row)
+    own = {name: value for name, value in row.items() if name != "like"}
+    inherited = _fields(str(row["like"]), rows, (*followed, model))
+    return {**inherited, **own}
+
+
+def _pico(model: str, name: str, dollars: Any) -> int:
+    """Pico-dollars of an amount as it is written: text or a number, exact either way."""
+    scale = _PER_MINUTE if name == "minute" else _PER_MILLION_TOKENS
+    try:
+        amount = Decimal(str(dollars)) * scale
+        whole = amount.is_finite() and amount >= 0 and amount == amount.to_integral_value()
+        return int(amount) if whole else _no_price(model, name, dollars)
+    except ArithmeticError:  # no number at all, or one beyond any decimal
+        return _no_price(model, name, dollars)
+
+
+def _no_price(model: str, name: str, dollars: Any) -> NoReturn:
+    raise ValueError(f"{model}: {name!r} is a price in dollars, not {dollars!r}")

@@ -1,0 +1,85 @@
+"""Utterances get their place, their `seq` and their final words here, each once."""
+
+from collections.abc import Mapping
+from typing import Any, Final, cast
+
+import msgspec
+
+from relay.realtime.heard import heard_text
+from relay.realtime.order import Order
+from relay.realtime.transcript_item import Item
+from relay.realtime.utterance import Origin, Speaker, State, Utterance
+
+_SPEAKERS: Final = ("user", "assistant")
+
+
+class Settling:
+    """Keeps what settled of a session's items, and in which order."""
+
+    def __init__(self, items: Mapping[str, Item]) -> None:
+        self._items = items
+        self._order = Order()
+        self._settled: dict[tuple[str, int], Utterance] = {}
+        self._seq = 0
+
+    def has_place(self, item: Item) -> bool:
+        """Whether the item stands in the conversation already."""
+        return item.id in self._order
+
+    def has_settled(self, item: Item) -> bool:
+        """Whether any of the item's words settled."""
+        return any((item.id, index) in self._settled for index in item.parts)
+
+    def link(self, item: Item, previous: Any) -> None:
+        """Give the item its place; `created` follows the places, whatever arrived first."""
+        if item.id in self._order:
+            return
+        self._order.link(item.id, previous if isinstance(previous, str) else None)
+        before, after = self._order.neighbours(item.id)
+        item.created = max(item.seen, self._items[before].created if before else 0.0)
+        if after is not None:
+            item.created = min(item.created, self._items[after].created)
+
+    def settle(self, item: Item, state: State) -> list[Utterance]:
+        """The item's utterances as they are now; those that say nothing new are left out."""
+        if item.role not in _SPEAKERS:
+            return []
+        settled = []
+        for index in sorted(item.parts):
+            text = item.parts[index].so_far()
+            if text:
+                self.link(item, None)
+                settled += self._changed(self._utterance(item, index, text, state))
+        return settled
+
+    def _utterance(self, item: Item, index: int, text: str, state: State) -> Utterance:
+        origin: Origin = "voice"
+        if item.role == "user" and item.typed:
+            origin = "text"
+        elif item.role == "assistant" and not item.generated:
+            origin = "seeded"
+        return Utterance(
+            item_id=item.id,
+            content_index=index,
+            role=cast(Speaker, item.role),
+            text=text,
+            heard_text=heard_text(text, item.heard_ms, item.audio_ms),
+            state=state,
+            origin=origin,
+            seq=0,
+            position=self._order.position(item.id),
+            created_at=item.created,
+            heard_ms=item.heard_ms,
+            heard_estimated=item.estimated,
+            audio_ms=item.audio_ms or None,
+        )
+
+    def _changed(self, utterance: Utterance) -> list[Utterance]:
+        """The utterance with the next `seq`, or nothing when it says what was already settled."""
+        key = utterance.item_id, utterance.content_index
+        known = self._settled.get(key)
+        if known is not None and msgspec.structs.replace(utterance, seq=known.seq) == known:
+            return []
+        self._seq += 1
+        self._settled[key] = msgspec.structs.replace(utterance, seq=self._seq)
+        return [self._settled[key]]

@@ -1,0 +1,128 @@
+"""A model of a player that nobody sees, against players that are simulated to the sample."""
+
+import random
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from relay.realtime.playout import START_SECONDS, Heard, Playout
+
+
+def test_sound_is_heard_in_real_time_from_when_it_starts() -> None:
+    playout = Playout()
+    playout.sent("A1", 1000, 0.0)
+    assert playout.heard("A1", 0.0) == Heard("A1", 0, 1000, exact=False)
+    assert playout.heard("A1", START_SECONDS + 0.4).ms == 400
+    assert not playout.ended("A1", START_SECONDS + 0.99)
+    assert playout.ended("A1", START_SECONDS + 1.0)
+    assert playout.ended("A1", playout.ends_at("A1"))
+
+
+def test_a_burst_queues_up_and_two_items_follow_each_other() -> None:
+    playout = Playout()
+    for _ in range(4):
+        playout.sent("A1", 250, 0.0)
+    playout.sent("A2", 500, 0.1)
+    at = START_SECONDS + 1.2
+    assert [playout.heard(item, at).ms for item in ("A1", "A2")] == [1000, 200]
+
+
+def test_a_player_that_ran_dry_starts_again() -> None:
+    playout = Playout()
+    playout.sent("A1", 200, 0.0)
+    playout.sent("A1", 200, 5.0)
+    assert playout.heard("A1", 5.0).ms == 200
+    assert playout.heard("A1", 5.0 + START_SECONDS + 0.1).ms == 300
+
+
+def test_an_interruption_says_what_was_cut_and_empties_the_player() -> None:
+    playout = Playout()
+    playout.sent("A1", 1000, 0.0)
+    playout.sent("A2", 1000, 0.0)
+    now = START_SECONDS + 0.3
+    assert playout.interrupt(now) == [
+        Heard("A1", 300, 1000, exact=False),
+        Heard("A2", 0, 1000, exact=False),
+    ]
+    assert playout.heard("A1", now + 9).ms == 300
+    assert playout.interrupt(now + 9) == []
+    playout.sent("A3", 100, now + 10)
+    assert playout.heard("A3", now + 10 + START_SECONDS + 0.05).ms == 50
+
+
+def test_what_was_heard_to_its_end_is_not_cut() -> None:
+    playout = Playout()
+    playout.sent("A1", 300, 0.0)
+    assert playout.interrupt(START_SECONDS + 0.3) == []
+
+
+def test_the_clients_own_clock_is_believed() -> None:
+    playout = Playout()
+    playout.sent("A1", 2000, 0.0)
+    playout.played("A1", 500, 1.0)
+    assert playout.heard("A1", 1.1) == Heard("A1", 600, 2000, exact=True)
+    assert not playout.ended("A1", 2.4)
+    assert playout.ended("A1", playout.ends_at("A1")), "also when it plays later than was thought"
+    playout.played("A1", 99_000, 1.2)
+    assert playout.heard("A1", 1.2).ms == 2000
+    playout.played("unknown", 5, 1.2)
+    assert playout.heard("unknown", 1.2) == Heard("unknown", 0, 0, exact=False)
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from(["A", "B"]),
+            st.integers(0, 500),
+            st.floats(0, 2, allow_nan=False),
+            st.booleans(),
+        ),
+        max_size=40,
+    )
+)
+def test_nobody_hears_more_than_was_sent_or_less_than_before(
+    steps: list[tuple[str, int, float, bool]],
+) -> None:
+    playout, now = Playout(), 0.0
+    sent = {"A": 0, "B": 0}
+    for item, ms, pause, interrupt in steps:
+        before = {name: playout.heard(name, now).ms for name in sent}
+        playout.sent(item, ms, now)
+        sent[item] += ms
+        now += pause
+        for name, most in sent.items():
+            assert before[name] <= playout.heard(name, now).ms <= most
+        if interrupt:
+            playout.interrupt(now)
+
+
+def _truth_and_estimates(seed: int, reports: bool) -> float:
+    """One answer in bursts to a simulated player, interrupted; the error in ms."""
+    chance = random.Random(seed)
+    playout, latency = Playout(), chance.uniform(0.02, 0.2)
+    length = chance.randrange(2_000, 15_000, 250)
+    pace = chance.uniform(5, 12)
+    begun = latency  # the player starts as soon as the first piece is there
+    cut_at = chance.uniform(0.3, length / 1000)
+    sent_until, now = 0, 0.0
+    next_report = 0.1
+    while now < cut_at:
+        while sent_until < length and sent_until / 1000 / pace <= now:
+            playout.sent("A1", 250, sent_until / 1000 / pace)
+            sent_until += 250
+        if reports and now >= next_report:
+            travel = chance.uniform(0.005, 0.04)
+            at_client = max(0.0, now - travel - begun) * 1000
+            playout.played("A1", round(min(at_client, sent_until)), now)
+            next_report += 0.1
+        now += 0.01
+    truth = min(max(0.0, cut_at - begun) * 1000, length)
+    (heard,) = playout.interrupt(cut_at) or [playout.heard("A1", cut_at)]
+    return abs(heard.ms - truth)
+
+
+def test_200_interruptions_are_within_300_ms_by_estimate_and_60_with_the_clients_clock() -> None:
+    guessed = sorted(_truth_and_estimates(seed, reports=False) for seed in range(200))
+    assert guessed[189] <= 300, "p95"
+    said = [_truth_and_estimates(seed, reports=True) for seed in range(200)]
+    assert max(said) <= 60
