@@ -96,6 +96,7 @@ COMPONENTS: dict[str, Component] = {
     "espeak_ng": debian("espeak-ng", program("espeak-ng")),
     "sox": debian("sox", program("sox")),
     "ffmpeg": debian("ffmpeg", program("ffmpeg")),
+    "logrotate": debian("logrotate", program("logrotate")),
     "systemd_analyze": debian("systemd", program("systemd-analyze")),
     "human_recordings": debian(
         "asterisk-core-sounds-en-g722", entry(ASTERISK, "conf-onlyperson.g722")
