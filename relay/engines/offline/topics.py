@@ -74,8 +74,8 @@ TOPICS = (
         "colleague colleagues coworker coworkers, company, promotion promoted, meeting meetings, "
         "team teams, project projects, salary",
         "my job|boss|career|manager|colleague|colleagues|coworkers|team|work|office; "
-        "at|from|after|of|too|hate|love|like work; new|quit|lost|love|hate|dream job; job interview; "
-        "work life balance",
+        "at|from|after|of|too|hate|love|like work; "
+        "new|quit|lost|love|hate|dream job; job interview; work life balance",
         (
             "Let us look at your work. Which part of it gives you energy, and which part takes it?",
             "What would a good week at work look like, and what is the first thing in the way?",

@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -113,16 +113,8 @@ async def test_half_a_sample_at_the_end_is_left_out(recogniser):
     assert await recogniser.transcribe(bytes(SECOND + 1)) == ""
 
 
-@needs("human_recordings", "ffmpeg")
-async def test_recognising_and_speaking_do_not_hold_up_the_event_loop(recogniser):
-    """The event loop's process spends less than 20 ms of CPU between two ticks of the loop.
-
-    CPU time and not the clock, so that a busy machine cannot fail it; a decoder in a thread would,
-    since it holds Python's lock for half a second and more.
-    """
-    mouth = EspeakMouth()
-    await recogniser.transcribe(bytes(SECOND))
-    await mouth.speak("Ready.", "alloy")
+async def longest_gap(work: Coroutine[None, None, None]) -> float:
+    """CPU seconds this process spends between two turns of the event loop, at the most."""
     longest = 0.0
 
     async def tick() -> None:
@@ -133,14 +125,33 @@ async def test_recognising_and_speaking_do_not_hold_up_the_event_loop(recogniser
             longest = max(longest, time.process_time() - before)
 
     ticking = asyncio.create_task(tick())
-    pcm, text = prompt("conf-invalid"), "This sentence takes some seconds to say. " * 5
-    async with asyncio.TaskGroup() as group:
-        for _ in range(2):
-            group.create_task(recogniser.transcribe(pcm))
-            group.create_task(mouth.speak(text, "marin"))
+    await work
     ticking.cancel()
+    return longest
+
+
+@needs("human_recordings", "ffmpeg")
+async def test_recognising_and_speaking_do_not_hold_up_the_event_loop(recogniser):
+    """The event loop turns at least once in 20 ms of its process's CPU time, in one of five tries.
+
+    CPU time and more than one try, because other programs and a virtual machine's host may hold
+    the process up. A decoder in a thread would do so in every try, for half a second: it holds
+    Python's lock.
+    """
+    mouth, pcm = EspeakMouth(), prompt("conf-invalid")
+
+    async def work() -> None:
+        async with asyncio.TaskGroup() as group:
+            for _ in range(2):
+                group.create_task(recogniser.transcribe(pcm))
+                group.create_task(mouth.speak("This takes some seconds to say. " * 5, "marin"))
+
+    await work()
+    gaps = [await longest_gap(work())]
+    while min(gaps) >= 0.020 and len(gaps) < 5:
+        gaps.append(await longest_gap(work()))
     await mouth.aclose()
-    assert 0 < longest < 0.020
+    assert 0 < min(gaps) < 0.020
 
 
 class TestBounds:
