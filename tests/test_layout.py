@@ -18,7 +18,6 @@ WITHOUT_MODULE = {
     "clients": "other people's clients, started by scenarios",
     "edge": "nginx, systemd and logrotate with the files that are shipped for them",
     "contracts": "one suite over every implementation of an interface",
-    "edge": "nginx and the unit file, around the real program",
     "scenarios": "whole calls through the real program",
     "web": "the page, in a browser",
     "wire/test_autobahn.py": "somebody else's suite, over the whole of wire/",
