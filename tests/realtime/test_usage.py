@@ -25,7 +25,7 @@ NAMES = st.sampled_from(
         *("text_tokens", "audio_tokens", "image_tokens", "reasoning_tokens"),
     ]
 )
-NEARLY = st.recursive(JSON, lambda inner: st.dictionaries(NAMES, inner, max_size=6), max_leaves=30)
+NEARLY = st.recursive(JSON, lambda inner: st.dictionaries(NAMES, inner, max_size=6), max_leaves=12)
 """Anything, and things that look like usage here and there."""
 
 COUNTS = st.integers(0, 200_000)
