@@ -246,13 +246,19 @@ class TestProcesses:
 
     @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a child of its parent")
     def test_they_die_with_a_killed_parent_in_the_middle_of_a_turn(self):
-        parent = subprocess.run(
-            [sys.executable, "-c", KILLED_PARENT], capture_output=True, text=True, check=False
-        )
-        assert parent.returncode == -signal.SIGKILL, parent.stderr
+        """Held still, so that they cannot end by themselves when their input does."""
+        # Not its errors: the decoding processes would keep that pipe open, and `run` would wait.
+        command = [sys.executable, "-c", KILLED_PARENT]
+        parent = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
+        assert parent.returncode == -signal.SIGKILL
         pids = [int(pid) for pid in parent.stdout.split()]
-        assert len(pids) == 2
-        assert wait_until(lambda: all(gone(pid) for pid in pids))
+        try:
+            assert len(pids) == 2
+            assert wait_until(lambda: all(gone(pid) for pid in pids))
+        finally:
+            for pid in pids:
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
 
 
 KILLED_PARENT = """
@@ -261,9 +267,12 @@ from relay.engines.offline.recogniser import PocketRecogniser
 
 async def main():
     recogniser, noise = PocketRecogniser(), random.Random(1).randbytes(30 * 48_000)
+    await asyncio.gather(*(recogniser.transcribe(bytes(48_000)) for _ in range(2)))
     turns = [asyncio.create_task(recogniser.transcribe(noise)) for _ in range(2)]
-    await asyncio.sleep(1.5)  # both processes decode; noise takes them longer than speech
+    await asyncio.sleep(0.2)
     assert not any(turn.done() for turn in turns)
+    for process in recogniser._processes:
+        os.kill(process.pid, signal.SIGSTOP)
     print(*(process.pid for process in recogniser._processes), flush=True)
     os.kill(os.getpid(), signal.SIGKILL)
 
