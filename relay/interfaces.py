@@ -112,7 +112,8 @@ class Admission:
     """What a door decided about a caller: the grant, the view, and what the engine is told first.
 
     `first_shown` says whether the client sees the answer to `first_update`, `truncates` that it
-    cannot say itself how much of an interrupted answer it played.
+    cannot say itself how much of an interrupted answer it played, `pace_ms` how far ahead of what
+    is heard sound may be sent (None: as it comes).
     """
 
     grant: Grant
@@ -120,3 +121,4 @@ class Admission:
     first_update: Event
     first_shown: bool
     truncates: bool = False
+    pace_ms: int | None = None

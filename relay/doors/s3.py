@@ -1,6 +1,6 @@
 """The S3 door: the address, the order of refusals and the extras of the voice relay before us."""
 
-from typing import Any
+from typing import Any, Final
 
 import structlog
 
@@ -13,6 +13,7 @@ from relay.realtime.first_update import s3_update
 from relay.realtime.view import S3View, View
 from relay.wire.handshake import Handshake
 
+PACE_MS: Final = 500  # S3's clients cannot truncate: an interruption must find little to flush
 log = structlog.get_logger(__name__)
 
 
@@ -53,4 +54,5 @@ class S3Door:
             first_update=s3_update(grant, self._transcription, choice.voice),
             first_shown=True,
             truncates=True,
+            pace_ms=PACE_MS,
         )

@@ -37,6 +37,11 @@ class Settled:
 
 
 @dataclass(frozen=True, slots=True)
+class Flush:
+    """The client is interrupted: sound that waits to be sent is dropped."""
+
+
+@dataclass(frozen=True, slots=True)
 class CheckToken:
     """Verify the token with which the client means to go on, then call `renewed`."""
 
@@ -62,7 +67,7 @@ class End:
     ending: Ending
 
 
-Action = ToEngine | ToClient | Settled | CheckToken | EngineRefused | Ping | End
+Action = ToEngine | ToClient | Flush | Settled | CheckToken | EngineRefused | Ping | End
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,8 +121,8 @@ class Conversation:
         self._setup = setup
         self._view = setup.view
         self.deadlines = deadlines
-        self._playout = Playout()
-        self.transcript = Transcript(self._playout)
+        self.playout = Playout()
+        self.transcript = Transcript(self.playout)
         self._ledger = Ledger()
         self._announced = setup.grant.conversation_id is not None
         self._said = False
@@ -138,9 +143,10 @@ class Conversation:
         event, removed = policy.apply(event, self._setup.grant, self._setup.transcription)
         if event["type"] == "session.update":
             event = self._ledger.asked(event, shown=True)
-        cut = self._cut(now) if event["type"] == "response.cancel" else []
-        actions: list[Action] = [ToEngine(events.encode(event))]
-        return actions + self._warn(removed) + cut
+        actions: list[Action] = [ToEngine(events.encode(event)), *self._warn(removed)]
+        if event["type"] == "response.cancel":
+            actions += [Flush(), *self._cut(now)]
+        return actions
 
     def refuse(self, bad: BadEvent) -> Action:
         """The `error` event for a frame that is not an event; the session goes on."""
@@ -165,7 +171,7 @@ class Conversation:
             return [self.refuse(_wants("item_id", "a string", event))]
         if not isinstance(played, int) or isinstance(played, bool):
             return [self.refuse(_wants("played_ms", "an integer", event))]
-        self._playout.played(item, played, now)
+        self.playout.played(item, played, now)
         return []
 
     def renewed(self, expires_at: float) -> None:
@@ -196,7 +202,7 @@ class Conversation:
             return self._before_greeting(event)
         settled = self.transcript.feed(event, now)
         self._said = self._said or bool(settled)
-        actions: list[Action] = self._announcement(kind)
+        actions: list[Action] = [Flush()] if kind == _SPEECH else self._announcement(kind)
         shown = self._ledger.answered(event)
         if shown is not None:
             seen = self._view.down(frame if shown is event else events.encode(shown), kind, shown)
@@ -209,15 +215,10 @@ class Conversation:
         actions += [Settled(utterance) for utterance in settled]
         return actions + (self._cut(now) if kind == _SPEECH else [])
 
-    def audio(self, item_id: str, milliseconds: int, now: float) -> None:
-        """So much of the model's sound went to the client."""
-        self.transcript.audio(item_id, milliseconds)
-        self._playout.sent(item_id, milliseconds, now)
-
     def _cut(self, now: float) -> list[Action]:
         """The client's player is flushed: note what was heard, and say it for who cannot."""
         actions: list[Action] = []
-        for heard in self._playout.interrupt(now):
+        for heard in self.playout.interrupt(now):
             actions += [Settled(utterance) for utterance in self.transcript.cut(heard, now)]
             if self._setup.truncates:
                 actions.append(ToEngine(events.encode(self._ledger.own(_truncate(heard)))))

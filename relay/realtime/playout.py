@@ -1,5 +1,6 @@
 """What one client has been sent of the model's sound, and how much of it was heard by now."""
 
+import math
 from dataclasses import dataclass
 from typing import Final
 
@@ -22,8 +23,9 @@ class Heard:
 
 @dataclass(slots=True)
 class _Item:
-    """One item's sound: how much was sent, where it stands in the player, what the client said."""
+    """One item's sound: how much there is and was sent, how much is over, what the client said."""
 
+    all_ms: int = 0
     sent_ms: int = 0
     over_ms: int = 0  # played out for sure: spans that ended
     said_ms: int | None = None
@@ -54,14 +56,19 @@ class Playout:
         self._items: dict[str, _Item] = {}
         self._spans: list[_Span] = []
 
-    def sent(self, item_id: str, ms: int, now: float) -> None:
-        """So much sound of an item went out to the client."""
-        if ms <= 0:
-            return
-        self._fold(now)
+    def came(self, item_id: str, ms: int) -> None:
+        """So much sound of an item came from the engine; it goes out now or later."""
         if item_id not in self._items:
             self._forget()
-        self._items.setdefault(item_id, _Item()).sent_ms += ms
+        self._items.setdefault(item_id, _Item()).all_ms += ms
+
+    def sent(self, item_id: str, ms: int, now: float) -> None:
+        """So much of it went out to the client."""
+        item = self._items.get(item_id)
+        if ms <= 0 or item is None:
+            return
+        self._fold(now)
+        item.sent_ms += ms
         last = self._spans[-1] if self._spans else None
         if last is not None and last.item_id == item_id:
             last.ms += ms
@@ -80,20 +87,22 @@ class Playout:
         item = self._items.get(item_id, _Item())
         if item.said_ms is not None:
             ms = item.said_ms + max(0.0, now - item.said_at) * 1000
-            return Heard(item_id, min(round(ms), item.sent_ms), item.sent_ms, exact=True)
+            return Heard(item_id, min(round(ms), item.sent_ms), item.all_ms, exact=True)
         ms = item.over_ms + sum(_heard_of(s, now) for s in self._spans if s.item_id == item_id)
-        return Heard(item_id, min(round(ms), item.sent_ms), item.sent_ms, exact=False)
+        return Heard(item_id, min(round(ms), item.sent_ms), item.all_ms, exact=False)
 
     def ended(self, item_id: str, now: float) -> bool:
-        """Whether all that was sent of the item has been heard; True for one without sound."""
+        """Whether all there is of the item has been heard; True for one without sound."""
         item = self._items.get(item_id)
-        return item is None or self.heard(item_id, now).ms >= item.sent_ms
+        return item is None or self.heard(item_id, now).ms >= item.all_ms
 
     def ends_at(self, item_id: str) -> float:
-        """When what was sent of the item will have been heard; `ended` is true from then on."""
+        """When all of the item will have been heard, as far as it was sent."""
         item = self._items.get(item_id)
         if item is None:
             return 0.0
+        if item.sent_ms < item.all_ms:
+            return math.inf
         if item.said_ms is not None:
             return item.said_at + (item.sent_ms - item.said_ms) / 1000 + _ROUNDING
         ends = [span.end for span in self._spans if span.item_id == item_id]
@@ -103,12 +112,18 @@ class Playout:
         """The player is flushed: what was cut, in the order it would have been heard."""
         self._fold(now)
         names = dict.fromkeys(span.item_id for span in self._spans)
-        cut = [self.heard(name, now) for name in names]
+        held = [name for name, item in self._items.items() if item.sent_ms < item.all_ms]
+        cut = [self.heard(name, now) for name in dict.fromkeys((*names, *held))]
         self._spans.clear()
         for heard in cut:
             item = self._items[heard.item_id]
             item.over_ms, item.said_ms = heard.ms, None
+            item.sent_ms = item.all_ms = heard.ms
         return [heard for heard in cut if heard.ms < heard.of_ms]
+
+    def lead(self, now: float) -> float:
+        """Milliseconds of sound that the client has and has not heard yet."""
+        return max(0.0, (self._spans[-1].end - now) * 1000) if self._spans else 0.0
 
     def _fold(self, now: float) -> None:
         while self._spans and self._spans[0].end <= now:

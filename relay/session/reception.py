@@ -147,7 +147,7 @@ class Reception:
         )
         call = Call(session_id=session_id, model=grant.model or "", user_id=grant.caller.sub)
         return Session(
-            Seats(client=peer, view=admission.view, call=call, caller=grant.caller),
+            Seats(peer, admission.view, call, grant.caller, admission.pace_ms),
             Conversation(setup, Deadlines(limits, clock())),
             Recorder(self._house.journal, head),
             self._house.shared,

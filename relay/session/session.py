@@ -16,6 +16,7 @@ from relay.realtime.conversation import (
     Conversation,
     End,
     EngineRefused,
+    Flush,
     Ping,
     Settled,
     ToClient,
@@ -26,6 +27,7 @@ from relay.realtime.endings import Ending, Refused
 from relay.realtime.events import encode
 from relay.realtime.grant import Caller
 from relay.realtime.view import View
+from relay.session.outlet import outlet_for
 from relay.session.recorder import Recorder
 from relay.session.sides import Down, Up
 from relay.session.timer import Timer
@@ -47,12 +49,13 @@ class Surroundings:
 
 @dataclass(frozen=True, slots=True)
 class Seats:
-    """Who sits in this session and how they are spoken to."""
+    """Who sits in this session and how they are spoken to; `pace_ms` is None for all at once."""
 
     client: Peer
     view: View
     call: Call
     caller: Caller
+    pace_ms: int | None = None
 
 
 class Session:
@@ -75,7 +78,8 @@ class Session:
         self._ended: asyncio.Future[Ending] = asyncio.get_running_loop().create_future()
         self._gone = asyncio.Event()
         self._sides = 1  # peers that are not closed yet
-        self._timer = Timer(shared.clock, conversation.next, self._due)
+        self._outlet = outlet_for(seats.client, conversation.playout, seats.pace_ms, shared.clock)
+        self._timer = Timer(shared.clock, self._next, self._due)
         self._tasks = Tasks(self._task_failed)
         self._log = log.bind(session_id=self.id)
 
@@ -108,7 +112,7 @@ class Session:
             return
         self._engine = opening.result()
         self._sides += 1
-        down = Down(self, self._client, self._engine, self._seats.view)
+        down = Down(self, self._client, self._outlet, self._seats.view)
         self._engine.attach(_Watched(down, self._side_gone))
 
     def end(self, ending: Ending) -> None:
@@ -129,20 +133,22 @@ class Session:
         """Carry out what the rules answered, in order."""
         for action in actions:
             if isinstance(action, ToClient):
-                self._client.send(action.frame)
+                self._outlet.other(action.frame)
             elif isinstance(action, ToEngine):
                 if self._engine is not None:
                     self._engine.send(action.frame)
             else:
                 self._act_apart(action)
         if self.conversation.transcript.is_playing:
-            self._timer.arm()
+            self._timer.arm()  # for paced sound too: it waits only for an answer that plays
         if self.conversation.greeted and self._up.engine is None and self._engine is not None:
             self._begin(self._engine)
 
-    def _act_apart(self, action: Settled | CheckToken | EngineRefused | Ping | End) -> None:
+    def _act_apart(self, action: Flush | Settled | CheckToken | EngineRefused | Ping | End) -> None:
         """The actions that are not frames."""
         match action:
+            case Flush():
+                self._outlet.flush()
             case Settled(utterance):
                 self._recorder.record(utterance)
             case EngineRefused(code):
@@ -179,7 +185,11 @@ class Session:
         """A deadline may have come nearer."""
         self._timer.arm()
 
+    def _next(self) -> float:
+        return min(self.conversation.next(), self._outlet.next())
+
     def _due(self) -> None:
+        self._outlet.due(self.clock())
         self.act(self.conversation.due(self.clock()))
         if not self._ended.done():
             self._timer.arm()

@@ -20,6 +20,7 @@ from relay.realtime.events import (
     text_of,
 )
 from relay.realtime.view import View
+from relay.session.outlet import Outlet
 
 EARLY_BYTES: Final = (
     1024 * 1024
@@ -126,12 +127,12 @@ class Up:
 class Down:
     """Engine to client: audio frames pass as they are, the rules read everything else."""
 
-    __slots__ = ("_client", "_engine", "_shell", "_view")
+    __slots__ = ("_client", "_outlet", "_shell", "_view")
 
-    def __init__(self, shell: Shell, client: Peer, engine: Peer, view: View) -> None:
+    def __init__(self, shell: Shell, client: Peer, outlet: Outlet, view: View) -> None:
         self._shell = shell
         self._client = client
-        self._engine = engine
+        self._outlet = outlet
         self._view = view
 
     def frame(self, frame: Frame) -> None:
@@ -143,8 +144,7 @@ class Down:
         try:
             head = bytes(frame[:HEAD_BYTES])
             if head.startswith(AUDIO_HEADS):
-                shell.conversation.audio(*audio_of(head, len(frame)), shell.clock())
-                self._pass(frame, AUDIO_DELTA)
+                self._sound(frame, *audio_of(head, len(frame)))
             elif head.startswith(TEXT_HEADS) and (word := text_of(head)) is not None:
                 shell.conversation.transcript.word(*word)
                 self._pass(frame, sniff(head))
@@ -154,10 +154,16 @@ class Down:
         except Exception as error:  # noqa: BLE001 - whatever it is, it ends this session alone
             shell.fault(error)
 
+    def _sound(self, frame: Frame, item_id: str, ms: int) -> None:
+        self._shell.conversation.transcript.audio(item_id, ms)
+        seen = self._view.down(frame, AUDIO_DELTA, None)
+        if seen is not None:
+            self._outlet.sound(seen, item_id, ms, self._shell.clock())
+
     def _pass(self, frame: Frame, kind: str) -> None:
         seen = self._view.down(frame, kind, None)
         if seen is not None:
-            self._client.send(seen)
+            self._outlet.other(seen)
 
     def writable(self, ready: bool) -> None:
         """The engine reads too slowly: the client waits."""

@@ -242,7 +242,9 @@ def test_what_is_open_at_the_end_is_settled() -> None:
 
 
 def sound(item: str, milliseconds: int, rules: Conversation, now: float) -> None:
-    rules.audio(item, milliseconds, now)
+    rules.transcript.audio(item, milliseconds)
+    rules.playout.came(item, milliseconds)
+    rules.playout.sent(item, milliseconds, now)
 
 
 def spoken(rules: Conversation, text: str, milliseconds: int, now: float) -> list[Action]:

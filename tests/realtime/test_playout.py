@@ -8,9 +8,15 @@ from hypothesis import strategies as st
 from relay.realtime.playout import START_SECONDS, Heard, Playout
 
 
+def send(playout: Playout, item: str, ms: int, now: float) -> None:
+    """It comes and goes out in the same moment."""
+    playout.came(item, ms)
+    playout.sent(item, ms, now)
+
+
 def test_sound_is_heard_in_real_time_from_when_it_starts() -> None:
     playout = Playout()
-    playout.sent("A1", 1000, 0.0)
+    send(playout, "A1", 1000, 0.0)
     assert playout.heard("A1", 0.0) == Heard("A1", 0, 1000, exact=False)
     assert playout.heard("A1", START_SECONDS + 0.4).ms == 400
     assert not playout.ended("A1", START_SECONDS + 0.99)
@@ -21,24 +27,24 @@ def test_sound_is_heard_in_real_time_from_when_it_starts() -> None:
 def test_a_burst_queues_up_and_two_items_follow_each_other() -> None:
     playout = Playout()
     for _ in range(4):
-        playout.sent("A1", 250, 0.0)
-    playout.sent("A2", 500, 0.1)
+        send(playout, "A1", 250, 0.0)
+    send(playout, "A2", 500, 0.1)
     at = START_SECONDS + 1.2
     assert [playout.heard(item, at).ms for item in ("A1", "A2")] == [1000, 200]
 
 
 def test_a_player_that_ran_dry_starts_again() -> None:
     playout = Playout()
-    playout.sent("A1", 200, 0.0)
-    playout.sent("A1", 200, 5.0)
+    send(playout, "A1", 200, 0.0)
+    send(playout, "A1", 200, 5.0)
     assert playout.heard("A1", 5.0).ms == 200
     assert playout.heard("A1", 5.0 + START_SECONDS + 0.1).ms == 300
 
 
 def test_an_interruption_says_what_was_cut_and_empties_the_player() -> None:
     playout = Playout()
-    playout.sent("A1", 1000, 0.0)
-    playout.sent("A2", 1000, 0.0)
+    send(playout, "A1", 1000, 0.0)
+    send(playout, "A2", 1000, 0.0)
     now = START_SECONDS + 0.3
     assert playout.interrupt(now) == [
         Heard("A1", 300, 1000, exact=False),
@@ -46,19 +52,19 @@ def test_an_interruption_says_what_was_cut_and_empties_the_player() -> None:
     ]
     assert playout.heard("A1", now + 9).ms == 300
     assert playout.interrupt(now + 9) == []
-    playout.sent("A3", 100, now + 10)
+    send(playout, "A3", 100, now + 10)
     assert playout.heard("A3", now + 10 + START_SECONDS + 0.05).ms == 50
 
 
 def test_what_was_heard_to_its_end_is_not_cut() -> None:
     playout = Playout()
-    playout.sent("A1", 300, 0.0)
+    send(playout, "A1", 300, 0.0)
     assert playout.interrupt(START_SECONDS + 0.3) == []
 
 
 def test_the_clients_own_clock_is_believed() -> None:
     playout = Playout()
-    playout.sent("A1", 2000, 0.0)
+    send(playout, "A1", 2000, 0.0)
     playout.played("A1", 500, 1.0)
     assert playout.heard("A1", 1.1) == Heard("A1", 600, 2000, exact=True)
     assert not playout.ended("A1", 2.4)
@@ -67,6 +73,21 @@ def test_the_clients_own_clock_is_believed() -> None:
     assert playout.heard("A1", 1.2).ms == 2000
     playout.played("unknown", 5, 1.2)
     assert playout.heard("unknown", 1.2) == Heard("unknown", 0, 0, exact=False)
+
+
+def test_what_is_held_back_was_not_heard() -> None:
+    playout = Playout()
+    send(playout, "A1", 500, 0.0)
+    playout.came("A1", 1500)
+    playout.came("A2", 700)
+    now = START_SECONDS + 0.6
+    assert round(playout.lead(START_SECONDS + 0.2)) == 300
+    assert not playout.ended("A1", now)
+    assert playout.interrupt(now) == [
+        Heard("A1", 500, 2000, exact=False),
+        Heard("A2", 0, 700, exact=False),
+    ]
+    assert playout.lead(now) == 0
 
 
 @given(
@@ -87,7 +108,7 @@ def test_nobody_hears_more_than_was_sent_or_less_than_before(
     sent = {"A": 0, "B": 0}
     for item, ms, pause, interrupt in steps:
         before = {name: playout.heard(name, now).ms for name in sent}
-        playout.sent(item, ms, now)
+        send(playout, item, ms, now)
         sent[item] += ms
         now += pause
         for name, most in sent.items():
@@ -108,7 +129,7 @@ def _truth_and_estimates(seed: int, reports: bool) -> float:
     next_report = 0.1
     while now < cut_at:
         while sent_until < length and sent_until / 1000 / pace <= now:
-            playout.sent("A1", 250, sent_until / 1000 / pace)
+            send(playout, "A1", 250, sent_until / 1000 / pace)
             sent_until += 250
         if reports and now >= next_report:
             travel = chance.uniform(0.005, 0.04)

@@ -9,6 +9,7 @@ from relay.realtime.endings import Ending
 from relay.realtime.first_update import openai_update
 from relay.realtime.grant import Grant
 from relay.realtime.view import BetaView, View
+from relay.session.outlet import Direct
 from relay.session.sides import Down, Up
 from relay.wire.fake import FakePeer
 from tests.session.fakes import CALLER, CREATED, FakeClock
@@ -44,8 +45,8 @@ class FakeShell:
 
 def test_audio_down_is_renamed_for_an_old_client_and_counted_for_its_item() -> None:
     view = BetaView()
-    shell, client, engine = FakeShell(view), FakePeer(), FakePeer()
-    down = Down(shell, client, engine, view)
+    shell, client = FakeShell(view), FakePeer()
+    down = Down(shell, client, Direct(client, shell.conversation.playout), view)
     down.frame(CREATED.encode())
     down.frame(b'{"type":"response.output_item.added","item":{"id":"A1","type":"message"}}')
     down.frame(DELTA % (b"A" * 6400))
@@ -74,7 +75,9 @@ def test_a_fault_goes_to_the_shell_and_not_to_the_peer() -> None:
 
     shell.conversation.from_engine = broken  # type: ignore[method-assign,assignment]
     shell.conversation.from_client = broken  # type: ignore[method-assign,assignment]
-    Down(shell, client, engine, BetaView()).frame(b'{"type":"response.done"}')
+    Down(shell, client, Direct(client, shell.conversation.playout), BetaView()).frame(
+        b'{"type":"response.done"}'
+    )
     up = Up(shell, client)
     up.open(engine)
     up.frame(b'{"type":"response.create"}')

@@ -1,0 +1,97 @@
+"""The last step down to a client: at once, or paced to a bounded lead."""
+
+from collections.abc import Callable
+from typing import Protocol
+
+from relay.interfaces import Frame, Peer
+from relay.realtime.pacing import Pacing
+from relay.realtime.playout import Playout
+
+
+class Outlet(Protocol):
+    """Where frames for the client go. `now` is in seconds of the session's clock."""
+
+    def sound(self, frame: Frame, item_id: str, ms: int, now: float) -> None:
+        """So many milliseconds of an item's sound."""
+
+    def other(self, frame: Frame) -> None:
+        """Anything else."""
+
+    def flush(self) -> None:
+        """An interruption: sound that was not sent yet is dropped, the rest is sent."""
+
+    def due(self, now: float) -> None:
+        """Send what may be sent by now."""
+
+    def next(self) -> float:
+        """When `due` is wanted; infinity when nothing waits."""
+
+
+class Direct:
+    """Everything at once: the fast path."""
+
+    def __init__(self, client: Peer, playout: Playout) -> None:
+        self._playout = playout
+        self.other = client.send  # bound once: no extra call on the hot path
+
+    def sound(self, frame: Frame, item_id: str, ms: int, now: float) -> None:
+        """Send it, and note when it will be heard."""
+        self._playout.came(item_id, ms)
+        self._playout.sent(item_id, ms, now)
+        self.other(frame)
+
+    def flush(self) -> None:
+        """Nothing waits here."""
+
+    def due(self, now: float) -> None:
+        """Nothing waits here."""
+
+    def next(self) -> float:
+        """Never."""
+        return float("inf")
+
+
+class Paced:
+    """Sound waits until the client's lead is short; what comes behind it waits in order."""
+
+    def __init__(
+        self, client: Peer, playout: Playout, pacing: Pacing, clock: Callable[[], float]
+    ) -> None:
+        self._client = client
+        self._playout = playout
+        self._pacing = pacing
+        self._clock = clock
+
+    def sound(self, frame: Frame, item_id: str, ms: int, now: float) -> None:
+        """Send it now or when its turn has come."""
+        self._playout.came(item_id, ms)
+        self._send(self._pacing.sound(frame, item_id, ms, now))
+
+    def other(self, frame: Frame) -> None:
+        """Send it now or behind the sound that waits."""
+        self._send(self._pacing.other(frame, self._clock()))
+
+    def flush(self) -> None:
+        """Drop the sound that waits, send the rest."""
+        self._send(self._pacing.flush())
+
+    def due(self, now: float) -> None:
+        """Send what may be sent by now."""
+        self._send(self._pacing.due(now))
+
+    def next(self) -> float:
+        """When the lead will be short again."""
+        return self._pacing.next(self._clock())
+
+    def _send(self, frames: list[Frame]) -> None:
+        for frame in frames:
+            self._client.send(frame)
+
+
+def outlet_for(
+    client: Peer, playout: Playout, pace_ms: int | None, clock: Callable[[], float]
+) -> Outlet:
+    """Paced where a lead is asked for, else direct."""
+    if pace_ms is None:
+        return Direct(client, playout)
+    return Paced(client, playout, Pacing(playout, pace_ms), clock)

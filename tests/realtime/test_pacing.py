@@ -1,0 +1,72 @@
+"""Sound goes out only so far ahead of what is heard."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from relay.realtime.events import Frame
+from relay.realtime.pacing import HELD_BYTES, Pacing
+from relay.realtime.playout import START_SECONDS, Playout
+
+
+def pacing(lead_ms: int = 500) -> tuple[Playout, Pacing]:
+    playout = Playout()
+    return playout, Pacing(playout, lead_ms)
+
+
+def sound(paced: tuple[Playout, Pacing], name: str, now: float, ms: int = 250) -> list[Frame]:
+    playout, pacing = paced
+    playout.came("A1", ms)
+    return pacing.sound(name.encode(), "A1", ms, now)
+
+
+def test_a_burst_goes_out_as_it_is_heard_and_nothing_overtakes() -> None:
+    paced = playout, pace = pacing()
+    sent = [frame for name in "abcdef" for frame in sound(paced, name, 0.0)]
+    assert sent == [b"a", b"b"], "a lead of 600 with the start is enough for now"
+    assert pace.other(b"done", 0.0) == []
+    heard: list[Frame] = []
+    now = 0.0
+    while pace.is_holding:
+        now = pace.next(now)
+        assert playout.lead(now) <= 501
+        heard += pace.due(now)
+        assert playout.lead(now) <= 500 + 250 + 1
+    assert heard == [b"c", b"d", b"e", b"f", b"done"]
+    assert pace.other(b"next", now) == [b"next"]
+
+
+def test_an_interruption_drops_the_sound_and_releases_the_rest_in_order() -> None:
+    paced = playout, pace = pacing()
+    for name in "abcd":
+        sound(paced, name, 0.0)
+    pace.other(b"item.done", 0.0)
+    sound(paced, "e", 0.0)
+    pace.other(b"response.done", 0.0)
+    assert pace.flush() == [b"item.done", b"response.done"]
+    assert not pace.is_holding
+    (cut,) = playout.interrupt(START_SECONDS + 0.3)
+    assert (cut.ms, cut.of_ms) == (300, 1250)
+
+
+def test_above_its_bound_it_stops_pacing_rather_than_reading() -> None:
+    paced = pacing()
+    for _ in range(3):
+        sound(paced, "a", 0.0, ms=1000)
+    flood = sound(paced, "x" * HELD_BYTES, 0.0, ms=1000)
+    assert len(flood) >= 1
+    assert sum(map(len, flood)) <= HELD_BYTES + 10
+
+
+@given(st.lists(st.tuples(st.booleans(), st.integers(1, 400), st.floats(0, 1)), max_size=60))
+def test_everything_goes_out_once_and_in_order(steps: list[tuple[bool, int, float]]) -> None:
+    paced = _, pace = pacing(200)
+    now, out, told = 0.0, list[Frame](), list[bytes]()
+    for number, (is_sound, ms, pause) in enumerate(steps):
+        told.append(str(number).encode())
+        out += sound(paced, str(number), now, ms) if is_sound else pace.other(told[-1], now)
+        now += pause
+        out += pace.due(now)
+    while pace.is_holding:
+        now = pace.next(now) + 0.001
+        out += pace.due(now)
+    assert out == told

@@ -1,0 +1,38 @@
+"""The last step down: at once, or paced."""
+
+from relay.realtime.playout import START_SECONDS, Playout
+from relay.session.outlet import Direct, Paced, outlet_for
+from relay.wire.fake import FakePeer
+from tests.session.fakes import FakeClock
+
+
+def test_without_a_lead_everything_goes_out_at_once() -> None:
+    client, playout = FakePeer(), Playout()
+    outlet = outlet_for(client, playout, None, FakeClock())
+    assert isinstance(outlet, Direct)
+    for _ in range(8):
+        outlet.sound(b"sound", "A1", 250, 1000.0)
+    outlet.other(b"done")
+    outlet.flush()
+    outlet.due(1001.0)
+    assert client.sent == [b"sound"] * 8 + [b"done"]
+    assert outlet.next() == float("inf")
+    assert playout.heard("A1", 1000.0 + START_SECONDS + 1).ms == 1000
+
+
+def test_with_a_lead_sound_goes_out_as_it_is_heard_and_a_flush_drops_it() -> None:
+    client, playout, clock = FakePeer(), Playout(), FakeClock()
+    outlet = outlet_for(client, playout, 200, clock)
+    assert isinstance(outlet, Paced)
+    for _ in range(8):
+        outlet.sound(b"sound", "A1", 250, clock.now)
+    outlet.other(b"done")
+    assert client.sent == [b"sound"]
+    clock.now = outlet.next()
+    outlet.due(clock.now)
+    assert client.sent == [b"sound"] * 2
+    outlet.flush()
+    assert client.sent == [b"sound", b"sound", b"done"]
+    outlet.other(b"speech_started")
+    assert client.sent[-1] == b"speech_started"
+    assert outlet.next() == float("inf")
