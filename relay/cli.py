@@ -1,7 +1,9 @@
 """The command line: one table of commands, each a module of `relay.commands`."""
 
 import argparse
+import os
 import sys
+import warnings
 from collections.abc import Sequence
 from types import ModuleType
 from typing import Final
@@ -18,6 +20,10 @@ COMMANDS: Final[dict[str, ModuleType]] = {
     "simulate": simulate,
     "check": check,
 }
+
+
+INTERRUPTED: Final = 130
+"""What a shell calls a program that Ctrl-C ended: 128 and the number of SIGINT."""
 
 
 def parser() -> argparse.ArgumentParser:
@@ -38,6 +44,20 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run one command; exits with 0, 1 (it did not work) or 2 (it was not understood)."""
+    """Run one command; exits with 0, 1 (it did not work) or 2 (it was not understood).
+
+    Ctrl-C and a reader that has gone (`relay transcript | head`) end it without a word.
+    """
     given = parser().parse_args(arguments)
-    sys.exit(COMMANDS[given.command].run(given))
+    # A short secret is told in one line by whoever reads the settings.
+    warnings.filterwarnings("ignore", message="The HMAC key is")
+    try:
+        code = COMMANDS[given.command].run(given)
+        sys.stdout.flush()
+    except KeyboardInterrupt:
+        code = INTERRUPTED
+    except BrokenPipeError:
+        # What is still in the buffer would be written, and fail again, at the interpreter's exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 1
+    sys.exit(code)

@@ -14,3 +14,8 @@ def fail(*problems: str, code: int = 1) -> NoReturn:
 def say(text: str = "") -> None:
     """Print a line and see that it gets out, also through a pipe."""
     print(text, flush=True)  # noqa: T201 - the command line speaks
+
+
+def plain(text: str) -> str:
+    """The text on one line and without what a terminal would obey: others have written it."""
+    return "".join(c if c.isprintable() else " " for c in " ".join(text.split()))

@@ -3,8 +3,10 @@
 import argparse
 import asyncio
 import contextlib
+import signal
 
 from relay.commands.command import fail, say
+from relay.logs import configure
 from relay.simulator import SimulatorOptions, simulate
 from relay.voices import offline_or_echo
 
@@ -18,8 +20,8 @@ def options(parser: argparse.ArgumentParser) -> None:
 
 
 def run(given: argparse.Namespace) -> int:
-    """Run until Ctrl-C."""
-    with contextlib.suppress(KeyboardInterrupt):
+    """Run until Ctrl-C or SIGTERM."""
+    with contextlib.closing(configure("warning")):
         try:
             asyncio.run(_serve(given.port))
         except (OSError, OverflowError) as error:
@@ -28,8 +30,11 @@ def run(given: argparse.Namespace) -> int:
 
 
 async def _serve(port: int) -> None:
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
     async with await simulate(SimulatorOptions(parts=offline_or_echo(), port=port)) as simulator:
         say(f"OpenAI Realtime, offline: {simulator.url}?model=any")
         say("Any key will do, but for those that begin with bad. Stop with Ctrl-C.")
         say(f"A relay uses it with OPENAI_API_KEY=any OPENAI_BASE_URL={simulator.base_url}")
-        await asyncio.get_running_loop().create_future()
+        await stop.wait()

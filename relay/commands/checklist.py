@@ -1,0 +1,137 @@
+"""Which parts `relay check` looks at: made from the settings that a relay would start with."""
+
+import asyncio
+import contextlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
+from typing import Final
+
+from relay.app import unix_clock
+from relay.check import keys
+from relay.check.engine import Names, engine
+from relay.check.examination import Part
+from relay.check.finding import Finding, State, fail, skip
+from relay.check.journal import journal
+from relay.check.page import page
+from relay.check.ports import http_port, trouble, voice_port
+from relay.check.proxy import proxied_health, proxied_voice
+from relay.check.store import store
+from relay.engines.offline import available
+from relay.http.pages import WEB
+from relay.settings import Settings, SettingsError, local_settings, serve_settings, trust_of
+from relay.settings.checks import doubts
+from relay.voices import make_engine
+
+SETTINGS: Final = "settings"
+VOICE_NAMES: Final = Names("OPENAI_API_KEY", "OPENAI_BASE_URL", "OPENAI_REALTIME_MODEL")
+KEY_SET_NAMES: Final = "see SUPABASE_URL or SUPABASE_JWKS_URL; SUPABASE_JWT_SECRET needs no keys"
+SERVER_NAMES: Final = "see SUPABASE_URL and SUPABASE_SERVICE_ROLE_KEY"
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """The settings as the relay here would read them, None where none would start.
+
+    `serves` says that they are `relay serve`'s.
+    """
+
+    settings: Settings | None
+    serves: bool
+    findings: tuple[Finding, ...]
+
+
+def read_settings() -> Reading:
+    """Read what `relay serve` would start with, else what `relay dev` would; makes no file.
+
+    Where the settings speak of people elsewhere `relay serve` is meant, and its problems count:
+    nothing else is looked at before they are mended, since it would be by the wrong settings.
+    """
+    try:
+        loaded = serve_settings()
+    except SettingsError as error:
+        return _read_local(error.problems)
+    return Reading(loaded.settings, True, (_well("relay serve", loaded.warnings),))
+
+
+def _read_local(serve_problems: tuple[str, ...]) -> Reading:
+    try:
+        settings = local_settings()
+    except SettingsError as error:
+        return Reading(None, False, tuple(_told("fail", error.problems)))
+    if settings.supabase_url or settings.supabase_jwks_url or settings.public_url:
+        return Reading(None, True, tuple(_told("fail", serve_problems)))
+    well = _well("relay dev", tuple(doubts(settings)))
+    return Reading(settings, False, (well, *_told("skip", serve_problems, "settings, serve")))
+
+
+def _well(command: str, doubted: tuple[str, ...]) -> Finding:
+    return Finding("ok", f"`{command}` can start with them", "; ".join(doubted), SETTINGS)
+
+
+def _told(state: State, problems: tuple[str, ...], part: str = SETTINGS) -> Iterator[Finding]:
+    for problem in problems:
+        yield Finding(state, problem, part=part)
+
+
+def parts_of(reading: Reading) -> Iterator[Part]:
+    """Every part that these settings lead to, in the order in which they matter."""
+    settings = reading.settings
+    if settings is None:
+        return
+    folder = settings.relay_data_dir
+    yield from _keys(settings)
+    yield Part("voice", partial(_voice, settings))
+    yield Part("journal", partial(asyncio.to_thread, journal, folder / "journal"))
+    yield Part("store", partial(asyncio.to_thread, store, folder / "relay.db"))
+    yield Part("voice port", partial(voice_port, settings.host, settings.port))
+    yield Part("HTTP port", partial(http_port, settings.host, settings.http_port))
+    yield Part("page", partial(_page, reading.serves))
+    yield from _proxy(settings)
+
+
+def _keys(settings: Settings) -> Iterator[Part]:
+    trust = trust_of(settings)
+    if trust.secret is not None:
+        yield Part("token secret", partial(keys.secret, trust, unix_clock(), "SUPABASE_JWT_SECRET"))
+    if trust.jwks_url is not None:
+        yield Part("key set", partial(keys.key_set, trust.jwks_url, KEY_SET_NAMES))
+    if trust.auth_url is not None:
+        asked = partial(keys.token_server, trust.auth_url, trust.api_key, SERVER_NAMES)
+        yield Part("token server", asked)
+    if trust.secret is None and trust.jwks_url is None:
+        made = partial(asyncio.to_thread, keys.development_secret, settings.relay_data_dir)
+        yield Part("token secret", made)
+
+
+async def _voice(settings: Settings) -> Finding:
+    if settings.relay_engine == "offline" and (missing := available()) is not None:
+        return fail("the echo answers instead of the demonstration voice", missing)
+    async with contextlib.AsyncExitStack() as closing:
+        voice = make_engine(settings)
+        closing.push_async_callback(voice.aclose)
+        model = settings.openai_realtime_model
+        return await engine(voice, model, settings.engine_timeout, VOICE_NAMES)
+
+
+async def _page(serves: bool) -> Finding:
+    if serves:
+        return skip("in production the proxy serves web/")
+    return await asyncio.to_thread(page, WEB)
+
+
+def _proxy(settings: Settings) -> Iterator[Part]:
+    url = settings.public_url
+
+    async def started() -> bool:
+        return await trouble(settings.host, settings.port) is not None
+
+    if url is not None:
+        yield Part("proxy, health", partial(proxied_health, url, started))
+        yield Part("proxy, voice", partial(proxied_voice, url, started))
+    else:
+        yield Part("proxy", partial(_nothing, "PUBLIC_URL is not set"))
+
+
+async def _nothing(why: str) -> Finding:
+    return skip(why)
