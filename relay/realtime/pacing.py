@@ -7,7 +7,6 @@ from typing import Final
 from relay.realtime.events import Frame
 from relay.realtime.playout import Playout
 
-_ROUNDING_MS: Final = 1.0  # so that what is due then really is
 HELD_BYTES: Final = 8 * 1024 * 1024  # two minutes of sound; beyond it everything is sent at once
 
 
@@ -60,12 +59,9 @@ class Pacing:
             free.append(held.frame)
         return free
 
-    def next(self, now: float) -> float:
+    def next(self) -> float:
         """When something more may be sent; infinity when nothing waits."""
-        if not self._held:
-            return float("inf")
-        surplus = self._playout.lead(now) - self._lead_ms
-        return now + max(0.0, surplus + _ROUNDING_MS) / 1000
+        return self._playout.short_at(self._lead_ms) if self._held else float("inf")
 
     def flush(self) -> list[Frame]:
         """The sound that waits is dropped, the rest may be sent now."""
@@ -79,4 +75,4 @@ class Pacing:
         self._bytes += len(held.frame)
 
     def _may_go(self, now: float) -> bool:
-        return not self._held[0].ms or self._playout.lead(now) <= self._lead_ms
+        return not self._held[0].ms or now >= self._playout.short_at(self._lead_ms)

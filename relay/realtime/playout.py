@@ -121,9 +121,9 @@ class Playout:
             item.sent_ms = item.all_ms = heard.ms
         return [heard for heard in cut if heard.ms < heard.of_ms]
 
-    def lead(self, now: float) -> float:
-        """Milliseconds of sound that the client has and has not heard yet."""
-        return max(0.0, (self._spans[-1].end - now) * 1000) if self._spans else 0.0
+    def short_at(self, lead_ms: int) -> float:
+        """From when on the client has at most so much sound that it has not heard yet."""
+        return self._spans[-1].end - lead_ms / 1000 if self._spans else 0.0
 
     def _fold(self, now: float) -> None:
         while self._spans and self._spans[0].end <= now:

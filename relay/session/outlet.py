@@ -81,7 +81,7 @@ class Paced:
 
     def next(self) -> float:
         """When the lead will be short again."""
-        return self._pacing.next(self._clock())
+        return self._pacing.next()
 
     def _send(self, frames: list[Frame]) -> None:
         for frame in frames:

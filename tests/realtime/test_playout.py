@@ -81,13 +81,13 @@ def test_what_is_held_back_was_not_heard() -> None:
     playout.came("A1", 1500)
     playout.came("A2", 700)
     now = START_SECONDS + 0.6
-    assert round(playout.lead(START_SECONDS + 0.2)) == 300
+    assert playout.short_at(300) == START_SECONDS + 0.5 - 0.3
     assert not playout.ended("A1", now)
     assert playout.interrupt(now) == [
         Heard("A1", 500, 2000, exact=False),
         Heard("A2", 0, 700, exact=False),
     ]
-    assert playout.lead(now) == 0
+    assert playout.short_at(0) == 0.0
 
 
 @given(
