@@ -134,7 +134,7 @@ class Engines:
     async def until(self, enough: Callable[[int], bool]) -> None:
         """Wait for a number of sessions to be here."""
         async with asyncio.timeout(PATIENCE):
-            while not enough(len(self.here)):  # noqa: ASYNC110 - sessions pay for no event
+            while not enough(len(self.here)):
                 await asyncio.sleep(0.01)
 
     async def aclose(self) -> None:

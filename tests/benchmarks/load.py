@@ -105,8 +105,8 @@ class Field:
     async def _arrive(self) -> None:
         """Wait for all that was sent."""
         latest = time.monotonic() + _LATEST
-        while self.received < self.sent and time.monotonic() < latest:  # noqa: ASYNC110
-            await asyncio.sleep(0.005)  # an event would cost the frames that are measured
+        while self.received < self.sent and time.monotonic() < latest:
+            await asyncio.sleep(0.005)
 
 
 def _cpu(pid: int) -> float:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.benchmarks import frames
+from tests.benchmarks import frames, micro
 from tests.benchmarks.plan import CONTENDERS, NGINX, SMOKE, Latency, Scenario, Window
 from tests.benchmarks.plot import bars
 from tests.benchmarks.report import rows
@@ -146,3 +146,9 @@ def test_the_plot_has_a_bar_for_every_row() -> None:
     assert drawn.count("<rect") == 3  # the background too
     assert ">20.0<" in drawn
     assert ">10.0<" in drawn
+
+
+def test_every_hot_function_has_its_price() -> None:
+    prices = micro.measure(seconds=0.001)
+    assert len(prices) >= 4
+    assert all(0 < price < 1_000 for price in prices.values())
