@@ -70,7 +70,7 @@ class Brake:
         self._billed = total
         self._pending += actual
         if answered:
-            self._answers.append(max(0, self._pending))
+            self._answers.append(self._pending)
             self._pending = 0
         return Bill(actual, self.want)
 

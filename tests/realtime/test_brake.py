@@ -69,7 +69,8 @@ def test_a_new_day_begins_with_plenty() -> None:
     assert brake.stands(standing(CENT)) == "wrap_up"
     assert brake.stands(standing(90 * CENT, day=TODAY + 1)) == "ok"
     assert brake.stands(standing(15 * CENT, day=TODAY + 1)) == "warn", "once a day"
-    assert brake.stands(standing(10 * CENT, day=TODAY)) is None, "a clock that lags is no new day"
+    assert brake.stands(standing(10 * CENT, day=TODAY)) is None, "a clock that lags"
+    assert brake.stands(standing(90 * CENT, day=TODAY + 1)) is None, "… begins no day twice"
     assert brake.stands(standing(0, day=TODAY + 1)) == "exhausted"
     assert brake.stands(standing(90 * CENT, day=TODAY + 2)) is None, "what ended has ended"
 
