@@ -1,7 +1,10 @@
 """What the commands share: how they fail and how they say things."""
 
 import sys
-from typing import NoReturn
+from typing import Final, NoReturn
+
+_JOINERS: Final = "\u200c\u200d"
+"""Not printable, and yet part of words (Persian) and of emoji."""
 
 
 def fail(*problems: str, code: int = 1) -> NoReturn:
@@ -18,4 +21,4 @@ def say(text: str = "") -> None:
 
 def plain(text: str) -> str:
     """The text on one line and without what a terminal would obey: others have written it."""
-    return "".join(c if c.isprintable() else " " for c in " ".join(text.split()))
+    return "".join(c if c.isprintable() or c in _JOINERS else " " for c in text)

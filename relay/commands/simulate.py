@@ -3,6 +3,7 @@
 import argparse
 import asyncio
 import contextlib
+import logging
 import signal
 
 from relay.commands.command import fail, say
@@ -22,6 +23,8 @@ def options(parser: argparse.ArgumentParser) -> None:
 def run(given: argparse.Namespace) -> int:
     """Run until Ctrl-C or SIGTERM."""
     with contextlib.closing(configure("warning")):
+        # Who breaks off a handshake is no news, and `websockets` tells it with a traceback.
+        logging.getLogger("websockets").setLevel(logging.CRITICAL)
         try:
             asyncio.run(_serve(given.port))
         except (OSError, OverflowError) as error:

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 from relay.app import page_token
-from relay.commands.command import fail, say
+from relay.commands.command import fail, plain, say
 from relay.settings import SettingsError, dev_settings
 from relay.talk.client import Heard, Talk, TalkFailed, chunks_of
 from relay.talk.microphone import microphone
@@ -27,16 +27,16 @@ def options(parser: argparse.ArgumentParser) -> None:
 
 def run(given: argparse.Namespace) -> int:
     """Talk; exit code 1 when nothing was understood or answered."""
+    if given.save is not None and not given.save.absolute().parent.is_dir():
+        fail(f"--save: there is no folder {given.save.absolute().parent}", code=2)
     try:
-        settings = dev_settings().settings
         pcm = b"" if given.file == "-" else read_wav(Path(given.file))
-    except SettingsError as error:
-        fail(*error.problems)
+        url, token = _whither(given)
     except BadWav as bad:
         fail(str(bad), code=2)
-    url = given.url or f"ws://127.0.0.1:{settings.port}/v1/realtime"
-    token = given.token or page_token(settings)
-    talk = Talk(_quiet if given.json else lambda speaker, text: say(f"{speaker + ':':7}{text}"))
+    except SettingsError as error:
+        fail(*error.problems)
+    talk = Talk(_quiet if given.json else _tell)
     chunks = microphone() if given.file == "-" else chunks_of(pcm)
     try:
         heard = asyncio.run(talk.run(url, token, chunks))
@@ -44,9 +44,20 @@ def run(given: argparse.Namespace) -> int:
         fail(str(failed))
     except KeyboardInterrupt:
         heard = talk.heard
-    if given.save is not None and heard.audio:
-        write_wav(given.save, bytes(heard.audio))
     return _report(heard, given)
+
+
+def _whither(given: argparse.Namespace) -> tuple[str, str]:
+    """Address and token; the settings of this folder fill in what was not given."""
+    if given.url is not None and given.token is not None:
+        return given.url, given.token
+    settings = dev_settings().settings
+    url = given.url or f"ws://127.0.0.1:{settings.port}/v1/realtime"
+    return url, given.token or page_token(settings)
+
+
+def _tell(speaker: str, text: str) -> None:
+    say(f"{speaker + ':':7}{plain(text)}")
 
 
 def _quiet(speaker: str, text: str) -> None:
@@ -54,6 +65,11 @@ def _quiet(speaker: str, text: str) -> None:
 
 
 def _report(heard: Heard, given: argparse.Namespace) -> int:
+    if given.save is not None and heard.audio:
+        try:
+            write_wav(given.save, bytes(heard.audio))
+        except OSError as error:
+            fail(f"{given.save}: {error.strerror}")
     seconds = len(heard.audio) / 48_000
     if given.json:
         lines = [{"speaker": speaker, "text": text} for speaker, text in heard.lines]

@@ -3,7 +3,8 @@
 import argparse
 import json
 
-from relay.access.tokens import mint
+from relay.access.claims import Unverified, read_caller
+from relay.access.tokens import mint, read_claims
 from relay.app import unix_clock
 from relay.commands.command import fail, say
 from relay.realtime.grant import Caller
@@ -38,5 +39,9 @@ def run(given: argparse.Namespace) -> int:
     now = unix_clock()()
     caller = Caller(given.sub, given.role, now + given.ttl, given.agent)
     token = mint(caller, secret.get_secret_value(), now, trust_of(settings).issuer)
+    try:
+        read_caller(read_claims(token, secret.get_secret_value(), "HS256"), None, now)
+    except Unverified as why:
+        fail(f"the relay would refuse that token: {why}", code=2)
     say(json.dumps({"token": token, "expires_at": int(now + given.ttl)}) if given.json else token)
     return 0

@@ -9,7 +9,7 @@ from datetime import datetime
 
 import msgspec
 
-from relay.commands.command import fail, say
+from relay.commands.command import fail, plain, say
 from relay.realtime.utterance import Record, Utterance
 from relay.settings import SettingsError, local_settings
 from relay.stores.sqlite_reader import SqliteReader
@@ -75,7 +75,7 @@ def _show(records: Sequence[Record], *, as_json: bool) -> None:
             say(json.dumps(msgspec.to_builtins(record), ensure_ascii=False))
             continue
         at = datetime.fromtimestamp(utterance.created_at).astimezone().strftime("%H:%M:%S")
-        say(f"{at}  {utterance.role + ':':11}{_told(utterance)}")
+        say(f"{at}  {utterance.role + ':':11}{plain(_told(utterance))}")
 
 
 def _told(utterance: Utterance) -> str:

@@ -3,20 +3,24 @@
 import asyncio
 import base64
 import json
+import re
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import ConnectionClosed, InvalidHandshake
+from websockets.exceptions import ConnectionClosed, InvalidURI, WebSocketException
+from websockets.frames import Close
 from websockets.typing import Subprotocol
 
+from relay.realtime.events import BadEvent, Event, decode
 from relay.talk.wav import RATE
 
 CHUNK_MS: Final = 40
 CHUNK_BYTES: Final = RATE * 2 * CHUNK_MS // 1000
 ANSWER_SECONDS: Final = 20.0  # how long an answer may take to begin or to end
 QUIET_SECONDS: Final = 1.5  # how long nothing may happen before the conversation counts as over
+_TOKEN: Final = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")  # what a subprotocol may hold
 
 
 class TalkFailed(Exception):  # noqa: N818 - one line for the user
@@ -50,6 +54,8 @@ class Talk:
 
     async def run(self, url: str, token: str, chunks: AsyncIterator[bytes]) -> Heard:
         """Talk to the relay at `url`; raises TalkFailed with a line for the user."""
+        if not _TOKEN.fullmatch(token):
+            raise TalkFailed("that is no token; `relay token` makes one")
         protocols = [Subprotocol("realtime"), Subprotocol(f"openai-insecure-api-key.{token}")]
         try:
             async with (
@@ -59,10 +65,8 @@ class Talk:
                 hearing = group.create_task(self._hear(socket), name="talk.hear")
                 await self._speak(socket, chunks)
                 hearing.cancel()
-        except* ConnectionClosed as closed:
-            raise TalkFailed(_why(closed.exceptions[0])) from None
-        except* (OSError, InvalidHandshake, TimeoutError) as error:
-            raise TalkFailed(f"cannot reach {url}: {error.exceptions[0]}. Is it running?") from None
+        except* (TalkFailed, WebSocketException, OSError, ValueError) as group:
+            raise TalkFailed(_why(url, group)) from None
         return self.heard
 
     async def _speak(self, socket: ClientConnection, chunks: AsyncIterator[bytes]) -> None:
@@ -90,22 +94,24 @@ class Talk:
 
     async def _hear(self, socket: ClientConnection) -> None:
         async for message in socket:
-            event: dict[str, Any] = json.loads(message)
-            kind = event.get("type", "")
-            if kind != "rate_limits.updated":
+            try:
+                event = decode(message.encode() if isinstance(message, str) else message)
+            except BadEvent:
+                raise TalkFailed("what answers there does not speak the Realtime API") from None
+            if event["type"] != "rate_limits.updated":
                 self._moved = asyncio.get_running_loop().time()
-            self._take(kind, event)
+            self._take(event["type"], event)
 
-    def _take(self, kind: str, event: dict[str, Any]) -> None:
+    def _take(self, kind: str, event: Event) -> None:
         if kind == "response.output_audio.delta":
             self._time_to_audio()
-            self.heard.audio += base64.b64decode(event["delta"])
+            self.heard.audio += base64.b64decode(event.get("delta", ""))
         elif kind == "input_audio_buffer.speech_stopped":
             self._stopped_at = self._moved
         elif kind == "conversation.item.input_audio_transcription.completed":
-            self._line("you", event["transcript"])
+            self._line("you", event.get("transcript"))
         elif kind in ("response.output_audio_transcript.done", "response.output_text.done"):
-            self._line("voice", event.get("transcript") or event.get("text") or "")
+            self._line("voice", event.get("transcript") or event.get("text"))
         elif kind == "response.created":
             self._answering = True
         elif kind == "response.done":
@@ -118,10 +124,11 @@ class Talk:
         if self.heard.first_audio_ms is None and self._stopped_at is not None:
             self.heard.first_audio_ms = round((self._moved - self._stopped_at) * 1000)
 
-    def _line(self, speaker: str, text: str) -> None:
-        if text.strip():
-            self.heard.lines.append((speaker, text.strip()))
-            self._say(speaker, text.strip())
+    def _line(self, speaker: str, text: object) -> None:
+        said = text.strip() if isinstance(text, str) else ""
+        if said:
+            self.heard.lines.append((speaker, said))
+            self._say(speaker, said)
 
     def _error(self, error: Any) -> None:
         message = str(error.get("message")) if isinstance(error, dict) else str(error)
@@ -129,11 +136,21 @@ class Talk:
         self._say("error", message)
 
 
-def _why(closed: BaseException) -> str:
-    received = getattr(closed, "rcvd", None)
-    if received is None:
-        return "the connection was lost"
-    return f"the relay closed the session: {received.code} {received.reason}".rstrip()
+def _why(url: str, failed: BaseException) -> str:
+    """The line for the user: of the first failure, where several came together."""
+    while isinstance(failed, BaseExceptionGroup):
+        failed = failed.exceptions[0]
+    match failed:
+        case TalkFailed():
+            return str(failed)
+        case ConnectionClosed(rcvd=None):
+            return "the connection was lost"
+        case ConnectionClosed(rcvd=Close(code=code, reason=reason)):
+            return f"the relay closed the session: {code} {reason}".rstrip()
+        case InvalidURI():
+            return f"{url} is no ws:// or wss:// address"
+        case _:
+            return f"cannot reach {url}: {failed}. Is it running?"
 
 
 async def chunks_of(pcm: bytes) -> AsyncIterator[bytes]:

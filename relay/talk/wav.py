@@ -31,9 +31,10 @@ def read_wav(path: Path) -> bytes:
         raise BadWav(f"{path}: no such file") from None
     except (wave.Error, EOFError, OSError) as error:
         raise BadWav(f"{path}: not a PCM WAV file ({error})") from None
-    if not data:
+    pcm = to_bytes(resample(mix(samples(data, width), channels), rate))
+    if not pcm:
         raise BadWav(f"{path}: there is no sound in it")
-    return to_bytes(resample(mix(samples(data, width), channels), rate))
+    return pcm
 
 
 def samples(data: bytes, width: int) -> Samples:
