@@ -4,7 +4,7 @@ import asyncio
 import signal
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -88,37 +88,28 @@ async def running(loaded: Loaded, clock: Clock | None = None) -> AsyncIterator[A
     settings, clock = loaded.settings, clock or unix_clock()
     metrics, tasks = Metrics(), Tasks(_task_failed)
     registry = Registry(settings.max_connections, settings.max_sessions_per_user)
+    app: App | None = None
     async with (
         _words(settings, tasks) as words,
         open_verifier(trust_of(settings), clock) as verifier,
+        AsyncExitStack() as closing,
     ):
         engine = make_engine(settings)
-        reception = _reception(
-            settings,
-            Surroundings(engine, metrics, clock, verifier.verify),
-            verifier,
-            words,
-            registry,
-        )
+        shared = Surroundings(engine, metrics, clock, verifier.verify)
+        reception = _reception(settings, shared, verifier, words, registry)
         _measure(metrics, registry, words)
         tasks.run(measure_loop_lag(metrics), "metrics.loop_lag")
-        app: App | None = None
-        http = listener = None
-        try:
-            listener = await listen(reception.receive, _listen_options(settings))
-            side = _http_side(loaded, metrics, words, registry, lambda: app)
-            http = await serve(side, settings.host, settings.http_port)
-            app = App(settings, engine, listener, http, reception, registry)
-            yield app
-        finally:
-            if listener is not None:
-                listener.stop_accepting()
-            await reception.aclose()
-            if listener is not None:
-                await listener.aclose()
-            await engine.aclose()
-            if http is not None:
-                await http.aclose()
+        side = _http_side(loaded, metrics, words, registry, lambda: app)
+        # Closed in the opposite order: health answers to the last.
+        http = await serve(side, settings.host, settings.http_port)
+        closing.push_async_callback(http.aclose)
+        closing.push_async_callback(engine.aclose)
+        listener = await listen(reception.receive, _listen_options(settings))
+        closing.push_async_callback(listener.aclose)
+        closing.push_async_callback(reception.aclose)
+        closing.callback(listener.stop_accepting)
+        app = App(settings, engine, listener, http, reception, registry)
+        yield app
 
 
 @asynccontextmanager

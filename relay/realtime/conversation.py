@@ -4,8 +4,18 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from relay.realtime import events, policy
+from relay.realtime.actions import (
+    Action,
+    CheckToken,
+    End,
+    EngineRefused,
+    Flush,
+    Ping,
+    Settled,
+    ToClient,
+    ToEngine,
+)
 from relay.realtime.deadlines import Deadlines
-from relay.realtime.endings import Ending
 from relay.realtime.events import BadEvent, Event, Frame
 from relay.realtime.grant import Grant
 from relay.realtime.ledger import Ledger
@@ -13,61 +23,6 @@ from relay.realtime.playout import Heard, Playout
 from relay.realtime.transcript import Transcript
 from relay.realtime.utterance import Utterance
 from relay.realtime.view import View
-
-
-@dataclass(frozen=True, slots=True)
-class ToEngine:
-    """Send this frame up."""
-
-    frame: Frame
-
-
-@dataclass(frozen=True, slots=True)
-class ToClient:
-    """Send this frame down."""
-
-    frame: Frame
-
-
-@dataclass(frozen=True, slots=True)
-class Settled:
-    """Record this utterance."""
-
-    utterance: Utterance
-
-
-@dataclass(frozen=True, slots=True)
-class Flush:
-    """The client is interrupted: sound that waits to be sent is dropped."""
-
-
-@dataclass(frozen=True, slots=True)
-class CheckToken:
-    """Verify the token with which the client means to go on, then call `renewed`."""
-
-    token: str
-
-
-@dataclass(frozen=True, slots=True)
-class EngineRefused:
-    """The engine said no before the session began; the code is safe to log, its message is not."""
-
-    code: str
-
-
-@dataclass(frozen=True, slots=True)
-class Ping:
-    """Ask the client for a sign of life."""
-
-
-@dataclass(frozen=True, slots=True)
-class End:
-    """The session is over."""
-
-    ending: Ending
-
-
-Action = ToEngine | ToClient | Flush | Settled | CheckToken | EngineRefused | Ping | End
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 import math
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Protocol
 
 START_SECONDS: Final = 0.1
 """Until a player that ran dry is heard again: the network and a jitter buffer."""
@@ -43,6 +43,19 @@ class _Span:
     @property
     def end(self) -> float:
         return self.start + self.ms / 1000
+
+
+class Playback(Protocol):
+    """What is known of the client's player."""
+
+    def heard(self, item_id: str, now: float) -> Heard:
+        """How much of the item was heard by now."""
+
+    def ended(self, item_id: str, now: float) -> bool:
+        """Whether all that was sent of the item has been heard."""
+
+    def ends_at(self, item_id: str) -> float:
+        """When that will be so."""
 
 
 class Playout:

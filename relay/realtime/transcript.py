@@ -2,10 +2,10 @@
 
 import math
 from collections.abc import Callable
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 from relay.realtime.events import Event
-from relay.realtime.playout import Heard
+from relay.realtime.playout import Heard, Playback
 from relay.realtime.settling import Settling
 from relay.realtime.transcript_item import Item
 from relay.realtime.utterance import State, Utterance
@@ -15,19 +15,6 @@ _HEARD: Final = "conversation.item.input_audio_transcription."
 _SPOKEN: Final = "response.output_audio_transcript."
 _WRITTEN: Final = "response.output_text."
 _MAX_ITEMS: Final = 10_000  # an hour of turns of one second each is 3,600
-
-
-class Playback(Protocol):
-    """What is known of the client's player."""
-
-    def heard(self, item_id: str, now: float) -> Heard:
-        """How much of the item was heard by now."""
-
-    def ended(self, item_id: str, now: float) -> bool:
-        """Whether all that was sent of the item has been heard."""
-
-    def ends_at(self, item_id: str) -> float:
-        """When that will be so."""
 
 
 class Transcript:
@@ -48,7 +35,6 @@ class Transcript:
         self.reads = frozenset(self._handlers)
 
     def _table(self) -> dict[str, _Handler]:
-        """What each event means for the transcript; every other event means nothing."""
         return {
             "input_audio_buffer.speech_started": self._expect_user,
             "input_audio_buffer.committed": self._committed,
@@ -57,11 +43,11 @@ class Transcript:
             "conversation.item.retrieved": self._retrieved,
             "conversation.item.truncated": self._truncated,
             "conversation.item.deleted": self._deleted,
-            _HEARD + "delta": self._user_delta,
+            _HEARD + "delta": self._delta,
             _HEARD + "completed": self._user_completed,
             _HEARD + "failed": self._user_failed,
-            _SPOKEN + "delta": self._answer_delta,
-            _WRITTEN + "delta": self._answer_delta,
+            _SPOKEN + "delta": self._delta,
+            _WRITTEN + "delta": self._delta,
             _SPOKEN + "done": self._answer_text,
             _WRITTEN + "done": self._answer_text,
             "response.content_part.done": self._answer_text,
@@ -73,8 +59,8 @@ class Transcript:
 
     def feed(self, event: Event, now: float) -> list[Utterance]:
         """Take one server event at `now` (Unix seconds); returns what it settled, in order."""
-        handler = self._handlers.get(event.get("type", ""))
-        if handler is None or event.get("response_id") in self._out_of_band:
+        handler = self._handlers.get(event["type"])
+        if handler is None or str(event.get("response_id")) in self._out_of_band:
             return []
         return handler(event, now)
 
@@ -87,15 +73,12 @@ class Transcript:
     def word(self, item_id: str, text: str) -> None:
         """A piece of an answer's text, as `response.output_*.delta` brings it, undecoded."""
         item = self._items.get(item_id)
-        if item is None or not item.generated:
-            return
-        part = item.part(0)
-        if part is not None:
-            part.deltas.append(text)
+        if item is not None and item.generated:
+            item.take_delta({"delta": text})
 
     @property
     def is_playing(self) -> bool:
-        """Whether an answer is complete and not yet heard to its end: then `tick` is wanted."""
+        """Whether an answer is complete and not yet heard to its end."""
         return bool(self._playing)
 
     def next_tick(self) -> float:
@@ -149,8 +132,6 @@ class Transcript:
         cut = item.heard_ms is not None and (not item.audio_ms or item.heard_ms < item.audio_ms)
         return "interrupted" if cut or item.status == "incomplete" else "final"
 
-    # What the learner says ----------------------------------------------------------------------
-
     def _expect_user(self, event: Event, now: float) -> list[Utterance]:
         self._open(event.get("item_id"), "user", now)
         return []
@@ -161,9 +142,13 @@ class Transcript:
             self._settling.link(item, event.get("previous_item_id"))
         return []
 
-    def _user_delta(self, event: Event, now: float) -> list[Utterance]:
-        item = self._open(event.get("item_id"), "user", now)
-        return self._append_delta(item, event)
+    def _delta(self, event: Event, now: float) -> list[Utterance]:
+        by_user = event["type"].startswith(_HEARD)
+        item = self._open(event.get("item_id"), "user" if by_user else "assistant", now)
+        if item is not None:
+            item.generated = not by_user
+            item.take_delta(event)
+        return []
 
     def _user_completed(self, event: Event, now: float) -> list[Utterance]:
         item = self._open(event.get("item_id"), "user", now)
@@ -178,14 +163,6 @@ class Transcript:
     def _user_failed(self, event: Event, now: float) -> list[Utterance]:
         item = self._open(event.get("item_id"), "user", now)
         return self._settling.settle(item, "failed") if item is not None else []
-
-    def _append_delta(self, item: Item | None, event: Event) -> list[Utterance]:
-        part = item.part(event.get("content_index")) if item is not None else None
-        if part is not None and isinstance(event.get("delta"), str):
-            part.deltas.append(event["delta"])
-        return []
-
-    # Items of either side -------------------------------------------------------------------------
 
     def _item_seen(self, event: Event, now: float) -> list[Utterance]:
         """`conversation.item.added` and `.done`: the order, and texts that came with the item."""
@@ -213,7 +190,7 @@ class Transcript:
     def _retrieved(self, event: Event, now: float) -> list[Utterance]:
         """May fill a transcript that never came, and never makes an item (PROTOCOL §5.15)."""
         given = event.get("item")
-        item = self._items.get(given.get("id", "")) if isinstance(given, dict) else None
+        item = self._items.get(str(given.get("id"))) if isinstance(given, dict) else None
         if item is None or item.status == "in_progress" or not isinstance(given, dict):
             return []
         item.read_content(given.get("content"))
@@ -222,7 +199,7 @@ class Transcript:
         return self._settling.settle(item, "final")
 
     def _truncated(self, event: Event, now: float) -> list[Utterance]:
-        item, heard = self._items.get(event.get("item_id", "")), event.get("audio_end_ms")
+        item, heard = self._items.get(str(event.get("item_id"))), event.get("audio_end_ms")
         if item is None or not isinstance(heard, int):
             return []
         item.heard_ms, item.estimated = heard, False
@@ -230,13 +207,11 @@ class Transcript:
 
     def _deleted(self, event: Event, now: float) -> list[Utterance]:
         """A tombstone: the place stays, and an answer that was taken back counts as unheard."""
-        item = self._items.get(event.get("item_id", ""))
+        item = self._items.get(str(event.get("item_id")))
         if item is None or item.role != "assistant":
             return []
         item.deleted, item.heard_ms = True, 0
         return self._answered(item, now)
-
-    # What the model says --------------------------------------------------------------------------
 
     def _response_created(self, event: Event, now: float) -> list[Utterance]:
         response = event.get("response")
@@ -244,23 +219,12 @@ class Transcript:
             self._out_of_band.add(str(response.get("id")))
         return []
 
-    def _answer(self, event: Event, now: float) -> Item | None:
+    def _answer_text(self, event: Event, now: float) -> list[Utterance]:
+        """The text as it was generated, which is more than what was heard (PROTOCOL §5.4)."""
         item = self._open(event.get("item_id"), "assistant", now)
         if item is not None:
             item.generated = True
-        return item
-
-    def _answer_delta(self, event: Event, now: float) -> list[Utterance]:
-        return self._append_delta(self._answer(event, now), event)
-
-    def _answer_text(self, event: Event, now: float) -> list[Utterance]:
-        """The text as it was generated, which is more than what was heard (PROTOCOL §5.4)."""
-        item = self._answer(event, now)
-        part = item.part(event.get("content_index")) if item is not None else None
-        given = event.get("part", event)
-        text = given.get("transcript", given.get("text")) if isinstance(given, dict) else None
-        if part is not None and part.text is None and isinstance(text, str):
-            part.text = text
+            item.take_text(event)
         return []
 
     def _output_item(self, event: Event, now: float) -> list[Utterance]:
@@ -276,11 +240,11 @@ class Transcript:
     def _response_done(self, event: Event, now: float) -> list[Utterance]:
         """The last chance for texts whose own events were missed."""
         response = event.get("response")
-        if not isinstance(response, dict) or response.get("conversation_id", "") is None:
-            self._out_of_band.discard(str(response.get("id")) if isinstance(response, dict) else "")
+        if not isinstance(response, dict):
+            return []
+        if response.get("conversation_id", "") is None:
+            self._out_of_band.discard(str(response.get("id")))
             return []
         output = response.get("output")
-        settled: list[Utterance] = []
-        for given in output if isinstance(output, list) else []:
-            settled += self._output_item({"item": given}, now)
-        return settled
+        items = output if isinstance(output, list) else []
+        return [u for given in items for u in self._output_item({"item": given}, now)]

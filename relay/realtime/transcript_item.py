@@ -3,6 +3,8 @@
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from relay.realtime.events import Event
+
 _TEXT_OF: Final = {
     "input_text": "text",
     "output_text": "text",
@@ -64,3 +66,17 @@ class Item:
             if part is not None and part.text is None and isinstance(text, str):
                 part.text = text
             self.typed = self.typed or kind == "input_text"
+
+    def take_delta(self, event: Event) -> None:
+        """A piece of a part's text."""
+        part = self.part(event.get("content_index"))
+        if part is not None and isinstance(event.get("delta"), str):
+            part.deltas.append(event["delta"])
+
+    def take_text(self, event: Event) -> None:
+        """A part's whole text, from any of the events that have it; the first one counts."""
+        part = self.part(event.get("content_index"))
+        given = event.get("part", event)
+        text = given.get("transcript", given.get("text")) if isinstance(given, dict) else None
+        if part is not None and part.text is None and isinstance(text, str):
+            part.text = text

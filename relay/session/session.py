@@ -10,10 +10,9 @@ import structlog
 from relay.interfaces import Call, Engine, Peer
 from relay.metrics import Metrics
 from relay.realtime import endings
-from relay.realtime.conversation import (
+from relay.realtime.actions import (
     Action,
     CheckToken,
-    Conversation,
     End,
     EngineRefused,
     Flush,
@@ -22,6 +21,7 @@ from relay.realtime.conversation import (
     ToClient,
     ToEngine,
 )
+from relay.realtime.conversation import Conversation
 from relay.realtime.deadlines import UNANSWERED_PINGS
 from relay.realtime.endings import Ending, Refused
 from relay.realtime.events import encode

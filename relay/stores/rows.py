@@ -43,7 +43,26 @@ def message_row(record: Record, conversation_key: str) -> dict[str, Any]:
     head, said = record.head, record.utterance
     by_user = said.role == "user"
     stored = said.text if by_user else said.heard_text
-    metadata: dict[str, Any] = {
+    metadata = _metadata(head, said)
+    if by_user:
+        metadata["target_agent_id"] = head.agent_id
+    if stored != said.text:
+        metadata["full_text"] = said.text
+    return {
+        "id": record.id,
+        "conversation_id": head.conversation_id,
+        "session_id": conversation_key,
+        "sender_user_id": head.user_id if by_user else None,
+        "sender_agent_id": None if by_user else head.agent_id,
+        "role": said.role,
+        "content": {"type": "text", "text": stored},
+        "metadata": metadata,
+        "created_at": timestamp(said.created_at),
+    }
+
+
+def _metadata(head: Head, said: Utterance) -> dict[str, Any]:
+    return {
         "voice_session_id": head.session_id,
         "session_started_at": timestamp(head.started_at),
         "item_id": said.item_id,
@@ -59,21 +78,6 @@ def message_row(record: Record, conversation_key: str) -> dict[str, Any]:
         "voice": head.voice,
         "input_method": INPUT_METHODS[said.origin],
         "audio_stored": False,
-    }
-    if by_user:
-        metadata["target_agent_id"] = head.agent_id
-    if stored != said.text:
-        metadata["full_text"] = said.text
-    return {
-        "id": record.id,
-        "conversation_id": head.conversation_id,
-        "session_id": conversation_key,
-        "sender_user_id": head.user_id if by_user else None,
-        "sender_agent_id": None if by_user else head.agent_id,
-        "role": said.role,
-        "content": {"type": "text", "text": stored},
-        "metadata": metadata,
-        "created_at": timestamp(said.created_at),
     }
 
 

@@ -6,18 +6,17 @@ from typing import Any
 import pytest
 
 from relay.realtime import endings
-from relay.realtime.conversation import (
+from relay.realtime.actions import (
     Action,
     CheckToken,
-    Conversation,
     End,
     EngineRefused,
     Ping,
     Settled,
-    Setup,
     ToClient,
     ToEngine,
 )
+from relay.realtime.conversation import Conversation, Setup
 from relay.realtime.deadlines import Deadlines, Limits
 from relay.realtime.events import encode, sniff
 from relay.realtime.first_update import openai_update, s3_update

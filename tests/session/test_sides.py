@@ -3,7 +3,8 @@
 from typing import Any
 
 from relay.metrics import Traffic
-from relay.realtime.conversation import Action, Conversation, Setup, ToClient
+from relay.realtime.actions import Action, ToClient
+from relay.realtime.conversation import Conversation, Setup
 from relay.realtime.deadlines import Deadlines, Limits
 from relay.realtime.endings import Ending
 from relay.realtime.first_update import openai_update
