@@ -1,0 +1,28 @@
+"""The one table of endings."""
+
+from collections import Counter
+
+import pytest
+
+from relay.realtime import endings
+from relay.realtime.endings import Ending, Refused
+
+
+@pytest.mark.parametrize("ending", endings.ALL, ids=lambda ending: ending.name)
+def test_every_ending_can_travel_and_says_what_to_do(ending: Ending) -> None:
+    assert len(ending.reason.encode()) <= 123
+    assert 1000 <= ending.code < 5000
+    assert ending.name.isidentifier()
+    if ending not in (endings.CLIENT_LEFT, endings.CLIENT_LOST):
+        assert ending.advice.endswith(".")
+
+
+def test_a_name_is_one_ending() -> None:
+    names = Counter(ending.name for ending in endings.ALL)
+    assert {name for name, count in names.items() if count > 1} == {"at_capacity"}
+
+
+def test_a_refusal_carries_its_ending_and_no_more() -> None:
+    refused = Refused(endings.FORBIDDEN)
+    assert refused.ending is endings.FORBIDDEN
+    assert str(refused) == "forbidden"
