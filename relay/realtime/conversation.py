@@ -99,9 +99,15 @@ class Conversation:
         if event["type"] == "session.update":
             event = self._ledger.asked(event, shown=True)
         actions: list[Action] = [ToEngine(events.encode(event)), *self._warn(removed)]
-        if event["type"] == "response.cancel":
+        if self._flushes(event):
             actions += [Flush(), *self._cut(now)]
         return actions
+
+    def _flushes(self, event: Event) -> bool:
+        """Whether a client that sends this has stopped playing."""
+        if event["type"] == "conversation.item.truncate":
+            return self.playout.is_playing(event["item_id"])
+        return bool(event["type"] == "response.cancel")
 
     def refuse(self, bad: BadEvent) -> Action:
         """The `error` event for a frame that is not an event; the session goes on."""

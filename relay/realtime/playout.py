@@ -109,6 +109,10 @@ class Playout:
         item = self._items.get(item_id)
         return item is None or self.heard(item_id, now).ms >= item.all_ms
 
+    def is_playing(self, item_id: str) -> bool:
+        """Whether the item stands in the player; one that ended a moment ago may still count."""
+        return any(span.item_id == item_id for span in self._spans)
+
     def ends_at(self, item_id: str) -> float:
         """When all of the item will have been heard, as far as it was sent."""
         item = self._items.get(item_id)

@@ -323,3 +323,23 @@ def test_a_session_that_ends_in_the_middle_of_an_answer_cuts_it_there() -> None:
     rules = conversation()
     spoken(rules, "one two three four", 2000, now=10.0)
     assert [(u.state, u.heard_text) for u in rules.finish(11.1)] == [("interrupted", "one two")]
+
+
+def test_a_client_that_truncates_has_stopped_playing_so_the_next_answer_starts_at_once() -> None:
+    rules = conversation()
+    spoken(rules, "one two three four", 20_000, now=10.0)
+    truncate = {
+        "type": "conversation.item.truncate",
+        "item_id": "A1",
+        "content_index": 0,
+        "audio_end_ms": 900,
+    }
+    actions = rules.from_client(encode(truncate), 11.1)
+    assert [event["type"] for event in asked(actions)] == ["conversation.item.truncate"]
+    assert rules.playout.heard("A1", 99.0).ms == 1000
+    rules.playout.came("A2", 1000)
+    rules.playout.sent("A2", 1000, 12.0)
+    assert rules.playout.heard("A2", 12.6).ms == 500
+    again = rules.from_client(encode(truncate), 12.6)
+    assert rules.playout.heard("A2", 13.0).ms == 900, "what is over is not flushed again"
+    assert settled(again) == []
