@@ -20,6 +20,7 @@ from relay.stores.journal_file import JournalDamaged, JournalInUse
 _MENDS: Final = {
     errno.EADDRINUSE: "stop what runs there, or choose others with --port and --http-port",
     errno.EADDRNOTAVAIL: "choose one of this machine with --host",
+    socket.EAI_NONAME: "choose an address of this machine with --host",
     errno.EACCES: "choose ports above 1023 with --port and --http-port",
 }
 log = structlog.get_logger(__name__)
@@ -41,14 +42,12 @@ def start(load: Callable[[], Loaded], told: Callable[[App], None], *, drains: bo
             with asyncio.Runner(loop_factory=_new_loop) as runner:
                 runner.run(run(loaded, seconds, told))
         except (OSError, sqlite3.Error, JournalInUse, JournalDamaged) as error:
-            fail(_told(error))
+            fail(why(error))
     return 0
 
 
-def _told(error: Exception) -> str:
+def why(error: Exception) -> str:
     """Why it did not start, and what to do where that can be said."""
-    if isinstance(error, socket.gaierror):
-        return f"HOST is no address: {error.strerror}; {_MENDS[errno.EADDRNOTAVAIL]}"
     if isinstance(error, OSError) and error.errno in _MENDS and error.filename is None:
         return f"{error.strerror}; {_MENDS[error.errno]}"
     return str(error)

@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import binascii
 import json
 import re
 from collections.abc import AsyncIterator, Callable
@@ -18,13 +19,19 @@ from relay.talk.wav import RATE
 
 CHUNK_MS: Final = 40
 CHUNK_BYTES: Final = RATE * 2 * CHUNK_MS // 1000
-ANSWER_SECONDS: Final = 20.0  # how long an answer may take to begin or to end
-QUIET_SECONDS: Final = 1.5  # how long nothing may happen before the conversation counts as over
 _TOKEN: Final = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")  # what a subprotocol may hold
 
 
 class TalkFailed(Exception):  # noqa: N818 - one line for the user
     """The conversation did not come about; the text says what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """Seconds that an answer may take to begin or to go on, and of quiet that end it all."""
+
+    answer_seconds: float = 20.0
+    quiet_seconds: float = 1.5
 
 
 @dataclass(slots=True)
@@ -44,8 +51,9 @@ Say = Callable[[str, str], None]
 class Talk:
     """One conversation: `run` sends every chunk, then silence until the answer is over."""
 
-    def __init__(self, say: Say) -> None:
+    def __init__(self, say: Say, patience: Patience | None = None) -> None:
         self._say = say
+        self._patience = patience or Patience()
         self.heard = Heard()
         self._answering = False
         self._answers = 0
@@ -89,23 +97,23 @@ class Talk:
     def _over(self, now: float) -> bool:
         quiet = now - self._moved
         if self._answering or not self._answers:
-            return quiet > ANSWER_SECONDS
-        return quiet > QUIET_SECONDS
+            return quiet > self._patience.answer_seconds
+        return quiet > self._patience.quiet_seconds
 
     async def _hear(self, socket: ClientConnection) -> None:
         async for message in socket:
             try:
                 event = decode(message.encode() if isinstance(message, str) else message)
-            except BadEvent:
+                if event["type"] != "rate_limits.updated":
+                    self._moved = asyncio.get_running_loop().time()
+                self._take(event["type"], event)
+            except (BadEvent, binascii.Error):
                 raise TalkFailed("what answers there does not speak the Realtime API") from None
-            if event["type"] != "rate_limits.updated":
-                self._moved = asyncio.get_running_loop().time()
-            self._take(event["type"], event)
 
     def _take(self, kind: str, event: Event) -> None:
         if kind == "response.output_audio.delta":
             self._time_to_audio()
-            self.heard.audio += base64.b64decode(event.get("delta", ""))
+            self.heard.audio += base64.b64decode(str(event.get("delta", "")))
         elif kind == "input_audio_buffer.speech_stopped":
             self._stopped_at = self._moved
         elif kind == "conversation.item.input_audio_transcription.completed":
@@ -147,7 +155,7 @@ def _why(url: str, failed: BaseException) -> str:
             return "the connection was lost"
         case ConnectionClosed(rcvd=Close(code=code, reason=reason)):
             return f"the relay closed the session: {code} {reason}".rstrip()
-        case InvalidURI():
+        case InvalidURI() | ValueError():
             return f"{url} is no ws:// or wss:// address"
         case _:
             return f"cannot reach {url}: {failed}. Is it running?"

@@ -30,7 +30,8 @@ def read_wav(path: Path) -> bytes:
     except FileNotFoundError:
         raise BadWav(f"{path}: no such file") from None
     except (wave.Error, EOFError, OSError) as error:
-        raise BadWav(f"{path}: not a PCM WAV file ({error})") from None
+        make = f"`ffmpeg -i {path} -c:a pcm_s16le plain.wav` makes one"
+        raise BadWav(f"{path}: not a PCM WAV file ({error}); {make}") from None
     pcm = to_bytes(resample(mix(samples(data, width), channels), rate))
     if not pcm:
         raise BadWav(f"{path}: there is no sound in it")

@@ -1,0 +1,197 @@
+"""A client of the relay, and far ends that answer, dawdle, refuse, talk nonsense and vanish."""
+
+import asyncio
+import base64
+from collections.abc import AsyncIterator
+
+import pytest
+
+from relay.talk.client import CHUNK_BYTES, Heard, Patience, Talk, TalkFailed, chunks_of
+from tests.talk.far_end import Caller, Play, far_end
+
+QUICK = Patience(answer_seconds=0.3, quiet_seconds=0.05)
+TOKEN = "eyJ.eyJ.c2ln"
+TWO_CHUNKS = b"\x01\x00" * CHUNK_BYTES
+SOUND = b"\x10\x00" * 2400
+HEARD = "conversation.item.input_audio_transcription.completed"
+ANSWER = (
+    {"type": "response.created"},
+    {"type": "response.output_audio.delta", "delta": base64.b64encode(SOUND).decode()},
+    {"type": "response.output_audio.delta", "delta": base64.b64encode(SOUND).decode()},
+    {"type": "response.output_audio_transcript.done", "transcript": " And to you. "},
+    {"type": "response.done"},
+    {"type": "rate_limits.updated"},
+)
+
+
+async def talk(play: Play, chunks: AsyncIterator[bytes] | None = None) -> tuple[Heard, list[str]]:
+    """What was heard, and what was said about it as it came."""
+    said: list[str] = []
+    async with far_end(play) as url:
+        client = Talk(lambda speaker, text: said.append(f"{speaker}: {text}"), QUICK)
+        heard = await client.run(url, TOKEN, chunks or chunks_of(TWO_CHUNKS))
+    return heard, said
+
+
+async def test_it_ends_when_the_answer_is_over() -> None:
+    async def play(caller: Caller) -> None:
+        assert caller.offered == ["realtime", f"openai-insecure-api-key.{TOKEN}"]
+        await caller.hear(2)
+        await caller.say({"type": "input_audio_buffer.speech_stopped"})
+        await caller.say({"type": HEARD, "transcript": "Good morning."}, *ANSWER)
+        await caller.until_gone()
+
+    heard, said = await talk(play)
+
+    assert said == ["you: Good morning.", "voice: And to you."]
+    assert heard.lines == [("you", "Good morning."), ("voice", "And to you.")]
+    assert bytes(heard.audio) == SOUND * 2
+    assert heard.first_audio_ms is not None
+    assert 0 <= heard.first_audio_ms < 1000
+    assert heard.errors == []
+
+
+async def test_the_recording_goes_up_as_it_is_and_silence_follows() -> None:
+    sent: list[bytes] = []
+
+    async def play(caller: Caller) -> None:
+        for event in await caller.until_gone():
+            assert event["type"] == "input_audio_buffer.append"
+            sent.append(base64.b64decode(event["audio"]))
+
+    await talk(play)
+
+    assert b"".join(sent[:2]) == TWO_CHUNKS[: len(sent[0]) + len(sent[1])]
+    assert TWO_CHUNKS.startswith(b"".join(sent[:2]))
+    recording, silence = b"".join(sent)[: len(TWO_CHUNKS)], b"".join(sent)[len(TWO_CHUNKS) :]
+    assert recording == TWO_CHUNKS
+    assert silence
+    assert not any(silence)
+
+
+async def test_it_waits_for_the_second_answer_too() -> None:
+    async def play(caller: Caller) -> None:
+        await caller.say(*ANSWER, {"type": "response.created"})
+        await asyncio.sleep(QUICK.quiet_seconds * 2)  # longer than a quiet that would end it
+        text = {"type": "response.output_text.done", "text": "And another thing."}
+        await caller.say(text, {"type": "response.done"})
+        await caller.until_gone()
+
+    _, said = await talk(play)
+
+    assert said == ["voice: And to you.", "voice: And another thing."]
+
+
+@pytest.mark.parametrize("events", [(), ({"type": "response.created"},)])
+async def test_an_answer_that_does_not_come_is_given_up(events: tuple[dict[str, str], ...]) -> None:
+    async def play(caller: Caller) -> None:
+        await caller.say({"type": "session.created"}, *events)
+        await caller.until_gone()
+
+    heard, said = await talk(play)
+
+    assert (heard.lines, said) == ([], [])
+
+
+async def test_errors_are_shown_and_the_conversation_goes_on() -> None:
+    async def play(caller: Caller) -> None:
+        await caller.say({"type": "error", "error": {"code": "x", "message": "Too fast."}})
+        await caller.say({"type": "error", "error": "as a string"}, *ANSWER)
+        await caller.until_gone()
+
+    heard, said = await talk(play)
+
+    assert said == ["error: Too fast.", "error: as a string", "voice: And to you."]
+    assert heard.errors == ["Too fast.", "as a string"]
+
+
+async def test_what_nobody_understood_is_no_line() -> None:
+    async def play(caller: Caller) -> None:
+        await caller.say({"type": HEARD, "transcript": "  "}, {"type": HEARD}, *ANSWER)
+        await caller.until_gone()
+
+    _, said = await talk(play)
+
+    assert said == ["voice: And to you."]
+
+
+async def failure(play: Play, chunks: AsyncIterator[bytes] | None = None) -> str:
+    """The line that the user gets."""
+    with pytest.raises(TalkFailed) as failed:
+        await talk(play, chunks)
+    return str(failed.value)
+
+
+async def test_a_refusal_is_told_with_its_code() -> None:
+    async def play(caller: Caller) -> None:
+        await caller.connection.close(4001, "Unauthorized")
+
+    assert await failure(play) == "the relay closed the session: 4001 Unauthorized"
+
+
+async def test_a_normal_end_too_early_is_told() -> None:
+    async def play(caller: Caller) -> None:
+        await caller.connection.close(1000)
+
+    assert await failure(play) == "the relay closed the session: 1000"
+
+
+async def test_a_lost_connection_is_told() -> None:
+    async def play(caller: Caller) -> None:
+        caller.connection.transport.abort()
+
+    assert await failure(play) == "the connection was lost"
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        "no JSON",
+        b"\x00\xff",
+        "[]",
+        "{}",
+        '{"type":"response.output_audio.delta","delta":"not base64"}',
+    ],
+)
+async def test_a_server_of_another_kind_is_told(message: str | bytes) -> None:
+    async def play(caller: Caller) -> None:
+        await caller.say(message)
+        await caller.until_gone()
+
+    assert await failure(play) == "what answers there does not speak the Realtime API"
+
+
+async def test_a_microphone_that_is_not_there_is_told() -> None:
+    async def silent() -> AsyncIterator[bytes]:
+        raise TalkFailed("no microphone here")
+        yield b""
+
+    async def play(caller: Caller) -> None:
+        await caller.until_gone()
+
+    assert await failure(play, silent()) == "no microphone here"
+
+
+@pytest.mark.parametrize(
+    ("url", "told"),
+    [
+        ("127.0.0.1:8080", "127.0.0.1:8080 is no ws:// or wss:// address"),
+        ("http://127.0.0.1", "http://127.0.0.1 is no ws:// or wss:// address"),
+        ("ws://[::1", "ws://[::1 is no ws:// or wss:// address"),
+        ("ws://127.0.0.1:8", "cannot reach ws://127.0.0.1:8: "),
+        ("ws://nobody.invalid", "cannot reach ws://nobody.invalid: "),
+    ],
+)
+async def test_an_address_that_does_not_work_is_told(url: str, told: str) -> None:
+    with pytest.raises(TalkFailed) as failed:
+        await Talk(lambda *_: None, QUICK).run(url, TOKEN, chunks_of(b""))
+
+    assert str(failed.value).startswith(told)
+
+
+@pytest.mark.parametrize("token", ["", "a b", "a\r\nEvil: yes", "ä", "a,b"])
+async def test_what_is_no_token_is_not_sent_and_not_shown(token: str) -> None:
+    with pytest.raises(TalkFailed) as failed:
+        await Talk(lambda *_: None, QUICK).run("ws://127.0.0.1:8", token, chunks_of(b""))
+
+    assert str(failed.value) == "that is no token; `relay token` makes one"
