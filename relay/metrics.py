@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 
 from prometheus_client import (
     CollectorRegistry,
@@ -31,6 +31,8 @@ NAMES = (
     "relay_bytes_total",
     "relay_engine_connect_seconds",
     "relay_engine_refused_total",
+    "relay_tokens_total",
+    "relay_cost_dollars_total",
     "relay_event_loop_lag_seconds",
     "relay_journal_depth",
     "relay_journal_oldest_seconds",
@@ -125,6 +127,17 @@ class Metrics:
             ["ending"],
             registry=self._registry,
         )
+        self._tokens = Counter(
+            "relay_tokens_total",
+            "Tokens that ended sessions used, by kind; cached ones are in too.",
+            ["kind"],
+            registry=self._registry,
+        )
+        self._cost = Counter(
+            "relay_cost_dollars_total",
+            "What ended sessions cost, as far as prices are known.",
+            registry=self._registry,
+        )
         self._lag = self._histogram(
             "relay_event_loop_lag_seconds",
             "How late the event loop came to a timer, measured once a second.",
@@ -147,6 +160,12 @@ class Metrics:
     def engine_refused(self, ending: str) -> None:
         """Count a call for which an engine would or could not give a voice."""
         self._refused.labels(ending).inc()
+
+    def used(self, tokens: Mapping[str, int], dollars: float) -> None:
+        """Count what a session used: tokens by kind (`text_in`, `audio_out` …), and its cost."""
+        for kind, count in tokens.items():
+            self._tokens.labels(kind).inc(count)
+        self._cost.inc(dollars)
 
     def loop_lag(self, seconds: float) -> None:
         """Note how many seconds late the event loop came to a timer."""

@@ -8,6 +8,8 @@ from typing import Any
 import msgspec
 
 from relay.commands.command import fail, say
+from relay.realtime.meter import Meter
+from relay.realtime.prices import DATE, Prices
 from relay.realtime.replay import Row, replay
 
 HELP = "feed a recorded session (JSON lines) through the rules and print its transcript"
@@ -22,15 +24,37 @@ def options(parser: argparse.ArgumentParser) -> None:
 
 def run(given: argparse.Namespace) -> int:
     """Print what was said; exit code 1 for a file that is no recording."""
-    utterances = replay(_rows(given.file))
+    replayed = replay(_rows(given.file))
+    used = usage_of(replayed.meter, Prices())
     if given.json:
-        told: dict[str, Any] = {"utterances": [msgspec.to_builtins(u) for u in utterances]}
-        say(json.dumps(told, ensure_ascii=False))
+        said = [msgspec.to_builtins(utterance) for utterance in replayed.utterances]
+        say(json.dumps({"utterances": said, "usage": used}, ensure_ascii=False))
         return 0
-    for utterance in utterances:
+    for utterance in replayed.utterances:
         note = "" if utterance.state == "final" else f"  [{utterance.state}]"
         say(f"{utterance.role + ':':11}{utterance.text}{note}")
+    say(f"{used['input_tokens']} tokens in, {used['output_tokens']} out{_cost(used)}")
     return 0
+
+
+def usage_of(meter: Meter, prices: Prices) -> dict[str, Any]:
+    """What a session used as plain values; money in dollars at the prices of `priced_at`."""
+    totals, cost = meter.totals(), meter.cost(prices)
+    return {
+        "input_tokens": sum(usage.input_tokens for usage in totals.values()),
+        "cached_tokens": sum(usage.cached_tokens for usage in totals.values()),
+        "output_tokens": sum(usage.output_tokens for usage in totals.values()),
+        "by_model": {model: msgspec.to_builtins(usage) for model, usage in totals.items()},
+        "cost_usd": cost.known / 1_000_000,
+        "unpriced": list(cost.unpriced),
+        "priced_at": DATE,
+    }
+
+
+def _cost(used: dict[str, Any]) -> str:
+    if used["unpriced"]:
+        return f"; no price is known for {', '.join(used['unpriced'])}"
+    return f", {used['cost_usd']:.4f} dollars at the prices of {used['priced_at']}"
 
 
 def _rows(path: Path) -> list[Row]:

@@ -19,6 +19,7 @@ from relay.realtime.deadlines import Deadlines
 from relay.realtime.events import BadEvent, Event, Frame
 from relay.realtime.grant import Grant
 from relay.realtime.ledger import Ledger
+from relay.realtime.meter import Meter
 from relay.realtime.playout import Heard, Playout
 from relay.realtime.transcript import Transcript
 from relay.realtime.utterance import Utterance
@@ -78,6 +79,7 @@ class Conversation:
         self.deadlines = deadlines
         self.playout = Playout()
         self.transcript = Transcript(self.playout)
+        self.meter = Meter(setup.grant.model or "", str(setup.transcription.get("model", "")))
         self._ledger = Ledger()
         self._announced = setup.grant.conversation_id is not None
         self._said = False
@@ -161,6 +163,7 @@ class Conversation:
             return [ToClient(frame)] if self.greeted else []
         if not self.greeted and kind != "session.created":
             return self._before_greeting(event)
+        self.meter.feed(event, now)
         settled = self.transcript.feed(event, now)
         self._said = self._said or bool(settled)
         actions: list[Action] = [Flush()] if kind == _SPEECH else self._announcement(kind)

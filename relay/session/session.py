@@ -1,8 +1,9 @@
 """One live call: a client's seat and an engine's, both directions, and the one teardown."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 import structlog
@@ -26,14 +27,17 @@ from relay.realtime.deadlines import UNANSWERED_PINGS
 from relay.realtime.endings import Ending, Refused
 from relay.realtime.events import encode
 from relay.realtime.grant import Caller
+from relay.realtime.prices import Prices
 from relay.realtime.view import View
 from relay.session.outlet import outlet_for
 from relay.session.recorder import Recorder
-from relay.session.sides import Down, Up
+from relay.session.sides import Down, Up, Watched
 from relay.session.timer import Timer
 from relay.tasks import Tasks
+from relay.wire.faults import where
 
 CLOSE_SECONDS: Final = 2.0  # peers end by themselves within a second; this only bounds a fault
+_TOKEN_KINDS: Final = ("text_in", "audio_in", "image_in", "text_out", "audio_out")
 log = structlog.get_logger(__name__)
 
 
@@ -45,6 +49,7 @@ class Surroundings:
     metrics: Metrics
     clock: Callable[[], float]
     verify: Callable[[str], Awaitable[Caller]]
+    prices: Prices = field(default_factory=Prices)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +91,7 @@ class Session:
     async def run(self) -> Ending:
         """Reach the engine, relay until somebody ends it, close both sides; returns why."""
         self._timer.arm()
-        self._client.attach(_Watched(self._up, self._side_gone))
+        self._client.attach(Watched(self._up, self._side_gone))
         try:
             await self._reach()
             await asyncio.shield(self._ended)
@@ -113,7 +118,7 @@ class Session:
         self._engine = opening.result()
         self._sides += 1
         down = Down(self, self._client, self._outlet, self._seats.view)
-        self._engine.attach(_Watched(down, self._side_gone))
+        self._engine.attach(Watched(down, self._side_gone))
 
     def end(self, ending: Ending) -> None:
         """End the session; what came first is why it ended."""
@@ -122,7 +127,7 @@ class Session:
 
     def fault(self, error: BaseException) -> None:
         """A fault of ours: logged by where it was raised, never with what a frame said."""
-        self._log.error("fault", error=type(error).__name__, where=_where(error))
+        self._log.error("fault", error=type(error).__name__, where=where(error))
         self.end(endings.INTERNAL_ERROR)
 
     def _task_failed(self, name: str, error: BaseException) -> None:
@@ -203,6 +208,16 @@ class Session:
         if not self._sides:
             self._gone.set()
 
+    def _report_usage(self) -> None:
+        tokens: Counter[str] = Counter()
+        for usage in self.conversation.meter.totals().values():
+            tokens.update({kind: getattr(usage, kind) for kind in _TOKEN_KINDS})
+        cost = self.conversation.meter.cost(self._shared.prices)
+        dollars = cost.known / 1_000_000
+        self._shared.metrics.used(tokens, dollars)
+        if tokens:
+            self._log.info("session used", **tokens, dollars=dollars, unpriced=cost.unpriced)
+
     async def _teardown(self, ending: Ending) -> None:
         """Close both sides once, settle what is open, and wait until both are gone."""
         self._timer.stop()
@@ -214,36 +229,10 @@ class Session:
             self._engine.close(1000, "Client disconnected")
         for utterance in self.conversation.finish(self.clock()):
             self._recorder.record(utterance)
+        self._report_usage()
         await self._tasks.aclose()
         try:
             async with asyncio.timeout(CLOSE_SECONDS):
                 await self._gone.wait()
         except TimeoutError:
             self._log.error("a peer did not close", sides=self._sides)
-
-
-class _Watched:
-    """Tells when the receiver's peer is gone, whoever closed it."""
-
-    __slots__ = ("_gone", "_receiver", "frame", "writable")
-
-    def __init__(self, receiver: Up | Down, gone: Callable[[], None]) -> None:
-        self._receiver = receiver
-        self._gone = gone
-        self.frame = receiver.frame  # bound once: no extra call on the hot path
-        self.writable = receiver.writable
-
-    def closed(self, code: int, reason: str) -> None:
-        """Exactly once a peer (see `Peer`)."""
-        self._receiver.closed(code, reason)
-        self._gone()
-
-
-def _where(error: BaseException) -> str:
-    """Module and line of the innermost frame of a fault: enough to find it, no spoken word."""
-    trace: Any = error.__traceback__
-    while trace is not None and trace.tb_next is not None:
-        trace = trace.tb_next
-    if trace is None:
-        return "unknown"
-    return f"{trace.tb_frame.f_globals.get('__name__', '?')}:{trace.tb_lineno}"

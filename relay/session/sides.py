@@ -39,6 +39,11 @@ _CLIENT_ENDINGS: Final = {
 }
 
 
+def ending_of(code: int) -> Ending:
+    """Why a client is gone, by the close code of whoever closed."""
+    return _CLIENT_ENDINGS.get(code, endings.CLIENT_LOST if code == 1006 else endings.CLIENT_LEFT)
+
+
 class Shell(Protocol):
     """What a direction asks of its session."""
 
@@ -120,9 +125,7 @@ class Up:
     def closed(self, code: int, reason: str) -> None:
         """The client is gone, by its own wish or not."""
         self.closed_by_client = True
-        self._shell.end(
-            _CLIENT_ENDINGS.get(code, endings.CLIENT_LOST if code == 1006 else endings.CLIENT_LEFT)
-        )
+        self._shell.end(ending_of(code))
 
 
 class Down:
@@ -175,3 +178,20 @@ class Down:
     def closed(self, code: int, reason: str) -> None:
         """The engine is gone; its own code and reason are never passed on."""
         self._shell.end(endings.ENGINE_CLOSED)
+
+
+class Watched:
+    """Tells when the receiver's peer is gone, whoever closed it."""
+
+    __slots__ = ("_gone", "_receiver", "frame", "writable")
+
+    def __init__(self, receiver: Up | Down, gone: Callable[[], None]) -> None:
+        self._receiver = receiver
+        self._gone = gone
+        self.frame = receiver.frame  # bound once: no extra call on the hot path
+        self.writable = receiver.writable
+
+    def closed(self, code: int, reason: str) -> None:
+        """Exactly once a peer (see `Peer`)."""
+        self._receiver.closed(code, reason)
+        self._gone()

@@ -289,3 +289,20 @@ async def test_a_peer_that_never_closes_does_not_hold_the_session(
     await settle()
     session.end(endings.IDLE)
     assert await running == endings.IDLE
+
+
+async def test_what_a_session_used_is_counted_when_it_ends() -> None:
+    stage = Stage()
+    _, running = stage.start()
+    await settle()
+    stage.engine.arrive('{"type":"session.created","session":{"model":"gpt-realtime-2.1"}}')
+    usage = (
+        '{"input_token_details":{"audio_tokens":100},"output_token_details":{"audio_tokens":50}}'
+    )
+    stage.engine.arrive('{"type":"response.done","response":{"id":"r1","usage":' + usage + "}}")
+    stage.client.leave(1000)
+    await running
+    text = stage.metrics.render().decode()
+    assert 'relay_tokens_total{kind="audio_in"} 100.0' in text
+    assert 'relay_tokens_total{kind="audio_out"} 50.0' in text
+    assert "relay_cost_dollars_total 0.0064" in text
