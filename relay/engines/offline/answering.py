@@ -1,21 +1,34 @@
 """Which responses run, which one is waited for, and what each of them says."""
 
 import math
-from typing import Any, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
 
-from relay.engines.offline import items
-from relay.engines.offline.config import THINKING, VOICED, Settings
+from relay.engines.offline.calls import McpStrand
 from relay.engines.offline.conversation import Conversation
-from relay.engines.offline.delivery import Delivery, Pace
+from relay.engines.offline.delivery import Pace
 from relay.engines.offline.items import Item
-from relay.engines.offline.outgoing import Outgoing, Speak
+from relay.engines.offline.outgoing import Outgoing
 from relay.engines.offline.parts import Brain
 from relay.engines.offline.refusals import Refusal
-from relay.engines.offline.responses import Request, Response
-from relay.engines.offline.shapes import array, nullable, one_of, record, text, thing
+from relay.engines.offline.replies import (
+    Ending,
+    Message,
+    Occasion,
+    Reply,
+    Revise,
+    as_it_is,
+    as_reply,
+    cancelled,
+    failed,
+)
+from relay.engines.offline.request import Request
+from relay.engines.offline.responses import Response
 
 MAX_RUNNING = 8
 """Responses that run at once: one of the conversation, the others out of band."""
+
+MAX_UNAPPROVED = 64
+"""Calls that wait for a client's approval; the eldest is forgotten for one more."""
 
 
 @runtime_checkable
@@ -26,21 +39,44 @@ class Parrot(Protocol):
         """Return what to show as the transcript, and the audio, in answer to a turn's audio."""
 
 
-class Answering:
-    """The responses of one session."""
+@runtime_checkable
+class Whisperer(Protocol):
+    """A brain that answers differently when it is asked out of band."""
 
-    def __init__(self, brain: Brain, conversation: Conversation, out: Outgoing, pace: Pace) -> None:
+    def aside(self, heard: str) -> str | Reply:
+        """Return the answer that joins no conversation."""
+
+
+class Answering:
+    """The responses of one session; `spoke` tells whether any had sound: then the voice stays."""
+
+    def __init__(
+        self,
+        brain: Brain,
+        conversation: Conversation,
+        out: Outgoing,
+        pace: Pace,
+        revise: Revise = as_it_is,
+    ) -> None:
         self._brain = brain
         self._conversation = conversation
         self._out = out
         self._pace = pace
+        self._revise = revise
         self._running: dict[str, Response] = {}
         self._wanted: Request | None = None
+        self._unapproved: dict[str, McpStrand] = {}
+        self._begun = 0
         self.spoke = False
+
+    @property
+    def busy(self) -> bool:
+        """Tell whether the conversation's response runs, or is about to."""
+        return self._active is not None or self._wanted is not None
 
     def deadline(self, now: float) -> float:
         """Return when `advance` wants to be called, infinity when nothing runs."""
-        due = [r.delivery.due for r in self._running.values() if r.delivery]
+        due = [response.due for response in self._running.values()]
         if self._wanted and self._active is None:
             due.append(now)
         return min(due, default=math.inf)
@@ -71,15 +107,14 @@ class Answering:
             raise Refusal(
                 "response_cancel_not_active", "Cancellation failed: no active response found"
             )
-        self._end(active, "cancelled", {"type": "cancelled", "reason": "client_cancelled"})
+        self._end(active, cancelled("client_cancelled"))
 
     def interrupt(self, now: float) -> None:
         """Stop the conversation's response, and the one that waits for it: the user speaks."""
         self._begin_wanted(now)
         self._wanted = None
         if self._active is not None:
-            details = {"type": "cancelled", "reason": "turn_detected"}
-            self._end(self._active, "cancelled", details)
+            self._end(self._active, cancelled("turn_detected"))
 
     def heard(self, item: Item, now: float) -> None:
         """Go on where the words of this item were waited for."""
@@ -87,26 +122,38 @@ class Answering:
             if response.awaits == item.id:
                 self._think(response, item, now)
 
-    def spoken(self, response_id: str, pcm: bytes, now: float) -> None:
+    def spoken(self, response_id: str, output: int, pcm: bytes, now: float) -> None:
         """Go on with the sound of an answer; too late is no matter."""
         response = self._running.get(response_id)
         if response is not None:
-            self._deliver(response, pcm, now)
+            self.spoke = True
+            response.spoken(output, pcm, now)
 
     def fail(self, response_id: str, message: str) -> None:
         """End a response whose part failed."""
         response = self._running.get(response_id)
         if response is not None:
-            fault = {"type": "server_error", "code": "server_error", "message": message}
-            self._end(response, "failed", {"type": "failed", "error": fault})
+            self._end(response, failed("server_error", message))
 
-    def advance(self, now: float) -> None:
-        """Begin and go on with what is due."""
+    def decide(self, approval_request_id: str, approved: bool) -> None:
+        """Take the client's word about a call; one that nobody asked about is no matter."""
+        call = self._unapproved.pop(approval_request_id, None)
+        if call is not None:
+            call.decide(approved)
+
+    def advance(self, now: float) -> int | None:
+        """Begin and go on with what is due.
+
+        Returns how many ms of sound the conversation's response had when it ended in this step.
+        """
         if self._active is None:
             self._begin_wanted(now)
+        ended: int | None = None
         for response in list(self._running.values()):
             if response.advance(now):
-                self._end(response, "completed", None)
+                self._end(response, response.ending)
+                ended = response.audio_ms if response.request.in_conversation else ended
+        return ended
 
     @property
     def _active(self) -> Response | None:
@@ -118,7 +165,9 @@ class Answering:
             self._begin(request, now)
 
     def _begin(self, request: Request, now: float) -> None:
-        response = Response(request, self._conversation, self._out)
+        self._begun += 1
+        occasion = Occasion(self._begun, self._conversation.turns)
+        response = Response(request, occasion, self._conversation, self._out, self._pace)
         self._running[response.id] = response
         response.begin()
         prompt = self._prompt(request)
@@ -129,77 +178,31 @@ class Answering:
 
     def _prompt(self, request: Request) -> Item | None:
         known = self._conversation if request.input is None else request.input
-        return next((item for item in reversed(list(known)) if item.role == "user"), None)
+        return next((item for item in reversed(list(known)) if item.prompts), None)
 
     def _think(self, response: Response, prompt: Item | None, now: float) -> None:
         response.awaits = None
         try:
-            response.text, pcm = self._thought(prompt)
+            reply = self._thought(prompt, response.request)
         except Exception:  # noqa: BLE001 - a brain's fault fails one answer, not the session
             self.fail(response.id, "No answer could be found.")
             return
-        if not response.request.spoken:
-            self._deliver(response, None, now)
-        elif pcm is not None:
-            self._deliver(response, pcm, now)
-        else:
-            self._out.do(Speak(response.id, response.text, response.request.voice))
+        response.answer(self._revise(response.occasion, reply), now)
 
-    def _thought(self, prompt: Item | None) -> tuple[str, bytes | None]:
+    def _thought(self, prompt: Item | None, request: Request) -> Reply:
         if prompt is not None and prompt.audio and isinstance(self._brain, Parrot):
-            return self._brain.answer(prompt.audio)
-        return self._brain.reply((prompt.words if prompt else None) or ""), None
+            text, pcm = self._brain.answer(prompt.audio)
+            self.spoke = self.spoke or request.spoken
+            return Reply((Message(text, pcm=pcm),))
+        heard = (prompt.words if prompt else None) or ""
+        if not request.in_conversation and isinstance(self._brain, Whisperer):
+            return as_reply(self._brain.aside(heard))
+        return as_reply(self._brain.reply(heard))
 
-    def _deliver(self, response: Response, pcm: bytes | None, now: float) -> None:
-        self.spoke = self.spoke or response.request.spoken
-        start = now + self._pace.delay_seconds
-        response.delivery = Delivery(response.text, pcm, self._pace, start)
-
-    def _end(self, response: Response, status: str, details: dict[str, Any] | None) -> None:
+    def _end(self, response: Response, ending: Ending) -> None:
         del self._running[response.id]
-        response.end(status, details)
-
-
-def request(settings: Settings, asked: Any, known: Conversation, out: Outgoing) -> Request:
-    """Return the response that a `response.create` asks for; raises `Refusal`."""
-    checked = _RESPONSE(asked, "response")
-    output = checked.get("audio", {}).get("output", {})
-    voice = output.get("voice") or settings["audio"]["output"]["voice"]
-    modalities = checked.get("output_modalities") or settings["output_modalities"]
-    given = checked.get("input")
-    return Request(
-        spoken=modalities == ["audio"],
-        voice=voice if isinstance(voice, str) else voice["id"],
-        instructions=checked.get("instructions") or settings["instructions"],
-        max_output_tokens=checked.get("max_output_tokens") or settings["max_output_tokens"],
-        metadata=checked.get("metadata"),
-        in_conversation=checked.get("conversation", "auto") == "auto",
-        input=None if given is None else tuple(_inputs(given, known, out)),
-    )
-
-
-def _inputs(given: list[dict[str, Any]], known: Conversation, out: Outgoing) -> list[Item]:
-    found = []
-    for index, value in enumerate(given):
-        if value.get("type") == "item_reference":
-            item_id = text(items.MAX_ID)(value.get("id"), f"response.input[{index}].id")
-            found.append(known.get(item_id, "referencing", "invalid_value"))
-        else:
-            found.append(items.from_client(value, f"response.input[{index}]", out.new_id))
-    return found
-
-
-def _metadata(value: Any, path: str) -> dict[str, str]:
-    check = text(512)
-    return {text(64)(k, path): check(v, f"{path}.{k[:64]}") for k, v in thing(value, path).items()}
-
-
-_RESPONSE = record(
-    {
-        **THINKING,
-        "metadata": nullable(_metadata),
-        "conversation": one_of("auto", "none"),
-        "input": nullable(array(thing)),
-        "audio": record({"output": VOICED}),
-    }
-)
+        response.end(ending)
+        if ending.status == "completed":
+            self._unapproved.update(response.unapproved)
+        while len(self._unapproved) > MAX_UNAPPROVED:
+            del self._unapproved[next(iter(self._unapproved))]

@@ -57,6 +57,7 @@ _SEMANTIC_VAD = {
     "interrupt_response": True,
 }
 _MAX_MS = 600_000  # ten minutes: no duration a client may set is longer
+_LEAST_IDLE_MS = 1_000  # a voice that asks more often than that would talk to itself
 
 _FORMAT = record({"type": one_of("audio/pcm"), "rate": nullable(integer(24_000, 24_000))})
 _VOICE = either(record({"id": text(128)}, required=("id",)), one_of(*VOICES))
@@ -69,7 +70,7 @@ _TURN_DETECTION = tagged(
                 "threshold": number(0, 1),
                 "prefix_padding_ms": integer(0, _MAX_MS),
                 "silence_duration_ms": integer(0, _MAX_MS),
-                "idle_timeout_ms": nullable(integer(0, _MAX_MS)),
+                "idle_timeout_ms": nullable(integer(_LEAST_IDLE_MS, _MAX_MS)),
                 **_TURNS,
             }
         ),
@@ -101,10 +102,16 @@ def _modalities(value: Any, path: str) -> list[str]:
     return list(value)
 
 
+def _tool(value: Any, path: str) -> dict[str, Any]:
+    tool = thing(value, path)
+    first = ("type", "name", "description", "parameters")  # as a session shows them
+    return {**{key: tool[key] for key in first if key in tool}, **tool}
+
+
 THINKING = {
     "output_modalities": _modalities,
     "instructions": nullable(text()),
-    "tools": nullable(array(thing, 128)),
+    "tools": nullable(array(_tool, 128)),
     "tool_choice": nullable(either(thing, text(64))),
     "max_output_tokens": nullable(either(one_of("inf"), integer(1, 4096))),
     "prompt": nullable(thing),

@@ -13,10 +13,14 @@ MAX_BYTES = 16 << 20
 
 
 class Conversation:
-    """A list of items with OpenAI's `previous_item_id` rules."""
+    """A list of items with OpenAI's `previous_item_id` rules.
+
+    `turns` counts the user's messages: spoken, typed and seeded ones.
+    """
 
     def __init__(self, conversation_id: str) -> None:
         self.id = conversation_id
+        self.turns = 0
         self._items: dict[str, Item] = {}
         self._order: list[str] = []
 
@@ -60,6 +64,7 @@ class Conversation:
         position = len(self._order) if place is None else place
         self._items[item.id] = item
         self._order.insert(position, item.id)
+        self.turns += item.role == "user"
         previous = self._order[position - 1] if position else None
         self.trim()
         return previous

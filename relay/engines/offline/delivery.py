@@ -10,8 +10,8 @@ CHUNK_MS = 250
 
 _CHUNK = CHUNK_MS * BYTES_PER_MS
 _LEAD = 3  # words that are sent before the sound that speaks them
-_AT_ONCE = 8  # pieces taken in one go, so that a reader who fell behind is asked in between
 _WORD = re.compile(r"\s*\S+|\s+$")
+_TOKEN = re.compile(r"\w+|\W+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,21 +32,20 @@ def split(text: str) -> list[str]:
     return _WORD.findall(text)
 
 
-class Delivery:
-    """One answer on its way out, from `start` on (seconds of the caller's clock)."""
+def split_json(text: str) -> list[str]:
+    """Return JSON in pieces about as large as a model's tokens; joined they are the text again."""
+    return _TOKEN.findall(text)
 
-    def __init__(self, text: str, pcm: bytes | None, pace: Pace, start: float) -> None:
-        self._words = split(text)
+
+class Delivery:
+    """What one output says, on its way out: `take` piece after piece, `step` seconds apart."""
+
+    def __init__(self, words: list[str], pcm: bytes | None, pace: Pace) -> None:
+        self._words = words
         self._pcm = pcm
         self._sent_words = 0
         self._sent_bytes = 0
-        self._next = start
-        self._step = pace.text_seconds if pcm is None else CHUNK_MS / 1000 / pace.burst
-
-    @property
-    def due(self) -> float:
-        """Return when the next piece leaves."""
-        return self._next
+        self.step = pace.text_seconds if pcm is None else CHUNK_MS / 1000 / pace.burst
 
     @property
     def finished(self) -> bool:
@@ -73,17 +72,8 @@ class Delivery:
         """Return the sound sent so far."""
         return (self._pcm or b"")[: self._sent_bytes]
 
-    def take(self, now: float) -> list[str | bytes]:
-        """Return what is due by now: words as text, sound as bytes."""
-        pieces: list[str | bytes] = []
-        for _ in range(_AT_ONCE):
-            if self.finished or self._next > now:
-                break
-            pieces += self._take_one()
-            self._next += self._step
-        return pieces
-
-    def _take_one(self) -> list[str | bytes]:
+    def take(self) -> list[str | bytes]:
+        """Return what leaves together: words as text, then sound as bytes."""
         if self._pcm is None:
             return list(self._words_until(self._sent_words + 1))
         end = min(self._sent_bytes + _CHUNK, len(self._pcm))

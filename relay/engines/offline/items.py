@@ -34,7 +34,8 @@ _MAX_AUDIO_BASE64 = 20 << 20  # characters of one audio field: OpenAI's 15 MiB
 class Item:
     """One item: `body` as it stands on the wire, and what only the server knows of it.
 
-    `words` is what the brain is given: None while the transcript is awaited. `audio` is PCM and
+    `words` is what the brain is given: None while the transcript is awaited, and what came of it
+    where the item is a tool's. `audio` is PCM and
     may have been forgotten to save memory; `audio_ms` is how long it was. `bulk` is about how many
     bytes the rest takes.
     """
@@ -56,6 +57,11 @@ class Item:
         return self.body.get("role")
 
     @property
+    def prompts(self) -> bool:
+        """Tell whether an answer may be about it: what a user said, or what a tool gave back."""
+        return self.role == "user" or self.body["type"] in ("function_call_output", "mcp_call")
+
+    @property
     def weight(self) -> int:
         """Return about how many bytes this item holds on to."""
         return len(self.audio) + len(self.words or "") + self.bulk
@@ -68,11 +74,18 @@ def spoken_by_user(item_id: str, pcm: bytes) -> Item:
     return Item(body, words=None, audio=pcm, audio_ms=len(pcm) // BYTES_PER_MS)
 
 
-def answer(item_id: str) -> Item:
-    """Return the item that an answer begins as."""
+def answer(item_id: str, phase: str | None = None) -> Item:
+    """Return the item that an answer begins as; `phase` where the model tells one."""
     body = _message(item_id, "assistant", [])
     body["status"] = "in_progress"
-    return Item(body)
+    return Item(body if phase is None else {**body, "phase": phase})
+
+
+def snapshot(body: dict[str, Any]) -> dict[str, Any]:
+    """Return an item's body as it is now: later changes to it belong to later events."""
+    if "content" not in body:
+        return dict(body)
+    return {**body, "content": [dict(part) for part in body["content"]]}
 
 
 def retrieved(item: Item) -> dict[str, Any]:
@@ -108,7 +121,7 @@ def from_client(value: Any, path: str, new_id: NewId) -> Item:
         body = {"id": item_id, **checked}
         if checked["type"] == "function_call":
             body.setdefault("status", "completed")
-        return Item(body, bulk=len(msgspec.json.encode(body)))
+        return Item(body, checked.get("output", ""), bulk=len(msgspec.json.encode(body)))
     kinds = _CONTENT[checked["role"]]
     content = array(tagged(kinds))(checked["content"], f"{path}.content")
     return _written(item_id, checked["role"], content, f"{path}.content")

@@ -24,9 +24,10 @@ class Transcribe:
 
 @dataclass(frozen=True, slots=True)
 class Speak:
-    """Have this text spoken; answer with `Machine.spoken`."""
+    """Have this text spoken, one of an answer's outputs; answer with `Machine.spoken`."""
 
     response_id: str
+    output: int
     text: str
     voice: str
 

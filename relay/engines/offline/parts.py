@@ -1,8 +1,10 @@
 """What the offline voice is made of: an ear, a recogniser, a brain and a mouth; types only."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Protocol
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from relay.engines.offline.replies import Reply
 
 SAMPLE_RATE = 24_000
 """Hz. All audio at the edges of a part is PCM16, little endian, mono, at this rate."""
@@ -65,8 +67,11 @@ class Recogniser(Protocol):
 class Brain(Protocol):
     """Knows what to answer. One per session, pure."""
 
-    def reply(self, heard: str) -> str:
-        """Return the answer, as it shall be spoken, to what the recogniser heard."""
+    def reply(self, heard: str) -> str | Reply:
+        """Return the answer to what the recogniser heard, to what was typed, or to a tool's output.
+
+        A text is said as it stands; a `Reply` may call tools as well.
+        """
 
 
 class Mouth(Protocol):
@@ -82,12 +87,23 @@ class Mouth(Protocol):
         """Let go of threads."""
 
 
+Tool = Mapping[str, Any]
+"""A tool of an MCP server: `name`, and where there are any `description` and `input_schema`."""
+
+Servers = Mapping[str, Sequence[Tool]]
+"""What MCP servers offer, by their labels."""
+
+
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """All that the engine needs to listen and speak; `make_*` are called once per session."""
+    """All that the engine needs to listen and speak; `make_*` are called once per session.
+
+    `servers` are the MCP servers that can be asked for their tools; none is ever reached.
+    """
 
     make_ear: Callable[[], Ear]
     recogniser: Recogniser
     make_brain: Callable[[], Brain]
     mouth: Mouth
     name: str
+    servers: Servers = field(default_factory=dict)

@@ -1,14 +1,14 @@
-"""The offline voice as one end of a session: the machine, its timer, and the work of its parts."""
+"""The offline voice as one end of a session: its rules, their timer, and the work of its parts."""
 
 import asyncio
 import math
 from collections import deque
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Coroutine, Iterable, Sequence
+from typing import Protocol
 
 import msgspec
 import structlog
 
-from relay.engines.offline.machine import Machine
 from relay.engines.offline.outgoing import Close, Effect, Emit, Speak, Transcribe
 from relay.engines.offline.parts import Parts
 from relay.interfaces import Frame, Receiver
@@ -26,6 +26,33 @@ MAX_EVENTS_A_TURN = 64
 log = structlog.get_logger(__name__)
 
 
+class Rules(Protocol):
+    """What a session does, pure: a `machine.Machine`, or one whose events are altered.
+
+    Every method returns what to do next; nothing is asked of it after a `Close`.
+    """
+
+    def begin(self, now: float) -> Sequence[Effect]:
+        """Open the session."""
+
+    def receive(self, frame: Frame, now: float) -> Sequence[Effect]:
+        """Carry out one client event."""
+
+    def transcribed(self, item_id: str, text: str | None, now: float) -> Sequence[Effect]:
+        """Take what was understood of an item, None when that failed."""
+
+    def spoken(
+        self, response_id: str, output: int, pcm: bytes | None, now: float
+    ) -> Sequence[Effect]:
+        """Take the sound of one output of an answer, None when that failed."""
+
+    def tick(self, now: float) -> Sequence[Effect]:
+        """Do what has come due."""
+
+    def deadline(self, now: float) -> float:
+        """Return when `tick` wants to be called next."""
+
+
 class OfflinePeer:
     """A `relay.interfaces.Peer` that answers from within the process.
 
@@ -33,7 +60,7 @@ class OfflinePeer:
     is paused, or there is none yet, at most `HIGH_BYTES` and one step's events wait for it.
     """
 
-    def __init__(self, machine: Machine, parts: Parts, tasks: Tasks) -> None:
+    def __init__(self, machine: Rules, parts: Parts, tasks: Tasks) -> None:
         self._machine = machine
         self._parts = parts
         self._all_tasks = tasks
@@ -186,7 +213,8 @@ class OfflinePeer:
         except Exception as error:  # noqa: BLE001 - a part's fault fails one turn, not the session
             log.warning("the mouth failed", error=type(error).__name__)
         if self._ending is None:
-            self._perform(self._machine.spoken(effect.response_id, pcm, self._loop.time()))
+            now = self._loop.time()
+            self._perform(self._machine.spoken(effect.response_id, effect.output, pcm, now))
 
     def _end(self, code: int, reason: str) -> None:
         self._ending = (code, reason)

@@ -1,9 +1,10 @@
 """Parts that say and understand what a script tells them: for tests and benchmarks."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
-from relay.engines.offline.parts import Parts
+from relay.engines.offline.parts import Parts, Servers
+from relay.engines.offline.replies import Message, Reply, as_reply
 from relay.engines.offline.tones import LoudnessEar, ToneMouth
 
 
@@ -12,12 +13,16 @@ class Script:
     """What is understood and answered, in turn; the last of each is repeated for ever.
 
     `heard` are the recogniser's transcripts in the order in which turns reach it (one recogniser
-    serves all sessions), `replies` each session's answers, `{heard}` in them stands for what was
-    heard or typed.
+    serves all sessions), `replies` each session's answers: a text, or a `Reply` that may call
+    functions and MCP tools. `{heard}` in what is said stands for what was heard or typed, or for
+    what the tool gave back. `asides` are what responses out of band say, `replies` where there are
+    none; `servers` what MCP servers offer.
     """
 
     heard: Sequence[str] = ("Hello there.",)
-    replies: Sequence[str] = ("You said: {heard}",)
+    replies: Sequence[str | Reply] = ("You said: {heard}",)
+    asides: Sequence[str | Reply] = ()
+    servers: Servers = field(default_factory=dict)
 
 
 def scripted_parts(script: Script | None = None) -> Parts:
@@ -26,9 +31,10 @@ def scripted_parts(script: Script | None = None) -> Parts:
     return Parts(
         make_ear=LoudnessEar,
         recogniser=ScriptedRecogniser(told.heard),
-        make_brain=lambda: ScriptedBrain(told.replies),
+        make_brain=lambda: ScriptedBrain(told.replies, told.asides),
         mouth=ToneMouth(),
         name="scripted",
+        servers=told.servers,
     )
 
 
@@ -50,14 +56,37 @@ class ScriptedRecogniser:
 
 
 class ScriptedBrain:
-    """Answers what the script says."""
+    """Answers what the script says; an `answering.Whisperer`."""
 
-    def __init__(self, replies: Sequence[str]) -> None:
-        self._replies = replies
+    def __init__(self, replies: Sequence[str | Reply], asides: Sequence[str | Reply] = ()) -> None:
+        self._replies = _Lines(replies)
+        self._asides = _Lines(asides) if asides else self._replies
+
+    def reply(self, heard: str) -> Reply:
+        """Return the next answer."""
+        return self._replies.next(heard)
+
+    def aside(self, heard: str) -> Reply:
+        """Return the next answer out of band."""
+        return self._asides.next(heard)
+
+
+class _Lines:
+    """The lines of one part, in turn; the last for ever."""
+
+    def __init__(self, lines: Sequence[str | Reply]) -> None:
+        self._lines = lines
         self._next = 0
 
-    def reply(self, heard: str) -> str:
-        """Return the next answer."""
-        answer = self._replies[min(self._next, len(self._replies) - 1)]
+    def next(self, heard: str) -> Reply:
+        reply = as_reply(self._lines[min(self._next, len(self._lines) - 1)])
         self._next += 1
-        return answer.replace("{heard}", heard)
+        return replace(
+            reply,
+            outputs=tuple(
+                replace(output, text=output.text.replace("{heard}", heard))
+                if isinstance(output, Message)
+                else output
+                for output in reply.outputs
+            ),
+        )

@@ -5,6 +5,7 @@ from relay.engines.offline.delivery import split
 from relay.engines.offline.ids import padding
 from relay.engines.offline.items import Item
 from relay.engines.offline.outgoing import Outgoing, Transcribe
+from relay.engines.offline.refusals import Event
 
 MAX_AWAITED = 32
 """Transcripts of one session that may be awaited at once; one more fails."""
@@ -46,16 +47,26 @@ class Transcripts:
             self._tell(item, text, model)
         return item
 
+    def nothing(self, item: Item, model: str | None) -> None:
+        """Say that an item of silence holds no words; nobody is asked (PROTOCOL §4.9)."""
+        item.words = ""
+        for part in item.body["content"]:
+            part["transcript"] = ""
+        if model is not None:
+            silent = usage.of_transcription(model, 0, 0)
+            self._completed(item, "", silent)
+
     def _tell(self, item: Item, text: str, model: str) -> None:
         words = split(f" {text}") if text else []
         for word in words:
             pad = padding(word)
             fields = {"content_index": 0, "delta": word, "obfuscation": pad}
             self._out.emit(f"{_KIND}.delta", item_id=item.id, **fields)
-        used = usage.of_transcription(model, item.audio_ms, len(words))
-        self._out.emit(
-            f"{_KIND}.completed", item_id=item.id, content_index=0, transcript=text, usage=used
-        )
+        self._completed(item, text, usage.of_transcription(model, item.audio_ms, len(words)))
+
+    def _completed(self, item: Item, text: str, used: Event) -> None:
+        fields = {"content_index": 0, "transcript": text, "usage": used}
+        self._out.emit(f"{_KIND}.completed", item_id=item.id, **fields)
 
     def _fail(self, item: Item, model: str | None) -> None:
         item.words = ""

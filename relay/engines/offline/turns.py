@@ -86,6 +86,19 @@ class InputAudio:
         self.clear()
         return item_id, pcm
 
+    def silence(self, ms: int) -> tuple[str, int, int, bytes] | None:
+        """Return the id, start, end and audio of the item that these last ms become.
+
+        None while somebody speaks. Of a long silence only the end is still there as audio.
+        """
+        if self._open is not None:
+            return None
+        end_ms = self._received_ms
+        start_ms = max(end_ms - ms, 0)
+        pcm = bytes(self._kept[max(start_ms * BYTES_PER_MS - self._kept_from, 0) :])
+        self.clear()
+        return self._new_id("item"), start_ms, end_ms, pcm
+
     def clear(self) -> None:
         """Forget the buffer and an open turn; the count of ms goes on."""
         self._kept_from += len(self._kept)

@@ -8,6 +8,7 @@ from relay.engines.offline.items import Item
 
 _INPUT_MS = 100  # ms of audio in one input token
 _OUTPUT_MS = 50  # ms of audio in one output token
+_BLOCK = 64  # tokens are cached in blocks of so many, of each kind
 _CHARACTERS = 4  # about that many characters of text in one token
 
 
@@ -25,10 +26,17 @@ def taken_in(instructions: str, items: Iterable[Item]) -> tuple[int, int]:
     return text, math.ceil(audio_ms / _INPUT_MS)
 
 
-def of_response(taken: tuple[int, int], words: int, audio_ms: int) -> dict[str, Any]:
-    """Return the `usage` of `response.done`; all zero where nothing was put out."""
+def of_response(
+    taken: tuple[int, int], words: int, audio_ms: int, *, first: bool = True
+) -> dict[str, Any]:
+    """Return the `usage` of `response.done`; all zero where nothing was put out.
+
+    From a session's second response on, whole blocks of what is taken in were cached, as in every
+    recording.
+    """
     spoken = math.ceil(audio_ms / _OUTPUT_MS)
     text_in, audio_in = taken if words or spoken else (0, 0)
+    text_cached, audio_cached = (0 if first else n - n % _BLOCK for n in (text_in, audio_in))
     return {
         "total_tokens": text_in + audio_in + words + spoken,
         "input_tokens": text_in + audio_in,
@@ -37,8 +45,12 @@ def of_response(taken: tuple[int, int], words: int, audio_ms: int) -> dict[str, 
             "text_tokens": text_in,
             "audio_tokens": audio_in,
             "image_tokens": 0,
-            "cached_tokens": 0,
-            "cached_tokens_details": {"text_tokens": 0, "audio_tokens": 0, "image_tokens": 0},
+            "cached_tokens": text_cached + audio_cached,
+            "cached_tokens_details": {
+                "text_tokens": text_cached,
+                "audio_tokens": audio_cached,
+                "image_tokens": 0,
+            },
         },
         "output_token_details": {"text_tokens": words, "audio_tokens": spoken},
     }

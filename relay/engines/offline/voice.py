@@ -6,7 +6,7 @@ from relay.engines.offline.delivery import Pace
 from relay.engines.offline.ids import at_random, unix
 from relay.engines.offline.machine import Machine, Opening
 from relay.engines.offline.parts import Parts
-from relay.engines.offline.peer import OfflinePeer
+from relay.engines.offline.peer import OfflinePeer, Rules
 from relay.interfaces import Call, Peer
 from relay.realtime.endings import AT_CAPACITY, Refused
 from relay.tasks import Tasks
@@ -29,12 +29,22 @@ class OfflineVoice:
 
     async def open(self, call: Call) -> Peer:
         """Return a new session's peer; raises `Refused` when there are too many."""
+        return self.host(self.rules(self.opening(call.model)))
+
+    def opening(self, model: str) -> Opening:
+        """Return how a session that asks for this model begins."""
+        return Opening(model, unix(), self._pace, servers=self._parts.servers)
+
+    def rules(self, opening: Opening) -> Machine:
+        """Return a session's rules, with an ear and a brain of its own."""
+        parts = self._parts
+        return Machine(opening, parts.make_ear(), parts.make_brain(), at_random(unix))
+
+    def host(self, rules: Rules) -> Peer:
+        """Return the peer of a session with these rules; raises `Refused`."""
         if len(self._peers) >= MAX_SESSIONS:
             raise Refused(AT_CAPACITY)
-        opening = Opening(call.model, unix(), self._pace)
-        parts = self._parts
-        machine = Machine(opening, parts.make_ear(), parts.make_brain(), at_random(unix))
-        peer = OfflinePeer(machine, parts, self._tasks)
+        peer = OfflinePeer(rules, self._parts, self._tasks)
         peer.on_closed = self._peers.discard
         self._peers.add(peer)
         return peer

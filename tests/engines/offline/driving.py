@@ -14,6 +14,7 @@ from relay.engines.offline.delivery import Pace
 from relay.engines.offline.machine import Machine, Opening
 from relay.engines.offline.outgoing import Close, Effect, Emit, Speak, Transcribe
 from relay.engines.offline.parts import Parts
+from relay.engines.offline.replies import Reply
 from relay.engines.offline.scripted import Script, scripted_parts
 from relay.engines.offline.tones import silence, tone
 
@@ -23,6 +24,8 @@ DELTAS = (
     "response.output_audio.delta",
     "response.output_audio_transcript.delta",
     "response.output_text.delta",
+    "response.function_call_arguments.delta",
+    "response.mcp_call_arguments.delta",
     "conversation.item.input_audio_transcription.delta",
 )
 NO_TURNS = {"type": "realtime", "audio": {"input": {"turn_detection": None}}}
@@ -53,7 +56,7 @@ class Talk:
             number = next(counters.setdefault(prefix, itertools.count(1)))
             return f"{prefix}_{number:021d}"
 
-        opening = Opening(model, UNIX, pace or Pace())
+        opening = Opening(model, UNIX, pace or Pace(), servers=self.parts.servers)
         self.machine = Machine(opening, self.parts.make_ear(), self.parts.make_brain(), new_id)
         self._note(self.machine.begin(self.now))
 
@@ -94,7 +97,7 @@ class Talk:
                 effects = self.machine.transcribed(effect.item_id, text, self.now)
             else:
                 pcm = asyncio.run(self.parts.mouth.speak(effect.text, effect.voice))
-                effects = self.machine.spoken(effect.response_id, pcm, self.now)
+                effects = self.machine.spoken(effect.response_id, effect.output, pcm, self.now)
             answered += self._note(effects)
         return answered
 
@@ -106,7 +109,7 @@ class Talk:
             if isinstance(effect, Transcribe):
                 effects = self.machine.transcribed(effect.item_id, None, self.now)
             else:
-                effects = self.machine.spoken(effect.response_id, None, self.now)
+                effects = self.machine.spoken(effect.response_id, effect.output, None, self.now)
             answered += self._note(effects)
         return answered
 
@@ -151,7 +154,7 @@ class Talk:
         return answered
 
 
-def scripted(*heard: str, replies: tuple[str, ...] = ("You said: {heard}",)) -> Parts:
+def scripted(*heard: str, replies: tuple[str | Reply, ...] = ("You said: {heard}",)) -> Parts:
     """Return parts that hear and answer these."""
     return scripted_parts(Script(heard=heard or ("Hello there.",), replies=replies))
 

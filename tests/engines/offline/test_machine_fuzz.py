@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from relay.engines.offline.conversation import MAX_BYTES
+from relay.engines.offline.replies import FunctionCall, McpCall, Message, Reply, failed, incomplete
 from relay.engines.offline.tones import silence, tone
 from tests.engines.offline.driving import Talk, scripted
 
@@ -38,9 +39,23 @@ KINDS = (
     "response.cancel",
 )
 ITEM_IDS = st.sampled_from([f"item_{number:021d}" for number in range(1, 6)] + ["root", "mine"])
+REPLIES = (
+    "You said: {heard}",
+    Reply((Message("One moment.", phase="commentary"), FunctionCall("f", {"a": [1]}))),
+    Reply((McpCall("docs", "search", output="Found."), FunctionCall("g")), weave="in_turn"),
+    Reply((Message("Here and there."), Message("There and here.")), weave="alternating"),
+    Reply((Message("I was going to"),), ending=incomplete("max_output_tokens")),
+    Reply((), ending=failed("server_error", "No.")),
+    "Something else.",
+)
+OWN_IDS = st.sampled_from(["mine", "other", "root"])  # none that the test's counters will make
 TURNS: st.SearchStrategy[Any] = st.none() | st.fixed_dictionaries(
     {"type": st.sampled_from(["server_vad", "semantic_vad"])},
-    optional={"create_response": st.booleans(), "interrupt_response": st.booleans()},
+    optional={
+        "create_response": st.booleans(),
+        "interrupt_response": st.booleans(),
+        "idle_timeout_ms": st.sampled_from([None, 1000, 5000]),
+    },
 )
 SESSIONS = st.fixed_dictionaries(
     {"type": st.sampled_from(["realtime", "transcription"])},
@@ -72,7 +87,7 @@ PARTS = st.fixed_dictionaries(
 )
 ITEMS = st.fixed_dictionaries(
     {"type": st.just("message"), "role": st.sampled_from(["user", "assistant", "system"])},
-    optional={"id": ITEM_IDS, "content": st.lists(PARTS, max_size=3)},
+    optional={"id": OWN_IDS, "content": st.lists(PARTS, max_size=3)},
 )
 RESPONSES = st.fixed_dictionaries(
     {},
@@ -108,7 +123,7 @@ class AnyClient(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.talk = Talk(scripted("Hello there.", ""))
+        self.talk = Talk(scripted("Hello there.", "", replies=REPLIES))
 
     @rule(ms=st.integers(0, 400), pause_ms=st.integers(0, 700))
     def speaks(self, ms: int, pause_ms: int) -> None:
@@ -138,6 +153,11 @@ class AnyClient(RuleBasedStateMachine):
     @rule(response=st.none() | RESPONSES)
     def asks(self, response: dict[str, Any] | None) -> None:
         self.talk.say("response.create", response=response)
+
+    @rule(text=st.text(max_size=9))
+    def gives_an_output(self, text: str) -> None:
+        item = {"type": "function_call_output", "call_id": "call_1", "output": text}
+        self.talk.say("conversation.item.create", item=item)
 
     @rule(kind=st.sampled_from(["response.cancel", "input_audio_buffer.commit"]))
     def does(self, kind: str) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from relay.engines.offline.replies import FunctionCall, Message, Reply
 from relay.engines.offline.tones import silence, tone
 from tests.engines.offline.driving import DELTAS, TEXT, TRANSCRIBED, Talk, scripted
 
@@ -15,7 +16,17 @@ NAMES = [
     "ga01_openai_server_vad_turn",
     "ga03_openai_history_seeding_text",
     "ga04_openai_text_in_audio_out",
+    "ga05_openai_tool_call_round",
+    "ga16_openai_parity_tool_round_current",
 ]
+WEATHER = FunctionCall("get_weather", {"city": "London"})
+REPLIES: dict[str, tuple[str | Reply, ...]] = {
+    "ga05_openai_tool_call_round": (Reply((WEATHER,)), "{heard}"),
+    "ga16_openai_parity_tool_round_current": (
+        Reply((Message("Let me see.", phase="commentary"), WEATHER)),
+        Reply((Message("{heard}", phase="final_answer"),)),
+    ),
+}
 LOOSE = (*DELTAS, "conversation.item.input_audio_transcription.completed")
 ERRORS = "p02_probe_ga_text_four_errors"
 
@@ -29,14 +40,16 @@ def recorded(name: str) -> list[dict[str, Any]]:
 
 
 def replayed(name: str) -> Talk:
-    """Send our machine what the recorded client sent."""
-    talk = Talk(scripted("Hello, my name is Marcelo."))
+    """Send our machine what the recorded client sent, once what it waited for has come."""
+    replies = REPLIES.get(name, ("You said: {heard}",))
+    talk = Talk(scripted("Hello, my name is Marcelo.", replies=replies))
     appended = False
     for row in recorded(name):
         event = row["event"]
         if row["dir"] != "c2s":
-            continue
-        if event["type"] != "input_audio_buffer.append":
+            if event["type"] == "response.done":
+                talk.finish()
+        elif event["type"] != "input_audio_buffer.append":
             talk.send(event)
         elif not appended:  # the recorder kept no audio: a tone stands for the whole clip
             appended = True

@@ -1,6 +1,10 @@
 """What `response.*` events say about one response."""
 
-from tests.engines.offline.driving import TEXT, Talk, scripted
+import pytest
+
+from relay.engines.offline.delivery import Pace
+from relay.engines.offline.replies import Ending, Message, Reply, failed, incomplete
+from tests.engines.offline.driving import TEXT, Talk, scripted, types
 
 
 def test_a_response_is_announced_with_nothing_in_it():
@@ -83,3 +87,48 @@ def test_rate_limits_follow_what_is_complete_and_only_that():
     (limits,) = talk.last("rate_limits.updated")["rate_limits"]
     used = talk.last("response.done")["response"]["usage"]["total_tokens"]
     assert limits["limit"] - limits["remaining"] == used > 0
+
+
+def test_a_reader_who_fell_behind_is_asked_in_between():
+    talk = Talk(scripted(replies=("word " * 40,)), pace=Pace(text_seconds=0.01))
+    talk.say("session.update", session=TEXT)
+    talk.say("response.create")
+    talk.now += 10
+
+    for _ in range(4):
+        sent = talk._note(talk.machine.tick(talk.now))
+        assert len([e for e in sent if e["type"] == "response.output_text.delta"]) == 8
+
+
+QUOTA = failed("insufficient_quota", "You exceeded your current quota.", "insufficient_quota")
+
+
+@pytest.mark.parametrize("ending", [QUOTA, incomplete("content_filter")])
+def test_4_10_an_answer_may_end_badly(ending: Ending):
+    reply = Reply((Message("I was going to say"),), ending=ending)
+    talk = Talk(scripted(replies=(reply,)))
+    talk.say("response.create")
+    talk.finish()
+
+    done = talk.last("response.done")["response"]
+    assert done["status"] == ending.status
+    assert done["status_details"] == ending.details
+    assert done["output"][0]["status"] == "incomplete"
+    assert done["usage"]["output_tokens"] > 0
+    assert talk.of("rate_limits.updated") == []
+
+
+def test_4_10_an_answer_may_fail_before_it_begins():
+    talk = Talk(scripted(replies=(Reply((), ending=QUOTA), "Better now.")))
+    talk.say("session.update", session=TEXT)
+    talk.forget()
+    talk.say("response.create")
+    talk.finish()
+
+    assert types(talk.events) == ["response.created", "response.done"]
+    done = talk.last("response.done")["response"]
+    assert (done["output"], done["usage"]["total_tokens"]) == ([], 0)
+
+    talk.say("response.create")
+    talk.finish()
+    assert talk.last("response.output_text.done")["text"] == "Better now."

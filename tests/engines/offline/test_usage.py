@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import pytest
+
 from relay.engines.offline import usage
 from relay.engines.offline.tones import silence, tone
 from tests.engines.offline.driving import TEXT, TRANSCRIBED, Talk, scripted
@@ -45,6 +47,41 @@ def test_a_text_turn_has_text_alone():
     assert tokens["input_token_details"]["text_tokens"] == 20
     assert tokens["input_token_details"]["audio_tokens"] == 0
     assert tokens["output_token_details"] == {"text_tokens": 3, "audio_tokens": 0}
+
+
+@pytest.mark.parametrize(
+    ("recording", "taken", "cached"),
+    [
+        ("b02", (869, 42), (832, 0)),
+        ("b03", (181, 114), (128, 64)),
+        ("ga05", (103, 0), (64, 0)),
+        ("ga16", (401, 0), (384, 0)),
+        ("p02", (139, 0), (128, 0)),
+    ],
+)
+def test_later_responses_find_blocks_in_the_cache_as_recorded(
+    recording: str, taken: tuple[int, int], cached: tuple[int, int]
+):
+    later = usage.of_response(taken, 10, 0, first=False)["input_token_details"]
+    first = usage.of_response(taken, 10, 0)["input_token_details"]
+
+    shares = later["cached_tokens_details"]
+    assert (shares["text_tokens"], shares["audio_tokens"]) == cached
+    assert later["cached_tokens"] == sum(cached)
+    assert first["cached_tokens"] == 0
+
+
+def test_a_session_pays_less_for_what_it_said_before():
+    talk = Talk()
+    talk.say("session.update", session={**TEXT, "instructions": "x" * 4000})
+    cached = []
+    for _ in range(2):
+        talk.type("Hello")
+        talk.say("response.create")
+        talk.finish()
+        cached.append(used(talk)["input_token_details"]["cached_tokens"])
+
+    assert cached == [0, 960]
 
 
 def test_a_transcript_is_paid_by_seconds_or_by_tokens():
