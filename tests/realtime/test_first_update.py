@@ -1,7 +1,8 @@
 """What the engine is asked for first."""
 
-from relay.realtime.first_update import openai_update, s3_update
-from relay.realtime.grant import Caller, Grant
+from relay.realtime.first_update import greeting, openai_update, s3_update
+from relay.realtime.grant import Bounds, Caller, Grant
+from tests.realtime.agents import LOOK, LOOKUP, STRICT, grant
 
 CALLER = Caller(sub="u1", role="learner", expires_at=2e9)
 WHISPER = {"model": "gpt-realtime-whisper"}
@@ -49,3 +50,52 @@ def test_what_the_grant_locks_is_set_first() -> None:
     assert session["tools"] == [tool]
     assert session["audio"]["output"] == {"voice": "sage"}
     assert s3_update(grant, WHISPER, "alloy")["session"]["audio"]["output"]["voice"] == "sage"
+
+
+def test_S3_88_instructions_and_tools_of_the_agent_are_applied_at_both_doors() -> None:
+    for update in (openai_update(STRICT, WHISPER), s3_update(STRICT, WHISPER, "verse")):
+        session = update["session"]
+        assert session["instructions"] == STRICT.instructions
+        assert session["tools"] == [LOOK, LOOKUP.definition]
+        assert session["audio"]["output"]["voice"] == "sage"
+        assert session["output_modalities"] == ["audio"]
+        assert session["max_output_tokens"] == 1000
+
+
+def test_S3_88_what_the_agent_does_not_set_is_as_the_door_has_it() -> None:
+    session = s3_update(grant(instructions="Be kind."), WHISPER, "verse")["session"]
+    assert session["audio"]["output"]["voice"] == "verse"
+    assert session["max_output_tokens"] == 4096
+    assert "tools" not in session
+    assert "instructions" not in openai_update(grant(tools=()), WHISPER)["session"]
+    assert openai_update(grant(tools=()), WHISPER)["session"]["tools"] == []
+    written = grant(output_modalities=("text",), bounds=Bounds(max_output_tokens=8))
+    assert s3_update(written, WHISPER, "verse")["session"]["output_modalities"] == ["text"]
+
+
+def test_server_tools_are_told_where_no_other_tools_are_set() -> None:
+    session = openai_update(grant(server_tools=(LOOKUP,)), WHISPER)["session"]
+    assert session["tools"] == [LOOKUP.definition]
+
+
+def test_a_default_voice_yields_to_the_one_asked_for() -> None:
+    half = grant(voice="sage", open=frozenset({"voice"}))
+    assert s3_update(half, WHISPER, "verse")["session"]["audio"]["output"]["voice"] == "verse"
+    assert openai_update(half, WHISPER)["session"]["audio"]["output"] == {"voice": "sage"}
+
+
+def test_a_greeting_is_spoken_first_with_the_agents_instructions() -> None:
+    assert greeting(grant()) is None
+    asked = greeting(grant(greeting="Good morning!", instructions="Be kind."))
+    assert asked is not None
+    assert asked["type"] == "response.create"
+    assert asked["response"]["instructions"].startswith("Be kind.\n\n")
+    assert asked["response"]["instructions"].endswith("Good morning!")
+    assert asked["response"]["tool_choice"] == "none", "it speaks, whatever tools there are"
+    alone = greeting(grant(greeting="Good morning!"))
+    assert alone is not None
+    assert alone["response"]["instructions"].startswith("Begin the conversation now.")
+
+
+def test_a_conversation_that_goes_on_is_not_greeted_again() -> None:
+    assert greeting(grant(greeting="Good morning!", conversation_id="c1")) is None

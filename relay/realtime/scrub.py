@@ -1,0 +1,101 @@
+"""What the server hides, taken out of what a client is shown of its session and its responses."""
+
+from typing import Any, Final
+
+from relay.realtime.events import Event
+from relay.realtime.grant import Grant
+
+SCRUBBED: Final = frozenset({"session.created", "session.updated"}) | frozenset(
+    {"response.created", "response.done"}
+)
+"""Events that may have to change before they are shown, so that they must be decoded."""
+
+HIDEABLE: Final = frozenset({"instructions", "server_tools", "tools", "voice"})
+"""What an agent may hide."""
+
+_BODIES: Final = ("session", "response")
+Json = dict[str, Any]
+
+
+def scrub(event: Event, grant: Grant) -> Event:
+    """The event without what this client is not shown; the same object where that is nothing.
+
+    Works on GA shapes, before a view translates them. Instructions are shown as an empty text,
+    hidden tools are left out of lists, any other hidden field is left out.
+    """
+    for name in _BODIES:
+        body = event.get(name)
+        if isinstance(body, dict):
+            shown = _body(body, grant)
+            if shown is not body:
+                event = {**event, name: shown}
+    return event
+
+
+def hides_item(item: Any, grant: Grant) -> bool:
+    """Whether a conversation item is a call of a server tool that clients are not shown."""
+    if "server_tools" not in grant.hidden or not isinstance(item, dict):
+        return False
+    return item.get("type") == "function_call" and _named(item, grant.server_tool_names)
+
+
+def _body(body: Json, grant: Grant) -> Json:
+    changes: Json = {}
+    if "instructions" in grant.hidden and _is_ours(body.get("instructions"), grant):
+        changes["instructions"] = ""
+    for name, shown in (("tools", _tools(body, grant)), ("output", _output(body, grant))):
+        if shown is not body.get(name):
+            changes[name] = shown
+    if _named(body.get("tool_choice"), _hidden_names(grant)):
+        changes["tool_choice"] = "auto"
+    if "voice" in grant.hidden and (audio := _voiceless(body.get("audio"))) is not None:
+        changes["audio"] = audio
+    return {**body, **changes} if changes else body
+
+
+def _is_ours(instructions: Any, grant: Grant) -> bool:
+    """Whether they hold the server's; where those are locked, an engine may have reworded them."""
+    if grant.instructions is None or not instructions:
+        return False
+    if "instructions" in grant.locked:
+        return True
+    return isinstance(instructions, str) and grant.instructions.strip() in instructions
+
+
+def _tools(body: Json, grant: Grant) -> Any:
+    tools = body.get("tools")
+    if not isinstance(tools, list):
+        return tools
+    hidden = _hidden_names(grant)
+    return _left(tools, [tool for tool in tools if not _named(tool, hidden)])
+
+
+def _output(body: Json, grant: Grant) -> Any:
+    output = body.get("output")
+    if not isinstance(output, list):
+        return output
+    return _left(output, [item for item in output if not hides_item(item, grant)])
+
+
+def _left(whole: list[Any], left: list[Any]) -> list[Any]:
+    return whole if len(left) == len(whole) else left
+
+
+def _hidden_names(grant: Grant) -> frozenset[str]:
+    names = grant.server_tool_names if "server_tools" in grant.hidden else frozenset()
+    if "tools" in grant.hidden:
+        names |= {tool["name"] for tool in grant.tools or () if "name" in tool}
+    return names
+
+
+def _named(thing: Any, names: frozenset[str]) -> bool:
+    name = thing.get("name") if isinstance(thing, dict) else None
+    return isinstance(name, str) and name in names
+
+
+def _voiceless(audio: Any) -> Json | None:
+    """The audio settings without their voice, None where there is none in them."""
+    output = audio.get("output") if isinstance(audio, dict) else None
+    if not isinstance(output, dict) or "voice" not in output:
+        return None
+    return {**audio, "output": {name: output[name] for name in output if name != "voice"}}

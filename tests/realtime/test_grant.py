@@ -1,0 +1,50 @@
+"""What a grant says is the server's."""
+
+from typing import Any
+
+import pytest
+
+from relay.realtime.grant import Bounds
+from tests.realtime.agents import LOOK, LOOKUP, OPEN, STRICT, grant
+
+FOLLOWS = {"model", "prompt", "tracing"}
+
+
+@pytest.mark.parametrize(
+    ("given", "locked"),
+    [
+        ({"voice": "sage"}, {"voice"}),
+        ({"instructions": "Be kind."}, {"instructions"}),
+        ({"tools": ()}, {"tools", "tool_choice"}),
+        ({"tools": (LOOK,)}, {"tools", "tool_choice"}),
+        ({"server_tools": (LOOKUP,)}, {"tool_choice"}),
+        ({"output_modalities": ("text",)}, {"output_modalities"}),
+        ({"locks": frozenset({"speed"})}, {"speed"}),
+        ({"bounds": Bounds(max_output_tokens=5)}, set()),
+    ],
+)
+def test_what_the_server_sets_is_locked_and_what_would_get_around_it(
+    given: dict[str, Any], locked: set[str]
+) -> None:
+    assert grant(**given).locked == locked | FOLLOWS
+
+
+def test_only_the_model_is_locked_where_nothing_is_set() -> None:
+    assert OPEN.locked == {"model"}
+    assert grant(bounds=Bounds(session_seconds=60)).locked == {"model"}
+
+
+def test_an_open_field_is_a_mere_default() -> None:
+    half = grant(voice="sage", instructions="Be kind.", open=frozenset({"voice"}))
+    assert half.locked == {"instructions"} | FOLLOWS
+    assert grant(voice="sage", open=frozenset({"voice"})).locked == {"model"}
+
+
+def test_a_server_tool_is_told_to_the_engine_without_what_runs_it() -> None:
+    assert LOOKUP.definition == {
+        "type": "function",
+        "name": "lookup",
+        "description": "Look up a learner.",
+        "parameters": {"type": "object", "properties": {"id": {"type": "string"}}},
+    }
+    assert STRICT.server_tool_names == {"lookup"}

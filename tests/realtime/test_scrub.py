@@ -1,0 +1,178 @@
+"""What clients are not shown of what the server sets."""
+
+import copy
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from relay.realtime import dialect
+from relay.realtime.events import Event
+from relay.realtime.grant import Grant
+from relay.realtime.scrub import SCRUBBED, hides_item, scrub
+from tests.realtime.agents import LOOK, LOOKUP, OPEN, SECRET, STRICT, grant
+
+DEFAULT = "Your knowledge cutoff is 2023-10. You are a helpful, witty, and friendly AI."
+CALL = {
+    "id": "item_2",
+    "type": "function_call",
+    "name": "lookup",
+    "call_id": "call_1",
+    "arguments": '{"id":"7"}',
+}
+ANSWER = {"id": "item_1", "type": "message", "role": "assistant", "content": []}
+
+
+def updated(kind: str = "session.updated", **session: Any) -> Event:
+    """A session as the engine tells of it."""
+    whole = {
+        "type": "realtime",
+        "object": "realtime.session",
+        "id": "sess_1",
+        "model": "gpt-realtime-2.1",
+        "output_modalities": ["audio"],
+        "instructions": SECRET,
+        "tools": [LOOK, LOOKUP.definition],
+        "tool_choice": "auto",
+        "audio": {"input": {"transcription": None}, "output": {"voice": "sage", "speed": 1.0}},
+    }
+    return {"type": kind, "event_id": "event_1", "session": {**whole, **session}}
+
+
+def done(kind: str = "response.done", **response: Any) -> Event:
+    """A response as the engine tells of it."""
+    whole = {"id": "resp_1", "status": "completed", "output": [ANSWER, CALL], "usage": None}
+    return {"type": kind, "event_id": "event_2", "response": {**whole, **response}}
+
+
+@pytest.mark.parametrize("kind", ["session.created", "session.updated"])
+def test_instructions_and_server_tools_are_hidden_and_nothing_else(kind: str) -> None:
+    shown = scrub(updated(kind), STRICT)
+    assert shown == updated(kind, instructions="", tools=[LOOK])
+    assert list(shown) == list(updated(kind)), "the type stays first, where it is sniffed"
+
+
+def test_a_response_shows_neither() -> None:
+    shown = scrub(done(instructions=SECRET, tools=[LOOKUP.definition]), STRICT)
+    assert shown == done(instructions="", tools=[], output=[ANSWER])
+    shown = scrub(done("response.created", output=[], tools=[LOOK]), STRICT)
+    assert shown == done("response.created", output=[], tools=[LOOK])
+
+
+def test_a_choice_of_a_server_tool_is_not_shown() -> None:
+    choice = {"type": "function", "name": "lookup"}
+    assert scrub(updated(tool_choice=choice), STRICT)["session"]["tool_choice"] == "auto"
+    assert scrub(done(tool_choice=choice), STRICT)["response"]["tool_choice"] == "auto"
+    own = {"type": "function", "name": "look"}
+    assert scrub(updated(tool_choice=own), STRICT)["session"]["tool_choice"] == own
+
+
+@pytest.mark.parametrize(
+    ("granted", "instructions", "shown"),
+    [
+        (grant(), "Mine.", "Mine."),
+        (grant(voice="sage"), "Mine.", "Mine."),
+        (grant(instructions=SECRET), DEFAULT, ""),
+        (grant(instructions=SECRET), SECRET, ""),
+        (grant(instructions=SECRET, hidden=frozenset()), SECRET, SECRET),
+        (grant(instructions=SECRET, open=frozenset({"instructions"})), SECRET, ""),
+        (grant(instructions=SECRET + "\n", open=frozenset({"instructions"})), SECRET + "!", ""),
+        (grant(instructions=SECRET, open=frozenset({"instructions"})), "Mine.", "Mine."),
+    ],
+)
+def test_instructions_are_hidden_where_they_are_the_servers(
+    granted: Grant, instructions: str, shown: str
+) -> None:
+    for event in (updated(instructions=instructions, tools=[]), done(instructions=instructions)):
+        body = "session" if "session" in event else "response"
+        assert scrub(event, granted)[body]["instructions"] == shown
+
+
+def test_hidden_tools_of_the_agent_are_left_out_but_not_the_clients_own() -> None:
+    own = {"type": "function", "name": "own"}
+    hiding = grant(tools=(LOOK,), hidden=frozenset({"tools"}), open=frozenset({"tools"}))
+    assert scrub(updated(tools=[LOOK, own]), hiding)["session"]["tools"] == [own]
+
+
+def test_a_hidden_voice_is_left_out() -> None:
+    hiding = grant(voice="sage", hidden=frozenset({"voice"}))
+    audio = scrub(updated(), hiding)["session"]["audio"]
+    assert audio == {"input": {"transcription": None}, "output": {"speed": 1.0}}
+    event = done(audio={"output": {"voice": "sage", "format": {"type": "audio/pcm"}}})
+    assert scrub(event, hiding)["response"]["audio"] == {
+        "output": {"format": {"type": "audio/pcm"}}
+    }
+
+
+def test_a_call_of_a_server_tool_is_known() -> None:
+    assert hides_item(CALL, STRICT)
+    assert not hides_item({**CALL, "name": "look"}, STRICT)
+    assert not hides_item(ANSWER, STRICT)
+    assert not hides_item(CALL, OPEN)
+    assert not hides_item({**CALL, "name": ["lookup"]}, STRICT)
+    assert not hides_item(None, STRICT)
+    shown = grant(server_tools=(LOOKUP,), hidden=frozenset())
+    assert not hides_item(CALL, shown)
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        updated(instructions="", tools=[LOOK]),
+        done(output=[ANSWER]),
+        {"type": "session.updated", "session": None},
+        {"type": "response.done", "response": []},
+        {"type": "response.done", "response": {"output": None, "tools": None, "audio": None}},
+        {"type": "response.output_item.done", "item": ANSWER},
+        {"type": "error", "error": {"message": "no"}},
+    ],
+    ids=str,
+)
+def test_what_needs_no_change_is_the_same_object(event: Event) -> None:
+    assert scrub(event, STRICT) is event
+
+
+@pytest.mark.parametrize("event", [updated(), done(instructions=SECRET)], ids=lambda e: e["type"])
+def test_where_nothing_is_hidden_nothing_changes(event: Event) -> None:
+    assert scrub(event, OPEN) is event
+    assert scrub(event, grant(instructions="x", hidden=frozenset())) is event
+
+
+def test_beta_clients_are_shown_as_little() -> None:
+    told = dialect.to_beta(scrub(updated(), STRICT))
+    assert told is not None
+    assert SECRET not in json.dumps(told)
+    assert told["session"]["tools"] == [LOOK]
+    assert told["session"]["instructions"] == ""
+
+
+LEAVES = st.sampled_from([None, "", "lookup", "look", SECRET, "function_call", 0, True])
+NAMES = st.sampled_from(
+    ["instructions", "tools", "name", "type", "output", "audio", "voice", "tool_choice", "x"]
+)
+VALUES = st.recursive(
+    LEAVES | st.just(LOOKUP.definition) | st.just(CALL),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(NAMES, inner, max_size=4),
+    max_leaves=10,
+)
+
+
+@given(
+    st.sampled_from(sorted(SCRUBBED)),
+    st.sampled_from(["session", "response"]),
+    st.dictionaries(NAMES, VALUES, max_size=6),
+)
+def test_nothing_of_ours_is_left_where_it_is_shown_and_nothing_is_changed_in_place(
+    kind: str, name: str, body: dict[str, Any]
+) -> None:
+    event = {"type": kind, name: body}
+    before = copy.deepcopy(event)
+    shown: Any = scrub(event, STRICT)[name]
+    assert event == before
+    assert not shown.get("instructions")
+    for listed in ("tools", "output"):
+        entries = shown.get(listed)
+        for entry in entries if isinstance(entries, list) else []:
+            assert entry not in (LOOKUP.definition, CALL)
