@@ -32,6 +32,7 @@ from tests.wire.certificate import make_certificate
 
 _FULL: Final = 0.9  # of a core: a contender above that is asked for less
 _HOPELESS: Final = 1.5  # of a core, by what a frame cost at less load, where it costs more
+_DISTURBED: Final = 2  # windows that a contender may fall behind in, before it is asked for less
 _SMALLEST: Final = 1 / 8  # of the full rate
 _QUIET: Final = 0.05  # seconds in which a server at rest does next to nothing
 _WARM_SESSIONS: Final = 8  # opened and closed before memory is looked at for the first time
@@ -172,16 +173,21 @@ class Runner:
     ) -> Window:
         """A window at a rate that the contender can sustain."""
         key = _alike(server.name), scenario
+        disturbed = 0
         while True:
             scale = self._scales.setdefault(key, self._expected(server.name, scenario))
             warm, seconds = self._plan.warm, self._plan.window
             window = await loaded.measure(
                 Load(server.name, server.pid, scenario, number, scale, warm, seconds)
             )
-            full = window.cpu > _FULL * window.seconds or window.seconds < 0.9 * seconds
-            if not full or scale <= _SMALLEST:
+            full = window.cpu > _FULL * window.seconds
+            behind = window.seconds < 0.9 * seconds
+            if scale <= _SMALLEST or not (full or behind):
                 return window
-            self._scales[key] = scale / 2
+            if full or disturbed == _DISTURBED:
+                self._scales[key] = scale / 2
+            else:
+                disturbed += 1  # behind without having used its core: others had it
 
     def _expected(self, name: str, scenario: Scenario) -> float:
         """The first scale to try, by what a frame cost this contender so far."""
