@@ -101,17 +101,11 @@ class Metrics:
         self.traffic = Traffic()
         self._registry.register(_TrafficCollector(self.traffic))
         ProcessCollector(registry=self._registry)
-        self._started = Counter(
-            "relay_sessions_started_total",
-            "Sessions started, by door.",
-            ["door"],
-            registry=self._registry,
+        self._started = self._counter(
+            "relay_sessions_started_total", "Sessions started, by door.", "door"
         )
-        self._ended = Counter(
-            "relay_sessions_ended_total",
-            "Sessions ended, by door and ending.",
-            ["door", "ending"],
-            registry=self._registry,
+        self._ended = self._counter(
+            "relay_sessions_ended_total", "Sessions ended, by door and ending.", "door", "ending"
         )
         self._seconds = self._histogram(
             "relay_session_seconds", "How long sessions lasted.", _SESSION_SECONDS
@@ -121,22 +115,18 @@ class Metrics:
             "Time from asking an engine for a voice to its session.created.",
             _CONNECT_SECONDS,
         )
-        self._refused = Counter(
+        self._refused = self._counter(
             "relay_engine_refused_total",
             "Times an engine could not be reached or refused, by the ending this led to.",
-            ["ending"],
-            registry=self._registry,
+            "ending",
         )
-        self._tokens = Counter(
+        self._tokens = self._counter(
             "relay_tokens_total",
             "Tokens that ended sessions used, by kind; cached ones are in too.",
-            ["kind"],
-            registry=self._registry,
+            "kind",
         )
-        self._cost = Counter(
-            "relay_cost_dollars_total",
-            "What ended sessions cost, as far as prices are known.",
-            registry=self._registry,
+        self._cost = self._counter(
+            "relay_cost_dollars_total", "What ended sessions cost, as far as prices are known."
         )
         self._lag = self._histogram(
             "relay_event_loop_lag_seconds",
@@ -201,6 +191,9 @@ class Metrics:
     def render(self) -> bytes:
         """All numbers, in Prometheus' text format."""
         return generate_latest(self._registry)
+
+    def _counter(self, name: str, text: str, *labels: str) -> Counter:
+        return Counter(name, text, labels, registry=self._registry)
 
     def _histogram(self, name: str, text: str, buckets: tuple[float, ...]) -> Histogram:
         return Histogram(name, text, buckets=buckets, registry=self._registry)
