@@ -32,13 +32,6 @@ def scrub(event: Event, grant: Grant) -> Event:
     return event
 
 
-def hides_item(item: Any, grant: Grant) -> bool:
-    """Whether a conversation item is a call of a server tool that clients are not shown."""
-    if "server_tools" not in grant.hidden or not isinstance(item, dict):
-        return False
-    return item.get("type") == "function_call" and _named(item, grant.server_tool_names)
-
-
 def _body(body: Json, grant: Grant) -> Json:
     changes: Json = {}
     if "instructions" in grant.hidden and _is_ours(body.get("instructions"), grant):
@@ -74,7 +67,13 @@ def _output(body: Json, grant: Grant) -> Any:
     output = body.get("output")
     if not isinstance(output, list):
         return output
-    return _left(output, [item for item in output if not hides_item(item, grant)])
+    return _left(output, [item for item in output if not _is_hidden_call(item, grant)])
+
+
+def _is_hidden_call(item: Any, grant: Grant) -> bool:
+    if "server_tools" not in grant.hidden or not isinstance(item, dict):
+        return False
+    return item.get("type") == "function_call" and _named(item, grant.server_tool_names)
 
 
 def _left(whole: list[Any], left: list[Any]) -> list[Any]:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from relay.realtime import dialect
 from relay.realtime.events import Event
 from relay.realtime.grant import Grant
-from relay.realtime.scrub import SCRUBBED, hides_item, scrub
+from relay.realtime.scrub import SCRUBBED, scrub
 from tests.realtime.agents import LOOK, LOOKUP, OPEN, SECRET, STRICT, grant
 
 DEFAULT = "Your knowledge cutoff is 2023-10. You are a helpful, witty, and friendly AI."
@@ -106,15 +106,13 @@ def test_a_hidden_voice_is_left_out() -> None:
     }
 
 
-def test_a_call_of_a_server_tool_is_known() -> None:
-    assert hides_item(CALL, STRICT)
-    assert not hides_item({**CALL, "name": "look"}, STRICT)
-    assert not hides_item(ANSWER, STRICT)
-    assert not hides_item(CALL, OPEN)
-    assert not hides_item({**CALL, "name": ["lookup"]}, STRICT)
-    assert not hides_item(None, STRICT)
-    shown = grant(server_tools=(LOOKUP,), hidden=frozenset())
-    assert not hides_item(CALL, shown)
+def test_a_call_of_a_server_tool_is_left_out_of_a_response() -> None:
+    own = {**CALL, "name": "look"}
+    odd = {**CALL, "name": ["lookup"]}
+    event = done(output=[CALL, own, odd, None, ANSWER])
+    assert scrub(event, STRICT)["response"]["output"] == [own, odd, None, ANSWER]
+    assert scrub(event, OPEN) is event
+    assert scrub(event, grant(server_tools=(LOOKUP,), hidden=frozenset())) is event
 
 
 @pytest.mark.parametrize(
