@@ -104,7 +104,7 @@ async def running(loaded: Loaded, clock: Clock | None = None) -> AsyncIterator[A
         http = await serve(side, settings.host, settings.http_port)
         closing.push_async_callback(http.aclose)
         closing.push_async_callback(engine.aclose)
-        listener = await listen(reception.receive, _listen_options(settings))
+        listener = await listen(reception.receive, _listen_options(settings, reception))
         closing.push_async_callback(listener.aclose)
         closing.push_async_callback(reception.aclose)
         closing.callback(listener.stop_accepting)
@@ -148,12 +148,13 @@ def _reception(
     return Reception(House(doors, registry, shared, words.journal, words.store.owner), rules)
 
 
-def _listen_options(settings: Settings) -> ListenOptions:
+def _listen_options(settings: Settings, reception: Reception) -> ListenOptions:
     return ListenOptions(
         host=settings.host,
         port=settings.port,
         allowed_origins=settings.allowed_origins,
         select=select_subprotocol,
+        last_words=reception.last_words,
         peer=PeerOptions(max_message_bytes=settings.max_message_bytes),
     )
 

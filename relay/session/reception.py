@@ -19,6 +19,7 @@ from relay.realtime.view import View
 from relay.session.recorder import Recorder
 from relay.session.registry import Registry
 from relay.session.session import CLOSE_SECONDS, Seats, Session, Surroundings
+from relay.session.sides import ending_of
 from relay.tasks import Tasks
 from relay.wire.handshake import Handshake
 
@@ -73,8 +74,16 @@ class Reception:
         """A caller finished its upgrade."""
         self._tasks.run(self._receive(peer, handshake), "session")
 
+    def last_words(self, handshake: Handshake, ending: tuple[int, str]) -> list[bytes]:
+        """What a caller who broke the protocol is told before the close of the wire's own."""
+        told = self._door(handshake).view(handshake).farewell(ending_of(ending[0]))
+        return [encode(event) for event in told.events]
+
+    def _door(self, handshake: Handshake) -> Door:
+        return next(door for door in self._house.doors if door.answers(handshake.path))
+
     async def _receive(self, peer: Peer, handshake: Handshake) -> None:
-        door = next(door for door in self._house.doors if door.answers(handshake.path))
+        door = self._door(handshake)
         metrics, began = self._house.shared.metrics, self._house.shared.clock()
         session_id: str | None = None
         with ExitStack() as places:

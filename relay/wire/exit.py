@@ -11,43 +11,61 @@ from relay.wire.closing import (
     NO_CODE,
     NORMAL,
     Close,
+    Malformed,
     may_travel,
+    read_close,
     reason_bytes,
     violation,
 )
+from relay.wire.options import PeerOptions
 
 
 class Exit:
     """How one connection ends; `ending` is None while nobody has begun to.
 
-    At most one close frame is sent. From then on the connection lives for at most `grace` seconds,
-    however full its buffers are, and the timer that sees to it goes when the connection does.
+    At most one close frame is sent. From then on the connection lives for its grace, however full
+    its buffers are, and the timer that sees to it goes when the connection does.
     """
 
-    __slots__ = ("_grace", "_timer", "_transport", "ending", "gone")
+    __slots__ = ("_options", "_timer", "_transport", "ending", "gone")
 
-    def __init__(self, transport: WSTransport, grace: float) -> None:
+    def __init__(self, transport: WSTransport, options: PeerOptions) -> None:
         self._transport = transport
-        self._grace = grace
+        self._options = options
         self._timer: asyncio.TimerHandle | None = None
         self.ending: Close | None = None
         self.gone = False
 
     def close(self, ending: Close) -> None:
         """Say goodbye first; a code that may not travel (1006 and its like) ends it at once."""
-        self._begin(ending)
+        self._begin(ending, self._options.close_grace)
         if may_travel(ending[0]):
             self._say(ending)
         else:
             self.abort()
 
-    def answer(self, ending: Close) -> None:
-        """The other end has said goodbye: say it in kind, and go."""
-        self._begin(ending)
-        if ending is NO_CODE:
-            self._transport.send(WSMsgType.CLOSE, b"")
+    def fail(self, ending: Close) -> None:
+        """Say why, and go soon, whatever the other end has to say to that."""
+        self._begin(ending, self._options.fail_grace)
+        try:
+            for frame in self._options.last_words(ending):
+                self._transport.send(WSMsgType.TEXT, frame)
+        except Exception as fault:  # noqa: BLE001 - whatever it was, the close goes out
+            self._options.on_fault(fault)
+        self._say(ending)
+
+    def answer(self, payload: bytes) -> None:
+        """The other end has said goodbye: say it in kind, or what is wrong with it, and go."""
+        try:
+            ending = read_close(payload)
+        except Malformed as malformed:
+            self.fail(malformed.close)
         else:
-            self._say(ending)
+            self._begin(ending, self._options.close_grace)
+            if ending is NO_CODE:
+                self._transport.send(WSMsgType.CLOSE, b"")
+            else:
+                self._say(ending)
         self.go()
 
     def break_off(self, code: int) -> None:
@@ -61,7 +79,7 @@ class Exit:
         if first:
             self.close((cast("int", first.code) or NORMAL, first.reason or ""))
         else:
-            self.close(violation(code))
+            self.fail(violation(code))
 
     def go(self) -> None:
         """Close the socket once everything is written; force comes after the grace."""
@@ -79,9 +97,9 @@ class Exit:
             self._timer.cancel()
             self._timer = None
 
-    def _begin(self, ending: Close) -> None:
+    def _begin(self, ending: Close, grace: float) -> None:
         self.ending = ending
-        self._timer = asyncio.get_running_loop().call_later(self._grace, self.abort)
+        self._timer = asyncio.get_running_loop().call_later(grace, self.abort)
 
     def _say(self, ending: Close) -> None:
         # picows' stub knows the registered codes only; picows itself takes any number.

@@ -7,7 +7,7 @@ from picows import WSFrame, WSListener, WSMsgType, WSTransport
 
 from relay.interfaces import Frame, Receiver
 from relay.wire.assembly import Assembly
-from relay.wire.closing import BAD_TEXT, BROKEN, FAULT, LOST, Malformed, read_close
+from relay.wire.closing import BAD_TEXT, BROKEN, FAULT, LOST, Close, Malformed
 from relay.wire.core import address_of
 from relay.wire.exit import Exit
 from relay.wire.options import PeerOptions
@@ -133,13 +133,20 @@ class WirePeer(WSListener):
             self._stop()
             self._exit.close((code, reason))
 
+    def _fail(self, ending: Close) -> None:
+        """The other end broke the protocol, or a receiver of ours failed."""
+        if not self._closing:
+            self._outlet.discard()
+            self._stop()
+            self._exit.fail(ending)
+
     # What picows calls.
 
     def on_ws_connected(self, transport: WSTransport) -> None:
         """The handshake is over."""
         options, underlying = self._options, transport.underlying_transport
         self._transport = transport
-        self._exit = Exit(transport, options.close_grace)
+        self._exit = Exit(transport, options)
         self._reading = Reading(underlying)
         underlying.set_write_buffer_limits(options.write_high, options.write_low)
         if self._on_connected is not None:
@@ -164,7 +171,7 @@ class WirePeer(WSListener):
         try:
             frame.get_payload_as_utf8_text()
         except UnicodeDecodeError:
-            self.close(*BAD_TEXT)
+            self._fail(BAD_TEXT)
             return
         try:
             self._outlet.receiver.frame(frame.get_payload_as_memoryview())
@@ -203,7 +210,7 @@ class WirePeer(WSListener):
             if kind is _CLOSE:
                 self._exit.go()
         elif frame.rsv1 or frame.rsv2 or frame.rsv3:
-            self.close(*BROKEN)
+            self._fail(BROKEN)
         elif kind is _PING:
             # A flood of pings from someone who does not read must not fill our memory.
             if self._writable:
@@ -211,26 +218,17 @@ class WirePeer(WSListener):
         elif kind is _PONG:
             self._pulse.pong(frame.get_payload_as_bytes())
         elif kind is _CLOSE:
-            self._answer(frame.get_payload_as_bytes())
+            self._stop()
+            self._exit.answer(frame.get_payload_as_bytes())
         else:
             self._piece(frame)
-
-    def _answer(self, payload: bytes) -> None:
-        try:
-            ending = read_close(payload)
-        except Malformed as malformed:
-            self.close(*malformed.close)
-            self._exit.go()
-        else:
-            self._stop()
-            self._exit.answer(ending)
 
     def _piece(self, frame: WSFrame) -> None:
         """A binary frame, or a piece of a message."""
         try:
             message = self._assembly.take(frame)
         except Malformed as malformed:
-            self.close(*malformed.close)
+            self._fail(malformed.close)
             return
         self._plain = not self._assembly.pending
         if message is not None:
@@ -246,5 +244,5 @@ class WirePeer(WSListener):
         self._reading.close()
 
     def _fault(self, fault: Exception) -> None:
-        self.close(*FAULT)
+        self._fail(FAULT)
         self._options.on_fault(fault)

@@ -3,13 +3,16 @@
 import asyncio
 import socket
 import ssl
-from collections.abc import Callable, Collection
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Iterable
+from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Final, cast
 
 import aiofastnet
 from picows import WSUpgradeRequest, WSUpgradeResponse, WSUpgradeResponseWithListener
 
+from relay.interfaces import Frame
+from relay.wire.closing import Close
 from relay.wire.core import Connection, address_of, make_connection
 from relay.wire.handshake import (
     Handshake,
@@ -36,7 +39,8 @@ class ListenOptions:
     """Where and how to listen.
 
     An empty `allowed_origins` lets every page in. `select` is given the offered subprotocols and
-    names the one to answer with. `handshake_timeout` is in seconds.
+    names the one to answer with. `last_words` gives what a caller is sent before a close of the
+    wire's own (a broken frame, or one too large). `handshake_timeout` is in seconds.
     """
 
     host: str = "127.0.0.1"
@@ -44,6 +48,7 @@ class ListenOptions:
     ssl_context: ssl.SSLContext | None = None
     allowed_origins: Collection[str] = ()
     select: Callable[[tuple[str, ...]], str | None] = lambda _: None
+    last_words: Callable[[Handshake, Close], Iterable[Frame]] = lambda *_: ()
     handshake_timeout: float = HANDSHAKE_TIMEOUT
     backlog: int = BACKLOG
     reuse_port: bool = False
@@ -151,7 +156,8 @@ class Listener:
             options.peer.on_fault(fault)
             return _refusal(Refused(500, "Internal server error"))
         answer = {"Sec-WebSocket-Protocol": chosen} if chosen else None
-        peer = WirePeer(options.peer, lambda peer: self._on_connect(peer, handshake))
+        habits = replace(options.peer, last_words=partial(options.last_words, handshake))
+        peer = WirePeer(habits, lambda peer: self._on_connect(peer, handshake))
         connection.watch(peer)
         return WSUpgradeResponseWithListener(WSUpgradeResponse.create_101_response(answer), peer)
 

@@ -158,6 +158,20 @@ def accept(key: str) -> str:
     return base64.b64encode(digest).decode()
 
 
+async def read_frame(reader: asyncio.StreamReader) -> tuple[int, bytes]:
+    """The kind and the payload of one unfragmented frame, unmasked."""
+    first, second = await reader.readexactly(2)
+    assert first & 0xF0 == 0x80
+    size = second & 0x7F
+    if size == 126:
+        (size,) = struct.unpack("!H", await reader.readexactly(2))
+    elif size == 127:
+        (size,) = struct.unpack("!Q", await reader.readexactly(8))
+    key = await reader.readexactly(4) if second & 0x80 else bytes(4)
+    payload = await reader.readexactly(size)
+    return first & 0x0F, bytes(byte ^ key[i % 4] for i, byte in enumerate(payload))
+
+
 class Raw:
     """One end of a TCP connection that reads frames and writes whatever a test wants."""
 
@@ -202,16 +216,7 @@ class Raw:
     async def read_frame(self) -> tuple[int, bytes]:
         """The kind and the payload of one unfragmented frame, unmasked."""
         async with asyncio.timeout(PATIENCE):
-            first, second = await self.reader.readexactly(2)
-            assert first & 0xF0 == 0x80
-            size = second & 0x7F
-            if size == 126:
-                (size,) = struct.unpack("!H", await self.reader.readexactly(2))
-            elif size == 127:
-                (size,) = struct.unpack("!Q", await self.reader.readexactly(8))
-            key = await self.reader.readexactly(4) if second & 0x80 else bytes(4)
-            payload = await self.reader.readexactly(size)
-        return first & 0x0F, bytes(byte ^ key[i % 4] for i, byte in enumerate(payload))
+            return await read_frame(self.reader)
 
     async def read_close(self) -> tuple[int, str]:
         kind, payload = await self.read_frame()

@@ -1,9 +1,23 @@
 """How a connection ends: who closes, who answers, and what happens when nobody does."""
 
+from dataclasses import replace
+
 import pytest
 import websockets
 
-from tests.wire.ends import BINARY, CLOSE, PING, TEXT, Raw, Recorder, Stage, close_payload, frame
+from relay.wire.server import ListenOptions
+from tests.wire.ends import (
+    BINARY,
+    CLOSE,
+    PING,
+    QUICK,
+    TEXT,
+    Raw,
+    Recorder,
+    Stage,
+    close_payload,
+    frame,
+)
 
 
 async def test_the_other_end_closes_with_code_and_reason(stage: Stage) -> None:
@@ -156,3 +170,62 @@ async def test_an_end_that_hangs_up_without_a_close_is_1006(stage: Stage) -> Non
     await raw.hang_up()
     assert await recorder.ending() == (1006, "")
     assert recorder.frames == []
+
+
+# What the wire itself closes.
+
+
+@pytest.mark.parametrize(
+    ("broken", "code"),
+    [
+        (frame(TEXT, b"{}", rsv=4), 1002),
+        (frame(0x3, b""), 1002),
+        (frame(BINARY, b"\x00"), 1003),
+        (frame(TEXT, b"\xff"), 1007),
+        (frame(TEXT, b"x" * (64 * 1024 + 1)), 1009),
+        (frame(CLOSE, close_payload(1006)), 1002),
+    ],
+)
+async def test_who_breaks_the_protocol_is_told_why_and_given_up_soon(
+    stage: Stage, broken: bytes, code: int
+) -> None:
+    quick = replace(QUICK, close_grace=60.0, fail_grace=0.05)
+    said = ListenOptions(
+        peer=quick, last_words=lambda who, ending: [b"%s %d" % (who.path.encode(), ending[0])]
+    )
+    listener = await stage.listen(said)
+    raw = await Raw.dial(listener.port)
+    peer, recorder = await stage.arrival(), Recorder()
+    peer.attach(recorder)
+    raw.write(broken)
+    assert await raw.read_frame() == (TEXT, b"/ %d" % code)
+    assert (await raw.read_close())[0] == code
+    assert (await recorder.ending())[0] == code
+    assert await raw.read_rest() == b"", "once, and no answer was waited for"
+    await raw.hang_up()
+
+
+async def test_last_words_that_fail_cost_nobody_the_close(stage: Stage) -> None:
+    faults: list[Exception] = []
+
+    def speechless(*_: object) -> list[bytes]:
+        raise ValueError
+
+    quick = replace(QUICK, fail_grace=0.05, on_fault=faults.append)
+    listener = await stage.listen(ListenOptions(peer=quick, last_words=speechless))
+    raw = await Raw.dial(listener.port)
+    (await stage.arrival()).attach(Recorder())
+    raw.write(frame(BINARY, b"\x00"))
+    assert await raw.read_close() == (1003, "")
+    assert [type(fault) for fault in faults] == [ValueError]
+    await raw.hang_up()
+
+
+async def test_last_words_are_not_for_who_is_closed_by_its_receiver(stage: Stage) -> None:
+    listener = await stage.listen(ListenOptions(peer=QUICK, last_words=lambda *_: [b"{}"]))
+    raw = await Raw.dial(listener.port)
+    peer = await stage.arrival()
+    peer.attach(Recorder())
+    peer.close(4011, "Idle")
+    assert await raw.read_close() == (4011, "Idle")
+    await raw.hang_up()

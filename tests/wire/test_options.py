@@ -12,5 +12,5 @@ def test_a_client_may_send_ten_mebibytes_and_an_upstream_sixteen() -> None:
 def test_every_bound_is_finite_and_binary_is_refused_unless_it_is_asked_for() -> None:
     options = PeerOptions()
     assert 0 < options.write_low < options.write_high <= options.max_message_bytes
-    assert options.close_grace == 1.0
+    assert options.fail_grace + options.close_grace <= 1.0, "one side after the other"
     assert options.binary is None
