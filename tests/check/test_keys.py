@@ -1,0 +1,127 @@
+"""Secrets, key sets and authentication servers that a relay could use, and such as it could not."""
+
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from aiohttp import web
+
+from relay.access.development import FILE, development_secret
+from relay.access.tokens import Trust
+from relay.check import keys
+from tests.access.supabase import SECRET, SERVICE_KEY, FakeAuth, ec_key, public_row, rsa_key, serve
+
+
+@pytest.fixture
+async def auth() -> AsyncIterator[FakeAuth]:
+    fake = FakeAuth()
+    server = await serve(fake)
+    yield fake
+    await server.close()
+
+
+@pytest.mark.parametrize("issuer", [None, "https://ref.example/auth/v1"])
+async def test_a_secret_signs_what_is_believed(issuer: str | None) -> None:
+    found = await keys.secret(Trust(secret=SECRET, issuer=issuer), time.time, "THE_SECRET")
+
+    assert (found.state, found.what) == ("ok", "a token signed with THE_SECRET is believed")
+
+
+async def test_a_clock_that_went_mad_is_told() -> None:
+    times = iter((time.time(), time.time() + 1000))
+    found = await keys.secret(Trust(secret=SECRET), lambda: next(times), "THE_SECRET")
+
+    assert (found.state, found.mend) == ("fail", "see THE_SECRET")
+    assert found.what == "a token signed with it is refused: expired"
+
+
+def test_the_development_secret_is_not_made_by_looking(tmp_path: Path) -> None:
+    found = keys.development_secret(tmp_path)
+
+    assert (found.state, found.what) == ("ok", f"{tmp_path / FILE} will be made by `relay dev`")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_development_secret_is_looked_at_and_not_shown(tmp_path: Path) -> None:
+    secret = development_secret(tmp_path)
+    found = keys.development_secret(tmp_path)
+
+    assert (found.state, found.what) == ("ok", f"tokens are signed with {tmp_path / FILE}")
+    assert secret not in str(found)
+
+
+def test_a_development_secret_that_was_cut_off_is_told(tmp_path: Path) -> None:
+    (tmp_path / FILE).write_text("short")
+    found = keys.development_secret(tmp_path)
+
+    assert (found.state, found.what) == ("fail", f"{tmp_path / FILE} is damaged")
+    assert "short" not in str(found)
+
+
+def test_a_development_secret_that_is_a_folder_is_told(tmp_path: Path) -> None:
+    (tmp_path / FILE).mkdir()
+
+    assert keys.development_secret(tmp_path).what.endswith("cannot be read: Is a directory")
+
+
+async def test_the_keys_of_a_set_are_counted(auth: FakeAuth) -> None:
+    auth.keys = [
+        public_row(ec_key("a"), "a"),
+        public_row(ec_key("b"), "b"),
+        public_row(rsa_key("c"), "c"),
+        {"kty": "oct", "k": "c2VjcmV0"},
+    ]
+    found = await keys.key_set(auth.jwks_url, "see THE_URL")
+
+    assert (found.state, found.what) == ("ok", f"2 for ES256, 1 for RS256 at {auth.jwks_url}")
+
+
+@pytest.mark.parametrize(
+    ("answer", "why"),
+    [
+        (None, "has no key for signatures"),
+        (web.Response(status=404), "gives no keys: not a key set (HTTP 404)"),
+        (web.json_response([]), "gives no keys: not a key set (HTTP 200)"),
+    ],
+)
+async def test_a_set_without_keys_is_told(
+    auth: FakeAuth, answer: web.Response | None, why: str
+) -> None:
+    auth.jwks_answer = answer
+    found = await keys.key_set(auth.jwks_url, "see THE_URL")
+
+    assert (found.state, found.what, found.mend) == (
+        "fail",
+        f"{auth.jwks_url} {why}",
+        "see THE_URL",
+    )
+
+
+async def test_a_set_that_nobody_serves_is_told() -> None:
+    found = await keys.key_set("http://127.0.0.1:8/jwks.json", "see THE_URL")
+
+    assert found.state == "fail"
+    assert found.what.startswith("http://127.0.0.1:8/jwks.json gives no keys: ")
+
+
+async def test_a_server_that_refuses_what_is_no_token_can_be_asked(auth: FakeAuth) -> None:
+    found = await keys.token_server(auth.url, SERVICE_KEY, "see THE_KEY")
+
+    assert found.state == "ok"
+    assert found.what.startswith(f"{auth.url} refuses what is no token, after ")
+    assert [asked["Authorization"] for asked in auth.user_asked] == ["Bearer relay-check"]
+
+
+async def test_a_server_that_refuses_us_is_told(auth: FakeAuth) -> None:
+    found = await keys.token_server(auth.url, "another-key", "see THE_KEY")
+
+    assert (found.state, found.mend) == ("fail", "see THE_KEY")
+    assert found.what == f"{auth.url} cannot be asked: the authentication server answered HTTP 401"
+
+
+async def test_a_server_that_believes_anything_is_told(auth: FakeAuth) -> None:
+    auth.users["relay-check"] = {"id": "nobody"}
+    found = await keys.token_server(auth.url, SERVICE_KEY, "see THE_KEY")
+
+    assert (found.state, found.what) == ("fail", f"{auth.url} believes what is no token")

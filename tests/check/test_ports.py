@@ -1,0 +1,108 @@
+"""Addresses that are free, that a relay has, that others have, and that are none."""
+
+import errno
+import socket
+from pathlib import Path
+
+import pytest
+
+from relay.check import ports
+from relay.check.ports import http_port, shown, trouble, voice_port
+from tests.scenarios.stage import stage
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as one:
+        return int(one.getsockname()[1])
+
+
+async def test_a_free_port_is_free_also_afterwards() -> None:
+    port = free_port()
+    voice, http = await voice_port("127.0.0.1", port), await http_port("127.0.0.1", port)
+
+    assert (voice.state, voice.what) == ("ok", f"{port} is free")
+    assert http == voice
+    with socket.create_server(("127.0.0.1", port)):
+        pass
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "0.0.0.0", "localhost"])  # noqa: S104
+async def test_any_port_is_any_port(host: str) -> None:
+    assert (await voice_port(host, 0)).what == "any that is free"
+
+
+async def test_a_relay_that_runs_is_welcome(tmp_path: Path) -> None:
+    async with stage(tmp_path) as here:
+        port, http = here.app.listener.port, here.app.http.port
+        found = [
+            await voice_port("127.0.0.1", port),
+            await http_port("127.0.0.1", http),
+            await voice_port("0.0.0.0", port),  # noqa: S104
+        ]
+
+    assert [one.state for one in found] == ["ok"] * 3
+    assert [one.what for one in found[:2]] == [
+        f"a relay answers at {port}",
+        f"a relay answers at {http}",
+    ]
+
+
+async def test_its_two_ports_are_told_apart(tmp_path: Path) -> None:
+    async with stage(tmp_path) as here:
+        voice = await voice_port("127.0.0.1", here.app.http.port)
+        http = await http_port("127.0.0.1", here.app.listener.port)
+
+    assert (voice.state, http.state) == ("fail", "fail")
+    assert voice.what.endswith("and not by a relay: HTTP 404 instead of an upgrade")
+    assert http.what.endswith("and not by a relay: HTTP 426")
+
+
+async def test_somebody_else_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("relay.check.probe.SECONDS", 0.1)
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        found = await voice_port("127.0.0.1", port)
+
+    assert (found.state, found.mend) == ("fail", "stop what runs there, or take another port")
+    assert found.what == f"{port} is taken, and not by a relay: no answer in 0 s"
+
+
+async def test_an_address_of_another_machine() -> None:
+    found = await http_port("192.0.2.1", 0)
+
+    assert found.state == "fail"
+    assert found.what == "192.0.2.1:0 cannot be had: Cannot assign requested address"
+    assert "set HOST" in found.mend
+
+
+async def test_a_name_that_is_no_address() -> None:
+    found = await voice_port("nobody.invalid", 8080)
+
+    assert found.state == "fail"
+    assert found.what.startswith("nobody.invalid is no address: ")
+
+
+async def test_a_port_that_only_root_may_have(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(ports, "_bind", refuse)
+    found = await voice_port("127.0.0.1", 80)
+
+    assert found.what == "127.0.0.1:80 cannot be had: Permission denied"
+    assert found.mend.startswith("take one above 1023")
+    assert isinstance(await trouble("127.0.0.1", 80), PermissionError)
+
+
+@pytest.mark.parametrize(
+    ("host", "place"),
+    [
+        ("127.0.0.1", "127.0.0.1:80"),
+        ("0.0.0.0", "127.0.0.1:80"),  # noqa: S104
+        ("::", "[::1]:80"),
+        ("fe80::1", "[fe80::1]:80"),
+        ("relay.example", "relay.example:80"),
+    ],
+)
+def test_how_a_listener_of_this_machine_is_reached(host: str, place: str) -> None:
+    assert shown(host, 80) == place

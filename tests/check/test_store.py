@@ -1,0 +1,58 @@
+"""Stores that could be opened, and stores that could not."""
+
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from relay.check import store as looked_at
+from relay.check.store import store
+from relay.stores.sqlite import SqliteStore
+from tests.stores.words import LATER_SESSION, STRANGER, Call
+
+CALL = Call()
+
+
+async def test_what_is_stored_is_counted_while_a_relay_writes(tmp_path: Path) -> None:
+    file = tmp_path / "relay.db"
+    database = SqliteStore(file)
+    other = CALL.of(session_id=LATER_SESSION, conversation_id=STRANGER)
+    await database.put([CALL.user("One."), CALL.assistant("Two."), other.user("Three.")])
+    beside = store(file)
+    await database.aclose()
+
+    assert (beside.state, beside.what) == ("ok", f"{file} holds 3 utterances of 2 conversations")
+    assert store(file) == beside
+
+
+@pytest.mark.parametrize("empty", [True, False])
+def test_one_without_a_word_is_yet_to_be_made(tmp_path: Path, empty: bool) -> None:
+    file = tmp_path / "relay.db"
+    if empty:
+        file.touch()
+
+    assert store(file).what == f"{file} will be made when the first words are said"
+    assert file.exists() == empty
+
+
+def test_a_damaged_one_is_told(tmp_path: Path) -> None:
+    (tmp_path / "relay.db").write_bytes(b"no store" * 1000)
+    found = store(tmp_path / "relay.db")
+
+    assert (found.state, found.what) == ("fail", f"{tmp_path / 'relay.db'} is damaged")
+
+
+def test_one_that_cannot_be_read_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def locked(_: Path) -> None:
+        raise sqlite3.OperationalError("database is locked")
+
+    (tmp_path / "relay.db").touch()
+    monkeypatch.setattr(looked_at, "looking_at", locked)
+
+    assert store(tmp_path / "relay.db").what.endswith("cannot be read: database is locked")
+
+
+def test_a_folder_that_cannot_be_had_is_told(tmp_path: Path) -> None:
+    (tmp_path / "var").write_text("")
+
+    assert store(tmp_path / "var" / "relay.db").state == "fail"
