@@ -21,6 +21,9 @@ BATCH = 256
 """Most records given to the store at once."""
 PUT_TIMEOUT = 30.0
 """Seconds after which a store that has not answered counts as failed."""
+GATHER_SECONDS = 0.25
+"""After a commit, until the next batch is taken: a batch costs two transactions however few records
+it has, and feeds go by the journal, not by the store."""
 NAMES_KEPT = 100
 """Set-aside records that are named in the state; all of them are counted."""
 
@@ -95,6 +98,7 @@ class Delivery:
                 if not self._work.is_set():  # nothing was committed since we looked
                     self._done.set()
                 await self._work.wait()
+                await self._rest(GATHER_SECONDS)
 
     async def flush(self, within: float) -> bool:
         """Wait until the store has everything that was appended; False after `within` seconds.
@@ -166,8 +170,12 @@ class Delivery:
         if name != self._failing:
             log.error("delivery_failing", reason=name, depth=self._journal.state.waiting)
         self._failing = name
+        await self._rest(self._wait_after(self._attempt))
+
+    async def _rest(self, seconds: float) -> None:
+        """Wait, unless somebody is in a hurry."""
         with suppress(TimeoutError):
             # Not wait_for: before Python 3.12 it loses a cancellation that meets the event.
-            async with asyncio.timeout(self._wait_after(self._attempt)):
+            async with asyncio.timeout(seconds):
                 await self._hurry.wait()
         self._hurry.clear()

@@ -21,6 +21,8 @@ from relay.stores.worker import CLOSE_TIMEOUT, Worker
 
 BATCH = 256
 """Most records of one transaction; one fsync carries all that came while the last one ran."""
+GATHER_SECONDS = 0.01
+"""After the first record, until the thread is woken: waking it costs more than what it then does."""
 RETRY_AFTER = 1.0
 """Seconds until a commit that failed (a full disk) is tried again."""
 STALLED_AFTER = 5.0
@@ -66,6 +68,7 @@ class DiskJournal:
         self._batch: list[_Entry] = []  # what the thread has, or has failed to write
         self._handed_over_at: float | None = None  # None: the thread is not writing
         self._retry: asyncio.TimerHandle | None = None
+        self._gathering: asyncio.TimerHandle | None = None  # set: the thread will be woken soon
         self._characters = self._committed = self._lost = 0
         self._tally = Tally(0, 0, None)
         self._failing: str | None = None
@@ -106,8 +109,8 @@ class DiskJournal:
             self._characters = characters
             self._queue.append(_Entry(record, datetime.now(UTC).timestamp(), self._clock()))
             self._settled.clear()
-            if not self._batch:
-                self._hand_over()
+            if not self._batch and self._gathering is None and self._loop is not None:
+                self._gathering = self._loop.call_later(GATHER_SECONDS, self._hand_over)
 
     async def pending(self, limit: int) -> list[Record]:
         """The oldest records on disk that wait for the store."""
@@ -124,6 +127,7 @@ class DiskJournal:
 
     async def settled(self) -> None:
         """Wait until everything appended is on disk and the listeners were told."""
+        self._hand_over()
         await self._settled.wait()
 
     async def aclose(self, within: float = CLOSE_TIMEOUT) -> bool:
@@ -172,6 +176,9 @@ class DiskJournal:
 
     def _hand_over(self) -> None:
         """Give the thread the next batch (or the failed one again), unless it is writing."""
+        if self._gathering is not None:
+            self._gathering.cancel()
+            self._gathering = None
         if self._loop is None or self._handed_over_at is not None:
             return
         if self._retry is not None:

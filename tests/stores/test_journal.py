@@ -64,7 +64,7 @@ async def test_what_gathers_while_the_disk_is_busy_goes_down_in_one_commit(
         for record in said:
             journal.append(record)
     await journal.settled()
-    assert [len(batch) for batch in commits] == [1, BATCH, BATCH - 2]
+    assert [len(batch) for batch in commits] == [BATCH, BATCH - 1]
     assert [record for batch in commits for record in batch] == said
     await journal.aclose()
 
@@ -168,6 +168,7 @@ async def test_a_full_disk_is_named_and_words_go_on_as_soon_as_there_is_room(
     position = 0
     while journal.state.failing is None:
         journal.append(long[position])
+        journal._hand_over()  # at once, not when more may have gathered
         position += 1
         await _until_the_disk_answered(journal)
     assert journal.state.failing == "SQLITE_FULL"
@@ -220,6 +221,7 @@ async def test_a_disk_that_does_not_answer_is_named(tmp_path: Path) -> None:
     seen = []
     with held_disk(journal):
         journal.append(ONE)
+        journal._hand_over()  # at once, not when more may have gathered
         for seconds in (STALLED_AFTER, 0.1):
             now += seconds
             seen.append(journal.state.failing)
