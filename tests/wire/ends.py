@@ -167,7 +167,9 @@ async def read_frame(reader: asyncio.StreamReader) -> tuple[int, bytes]:
         (size,) = struct.unpack("!H", await reader.readexactly(2))
     elif size == 127:
         (size,) = struct.unpack("!Q", await reader.readexactly(8))
-    key = await reader.readexactly(4) if second & 0x80 else bytes(4)
+    if not second & 0x80:
+        return first & 0x0F, await reader.readexactly(size)
+    key = await reader.readexactly(4)
     payload = await reader.readexactly(size)
     return first & 0x0F, bytes(byte ^ key[i % 4] for i, byte in enumerate(payload))
 
