@@ -31,7 +31,9 @@ _APPEND_HEADS = _heads(APPEND)
 _APPEND_HEAD_BYTES = max(map(len, _APPEND_HEADS))
 _DELTA_KEY = b'"delta":'
 _ITEM_KEY = b'"item_id":'
-_FIRST_PART = (b'"content_index":0,', b'"content_index": 0,')
+_APPEND_ENVELOPE = len('{"type": "input_audio_buffer.append", "audio": ""}') + 1
+"""An `append` no longer than this beside its audio has no room for another key."""
+
 BASE64_PER_MS: Final = 64  # PCM16 mono 24 kHz: 48 bytes a millisecond, 4 characters for 3 bytes
 
 
@@ -40,6 +42,15 @@ class Append(msgspec.Struct, tag=APPEND, tag_field="type", omit_defaults=True):
 
     audio: str
     event_id: str | None = None
+
+
+class TextDelta(msgspec.Struct):
+    """What is read of `response.output_audio_transcript.delta` and `response.output_text.delta`."""
+
+    type: str
+    item_id: str
+    delta: str
+    content_index: int = 0
 
 
 class _Typed(msgspec.Struct):
@@ -64,6 +75,7 @@ class BadEvent(Exception):  # noqa: N818 - an answer for the client, not a fault
 
 _decode = msgspec.json.Decoder().decode
 _decode_append = msgspec.json.Decoder(Append).decode
+_decode_text = msgspec.json.Decoder(TextDelta).decode
 _decode_type = msgspec.json.Decoder(_Typed).decode
 _encoder = msgspec.json.Encoder()
 encode = _encoder.encode
@@ -101,17 +113,12 @@ def audio_of(head: bytes, size: int) -> tuple[str, int]:
     return item, max(0, size - envelope) // BASE64_PER_MS
 
 
-def text_of(head: bytes) -> tuple[str, str] | None:
-    """Item id and text of a text delta, without decoding the frame; None where that is not safe.
-
-    It is safe for the first content part of an item, and a text without escapes that ends in the
-    head. `obfuscation` pads what follows, so most frames are of one length and fit.
-    """
-    item = _string_after(head, _ITEM_KEY)
-    text = _string_after(head, _DELTA_KEY)
-    if item is None or text is None or "\\" in text:
+def text_of(frame: Frame) -> TextDelta | None:
+    """A text delta with nothing decoded but what the transcript reads; None for what is none."""
+    try:
+        return _decode_text(frame)
+    except _DECODE_ERRORS:
         return None
-    return (item, text) if any(part in head for part in _FIRST_PART) else None
 
 
 def _string_after(head: bytes, key: bytes) -> str | None:
@@ -128,10 +135,11 @@ def _string_after(head: bytes, key: bytes) -> str | None:
         return None
 
 
-def append_again(frame: Frame) -> bytes | None:
+def append_again(frame: Frame) -> Frame | None:
     """A client's audio frame decoded and written anew, or None when it is another event.
 
-    What is forwarded is only what was read, so nothing hides in a duplicate key. Raises BadEvent.
+    What is forwarded is only what was read, so nothing hides in a duplicate key: a frame that has
+    no room for one is forwarded as it is. Raises BadEvent.
     """
     head = bytes(frame[:_APPEND_HEAD_BYTES])
     if not head.startswith(_APPEND_HEADS):
@@ -140,11 +148,12 @@ def append_again(frame: Frame) -> bytes | None:
         event = _decode_append(frame)
     except _DECODE_ERRORS as error:
         raise _malformed(frame, error) from None
-    return encode(checked(event))
+    checked(event)
+    return frame if len(frame) - len(event.audio) <= _APPEND_ENVELOPE else encode(event)
 
 
-def checked(event: Append) -> Append:
-    """The same event when its audio can be base64 at all; raises BadEvent otherwise."""
+def checked(event: Append) -> None:
+    """Raise BadEvent unless its audio can be base64 at all."""
     if len(event.audio) & 3 or not event.audio.isascii():
         raise BadEvent(
             "Invalid 'audio'. Expected base64-encoded audio bytes.",
@@ -152,7 +161,6 @@ def checked(event: Append) -> Append:
             param="audio",
             event_id=event.event_id,
         )
-    return event
 
 
 def _malformed(frame: Frame, error: Exception) -> BadEvent:

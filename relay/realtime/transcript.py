@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable
 from typing import Any, Final
 
-from relay.realtime.events import Event
+from relay.realtime.events import Event, TextDelta
 from relay.realtime.playout import Heard, Playback
 from relay.realtime.settling import Settling
 from relay.realtime.transcript_item import Item
@@ -70,11 +70,11 @@ class Transcript:
         if item is not None:
             item.audio_ms += milliseconds
 
-    def word(self, item_id: str, text: str) -> None:
-        """A piece of an answer's text, as `response.output_*.delta` brings it, undecoded."""
-        item = self._items.get(item_id)
+    def word(self, word: TextDelta) -> None:
+        """A piece of an answer's text, as `response.output_*.delta` brings it."""
+        item = self._items.get(word.item_id)
         if item is not None and item.generated:
-            item.take_delta({"delta": text})
+            item.take_word(word.content_index, word.delta)
 
     @property
     def is_playing(self) -> bool:

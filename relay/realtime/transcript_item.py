@@ -69,9 +69,14 @@ class Item:
 
     def take_delta(self, event: Event) -> None:
         """A piece of a part's text."""
-        part = self.part(event.get("content_index"))
-        if part is not None and isinstance(event.get("delta"), str):
-            part.deltas.append(event["delta"])
+        if isinstance(event.get("delta"), str):
+            self.take_word(event.get("content_index"), event["delta"])
+
+    def take_word(self, index: Any, text: str) -> None:
+        """The same, where it is known what is what."""
+        part = self.part(index)
+        if part is not None:
+            part.deltas.append(text)
 
     def take_text(self, event: Event) -> None:
         """A part's whole text, from any of the events that have it; the first one counts."""

@@ -65,34 +65,40 @@ class Shell(Protocol):
 
 
 class Up:
-    """Client to engine. Holds what comes before the engine is ready, then delivers it in order."""
+    """Client to engine. Holds what comes before the engine is ready, then delivers it in order.
 
-    __slots__ = ("_early", "_early_bytes", "_shell", "client", "closed_by_client", "engine")
+    What the hot path touches is kept in slots of its own: with hundreds of sessions every object
+    that a frame passes through costs more than the code that runs.
+    """
+
+    __slots__ = ("_early", "_early_bytes", "_send", "_shell", "_traffic", "client", "engine")
 
     def __init__(self, shell: Shell, client: Peer) -> None:
         self._shell = shell
+        self._traffic = shell.traffic
         self._early: list[bytes] = []
         self._early_bytes = 0
+        self._send: Callable[[Frame], None] | None = None
         self.client = client
         self.engine: Peer | None = None
-        self.closed_by_client = False
 
     def open(self, engine: Peer) -> None:
         """The engine is ready: what was held goes up now, then the client is read again."""
         self.engine = engine
+        self._send = engine.send
         early, self._early = self._early, []
         for frame in early:
-            self._relay(frame, engine)
+            self._relay(frame, engine.send)
         if self._early_bytes > EARLY_BYTES:
             self.client.resume()
 
     def frame(self, frame: Frame) -> None:
         """One event of the client's."""
-        traffic = self._shell.traffic
+        traffic = self._traffic
         traffic.frames_up += 1
         traffic.bytes_up += len(frame)
-        if self.engine is not None:
-            self._relay(frame, self.engine)
+        if self._send is not None:
+            self._relay(frame, self._send)
         else:
             self._hold(frame)
 
@@ -102,12 +108,12 @@ class Up:
         if self._early_bytes > EARLY_BYTES:
             self.client.pause()
 
-    def _relay(self, frame: Frame, engine: Peer) -> None:
+    def _relay(self, frame: Frame, send: Callable[[Frame], None]) -> None:
         shell = self._shell
         try:
             audio = append_again(frame)
             if audio is not None:
-                engine.send(audio)
+                send(audio)
             else:
                 shell.act(shell.conversation.from_client(frame, shell.clock()))
         except BadEvent as bad:
@@ -124,50 +130,48 @@ class Up:
 
     def closed(self, code: int, reason: str) -> None:
         """The client is gone, by its own wish or not."""
-        self.closed_by_client = True
         self._shell.end(ending_of(code))
 
 
 class Down:
     """Engine to client: audio frames pass as they are, the rules read everything else."""
 
-    __slots__ = ("_client", "_outlet", "_shell", "_view")
+    __slots__ = ("_client", "_down", "_other", "_outlet", "_shell", "_traffic", "_transcript")
 
     def __init__(self, shell: Shell, client: Peer, outlet: Outlet, view: View) -> None:
         self._shell = shell
+        self._traffic = shell.traffic
+        self._transcript = shell.conversation.transcript
         self._client = client
         self._outlet = outlet
-        self._view = view
+        self._other = outlet.other
+        self._down = view.down
 
     def frame(self, frame: Frame) -> None:
         """One event of the engine's."""
-        shell = self._shell
-        traffic = shell.traffic
+        traffic = self._traffic
         traffic.frames_down += 1
         traffic.bytes_down += len(frame)
         try:
             head = bytes(frame[:HEAD_BYTES])
-            if head.startswith(AUDIO_HEADS):
+            if head.startswith(TEXT_HEADS) and (word := text_of(frame)) is not None:
+                self._transcript.word(word)
+                seen = self._down(frame, word.type, None)
+                if seen is not None:
+                    self._other(seen)
+            elif head.startswith(AUDIO_HEADS):
                 self._sound(frame, *audio_of(head, len(frame)))
-            elif head.startswith(TEXT_HEADS) and (word := text_of(head)) is not None:
-                shell.conversation.transcript.word(*word)
-                self._pass(frame, sniff(head))
             else:
-                actions = shell.conversation.from_engine(frame, sniff(frame), shell.clock())
-                shell.act(actions)
+                shell = self._shell
+                shell.act(shell.conversation.from_engine(frame, sniff(frame), shell.clock()))
         except Exception as error:  # noqa: BLE001 - whatever it is, it ends this session alone
-            shell.fault(error)
+            self._shell.fault(error)
 
     def _sound(self, frame: Frame, item_id: str, ms: int) -> None:
-        self._shell.conversation.transcript.audio(item_id, ms)
-        seen = self._view.down(frame, AUDIO_DELTA, None)
+        self._transcript.audio(item_id, ms)
+        seen = self._down(frame, AUDIO_DELTA, None)
         if seen is not None:
             self._outlet.sound(seen, item_id, ms, self._shell.clock())
-
-    def _pass(self, frame: Frame, kind: str) -> None:
-        seen = self._view.down(frame, kind, None)
-        if seen is not None:
-            self._outlet.other(seen)
 
     def writable(self, ready: bool) -> None:
         """The engine reads too slowly: the client waits."""
