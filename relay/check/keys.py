@@ -13,6 +13,7 @@ from relay.access.fetch import Unreachable, fetch_json
 from relay.access.jwks import read_keys
 from relay.access.tokens import Trust, mint, open_verifier
 from relay.check.finding import Finding, fail, ok
+from relay.check.folder import trouble
 from relay.realtime.endings import UNAUTHORIZED, Refused
 from relay.realtime.grant import Caller
 
@@ -32,6 +33,8 @@ async def secret(trust: Trust, clock: Callable[[], float], name: str) -> Finding
 def development_secret(folder: Path) -> Finding:
     """Look at the secret that `relay dev` signs with when no other is set."""
     file = folder / FILE
+    if (bad := trouble(folder, file)) is not None:
+        return fail(*bad)
     if not file.exists():
         return ok(f"{file} will be made by `relay dev`")
     try:

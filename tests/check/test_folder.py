@@ -1,12 +1,12 @@
 """Folders that can keep words, and folders that cannot."""
 
 import os
+import shutil
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
-from relay.check import folder as looked_at
 from relay.check.folder import MIN_FREE_BYTES, OWN, trouble
 
 
@@ -42,7 +42,7 @@ def test_what_belongs_to_another_user(
 
 def test_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     free = SimpleNamespace(free=MIN_FREE_BYTES - 1)
-    monkeypatch.setattr(looked_at.shutil, "disk_usage", lambda _: free)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: free)
 
     what, mend = trouble(tmp_path, tmp_path / "file") or ("", "")
     assert what.startswith("99 MiB are free on the disk of ")

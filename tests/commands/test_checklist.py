@@ -1,0 +1,104 @@
+"""Which settings lead to which parts."""
+
+from pathlib import Path
+
+import pytest
+
+from relay.commands.checklist import Reading, parts_of, read_settings
+
+SECRET = "s" * 32
+DEV = ["token secret", "voice", "journal", "store", "voice port", "HTTP port", "page", "proxy"]
+
+
+@pytest.fixture
+def setting(monkeypatch: pytest.MonkeyPatch):
+    def put(**names: str) -> Reading:
+        for name, value in names.items():
+            monkeypatch.setenv(name, value)
+        return read_settings()
+
+    return put
+
+
+def names(reading: Reading) -> list[str]:
+    return [part.name for part in parts_of(reading)]
+
+
+def told(reading: Reading) -> list[str]:
+    return [str(finding) for finding in reading.findings]
+
+
+def test_nothing_set_is_what_relay_dev_needs(setting, folder: Path) -> None:
+    reading = setting()
+    first, *later = told(reading)
+
+    assert first == "ok   settings: `relay dev` can start with them"
+    assert [line.split(":")[0] for line in later] == ["skip settings, serve"] * 2
+    assert names(reading) == DEV
+    assert not reading.serves
+    assert list(folder.iterdir()) == []
+
+
+def test_what_relay_serve_needs_is_looked_at_as_relay_serve_would(setting) -> None:
+    reading = setting(
+        RELAY_STORE="sqlite",
+        SUPABASE_URL="https://ref.supabase.co",
+        SUPABASE_SERVICE_ROLE_KEY="sb_secret_1",
+        SUPABASE_AUTH_CHECK="user",
+        OPENAI_API_KEY="sk-1",
+        PUBLIC_URL="https://voice.example.org",
+    )
+
+    assert told(reading) == ["ok   settings: `relay serve` can start with them"]
+    assert reading.serves
+    assert names(reading) == [
+        *("key set", "token server", "voice", "journal", "store", "voice port", "HTTP port"),
+        *("page", "proxy, health", "proxy, voice"),
+    ]
+
+
+def test_secret_and_key_set_are_both_looked_at(setting) -> None:
+    reading = setting(
+        RELAY_STORE="sqlite", SUPABASE_URL="https://ref.supabase.co", SUPABASE_JWT_SECRET=SECRET
+    )
+
+    assert names(reading)[:2] == ["token secret", "key set"]
+
+
+@pytest.mark.parametrize("name", ["SUPABASE_URL", "SUPABASE_JWKS_URL", "PUBLIC_URL"])
+def test_who_speaks_of_others_means_relay_serve(setting, name: str) -> None:
+    """Nothing is looked at by settings that are not the ones a relay would have."""
+    reading = setting(**{name: "https://ref.example.org"})
+
+    assert reading.findings
+    assert {finding.state for finding in reading.findings} == {"fail"}
+    assert names(reading) == []
+
+
+def test_every_wrong_value_is_named_and_none_is_shown(setting) -> None:
+    reading = setting(PORT="a lot", OPENAI_API_KEY="sk two words")
+
+    assert [line.split(": ")[1] for line in told(reading)] == ["PORT", "OPENAI_API_KEY"]
+    assert "two words" not in "".join(told(reading))
+    assert names(reading) == []
+
+
+def test_a_doubt_comes_with_the_settings(setting) -> None:
+    reading = setting(SUPABASE_JWT_SECRET="short", RELAY_STORE="sqlite", RELAY_ENGINE="echo")
+
+    assert told(reading) == [
+        "ok   settings: `relay serve` can start with them "
+        "(SUPABASE_JWT_SECRET is shorter than 32 bytes and could be guessed)"
+    ]
+
+
+async def test_a_demonstration_voice_that_is_not_installed_is_told(
+    setting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("relay.commands.checklist.available", lambda: "install it with `make run`")
+    (voice,) = (part for part in parts_of(setting()) if part.name == "voice")
+    found = await voice.look()
+
+    assert found.state == "fail"
+    assert found.what == "the echo answers instead of the demonstration voice"
+    assert found.mend == "install it with `make run`"

@@ -1,0 +1,52 @@
+"""The provider itself, with a real key; costs some cents: `make test ARGS="-m live"`.
+
+With OPENAI_BASE_URL it is any other server that speaks the Realtime API.
+"""
+
+import pytest
+
+from relay.check.live import Report, Wanted, live
+from relay.check.prices import PRICES_OF
+from relay.check.speech import spoken_question
+from relay.settings import Settings, local_settings
+from relay.voices import make_engine
+from tests.components import needs
+
+pytestmark = pytest.mark.live
+
+
+@pytest.fixture
+def settings() -> Settings:
+    """What the environment says; without a key there is nobody to talk to."""
+    read = local_settings(relay_engine="openai")
+    if read.openai_api_key is None:
+        pytest.skip("OPENAI_API_KEY is not set, so there is no provider to talk to")
+    return read
+
+
+async def converse(settings: Settings) -> Report:
+    engine = make_engine(settings)
+    wanted = Wanted(
+        model=settings.openai_realtime_model,
+        transcription=settings.openai_transcription_model,
+        question=await spoken_question(),
+    )
+    try:
+        return await live(engine, wanted)
+    finally:
+        await engine.aclose()
+
+
+@needs("voice")
+async def test_a_voice_turn_and_a_text_turn(
+    settings: Settings, capsys: pytest.CaptureFixture[str]
+) -> None:
+    report = await converse(settings)
+    with capsys.disabled():
+        print(f"\n{report}, by the prices of {PRICES_OF}")  # noqa: T201 - what one runs it for
+
+    assert report.heard.strip()
+    assert report.spoken.strip()
+    assert report.written.strip()
+    assert report.audio_seconds > 0.3
+    assert 0 < report.first_audio_ms < 30_000
