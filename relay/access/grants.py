@@ -1,9 +1,11 @@
-"""What a caller may do, decided once at the door; pure."""
+"""What a caller may do, decided once at the door."""
 
+import dataclasses
 import re
 import uuid
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from relay.access.agents import Agent, Agents, AnyAgent
 from relay.realtime.endings import FORBIDDEN, Refused
 from relay.realtime.grant import Caller, Grant
 
@@ -28,10 +30,11 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class Defaults:
-    """What one gets without asking: DEFAULT_AGENT and OPENAI_REALTIME_MODEL."""
+    """What one gets without asking: DEFAULT_AGENT and OPENAI_REALTIME_MODEL; and the agents."""
 
     agent_id: str
     model: str
+    agents: Agents = field(default_factory=AnyAgent)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,32 +45,52 @@ class VoiceChoice:
     refused: str | None = None
 
 
-def decide(caller: Caller, asked: Asked, defaults: Defaults) -> Grant:
-    """Grant a call where no agents are configured: every agent id gets the same.
+async def decide(caller: Caller, asked: Asked, defaults: Defaults) -> Grant:
+    """Grant a call of the agent that is asked for, else of the token's own, else of the default.
 
-    The model is left open, so that the caller's wish counts. Raises `Refused` (FORBIDDEN) for a
-    conversation that is not a UUID or an agent id that cannot be one. That a conversation is the
-    caller's own is for the store to say.
+    Raises `Refused`: FORBIDDEN for an agent that is unknown or not for this caller, an id that
+    cannot be one, or a conversation that is not a UUID (that it is the caller's own is for the
+    store to say); INTERNAL_ERROR when nobody could be asked for the agent.
     """
+    agent = await defaults.agents.find(_agent_id(caller, asked, defaults))
+    if agent is None or not agent.serves(caller):
+        raise Refused(FORBIDDEN)
+    return _granted(agent, caller, asked, defaults)
+
+
+def _agent_id(caller: Caller, asked: Asked, defaults: Defaults) -> str:
     agent_id = asked.agent_id or caller.agent_id or defaults.agent_id
     if len(agent_id) > MAX_NAME or not agent_id.isprintable():
         raise Refused(FORBIDDEN)
-    return Grant(
+    return agent_id
+
+
+def _granted(agent: Agent, caller: Caller, asked: Asked, defaults: Defaults) -> Grant:
+    """The agent's offer, to this caller; the wish for a model counts where the agent has none."""
+    offer = agent.offer
+    model = offer.model or defaults.model
+    if offer.model is None or "model" in offer.open:
+        model = _model(asked.model, model)
+    return dataclasses.replace(
+        offer,
         caller=caller,
-        agent_id=agent_id,
-        model=_model(asked.model, defaults.model),
+        model=model,
         conversation_id=_conversation(asked.conversation_id),
         relay_events=asked.relay_events,
     )
 
 
-def choose_voice(asked: str | None) -> VoiceChoice:
-    """Choose by the S3 door's `?voice=`; an unknown one becomes alloy (CONTRACTS §3.17)."""
+def choose_voice(asked: str | None, default: str | None = None) -> VoiceChoice:
+    """Choose by the S3 door's `?voice=`; an unknown one becomes the default (CONTRACTS §3.17).
+
+    The default is the agent's, else alloy.
+    """
+    fallback = default or FALLBACK_VOICE
     if not asked:
-        return VoiceChoice(FALLBACK_VOICE)
+        return VoiceChoice(fallback)
     if asked.lower() in VOICES:
         return VoiceChoice(asked.lower())
-    return VoiceChoice(FALLBACK_VOICE, refused=asked[:MAX_NAME])
+    return VoiceChoice(fallback, refused=asked[:MAX_NAME])
 
 
 def _model(asked: str | None, default: str) -> str:

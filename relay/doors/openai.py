@@ -49,12 +49,13 @@ class OpenAIDoor:
         if token is None:
             raise Refused(UNAUTHORIZED)
         caller = await self._verifier.verify(token)
-        grant = decide(caller, _asked(handshake), self._defaults)
+        grant = await decide(caller, _asked(handshake), self._defaults)
         return Admission(
             grant=grant,
             view=self.view(handshake),
             first_update=openai_update(grant, self._transcription),
             first_shown=False,
+            pace_ms=grant.bounds.pace_ms,
         )
 
 

@@ -44,8 +44,8 @@ class S3Door:
             raise Refused(MISSING_PARAMETERS)
         caller = await self._verifier.verify(token)
         asked = Asked(agent_id=agent_id, conversation_id=handshake.parameter("conversation_id"))
-        grant = decide(caller, asked, self._defaults)
-        choice = choose_voice(handshake.parameter("voice"))
+        grant = await decide(caller, asked, self._defaults)
+        choice = choose_voice(handshake.parameter("voice"), grant.voice)
         if choice.refused is not None:
             log.warning("unknown voice", voice=choice.voice)
         return Admission(
@@ -54,5 +54,5 @@ class S3Door:
             first_update=s3_update(grant, self._transcription, choice.voice),
             first_shown=True,
             truncates=True,
-            pace_ms=PACE_MS,
+            pace_ms=grant.bounds.pace_ms or PACE_MS,
         )

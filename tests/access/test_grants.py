@@ -1,12 +1,14 @@
-"""What a caller is granted where no agents are configured."""
+"""What a caller is granted, with and without agents."""
 
+import dataclasses
 import uuid
 
 import pytest
 
+from relay.access.agents import Agent, ListedAgents
 from relay.access.grants import MAX_NAME, VOICES, Asked, Defaults, VoiceChoice, choose_voice, decide
-from relay.realtime.endings import FORBIDDEN, Refused
-from relay.realtime.grant import Caller, Grant
+from relay.realtime.endings import FORBIDDEN, INTERNAL_ERROR, Refused
+from relay.realtime.grant import Bounds, Caller, Grant
 
 DEFAULTS = Defaults(agent_id="default", model="gpt-realtime-2.1")
 LEARNER = Caller("user-1", "learner", expires_at=1_800_000_000.0)
@@ -14,15 +16,15 @@ BOUND = Caller("user-1", "learner", expires_at=1_800_000_000.0, agent_id="from-t
 CONVERSATION = "0b7f0c9e-6f6e-4c0e-9d0f-2f8a5f3b7c11"
 
 
-def test_who_asks_for_nothing_gets_the_defaults():
-    assert decide(LEARNER, Asked(), DEFAULTS) == Grant(
+async def test_who_asks_for_nothing_gets_the_defaults():
+    assert await decide(LEARNER, Asked(), DEFAULTS) == Grant(
         LEARNER, agent_id="default", model="gpt-realtime-2.1"
     )
 
 
-def test_who_asks_for_everything_gets_it():
+async def test_who_asks_for_everything_gets_it():
     asked = Asked("agent-7", CONVERSATION, "gpt-realtime-2.1-mini", relay_events=True)
-    assert decide(LEARNER, asked, DEFAULTS) == Grant(
+    assert await decide(LEARNER, asked, DEFAULTS) == Grant(
         LEARNER,
         agent_id="agent-7",
         model="gpt-realtime-2.1-mini",
@@ -40,25 +42,25 @@ def test_who_asks_for_everything_gets_it():
         (LEARNER, None, "default"),
     ],
 )
-def test_the_agent_is_asked_for_else_the_tokens_else_the_default(caller, asked, agent):
-    assert decide(caller, Asked(agent_id=asked), DEFAULTS).agent_id == agent
+async def test_the_agent_is_asked_for_else_the_tokens_else_the_default(caller, asked, agent):
+    assert (await decide(caller, Asked(agent_id=asked), DEFAULTS)).agent_id == agent
 
 
 @pytest.mark.parametrize("agent_id", ["x" * (MAX_NAME + 1), "a\nb", "a\x00"])
-def test_what_cannot_be_an_agents_id_is_forbidden(agent_id):
+async def test_what_cannot_be_an_agents_id_is_forbidden(agent_id):
     with pytest.raises(Refused) as refused:
-        decide(LEARNER, Asked(agent_id=agent_id), DEFAULTS)
+        await decide(LEARNER, Asked(agent_id=agent_id), DEFAULTS)
     assert refused.value.ending is FORBIDDEN
 
 
 @pytest.mark.parametrize("asked", ["", None])
-def test_S3_2_an_empty_conversation_is_none(asked):
-    assert decide(LEARNER, Asked(conversation_id=asked), DEFAULTS).conversation_id is None
+async def test_S3_2_an_empty_conversation_is_none(asked):
+    assert (await decide(LEARNER, Asked(conversation_id=asked), DEFAULTS)).conversation_id is None
 
 
-def test_a_conversation_has_one_spelling():
+async def test_a_conversation_has_one_spelling():
     asked = Asked(conversation_id=CONVERSATION.upper())
-    assert decide(LEARNER, asked, DEFAULTS).conversation_id == CONVERSATION
+    assert (await decide(LEARNER, asked, DEFAULTS)).conversation_id == CONVERSATION
 
 
 @pytest.mark.parametrize(
@@ -75,15 +77,15 @@ def test_a_conversation_has_one_spelling():
         "' OR 1=1 --",
     ],
 )
-def test_a_conversation_that_is_no_uuid_is_forbidden(asked):
+async def test_a_conversation_that_is_no_uuid_is_forbidden(asked):
     with pytest.raises(Refused) as refused:
-        decide(LEARNER, Asked(conversation_id=asked), DEFAULTS)
+        await decide(LEARNER, Asked(conversation_id=asked), DEFAULTS)
     assert refused.value.ending is FORBIDDEN
 
 
 @pytest.mark.parametrize("asked", ["", "a b", "x&model=y", "é", "a" * (MAX_NAME + 1), "-x", "a\n"])
-def test_what_cannot_be_a_models_name_is_not_a_wish(asked):
-    assert decide(LEARNER, Asked(model=asked), DEFAULTS).model == DEFAULTS.model
+async def test_what_cannot_be_a_models_name_is_not_a_wish(asked):
+    assert (await decide(LEARNER, Asked(model=asked), DEFAULTS)).model == DEFAULTS.model
 
 
 @pytest.mark.parametrize("asked", [None, ""])
@@ -103,3 +105,101 @@ def test_S3_45_every_voice_of_s3_and_ga_is_accepted(voice):
 def test_S3_45_an_unknown_voice_falls_back_and_says_so():
     assert choose_voice("robot") == VoiceChoice("alloy", refused="robot")
     assert choose_voice("x" * 9999).refused == "x" * MAX_NAME
+
+
+def test_S3_45_an_agents_voice_is_the_one_to_fall_back_to():
+    assert choose_voice(None, "sage") == choose_voice("", "sage") == VoiceChoice("sage")
+    assert choose_voice("ash", "sage") == VoiceChoice("ash")
+    assert choose_voice("robot", "sage") == VoiceChoice("sage", refused="robot")
+
+
+# ------------------------------------------------------------------------------------ with agents
+
+OFFER = Grant(
+    Caller("", "learner", 0.0),
+    agent_id="tutor",
+    voice="sage",
+    instructions="Be kind.",
+    greeting="Hello!",
+    bounds=Bounds(session_seconds=60),
+)
+TUTOR = Agent(OFFER)
+COACH = Caller("coach-1", "coach", expires_at=1_800_000_000.0)
+
+
+def listed(agent, **more):
+    agents = ListedAgents({"tutor": agent, **more})
+    return Defaults(agent_id="default", model="gpt-realtime-2.1", agents=agents)
+
+
+async def test_the_agents_offer_is_the_callers_grant():
+    asked = Asked("tutor", CONVERSATION, relay_events=True)
+    assert await decide(LEARNER, asked, listed(TUTOR)) == dataclasses.replace(
+        OFFER,
+        caller=LEARNER,
+        model="gpt-realtime-2.1",
+        conversation_id=CONVERSATION,
+        relay_events=True,
+    )
+
+
+@pytest.mark.parametrize("agent_id", ["other", None, "TUTOR"])
+async def test_S3_30_an_unknown_agent_is_forbidden(agent_id):
+    with pytest.raises(Refused) as refused:
+        await decide(LEARNER, Asked(agent_id), listed(TUTOR))
+    assert refused.value.ending is FORBIDDEN
+
+
+@pytest.mark.parametrize(
+    ("agent", "caller", "served"),
+    [
+        (TUTOR, LEARNER, True),
+        (Agent(OFFER, roles=frozenset({"coach", "admin"})), LEARNER, False),
+        (Agent(OFFER, roles=frozenset({"coach", "admin"})), COACH, True),
+        (Agent(OFFER, subs=frozenset({"user-1"})), LEARNER, True),
+        (Agent(OFFER, subs=frozenset({"user-2"})), LEARNER, False),
+        (Agent(OFFER, roles=frozenset({"coach"}), subs=frozenset({"user-1"})), LEARNER, True),
+        (Agent(OFFER, roles=frozenset({"coach"}), subs=frozenset({"user-2"})), COACH, True),
+    ],
+)
+async def test_S3_30_an_agent_is_for_those_whom_it_serves(agent, caller, served):
+    if served:
+        assert (await decide(caller, Asked("tutor"), listed(agent))).agent_id == "tutor"
+    else:
+        with pytest.raises(Refused) as refused:
+            await decide(caller, Asked("tutor"), listed(agent))
+        assert refused.value.ending is FORBIDDEN
+
+
+@pytest.mark.parametrize(
+    ("set_by_agent", "is_open", "asked", "model"),
+    [
+        (None, False, None, "gpt-realtime-2.1"),
+        (None, False, "gpt-realtime-mini", "gpt-realtime-mini"),
+        ("gpt-realtime-1.5", False, "gpt-realtime-mini", "gpt-realtime-1.5"),
+        ("gpt-realtime-1.5", True, "gpt-realtime-mini", "gpt-realtime-mini"),
+        ("gpt-realtime-1.5", True, None, "gpt-realtime-1.5"),
+        ("gpt-realtime-1.5", True, "no model", "gpt-realtime-1.5"),
+    ],
+)
+async def test_the_model_is_the_agents_where_it_sets_one(set_by_agent, is_open, asked, model):
+    opened = frozenset({"model"} if is_open else ())
+    agent = Agent(dataclasses.replace(OFFER, model=set_by_agent, open=opened))
+    assert (await decide(LEARNER, Asked("tutor", model=asked), listed(agent))).model == model
+
+
+async def test_the_tokens_agent_and_the_default_are_looked_up_too():
+    plain = Agent(dataclasses.replace(OFFER, agent_id="default"))
+    assert (await decide(LEARNER, Asked(), listed(TUTOR, default=plain))).agent_id == "default"
+    bound = dataclasses.replace(LEARNER, agent_id="tutor")
+    assert (await decide(bound, Asked(), listed(TUTOR, default=plain))).agent_id == "tutor"
+
+
+async def test_when_nobody_can_be_asked_it_is_no_refusal_of_the_caller():
+    class Unreachable:
+        async def find(self, agent_id):
+            raise Refused(INTERNAL_ERROR)
+
+    with pytest.raises(Refused) as refused:
+        await decide(LEARNER, Asked(), Defaults("default", "m", Unreachable()))
+    assert refused.value.ending is INTERNAL_ERROR

@@ -1,14 +1,18 @@
 """The OpenAI door: who gets in and as what."""
 
+import dataclasses
+
 import pytest
 
+from relay.access.agents import Agent, ListedAgents
 from relay.access.grants import Defaults
 from relay.doors.openai import OpenAIDoor
 from relay.realtime.endings import FORBIDDEN, NOT_BUILT, UNAUTHORIZED, UNKNOWN_PATH, Ending, Refused
-from relay.realtime.grant import Caller
+from relay.realtime.grant import Bounds, Caller
 from relay.realtime.view import BetaView, GaView
 from relay.wire.handshake import Handshake
 from tests.doors.knock import knock, knock_with
+from tests.realtime.agents import LOOK, LOOKUP, STRICT
 
 WHISPER = {"model": "gpt-realtime-whisper"}
 BEARER = {"Authorization": "Bearer good"}
@@ -90,3 +94,42 @@ def test_S3_24_beta_names_are_for_those_who_ask(handshake: Handshake, view: type
 )
 async def test_a_client_may_ask_for_the_relays_own_events(handshake: Handshake) -> None:
     assert (await DOOR.admit(handshake)).grant.relay_events
+
+
+TUTOR = ListedAgents({"tutor": Agent(STRICT, roles=frozenset({"learner"}))})
+COACHES = ListedAgents({"tutor": Agent(STRICT, roles=frozenset({"coach"}))})
+
+
+def door_with(agents: ListedAgents) -> OpenAIDoor:
+    return OpenAIDoor(FakeVerifier(), Defaults("tokens-agent", "gpt-realtime-2.1", agents), WHISPER)
+
+
+async def test_an_agents_grant_is_applied() -> None:
+    admission = await door_with(TUTOR).admit(
+        knock_with(BEARER, agent_id="tutor", model="gpt-realtime-mini")
+    )
+    assert admission.grant.model == "gpt-realtime-2.1", "the agent's, not the one asked for"
+    assert admission.grant.instructions == STRICT.instructions
+    session = admission.first_update["session"]
+    assert session["instructions"] == STRICT.instructions
+    assert session["tools"] == [LOOK, LOOKUP.definition]
+    assert session["audio"]["output"]["voice"] == "sage"
+    assert not admission.first_shown
+
+
+@pytest.mark.parametrize(
+    ("agents", "agent_id"), [(TUTOR, "other"), (TUTOR, ""), (COACHES, "tutor")]
+)
+async def test_S3_30_an_agent_that_is_not_the_callers_is_forbidden(
+    agents: ListedAgents, agent_id: str
+) -> None:
+    with pytest.raises(Refused) as refused:
+        await door_with(agents).admit(knock_with(BEARER, agent_id=agent_id))
+    assert refused.value.ending == FORBIDDEN
+
+
+async def test_sound_is_paced_where_the_agent_asks_for_it() -> None:
+    paced = dataclasses.replace(STRICT, bounds=Bounds(pace_ms=200))
+    door = door_with(ListedAgents({"tutor": Agent(paced)}))
+    assert (await door.admit(knock_with(BEARER, agent_id="tutor"))).pace_ms == 200
+    assert (await DOOR.admit(knock_with(BEARER))).pace_ms is None

@@ -1,14 +1,19 @@
 """The S3 door: its parameters, in its order."""
 
+import dataclasses
+
 import pytest
 
+from relay.access.agents import Agent, ListedAgents
 from relay.access.grants import Defaults
-from relay.doors.s3 import S3Door
-from relay.realtime.endings import MISSING_PARAMETERS, UNAUTHORIZED, Ending, Refused
+from relay.doors.s3 import PACE_MS, S3Door
+from relay.realtime.endings import FORBIDDEN, MISSING_PARAMETERS, UNAUTHORIZED, Ending, Refused
+from relay.realtime.grant import Bounds, Grant
 from relay.realtime.view import S3View
 from relay.wire.handshake import Handshake
 from tests.doors.knock import knock
 from tests.doors.test_openai import FakeVerifier
+from tests.realtime.agents import LOOK, LOOKUP, STRICT
 
 DOOR = S3Door(FakeVerifier(), Defaults(agent_id="default", model="m"), {"model": "w"})
 GOOD = {"token": "good", "agent_id": "a1"}
@@ -57,3 +62,45 @@ async def test_S3_45_an_unknown_voice_becomes_alloy() -> None:
 def test_any_path_will_do() -> None:
     assert DOOR.answers("/")
     assert DOOR.answers("/voice/anything")
+
+
+def door_with(offer: Grant, **more: frozenset[str]) -> S3Door:
+    agents = ListedAgents({"a1": Agent(offer, **more)})
+    return S3Door(FakeVerifier(), Defaults("default", "m", agents), {"model": "w"})
+
+
+async def test_S3_88_instructions_tools_and_voice_of_the_agent_are_applied() -> None:
+    admission = await door_with(STRICT).admit(knock("/", voice="verse", **GOOD))
+    session = admission.first_update["session"]
+    assert session["instructions"] == STRICT.instructions
+    assert session["tools"] == [LOOK, LOOKUP.definition]
+    assert session["audio"]["output"]["voice"] == "sage", "the agent's, not the one asked for"
+    assert session["audio"]["input"]["turn_detection"]["silence_duration_ms"] == 500
+    assert admission.grant.locked >= {"instructions", "tools", "voice"}
+
+
+@pytest.mark.parametrize(
+    ("asked", "voice"), [("verse", "verse"), ("hal9000", "sage"), ("", "sage")]
+)
+async def test_S3_88_a_default_voice_yields_to_a_known_one(asked: str, voice: str) -> None:
+    half = dataclasses.replace(STRICT, open=frozenset({"voice"}))
+    admission = await door_with(half).admit(knock("/", voice=asked, **GOOD))
+    assert admission.first_update["session"]["audio"]["output"]["voice"] == voice
+
+
+@pytest.mark.parametrize(
+    ("agent_id", "serves"),
+    [("other", frozenset[str]()), ("a1", frozenset({"coach"}))],
+)
+async def test_S3_30_an_agent_that_is_not_the_callers_is_forbidden(
+    agent_id: str, serves: frozenset[str]
+) -> None:
+    with pytest.raises(Refused) as refused:
+        await door_with(STRICT, roles=serves).admit(knock("/", token="good", agent_id=agent_id))
+    assert refused.value.ending == FORBIDDEN
+
+
+async def test_its_clients_are_always_paced() -> None:
+    asked = dataclasses.replace(STRICT, bounds=Bounds(pace_ms=200))
+    assert (await door_with(asked).admit(knock("/", **GOOD))).pace_ms == 200
+    assert (await door_with(STRICT).admit(knock("/", **GOOD))).pace_ms == PACE_MS

@@ -1,0 +1,222 @@
+"""One agent as it is written down, in a file or in a row: strictly read, every mistake named."""
+
+import dataclasses
+import difflib
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any, Final, Literal, Self
+from urllib.parse import urlsplit
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    JsonValue,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+
+from relay.access.agents import Agent, plain_agent
+from relay.realtime.grant import HIDDEN, Bounds, ServerTool
+from relay.realtime.locks import LOCKABLE
+from relay.realtime.scrub import HIDEABLE
+
+_MODEL: Final = r"[A-Za-z0-9][A-Za-z0-9._:/@-]{0,127}"
+_TOOL_NAME: Final = r"^[A-Za-z0-9_-]{1,64}$"  # as the Realtime API wants it
+_HEADER: Final = r"^[A-Za-z0-9-]{1,64}$"
+_ENTRY_POINT: Final = r"^[A-Za-z_][A-Za-z0-9_.]*:[A-Za-z_][A-Za-z0-9_]*$"
+_VARIABLE: Final = r"^[A-Z_][A-Z0-9_]{0,127}$"
+_MAX_TEXT: Final = 65_536  # characters of instructions: some 16,000 tokens, half a model's context
+_MAX_LIST: Final = 128  # the Realtime API's own bound of tools
+_MAX_SUBS: Final = 10_000
+_MICRO: Final = 1_000_000
+_SETTABLE: Final = frozenset({"model", "voice", "instructions", "tools", "output_modalities"})
+
+Schema = dict[str, JsonValue]
+Seconds = Annotated[float, Field(gt=0, le=86_400)]
+Dollars = Annotated[float, Field(ge=0, le=1_000_000, allow_inf_nan=False)]
+ToolName = Annotated[str, Field(pattern=_TOOL_NAME)]
+
+
+# TOML has types of its own, so nothing is guessed: "5" is no number and 5 no text.
+_STRICT: Final = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+def _no_parameters() -> Schema:
+    return {"type": "object", "properties": {}}
+
+
+def _names(known: frozenset[str]) -> AfterValidator:
+    def check(names: list[str]) -> list[str]:
+        for name in names:
+            if name not in known:
+                raise ValueError(f"'{name}' is none of {', '.join(sorted(known))}")
+        return names
+
+    return AfterValidator(check)
+
+
+class _Tool(BaseModel):
+    """A function that the client carries out."""
+
+    model_config = _STRICT
+
+    type: Literal["function"] = "function"
+    name: ToolName
+    description: str = Field(default="", max_length=_MAX_TEXT)
+    parameters: Schema = Field(default_factory=_no_parameters)
+
+
+class _ServerTool(BaseModel):
+    """A function that runs here."""
+
+    model_config = _STRICT
+
+    description: str = Field(default="", max_length=_MAX_TEXT)
+    parameters: Schema = Field(default_factory=_no_parameters)
+    url: str | None = None
+    entry_point: str | None = Field(default=None, pattern=_ENTRY_POINT)
+    secret_env: str | None = Field(default=None, pattern=_VARIABLE)
+    header: str = Field(default="Authorization", pattern=_HEADER)
+    timeout_s: float = Field(default=10.0, gt=0, le=60)
+    max_bytes: int = Field(default=65_536, ge=1, le=1_048_576)
+
+    @field_validator("url")
+    @classmethod
+    def _is_url(cls, value: str | None) -> str | None:
+        parts = urlsplit(value or "https://none")
+        if parts.scheme not in ("https", "http") or not parts.hostname:
+            raise ValueError("must be an address that begins with https://")
+        if parts.username is not None or parts.password is not None:
+            raise ValueError("must hold no password: name its variable in secret_env")
+        return value
+
+    @model_validator(mode="after")
+    def _runs_somewhere(self) -> Self:
+        if (self.url is None) == (self.entry_point is None):
+            raise ValueError("wants either url or entry_point")
+        if self.entry_point is not None and self.model_fields_set & {"secret_env", "header"}:
+            raise ValueError("secret_env and header belong to url, not to entry_point")
+        return self
+
+
+class _Limits(BaseModel):
+    """How much of it there is."""
+
+    model_config = _STRICT
+
+    session_seconds: Seconds | None = None
+    idle_seconds: Seconds | None = None
+    max_output_tokens: int | None = Field(default=None, ge=1, le=1_000_000)
+
+
+class _AgentTable(BaseModel):
+    """What an agent may set; `docs/agents.md` explains it to people."""
+
+    model_config = _STRICT
+
+    model: str | None = Field(default=None, pattern=f"^{_MODEL}$")
+    voice: str | None = Field(default=None, pattern=r"^[A-Za-z0-9._-]{1,128}$")
+    instructions: str | None = Field(default=None, min_length=1, max_length=_MAX_TEXT)
+    tools: list[_Tool] | None = Field(default=None, max_length=_MAX_LIST)
+    server_tools: dict[ToolName, _ServerTool] = Field(default_factory=dict, max_length=_MAX_LIST)
+    output_modalities: list[Literal["audio", "text"]] | None = Field(
+        default=None, min_length=1, max_length=1
+    )
+    open: Annotated[list[str], _names(_SETTABLE)] = Field(default_factory=list)
+    locked: Annotated[list[str], _names(LOCKABLE)] = Field(default_factory=list)
+    hidden: Annotated[list[str], _names(HIDEABLE)] = Field(default_factory=lambda: sorted(HIDDEN))
+    roles: list[Literal["learner", "coach", "admin"]] | None = Field(default=None, min_length=1)
+    subs: list[Annotated[str, Field(min_length=1)]] | None = Field(
+        default=None, min_length=1, max_length=_MAX_SUBS
+    )
+    greeting: str | None = Field(default=None, min_length=1, max_length=_MAX_TEXT)
+    pace_ms: int | None = Field(default=None, ge=20, le=60_000)
+    budget_usd_per_day: Dollars | None = None
+    budget_usd_per_user_per_day: Dollars | None = None
+    limits: _Limits = _Limits()
+
+    @model_validator(mode="after")
+    def _is_one_will(self) -> Self:
+        unset = [name for name in self.open if getattr(self, name) is None]
+        if unset:
+            raise ValueError(f"open names '{unset[0]}', which this agent does not set")
+        both = set(self.open) & set(self.locked)
+        if both:
+            raise ValueError(f"'{min(both)}' is both open and locked")
+        names = [tool.name for tool in self.tools or ()] + list(self.server_tools)
+        twice = {name for name in names if names.count(name) > 1}
+        if twice:
+            raise ValueError(f"two tools have the name '{min(twice)}'")
+        return self
+
+
+class BadAgent(Exception):  # noqa: N818 - a mistake in what somebody wrote, told to them
+    """An agent that is not written as it should be; `problems` is each as key and reason."""
+
+    def __init__(self, problems: tuple[str, ...]) -> None:
+        super().__init__("; ".join(problems))
+        self.problems = problems
+
+
+def read_agent(agent_id: str, table: Mapping[str, Any]) -> Agent:
+    """One agent from its table or row; raises `BadAgent` with every mistake in it."""
+    try:
+        written = _AgentTable.model_validate(dict(table))
+    except ValidationError as error:
+        raise BadAgent(tuple(_told(error))) from None
+    return _agent(agent_id, written)
+
+
+def _agent(agent_id: str, written: _AgentTable) -> Agent:
+    plain = plain_agent(agent_id)
+    tools, modalities = written.tools, written.output_modalities
+    offer = dataclasses.replace(
+        plain.offer,
+        model=written.model,
+        voice=written.voice,
+        instructions=written.instructions,
+        tools=None if tools is None else tuple(tool.model_dump() for tool in tools),
+        output_modalities=None if modalities is None else tuple(modalities),
+        server_tools=tuple(
+            ServerTool(name=name, **tool.model_dump())
+            for name, tool in written.server_tools.items()
+        ),
+        greeting=written.greeting,
+        open=frozenset(written.open),
+        locks=frozenset(written.locked),
+        hidden=frozenset(written.hidden),
+        bounds=_bounds(written),
+    )
+    return Agent(offer, frozenset(written.roles or ()), frozenset(written.subs or ()))
+
+
+def _bounds(written: _AgentTable) -> Bounds:
+    return Bounds(
+        **written.limits.model_dump(),
+        pace_ms=written.pace_ms,
+        budget_micro=_micro(written.budget_usd_per_day),
+        user_budget_micro=_micro(written.budget_usd_per_user_per_day),
+    )
+
+
+def _micro(dollars: float | None) -> int | None:
+    return None if dollars is None else round(dollars * _MICRO)
+
+
+def _told(error: ValidationError) -> Iterator[str]:
+    for one in error.errors(include_url=False, include_input=False):
+        where = "".join(f"[{p}]" if isinstance(p, int) else f".{p}" for p in one["loc"])
+        if one["type"] == "extra_forbidden":
+            yield f"{where[1:]}: is not known here{_hint(str(one['loc'][-1]))}"
+        else:
+            reason = one["msg"].removeprefix("Value error, ").removeprefix("Input ")
+            yield f"{where[1:]}: {reason}" if where else reason
+
+
+def _hint(key: str) -> str:
+    tables = (_AgentTable, _Limits, _ServerTool, _Tool)
+    known = [name for table in tables for name in table.model_fields]
+    close = difflib.get_close_matches(key, known, n=1)
+    return f"; did you mean {close[0]}?" if close and close[0] != key else ""

@@ -1,0 +1,79 @@
+"""The file of agents: what is in it, and what is wrong with it."""
+
+import pytest
+
+from relay.access import agent_file
+from relay.access.agent_file import BadAgents, load_agents
+
+
+@pytest.fixture
+def write(tmp_path):
+    """Write the file; returns its path."""
+
+    def put(text):
+        path = tmp_path / "agents.toml"
+        path.write_bytes(text if isinstance(text, bytes) else text.encode())
+        return path
+
+    return put
+
+
+def problems_of(path):
+    with pytest.raises(BadAgents) as bad:
+        load_agents(path)
+    return bad.value.problems
+
+
+async def test_the_agents_of_a_file_are_found_by_their_ids(write):
+    path = write('[agents.tutor]\nvoice = "sage"\n[agents."5b6f8f5e-a9e7"]\nroles = ["coach"]\n')
+    agents = load_agents(path)
+    assert set(agents.all) == {"tutor", "5b6f8f5e-a9e7"}
+    tutor = await agents.find("tutor")
+    assert tutor is not None
+    assert (tutor.offer.agent_id, tutor.offer.voice) == ("tutor", "sage")
+    assert await agents.find("Tutor") is None
+
+
+def test_a_byte_order_mark_is_no_mistake(write):
+    assert set(load_agents(write("\ufeff[agents.a]\n")).all) == {"a"}
+
+
+def test_a_mistake_names_file_agent_and_key(write):
+    path = write('[agents.tutor]\nvoise = "sage"\n[agents.other]\npace_ms = 1\n')
+    first, second = problems_of(path)
+    assert first == f"{path}: agent 'tutor': voise: is not known here; did you mean voice?"
+    assert second.startswith(f"{path}: agent 'other': pace_ms: ")
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("", "has no agent; write one as [agents.NAME]"),
+        ("[agents]\n", "has no agent; write one as [agents.NAME]"),
+        ("[agent.tutor]\n", "'agent' is not known here; agents are written as [agents.NAME]"),
+        ("agents = 5\n", "'agents' must be a table; agents are written as [agents.NAME]"),
+        ("[agents]\ntutor = 5\n", "agent 'tutor': must be a table"),
+        ('[agents.""]\n', "agent '': its name must be printable and have 1 to 128 characters"),
+        ('[agents."a\\nb"]\n', "agent 'a\\nb': its name must be printable"),
+        ("[agents.tutor\n", "is no TOML: "),
+        (b"[agents.\xff]\n", "is not UTF-8"),
+        ('[agents.a]\nvoice = "x"\nvoice = "y"\n', "is no TOML: "),
+    ],
+)
+def test_a_file_that_is_wrong_as_a_whole_is_told(write, text, problem):
+    path = write(text)
+    (said,) = problems_of(path)
+    assert said.startswith(f"{path}: {problem}")
+    assert "\n" not in said
+
+
+def test_a_file_that_is_not_there_is_told(tmp_path):
+    path = tmp_path / "none.toml"
+    assert problems_of(path) == (f"{path}: cannot be read: No such file or directory",)
+    assert problems_of(tmp_path) == (f"{tmp_path}: cannot be read: Is a directory",)
+
+
+def test_a_file_without_an_end_is_not_read_to_it(write, monkeypatch):
+    monkeypatch.setattr(agent_file, "MAX_FILE", 10)
+    path = write("[agents.tutor]\n")
+    assert problems_of(path) == (f"{path}: is larger than 10 bytes",)
