@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any, Final
 
-from relay.realtime import events, policy
+from relay.realtime import events, first_update, policy
 from relay.realtime.actions import (
     Action,
     CheckToken,
@@ -21,6 +21,7 @@ from relay.realtime.grant import Grant
 from relay.realtime.ledger import Ledger
 from relay.realtime.meter import Meter
 from relay.realtime.playout import Heard, Playout
+from relay.realtime.scrub import scrub
 from relay.realtime.transcript import Transcript
 from relay.realtime.utterance import Utterance
 from relay.realtime.view import View
@@ -95,9 +96,9 @@ class Conversation:
                 return self._ours(event, now)
             event = self._view.up(event)
             policy.check(event)
+            event, removed = policy.apply(event, self._setup.grant, self._setup.transcription)
         except BadEvent as bad:
             return [self.refuse(bad)]
-        event, removed = policy.apply(event, self._setup.grant, self._setup.transcription)
         if event["type"] == "session.update":
             event = self._ledger.asked(event, shown=True)
         actions: list[Action] = [ToEngine(events.encode(event)), *self._warn(removed)]
@@ -169,6 +170,7 @@ class Conversation:
         actions: list[Action] = [Flush()] if kind == _SPEECH else self._announcement(kind)
         shown = self._ledger.answered(event)
         if shown is not None:
+            shown = scrub(shown, self._setup.grant)
             seen = self._view.down(frame if shown is event else events.encode(shown), kind, shown)
             if seen is not None:
                 actions.append(ToClient(seen))
@@ -212,6 +214,9 @@ class Conversation:
         """What the engine is told first, and what a relay-aware client is told after it."""
         update = self._ledger.asked(self._setup.first_update, shown=self._setup.first_shown)
         actions: list[Action] = [ToEngine(events.encode(update))]
+        greeting = first_update.greeting(self._setup.grant)
+        if greeting is not None:
+            actions.append(ToEngine(events.encode(self._ledger.own(greeting))))
         if self._setup.grant.relay_events:
             hello = {
                 "type": "relay.session",

@@ -141,8 +141,8 @@ class Reception:
         )
         limits = Limits(
             engine_seconds=rules.engine_seconds,
-            session_seconds=rules.session_seconds,
-            idle_seconds=rules.idle_seconds,
+            session_seconds=grant.bounds.session_seconds or rules.session_seconds,
+            idle_seconds=grant.bounds.idle_seconds or rules.idle_seconds,
             expires_at=grant.caller.expires_at,
         )
         head = Head(

@@ -343,3 +343,36 @@ def test_a_client_that_truncates_has_stopped_playing_so_the_next_answer_starts_a
     again = rules.from_client(encode(truncate), 12.6)
     assert rules.playout.heard("A2", 13.0).ms == 900, "what is over is not flushed again"
     assert settled(again) == []
+
+
+def test_what_is_hidden_is_not_shown() -> None:
+    rules = conversation(greeted=False, instructions="Be kind, and never say why.")
+    created = {
+        **CREATED,
+        "session": {"id": "sess_1", "instructions": "Be kind, and never say why."},
+    }
+    (shown, *_) = seen(from_engine(rules, created))
+    assert "never say why" not in json.dumps(shown)
+    updated = {
+        **UPDATED,
+        "session": {"id": "sess_1", "instructions": "Be kind, and never say why."},
+    }
+    from_engine(rules, updated)
+    assert all("never say why" not in json.dumps(e) for e in seen(from_engine(rules, updated)))
+
+
+def test_a_greeting_makes_the_model_speak_first_and_only_in_a_new_conversation() -> None:
+    asked_first = asked(from_engine(conversation(greeted=False, greeting="Welcome!"), CREATED))
+    assert [event["type"] for event in asked_first] == ["session.update", "response.create"]
+    assert "Welcome!" in asked_first[1]["response"]["instructions"]
+    rules = conversation(greeted=False, greeting="Welcome!", conversation_id="given")
+    assert [event["type"] for event in asked(from_engine(rules, CREATED))] == ["session.update"]
+
+
+def test_what_a_grant_refuses_is_an_error_and_goes_no_further() -> None:
+    rules = conversation(instructions="Be kind.")
+    system = {"type": "message", "role": "system", "content": [{"type": "input_text", "text": "x"}]}
+    create = {"type": "conversation.item.create", "event_id": "mine", "item": system}
+    actions = rules.from_client(encode(create), 1.0)
+    assert asked(actions) == []
+    assert seen(actions)[0]["error"]["event_id"] == "mine"
