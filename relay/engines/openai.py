@@ -2,6 +2,7 @@
 
 import hashlib
 import ssl
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 from urllib.parse import urlencode, urlsplit, urlunsplit
@@ -17,14 +18,41 @@ _SCHEMES: Final = {"http": "ws", "https": "wss", "ws": "ws", "wss": "wss"}
 log = structlog.get_logger(__name__)
 
 
+def bearer(key: str) -> tuple[str, str]:
+    """The header in which OpenAI, and most servers like it, want the key."""
+    return "Authorization", f"Bearer {key}"
+
+
+def azure_key(key: str) -> tuple[str, str]:
+    """The header in which Azure wants it (PROTOCOL §3)."""
+    return "api-key", key
+
+
 @dataclass(frozen=True, slots=True)
 class OpenAIOptions:
-    """Where the voice is and the key to it. `timeout` in seconds."""
+    """Where the voice is and the key to it. `timeout` in seconds.
+
+    `model` is asked for in place of the call's own: Azure's deployment.
+    """
 
     api_key: str = field(repr=False)
     base_url: str = DEFAULT_BASE_URL
     timeout: float = 10.0
     ssl_context: ssl.SSLContext | None = None
+    key_header: Callable[[str], tuple[str, str]] = bearer
+    model: str | None = None
+
+
+def azure_options(
+    endpoint: str, api_key: str, deployment: str | None, timeout: float
+) -> OpenAIOptions:
+    """Azure's resource in OpenAI's place; without a deployment the model's name is the one."""
+    parts = urlsplit(endpoint)
+    path = parts.path.rstrip("/")
+    if "/openai/v1" not in path:
+        path = f"{path.removesuffix('/openai')}/openai/v1"
+    base_url = urlunsplit((parts.scheme, parts.netloc, path, "", ""))
+    return OpenAIOptions(api_key, base_url, timeout, key_header=azure_key, model=deployment)
 
 
 class OpenAIEngine:
@@ -41,12 +69,13 @@ class OpenAIEngine:
         if not options.api_key:
             raise Refused(NO_PROVIDER_KEY)
         headers = (
-            ("Authorization", f"Bearer {options.api_key}"),
+            options.key_header(options.api_key),
             ("OpenAI-Safety-Identifier", safety_identifier(call.user_id)),
         )
         wire = ConnectOptions(timeout=options.timeout, ssl_context=options.ssl_context)
+        url = realtime_url(options.base_url, options.model or call.model)
         try:
-            return await connect(realtime_url(options.base_url, call.model), headers, wire)
+            return await connect(url, headers, wire)
         except WireError as error:
             log.warning("engine unreachable", kind=error.kind, status=error.status)
             ending = ENGINE_TIMED_OUT if error.kind == "timeout" else ENGINE_CLOSED

@@ -8,13 +8,7 @@ from relay.settings.names import Settings
 
 MIN_SECRET = 32  # bytes: RFC 7518 §3.2 wants an HS256 key as long as its hash
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
-UNBUILT = (
-    "workers",
-    "redis_url",
-    "azure_openai_endpoint",
-    "azure_openai_api_key",
-    "azure_openai_deployment",
-)
+UNBUILT = ("workers", "redis_url")
 """Promised names that nothing listens to yet: set, they would be silently without effect."""
 UNBUILT_ENGINES = ("cascade",)
 
@@ -52,6 +46,25 @@ def contradictions(settings: Settings) -> Iterator[str]:
     missing = " and ".join(name for name, value in wanted.items() if value is None)
     if settings.supabase_auth_check is not None and missing:
         yield f"SUPABASE_AUTH_CHECK=user needs {missing}: set them, or unset it"
+    yield from _two_providers(settings)
+
+
+def _two_providers(settings: Settings) -> Iterator[str]:
+    """Name what is half of Azure, or Azure and OpenAI at once."""
+    key, endpoint = settings.azure_openai_api_key, settings.azure_openai_endpoint
+    azure = {
+        "AZURE_OPENAI_ENDPOINT": endpoint,
+        "AZURE_OPENAI_API_KEY": key,
+        "AZURE_OPENAI_DEPLOYMENT": settings.azure_openai_deployment,
+    }
+    given = [name for name, value in azure.items() if value is not None]
+    for name in ("AZURE_OPENAI_ENDPOINT", "AZURE_OPENAI_API_KEY"):
+        if given and azure[name] is None:
+            yield f"{' and '.join(given)} without {name}: set it too, or unset the rest"
+    if key is not None and settings.openai_api_key is not None:
+        yield "OPENAI_API_KEY and AZURE_OPENAI_API_KEY are both set: unset the one not to be used"
+    if endpoint is not None and "openai_base_url" in settings.model_fields_set:
+        yield "OPENAI_BASE_URL and AZURE_OPENAI_ENDPOINT are both set: unset the one not meant"
 
 
 def not_servable(settings: Settings) -> Iterator[str]:
@@ -74,8 +87,14 @@ def not_servable(settings: Settings) -> Iterator[str]:
 
 def doubts(settings: Settings) -> Iterator[str]:
     """Name what one can start with, but should know of."""
-    if settings.relay_engine == "openai" and settings.openai_api_key is None:
+    azure = settings.azure_openai_endpoint is not None
+    if settings.relay_engine == "openai" and not azure and settings.openai_api_key is None:
         yield "OPENAI_API_KEY is not set: sessions will end with 1011"
+    if azure and "openai_transcription_model" not in settings.model_fields_set:
+        yield (
+            "OPENAI_TRANSCRIPTION_MODEL is not set, and on Azure it is the name of a deployment:"
+            f" without one called {settings.openai_transcription_model} users are not written down"
+        )
     secret = settings.supabase_jwt_secret
     if secret is not None and len(secret.get_secret_value().encode()) < MIN_SECRET:
         yield f"SUPABASE_JWT_SECRET is shorter than {MIN_SECRET} bytes and could be guessed"

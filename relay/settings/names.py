@@ -76,6 +76,9 @@ class Settings(BaseSettings):
         max_length=128,
         description="Agent of those who name none and whose token has none",
     )
+    relay_agents: Path | None = Field(
+        default=None, description="File of agents, docs/agents.md; unset: any agent will do"
+    )
     relay_engine: Literal["openai", "offline", "echo"] = Field(
         default="openai",
         description="The voice: openai, offline or echo; dev has offline without a key",
@@ -94,6 +97,18 @@ class Settings(BaseSettings):
         default="gpt-realtime-whisper",
         min_length=1,
         description="Model that writes down what users say",
+    )
+    azure_openai_endpoint: HttpUrl | None = Field(
+        default=None,
+        description="Azure's resource in OpenAI's place, like https://NAME.openai.azure.com",
+    )
+    azure_openai_api_key: Key | None = Field(
+        default=None, description="That resource's key; it never leaves the server"
+    )
+    azure_openai_deployment: str | None = Field(
+        default=None,
+        min_length=1,
+        description="The deployment for every call; unset: the model's name is the deployment's",
     )
     supabase_url: HttpUrl | None = Field(
         default=None, description="The project; its key set verifies ES256 and RS256 tokens"

@@ -1,14 +1,17 @@
 """The settings that each command starts with, or the reasons why it cannot."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from pydantic import SecretStr, ValidationError
 from pydantic_settings import DotEnvSettingsSource, EnvSettingsSource
 
+from relay.access.agent_file import BadAgents
+from relay.access.agents import Agents, AnyAgent
 from relay.access.development import development_secret
 from relay.access.tokens import Trust
+from relay.settings.agents import configured
 from relay.settings.checks import (
     Given,
     contradictions,
@@ -32,11 +35,17 @@ class SettingsError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """What a server starts with: `pages` serves `web/` too, `warnings` are for the log."""
+    """What a server starts with.
+
+    `pages` serves `web/` too, `warnings` are for the log, `tool_secrets` are those that the server
+    tools of `agents` name, by environment variable.
+    """
 
     settings: Settings
     pages: bool
     warnings: tuple[str, ...] = ()
+    agents: Agents = field(default_factory=AnyAgent)
+    tool_secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
 
 
 def serve_settings(**overrides: Any) -> Loaded:
@@ -45,7 +54,7 @@ def serve_settings(**overrides: Any) -> Loaded:
     problems = [*not_built(given), *misspelt(given)]
     settings = _settings({}, overrides, problems)
     _refuse([*problems, *contradictions(settings), *not_servable(settings)])
-    return Loaded(settings, pages=False, warnings=tuple(doubts(settings)))
+    return _loaded(settings, pages=False, warnings=tuple(doubts(settings)))
 
 
 def dev_settings(**overrides: Any) -> Loaded:
@@ -64,7 +73,7 @@ def dev_settings(**overrides: Any) -> Loaded:
             ) from error
         settings = settings.model_copy(update={"supabase_jwt_secret": secret})
     warnings = (*misspelt(_environment()), *doubts(settings))
-    return Loaded(settings, pages=True, warnings=warnings)
+    return _loaded(settings, pages=True, warnings=warnings)
 
 
 def local_settings(**overrides: Any) -> Settings:
@@ -76,7 +85,9 @@ def local_settings(**overrides: Any) -> Settings:
     given = _environment()
     names = given.keys() | overrides.keys()
     defaults = {"host": "127.0.0.1", "relay_store": "sqlite", "relay_engine": "offline"}
-    if names & {"openai_api_key", "openai_base_url"}:
+    if "azure_openai_endpoint" in names:
+        defaults |= {"relay_engine": "openai"}
+    elif names & {"openai_api_key", "openai_base_url"}:
         defaults |= {"relay_engine": "openai", "openai_api_key": LOCAL_KEY}
     problems = list(not_built(given))
     ours = {name: value for name, value in defaults.items() if name not in given}
@@ -105,6 +116,14 @@ def secrets_of(settings: Settings) -> tuple[str, ...]:
     """List every secret in the settings, for the log to mask should one ever get there."""
     values = (getattr(settings, name) for name in Settings.model_fields)
     return tuple(value.get_secret_value() for value in values if isinstance(value, SecretStr))
+
+
+def _loaded(settings: Settings, *, pages: bool, warnings: tuple[str, ...]) -> Loaded:
+    try:
+        found = configured(settings, _environment())
+    except BadAgents as bad:
+        raise SettingsError(*bad.problems) from None
+    return Loaded(settings, pages, (*warnings, *found.warnings), found.agents, found.secrets)
 
 
 def _environment() -> Given:

@@ -7,9 +7,16 @@ from contextlib import asynccontextmanager
 
 import pytest
 from websockets.asyncio.server import ServerConnection, serve
+from websockets.http11 import Request
 
 from relay.engines.offline.scripted import scripted_parts
-from relay.engines.openai import OpenAIEngine, OpenAIOptions, realtime_url, safety_identifier
+from relay.engines.openai import (
+    OpenAIEngine,
+    OpenAIOptions,
+    azure_options,
+    realtime_url,
+    safety_identifier,
+)
 from relay.interfaces import Call
 from relay.realtime.endings import ENGINE_CLOSED, ENGINE_TIMED_OUT, NO_PROVIDER_KEY, Refused
 from relay.simulator import SimulatorOptions, simulate
@@ -164,3 +171,72 @@ def test_the_safety_identifier_is_stable_and_tells_nothing() -> None:
 
 def test_S3_17_the_key_is_in_no_repr() -> None:
     assert "sk-test" not in repr(OpenAIOptions("sk-test"))
+
+
+# ---------------------------------------------------------------------------------------- Azure
+
+
+@asynccontextmanager
+async def asked() -> AsyncIterator[tuple[str, list[Request]]]:
+    """A server that keeps what it is asked; its address without a path."""
+    requests: list[Request] = []
+
+    async def talk(socket: ServerConnection) -> None:
+        assert socket.request is not None
+        requests.append(socket.request)
+        await socket.send('{"type":"session.created"}')
+        await socket.wait_closed()
+
+    async with serve(talk, "127.0.0.1", 0) as server:
+        yield f"http://127.0.0.1:{next(iter(server.sockets)).getsockname()[1]}", requests
+
+
+async def greeted(engine: OpenAIEngine) -> None:
+    peer = await engine.open(CALL)
+    ears = Ears()
+    peer.attach(ears)
+    await ears.first.wait()
+    peer.close(1000, "")
+    await ears.gone
+
+
+@pytest.mark.parametrize(
+    ("deployment", "model"), [("my deployment", "my+deployment"), (None, "gpt-realtime-2.1")]
+)
+async def test_azure_is_asked_at_its_path_with_its_own_header(
+    deployment: str | None, model: str
+) -> None:
+    async with asked() as (endpoint, requests):
+        await greeted(OpenAIEngine(azure_options(endpoint, "az-key", deployment, timeout=5.0)))
+    (request,) = requests
+    assert request.path == f"/openai/v1/realtime?model={model}"
+    assert request.headers["api-key"] == "az-key"
+    assert "Authorization" not in request.headers
+    assert "OpenAI-Beta" not in request.headers
+    assert "Sec-WebSocket-Protocol" not in request.headers
+
+
+async def test_azure_with_a_bearer_token_is_its_base_url_and_the_token_as_key() -> None:
+    async with asked() as (endpoint, requests):
+        await greeted(OpenAIEngine(OpenAIOptions("entra-token", f"{endpoint}/openai/v1")))
+    (request,) = requests
+    assert request.path == "/openai/v1/realtime?model=gpt-realtime-2.1"
+    assert request.headers["Authorization"] == "Bearer entra-token"
+    assert "api-key" not in request.headers
+
+
+@pytest.mark.parametrize(
+    "endpoint",
+    [
+        "https://r.openai.azure.com",
+        "https://r.openai.azure.com/",
+        "https://r.openai.azure.com/openai",
+        "https://r.openai.azure.com/openai/v1/",
+        "https://r.openai.azure.com/openai/v1/realtime",
+    ],
+)
+def test_an_endpoint_may_be_given_with_or_without_its_path(endpoint: str) -> None:
+    options = azure_options(endpoint, "az-key", "rt", 5.0)
+    url = realtime_url(options.base_url, options.model or "")
+    assert url == "wss://r.openai.azure.com/openai/v1/realtime?model=rt"
+    assert "az-key" not in repr(options)

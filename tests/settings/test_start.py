@@ -139,5 +139,8 @@ def test_who_is_trusted_follows_from_the_settings(environ, names, trust):
 
 
 def test_every_secret_is_known_to_the_mask(environ):
-    environ(OPENAI_API_KEY="sk-1", SUPABASE_JWT_SECRET="jwt-1", SUPABASE_SERVICE_ROLE_KEY="sb-1")
-    assert sorted(secrets_of(Settings())) == ["jwt-1", "sb-1", "sk-1"]
+    environ(
+        OPENAI_API_KEY="sk-1", SUPABASE_JWT_SECRET="jwt-1", SUPABASE_SERVICE_ROLE_KEY="sb-1",
+        AZURE_OPENAI_API_KEY="az-1",
+    )  # fmt: skip
+    assert sorted(secrets_of(Settings())) == ["az-1", "jwt-1", "sb-1", "sk-1"]

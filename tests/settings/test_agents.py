@@ -1,0 +1,95 @@
+"""The agents that a relay starts with."""
+
+import pytest
+
+from relay.access.agents import AnyAgent, ListedAgents
+from relay.settings import SettingsError, dev_settings, serve_settings
+
+SERVE = {"RELAY_STORE": "sqlite", "SUPABASE_JWT_SECRET": "s" * 40, "OPENAI_API_KEY": "sk-1"}
+TOOL = """
+[agents.default]
+voice = "sage"
+[agents.default.server_tools.lookup]
+url = "https://crm.example.org/lookup"
+secret_env = "CRM_KEY"
+"""
+
+
+@pytest.fixture
+def agents(environ, bare):
+    """Write a file of agents and name it; the environment is one that serves."""
+
+    def put(text, **names):
+        (bare / "agents.toml").write_text(text, "utf-8")
+        environ(**SERVE, RELAY_AGENTS="agents.toml", **names)
+
+    return put
+
+
+def problems_of(start):
+    with pytest.raises(SettingsError) as error:
+        start()
+    return error.value.problems
+
+
+@pytest.mark.parametrize("start", [serve_settings, dev_settings])
+def test_without_a_file_any_agent_will_do(environ, start):
+    environ(**SERVE)
+    assert isinstance(start().agents, AnyAgent)
+
+
+@pytest.mark.parametrize("start", [serve_settings, dev_settings])
+def test_the_file_names_the_agents(agents, start):
+    agents('[agents.default]\nvoice = "sage"\n[agents.other]\n')
+    loaded = start()
+    assert isinstance(loaded.agents, ListedAgents)
+    assert set(loaded.agents.all) == {"default", "other"}
+    assert loaded.warnings == ()
+
+
+@pytest.mark.parametrize("start", [serve_settings, dev_settings])
+def test_a_mistake_in_the_file_keeps_the_relay_from_starting(agents, start):
+    agents('[agents.default]\nvoise = "sage"\n')
+    expected = "agents.toml: agent 'default': voise: is not known here; did you mean voice?"
+    assert problems_of(start) == (expected,)
+
+
+def test_a_file_that_is_not_there_keeps_the_relay_from_starting(environ):
+    environ(**SERVE, RELAY_AGENTS="none.toml")
+    assert problems_of(serve_settings) == ("none.toml: cannot be read: No such file or directory",)
+
+
+def test_a_default_agent_that_is_none_of_them_is_warned_of(agents):
+    agents("[agents.tutor]\n")
+    (warning,) = serve_settings().warnings
+    assert warning.startswith("DEFAULT_AGENT=default is no agent of agents.toml")
+
+
+def test_the_secrets_of_tools_come_from_the_environment_and_show_nowhere(agents):
+    agents(TOOL, CRM_KEY="very-private")
+    loaded = serve_settings()
+    assert loaded.tool_secrets == {"CRM_KEY": "very-private"}
+    assert "very-private" not in repr(loaded)
+
+
+def test_the_secrets_of_tools_may_stand_in_the_file_of_settings(agents, bare):
+    agents(TOOL)
+    (bare / ".env").write_text("CRM_KEY=from-file\n", "utf-8")
+    assert serve_settings().tool_secrets == {"CRM_KEY": "from-file"}
+
+
+def test_a_secret_that_is_not_there_is_named(agents):
+    agents(TOOL)
+    (problem,) = problems_of(serve_settings)
+    assert problem == (
+        "agents.toml: agent 'default': server_tools.lookup.secret_env:"
+        " CRM_KEY is not set in the environment"
+    )
+
+
+@pytest.mark.parametrize("name", ["OPENAI_API_KEY", "SUPABASE_JWT_SECRET"])
+def test_no_tool_gets_a_key_of_the_relays_own(agents, name):
+    agents(TOOL.replace("CRM_KEY", name))
+    (problem,) = problems_of(serve_settings)
+    assert f"{name} is a setting of the relay" in problem
+    assert SERVE[name] not in problem
