@@ -10,7 +10,6 @@ WITHOUT_TESTS = {
     "__main__.py": "starts the command line, which tests start as a program",
     "interfaces.py": "types only; who fills them is tested",
     "realtime/actions.py": "plain data",
-    "realtime/grant.py": "plain data",
 }
 """Modules that have no test file of their own, and why."""
 
@@ -19,6 +18,7 @@ WITHOUT_MODULE = {
     "clients": "other people's clients, started by scenarios",
     "edge": "nginx, systemd and logrotate with the files that are shipped for them",
     "contracts": "one suite over every implementation of an interface",
+    "live": "a real provider with a real key, by hand",
     "scenarios": "whole calls through the real program",
     "web": "the page, in a browser",
     "wire/test_autobahn.py": "somebody else's suite, over the whole of wire/",
