@@ -1,0 +1,140 @@
+"""Which conversation items a client is not shown, and what it is shown in their place."""
+
+from typing import Any, Final
+
+from relay.realtime.events import BadEvent, Event
+from relay.realtime.order import Order
+from relay.realtime.recent import Recent
+
+Json = dict[str, Any]
+
+_MOST_IDS: Final = 8192  # hidden item and call ids: 2,700 calls, more than an hour holds
+_MOST_ITEMS: Final = 10_000  # as many as the transcript
+_ARGUMENTS_DONE: Final = "response.function_call_arguments.done"
+_DELETED: Final = "conversation.item.deleted"
+_PLACED: Final = frozenset(
+    {"conversation.item.added", "conversation.item.created", "input_audio_buffer.committed"}
+)
+"""Events whose `previous_item_id` can be believed; that of `.done` cannot (PROTOCOL §5.3)."""
+
+_NAMING: Final = {
+    "conversation.item.retrieve": ("retrieving", "item_retrieve_invalid_item_id"),
+    "conversation.item.truncate": ("truncating", "item_truncate_invalid_item_id"),
+    "conversation.item.delete": ("deleting", "item_delete_invalid_item_id"),
+}
+"""Client events that name an item, and what the API answers where there is none of that id."""
+
+
+class HiddenItems:
+    """Calls of the server's own tools and the items that answer them.
+
+    Whatever function call has one of `names` is hidden: no client can make such an item (a grant
+    with server tools refuses it), so the model did.
+    """
+
+    def __init__(self, names: frozenset[str]) -> None:
+        self._names = names
+        self._ids = Recent(_MOST_IDS)
+        self._order = Order()
+        self._placed = 0
+        self._gone = Recent(_MOST_ITEMS)
+
+    def is_call(self, item: Any) -> bool:
+        """Whether this item is a call of one of the server's own tools."""
+        if not isinstance(item, dict) or item.get("type") != "function_call":
+            return False
+        return self._has_name(item)
+
+    def _has_name(self, named: Json) -> bool:
+        name = named.get("name")
+        return isinstance(name, str) and name in self._names
+
+    def hides(self, event: Event) -> bool:
+        """Note where the event's item stands, and tell whether the event is hidden."""
+        item = event.get("item")
+        hidden = self._hides_item(item) if isinstance(item, dict) else self._hides_named(event)
+        self._place(event)
+        return hidden
+
+    def visible(self, output: list[Any]) -> list[Any]:
+        """The items of a response that the client is shown."""
+        return [item for item in output if not (isinstance(item, dict) and self._hides_item(item))]
+
+    def relinked(self, event: Event) -> Event:
+        """The event with a predecessor that the client knows; the same object where it has."""
+        previous = event.get("previous_item_id")
+        if previous not in self._ids:
+            return event
+        return {**event, "previous_item_id": self._visible_before(previous)}
+
+    def check(self, event: Event) -> None:
+        """Raise BadEvent for a client's event that names a hidden item, as if it did not exist."""
+        item_id = event.get("item_id")
+        if item_id in self._ids and event["type"] in _NAMING:
+            doing, code = _NAMING[event["type"]]
+            raise _unknown(event, doing, code, item_id)
+        if event.get("previous_item_id") in self._ids:
+            code = "item_create_invalid_previous_item_id"
+            raise _unknown(event, "creating", code, event["previous_item_id"])
+        for item in _items_of(event):
+            for name in ("id", "call_id"):
+                if item.get(name) in self._ids:
+                    raise _unknown(event, "creating", "invalid_value", item[name])
+
+    def _hides_item(self, item: Json) -> bool:
+        named = [item[name] for name in ("id", "call_id") if isinstance(item.get(name), str)]
+        if not self.is_call(item) and not any(name in self._ids for name in named):
+            return False
+        for name in named:
+            self._ids.add(name)
+        return True
+
+    def _hides_named(self, event: Event) -> bool:
+        """An event about an item, or a piece of a call's arguments; `.done` has the call's name."""
+        if event["type"] == _ARGUMENTS_DONE and self._has_name(event):
+            return self._hides_item({**event, "type": "function_call", "id": event.get("item_id")})
+        return event.get("item_id") in self._ids or event.get("call_id") in self._ids
+
+    def _place(self, event: Event) -> None:
+        item = event.get("item")
+        item_id = item.get("id") if isinstance(item, dict) else event.get("item_id")
+        if not isinstance(item_id, str):
+            return
+        if event["type"] == _DELETED:
+            self._gone.add(item_id)
+        if event["type"] in _PLACED:
+            previous = event.get("previous_item_id")
+            if previous in self._ids:
+                self._link(str(previous), None)  # where its own event was missed
+            self._link(item_id, previous if isinstance(previous, str) else None)
+
+    def _link(self, item_id: str, previous: str | None) -> None:
+        if item_id not in self._order and self._placed < _MOST_ITEMS:
+            self._order.link(item_id, previous)
+            self._placed += 1
+
+    def _visible_before(self, item_id: Any) -> str | None:
+        """The nearest item before this one that the client knows.
+
+        Looked up in the whole order: something may have been put between since.
+        """
+        before: str | None = item_id
+        while before is not None and (before in self._ids or before in self._gone):
+            before = self._order.neighbours(before)[0] if before in self._order else None
+        return before
+
+
+def _items_of(event: Event) -> list[Json]:
+    """The items that a client's event brings, or refers to."""
+    response = event.get("response")
+    given = response.get("input") if isinstance(response, dict) else None
+    items = [event.get("item"), *(given if isinstance(given, list) else [])]
+    return [item for item in items if isinstance(item, dict)]
+
+
+def _unknown(event: Event, doing: str, code: str, item_id: Any) -> BadEvent:
+    return BadEvent(
+        f"Error {doing} item: the item with id '{item_id}' does not exist.",
+        code=code,
+        event_id=event.get("event_id"),
+    )

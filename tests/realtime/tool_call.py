@@ -1,0 +1,107 @@
+"""A whole call with a tool desk in it: engine, client, tools, and what is on its way between."""
+
+import json
+from collections import deque
+from collections.abc import Sequence
+from typing import Any
+
+from relay.realtime.tools import Handled, ToolCall, ToolDesk
+from tests.realtime.tool_engine import Engine, Part
+
+Event = dict[str, Any]
+WEATHER = "get_weather"
+# What the tools answer, and only the model may know.
+SECRET = "foggy and 12 degrees"
+
+
+def server_call(city: str = "London") -> Part:
+    return ("call", WEATHER, json.dumps({"city": city}))
+
+
+def client_call() -> Part:
+    return ("call", "show_map", "{}")
+
+
+class Call:
+    """Every event stays on its way until the test lets it arrive, or calls `settle`."""
+
+    def __init__(self, *script: Sequence[Part]) -> None:
+        self.engine = Engine(*script)
+        self.desk = ToolDesk(frozenset({WEATHER}))
+        self.up: deque[Event] = deque()
+        self.seen: list[Event] = []
+        self.calls: list[ToolCall] = []
+        self.running: list[ToolCall] = []
+        self.sent: list[Event] = []  # what the relay itself sent up
+
+    # What arrives ------------------------------------------------------------------------------
+
+    def take(self) -> None:
+        """One event of the engine's arrives at the relay."""
+        if self.engine.out:
+            self._handle(self.desk.from_engine(self.engine.out.popleft()))
+
+    def give(self) -> None:
+        """One event arrives at the engine."""
+        if self.up:
+            self.engine.receive(self.up.popleft())
+
+    def answer(self, index: int = 0, output: str | None = None) -> None:
+        """One of the tools that run answers."""
+        if self.running:
+            call = self.running.pop(index % len(self.running))
+            told = output if output is not None else f"{SECRET} for {call.call_id}"
+            self._handle(Handled(ask=self.desk.result(call.call_id, told)))
+
+    def say(self, event: Event) -> None:
+        """The client sends an event."""
+        handled = self.desk.from_client(event)
+        self.seen += handled.shown
+        self.up += handled.ask
+
+    def _handle(self, handled: Handled) -> None:
+        self.seen += handled.shown
+        self.calls += handled.calls
+        self.running += handled.calls
+        self.sent += handled.ask
+        self.up += handled.ask
+
+    def flow(self) -> None:
+        """Everything arrives and every response ends; tools that run go on running."""
+        while self.up or self.engine.out or self.engine.is_running:
+            while self.up:
+                self.give()
+            self.engine.step()
+            while self.engine.out:
+                self.take()
+
+    def settle(self) -> None:
+        """All comes to rest, every tool has answered."""
+        self.flow()
+        while self.running:
+            self.answer()
+            self.flow()
+
+    # What came of it ---------------------------------------------------------------------------
+
+    def shown(self, kind: str) -> list[Event]:
+        return [event for event in self.seen if event["type"] == kind]
+
+    def types(self) -> list[str]:
+        return [event["type"] for event in self.seen]
+
+    def asked(self) -> list[str]:
+        return [event["type"] for event in self.sent]
+
+    def hidden_words(self) -> set[str]:
+        """What a client must never be told: ids, names and results of the server's own calls."""
+        calls = [item for item in self.engine.items if item.get("name") == WEATHER]
+        ids = {item["call_id"] for item in calls}
+        outputs = [item for item in self.engine.items if item.get("call_id") in ids]
+        return {WEATHER, SECRET} | ids | {item["id"] for item in calls + outputs}
+
+    def traces(self) -> set[str]:
+        """What of that it was told."""
+        shown = json.dumps(self.seen)
+        marks = {word: word if word == SECRET else f'"{word}"' for word in self.hidden_words()}
+        return {word for word, mark in marks.items() if mark in shown}
