@@ -96,7 +96,7 @@ async def running(loaded: Loaded, clock: Clock | None = None) -> AsyncIterator[A
     ):
         engine = make_engine(settings)
         shared = Surroundings(engine, metrics, clock, verifier.verify)
-        reception = _reception(settings, shared, verifier, words, registry)
+        reception = _reception(loaded, shared, verifier, words, registry)
         _measure(metrics, registry, words)
         tasks.run(measure_loop_lag(metrics), "metrics.loop_lag")
         side = _http_side(loaded, metrics, words, registry, lambda: app)
@@ -131,10 +131,11 @@ async def _words(settings: Settings, tasks: Tasks) -> AsyncIterator[Words]:
 
 
 def _reception(
-    settings: Settings, shared: Surroundings, verifier: Verifier, words: Words, registry: Registry
+    loaded: Loaded, shared: Surroundings, verifier: Verifier, words: Words, registry: Registry
 ) -> Reception:
+    settings = loaded.settings
     transcription = {"model": settings.openai_transcription_model}
-    defaults = Defaults(agent_id=settings.default_agent, model=settings.openai_realtime_model)
+    defaults = Defaults(settings.default_agent, settings.openai_realtime_model, loaded.agents)
     doors = (
         OpenAIDoor(verifier, defaults, transcription),
         S3Door(verifier, defaults, transcription),
@@ -219,7 +220,8 @@ def unix_clock() -> Clock:
 
 
 def _shown(host: str) -> str:
-    return "127.0.0.1" if host in ("0.0.0.0", "::", "") else host  # noqa: S104 - shown, not bound
+    name = "127.0.0.1" if host in ("0.0.0.0", "::", "") else host  # noqa: S104 - shown, not bound
+    return f"[{name}]" if ":" in name else name
 
 
 def _task_failed(name: str, error: BaseException) -> None:
