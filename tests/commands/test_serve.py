@@ -63,7 +63,7 @@ def test_a_folder_that_cannot_be_made_is_one_line(tmp_path: Path) -> None:
     assert "/proc/relay" in one_line(ran.stderr)
 
 
-async def test_it_serves_no_page_and_drains(tmp_path: Path) -> None:
+async def test_S3_63_it_serves_no_page_drains_and_ends_with_0(tmp_path: Path) -> None:
     settings = {**WHOLE, "DRAIN_TIMEOUT": "0.2"}
     with Program("serve", "--port", "0", cwd=tmp_path, **settings) as program:
         ready = await asyncio.to_thread(program.logged, "ready")

@@ -65,10 +65,8 @@ def talk_and_read(folder: Path, spoken: str, **settings: str) -> None:
     assert saved.endswith("s of answer, saved to reply.wav")
     assert_audible_speech(folder / "reply.wav")
 
-    for _ in range(LOOKS):
-        read = relay("transcript", cwd=folder, **settings)
-        if len(read.stdout.splitlines()) == 3:
-            break
+    looks = (relay("transcript", cwd=folder, **settings) for _ in range(LOOKS))
+    read = next(look for look in looks if len(look.stdout.splitlines()) == 3)
     assert read.returncode == 0, read.stderr
     conversation, question, answer = read.stdout.splitlines()
     assert conversation.startswith("conversation ")

@@ -1,0 +1,71 @@
+"""Which engine the settings ask for."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import SecretStr
+
+from relay import voices
+from relay.engines.offline import VoiceNotInstalled
+from relay.engines.offline.scripted import scripted_parts
+from relay.interfaces import Call
+from relay.realtime.endings import NO_PROVIDER_KEY, Refused
+from relay.settings import Settings
+from relay.simulator import SimulatorOptions, simulate
+from relay.voices import make_engine
+from tests.components import needs
+
+CALL = Call("s1", "gpt-realtime-2.1", "ada")
+
+
+def settings(tmp_path: Path, **more: Any) -> Settings:
+    return Settings(relay_data_dir=tmp_path, relay_store="sqlite", **more)
+
+
+@pytest.mark.parametrize(
+    "engine", [pytest.param("offline", marks=needs("voice")), "echo", "openai"]
+)
+async def test_the_engine_is_the_one_that_is_asked_for(tmp_path: Path, engine: Any) -> None:
+    made = make_engine(settings(tmp_path, relay_engine=engine))
+
+    assert made.name == engine
+    await made.aclose()
+
+
+async def test_the_key_the_address_and_the_patience_are_the_settings(tmp_path: Path) -> None:
+    async with await simulate(SimulatorOptions(parts=scripted_parts())) as simulator:
+        asked = settings(
+            tmp_path,
+            relay_engine="openai",
+            openai_api_key=SecretStr("sk-of-this-test"),
+            openai_base_url=simulator.base_url,
+            engine_timeout=3,
+        )
+        engine = make_engine(asked)
+        peer = await engine.open(CALL)
+        peer.close(1000, "")
+        headers = simulator.headers[-1]
+
+    assert headers["authorization"] == "Bearer sk-of-this-test"
+
+
+async def test_S3_9_without_a_key_the_engine_refuses(tmp_path: Path) -> None:
+    engine = make_engine(settings(tmp_path, relay_engine="openai"))
+    with pytest.raises(Refused) as refused:
+        await engine.open(CALL)
+
+    assert refused.value.ending is NO_PROVIDER_KEY
+
+
+async def test_without_the_extra_the_echo_answers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def missing() -> None:
+        raise VoiceNotInstalled("the demonstration voice is not installed")
+
+    monkeypatch.setattr(voices, "offline_parts", missing)
+    engine = make_engine(settings(tmp_path, relay_engine="offline"))
+
+    assert engine.name == "echo"
+    await engine.aclose()
