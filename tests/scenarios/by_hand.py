@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from relay.app import Clock, running
-from tests.scenarios.stage import Event, Stage, loaded
+from tests.scenarios.stage import AGENT, Event, Stage, loaded, token
 from tests.wire.ends import (
     CLOSE,
     PING,
@@ -215,3 +215,30 @@ async def client(
         with contextlib.suppress(asyncio.CancelledError):
             await listening
         raw.writer.transport.abort()
+
+
+def s3(sub: str = "ada", **query: str) -> str:
+    """The S3 door's address for this user."""
+    given = {"token": token(sub), "agent_id": AGENT, **query}
+    return "/?" + "&".join(f"{name}={value}" for name, value in given.items())
+
+
+def openai(sub: str = "ada", more: str = "") -> str:
+    """The OpenAI door's address for this user."""
+    return f"/v1/realtime?token={token(sub)}{more}"
+
+
+async def spoken(end: End, provider: End, turn: list[Event]) -> list[str]:
+    """The provider says all this; what the client sees of it."""
+    before = len(end.types)
+    provider.send(*turn, {"type": "rate_limits.updated", "rate_limits": []})
+    count = end.types.count("rate_limits.updated")
+    await end.until("rate_limits.updated", count + 1)
+    return end.types[before:]
+
+
+async def metric(here: Stage, line: str) -> None:
+    """Wait until the metrics say this."""
+    async with asyncio.timeout(10):
+        while line not in (await here.get("/metrics"))[1]:
+            await asyncio.sleep(0.005)
