@@ -4,12 +4,12 @@ ARGS ?=
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: help run install test check fix bench lock clean
+.PHONY: help run install test test-clients check fix bench lock clean
 
 help:
 	@echo "make run      talk to it: installs what is missing, starts 'relay dev'"
 	@echo "make install  .venv with the locked dependencies, nothing else"
-	@echo "make test     installs what the tests need and runs them; ARGS goes to pytest"
+	@echo "make test     what the tests need, then the tests (ARGS: pytest's);  make test-clients"
 	@echo "make check    style, types and import contracts;  make fix  mends what a machine can"
 	@echo "make bench    the benchmarks;  make lock  the lock files anew;  make clean  all but ./var"
 
@@ -18,9 +18,9 @@ run: .venv/run.stamp
 
 install: .venv/run.stamp
 
-test: .venv/all.stamp
+test test-clients: .venv/all.stamp
 	@tests/install
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest $(if $(filter %-clients,$@),-m clients tests/clients) $(ARGS)
 
 check: .venv/all.stamp
 	$(BIN)/python -m ruff check .
@@ -51,10 +51,10 @@ bench: .venv/all.stamp
 COMPILE := build/lock/bin/uv pip compile --quiet --universal --python-version 3.11 \
   --fork-strategy fewest --generate-hashes --annotation-style line --custom-compile-command "make lock"
 lock:
-	$(PYTHON) -m venv --clear build/lock
-	build/lock/bin/python -m pip install --quiet uv==0.13.8
+	$(PYTHON) -m venv --clear build/lock && build/lock/bin/python -m pip install --quiet uv==0.13.8
 	$(COMPILE) $(ARGS) --extra voice --extra install -o requirements-run.lock pyproject.toml
 	$(COMPILE) $(ARGS) --all-extras -c requirements-run.lock -o requirements-all.lock pyproject.toml
+	$(COMPILE) $(ARGS) -o tests/clients/openai-agents.txt tests/clients/openai-agents.in
 
 clean:
 	rm -rf .venv build *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache

@@ -55,6 +55,11 @@ def file(path: Path) -> Callable[[], Path | None]:
     return lambda: path if path.is_file() else None
 
 
+def finished(folder: Path, inside: str) -> Callable[[], Path | None]:
+    """Find a file in a folder that `tests/install` has filled to the end."""
+    return lambda: folder / inside if (folder / "installed.txt").exists() else None
+
+
 def modules(*names: str) -> Callable[[], Path | None]:
     """Find importable modules; the path is the first one's."""
 
@@ -108,6 +113,14 @@ COMPONENTS: dict[str, Component] = {
         "tests/install, with npm",
         by_npm,
     ),
+    "openai_node": Component(
+        entry(BUILD / "node", "node_modules/openai/package.json"),
+        "tests/install, with npm",
+        by_npm,
+    ),
+    "openai_agents": Component(
+        finished(BUILD / "openai-agents", "bin/python"), "tests/install", lambda: True
+    ),
     "autobahn": Component(
         file(BUILD / "autobahn" / "wstest"), "tests/install, with a Python 2.7", by_python2
     ),
@@ -129,9 +142,10 @@ def needs(*names: str) -> pytest.MarkDecorator:
 def require(name: str) -> Path:
     """Where the component is; without it, skip the test or, where that would hide a hole, fail it.
 
-    A program's path is its own, recordings' their folder. `agents_realtime` is the folder from
-    which Node finds the packages: run a script as `node --input-type=module` with that folder as
-    its working directory and the script on its standard input. `autobahn` is `wstest` itself.
+    A program's path is its own, recordings' their folder. `agents_realtime` and `openai_node`
+    are the folder from which Node finds the packages: run a script as `node --input-type=module`
+    with that folder as its working directory and the script on its standard input.
+    `openai_agents` is the Python that has the package, `autobahn` is `wstest` itself.
     """
     component = COMPONENTS[name]
     found = component.find()

@@ -1,38 +1,35 @@
-"""npm's `@openai/agents-realtime` from Node, unchanged, through the relay."""
+"""npm's `@openai/agents-realtime` from Node, unchanged; it truncates and calls tools by itself."""
 
-import asyncio
-import json
 from pathlib import Path
 
-from relay.engines.offline.scripted import Script
+import pytest
+
+from tests.clients.conversation import HISTORY, LONG, SAID_AGAIN, Place, direct, relayed
+from tests.clients.seen import Seen, held
 from tests.components import needs, require
-from tests.scenarios.stage import SILENCE, SPEECH, stage, token
 
-PROGRAM = Path(__file__).with_name("agents_turn.mjs")
-SCRIPT = Script(heard=("Good morning.",), replies=("Good morning to you.", "In writing, then."))
+pytestmark = [pytest.mark.clients, needs("agents_realtime")]
+PROGRAM = Path(__file__).with_name("agents_node.mjs")
+KEPT = [
+    (role, text or LONG)  # it keeps the words that it has of what was cut
+    for role, text in HISTORY
+    if role != "function_call_output"
+]
 
 
-@needs("agents_realtime")
-async def test_a_spoken_and_a_typed_turn_from_node(tmp_path: Path) -> None:
-    (tmp_path / "said.pcm").write_bytes(SPEECH + 9 * SILENCE)  # semantic_vad is patient
-    async with stage(tmp_path / "relay", SCRIPT) as here:
-        url = f"{here.voice}/v1/realtime?model=gpt-realtime-2.1"
-        said = str(tmp_path / "said.pcm")
-        node = await asyncio.create_subprocess_exec(
-            *(str(require("node")), "--input-type=module", "-", url, token(), said),
-            cwd=require("agents_realtime"),  # where Node finds the packages
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
-        )
-        async with asyncio.timeout(60):
-            out, err = await node.communicate(PROGRAM.read_bytes())
-        assert node.returncode == 0, err.decode()
-        seen = json.loads(out)
-        assert seen["errors"] == []
-        assert seen["audioBytes"] > 24_000
-        assert seen["types"].count("response.done") == 2
-        assert ["user", "Good morning."] in seen["history"]
-        assert ["assistant", "Good morning to you."] in seen["history"]
-        assert ["user", "And now in writing."] in seen["history"]
-        assert ["assistant", "In writing, then."] in seen["history"]
+async def hold(place: Place, folder: Path) -> tuple[Seen, Seen]:
+    node = [str(require("node")), "--input-type=module", "-"]
+    return await held(place, node, PROGRAM, require("agents_realtime"), folder)
+
+
+async def test_the_same_history_as_without_the_relay(tmp_path: Path) -> None:
+    async with direct(tmp_path) as place:
+        plain, plain_again = await hold(place, tmp_path)
+    async with relayed(tmp_path) as place:
+        through, through_again = await hold(place, tmp_path)
+
+    assert plain.history == KEPT
+    assert plain_again.history == SAID_AGAIN
+    assert plain.errors
+    assert through.asides_apart == plain.asides_apart
+    assert through_again.asides_apart == plain_again.asides_apart

@@ -1,0 +1,105 @@
+"""What a client has of a conversation: its history, the order of events, the errors it was told."""
+
+import asyncio
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tests.clients.conversation import SAID, Place
+
+PATIENCE = 15.0
+"""Seconds for a conversation, which takes about five."""
+
+Event = dict[str, Any]
+Row = tuple[str, str]
+WHOLE = tuple(f"conversation.item.{what}" for what in ("added", "done", "retrieved"))
+"""Events that tell an item as it is now."""
+
+
+ASIDES = frozenset(
+    {"conversation.item.retrieved", "conversation.item.truncated", "session.updated"}
+)
+"""Answers to what some clients ask in the middle of others' events: they come when they come."""
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """One call as its client has it.
+
+    `history` are roles (or types, of items that have none) and texts; `types` the events in their
+    order without deltas, whose number depends on the time; `errors` what was wrong.
+    """
+
+    history: list[Row]
+    types: list[str]
+    errors: list[Event]
+
+    @property
+    def asides_apart(self) -> "Seen":
+        """The same with the asides at the end, for a client that asks in its own time."""
+        main = [kind for kind in self.types if kind not in ASIDES]
+        asides = sorted(kind for kind in self.types if kind in ASIDES)
+        return Seen(self.history, main + asides, self.errors)
+
+
+def seen(events: Sequence[Event], history: Sequence[Sequence[str]] | None = None) -> Seen:
+    """What came, with the client's own `history` where it keeps one."""
+    rows = history_of(events) if history is None else [(role, text) for role, text in history]
+    types = [event["type"] for event in events if not event["type"].endswith(".delta")]
+    return Seen(rows, types, [event["error"] for event in events if event["type"] == "error"])
+
+
+def history_of(events: Sequence[Event]) -> list[Row]:
+    """The items as the events tell them: where each stands, and the last that was said of it."""
+    order: list[str] = []
+    items: dict[str, Row] = {}
+    for event in events:
+        if event["type"] == "conversation.item.added":
+            after = event["previous_item_id"]
+            order.insert(order.index(after) + 1 if after else 0, event["item"]["id"])
+        if event["type"] in WHOLE:
+            items[event["item"]["id"]] = row(event["item"])
+        if event["type"] == "conversation.item.input_audio_transcription.completed":
+            items[event["item_id"]] = (items[event["item_id"]][0], event["transcript"])
+    return [items[name] for name in order]
+
+
+def row(item: Event) -> Row:
+    """Who said what."""
+    if item["type"] == "message":
+        texts = [part.get("text") or part.get("transcript") or "" for part in item["content"]]
+        return item["role"], " ".join(texts)
+    if item["type"] == "function_call":
+        return "function_call", f"{item['name']} {item['arguments']}"
+    return item["type"], item["output"]
+
+
+async def held(
+    place: Place, command: list[str], source: Path, folder: Path, scratch: Path
+) -> tuple[Seen, Seen]:
+    """Hold the conversation with a program of its own: the call, and the one after it.
+
+    The program is read from its standard input, so that packages are found from `folder`; what it
+    prints last is what it has seen.
+    """
+    said = scratch / "said.pcm"
+    said.write_bytes(SAID)
+    certificate = {"NODE_EXTRA_CA_CERTS": str(place.certificate)} if place.certificate else {}
+    client = await asyncio.create_subprocess_exec(
+        *(*command, place.origin, place.key, str(said)),
+        cwd=folder,
+        env={**os.environ, **certificate},
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    # Killed rather than awaited for ever: then what it has said of itself is shown.
+    alarm = asyncio.get_running_loop().call_later(PATIENCE, client.kill)
+    out, err = await client.communicate(source.read_bytes())
+    alarm.cancel()
+    assert client.returncode == 0, err.decode()
+    first, again = json.loads(out.splitlines()[-1])
+    return seen(**first), seen(**again)
