@@ -57,7 +57,7 @@ def _names(known: frozenset[str]) -> AfterValidator:
     return AfterValidator(check)
 
 
-class _Tool(BaseModel):
+class ToolTable(BaseModel):
     """A function that the client carries out."""
 
     model_config = _STRICT
@@ -68,7 +68,7 @@ class _Tool(BaseModel):
     parameters: Schema = Field(default_factory=_no_parameters)
 
 
-class _ServerTool(BaseModel):
+class ServerToolTable(BaseModel):
     """A function that runs here."""
 
     model_config = _STRICT
@@ -101,7 +101,7 @@ class _ServerTool(BaseModel):
         return self
 
 
-class _Limits(BaseModel):
+class Limits(BaseModel):
     """How much of it there is."""
 
     model_config = _STRICT
@@ -111,7 +111,7 @@ class _Limits(BaseModel):
     max_output_tokens: int | None = Field(default=None, ge=1, le=1_000_000)
 
 
-class _AgentTable(BaseModel):
+class AgentTable(BaseModel):
     """What an agent may set; `docs/agents.md` explains it to people."""
 
     model_config = _STRICT
@@ -119,8 +119,10 @@ class _AgentTable(BaseModel):
     model: str | None = Field(default=None, pattern=f"^{_MODEL}$")
     voice: str | None = Field(default=None, pattern=r"^[A-Za-z0-9._-]{1,128}$")
     instructions: str | None = Field(default=None, min_length=1, max_length=_MAX_TEXT)
-    tools: list[_Tool] | None = Field(default=None, max_length=_MAX_LIST)
-    server_tools: dict[ToolName, _ServerTool] = Field(default_factory=dict, max_length=_MAX_LIST)
+    tools: list[ToolTable] | None = Field(default=None, max_length=_MAX_LIST)
+    server_tools: dict[ToolName, ServerToolTable] = Field(
+        default_factory=dict, max_length=_MAX_LIST
+    )
     output_modalities: list[Literal["audio", "text"]] | None = Field(
         default=None, min_length=1, max_length=1
     )
@@ -135,7 +137,7 @@ class _AgentTable(BaseModel):
     pace_ms: int | None = Field(default=None, ge=20, le=60_000)
     budget_usd_per_day: Dollars | None = None
     budget_usd_per_user_per_day: Dollars | None = None
-    limits: _Limits = _Limits()
+    limits: Limits = Limits()
 
     @model_validator(mode="after")
     def _is_one_will(self) -> Self:
@@ -163,13 +165,13 @@ class BadAgent(Exception):  # noqa: N818 - a mistake in what somebody wrote, tol
 def read_agent(agent_id: str, table: Mapping[str, Any]) -> Agent:
     """One agent from its table or row; raises `BadAgent` with every mistake in it."""
     try:
-        written = _AgentTable.model_validate(dict(table))
+        written = AgentTable.model_validate(dict(table))
     except ValidationError as error:
         raise BadAgent(tuple(_told(error))) from None
     return _agent(agent_id, written)
 
 
-def _agent(agent_id: str, written: _AgentTable) -> Agent:
+def _agent(agent_id: str, written: AgentTable) -> Agent:
     plain = plain_agent(agent_id)
     tools, modalities = written.tools, written.output_modalities
     offer = dataclasses.replace(
@@ -192,7 +194,7 @@ def _agent(agent_id: str, written: _AgentTable) -> Agent:
     return Agent(offer, frozenset(written.roles or ()), frozenset(written.subs or ()))
 
 
-def _bounds(written: _AgentTable) -> Bounds:
+def _bounds(written: AgentTable) -> Bounds:
     return Bounds(
         **written.limits.model_dump(),
         pace_ms=written.pace_ms,
@@ -216,7 +218,7 @@ def _told(error: ValidationError) -> Iterator[str]:
 
 
 def _hint(key: str) -> str:
-    tables = (_AgentTable, _Limits, _ServerTool, _Tool)
+    tables = (AgentTable, Limits, ServerToolTable, ToolTable)
     known = [name for table in tables for name in table.model_fields]
     close = difflib.get_close_matches(key, known, n=1)
     return f"; did you mean {close[0]}?" if close and close[0] != key else ""

@@ -1,9 +1,15 @@
 """The file of agents: what is in it, and what is wrong with it."""
 
+import re
+from pathlib import Path
+
 import pytest
 
 from relay.access import agent_file
 from relay.access.agent_file import BadAgents, load_agents
+from relay.access.agent_table import AgentTable, Limits, ServerToolTable
+from relay.realtime.locks import LOCKABLE
+from relay.realtime.scrub import HIDEABLE
 
 
 @pytest.fixture
@@ -77,3 +83,28 @@ def test_a_file_without_an_end_is_not_read_to_it(write, monkeypatch):
     monkeypatch.setattr(agent_file, "MAX_FILE", 10)
     path = write("[agents.tutor]\n")
     assert problems_of(path) == (f"{path}: is larger than 10 bytes",)
+
+
+# ------------------------------------------------------------------------------ what the docs say
+
+DOCS = (Path(__file__).parents[2] / "docs" / "agents.md").read_text("utf-8")
+
+
+def test_the_example_of_the_docs_is_read(write):
+    (example,) = re.findall(r"```toml\n(.*?)```", DOCS, re.DOTALL)
+    agents = load_agents(write(example)).all
+    assert set(agents) == {"tutor", "rehearsal"}
+    tutor = agents["tutor"].offer
+    assert tutor.locked >= {"voice", "instructions", "tools", "tool_choice"}
+    assert [tool.secret_env for tool in tutor.server_tools] == ["SCHOOL_KEY"]
+    assert tutor.bounds.user_budget_micro == 1_500_000
+    assert agents["rehearsal"].offer.locked == {"model"}
+
+
+def test_every_key_is_in_the_docs():
+    for table, prefix in ((AgentTable, ""), (Limits, "limits."), (ServerToolTable, "")):
+        for name in table.model_fields:
+            known = f"`{prefix}{name}`" in DOCS or f"`{name}.NAME`" in DOCS or name == "limits"
+            assert known, name
+    for name in LOCKABLE | HIDEABLE:
+        assert f"`{name}`" in DOCS or f"`limits.{name}`" in DOCS, name
