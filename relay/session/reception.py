@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 import structlog
+from structlog.contextvars import bind_contextvars
 
 from relay.interfaces import Admission, Call, Journal, Peer
 from relay.realtime.conversation import Conversation, Setup
@@ -62,6 +63,16 @@ class House:
     owner: Callable[[str], Awaitable[str | None]]
 
 
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """One connection on its way in, and the name that its session will have."""
+
+    session_id: str
+    peer: Peer
+    door: Door
+    handshake: Handshake
+
+
 class Reception:
     """Owns the task of every connection. `receive` is what the listener calls."""
 
@@ -85,11 +96,13 @@ class Reception:
     async def _receive(self, peer: Peer, handshake: Handshake) -> None:
         door = self._door(handshake)
         metrics, began = self._house.shared.metrics, self._house.shared.clock()
-        session_id: str | None = None
+        session_id = str(uuid.uuid4())
+        # Every line of this task and of those it starts says whose call it is.
+        bind_contextvars(session_id=session_id)
         with ExitStack() as places:
             try:
                 places.enter_context(self._house.registry.place())
-                session = await self._admit(peer, door, handshake, places)
+                session = await self._admit(Arrival(session_id, peer, door, handshake), places)
             except Refused as refused:
                 ending = refused.ending
                 await _turn_away(peer, door.view(handshake), ending)
@@ -99,35 +112,26 @@ class Reception:
                 await _turn_away(peer, door.view(handshake), ending)
             else:
                 metrics.session_started(door.name)
-                session_id = session.id
                 ending = await session.run()
         seconds = self._house.shared.clock() - began
         metrics.session_ended(door.name, ending.name, seconds)
-        log.info(
-            "session ended",
-            session_id=session_id,
-            door=door.name,
-            ending=ending.name,
-            seconds=round(seconds, 3),
-        )
+        log.info("session ended", door=door.name, ending=ending.name, seconds=round(seconds, 3))
 
-    async def _admit(
-        self, peer: Peer, door: Door, handshake: Handshake, places: ExitStack
-    ) -> Session:
-        admission = await door.admit(handshake)
+    async def _admit(self, arrival: Arrival, places: ExitStack) -> Session:
+        admission = await arrival.door.admit(arrival.handshake)
         grant = admission.grant
         places.enter_context(self._house.registry.user(grant.caller.sub))
         if grant.conversation_id is not None:
             owner = await self._house.owner(grant.conversation_id)
             if owner not in (None, grant.caller.sub):
                 raise Refused(FORBIDDEN)
-        session = self._session(peer, admission)
+        session = self._session(arrival, admission)
         places.enter_context(self._house.registry.live(session))
         return session
 
-    def _session(self, peer: Peer, admission: Admission) -> Session:
+    def _session(self, arrival: Arrival, admission: Admission) -> Session:
         grant, rules, clock = admission.grant, self._rules, self._house.shared.clock
-        session_id = str(uuid.uuid4())
+        session_id = arrival.session_id
         conversation_id = grant.conversation_id or str(uuid.uuid4())
         setup = Setup(
             session_id=session_id,
@@ -156,7 +160,7 @@ class Reception:
         )
         call = Call(session_id=session_id, model=grant.model or "", user_id=grant.caller.sub)
         return Session(
-            Seats(peer, admission.view, call, grant.caller, admission.pace_ms),
+            Seats(arrival.peer, admission.view, call, grant.caller, admission.pace_ms),
             Conversation(setup, Deadlines(limits, clock())),
             Recorder(self._house.journal, head),
             self._house.shared,

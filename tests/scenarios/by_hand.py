@@ -173,22 +173,13 @@ class Provider:
 
 
 @asynccontextmanager
-async def provided(
-    folder: Path, clock: Clock | None = None, **settings: Any
-) -> AsyncIterator[tuple[Stage, Provider]]:
-    """A relay and the provider behind it, by hand; `settings` are overrides."""
+async def listening() -> AsyncIterator[Provider]:
+    """A provider at its address; every call to it is over when this ends."""
     provider = Provider()
     server = await asyncio.start_server(provider.serve, "127.0.0.1", 0)
     provider.base_url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1"
-    given = {
-        "relay_engine": "openai",
-        "openai_api_key": KEY,
-        "openai_base_url": provider.base_url,
-        **settings,
-    }
     try:
-        async with running(loaded(folder, **given), clock) as app:
-            yield Stage(app, None, folder), provider
+        yield provider
         async with asyncio.timeout(PATIENCE):
             for call in provider.calls:
                 await call.gone.wait()
@@ -196,6 +187,22 @@ async def provided(
         server.close()
         for call in provider.calls:
             call.raw.writer.transport.abort()
+
+
+@asynccontextmanager
+async def provided(
+    folder: Path, clock: Clock | None = None, **settings: Any
+) -> AsyncIterator[tuple[Stage, Provider]]:
+    """A relay and the provider behind it, by hand; `settings` are overrides."""
+    async with listening() as provider:
+        given = {
+            "relay_engine": "openai",
+            "openai_api_key": KEY,
+            "openai_base_url": provider.base_url,
+            **settings,
+        }
+        async with running(loaded(folder, **given), clock) as app:
+            yield Stage(app, None, folder), provider
 
 
 @asynccontextmanager
