@@ -1,20 +1,25 @@
 """The offline twin of the OpenAI Realtime API: any `Parts` behind a WebSocket of its own."""
 
 import asyncio
+import itertools
 import ssl
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
+from weakref import WeakKeyDictionary
 
 from websockets.asyncio.server import Server, ServerConnection, serve
+from websockets.http11 import Request, Response
 
 from relay.engines.offline.delivery import Pace
+from relay.engines.offline.ids import at_random, unix
 from relay.engines.offline.parts import Parts
 from relay.engines.offline.voice import OfflineVoice
-from relay.interfaces import Call
 from relay.realtime.endings import Refused
+from relay.simulator.faults.door import answer
+from relay.simulator.faults.plan import NO_FAULTS, Faults, SessionFaults
 from relay.simulator.line import Line
 from relay.simulator.manners import any_but_bad, find, judge, model_of, select
 
@@ -37,7 +42,8 @@ class SimulatorOptions:
 
     `models` are those it knows, None for any name. `on_frame` is given every text frame that a
     client sends. `port` 0 takes a free one. Any key is accepted that does not begin with `bad`,
-    unless `accepts_key` says otherwise.
+    unless `accepts_key` says otherwise. `faults` go wrong on purpose; they count every connection
+    to the Realtime API as a session, also those that are turned away.
     """
 
     parts: Parts
@@ -48,6 +54,7 @@ class SimulatorOptions:
     models: frozenset[str] | None = None
     ssl_context: ssl.SSLContext | None = None
     on_frame: Callable[[bytes], None] | None = None
+    faults: Faults = NO_FAULTS
 
 
 async def simulate(options: SimulatorOptions) -> "Simulator":
@@ -69,6 +76,8 @@ class Simulator:
         self._voice = OfflineVoice(options.parts, options.pace)
         self._server: Server | None = None
         self._connections = 0
+        self._numbers = itertools.count(1)
+        self._faults: WeakKeyDictionary[ServerConnection, SessionFaults] = WeakKeyDictionary()
 
     @property
     def connections(self) -> int:
@@ -101,7 +110,7 @@ class Simulator:
             options.host,
             options.port,
             select_subprotocol=select,
-            process_request=find,
+            process_request=self._receive,
             compression=None,
             ping_interval=PING_SECONDS,
             close_timeout=CLOSE_SECONDS,
@@ -129,29 +138,39 @@ class Simulator:
         """Stop."""
         await self.aclose()
 
+    def _receive(self, connection: ServerConnection, request: Request) -> Response | None:
+        elsewhere = find(connection, request)
+        if elsewhere is not None:
+            return elsewhere
+        faults = self._options.faults.of_session(next(self._numbers))
+        self._faults[connection] = faults
+        return None if faults.handshake is None else answer(faults.handshake, connection)
+
     async def _talk(self, connection: ServerConnection) -> None:
         request = connection.request
         if request is None:
             return
         self.headers.append({name.lower(): value for name, value in request.headers.raw_items()})
-        options = self._options
-        turned_away = judge(request, options.accepts_key, options.models)
+        options, faults = self._options, self._faults.pop(connection)
+        turned_away = judge(request, options.accepts_key, options.models) or faults.turned_away
         if turned_away is not None:
             await turned_away.tell(connection)
             return
         self._connections += 1
         try:
-            await self._hold(connection, model_of(request))
+            await self._hold(connection, model_of(request), faults)
         finally:
             self._connections -= 1
 
-    async def _hold(self, connection: ServerConnection, model: str) -> None:
+    async def _hold(self, connection: ServerConnection, model: str, faults: SessionFaults) -> None:
+        voice = self._voice
+        rules = voice.rules(faults.opening(voice.opening(model)))
         try:
-            peer = await self._voice.open(Call(str(connection.id), model, "simulator"))
+            peer = voice.host(faults.rules(rules, at_random(unix)))
         except Refused as refused:
             await connection.close(refused.ending.code, refused.ending.reason)
             return
-        line = Line(connection, peer, self._options.on_frame)
+        line = Line(connection, peer, self._options.on_frame, faults.nap)
         peer.attach(line)
         async with asyncio.TaskGroup() as both_ways:
             both_ways.create_task(line.write(), name="simulator write")

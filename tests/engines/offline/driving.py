@@ -3,7 +3,7 @@
 import asyncio
 import base64
 import itertools
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import msgspec
@@ -11,9 +11,11 @@ from openai.types.realtime import RealtimeServerEvent
 from pydantic import TypeAdapter
 
 from relay.engines.offline.delivery import Pace
+from relay.engines.offline.ids import NewId
 from relay.engines.offline.machine import Machine, Opening
 from relay.engines.offline.outgoing import Close, Effect, Emit, Speak, Transcribe
 from relay.engines.offline.parts import Parts
+from relay.engines.offline.peer import Rules
 from relay.engines.offline.replies import Reply
 from relay.engines.offline.scripted import Script, scripted_parts
 from relay.engines.offline.tones import silence, tone
@@ -36,6 +38,9 @@ TRANSCRIBED = {
 TEXT = {"type": "realtime", "output_modalities": ["text"]}
 UNIX = 1_785_214_050
 
+Shape = Callable[[Opening, Callable[[Opening], Machine], NewId], Rules]
+"""Makes a session's rules out of its opening and what makes a machine."""
+
 _SERVER_EVENT: TypeAdapter[Any] = TypeAdapter(RealtimeServerEvent)
 
 
@@ -43,7 +48,12 @@ class Talk:
     """One session with a machine; what it answered is in `events`, its open work in `work`."""
 
     def __init__(
-        self, parts: Parts | None = None, *, model: str = "gpt-realtime", pace: Pace | None = None
+        self,
+        parts: Parts | None = None,
+        *,
+        model: str = "gpt-realtime",
+        pace: Pace | None = None,
+        shape: Shape | None = None,
     ) -> None:
         self.parts = parts or scripted_parts()
         self.now = 100.0
@@ -56,8 +66,12 @@ class Talk:
             number = next(counters.setdefault(prefix, itertools.count(1)))
             return f"{prefix}_{number:021d}"
 
+        def made(opening: Opening) -> Machine:
+            return Machine(opening, self.parts.make_ear(), self.parts.make_brain(), new_id)
+
         opening = Opening(model, UNIX, pace or Pace(), servers=self.parts.servers)
-        self.machine = Machine(opening, self.parts.make_ear(), self.parts.make_brain(), new_id)
+        self.check = valid if shape is None else as_read
+        self.machine: Any = made(opening) if shape is None else shape(opening, made, new_id)
         self._note(self.machine.begin(self.now))
 
     def say(self, kind: str, **fields: Any) -> list[Event]:
@@ -143,9 +157,10 @@ class Talk:
     def _note(self, effects: Iterable[Effect]) -> list[Event]:
         answered: list[Event] = []
         for effect in effects:
+            assert self.closed is None, "nothing comes after the end"
             match effect:
                 case Emit(event):
-                    answered.append(valid(event))
+                    answered.append(self.check(event))
                 case Close():
                     self.closed = effect
                 case _:
@@ -174,9 +189,15 @@ def without_deltas(events: Iterable[Event]) -> list[str]:
     return [event["type"] for event in events if event["type"] not in DELTAS]
 
 
+def as_read(event: Event) -> Event:
+    """Return a copy of an event as a client reads it."""
+    read: Event = msgspec.json.decode(msgspec.json.encode(event))
+    return read
+
+
 def valid(event: Event) -> Event:
     """Return a copy of an event as a client reads it, checked against OpenAI's own types."""
-    read: Event = msgspec.json.decode(msgspec.json.encode(event))
+    read = as_read(event)
     assert list(read)[:2] == ["type", "event_id"]
     assert read["event_id"].startswith("event_")
     _SERVER_EVENT.validate_python(read)

@@ -1,0 +1,134 @@
+"""Faults that hold events back."""
+
+import math
+
+import pytest
+
+from relay.engines.offline.outgoing import Close, Emit
+from relay.simulator.faults import held
+from relay.simulator.faults.held import TRANSCRIPTION, BeforeItem, Late, OutOfOrder
+from relay.simulator.faults.seen import Seen
+
+STOPPED = "input_audio_buffer.speech_stopped"
+COMMITTED = "input_audio_buffer.committed"
+
+
+def seen(kind: str, turn: int | None = None) -> Seen:
+    return Seen(Emit({"type": kind}), 1, turn)
+
+
+def always(_: Seen) -> bool:
+    return True
+
+
+def kinds(several: list[Seen]) -> list[str]:
+    return [one.kind.rpartition(".")[2] for one in several]
+
+
+def test_late_events_keep_their_order_and_let_others_pass():
+    late = Late(lambda s: s.kind == "a", 2.0)
+
+    assert kinds(late.take(seen("a"), 0.0)) == []
+    assert kinds(late.take(seen("b"), 0.5)) == ["b"]
+    assert kinds(late.take(seen("a"), 1.0)) == []
+    assert late.due() == 2.0
+    assert kinds(late.tick(2.0)) == ["a"]
+    assert late.due() == 3.0
+    assert kinds(late.tick(9.0)) == ["a"]
+
+
+def test_only_so_many_are_held(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(held, "MAX_HELD", 2)
+    late = Late(always, 2.0)
+
+    passed = [kinds(late.take(seen(kind), 0.0)) for kind in "abc"]
+
+    assert passed == [[], [], ["a"]]
+
+
+def words(turn: int) -> list[Seen]:
+    return [seen(f"{TRANSCRIPTION}{kind}", turn) for kind in ("delta", "completed")]
+
+
+def turns(several: list[Seen]) -> list[int | None]:
+    return [one.turn for one in several]
+
+
+def test_one_turns_words_wait_for_the_next_turns():
+    order = OutOfOrder(lambda s: s.turn == 1, 30.0)
+    told = []
+    for one in (*words(1), seen("response.created", 1), *words(2), *words(3)):
+        told += order.take(one, 0.0)
+
+    assert turns(told) == [1, 2, 2, 1, 1, 3, 3]
+    assert order.due() == math.inf
+
+
+def test_all_turns_are_swapped_in_pairs():
+    order = OutOfOrder(always, 30.0)
+    told = [passed for turn in (1, 2, 3, 4) for one in words(turn) for passed in order.take(one, 0)]
+
+    assert turns(told) == [2, 2, 1, 1, 4, 4, 3, 3]
+
+
+def test_without_another_turn_the_words_come_in_the_end():
+    order = OutOfOrder(always, 30.0)
+    for one in words(1):
+        assert order.take(one, 5.0) == []
+
+    assert order.due() == 35.0
+    assert order.tick(34.0) == []
+    assert turns(order.tick(35.0)) == [1, 1]
+
+
+def test_a_turns_words_come_before_its_item():
+    before = BeforeItem(always, 2.0)
+    delta, completed = words(1)
+    told = []
+    for one in (
+        seen("input_audio_buffer.speech_started", 1),
+        seen(STOPPED, 1),
+        seen(COMMITTED, 1),
+        seen("conversation.item.added", 1),
+        seen("response.created", 1),
+        delta,
+        delta,
+        completed,
+        seen("response.done", 1),
+    ):
+        told += before.take(one, 0.0)
+
+    assert kinds(told) == [
+        "speech_started", "delta", "delta", "speech_stopped", "committed", "added", "created",
+        "completed", "done",
+    ]  # fmt: skip
+    assert before.due() == math.inf
+
+
+def test_a_turn_without_words_is_told_of_in_the_end():
+    before = BeforeItem(always, 2.0)
+    assert before.take(seen(STOPPED, 1), 1.0) == []
+    assert before.take(seen(COMMITTED, 1), 1.0) == []
+
+    assert before.due() == 3.0
+    assert before.tick(2.9) == []
+    assert kinds(before.tick(3.0)) == ["speech_stopped", "committed"]
+    assert kinds(before.take(words(1)[1], 4.0)) == ["completed"]
+
+
+def test_what_ends_the_session_frees_all_before_it():
+    before = BeforeItem(always, 2.0)
+    before.take(seen(COMMITTED, 1), 0.0)
+
+    freed = before.take(Seen(Close(1001, ""), 9), 0.0)
+
+    assert kinds(freed) == ["committed", ""]
+
+
+def test_too_much_is_not_held(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(held, "MAX_HELD", 2)
+    before = BeforeItem(always, 2.0)
+
+    passed = [len(before.take(seen(kind, 1), 0.0)) for kind in (STOPPED, COMMITTED, "x")]
+
+    assert passed == [0, 0, 3]

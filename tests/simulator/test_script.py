@@ -1,0 +1,194 @@
+"""Scripts for the simulator."""
+
+from pathlib import Path
+
+import pytest
+
+from relay.engines.offline.delivery import Pace
+from relay.engines.offline.replies import FunctionCall, McpCall, Message, Reply
+from relay.simulator.faults import Only, ResponseFailed, TranscriptionLate
+from relay.simulator.place import BadScript
+from relay.simulator.script import MAX_BYTES, Scenario, load, parse
+
+GOOD = """
+seed = 7
+heard = ["What is the weather in London?", "Thank you."]
+
+[pace]
+burst = 12
+delay_seconds = 0.35
+
+[[reply]]
+outputs = [
+  { say = "Let me look.", phase = "commentary" },
+  { call = "get_weather", arguments = { city = "London" } },
+]
+
+[[reply]]
+weave = "in_turn"
+outputs = [
+  { call = "search", server = "docs", arguments = "{}", gives = "Found." },
+  { call = "find", server = "docs", error = "Not found." },
+]
+
+[[reply]]
+say = "It is {heard}."
+
+[[aside]]
+say = "A summary."
+
+[mcp]
+docs = [{ name = "search", description = "Looks things up." }]
+
+[[fault]]
+mode = "transcription_late"
+seconds = 2.5
+only = { turn = 2, probability = 0.5 }
+
+[[fault]]
+mode = "response_failed"
+only = { response = [3, 4] }
+"""
+
+
+def test_everything_a_script_may_say():
+    scenario = parse(GOOD)
+
+    assert scenario.pace == Pace(burst=12, delay_seconds=0.35)
+    assert scenario.faults.seed == 7
+    assert scenario.faults.faults == (
+        TranscriptionLate(seconds=2.5, only=Only(turn=2, probability=0.5)),
+        ResponseFailed(only=Only(response=[3, 4])),
+    )
+    script = scenario.script
+    assert script is not None
+    assert script.heard == ["What is the weather in London?", "Thank you."]
+    assert script.replies == [
+        Reply(
+            (
+                Message("Let me look.", "commentary"),
+                FunctionCall("get_weather", {"city": "London"}),
+            )
+        ),
+        Reply(
+            (
+                McpCall("docs", "search", "{}", "Found."),
+                McpCall("docs", "find", "{}", "", "Not found."),
+            ),
+            "in_turn",
+        ),
+        Reply((Message("It is {heard}."),)),
+    ]
+    assert script.asides == [Reply((Message("A summary."),))]
+    assert script.servers == {
+        "docs": [
+            {
+                "name": "search",
+                "description": "Looks things up.",
+                "input_schema": {"type": "object"},
+            }
+        ]
+    }
+
+
+def test_a_script_may_say_nothing():
+    assert parse("") == Scenario()
+
+
+def test_what_is_not_scripted_is_as_ever():
+    only_replies = parse('[[reply]]\nsay = "Yes."').script
+    only_heard = parse('heard = ["No."]').script
+
+    assert only_replies is not None
+    assert only_replies.heard == ("Hello there.",)
+    assert only_heard is not None
+    assert only_heard.replies == ("You said: {heard}",)
+
+
+@pytest.mark.parametrize(
+    ("script", "complaint"),
+    [
+        ("x = ", "Invalid value"),
+        ("[[fault]]\nmode = 3", "line 2: fault.1.mode: Expected `str`"),
+        (
+            '[[fault]]\nmode = "sesion_cut"',
+            "line 2: fault.1.mode: 'sesion_cut' is no fault: did you mean 'session_cut'",
+        ),
+        ('[[fault]]\nmode = "x"', "line 2: fault.1.mode: 'x' is no fault: docs/simulator.md"),
+        ("[[fault]]\nseconds = 1", "line 1: fault.1: Object missing required field `mode`"),
+        (
+            '[[fault]]\nmode = "errors"\nsecnds = 1',
+            "line 3: fault.1: Object contains unknown field `secnds`",
+        ),
+        (
+            '[[fault]]\nmode = "session_cut"\nafter_events = 0',
+            "line 3: fault.1.after_events: Expected `int` >= 1",
+        ),
+        (
+            '[[fault]]\nmode = "session_cut"',
+            "line 1: fault.1: Object missing required field `after_events`",
+        ),
+        (
+            '[[fault]]\nmode = "handshake"\nstatus = 200',
+            "line 3: fault.1.status: Invalid enum value 200",
+        ),
+        (
+            '[[fault]]\nmode = "errors"\nonly = { probability = 2 }',
+            "line 3: fault.1.only.probability: Expected `float` <= 1.0",
+        ),
+        (
+            '[[fault]]\nmode = "handshake"\nstatus = 401\nonly = { turn = 2 }',
+            "line 4: fault.1.only: only.turn: a fault of a session can be limited by session",
+        ),
+        ("[pace]\nburst = 0", "line 2: pace.burst: Expected `float` > 0.0"),
+        ("heard = []", "line 1: heard: Expected `array` of length >= 1"),
+        ("[[reply]]\n", "line 1: reply.1: either `say` or `outputs` must be there"),
+        (
+            '[[reply]]\nsay = "x"\noutputs = [{ say = "y" }]',
+            "line 1: reply.1: either `say` or `outputs` must be there",
+        ),
+        (
+            '[[aside]]\nsay = "x"\n[[aside]]\noutputs = [{ phase = "x" }]',
+            "line 4: aside.2.outputs: each has either `say` or `call`",
+        ),
+        ('[[reply]]\nsay = "x"\nweave = "z"', "line 3: reply.1.weave: Invalid enum value 'z'"),
+        ("surprise = 1", "line 1: Object contains unknown field `surprise`"),
+    ],
+)
+def test_a_bad_script_is_told_in_one_line_with_its_place(
+    script: str, complaint: str, tmp_path: Path
+):
+    path = tmp_path / "bad.toml"
+    path.write_text(script)
+
+    with pytest.raises(BadScript) as bad:
+        load(path)
+
+    told = str(bad.value)
+    assert told.startswith("bad.toml")
+    assert complaint in told
+    assert "\n" not in told
+
+
+def test_a_good_script_from_a_file(tmp_path: Path):
+    path = tmp_path / "good.toml"
+    path.write_text(GOOD)
+
+    assert load(path) == parse(GOOD)
+
+
+@pytest.mark.parametrize(
+    ("content", "complaint"),
+    [(b"\xff", "not UTF-8"), (b"#" * (MAX_BYTES + 1), f"longer than {MAX_BYTES} bytes")],
+)
+def test_what_is_no_script(content: bytes, complaint: str, tmp_path: Path):
+    path = tmp_path / "bad.toml"
+    path.write_bytes(content)
+
+    with pytest.raises(BadScript, match=complaint):
+        load(path)
+
+
+def test_a_file_that_is_not_there(tmp_path: Path):
+    with pytest.raises(FileNotFoundError):
+        load(tmp_path / "none.toml")
