@@ -15,7 +15,12 @@ PATIENCE = 15.0
 
 Event = dict[str, Any]
 Row = tuple[str, str]
-WHOLE = tuple(f"conversation.item.{what}" for what in ("added", "done", "retrieved"))
+PLACED = ("conversation.item.added", "conversation.item.created")
+"""Events that say where an item stands; the second is what beta clients know."""
+WHOLE = (
+    *(*PLACED, "conversation.item.done", "conversation.item.retrieved"),
+    "response.output_item.done",
+)
 """Events that tell an item as it is now."""
 
 
@@ -57,7 +62,7 @@ def history_of(events: Sequence[Event]) -> list[Row]:
     order: list[str] = []
     items: dict[str, Row] = {}
     for event in events:
-        if event["type"] == "conversation.item.added":
+        if event["type"] in PLACED:
             after = event["previous_item_id"]
             order.insert(order.index(after) + 1 if after else 0, event["item"]["id"])
         if event["type"] in WHOLE:
