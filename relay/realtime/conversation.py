@@ -21,7 +21,7 @@ from relay.realtime.grant import Grant
 from relay.realtime.ledger import Ledger
 from relay.realtime.meter import Meter
 from relay.realtime.playout import Heard, Playout
-from relay.realtime.scrub import scrub
+from relay.realtime.scrub import SCRUBBED, scrub
 from relay.realtime.transcript import Transcript
 from relay.realtime.utterance import Utterance
 from relay.realtime.view import View
@@ -49,8 +49,8 @@ class Setup:
 
 # Signs that somebody is there; an open microphone alone is none (OUTSIDE, "Endings").
 _ACTIVITY: Final = ("input_audio_buffer.speech_", "response.", "conversation.item.")
-# What the ledger and the greeting read, beside what the transcript does.
-_READ: Final = frozenset({"session.created", "session.updated", "error"})
+# What the ledger, the greeting and the scrubbing read, beside what the transcript does.
+_READ: Final = SCRUBBED | {"session.created", "session.updated", "error"}
 _TOKEN: Final = "relay.token"  # noqa: S105 - the name of an event
 _PLAYBACK: Final = "relay.playback"
 _OURS: Final = frozenset({_TOKEN, _PLAYBACK})

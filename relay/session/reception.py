@@ -145,8 +145,8 @@ class Reception:
         )
         limits = Limits(
             engine_seconds=rules.engine_seconds,
-            session_seconds=grant.bounds.session_seconds or rules.session_seconds,
-            idle_seconds=grant.bounds.idle_seconds or rules.idle_seconds,
+            session_seconds=_least(grant.bounds.session_seconds, rules.session_seconds),
+            idle_seconds=_least(grant.bounds.idle_seconds, rules.idle_seconds),
             expires_at=grant.caller.expires_at,
         )
         head = Head(
@@ -183,6 +183,11 @@ class Reception:
         except TimeoutError:
             log.warning("sessions did not end", count=len(self._tasks))
         await self._tasks.aclose()
+
+
+def _least(agents: float | None, ours: float) -> float:
+    """The agent's own bound where it is the tighter one."""
+    return ours if agents is None else min(agents, ours)
 
 
 def _voice_of(admission: Admission) -> str:
