@@ -74,9 +74,9 @@ class Ears:
         """How many events there are so far."""
         return len(self._heard)
 
-    def all(self, kind: str) -> Iterator[Heard]:
-        """Every event of this type so far."""
-        return (heard for heard in self._heard if heard.event["type"] == kind)
+    def all(self, *kinds: str) -> Iterator[Heard]:
+        """Every event of these types so far."""
+        return (heard for heard in self._heard if heard.event["type"] in kinds)
 
     def _why(self, error: Any) -> str:
         fault = error if isinstance(error, dict) else {}

@@ -8,10 +8,11 @@ from typing import Final
 
 from relay.check.ears import Deaf, Ears, Heard
 from relay.check.engine import USER
-from relay.check.prices import price_of_response, price_of_transcript
 from relay.interfaces import Call, Engine, Peer
 from relay.realtime.endings import Refused
 from relay.realtime.events import Event, encode
+from relay.realtime.meter import Cost, Meter
+from relay.realtime.prices import DATE, Prices
 
 SECONDS: Final = 60.0
 """For both turns; a provider's slowest answer to a short question takes about ten."""
@@ -42,7 +43,8 @@ class Report:
 
     Times are whole ms: until `session.created`; from the end of speech to the first sound; from
     the typed question to the first text. `unknown` counts events by a type that PROTOCOL §1b does
-    not have. `usd` is None where a price is not known.
+    not have. `cost_usd` is in dollars at the prices of `priced_at`, without the models of
+    `unpriced`.
     """
 
     model: str
@@ -54,7 +56,9 @@ class Report:
     written: str
     audio_seconds: float
     unknown: Mapping[str, int]
-    usd: float | None
+    cost_usd: float
+    unpriced: tuple[str, ...]
+    priced_at: str = DATE
 
 
 async def live(engine: Engine, wanted: Wanted, seconds: float = SECONDS) -> Report:
@@ -84,6 +88,7 @@ async def _converse(engine: Engine, wanted: Wanted) -> Report:
     finally:
         peer.close(1000, "")
     model = str(created.event["session"].get("model") or wanted.model)
+    cost = _cost(ears, wanted)
     return Report(
         model=model,
         connect_ms=_ms(created.at - began),
@@ -94,7 +99,8 @@ async def _converse(engine: Engine, wanted: Wanted) -> Report:
         written=text.answer,
         audio_seconds=round(voice.audio_bytes / 48_000, 2),
         unknown=dict(ears.unknown),
-        usd=_cost(ears, model, wanted.transcription),
+        cost_usd=cost.known / 1_000_000,
+        unpriced=cost.unpriced,
     )
 
 
@@ -172,17 +178,11 @@ def _code(event: Event) -> str:
     return str(error.get("code") or error.get("type") or "no reason given")
 
 
-def _cost(ears: Ears, model: str, transcription: str) -> float | None:
-    """USD for both turns; unknown as soon as one price is."""
-    spent = [
-        price_of_response(model, heard.event["response"].get("usage"))
-        for heard in ears.all("response.done")
-    ] + [
-        price_of_transcript(transcription, heard.event.get("usage"))
-        for heard in ears.all("conversation.item.input_audio_transcription.completed")
-    ]
-    known = [usd for usd in spent if usd is not None]
-    return round(sum(known), 6) if len(known) == len(spent) else None
+def _cost(ears: Ears, wanted: Wanted) -> Cost:
+    meter = Meter(wanted.model, wanted.transcription)
+    for heard in ears.all(*meter.reads):
+        meter.feed(heard.event, heard.at)
+    return meter.cost(Prices())
 
 
 def _ms(seconds: float) -> int:

@@ -12,7 +12,6 @@ from typing import Any, Final
 from relay.check.examination import Patience, examine, telling
 from relay.check.finding import Finding
 from relay.check.live import LiveFailed, Report, Wanted, live
-from relay.check.prices import PRICES_OF
 from relay.check.speech import spoken_question
 from relay.commands.checklist import Reading, parts_of, read_settings
 from relay.commands.command import fail, plain, say
@@ -105,7 +104,6 @@ def _slow(part: str, seconds: float) -> None:
 
 def _lines(report: Report) -> list[str]:
     unknown = ", ".join(f"{kind} ({count})" for kind, count in sorted(report.unknown.items()))
-    cost = f"{report.usd:.6f} USD" if report.usd is not None else "a price is not known"
     table = {
         "connect": f"{report.connect_ms} ms until session.created",
         "first audio": f"{report.first_audio_ms} ms after the end of speech",
@@ -114,12 +112,17 @@ def _lines(report: Report) -> list[str]:
         "voice": f"{report.spoken} ({report.audio_seconds:.1f} s)",
         "text": report.written,
         "unknown events": unknown or "none",
-        "cost": f"{cost}, by the prices of {PRICES_OF}",
+        "cost": _cost(report),
     }
     return [f"     {name + ':':16}{plain(text)}" for name, text in table.items()]
 
 
+def _cost(report: Report) -> str:
+    if report.unpriced:
+        return f"no price is known for {', '.join(report.unpriced)}"
+    return f"{report.cost_usd:.4f} dollars at the prices of {report.priced_at}"
+
+
 def _as_json(seen: _Seen) -> dict[str, Any]:
-    report = seen.report
-    told = asdict(report) | {"prices_of": PRICES_OF} if report is not None else None
+    told = asdict(seen.report) if seen.report is not None else None
     return {"ok": seen.well, "parts": [asdict(one) for one in seen.findings], "live": told}

@@ -14,6 +14,7 @@ from relay.engines.offline.delivery import Pace
 from relay.engines.offline.scripted import Script, scripted_parts
 from relay.engines.offline.tones import tone
 from relay.engines.openai import OpenAIEngine, OpenAIOptions
+from relay.realtime.prices import DATE
 from relay.simulator import SimulatorOptions, simulate
 
 MODEL = "gpt-realtime-2.1"
@@ -47,8 +48,8 @@ async def test_both_turns_are_taken_measured_and_paid() -> None:
     assert min(report.connect_ms, report.first_audio_ms, report.first_text_ms) >= 0
     assert max(report.connect_ms, report.first_audio_ms, report.first_text_ms) < 10_000
     assert report.unknown == {}
-    assert report.usd is not None
-    assert 0 < report.usd < 0.01
+    assert 0 < report.cost_usd < 0.01
+    assert (report.unpriced, report.priced_at) == ((), DATE)
     assert [event["type"] for event in sent] == [
         "session.update",
         "input_audio_buffer.append",
@@ -71,7 +72,7 @@ async def test_the_price_of_another_model_is_not_made_up() -> None:
     async with await simulate(options) as simulator:
         report = await converse(simulator.base_url, Wanted("my-own", "whisper-1", tone(500)))
 
-    assert (report.model, report.usd) == ("my-own", None)
+    assert (report.model, set(report.unpriced)) == ("my-own", {"my-own", "whisper-1"})
 
 
 async def test_a_key_that_is_refused_is_not_shown() -> None:
@@ -144,7 +145,7 @@ async def test_new_events_of_the_provider_are_counted() -> None:
     assert report.unknown == {"response.mood.delta": 2, "session.aged": 1}
     assert report.audio_seconds == 0.5
     # twice (100·4 + 20·32 + 10·24 + 10·64) for a million, and 2 s of a minute at 0.017
-    assert report.usd == pytest.approx(2 * 0.00192 + 0.017 / 30, abs=1e-6)
+    assert report.cost_usd == pytest.approx(2 * 0.00192 + 0.017 / 30, abs=2e-6)
 
 
 async def test_words_that_come_before_the_answer_count_as_well() -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from relay.check.examination import Patience
+from relay.realtime.prices import DATE
 from tests.commands.conftest import Ran
 from tests.commands.program import Program, one_line, port_of, relay, taken_port
 from tests.components import needs
@@ -125,8 +126,9 @@ def test_live_takes_both_turns_and_tells_what_they_took(run: Run, folder: Path) 
     assert "unknown events: none" in told
     report = json.loads(as_json.stdout)["live"]
     assert report["unknown"] == {}
-    assert report["usd"] > 0
-    assert report["prices_of"] == "2026-08"
+    assert report["cost_usd"] > 0
+    assert report["unpriced"] == []
+    assert report["priced_at"] == DATE
     assert report["audio_seconds"] > 1
     assert bad.returncode == 1
     assert (

@@ -6,7 +6,6 @@ With OPENAI_BASE_URL it is any other server that speaks the Realtime API.
 import pytest
 
 from relay.check.live import Report, Wanted, live
-from relay.check.prices import PRICES_OF
 from relay.check.speech import spoken_question
 from relay.settings import Settings, local_settings
 from relay.voices import make_engine
@@ -43,7 +42,7 @@ async def test_a_voice_turn_and_a_text_turn(
 ) -> None:
     report = await converse(settings)
     with capsys.disabled():
-        print(f"\n{report}, by the prices of {PRICES_OF}")  # noqa: T201 - what one runs it for
+        print(f"\n{report}")  # noqa: T201 - what one runs it for
 
     assert report.heard.strip()
     assert report.spoken.strip()
