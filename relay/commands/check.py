@@ -36,7 +36,7 @@ def run(given: argparse.Namespace) -> int:
     """Look at every part; exit code 1 when one would not work."""
     reading = read_settings()
     settings = reading.settings
-    if given.live and settings is not None and settings.openai_api_key is None:
+    if given.live and settings is not None and not _has_key(settings):
         fail("--live needs a voice to talk to: set OPENAI_API_KEY (or OPENAI_BASE_URL)")
     # What the parts would log is what their findings say.
     with contextlib.closing(configure("error", console=False)):
@@ -47,6 +47,10 @@ def run(given: argparse.Namespace) -> int:
         for line in _lines(seen.report):
             say(line)
     return 0 if seen.well else 1
+
+
+def _has_key(settings: Settings) -> bool:
+    return bool(settings.openai_api_key or settings.azure_openai_api_key)
 
 
 @dataclass(slots=True)

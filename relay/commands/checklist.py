@@ -19,12 +19,20 @@ from relay.check.proxy import proxied_health, proxied_voice
 from relay.check.store import store
 from relay.engines.offline import available
 from relay.http.pages import WEB
-from relay.settings import Settings, SettingsError, local_settings, serve_settings, trust_of
-from relay.settings.checks import doubts
+from relay.settings import (
+    Settings,
+    SettingsError,
+    dev_settings,
+    local_settings,
+    serve_settings,
+    trust_of,
+)
 from relay.voices import make_engine
 
 SETTINGS: Final = "settings"
-VOICE_NAMES: Final = Names("OPENAI_API_KEY", "OPENAI_BASE_URL", "OPENAI_REALTIME_MODEL")
+STAND_IN: Final = "a long string in the place of a secret that only looking must not make"
+OPENAI: Final = Names("OPENAI_API_KEY", "OPENAI_BASE_URL", "OPENAI_REALTIME_MODEL")
+AZURE: Final = Names("AZURE_OPENAI_API_KEY", "AZURE_OPENAI_ENDPOINT", "AZURE_OPENAI_DEPLOYMENT")
 KEY_SET_NAMES: Final = "see SUPABASE_URL or SUPABASE_JWKS_URL; SUPABASE_JWT_SECRET needs no keys"
 SERVER_NAMES: Final = "see SUPABASE_URL and SUPABASE_SERVICE_ROLE_KEY"
 
@@ -57,11 +65,14 @@ def read_settings() -> Reading:
 def _read_local(serve_problems: tuple[str, ...]) -> Reading:
     try:
         settings = local_settings()
+        if settings.supabase_url or settings.supabase_jwks_url or settings.public_url:
+            return Reading(None, True, tuple(_told("fail", serve_problems)))
+        # With a secret at hand `dev_settings` makes no file.
+        secret = {} if settings.supabase_jwt_secret else {"supabase_jwt_secret": STAND_IN}
+        loaded = dev_settings(**secret)
     except SettingsError as error:
         return Reading(None, False, tuple(_told("fail", error.problems)))
-    if settings.supabase_url or settings.supabase_jwks_url or settings.public_url:
-        return Reading(None, True, tuple(_told("fail", serve_problems)))
-    well = _well("relay dev", tuple(doubts(settings)))
+    well = _well("relay dev", loaded.warnings)
     return Reading(settings, False, (well, *_told("skip", serve_problems, "settings, serve")))
 
 
@@ -110,8 +121,9 @@ async def _voice(settings: Settings) -> Finding:
     async with contextlib.AsyncExitStack() as closing:
         voice = make_engine(settings)
         closing.push_async_callback(voice.aclose)
+        names = AZURE if settings.azure_openai_endpoint else OPENAI
         model = settings.openai_realtime_model
-        return await engine(voice, model, settings.engine_timeout, VOICE_NAMES)
+        return await engine(voice, model, settings.engine_timeout, names)
 
 
 async def _page(serves: bool) -> Finding:

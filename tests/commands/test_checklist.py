@@ -102,3 +102,33 @@ async def test_a_demonstration_voice_that_is_not_installed_is_told(
     assert found.state == "fail"
     assert found.what == "the echo answers instead of the demonstration voice"
     assert found.mend == "install it with `make run`"
+
+
+def test_a_doubt_of_relay_dev_is_told_and_nothing_is_made(setting, folder: Path) -> None:
+    reading = setting(RELAY_DATADIR="elsewhere", SUPABASE_JWT_SECRET="short")
+
+    assert "RELAY_DATADIR is not a setting of the relay: did you mean RELAY_DATA_DIR?" in (
+        reading.findings[0].mend
+    )
+    assert "SUPABASE_JWT_SECRET is shorter than 32 bytes" in reading.findings[0].mend
+    assert list(folder.iterdir()) == []
+
+
+def test_agents_that_cannot_be_read_are_told(setting, folder: Path) -> None:
+    reading = setting(RELAY_AGENTS="agents.toml")
+
+    assert {finding.state for finding in reading.findings} == {"fail"}
+    assert "agents.toml" in told(reading)[0]
+    assert names(reading) == []
+    assert list(folder.iterdir()) == []
+
+
+async def test_a_key_of_azure_is_named_where_azure_is_meant(setting) -> None:
+    reading = setting(
+        AZURE_OPENAI_ENDPOINT="http://127.0.0.1:8", AZURE_OPENAI_API_KEY="k", ENGINE_TIMEOUT="2"
+    )
+    (voice,) = (part for part in parts_of(reading) if part.name == "voice")
+    found = await voice.look()
+
+    assert found.state == "fail"
+    assert found.mend == "is AZURE_OPENAI_ENDPOINT right, and may this machine reach it?"
