@@ -3,10 +3,13 @@
 import argparse
 import asyncio
 import contextlib
+import logging
+import signal
 from pathlib import Path
 
 from relay.commands.command import fail, say
 from relay.engines.offline.scripted import scripted_parts
+from relay.logs import configure
 from relay.simulator import BadScript, Scenario, SimulatorOptions, load, simulate
 from relay.voices import offline_or_echo
 
@@ -26,9 +29,11 @@ def options(parser: argparse.ArgumentParser) -> None:
 
 
 def run(given: argparse.Namespace) -> int:
-    """Run until Ctrl-C."""
+    """Run until Ctrl-C or SIGTERM."""
     scenario = _scenario(given.faults)
-    with contextlib.suppress(KeyboardInterrupt):
+    with contextlib.closing(configure("warning")):
+        # Who breaks off a handshake is no news, and `websockets` tells it with a traceback.
+        logging.getLogger("websockets").setLevel(logging.CRITICAL)
         try:
             asyncio.run(_serve(given.port, scenario))
         except (OSError, OverflowError) as error:
@@ -48,6 +53,9 @@ def _scenario(file: Path | None) -> Scenario:
 
 
 async def _serve(port: int, scenario: Scenario) -> None:
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
     told = scenario.script
     made = SimulatorOptions(
         parts=offline_or_echo() if told is None else scripted_parts(told),
@@ -61,4 +69,4 @@ async def _serve(port: int, scenario: Scenario) -> None:
         say(f"A relay uses it with OPENAI_API_KEY=any OPENAI_BASE_URL={simulator.base_url}")
         if scenario.faults.faults:
             say(f"Faults on purpose: {', '.join(scenario.faults.modes)}")
-        await asyncio.get_running_loop().create_future()
+        await stop.wait()

@@ -57,3 +57,49 @@ def test_a_port_that_is_none_is_one_line(tmp_path: Path, port: str) -> None:
 
     assert (ran.returncode, ran.stdout) == (1, "")
     assert one_line(ran.stderr).startswith(f"port {port} cannot be had: ")
+
+
+async def test_faults_come_from_a_file_and_are_named(tmp_path: Path) -> None:
+    script = tmp_path / "faults.toml"
+    script.write_text(
+        '[[reply]]\nsay = "Yes."\n'
+        '[[fault]]\nmode = "in_band_refusal"\ncode = "invalid_model"\nonly = { session = 1 }\n'
+        '[[fault]]\nmode = "key_order"\n'
+    )
+    with Program("simulate", "--port", "0", "--faults", str(script), cwd=tmp_path) as simulator:
+        url = simulator.line("OpenAI Realtime, offline:")
+        assert simulator.line("Faults on purpose:") == "in_band_refusal, key_order"
+        assert await greeting(url) == "invalid_model"
+        assert await greeting(url) == "session.created"
+        assert simulator.stop() == 0
+        assert simulator.stderr == ""
+
+
+@pytest.mark.parametrize(
+    ("content", "complaint"),
+    [
+        ("x =", "bad.toml: Invalid value (at end of document)"),
+        (
+            'seed = 1\n[[fault]]\nmode = "sesion_cut"\n',
+            "bad.toml, line 3: fault.1.mode: 'sesion_cut' is no fault: did you mean 'session_cut'",
+        ),
+        (
+            '[[fault]]\nmode = "large_item"\nbytes = "many"\n',
+            "bad.toml, line 3: fault.1.bytes: Expected `int`, got `str`",
+        ),
+    ],
+)
+def test_a_bad_file_of_faults_is_one_line(tmp_path: Path, content: str, complaint: str) -> None:
+    (tmp_path / "bad.toml").write_text(content)
+
+    ran = relay("simulate", "--faults", "bad.toml", cwd=tmp_path)
+
+    assert (ran.returncode, ran.stdout) == (1, "")
+    assert one_line(ran.stderr) == complaint
+
+
+def test_a_file_of_faults_that_is_not_there_is_one_line(tmp_path: Path) -> None:
+    ran = relay("simulate", "--faults", "none.toml", cwd=tmp_path)
+
+    assert (ran.returncode, ran.stdout) == (1, "")
+    assert one_line(ran.stderr) == "none.toml cannot be read: No such file or directory"

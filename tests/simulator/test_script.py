@@ -1,12 +1,17 @@
 """Scripts for the simulator."""
 
+import json
+import re
 from pathlib import Path
+from typing import Any
 
+import msgspec
 import pytest
 
 from relay.engines.offline.delivery import Pace
 from relay.engines.offline.replies import FunctionCall, McpCall, Message, Reply
 from relay.simulator.faults import Only, ResponseFailed, TranscriptionLate
+from relay.simulator.faults.table import MODES
 from relay.simulator.place import BadScript
 from relay.simulator.script import MAX_BYTES, Scenario, load, parse
 
@@ -192,3 +197,45 @@ def test_what_is_no_script(content: bytes, complaint: str, tmp_path: Path):
 def test_a_file_that_is_not_there(tmp_path: Path):
     with pytest.raises(FileNotFoundError):
         load(tmp_path / "none.toml")
+
+
+# ------------------------------------------------------------------------------------- the guide
+
+GUIDE = (Path(__file__).parents[2] / "docs" / "simulator.md").read_text()
+EXAMPLES = re.findall(r"```toml\n(.*?)```", GUIDE, re.DOTALL)
+ROWS = {
+    row.split("`")[1]: row for row in GUIDE.splitlines() if re.match(r"\| `[a-z_]+` \| \w+ \|", row)
+}
+
+
+@pytest.mark.parametrize("example", EXAMPLES)
+def test_the_examples_of_the_guide_can_be_copied(example: str):
+    assert parse(example) != Scenario()
+
+
+def test_the_guide_has_an_example_of_each_half():
+    assert len(EXAMPLES) == 2
+    faults, talk = map(parse, EXAMPLES)
+    assert faults.faults.modes == ("handshake", "transcription_late", "response_cut")
+    assert faults.pace is not None
+    assert talk.script is not None
+    assert len(talk.script.replies) == 3
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_every_fault_is_in_the_guide_with_its_keys_and_defaults(mode: str):
+    shape: Any = MODES[mode]
+    row = ROWS[mode]
+
+    assert f"| {shape.unit} |" in row
+    for field in msgspec.structs.fields(shape):
+        if field.name == "only":
+            continue
+        assert f"`{field.name}`" in row
+        if field.default not in (None, msgspec.NODEFAULT) and field.name != "message":
+            shown = json.dumps(field.default).removesuffix(".0")
+            assert f"`{field.name}` ({shown}" in row
+
+
+def test_the_guide_knows_no_fault_that_is_not_there():
+    assert ROWS.keys() == MODES.keys()
