@@ -22,7 +22,7 @@ from relay.stores.worker import CLOSE_TIMEOUT, Worker
 BATCH = 256
 """Most records of one transaction; one fsync carries all that came while the last one ran."""
 GATHER_SECONDS = 0.01
-"""After the first record, until the thread is woken: waking it costs more than what it then does."""
+"""After the first record, until the thread is woken: that costs more than what it then does."""
 RETRY_AFTER = 1.0
 """Seconds until a commit that failed (a full disk) is tried again."""
 STALLED_AFTER = 5.0

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from websockets.exceptions import ConnectionClosed
 
+from relay.engines.offline.machine import Machine
 from relay.engines.offline.peer import OfflinePeer
 from relay.realtime.endings import IDLE, INTERNAL_ERROR
 from tests.scenarios.stage import SPEECH, Line, Stage, stage
@@ -137,7 +138,13 @@ def _upstream(here: Stage, session_id: str) -> OfflinePeer:
     """The simulator's end of the session that was greeted with this id."""
     assert here.simulator is not None
     peers = here.simulator._voice._peers
-    return next(peer for peer in peers if peer._machine._settings["id"] == session_id)
+    return next(peer for peer in peers if _session_of(peer) == session_id)
+
+
+def _session_of(peer: OfflinePeer) -> str:
+    machine = peer._machine
+    assert isinstance(machine, Machine)
+    return str(machine._settings["id"])
 
 
 async def _read_to_the_end(line: Line) -> None:
@@ -153,6 +160,9 @@ async def test_S3_13_S3_14_a_thousand_endings_leave_no_socket_task_or_count(tmp_
         await _round(here, WAYS)  # whatever is opened once and kept is open now,
         await here.app.reception._house.owner("nobody's")  # the store's file too
         await here.emptied(within=20)
+        async with asyncio.timeout(10):  # the store opens its files with the first words
+            while not Stage._has_words(tmp_path / "relay.db"):
+                await asyncio.sleep(0.01)
         tasks, descriptors = len(asyncio.all_tasks()), _descriptors()
         outcomes: Counter[str] = Counter()
         for _ in range(ROUNDS):
