@@ -8,8 +8,10 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Final
 
+import aiohttp
 import structlog
 
+from relay.access.agents import ListedAgents
 from relay.access.grants import Defaults
 from relay.access.tokens import Verifier, mint, open_verifier
 from relay.doors.openai import OpenAIDoor
@@ -21,20 +23,19 @@ from relay.http.server import HttpServer, HttpSide, serve
 from relay.interfaces import Engine
 from relay.metrics import Metrics, measure_loop_lag
 from relay.realtime.endings import SERVICE_RESTART
-from relay.realtime.grant import Caller
+from relay.realtime.grant import Caller, Grant
 from relay.session.reception import House, Reception, Rules
 from relay.session.registry import Registry
-from relay.session.session import Surroundings
+from relay.session.seats import MakeTools, Surroundings
 from relay.settings import Loaded, Settings, trust_of
-from relay.stores.delivery import Delivery
-from relay.stores.journal import DiskJournal
-from relay.stores.sqlite import SqliteStore
 from relay.tasks import Tasks
+from relay.tools.work import Context
+from relay.tools.workshop import Bench, Workshop
 from relay.voices import make_engine
 from relay.wire.options import PeerOptions
 from relay.wire.server import Listener, ListenOptions, listen
+from relay.words import Words, open_words
 
-FLUSH_SECONDS: Final = 5.0  # at the end; what is not delivered by then stays in the journal
 PAGE_TOKEN_SECONDS: Final = 3600
 PAGE_USER: Final = "developer"
 log = structlog.get_logger(__name__)
@@ -70,32 +71,26 @@ class App:
         await self.reception.drain(seconds)
 
 
-@dataclass(frozen=True, slots=True)
-class Words:
-    """Where words go: the journal first, then the store."""
-
-    journal: DiskJournal
-    store: SqliteStore
-    delivery: Delivery
-
-
 @asynccontextmanager
 async def running(loaded: Loaded, clock: Clock | None = None) -> AsyncIterator[App]:
     """A relay with both listeners open; taken apart in order at the end, whatever happened.
 
-    Raises OSError for a port or folder that cannot be had, and what the journal raises.
+    Raises OSError for a port or folder that cannot be had, ToolMisconfigured for a server-side
+    tool that could never run, and what the journal raises.
     """
     settings, clock = loaded.settings, clock or unix_clock()
     metrics, tasks = Metrics(), Tasks(_task_failed)
     registry = Registry(settings.max_connections, settings.max_sessions_per_user)
     app: App | None = None
     async with (
-        _words(settings, tasks) as words,
+        open_words(settings.relay_data_dir, tasks) as words,
         open_verifier(trust_of(settings), clock) as verifier,
+        aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as client,
         AsyncExitStack() as closing,
     ):
         engine = make_engine(settings)
-        shared = Surroundings(engine, metrics, clock, verifier.verify)
+        tools = _tools(loaded, Workshop(client, loaded.tool_secrets))
+        shared = Surroundings(engine, metrics, clock, verifier.verify, tools=tools)
         reception = _reception(loaded, shared, verifier, words, registry)
         _measure(metrics, registry, words)
         tasks.run(measure_loop_lag(metrics), "metrics.loop_lag")
@@ -110,24 +105,6 @@ async def running(loaded: Loaded, clock: Clock | None = None) -> AsyncIterator[A
         closing.callback(listener.stop_accepting)
         app = App(settings, engine, listener, http, reception, registry)
         yield app
-
-
-@asynccontextmanager
-async def _words(settings: Settings, tasks: Tasks) -> AsyncIterator[Words]:
-    """The journal, the store and the delivery between them; flushed at the end."""
-    folder = settings.relay_data_dir
-    journal, store = DiskJournal(folder / "journal"), SqliteStore(folder / "relay.db")
-    await journal.start()
-    delivery = Delivery(journal, store)
-    tasks.run(delivery.run(), "delivery")
-    try:
-        yield Words(journal, store, delivery)
-    finally:
-        if not await delivery.flush(FLUSH_SECONDS):
-            log.warning("not all was delivered; the rest is in the journal")
-        await tasks.aclose()
-        await journal.aclose()
-        await store.aclose()
 
 
 def _reception(
@@ -147,6 +124,21 @@ def _reception(
         transcription=transcription,
     )
     return Reception(House(doors, registry, shared, words.journal, words.store.owner), rules)
+
+
+def _tools(loaded: Loaded, workshop: Workshop) -> MakeTools:
+    """Benches for sessions; every tool that is known now is made ready once, to find mistakes."""
+    if isinstance(loaded.agents, ListedAgents):
+        for agent in loaded.agents.all.values():
+            workshop.prepare(agent.offer.server_tools)
+
+    def make(grant: Grant, session_id: str, conversation_id: str) -> Bench | None:
+        if not grant.server_tools:
+            return None
+        context = Context(grant.caller.sub, grant.agent_id, conversation_id, session_id)
+        return workshop.bench(grant.server_tools, context)
+
+    return make
 
 
 def _listen_options(settings: Settings, reception: Reception) -> ListenOptions:

@@ -16,6 +16,7 @@ from relay.commands.command import fail, say
 from relay.logs import configure
 from relay.settings import Loaded, SettingsError, secrets_of
 from relay.stores.journal_file import JournalDamaged, JournalInUse
+from relay.tools.work import ToolMisconfigured
 
 _MENDS: Final = {
     errno.EADDRINUSE: "stop what runs there, or choose others with --port and --http-port",
@@ -33,7 +34,8 @@ def start(load: Callable[[], Loaded], told: Callable[[App], None], *, drains: bo
     except SettingsError as error:
         fail(*error.problems)
     settings = loaded.settings
-    logs = configure(settings.log_level, settings.log_dir, secrets=secrets_of(settings))
+    secrets = (*secrets_of(settings), *loaded.tool_secrets.values())
+    logs = configure(settings.log_level, settings.log_dir, secrets=secrets)
     with contextlib.closing(logs):
         for warning in loaded.warnings:
             log.warning(warning)
@@ -41,7 +43,7 @@ def start(load: Callable[[], Loaded], told: Callable[[App], None], *, drains: bo
         try:
             with asyncio.Runner(loop_factory=_new_loop) as runner:
                 runner.run(run(loaded, seconds, told))
-        except (OSError, sqlite3.Error, JournalInUse, JournalDamaged) as error:
+        except (OSError, sqlite3.Error, JournalInUse, JournalDamaged, ToolMisconfigured) as error:
             fail(why(error))
     return 0
 

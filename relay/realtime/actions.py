@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from relay.realtime.endings import Ending
 from relay.realtime.events import Frame
+from relay.realtime.tools import ToolCall
 from relay.realtime.utterance import Utterance
 
 
@@ -34,6 +35,13 @@ class Flush:
 
 
 @dataclass(frozen=True, slots=True)
+class CallTool:
+    """Carry out a server-side tool, then call `tool_result` with what it answered."""
+
+    call: ToolCall
+
+
+@dataclass(frozen=True, slots=True)
 class CheckToken:
     """Verify the token with which the client means to go on, then call `renewed`."""
 
@@ -59,4 +67,4 @@ class End:
     ending: Ending
 
 
-Action = ToEngine | ToClient | Flush | Settled | CheckToken | EngineRefused | Ping | End
+Action = ToEngine | ToClient | Flush | Settled | CallTool | CheckToken | EngineRefused | Ping | End

@@ -1,11 +1,11 @@
 """The rules of one session: frames and the time go in, actions and the next deadline come out."""
 
-from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 from relay.realtime import events, first_update, policy
 from relay.realtime.actions import (
     Action,
+    CallTool,
     CheckToken,
     End,
     EngineRefused,
@@ -17,35 +17,15 @@ from relay.realtime.actions import (
 )
 from relay.realtime.deadlines import Deadlines
 from relay.realtime.events import BadEvent, Event, Frame
-from relay.realtime.grant import Grant
 from relay.realtime.ledger import Ledger
 from relay.realtime.meter import Meter
-from relay.realtime.playout import Heard, Playout
+from relay.realtime.own_events import hello, locked_fields, truncate, wants
+from relay.realtime.playout import Playout
 from relay.realtime.scrub import SCRUBBED, scrub
+from relay.realtime.setup import Setup
+from relay.realtime.tools import Handled, ToolDesk
 from relay.realtime.transcript import Transcript
 from relay.realtime.utterance import Utterance
-from relay.realtime.view import View
-
-
-@dataclass(frozen=True, slots=True)
-class Setup:
-    """What the rules know from the start.
-
-    `first_update` goes up as soon as the engine said `session.created`; its answer is shown to
-    the client where `first_shown`. `transcription` is `audio.input.transcription`. With
-    `truncates`, the relay tells the engine what was heard of an interrupted answer, for clients
-    that cannot.
-    """
-
-    session_id: str
-    conversation_id: str
-    grant: Grant
-    view: View
-    first_update: Event
-    first_shown: bool
-    transcription: dict[str, Any]
-    truncates: bool = False
-
 
 # Signs that somebody is there; an open microphone alone is none (OUTSIDE, "Endings").
 _ACTIVITY: Final = ("input_audio_buffer.speech_", "response.", "conversation.item.")
@@ -57,18 +37,8 @@ _OURS: Final = frozenset({_TOKEN, _PLAYBACK})
 _SPEECH: Final = "input_audio_buffer.speech_started"
 
 
-def _wants(name: str, what: str, event: Event) -> BadEvent:
-    return BadEvent(
-        f"Invalid '{name}': expected {what}.",
-        code="invalid_type",
-        param=name,
-        event_id=event.get("event_id"),
-    )
-
-
-def _truncate(heard: Heard) -> Event:
-    kind = "conversation.item.truncate"
-    return {"type": kind, "item_id": heard.item_id, "content_index": 0, "audio_end_ms": heard.ms}
+def _up(event: Event) -> Action:
+    return ToEngine(events.encode(event))
 
 
 class Conversation:
@@ -82,6 +52,8 @@ class Conversation:
         self.transcript = Transcript(self.playout)
         self.meter = Meter(setup.grant.model or "", str(setup.transcription.get("model", "")))
         self._ledger = Ledger()
+        names = setup.grant.server_tool_names
+        self._desk = ToolDesk(names) if names else None
         self._announced = setup.grant.conversation_id is not None
         self._said = False
         self._errors = 0
@@ -97,11 +69,12 @@ class Conversation:
             event = self._view.up(event)
             policy.check(event)
             event, removed = policy.apply(event, self._setup.grant, self._setup.transcription)
+            if event["type"] == "session.update":
+                event = self._ledger.asked(event, shown=True)
+            actions = self._handled(self._desk.from_client(event)) if self._desk else [_up(event)]
         except BadEvent as bad:
             return [self.refuse(bad)]
-        if event["type"] == "session.update":
-            event = self._ledger.asked(event, shown=True)
-        actions: list[Action] = [ToEngine(events.encode(event)), *self._warn(removed)]
+        actions += self._warn(removed)
         if self._flushes(event):
             actions += [Flush(), *self._cut(now)]
         return actions
@@ -129,12 +102,12 @@ class Conversation:
         if event["type"] == _TOKEN:
             if isinstance(event.get("token"), str):
                 return [CheckToken(event["token"])]
-            return [self.refuse(_wants("token", "a string", event))]
+            return [self.refuse(wants("token", "a string", event))]
         item, played = event.get("item_id"), event.get("played_ms")
         if not isinstance(item, str):
-            return [self.refuse(_wants("item_id", "a string", event))]
+            return [self.refuse(wants("item_id", "a string", event))]
         if not isinstance(played, int) or isinstance(played, bool):
-            return [self.refuse(_wants("played_ms", "an integer", event))]
+            return [self.refuse(wants("played_ms", "an integer", event))]
         self.playout.played(item, played, now)
         return []
 
@@ -145,9 +118,7 @@ class Conversation:
     def _warn(self, removed: list[str]) -> list[Action]:
         if not removed or not self._setup.grant.relay_events:
             return []
-        message = f"Set by the server, and so not forwarded: {', '.join(removed)}."
-        warning = {"type": "relay.warning", "code": "locked_fields", "message": message}
-        return [ToClient(events.encode(warning))]
+        return [ToClient(events.encode(locked_fields(removed)))]
 
     def from_engine(self, frame: Frame, kind: str, now: float) -> list[Action]:
         """An engine's frame other than audio: shown to the client, and read for the transcript.
@@ -156,7 +127,7 @@ class Conversation:
         """
         if kind.startswith(_ACTIVITY):
             self.deadlines.active(now)
-        if self.greeted and kind not in self.transcript.reads and kind not in _READ:
+        if self.greeted and not self._reads(kind):
             return self._unread(frame, kind)
         try:
             event = events.decode(frame)
@@ -169,11 +140,10 @@ class Conversation:
         self._said = self._said or bool(settled)
         actions: list[Action] = [Flush()] if kind == _SPEECH else self._announcement(kind)
         shown = self._ledger.answered(event)
-        if shown is not None:
-            shown = scrub(shown, self._setup.grant)
-            seen = self._view.down(frame if shown is event else events.encode(shown), kind, shown)
-            if seen is not None:
-                actions.append(ToClient(seen))
+        if shown is not None and self._desk is not None:
+            actions += self._handled(self._desk.from_engine(shown))
+        elif shown is not None:
+            actions += self._shown(shown, frame if shown is event else None)
         if kind == "session.created" and not self.greeted:
             self.greeted = True
             self.deadlines.greeted()
@@ -181,13 +151,36 @@ class Conversation:
         actions += [Settled(utterance) for utterance in settled]
         return actions + (self._cut(now) if kind == _SPEECH else [])
 
+    def _reads(self, kind: str) -> bool:
+        if kind in self.transcript.reads or kind in _READ:
+            return True
+        return self._desk is not None and kind in self._desk.reads
+
+    def _shown(self, event: Event, frame: Frame | None = None) -> list[Action]:
+        """An event as the client sees it; `frame` is the event where it is still as it came."""
+        shown = scrub(event, self._setup.grant)
+        if frame is None or shown is not event:
+            frame = events.encode(shown)
+        seen = self._view.down(frame, shown["type"], shown)
+        return [ToClient(seen)] if seen is not None else []
+
+    def _handled(self, handled: Handled) -> list[Action]:
+        """What the desk of server-side tools made of an event."""
+        actions: list[Action] = [a for event in handled.shown for a in self._shown(event)]
+        actions += [CallTool(call) for call in handled.calls]
+        return actions + [_up(event) for event in handled.ask]
+
+    def tool_result(self, call_id: str, output: str) -> list[Action]:
+        """A tool has answered: what the engine is told."""
+        return [_up(event) for event in self._desk.result(call_id, output)] if self._desk else []
+
     def _cut(self, now: float) -> list[Action]:
         """The client's player is flushed: note what was heard, and say it for who cannot."""
         actions: list[Action] = []
         for heard in self.playout.interrupt(now):
             actions += [Settled(utterance) for utterance in self.transcript.cut(heard, now)]
             if self._setup.truncates:
-                actions.append(ToEngine(events.encode(self._ledger.own(_truncate(heard)))))
+                actions.append(ToEngine(events.encode(self._ledger.own(truncate(heard)))))
         return actions
 
     def _unread(self, frame: Frame, kind: str) -> list[Action]:
@@ -218,13 +211,7 @@ class Conversation:
         if greeting is not None:
             actions.append(ToEngine(events.encode(self._ledger.own(greeting))))
         if self._setup.grant.relay_events:
-            hello = {
-                "type": "relay.session",
-                "session_id": self._setup.session_id,
-                "conversation_id": self._setup.conversation_id,
-                "expires_at": int(self._setup.grant.caller.expires_at),
-            }
-            actions.append(ToClient(events.encode(hello)))
+            actions.append(ToClient(events.encode(hello(self._setup))))
         return actions
 
     def due(self, now: float) -> list[Action]:

@@ -10,7 +10,7 @@ Json = dict[str, Any]
 
 MAX_CALLS: Final = 16  # in hand at once, in one session; a model asks for one to three
 MAX_ARGUMENTS: Final = 65_536  # characters of one call
-MAX_OUTPUT: Final = 65_536  # characters of one result, some 16,000 tokens
+MAX_OUTPUT: Final = 1_048_576  # characters of one result: the most that a tool may be granted
 MAX_ROUNDS: Final = 10  # in a row; then the model must answer without another call
 _REMEMBERED: Final = 1024  # responses, and calls that were begun
 

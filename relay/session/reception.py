@@ -11,15 +11,17 @@ import structlog
 from structlog.contextvars import bind_contextvars
 
 from relay.interfaces import Admission, Call, Journal, Peer
-from relay.realtime.conversation import Conversation, Setup
+from relay.realtime.conversation import Conversation
 from relay.realtime.deadlines import Deadlines, Limits
 from relay.realtime.endings import FORBIDDEN, INTERNAL_ERROR, SERVICE_RESTART, Ending, Refused
 from relay.realtime.events import encode
+from relay.realtime.setup import Setup
 from relay.realtime.utterance import Head
 from relay.realtime.view import View
 from relay.session.recorder import Recorder
 from relay.session.registry import Registry
-from relay.session.session import CLOSE_SECONDS, Seats, Session, Surroundings
+from relay.session.seats import Seats, Surroundings
+from relay.session.session import CLOSE_SECONDS, Session
 from relay.session.sides import ending_of
 from relay.tasks import Tasks
 from relay.wire.handshake import Handshake
@@ -159,8 +161,9 @@ class Reception:
             started_at=clock(),
         )
         call = Call(session_id=session_id, model=grant.model or "", user_id=grant.caller.sub)
+        tools = self._house.shared.tools(grant, session_id, conversation_id)
         return Session(
-            Seats(arrival.peer, admission.view, call, grant.caller, admission.pace_ms),
+            Seats(arrival.peer, admission.view, call, grant.caller, admission.pace_ms, tools),
             Conversation(setup, Deadlines(limits, clock())),
             Recorder(self._house.journal, head),
             self._house.shared,

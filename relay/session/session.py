@@ -2,17 +2,15 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
 from typing import Any, Final
 
 import structlog
 
-from relay.interfaces import Call, Engine, Peer
-from relay.metrics import Metrics
+from relay.interfaces import Peer
 from relay.realtime import endings
 from relay.realtime.actions import (
     Action,
+    CallTool,
     CheckToken,
     End,
     EngineRefused,
@@ -26,11 +24,10 @@ from relay.realtime.conversation import Conversation
 from relay.realtime.deadlines import UNANSWERED_PINGS
 from relay.realtime.endings import Ending, Refused
 from relay.realtime.events import encode
-from relay.realtime.grant import Caller
-from relay.realtime.prices import Prices
-from relay.realtime.view import View
+from relay.realtime.tools import ToolCall
 from relay.session.outlet import outlet_for
 from relay.session.recorder import Recorder
+from relay.session.seats import Seats, Surroundings
 from relay.session.sides import Down, Up, Watched
 from relay.session.timer import Timer
 from relay.tasks import Tasks
@@ -39,28 +36,6 @@ from relay.wire.faults import where
 CLOSE_SECONDS: Final = 2.0  # peers end by themselves within a second; this only bounds a fault
 _TOKEN_KINDS: Final = ("text_in", "audio_in", "image_in", "text_out", "audio_out")
 log = structlog.get_logger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Surroundings:
-    """What every session of one process shares. `clock` gives Unix seconds that never go back."""
-
-    engine: Engine
-    metrics: Metrics
-    clock: Callable[[], float]
-    verify: Callable[[str], Awaitable[Caller]]
-    prices: Prices = field(default_factory=Prices)
-
-
-@dataclass(frozen=True, slots=True)
-class Seats:
-    """Who sits in this session and how they are spoken to; `pace_ms` is None for all at once."""
-
-    client: Peer
-    view: View
-    call: Call
-    caller: Caller
-    pace_ms: int | None = None
 
 
 class Session:
@@ -149,7 +124,9 @@ class Session:
         if self.conversation.greeted and self._up.engine is None and self._engine is not None:
             self._begin(self._engine)
 
-    def _act_apart(self, action: Flush | Settled | CheckToken | EngineRefused | Ping | End) -> None:
+    def _act_apart(
+        self, action: Flush | Settled | CallTool | CheckToken | EngineRefused | Ping | End
+    ) -> None:
         """The actions that are not frames."""
         match action:
             case Flush():
@@ -159,6 +136,8 @@ class Session:
             case EngineRefused(code):
                 self._shared.metrics.engine_refused("engine_closed")
                 self._log.warning("engine refused", code=code)
+            case CallTool(call):
+                self._tasks.run(self._call_tool(call), "tool.call")
             case CheckToken(token):
                 self._tasks.run(self._renew(token), "token.renew")
             case Ping():
@@ -174,6 +153,11 @@ class Session:
             "session started", engine=self._shared.engine.name, seconds=round(seconds, 3)
         )
         self._up.open(engine)
+
+    async def _call_tool(self, call: ToolCall) -> None:
+        if self._seats.tools is not None:
+            output = await self._seats.tools.run(call)
+            self.act(self.conversation.tool_result(call.call_id, output))
 
     async def _renew(self, token: str) -> None:
         """A token for the same caller moves the expiry; any other changes nothing."""

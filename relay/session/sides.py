@@ -26,6 +26,7 @@ from relay.session.outlet import Outlet
 EARLY_BYTES: Final = (
     1024 * 1024
 )  # about 16 s of audio; beyond it the client is paused, none is lost
+EARLY_FRAMES: Final = 2048  # the same for small ones: bounds what Python's objects cost
 
 _CLIENT_ENDINGS: Final = {
     1000: endings.CLIENT_LEFT,
@@ -71,13 +72,23 @@ class Up:
     that a frame passes through costs more than the code that runs.
     """
 
-    __slots__ = ("_early", "_early_bytes", "_send", "_shell", "_traffic", "client", "engine")
+    __slots__ = (
+        "_early",
+        "_early_bytes",
+        "_full",
+        "_send",
+        "_shell",
+        "_traffic",
+        "client",
+        "engine",
+    )
 
     def __init__(self, shell: Shell, client: Peer) -> None:
         self._shell = shell
         self._traffic = shell.traffic
         self._early: list[bytes] = []
         self._early_bytes = 0
+        self._full = False
         self._send: Callable[[Frame], None] | None = None
         self.client = client
         self.engine: Peer | None = None
@@ -86,11 +97,10 @@ class Up:
         """The engine is ready: what was held goes up now, then the client is read again."""
         self.engine = engine
         self._send = engine.send
+        self.client.resume()  # before the rest: an engine that this fills pauses the client again
         early, self._early = self._early, []
         for frame in early:
             self._relay(frame, engine.send)
-        if self._early_bytes > EARLY_BYTES:
-            self.client.resume()
 
     def frame(self, frame: Frame) -> None:
         """One event of the client's."""
@@ -105,7 +115,7 @@ class Up:
     def _hold(self, frame: Frame) -> None:
         self._early.append(bytes(frame))
         self._early_bytes += len(frame)
-        if self._early_bytes > EARLY_BYTES:
+        if self._early_bytes > EARLY_BYTES or len(self._early) > EARLY_FRAMES:
             self.client.pause()
 
     def _relay(self, frame: Frame, send: Callable[[Frame], None]) -> None:
@@ -115,14 +125,21 @@ class Up:
             if audio is not None:
                 send(audio)
             else:
-                shell.act(shell.conversation.from_client(frame, shell.clock()))
+                self._act(shell.conversation.from_client(frame, shell.clock()))
         except BadEvent as bad:
-            shell.act([shell.conversation.refuse(bad)])
+            self._act([shell.conversation.refuse(bad)])
         except Exception as error:  # noqa: BLE001 - whatever it is, it ends this session alone
             shell.fault(error)
 
+    def _act(self, actions: list[Action]) -> None:
+        """Who sends without reading gets no answers of ours: they would wait in our memory."""
+        if self._full:
+            actions = [action for action in actions if not isinstance(action, ToClient)]
+        self._shell.act(actions)
+
     def writable(self, ready: bool) -> None:
         """The client reads too slowly: the engine waits, the learner's own audio does not."""
+        self._full = not ready
         self._shell.conversation.deadlines.client_writable(ready, self._shell.clock())
         if self.engine is not None:
             (self.engine.resume if ready else self.engine.pause)()

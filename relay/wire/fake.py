@@ -25,9 +25,8 @@ class FakePeer:
     def attach(self, receiver: Receiver) -> None:
         """See `Peer`."""
         self._receiver = receiver
-        held, self._held = self._held, []
-        for frame in held:
-            receiver.frame(frame)
+        while self._held and self.close_sent is None:
+            receiver.frame(self._held.pop(0))
         self._tell()
 
     def send(self, frame: Frame) -> None:
@@ -56,6 +55,7 @@ class FakePeer:
         if self.close_sent is not None or self._gone is not None:
             return
         self.close_sent = (code, reason)
+        self._held.clear()
         if self._answers_close:
             self.leave(code, reason)
 

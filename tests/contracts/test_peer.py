@@ -142,18 +142,9 @@ PEERS: dict[str, Callable[[], AbstractAsyncContextManager[Ends]]] = {
     "fake": faked,
 }
 
-_HELD = "FakePeer gives out what it held although it was closed"
-KNOWN = {
-    "test_one_that_was_closed_before_anybody_was_attached_tells_so[fake]": _HELD,
-    "test_a_receiver_may_close_from_within_a_frame[fake]": _HELD,
-}
-"""What does not conform yet, and why; a test that passes after all must leave this list."""
-
 
 @pytest.fixture(params=list(PEERS))
 async def ends(request: pytest.FixtureRequest) -> AsyncIterator[Ends]:
-    if request.node.name in KNOWN:
-        request.applymarker(pytest.mark.xfail(reason=KNOWN[request.node.name]))
     async with PEERS[request.param]() as made:
         yield made
 

@@ -16,11 +16,12 @@ from relay.realtime.actions import (
     ToClient,
     ToEngine,
 )
-from relay.realtime.conversation import Conversation, Setup
+from relay.realtime.conversation import Conversation
 from relay.realtime.deadlines import Deadlines, Limits
 from relay.realtime.events import encode, sniff
 from relay.realtime.first_update import openai_update, s3_update
 from relay.realtime.grant import Caller, Grant
+from relay.realtime.setup import Setup
 from relay.realtime.view import GaView, S3View, View
 from tests.realtime import wire_events as wire
 from tests.realtime.wire_events import Event

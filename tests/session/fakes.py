@@ -7,15 +7,17 @@ from typing import Any
 
 from relay.interfaces import Call, Peer
 from relay.metrics import Metrics
-from relay.realtime.conversation import Conversation, Setup
+from relay.realtime.conversation import Conversation
 from relay.realtime.deadlines import Deadlines, Limits
 from relay.realtime.endings import Ending, Refused
 from relay.realtime.first_update import openai_update
 from relay.realtime.grant import Caller, Grant
+from relay.realtime.setup import Setup
 from relay.realtime.utterance import Head, Record
 from relay.realtime.view import GaView
 from relay.session.recorder import Recorder
-from relay.session.session import Seats, Session, Surroundings
+from relay.session.seats import Seats, Surroundings
+from relay.session.session import Session
 from relay.wire.fake import FakePeer
 
 CALLER = Caller(sub="u1", role="learner", expires_at=9e9)

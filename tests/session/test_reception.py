@@ -13,7 +13,7 @@ from relay.realtime.grant import Caller, Grant
 from relay.realtime.view import GaView, View
 from relay.session.reception import House, Reception, Rules
 from relay.session.registry import Registry
-from relay.session.session import Surroundings
+from relay.session.seats import Surroundings
 from relay.wire.fake import FakePeer
 from relay.wire.handshake import Handshake
 from tests.doors.knock import knock

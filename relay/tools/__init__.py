@@ -1,0 +1,1 @@
+"""Server-side tools: what the model called is carried out here."""

@@ -1,0 +1,128 @@
+"""Where every tool of the process is made ready, and the bench at which one session works."""
+
+import asyncio
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+import aiohttp
+import structlog
+
+from relay.realtime.grant import ServerTool
+from relay.realtime.tools import ToolCall
+from relay.tools.endpoint import Address, Endpoint
+from relay.tools.entry_point import EntryPoint, find
+from relay.tools.threads import Threads
+from relay.tools.work import (
+    Action,
+    Context,
+    ToolFailed,
+    ToolMisconfigured,
+    Work,
+    arguments_of,
+)
+
+MAX_AT_ONCE: Final = 4  # calls of one session that run at the same time; the others wait
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """A tool that can be called, and the seconds it has."""
+
+    action: Action
+    timeout_s: float
+
+
+class Workshop:
+    """What all tools of a process share. `secrets` are values by environment variable."""
+
+    def __init__(
+        self,
+        http: aiohttp.ClientSession,
+        secrets: Mapping[str, str],
+    ) -> None:
+        self._http = http
+        self._secrets = secrets
+        self._threads = Threads()
+
+    def prepare(self, tools: Iterable[ServerTool]) -> dict[str, Ready]:
+        """Make tools ready by name; raises `ToolMisconfigured`. Do it at the start, for typos."""
+        return {tool.name: Ready(self._action(tool), tool.timeout_s) for tool in tools}
+
+    def bench(self, tools: Iterable[ServerTool], context: Context) -> "Bench":
+        """Where one session's calls are carried out; raises `ToolMisconfigured`."""
+        return Bench(self.prepare(tools), context)
+
+    def _action(self, tool: ServerTool) -> Action:
+        try:
+            if tool.entry_point is not None:
+                return EntryPoint(find(tool.entry_point), self._threads, tool.max_bytes)
+            secret = self._secret(tool)
+        except ToolMisconfigured as wrong:
+            raise ToolMisconfigured(f"server_tools.{tool.name}: {wrong}") from None
+        address = Address(tool.url or "", tool.header, secret, tool.max_bytes)
+        return Endpoint(self._http, address)
+
+    def _secret(self, tool: ServerTool) -> str | None:
+        if tool.secret_env is None:
+            return None
+        secret = self._secrets.get(tool.secret_env, "")
+        if not secret:
+            raise ToolMisconfigured(f"{tool.secret_env} is not set in the environment")
+        if not secret.isascii() or not secret.isprintable():
+            raise ToolMisconfigured(f"{tool.secret_env} has a letter that no header may have")
+        return secret
+
+
+class Bench:
+    """Carries out one session's calls, so many at a time."""
+
+    def __init__(self, tools: Mapping[str, Ready], context: Context) -> None:
+        self._tools = tools
+        self._context = context
+        self._places = asyncio.Semaphore(MAX_AT_ONCE)
+        self._log = log.bind(session_id=context.session)
+
+    async def run(self, call: ToolCall) -> str:
+        """What the model is told, a failure included; raises nothing but a cancellation."""
+        clock = asyncio.get_running_loop().time
+        began, outcome, cause = clock(), "ok", None
+        try:
+            return await self._run(call)
+        except ToolFailed as failed:
+            outcome, cause = failed.code, failed.cause or failed.status
+            return failed.output
+        except asyncio.CancelledError:
+            outcome = "cancelled"
+            raise
+        finally:
+            name = call.name if call.name in self._tools else "unknown"
+            seconds = round(clock() - began, 3)
+            self._log.info("tool called", tool=name, outcome=outcome, cause=cause, seconds=seconds)
+
+    async def _run(self, call: ToolCall) -> str:
+        """The time a tool has includes its wait for a place: somebody listens to the silence."""
+        ready = self._tools.get(call.name)
+        if ready is None:
+            raise ToolFailed("not_there")
+        work = Work(call.name, call.call_id, arguments_of(call.arguments), self._context)
+        try:
+            async with self._places, asyncio.timeout(ready.timeout_s):
+                return await ready.action(work)
+        except ToolFailed:
+            raise
+        except TimeoutError:
+            raise ToolFailed("timeout") from None
+        except asyncio.CancelledError:
+            if _is_ending():
+                raise
+            raise ToolFailed("failed") from None  # something within the tool was cancelled
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - a function of somebody else's
+            raise ToolFailed("failed", cause=type(error).__name__) from None
+
+
+def _is_ending() -> bool:
+    """Whether this very task was cancelled, and not just something that it waits for."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
