@@ -108,7 +108,7 @@ class Bench:
             raise ToolFailed("not_there")
         work = Work(call.name, call.call_id, arguments_of(call.arguments), self._context)
         try:
-            async with self._places, asyncio.timeout(ready.timeout_s):
+            async with asyncio.timeout(ready.timeout_s), self._places:
                 return await ready.action(work)
         except ToolFailed:
             raise

@@ -206,7 +206,7 @@ def test_what_is_too_long_is_answered_with_a_word_about_it() -> None:
     call.say(CREATE)
     call.flow()
     assert len(call.running) == 1
-    call.answer(output="y" * 65_537)
+    call.answer(output="y" * 1_048_577)
     call.settle()
     outputs = [json.loads(e["item"]["output"]) for e in call.sent if e["type"] == OUTPUT]
     assert [o["error"]["code"] for o in outputs] == ["arguments_too_long", "too_big"]
