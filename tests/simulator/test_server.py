@@ -12,6 +12,7 @@ from openai import AsyncOpenAI
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
+from relay.engines.offline import voice
 from relay.engines.offline.delivery import Pace
 from relay.engines.offline.peer import HIGH_BYTES
 from relay.engines.offline.scripted import Script, scripted_parts
@@ -226,6 +227,20 @@ async def test_it_closes_its_connections_when_it_stops():
     assert closed.value.rcvd is not None
     assert closed.value.rcvd.code == 1001
     assert simulator.connections == 0
+
+
+async def test_there_is_an_end_to_its_sessions(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(voice, "MAX_SESSIONS", 1)
+    async with await simulate(options()) as simulator:
+        url = f"{simulator.url}?model=m"
+        async with connect(url, additional_headers=KEY) as first:
+            await first.recv()
+            async with connect(url, additional_headers=KEY) as second:
+                with pytest.raises(ConnectionClosed) as closed:
+                    await second.recv()
+
+    assert closed.value.rcvd is not None
+    assert closed.value.rcvd.reason == "Server at capacity"
 
 
 async def test_with_tls(tmp_path: Path):

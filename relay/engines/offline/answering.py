@@ -70,9 +70,9 @@ class Answering:
         self.spoke = False
 
     @property
-    def busy(self) -> bool:
-        """Tell whether the conversation's response runs, or is about to."""
-        return self._active is not None or self._wanted is not None
+    def running(self) -> bool:
+        """Tell whether the conversation's response runs."""
+        return self._active is not None
 
     def deadline(self, now: float) -> float:
         """Return when `advance` wants to be called, infinity when nothing runs."""

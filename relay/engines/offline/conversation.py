@@ -28,10 +28,6 @@ class Conversation:
         """Go through the items in conversation order."""
         return (self._items[item_id] for item_id in self._order)
 
-    def __contains__(self, item_id: str) -> bool:
-        """Tell whether such an item is remembered."""
-        return item_id in self._items
-
     @property
     def last_id(self) -> str | None:
         """Return the id of the item that the next one follows."""

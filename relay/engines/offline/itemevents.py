@@ -38,7 +38,7 @@ class ItemEvents:
         """
         item = items.from_client(event["item"], "item", self._out.new_id)
         place = self._conversation.place(event.get("previous_item_id"))
-        if item.body["type"] == "function_call_output" and self._answering.busy:
+        if item.body["type"] == "function_call_output" and self._answering.running:
             if len(self._early) >= MAX_EARLY:
                 raise Refusal("rate_limit_exceeded", "Too many outputs wait for this response.")
             self._early.append(event)
@@ -49,7 +49,7 @@ class ItemEvents:
 
     def settle(self, model: str | None) -> None:
         """Add what has waited for the end of a response."""
-        while self._early and not self._answering.busy:
+        while self._early and not self._answering.running:
             event = self._early.popleft()
             try:
                 self.create(event, model)

@@ -114,10 +114,10 @@ class Machine:
             self._out.refuse(Refusal("session_expired", EXPIRED), None)
             self._out.do(Close(1001, EXPIRED))
             return self._out.take()
-        if now >= self._idle.due:
-            self._idle.stop()
-            self._break_silence(now)
+        silence = self._silence() if now >= self._idle.due else None
         heard_ms = self._answering.advance(now)
+        if silence is not None:
+            self._transcripts.nothing(silence, self._transcriber)
         if heard_ms is not None:
             self._idle.wait(now, heard_ms, wishes.idle_ms(self._settings))
         return self._done()
@@ -170,12 +170,15 @@ class Machine:
         if wishes.answers(self._settings):
             self._answering.want(self._request({}))
 
-    def _break_silence(self, now: float) -> None:
-        """Let the model speak first, after a silence that lasted too long (PROTOCOL §4.9)."""
+    def _silence(self) -> Item | None:
+        """Want an answer to a silence that lasted too long; returns its item (PROTOCOL §4.9)."""
+        self._idle.stop()
         timeout_ms = wishes.idle_ms(self._settings)
-        silence = None if timeout_ms is None else self._input.silence(timeout_ms)
-        if silence is None or self._answering.busy:
-            return
+        if timeout_ms is None or self._answering.running:
+            return None
+        silence = self._input.silence(timeout_ms)
+        if silence is None:
+            return None
         item_id, start_ms, end_ms, pcm = silence
         fields = {"audio_start_ms": start_ms, "audio_end_ms": end_ms, "item_id": item_id}
         self._out.emit("input_audio_buffer.timeout_triggered", **fields)
@@ -183,8 +186,8 @@ class Machine:
         item = items.spoken_by_user(item_id, pcm)
         item.words = ""
         self._commit_item(item)
-        self._answering.create(self._request({}), now)
-        self._transcripts.nothing(item, self._transcriber)
+        self._answering.want(self._request({}))
+        return item
 
     def _commit(self, event: Event, now: float) -> None:
         item_id, pcm = self._input.commit()

@@ -4,6 +4,7 @@ import math
 
 import pytest
 
+from relay.engines.offline.answering import MAX_RUNNING
 from relay.engines.offline.idle import Idle, prompt
 from relay.engines.offline.tones import silence, tone
 from tests.engines.offline.driving import Talk, scripted, types
@@ -94,6 +95,46 @@ def test_a_response_that_the_client_asked_for_counts_anew():
     assert talk.of("input_audio_buffer.timeout_triggered") == []
     talk.wait(2)
     assert len(talk.of("input_audio_buffer.timeout_triggered")) == 1
+
+
+def test_a_silence_is_answered_however_many_responses_run_beside():
+    talk = idle_talk()
+    for _ in range(MAX_RUNNING):
+        talk.say("response.create", response={"conversation": "none"})
+    aside = list(talk.work)
+    talk.work.clear()  # none of them ends
+
+    talk.wait(7)
+
+    assert len(talk.of("input_audio_buffer.timeout_triggered")) == 1
+    assert len(aside) == MAX_RUNNING
+    assert talk.last("response.done")["response"]["conversation_id"] is not None
+
+
+def test_an_answer_that_is_not_over_is_waited_for():
+    talk = idle_talk()
+    talk.wait(6)
+    talk.say("response.create")
+    (speech,) = talk.work
+    talk.work.clear()  # a mouth that takes its time
+
+    talk.wait(5)
+    assert talk.of("input_audio_buffer.timeout_triggered") == []
+
+    talk.work.append(speech)
+    talk.wait(7)
+    assert len(talk.of("input_audio_buffer.timeout_triggered")) == 1
+
+
+def test_a_user_who_goes_on_speaking_is_not_asked_either():
+    talk = idle_talk(interrupt_response=False)
+    talk.append(tone(300))
+    talk.say("response.create")  # the client will not wait for the end of the turn
+
+    talk.wait(20)
+
+    assert len(talk.of("response.done")) == 1
+    assert talk.of("input_audio_buffer.timeout_triggered") == []
 
 
 @pytest.mark.parametrize("turns", [None, {"type": "semantic_vad"}])

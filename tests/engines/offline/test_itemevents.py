@@ -51,6 +51,21 @@ def test_4_6_an_output_that_comes_early_joins_after_the_response():
     assert talk.last("response.output_text.done")["text"] == "Then: two"
 
 
+def test_an_output_joins_before_the_response_that_waits_behind():
+    talk = Talk(scripted("Go.", "And?", replies=(CALLS, "Then: {heard}")))
+    patient = {"type": "server_vad", "interrupt_response": False}
+    audio = {"input": {"turn_detection": patient}}
+    talk.say("session.update", session={**TEXT, "audio": audio})
+    talk.speak()
+    talk.wait(0.05)
+    talk.speak()  # its answer waits for the first one's end
+    talk.send(output("one"))
+
+    talk.finish()
+
+    assert talk.of("response.output_text.done")[-1]["text"] == "Then: one"
+
+
 def test_what_a_user_types_meanwhile_joins_at_once():
     talk = early_talk()
 

@@ -12,6 +12,7 @@ from relay.simulator.faults import (
     KeyOrder,
     LargeItem,
     Only,
+    SessionExpired,
     UnknownEvents,
     UnknownFields,
 )
@@ -124,3 +125,13 @@ def test_an_event_that_comes_late():
 
     assert told[0] == "response.output_item.added"
     assert told[-1] == "response.created"
+
+
+def test_the_end_of_a_session_has_no_fields_and_no_keys():
+    talk = faulty(UnknownFields(), KeyOrder(), Errors(every=1), SessionExpired(seconds=1))
+
+    talk.wait(1)
+
+    assert talk.closed is not None
+    assert talk.closed.code == 1001
+    assert types(talk.events)[-1] == "error"
