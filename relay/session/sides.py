@@ -6,7 +6,7 @@ from typing import Final, Protocol
 from relay.interfaces import Frame, Peer
 from relay.metrics import Traffic
 from relay.realtime import endings
-from relay.realtime.actions import Action
+from relay.realtime.actions import Action, ToClient
 from relay.realtime.conversation import Conversation
 from relay.realtime.endings import Ending
 from relay.realtime.events import (

@@ -21,7 +21,7 @@ from relay.engines.offline.scripted import Script
 from relay.session.registry import Registry
 from tests.access.supabase import SERVICE_KEY, FakeAuth, ec_key, public_row, rsa_key, serve
 from tests.realtime import wire_events as wire
-from tests.scenarios.by_hand import KEY, End, Provider, client, openai, provided, s3, spoken
+from tests.scenarios.by_hand import KEY, End, Provider, client, metric, openai, provided, s3, spoken
 from tests.scenarios.stage import (
     SECRET,
     SILENCE,
@@ -31,7 +31,7 @@ from tests.scenarios.stage import (
     stage,
     token,
 )
-from tests.wire.ends import PING, TEXT
+from tests.wire.ends import PING, TEXT, frame
 
 SCRIPT = Script(heard=("Good morning.",), replies=("Good morning to you.",))
 
@@ -526,6 +526,31 @@ async def test_S3_57_a_client_that_stops_reading_fills_no_memory_and_slows_nobod
             await _round_trip(quick, other, 99)
         told = (await here.get("/metrics"))[1]
         assert f'relay_sessions_ended_total{{door="{door}",ending="client_too_slow"}} 1.0' in told
+
+
+async def test_S3_57_who_sends_nonsense_and_does_not_read_fills_no_memory(tmp_path: Path) -> None:
+    """Each of its frames would be answered by an `error` a hundred times as long."""
+    nonsense = frame(TEXT, b"{}") * 60_000
+    async with (
+        provided(tmp_path) as (here, provider),
+        client(here, openai("mad"), receive_buffer=4096) as mad,
+        client(here, openai("quick")) as quick,
+    ):
+        await mad.until("session.created")
+        await quick.until("session.created")
+        (peer,) = [
+            session._client  # type: ignore[attr-defined]
+            for session in here.app.registry._live
+            if session._seats.caller.sub == "mad"  # type: ignore[attr-defined]
+        ]
+        mad.reads.clear()
+        mad.raw.write(nonsense)
+        await mad.raw.writer.drain()
+        await metric(here, 'relay_frames_total{direction="up"} 60000.0')
+        assert 1 << 20 < peer.buffered < 2 << 20
+        await _round_trip(quick, await provider.call("quick"), 1)
+        mad.raw.reset()
+        mad.reads.set()
 
 
 async def test_S3_57_a_slow_client_that_reads_again_is_told_4013(

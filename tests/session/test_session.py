@@ -5,10 +5,11 @@ import json
 
 import pytest
 
+from relay.interfaces import Frame
 from relay.realtime import endings
 from relay.realtime.endings import Ending
 from relay.realtime.events import encode
-from relay.session.sides import EARLY_BYTES
+from relay.session.sides import EARLY_BYTES, EARLY_FRAMES
 from relay.wire.fake import FakePeer
 from tests.realtime import wire_events as wire
 from tests.session.fakes import CALLER, CREATED, SESSION, Stage, settle
@@ -65,6 +66,62 @@ async def test_a_client_that_sends_too_much_too_early_is_paused_and_loses_nothin
     stage.engine.arrive(CREATED)
     assert not stage.client.paused
     assert stage.engine_types().count("input_audio_buffer.append") == 6
+    session.end(endings.CLIENT_LEFT)
+    await running
+
+
+async def test_small_frames_that_come_too_early_are_bounded_too() -> None:
+    stage = Stage()
+    session, running = stage.start()
+    await settle()
+    for _ in range(EARLY_FRAMES + 1):
+        assert not stage.client.paused
+        stage.client.arrive(APPEND % "AAAA")
+    assert stage.client.paused
+    stage.engine.arrive(CREATED)
+    assert not stage.client.paused
+    assert stage.engine_types().count("input_audio_buffer.append") == EARLY_FRAMES + 1
+    session.end(endings.CLIENT_LEFT)
+    await running
+
+
+async def test_an_engine_that_early_frames_fill_holds_the_client_back() -> None:
+    class Narrow(FakePeer):
+        def send(self, frame: Frame) -> None:
+            super().send(frame)
+            if len(self.sent) == 3:
+                self.fill(True)
+
+    stage = Stage(engine=Narrow())
+    session, running = stage.start()
+    await settle()
+    for _ in range(6):
+        stage.client.arrive(APPEND % ("A" * (EARLY_BYTES // 4)))
+    stage.engine.arrive(CREATED)
+    assert stage.engine_types().count("input_audio_buffer.append") == 6, "none is lost"
+    assert stage.client.paused
+    stage.engine.fill(False)
+    assert not stage.client.paused
+    session.end(endings.CLIENT_LEFT)
+    await running
+
+
+async def test_S3_57_who_does_not_read_gets_no_answers_of_ours() -> None:
+    stage = Stage(relay_events=True)
+    session, running = stage.start()
+    await settle()
+    stage.engine.arrive(CREATED)
+    stage.client.fill(True)
+    told = len(stage.client.sent)
+    for bad in ("{", '{"type":"nothing"}', '{"type":"relay.token"}'):
+        stage.client.arrive(bad)
+    assert len(stage.client.sent) == told
+    stage.client.arrive(APPEND % "AAAA")
+    stage.client.arrive('{"type":"response.create"}')
+    assert stage.engine_types()[-2:] == ["input_audio_buffer.append", "response.create"]
+    stage.client.fill(False)
+    stage.client.arrive("{")
+    assert stage.client_types()[told:] == ["error"]
     session.end(endings.CLIENT_LEFT)
     await running
 
