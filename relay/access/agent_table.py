@@ -35,7 +35,6 @@ _SETTABLE: Final = frozenset({"model", "voice", "instructions", "tools", "output
 
 Schema = dict[str, JsonValue]
 Seconds = Annotated[float, Field(gt=0, le=86_400)]
-Dollars = Annotated[float, Field(ge=0, le=1_000_000, allow_inf_nan=False)]
 ToolName = Annotated[str, Field(pattern=_TOOL_NAME)]
 
 
@@ -135,8 +134,6 @@ class AgentTable(BaseModel):
     )
     greeting: str | None = Field(default=None, min_length=1, max_length=_MAX_TEXT)
     pace_ms: int | None = Field(default=None, ge=20, le=60_000)
-    budget_usd_per_day: Dollars | None = None
-    budget_usd_per_user_per_day: Dollars | None = None
     limits: Limits = Limits()
 
     @model_validator(mode="after")
@@ -198,13 +195,7 @@ def _bounds(written: AgentTable) -> Bounds:
     return Bounds(
         **written.limits.model_dump(),
         pace_ms=written.pace_ms,
-        budget_micro=_micro(written.budget_usd_per_day),
-        user_budget_micro=_micro(written.budget_usd_per_user_per_day),
     )
-
-
-def _micro(dollars: float | None) -> int | None:
-    return None if dollars is None else round(dollars * _MICRO)
 
 
 def _told(error: ValidationError) -> Iterator[str]:

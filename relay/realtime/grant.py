@@ -58,9 +58,8 @@ class ServerTool:
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """How much of it there is; None is no bound of the agent's. Money is in micro-dollars a day.
+    """How much of it there is; None is no bound of the agent's.
 
-    `budget_micro` is for all who use the agent together, `user_budget_micro` for each of them.
     `pace_ms` is how far ahead of what is heard sound may be sent.
     """
 
@@ -68,8 +67,6 @@ class Bounds:
     idle_seconds: float | None = None
     max_output_tokens: int | None = None
     pace_ms: int | None = None
-    budget_micro: int | None = None
-    user_budget_micro: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

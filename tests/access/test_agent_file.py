@@ -97,7 +97,6 @@ def test_the_example_of_the_docs_is_read(write):
     tutor = agents["tutor"].offer
     assert tutor.locked >= {"voice", "instructions", "tools", "tool_choice"}
     assert [tool.secret_env for tool in tutor.server_tools] == ["SCHOOL_KEY"]
-    assert tutor.bounds.user_budget_micro == 1_500_000
     assert agents["rehearsal"].offer.locked == {"model"}
 
 

@@ -22,8 +22,6 @@ roles = ["learner", "admin"]
 subs = ["5b6f8f5e-0000-4000-8000-00000000a9e7"]
 greeting = "Good morning!"
 pace_ms = 200
-budget_usd_per_day = 2.5
-budget_usd_per_user_per_day = 0.1
 
 [[tools]]
 name = "look"
@@ -99,8 +97,6 @@ def test_everything_that_is_written_is_offered():
             idle_seconds=60.5,
             max_output_tokens=2000,
             pace_ms=200,
-            budget_micro=2_500_000,
-            user_budget_micro=100_000,
         ),
     )
 
@@ -186,9 +182,6 @@ MISTAKES = [
     ('greeting = ["hi"]', "greeting: should be a valid string"),
     ("pace_ms = 5", "pace_ms: "),
     ('pace_ms = "200"', "pace_ms: should be a valid integer"),
-    ("budget_usd_per_day = -1", "budget_usd_per_day: "),
-    ("budget_usd_per_day = inf", "budget_usd_per_day: "),
-    ("budget_usd_per_user_per_day = nan", "budget_usd_per_user_per_day: "),
     ("limits.session_seconds = 0", "limits.session_seconds: "),
     ("limits.max_output_tokens = 1.5", "limits.max_output_tokens: "),
     ("limits.idle_second = 5", "limits.idle_second: is not known here; did you mean idle_seconds?"),
