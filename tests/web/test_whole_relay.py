@@ -1,7 +1,9 @@
 """The page on the real relay: its own listeners, doors, session, engine and store."""
 
+import json
+import sqlite3
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -9,7 +11,9 @@ from typing import Any
 import pytest
 
 from relay.app import App, running
+from relay.engines.offline import offline_parts
 from relay.engines.offline.delivery import Pace
+from relay.engines.offline.parts import Parts
 from relay.engines.offline.scripted import Script, scripted_parts
 from relay.simulator import SimulatorOptions, simulate
 from tests.components import needs
@@ -27,9 +31,11 @@ async def relay(folder: Path, **settings: Any) -> AsyncIterator[App]:
 
 
 @asynccontextmanager
-async def relay_before_openai(folder: Path, script: Script, burst: float) -> AsyncIterator[App]:
+async def relay_before_openai(
+    folder: Path, parts: Parts, pace: Pace | None = None
+) -> AsyncIterator[App]:
     """A relay with the OpenAI engine; OpenAI is the simulator, on sockets of its own."""
-    options = SimulatorOptions(parts=scripted_parts(script), pace=Pace(burst=burst))
+    options = SimulatorOptions(parts=parts, pace=pace)
     async with (
         await simulate(options) as simulator,
         relay(
@@ -54,7 +60,7 @@ async def test_the_page_talks_through_the_relay_with_openai(tmp_path):
     script = Script(heard=["Good morning."], replies=["And to you."])
     spoken = syllables(tmp_path / "spoken.wav", pause=5)
     async with (
-        relay_before_openai(tmp_path, script, burst=5) as app,
+        relay_before_openai(tmp_path, scripted_parts(script), Pace(burst=5)) as app,
         talking(app, spoken) as screen,
     ):
         await screen.row("user final", "Good morning.")
@@ -76,7 +82,7 @@ async def test_speaking_really_interrupts(tmp_path):
     script = Script(heard=["Tell me a story."], replies=["And so it went, " * 12])
     spoken = syllables(tmp_path / "spoken.wav", pause=3)
     async with (
-        relay_before_openai(tmp_path, script, burst=50) as app,
+        relay_before_openai(tmp_path, scripted_parts(script), Pace(burst=50)) as app,
         talking(app, spoken) as screen,
     ):
         await screen.until("numbers.truncates > 0")
@@ -102,3 +108,28 @@ async def test_a_human_voice_and_the_demonstration_voice(tmp_path, human_wav):
         await screen.until("numbers.played > 24000")
         assert (await screen.numbers())["loudest"] > 0.02
         assert screen.complaints == []
+
+
+@needs("voice", "human_recordings", "ffmpeg")
+async def test_a_human_voice_through_the_openai_engine(tmp_path, human_wav):
+    """What `relay talk` shows a newcomer, in a browser: understood, answered, heard and stored."""
+    said = read(human_wav("queue-thankyou")) + silence(9)
+    spoken = write(tmp_path / "spoken.wav", said)
+    async with (
+        relay_before_openai(tmp_path, offline_parts()) as app,
+        talking(app, spoken) as screen,
+    ):
+        await screen.row("user final", "thank you for your patience")
+        await screen.row("assistant final", " ")
+        await screen.until("numbers.played > 24000")
+        assert (await screen.numbers())["loudest"] > 0.02
+        shown = dict(await screen.rows())
+        assert screen.complaints == []
+        await screen.page.get_by_role("button", name="Stop").click()
+        await screen.state("idle")
+    with closing(sqlite3.connect(tmp_path / "relay.db")) as file:
+        stored = file.execute("SELECT role, content FROM chat_messages_v2 ORDER BY created_at")
+        words = [(role, json.loads(content)["text"]) for role, content in stored]
+    assert words[0] == ("user", "thank you for your patience")
+    assert words[1][0] == "assistant"
+    assert words[1][1].startswith(shown["assistant final"].split(".")[0])
