@@ -14,7 +14,7 @@ MAX_OUTPUT: Final = 1_048_576  # characters of one result: the most that a tool 
 MAX_ROUNDS: Final = 10  # in a row; then the model must answer without another call
 _REMEMBERED: Final = 1024  # responses, and calls that were begun
 
-_STAMP: Final = "relay_own_tool_"  # on the events of ours; the ledger knows `relay_own_` too
+_STAMP: Final = "relay-tool-"  # on the events of ours; the ledger lets it pass
 _BUSY: Final = "conversation_already_has_active_response"
 _KEPT: Final = ("metadata", "output_modalities", "max_output_tokens")
 """What a response tells of the wishes it was made with, so that the next can be made alike."""
