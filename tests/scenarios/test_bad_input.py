@@ -4,14 +4,17 @@ import asyncio
 import base64
 import json
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
 from typing import Any
 
 import jwt
 import pytest
 import pytest_asyncio
 
+from tests.scenarios.by_hand import client, openai, provided, s3
 from tests.scenarios.stage import AGENT, SECRET, Line, Stage, stage, token
+from tests.wire.ends import TEXT
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -160,9 +163,24 @@ async def test_S3_44_the_s3_door_says_it_in_s3s_shape(here: Stage, frame: str, c
         await still_there(line)
 
 
+@pytest.mark.parametrize("address", [s3, openai])
+async def test_S3_44_a_provider_sees_not_one_of_them(
+    tmp_path: Path, address: Callable[[], str]
+) -> None:
+    async with provided(tmp_path) as (there, provider), client(there, address()) as end:
+        await end.until("session.created")
+        for given, _ in FRAMES:
+            end.write(TEXT, given.encode())
+        end.send({"type": "input_audio_buffer.clear"})
+        call = await provider.call()
+        await call.until("input_audio_buffer.clear")
+        assert call.types == ["session.update", "input_audio_buffer.clear"]
+        assert end.types == ["session.created"] + ["error"] * len(FRAMES)
+
+
 async def test_a_binary_frame_is_1003_at_a_text_door(here: Stage) -> None:
-    for client in (here.openai_client(), here.s3_client()):
-        async with client as line:
+    for caller in (here.openai_client(), here.s3_client()):
+        async with caller as line:
             await line.until("session.created")
             await line.socket.send(b"\x00\x01")
             assert (await line.closed())[0] == 1003
