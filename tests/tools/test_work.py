@@ -1,10 +1,19 @@
 """What a tool is given and how its failures read."""
 
 import json
+from pathlib import Path
 
 import pytest
 
-from relay.tools.work import ToolFailed, arguments_of
+from relay.realtime import tool_rounds
+from relay.tools.work import _MESSAGES, ToolFailed, arguments_of
+
+DOCS = (Path(__file__).parents[2] / "docs" / "tools.md").read_text()
+ANSWERED_BY_THE_RULES = (
+    tool_rounds.TOO_MANY,
+    tool_rounds.TOO_LONG_ASKED,
+    tool_rounds.TOO_LONG_ANSWERED,
+)
 
 
 @pytest.mark.parametrize(
@@ -37,3 +46,9 @@ def test_a_failure_is_json_that_the_model_can_speak_of() -> None:
     told = json.loads(ToolFailed("http_error", status=503, cause="never told").output)
     assert told["error"]["status"] == 503
     assert "never told" not in str(told)
+
+
+def test_every_failure_is_in_the_docs() -> None:
+    codes = {json.loads(output)["error"]["code"] for output in ANSWERED_BY_THE_RULES}
+    for code in codes | _MESSAGES.keys():
+        assert f"`{code}`" in DOCS
