@@ -167,7 +167,7 @@ MANNERS = list(itertools.product(VIEWS, (True, False), (True, False)))
 
 
 @pytest.mark.parametrize("name", ROWS)
-async def test_both_sides_are_closed_once_and_within_a_second(
+async def test_S3_13_both_sides_are_closed_once_and_within_a_second(
     tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Also where the client, the engine or both never answer the close."""
@@ -297,9 +297,10 @@ REFUSALS = (
 
 
 @pytest.mark.parametrize("refusal", REFUSALS, ids=lambda refusal: refusal.ending.name)
-async def test_who_is_not_let_in_is_closed_once_and_within_a_second(
+async def test_S3_7_who_is_not_let_in_is_closed_once_and_within_a_second(
     tmp_path: Path, refusal: Refusal
 ) -> None:
+    """After a completed handshake, whatever the reason."""
     async with provided(tmp_path, **refusal.settings) as (here, provider):
         async with contextlib.AsyncExitStack() as others:
             if refusal.taken:
