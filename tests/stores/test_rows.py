@@ -43,7 +43,7 @@ def test_S3_31_the_row_of_what_a_user_said() -> None:
             "state": "final",
             "heard_text": "Good morning.",
             "heard_ms": None,
-        "heard_estimated": False,
+            "heard_estimated": False,
             "audio_ms": 800,
             "model": "gpt-realtime",
             "voice": "marin",
