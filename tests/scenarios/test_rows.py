@@ -427,7 +427,7 @@ async def test_S3_49_a_token_that_expires_ends_the_call_with_4001(
     began = time.monotonic()
     target = f"/v1/realtime?token={bearer}" if door == "openai" else s3(token=bearer)
     async with (
-        provided(tmp_path, lambda: expires - 0.4 + time.monotonic() - began) as (here, _),
+        provided(tmp_path, lambda: expires - 1.0 + time.monotonic() - began) as (here, _),
         client(here, target) as end,
     ):
         await end.until("session.created")
@@ -441,7 +441,7 @@ async def test_S3_49_who_sends_a_fresh_token_in_time_goes_on(tmp_path: Path) -> 
     began = time.monotonic()
 
     def clock() -> float:
-        return expires - 0.6 + time.monotonic() - began
+        return expires - 1.0 + time.monotonic() - began
 
     async with provided(tmp_path, clock) as (here, provider):
         old = token("ada", ttl=expires - time.time() + 0.5)
@@ -459,7 +459,7 @@ async def test_S3_49_who_sends_a_fresh_token_in_time_goes_on(tmp_path: Path) -> 
 async def test_S3_50_connection_timeout_is_in_milliseconds_and_ends_a_talkative_session_too(
     tmp_path: Path,
 ) -> None:
-    async with provided(tmp_path, connection_timeout=500) as (here, provider):
+    async with provided(tmp_path, connection_timeout=1000) as (here, provider):
         began = asyncio.get_running_loop().time()
         async with client(here, s3()) as end:
             await end.until("session.created")
@@ -469,13 +469,13 @@ async def test_S3_50_connection_timeout_is_in_milliseconds_and_ends_a_talkative_
                 await asyncio.sleep(0.02)
             assert await end.ended() == (4010, "Session time limit")
             assert end.began is not None
-            assert 0.5 <= end.began - began < 2.0
+            assert 1.0 <= end.began - began < 3.0
 
 
 async def test_S3_51_who_answers_pings_stays_and_who_does_not_is_4012(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("relay.realtime.deadlines.PING_SECONDS", 0.2)  # 30 s, said elsewhere
+    monkeypatch.setattr("relay.realtime.deadlines.PING_SECONDS", 0.4)  # 30 s, said elsewhere
     async with (
         provided(tmp_path) as (here, provider),
         client(here, s3("ada")) as alive,
