@@ -8,7 +8,6 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Final
 
-import aiohttp
 import structlog
 
 from relay.access.agents import ListedAgents
@@ -29,6 +28,7 @@ from relay.session.registry import Registry
 from relay.session.seats import MakeTools, Surroundings
 from relay.settings import Loaded, Settings, trust_of
 from relay.tasks import Tasks
+from relay.tools.endpoint import http_session
 from relay.tools.work import Context
 from relay.tools.workshop import Bench, Workshop
 from relay.voices import make_engine
@@ -85,7 +85,7 @@ async def running(loaded: Loaded, clock: Clock | None = None) -> AsyncIterator[A
     async with (
         open_words(settings.relay_data_dir, tasks) as words,
         open_verifier(trust_of(settings), clock) as verifier,
-        aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as client,
+        http_session() as client,
         AsyncExitStack() as closing,
     ):
         engine = make_engine(settings)

@@ -1,0 +1,39 @@
+"""The events of the relay's own making."""
+
+from relay.realtime import own_events
+from relay.realtime.first_update import openai_update
+from relay.realtime.grant import Caller, Grant
+from relay.realtime.playout import Heard
+from relay.realtime.setup import Setup
+from relay.realtime.view import GaView
+
+
+def test_hello_says_which_session_and_conversation_this_is() -> None:
+    grant = Grant(caller=Caller(sub="u1", role="learner", expires_at=99.7), agent_id="a1")
+    setup = Setup("s1", "c1", grant, GaView(), openai_update(grant, {}), False, {})
+    assert own_events.hello(setup) == {
+        "type": "relay.session",
+        "session_id": "s1",
+        "conversation_id": "c1",
+        "expires_at": 99,
+    }
+
+
+def test_a_warning_names_every_field_that_was_taken_out() -> None:
+    warning = own_events.locked_fields(["model", "voice"])
+    assert (warning["type"], warning["code"]) == ("relay.warning", "locked_fields")
+    assert "model, voice" in warning["message"]
+
+
+def test_a_truncation_says_how_much_was_heard() -> None:
+    assert own_events.truncate(Heard("A1", 700, 2000, exact=False)) == {
+        "type": "conversation.item.truncate",
+        "item_id": "A1",
+        "content_index": 0,
+        "audio_end_ms": 700,
+    }
+
+
+def test_a_refusal_names_the_field_and_the_clients_event() -> None:
+    bad = own_events.wants("token", "a string", {"type": "relay.token", "event_id": "mine"})
+    assert (bad.code, bad.param, bad.event_id) == ("invalid_type", "token", "mine")
