@@ -166,14 +166,14 @@ async def test_a_client_that_sends_on_meanwhile_meets_back_pressure():
     fault = 'mode = "slow_reader"\nseconds = 0.3'
     big = json.dumps({"type": "input_audio_buffer.append", "audio": "A" * 1_000_000})
 
-    async def send_40_megabytes(caller: Caller) -> None:
-        for _ in range(40):
+    async def send_15_megabytes(caller: Caller) -> None:
+        for _ in range(15):  # `websockets` itself would read 16 messages ahead
             await caller.socket.send(big)
 
     async with a_simulator(fault) as twin, a_caller(twin) as caller:
         await caller.hears("session.created")
         with pytest.raises(TimeoutError):  # it cannot get rid of them while nobody reads
-            await asyncio.wait_for(send_40_megabytes(caller), 0.1)
+            await asyncio.wait_for(send_15_megabytes(caller), 0.1)
         await caller.say("input_audio_buffer.clear")
 
         await caller.hears("input_audio_buffer.cleared")

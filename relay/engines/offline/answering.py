@@ -202,7 +202,6 @@ class Answering:
     def _end(self, response: Response, ending: Ending) -> None:
         del self._running[response.id]
         response.end(ending)
-        if ending.status == "completed":
-            self._unapproved.update(response.unapproved)
+        self._unapproved.update(response.unapproved)
         while len(self._unapproved) > MAX_UNAPPROVED:
             del self._unapproved[next(iter(self._unapproved))]

@@ -139,8 +139,6 @@ class Machine:
         self._settings = config.update(self._settings, change, spoke=self._answering.spoke)
         self._out.emit("session.updated", session=copy.deepcopy(self._settings))
         self._listing.update(self._settings["tools"])
-        if wishes.idle_ms(self._settings) is None:
-            self._idle.stop()
 
     def _append(self, event: Event, now: float) -> None:
         pcm = clientevents.pcm(event)

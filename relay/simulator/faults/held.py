@@ -79,7 +79,6 @@ class BeforeItem:
         self._seconds = seconds
         self._held: list[Seen] = []
         self._until = math.inf
-        self._done: int | None = None
 
     def take(self, seen: Seen, now: float) -> list[Seen]:
         """Hold everything from the end of a turn on, but for its own words."""
@@ -106,10 +105,9 @@ class BeforeItem:
             "input_audio_buffer.speech_stopped",
             "input_audio_buffer.committed",
         )
-        return ends_a_turn and seen.turn != self._done and self._concerns(seen)
+        return ends_a_turn and self._concerns(seen)
 
     def _free(self) -> list[Seen]:
-        self._done = self._held[0].turn if self._held else None
         freed, self._held, self._until = self._held, [], math.inf
         return freed
 

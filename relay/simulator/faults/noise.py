@@ -128,7 +128,7 @@ def doubled(fault: EventDoubled, seen: Seen, new_id: NewId) -> list[Seen]:
 
 
 def _sprinkled(every: int, seen: Seen, new_id: NewId, event: Event) -> list[Seen]:
-    if seen.number % every or not seen.event:
+    if seen.number % every:
         return [seen]
     kind = event.pop("type")
     return [seen, instead(seen, {"type": kind, "event_id": new_id("event"), **event})]

@@ -6,7 +6,7 @@ import pytest
 
 from relay.engines.offline import answering
 from relay.engines.offline.parts import Parts
-from relay.engines.offline.replies import FunctionCall, McpCall, Reply
+from relay.engines.offline.replies import FunctionCall, McpCall, Message, Reply
 from relay.engines.offline.scripted import Script, scripted_parts
 from tests.engines.offline.driving import TEXT, Event, Talk, types
 
@@ -34,6 +34,15 @@ def asked(talk: Talk, text: str = "What is the weather?") -> Talk:
 
 def output(talk: Talk, call_id: str, text: str) -> list[Event]:
     item = {"type": "function_call_output", "call_id": call_id, "output": text}
+    return talk.say("conversation.item.create", item=item)
+
+
+def approve(talk: Talk, request: str, approved: bool = True) -> list[Event]:
+    item = {
+        "type": "mcp_approval_response",
+        "approval_request_id": request,
+        "approve": approved,
+    }
     return talk.say("conversation.item.create", item=item)
 
 
@@ -159,8 +168,8 @@ def test_4_7_an_mcp_tool_that_fails():
     assert error == {"type": "tool_execution_error", "message": "No such page."}
 
 
-@pytest.mark.parametrize("approve", [True, False])
-def test_4_7_an_mcp_tool_that_must_be_approved(approve: bool):
+@pytest.mark.parametrize("approved", [True, False])
+def test_4_7_an_mcp_tool_that_must_be_approved(approved: bool):
     call = McpCall("docs", "search", {"q": "x"}, output="Found it.")
     talk = with_server(Talk(parts(Reply((call,)))))
     talk.say("response.create")
@@ -178,19 +187,14 @@ def test_4_7_an_mcp_tool_that_must_be_approved(approve: bool):
     assert called["output"] is None
     assert (request["type"], request["arguments"]) == ("mcp_approval_request", '{"q":"x"}')
 
-    item = {
-        "type": "mcp_approval_response",
-        "approval_request_id": request["id"],
-        "approve": approve,
-    }
-    answered = talk.say("conversation.item.create", item=item)
+    answered = approve(talk, request["id"], approved)
 
-    ran = RUN if approve else [RUN[0], "response.mcp_call.failed"]
+    ran = RUN if approved else [RUN[0], "response.mcp_call.failed"]
     assert types(answered) == ["conversation.item.added", "conversation.item.done", *ran, *DONE]
     final = answered[-1]["item"]
     assert (final["id"], final["approval_request_id"]) == (called["id"], request["id"])
-    assert (final["output"] == "Found it.") is approve
-    assert len(talk.say("conversation.item.create", item=item)) == 2  # it is answered once
+    assert (final["output"] == "Found it.") is approved
+    assert len(approve(talk, request["id"])) == 2  # it is answered once
 
 
 def test_4_7_a_call_after_one_that_must_be_approved_has_the_next_index():
@@ -217,6 +221,20 @@ def test_an_mcp_call_that_is_cancelled_is_neither_called_nor_asked_for():
     assert item["output"] is None
 
 
+def test_a_call_may_be_approved_although_the_rest_of_its_response_was_cancelled():
+    asks = Reply((McpCall("docs", "search", output="Found."), Message("x " * 99)), weave="in_turn")
+    talk = with_server(Talk(parts(asks)))
+    talk.say("response.create")
+    while len(talk.of("response.output_item.done")) < 1:
+        talk.wait(0.01)
+    talk.say("response.cancel")
+    request = talk.of("response.output_item.done")[0]["item"]["id"]
+
+    answered = approve(talk, request)
+
+    assert answered[-1]["item"]["output"] == "Found."
+
+
 def test_calls_that_nobody_approves_are_forgotten(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(answering, "MAX_UNAPPROVED", 2)
     talk = with_server(Talk(parts(Reply((McpCall("docs", "search"),)))))
@@ -229,12 +247,4 @@ def test_calls_that_nobody_approves_are_forgotten(monkeypatch: pytest.MonkeyPatc
         for event in talk.of("response.output_item.done")
         if event["item"]["type"] == "mcp_approval_request"
     ]
-    answers = []
-    for request in requests:
-        item = {
-            "type": "mcp_approval_response",
-            "approval_request_id": request,
-            "approve": True,
-        }
-        answers.append(len(talk.say("conversation.item.create", item=item)))
-    assert answers == [2, 6, 6]
+    assert [len(approve(talk, request)) for request in requests] == [2, 6, 6]

@@ -86,6 +86,28 @@ def test_a_user_who_speaks_is_not_asked():
     assert talk.of("input_audio_buffer.timeout_triggered") == []
 
 
+def test_a_user_who_has_spoken_is_not_asked_although_nobody_answers():
+    talk = idle_talk()
+    alone = {"input": {"turn_detection": {"type": "server_vad", "create_response": False}}}
+    talk.say("session.update", session={"type": "realtime", "audio": alone})
+    talk.speak()
+
+    talk.wait(20)
+
+    assert len(talk.of("input_audio_buffer.committed")) == 1
+    assert talk.of("input_audio_buffer.timeout_triggered") == []
+
+
+def test_a_turn_that_the_client_ended_is_no_silence():
+    talk = idle_talk()
+    talk.append(silence(500))
+    talk.say("input_audio_buffer.commit")
+
+    talk.wait(20)
+
+    assert talk.of("input_audio_buffer.timeout_triggered") == []
+
+
 def test_a_response_that_the_client_asked_for_counts_anew():
     talk = idle_talk()
     talk.wait(6)

@@ -2,6 +2,9 @@
 
 from typing import Any
 
+import pytest
+
+from relay.engines.offline import conversation
 from relay.engines.offline.conversation import Conversation
 from relay.engines.offline.delivery import Pace
 from relay.engines.offline.items import spoken_by_user
@@ -81,6 +84,21 @@ def test_in_a_conversation_it_follows_the_item_before_it():
     added, done = (event for event in events(out) if event["type"].startswith("conversation.item"))
     assert added["previous_item_id"] == "item_user"
     assert done["previous_item_id"] is None  # the second item of a conversation: the quirk
+
+
+def test_the_sound_of_an_answer_counts_towards_what_a_conversation_remembers(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    monkeypatch.setattr(conversation, "MAX_BYTES", SECOND)
+    known = Conversation("conv_1")
+    known.add(spoken_by_user("item_user", bytes(SECOND // 2)))
+    strand, _ = a_strand(Message("Hello."), spoken=True, known=known)
+    strand.voice(bytes(SECOND // 2))
+    told(strand)
+
+    strand.close("completed")
+
+    assert [len(item.audio) for item in known] == [0, SECOND // 2]
 
 
 def test_what_was_cut_keeps_what_was_sent():

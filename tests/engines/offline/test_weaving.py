@@ -2,7 +2,8 @@
 
 import pytest
 
-from relay.engines.offline.replies import FunctionCall, Message, Reply, Weave
+from relay.engines.offline.delivery import Pace
+from relay.engines.offline.replies import FunctionCall, Message, Reply, Weave, incomplete
 from relay.engines.offline.weaving import Weaving
 from tests.engines.offline.driving import TEXT, Talk, scripted
 
@@ -102,6 +103,33 @@ def test_a_response_that_is_cut_ends_all_that_is_open():
 
     items = [event["item"] for event in talk.of("response.output_item.done")]
     assert [item["status"] for item in items] == ["incomplete"] * 3
+
+
+def test_a_sound_that_comes_early_hurries_nothing():
+    talk = Talk(scripted(replies=(Reply((COMMENTARY, ANSWER)),)), pace=Pace(burst=1))
+    talk.say("response.create")
+    first, second = talk.work
+    talk.work = [first]
+    talk.wait(0.1)
+    sent = len(talk.of("response.output_audio.delta"))
+
+    talk.work = [second]
+    talk.wait(0.1)
+
+    assert len(talk.of("response.output_audio.delta")) == sent == 1
+
+
+@pytest.mark.parametrize("weave", ["in_turn", "overlapping", "alternating"])
+def test_the_last_of_an_incomplete_response_is_incomplete(weave: Weave):
+    reply = Reply((COMMENTARY, ANSWER), weave=weave, ending=incomplete("max_output_tokens"))
+    talk = Talk(scripted(replies=(reply,)))
+    talk.say("session.update", session=TEXT)
+    talk.say("response.create")
+    talk.finish()
+
+    statuses = [event["item"]["status"] for event in talk.of("response.output_item.done")]
+    first = "incomplete" if weave == "alternating" else "completed"
+    assert statuses == [first, "incomplete"]
 
 
 def test_nothing_to_weave():

@@ -7,7 +7,7 @@ import pytest
 from relay.engines.offline.machine import EXPIRED
 from relay.engines.offline.outgoing import Close
 from relay.simulator.faults import Only, SessionCut, SessionExpired, SessionStalled
-from tests.engines.offline.driving import UNIX, types
+from tests.engines.offline.driving import UNIX, scripted, types
 from tests.simulator.faults.faulty import faulty
 
 
@@ -39,6 +39,20 @@ def test_a_session_that_expired_without_a_close_says_nothing_more():
 
     assert talk.finish() == []
     assert talk.events == []
+    assert talk.machine.deadline(talk.now) == math.inf
+
+
+def test_a_session_that_expired_in_the_middle_of_an_answer_wants_nothing_more():
+    talk = faulty(SessionExpired(seconds=5, close=False), parts=scripted(replies=("x" * 999,)))
+    talk.type("Hello")
+    talk.say("response.create")
+    talk.do_work()
+
+    talk.wait(4.99)
+    assert talk.of("response.done") == []
+    talk.wait(0.02)
+
+    assert talk.last("error")["error"]["code"] == "session_expired"
     assert talk.machine.deadline(talk.now) == math.inf
 
 

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from relay.engines.offline.delivery import Pace
+from relay.engines.offline.outgoing import Close
 from relay.engines.offline.replies import FunctionCall, Message, Reply
 from relay.engines.offline.tones import silence, tone
 from relay.simulator.faults import (
@@ -21,6 +22,7 @@ from relay.simulator.faults import (
 from relay.simulator.faults.door import Handshake, InBandRefusal, SlowReader
 from relay.simulator.faults.noise import EventDoubled, EventMissing
 from relay.simulator.faults.rules import FaultyRules
+from relay.simulator.faults.seen import Seen
 from relay.simulator.faults.table import MODES, Fault
 from tests.engines.offline.driving import NO_TURNS, TEXT, TRANSCRIBED, Talk, scripted, types
 from tests.simulator.faults.faulty import answered, faulty, writing
@@ -167,6 +169,30 @@ def test_the_machine_is_asked_only_when_it_wants_to_be():
     assert counting.ticks == 0
     assert rules.tick(plain.now + 3600)
     assert counting.ticks == 1
+
+
+def test_a_machine_is_not_asked_once_the_end_was_freed():
+    class Ending:
+        """Holds the end back until it is asked for."""
+
+        def take(self, seen: Seen, now: float) -> list[Seen]:
+            return [seen]
+
+        def due(self) -> float:
+            return 0.0
+
+        def tick(self, now: float) -> list[Seen]:
+            return [Seen(Close(1006, ""), 1)]
+
+    plain = Talk()
+    plain.type("Hello")
+    plain.say("response.create")
+    plain.do_work()
+    assert plain.machine.deadline(plain.now) == plain.now
+
+    rules = FaultyRules(plain.machine, [Ending()])
+
+    assert rules.tick(plain.now) == [Close(1006, "")]
 
 
 def test_faults_are_carried_out_in_the_order_of_the_script():
