@@ -31,7 +31,6 @@ HOUSE = {
     "test_components.py",
     "test_docs.py",
     "test_house.py",
-    "test_promises.py",
     "test_layout.py",
     "test_promises.py",
 }
