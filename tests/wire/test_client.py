@@ -30,7 +30,7 @@ from tests.wire.ends import (
 
 KEY = "sk-do-not-tell"
 HEADERS = [("Authorization", f"Bearer {KEY}"), ("OpenAI-Safety-Identifier", "abc")]
-SOON = ConnectOptions(timeout=0.05, peer=QUICK)
+SOON = ConnectOptions(timeout=0.5, peer=QUICK)
 FAR = ConnectOptions(timeout=PATIENCE, peer=QUICK)
 
 Answer = Callable[[Raw, dict[str, str]], Awaitable[None]]
