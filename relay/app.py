@@ -23,6 +23,7 @@ from relay.interfaces import Engine
 from relay.metrics import Metrics, measure_loop_lag
 from relay.realtime.endings import SERVICE_RESTART
 from relay.realtime.grant import Caller, Grant
+from relay.realtime.prices import Prices
 from relay.session.reception import House, Reception, Rules
 from relay.session.registry import Registry
 from relay.session.seats import MakeTools, Surroundings
@@ -90,7 +91,8 @@ async def running(loaded: Loaded, clock: Clock | None = None) -> AsyncIterator[A
     ):
         engine = make_engine(settings)
         tools = _tools(loaded, Workshop(client, loaded.tool_secrets))
-        shared = Surroundings(engine, metrics, clock, verifier.verify, tools=tools)
+        prices = Prices() if settings.relay_engine == "openai" else None
+        shared = Surroundings(engine, metrics, clock, verifier.verify, prices, tools)
         reception = _reception(loaded, shared, verifier, words, registry)
         _measure(metrics, registry, words)
         tasks.run(measure_loop_lag(metrics), "metrics.loop_lag")

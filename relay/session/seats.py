@@ -25,13 +25,16 @@ MakeTools = Callable[[Grant, str, str], Tools | None]
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """What every session of one process shares. `clock` gives Unix seconds that never go back."""
+    """What every session of one process shares. `clock` gives Unix seconds that never go back.
+
+    `prices` is None for a voice that costs nothing, whatever model it is asked for.
+    """
 
     engine: Engine
     metrics: Metrics
     clock: Callable[[], float]
     verify: Callable[[str], Awaitable[Caller]]
-    prices: Prices = field(default_factory=Prices)
+    prices: Prices | None = field(default_factory=Prices)
     tools: MakeTools = lambda *_: None
 
 

@@ -24,6 +24,7 @@ from relay.realtime.conversation import Conversation
 from relay.realtime.deadlines import UNANSWERED_PINGS
 from relay.realtime.endings import Ending, Refused
 from relay.realtime.events import encode
+from relay.realtime.meter import Cost
 from relay.realtime.tools import ToolCall
 from relay.session.outlet import outlet_for
 from relay.session.recorder import Recorder
@@ -196,7 +197,8 @@ class Session:
         tokens: Counter[str] = Counter()
         for usage in self.conversation.meter.totals().values():
             tokens.update({kind: getattr(usage, kind) for kind in _TOKEN_KINDS})
-        cost = self.conversation.meter.cost(self._shared.prices)
+        prices = self._shared.prices
+        cost = self.conversation.meter.cost(prices) if prices is not None else Cost(0)
         dollars = cost.known / 1_000_000
         self._shared.metrics.used(tokens, dollars)
         if tokens:
