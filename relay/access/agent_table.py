@@ -30,7 +30,6 @@ _VARIABLE: Final = r"^[A-Z_][A-Z0-9_]{0,127}$"
 _MAX_TEXT: Final = 65_536  # characters of instructions: some 16,000 tokens, half a model's context
 _MAX_LIST: Final = 128  # the Realtime API's own bound of tools
 _MAX_SUBS: Final = 10_000
-_MICRO: Final = 1_000_000
 _SETTABLE: Final = frozenset({"model", "voice", "instructions", "tools", "output_modalities"})
 
 Schema = dict[str, JsonValue]

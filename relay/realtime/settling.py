@@ -22,10 +22,6 @@ class Settling:
         self._settled: dict[tuple[str, int], Utterance] = {}
         self._seq = 0
 
-    def has_place(self, item: Item) -> bool:
-        """Whether the item stands in the conversation already."""
-        return item.id in self._order
-
     def has_settled(self, item: Item) -> bool:
         """Whether any of the item's words settled."""
         return any((item.id, index) in self._settled for index in item.parts)
