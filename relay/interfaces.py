@@ -6,6 +6,7 @@ from typing import Protocol
 
 from relay.realtime.events import Event
 from relay.realtime.grant import Grant
+from relay.realtime.records import AnyRecord
 from relay.realtime.utterance import Record
 from relay.realtime.view import View
 
@@ -83,14 +84,14 @@ class Engine(Protocol):
 class Journal(Protocol):
     """The disk before the store."""
 
-    def append(self, record: Record) -> None:
+    def append(self, record: AnyRecord) -> None:
         """Queue a record for the disk; never blocks, never raises."""
 
 
 class Store(Protocol):
     """Where words end up."""
 
-    async def put(self, records: Sequence[Record]) -> None:
+    async def put(self, records: Sequence[AnyRecord]) -> None:
         """Write records; writing one twice changes nothing, a lower `seq` never overwrites.
 
         Raises `stores.refused.RecordsRefused` for those that can never be stored, when all others
@@ -102,6 +103,12 @@ class Store(Protocol):
 
     async def transcript(self, conversation_id: str) -> Sequence[Record]:
         """What was said in a conversation, in conversation order."""
+
+    async def spent(self, day: int, agent_id: str, user_id: str | None = None) -> int:
+        """Micro-dollars that an agent's calls cost on a UTC day, one user's alone where named."""
+
+    async def learners(self, coach_id: str) -> frozenset[str]:
+        """The users whose conversations this coach may follow."""
 
     async def aclose(self) -> None:
         """Let go of the database."""

@@ -46,8 +46,8 @@ class Head(msgspec.Struct, frozen=True, kw_only=True):
     started_at: float
 
 
-class Record(msgspec.Struct, frozen=True, kw_only=True):
-    """What the journal keeps and the store is given: one utterance with its head.
+class Record(msgspec.Struct, frozen=True, kw_only=True, tag="utterance"):
+    """What the journal keeps and the store is given of words: one utterance with its head.
 
     `id` is the UUIDv5 of session and item, so that storing a record twice changes nothing.
     """
@@ -55,6 +55,11 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
     id: str
     head: Head
     utterance: Utterance
+
+    @property
+    def seq(self) -> int:
+        """Of two versions of one record, the higher is the newer."""
+        return self.utterance.seq
 
 
 def record_id(session_id: str, item_id: str, content_index: int = 0) -> str:

@@ -12,7 +12,7 @@ from typing import NoReturn
 import structlog
 
 from relay.interfaces import Store
-from relay.realtime.utterance import Record
+from relay.realtime.records import AnyRecord
 from relay.stores.backoff import backoff
 from relay.stores.journal import DiskJournal
 from relay.stores.refused import RecordsRefused
@@ -129,11 +129,11 @@ class Delivery:
             failing=self._failing,
         )
 
-    def _wake(self, _records: Sequence[Record]) -> None:
+    def _wake(self, _records: Sequence[AnyRecord]) -> None:
         self._done.clear()
         self._work.set()
 
-    async def _deliver(self, records: Sequence[Record]) -> None:
+    async def _deliver(self, records: Sequence[AnyRecord]) -> None:
         """One batch: to the store, then out of the journal."""
         stored = records
         try:
@@ -147,7 +147,7 @@ class Delivery:
         await self._journal.mark_delivered(stored)
         self._delivered += len(stored)
 
-    def _name(self, records: Sequence[Record], refusal: RecordsRefused) -> None:
+    def _name(self, records: Sequence[AnyRecord], refusal: RecordsRefused) -> None:
         """Say which records the store will never take."""
         for record in records:
             reason = refusal.refused[record.id]

@@ -14,9 +14,9 @@ from typing import NamedTuple, TypeVar
 
 import structlog
 
-from relay.realtime.utterance import Record
+from relay.realtime.records import AnyRecord
 from relay.stores.journal_file import JournalFile, Tally
-from relay.stores.journal_state import JournalLimits, JournalState, Latencies
+from relay.stores.journal_state import JournalLimits, JournalState, Latencies, size_of
 from relay.stores.worker import CLOSE_TIMEOUT, Worker
 
 BATCH = 256
@@ -28,20 +28,20 @@ RETRY_AFTER = 1.0
 STALLED_AFTER = 5.0
 """Seconds after which a commit that has not come back counts as failing."""
 
-Listener = Callable[[Sequence[Record]], None]
+Listener = Callable[[Sequence[AnyRecord]], None]
 Result = TypeVar("Result")
 log = structlog.get_logger(__name__)
 
 
 class _Entry(NamedTuple):
-    record: Record
+    record: AnyRecord
     taken_at: float  # Unix seconds
     received: float  # by the journal's clock
 
 
 @dataclass(frozen=True, slots=True)
 class _Commit:
-    unwritable: list[Record]
+    unwritable: list[AnyRecord]
     tally: Tally
     at: float  # by the journal's clock
 
@@ -97,9 +97,9 @@ class DiskJournal:
         """
         self._listeners.append(listener)
 
-    def append(self, record: Record) -> None:
+    def append(self, record: AnyRecord) -> None:
         """Queue a record for the disk; never blocks, never raises (`state` tells of trouble)."""
-        characters = self._characters + _size(record)
+        characters = self._characters + size_of(record)
         many, much = self._limits.queued_records, self._limits.queued_characters
         if self._closed:
             self._lose(1, "closed")
@@ -112,16 +112,16 @@ class DiskJournal:
             if not self._batch and self._gathering is None and self._loop is not None:
                 self._gathering = self._loop.call_later(GATHER_SECONDS, self._hand_over)
 
-    async def pending(self, limit: int) -> list[Record]:
+    async def pending(self, limit: int) -> list[AnyRecord]:
         """The oldest records on disk that wait for the store."""
         return await self._ask(lambda file: file.pending(limit))
 
-    async def mark_delivered(self, records: Sequence[Record]) -> None:
+    async def mark_delivered(self, records: Sequence[AnyRecord]) -> None:
         """Delete what the store has; a correction that came meanwhile stays and waits."""
         await self._ask(lambda file: file.delete(records))
         self._hand_over()  # a disk that was full may have room again
 
-    async def set_aside(self, records: Sequence[Record], reasons: Mapping[str, str]) -> None:
+    async def set_aside(self, records: Sequence[AnyRecord], reasons: Mapping[str, str]) -> None:
         """Keep records on disk but out of delivery until the next start; `reasons` by id."""
         await self._ask(lambda file: file.set_aside(records, reasons))
 
@@ -209,12 +209,12 @@ class DiskJournal:
         self._loop.call_soon(self._settle)  # after the listeners
         self._hand_over()
 
-    def _take_note(self, commit: _Commit) -> list[Record]:
+    def _take_note(self, commit: _Commit) -> list[AnyRecord]:
         """The batch is on disk: count it; returns its records."""
         batch, self._batch = self._batch, []
         self._tally = commit.tally
         for entry in batch:
-            self._characters -= _size(entry.record)
+            self._characters -= size_of(entry.record)
             self._latencies.add(commit.at - entry.received)
         if commit.unwritable:
             self._lose(len(commit.unwritable), "not_unicode")
@@ -238,10 +238,6 @@ class DiskJournal:
         if not self._lost:
             log.error("journal_losing_records", reason=reason, queued=self._queued)
         self._lost += count
-
-
-def _size(record: Record) -> int:
-    return len(record.utterance.text) + len(record.utterance.heard_text)
 
 
 def _write(file: JournalFile, entries: Sequence[_Entry], clock: Callable[[], float]) -> _Commit:

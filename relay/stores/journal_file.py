@@ -13,12 +13,12 @@ from pathlib import Path
 
 import msgspec
 
-from relay.realtime.utterance import Record
+from relay.realtime.records import AnyRecord
 from relay.stores.database import open_database, transaction
 
 FILE_NAME = "journal.sqlite"
 LOCK_NAME = "lock"
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 UNREADABLE = "unreadable"
 """Why a record was set aside whose bytes this version of the relay cannot read."""
 
@@ -40,7 +40,8 @@ SELECT json_extract(value, '$[0]'), json_extract(value, '$[1]'), json_extract(va
 FROM json_each(?) WHERE true
 ON CONFLICT (id) DO NOTHING
 """
-_CORRECT = "UPDATE records SET seq = ?2, body = ?4, aside = NULL WHERE id = ?1 AND seq < ?2"
+_CORRECT = "UPDATE records SET seq = :seq, body = :body, aside = NULL WHERE id = :id AND seq < :seq"
+_COLUMNS = "id", "seq", "taken_at", "body"
 _DELETE = """
 DELETE FROM records WHERE number IN (
     SELECT number FROM json_each(?)
@@ -86,7 +87,7 @@ class JournalFile:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         folder.chmod(0o700)
         self._lock = _lock(folder)
-        self._decode = msgspec.json.Decoder(Record).decode
+        self._decode = msgspec.json.Decoder(AnyRecord).decode
         self._waiting = self._aside = 0
         self._oldest_at: float | None = None
         try:
@@ -96,7 +97,7 @@ class JournalFile:
             os.close(self._lock)
             raise
 
-    def commit(self, batch: Sequence[tuple[Record, float]]) -> list[Record]:
+    def commit(self, batch: Sequence[tuple[AnyRecord, float]]) -> list[AnyRecord]:
         """Write records with the Unix time they were taken; returns those that cannot be written.
 
         A higher `seq` replaces a record that still waits, a repeat or a lower one changes nothing.
@@ -108,20 +109,22 @@ class JournalFile:
             except UnicodeEncodeError:  # half a surrogate pair is not text
                 unwritable.append(record)
             else:
-                rows.append((record.id, record.utterance.seq, taken_at, body))
+                rows.append((record.id, record.seq, taken_at, body))
         inserted = self._connection.execute(_INSERT, (_json(rows),)).rowcount
         self._waiting += inserted
         if inserted < len(rows):
             with transaction(self._connection):
-                self._connection.executemany(_CORRECT, rows)
+                self._connection.executemany(
+                    _CORRECT, [dict(zip(_COLUMNS, row, strict=True)) for row in rows]
+                )
             self._count()  # a correction may have brought back what was set aside
         elif self._oldest_at is None:
             self._oldest_at = min((taken_at for _, _, taken_at, _ in rows), default=None)
         return unwritable
 
-    def pending(self, limit: int) -> list[Record]:
+    def pending(self, limit: int) -> list[AnyRecord]:
         """The records that wait, oldest first; one that cannot be read is set aside."""
-        records: list[Record] = []
+        records: list[AnyRecord] = []
         unreadable: list[tuple[str, str, int]] = []
         (waiting,) = self._connection.execute(_PENDING, (limit,)).fetchone()
         for identity, seq, body in msgspec.json.decode(waiting, type=list[tuple[str, int, str]]):
@@ -132,15 +135,15 @@ class JournalFile:
         self._move_aside(unreadable)
         return records
 
-    def delete(self, records: Sequence[Record]) -> None:
+    def delete(self, records: Sequence[AnyRecord]) -> None:
         """Forget records that are stored; a correction that came meanwhile stays."""
-        rows = [(record.id, record.utterance.seq) for record in records]
+        rows = [(record.id, record.seq) for record in records]
         self._waiting -= self._connection.execute(_DELETE, (_json(rows),)).rowcount
         self._look_for_the_oldest()
 
-    def set_aside(self, records: Sequence[Record], reasons: Mapping[str, str]) -> None:
+    def set_aside(self, records: Sequence[AnyRecord], reasons: Mapping[str, str]) -> None:
         """Keep these out of delivery; `reasons` by record id."""
-        self._move_aside([(reasons[r.id], r.id, r.utterance.seq) for r in records])
+        self._move_aside([(reasons[r.id], r.id, r.seq) for r in records])
 
     def tally(self) -> Tally:
         """What is on disk now."""

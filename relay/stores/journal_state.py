@@ -3,6 +3,9 @@
 from collections import deque
 from dataclasses import dataclass
 
+from relay.realtime.records import AnyRecord
+from relay.realtime.utterance import Record
+
 LATENCIES_KEPT = 1000
 """Receipt-to-commit times that the reported percentiles look back on."""
 
@@ -55,3 +58,10 @@ class Latencies:
         """What `share` of them (0 to 1) did not exceed, in ms; 0 when there is none."""
         ordered = sorted(self._seconds)
         return ordered[min(int(len(ordered) * share), len(ordered) - 1)] * 1000 if ordered else 0.0
+
+
+def size_of(record: AnyRecord) -> int:
+    """Characters of what was said; every other record is short."""
+    if not isinstance(record, Record):
+        return 0
+    return len(record.utterance.text) + len(record.utterance.heard_text)

@@ -1,9 +1,12 @@
-"""A record as rows of S3's tables and back (CONTRACTS 2.3, OUTSIDE "Database"); pure."""
+"""Records as rows of S3's tables and ours, and back (CONTRACTS 2.3, OUTSIDE "Database"); pure."""
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
-from typing import Any, cast
+from datetime import UTC, date, datetime, timedelta
+from typing import Any, Final, cast
 
+import msgspec
+
+from relay.realtime.records import SessionRecord, UsageRecord
 from relay.realtime.utterance import Head, Origin, Record, Speaker, State, Utterance
 
 TITLE = "Voice Chat"
@@ -13,6 +16,7 @@ INPUT_METHODS: Mapping[Origin, str] = {
     "text": "text",
     "seeded": "seeded",
 }
+_EPOCH: Final = date(1970, 1, 1)
 _ORIGINS = {method: origin for origin, method in INPUT_METHODS.items()}
 
 
@@ -81,6 +85,44 @@ def _metadata(head: Head, said: Utterance) -> dict[str, Any]:
     }
 
 
+def usage_row(record: UsageRecord) -> dict[str, Any]:
+    """The `voice_usage` row of what one model used in one session on one day, in micro-USD."""
+    return {
+        "id": record.id,
+        **_whose(record.head),
+        "voice_session_id": record.head.session_id,
+        "model": record.line.model,
+        "day": iso_day(record.line.day),
+        "seq": record.seq,
+        **msgspec.to_builtins(record.line.usage),
+        "cost_micro": record.micro,
+    }
+
+
+def session_row(record: SessionRecord) -> dict[str, Any]:
+    """The `voice_sessions` row of a call that began or has ended."""
+    return {
+        "id": record.id,
+        **_whose(record.head),
+        "model": record.head.model,
+        "voice": record.head.voice,
+        "door": record.door,
+        "engine": record.engine,
+        "started_at": timestamp(record.head.started_at),
+        "ended_at": None if record.ended_at is None else timestamp(record.ended_at),
+        "ending": record.ending,
+        "seq": record.seq,
+    }
+
+
+def _whose(head: Head) -> dict[str, Any]:
+    return {
+        "conversation_id": head.conversation_id,
+        "user_id": head.user_id,
+        "agent_id": head.agent_id,
+    }
+
+
 def record_of(message: Mapping[str, Any], user_id: str) -> Record:
     """The record that made a row; times come back to the microsecond, as PostgreSQL keeps them."""
     metadata = message["metadata"]
@@ -109,6 +151,11 @@ def record_of(message: Mapping[str, Any], user_id: str) -> Record:
         audio_ms=metadata["audio_ms"],
     )
     return Record(id=message["id"], head=head, utterance=utterance)
+
+
+def iso_day(day: int) -> str:
+    """A UTC day, counted since 1970, as `2026-11-21`."""
+    return (_EPOCH + timedelta(days=day)).isoformat()
 
 
 def timestamp(unix_seconds: float) -> str:

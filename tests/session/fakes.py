@@ -12,6 +12,7 @@ from relay.realtime.deadlines import Deadlines, Limits
 from relay.realtime.endings import Ending, Refused
 from relay.realtime.first_update import openai_update
 from relay.realtime.grant import Caller, Grant
+from relay.realtime.records import AnyRecord
 from relay.realtime.setup import Setup
 from relay.realtime.utterance import Head, Record
 from relay.realtime.view import GaView
@@ -63,13 +64,17 @@ class FakeEngine:
 
 
 class FakeJournal:
-    """Keeps records in a list."""
+    """Keeps records in lists: words in one, what a call was and used in the other."""
 
     def __init__(self) -> None:
         self.records: list[Record] = []
+        self.others: list[AnyRecord] = []
 
-    def append(self, record: Record) -> None:
-        self.records.append(record)
+    def append(self, record: AnyRecord) -> None:
+        if isinstance(record, Record):
+            self.records.append(record)
+        else:
+            self.others.append(record)
 
 
 class FakeClock:

@@ -204,7 +204,7 @@ def test_a_file_that_is_no_journal_is_refused_and_left_as_it_is(
 def test_a_journal_of_a_later_version_is_refused(folder: Path) -> None:
     JournalFile(folder, ROOM).close()
     connection = sqlite3.connect(folder / FILE_NAME)
-    connection.execute("PRAGMA user_version=2")
+    connection.execute("PRAGMA user_version=99")
     connection.close()
     with pytest.raises(JournalDamaged):
         JournalFile(folder, ROOM)

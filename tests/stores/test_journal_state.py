@@ -1,4 +1,6 @@
-from relay.stores.journal_state import LATENCIES_KEPT, Latencies
+from relay.realtime.records import SessionRecord
+from relay.stores.journal_state import LATENCIES_KEPT, Latencies, size_of
+from tests.stores.words import SESSION, Call
 
 
 def test_no_commit_yet_is_no_time() -> None:
@@ -20,3 +22,9 @@ def test_only_the_latest_count() -> None:
     for _ in range(LATENCIES_KEPT):
         latencies.add(0.001)
     assert latencies.percentile_ms(1.0) == 1.0
+
+
+def test_only_words_have_a_size_that_counts() -> None:
+    said = Call().assistant("Hello", heard_text="Hel")
+    call = SessionRecord(id=SESSION, head=said.head, seq=1, door="openai", engine="echo")
+    assert (size_of(said), size_of(call)) == (8, 0)

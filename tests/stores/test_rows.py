@@ -1,8 +1,19 @@
 import msgspec
 import pytest
 
+from relay.realtime.meter import Line
+from relay.realtime.records import SessionRecord, UsageRecord, usage_id
+from relay.realtime.usage import Usage
 from relay.realtime.utterance import Record
-from relay.stores.rows import conversation_row, message_row, record_of, seconds, timestamp
+from relay.stores.rows import (
+    conversation_row,
+    message_row,
+    record_of,
+    seconds,
+    session_row,
+    timestamp,
+    usage_row,
+)
 from tests.stores.words import AGENT, CONVERSATION, LEARNER, MORNING, SESSION, Call
 
 CALL = Call()
@@ -118,3 +129,21 @@ def test_times_sort_as_text_and_keep_their_microseconds() -> None:
     written = [timestamp(moment) for moment in moments]
     assert written == sorted(written)
     assert [seconds(text) for text in written] == moments
+
+
+def test_usage_is_a_row_a_session_model_and_day() -> None:
+    line = Line(model="gpt-realtime", day=20_778, usage=Usage(audio_in=10, text_out=2), seq=3)
+    head = CALL.user("Hello").head
+    row = usage_row(UsageRecord(id=usage_id(SESSION, line), head=head, line=line, micro=320))
+    assert row["day"] == "2026-11-21"
+    assert (row["audio_in"], row["text_out"], row["cost_micro"]) == (10, 2, 320)
+    assert (row["voice_session_id"], row["user_id"], row["seq"]) == (SESSION, LEARNER, 3)
+
+
+def test_a_call_is_one_row_from_its_beginning_to_its_end() -> None:
+    head = CALL.user("Hello").head
+    begun = SessionRecord(id=SESSION, head=head, seq=1, door="s3", engine="openai")
+    ended = msgspec.structs.replace(begun, seq=2, ended_at=MORNING + 60, ending="client_left")
+    assert session_row(begun)["ended_at"] is None
+    assert session_row(ended)["id"] == session_row(begun)["id"] == SESSION
+    assert seconds(session_row(ended)["ended_at"]) == MORNING + 60
