@@ -118,6 +118,13 @@ COMPONENTS: dict[str, Component] = {
         "tests/install, with npm",
         by_npm,
     ),
+    "axe": Component(
+        file(BUILD / "web/node_modules/axe-core/axe.min.js"), "tests/install, with npm", by_npm
+    ),
+    "typescript": Component(
+        file(BUILD / "web/node_modules/typescript/bin/tsc"), "tests/install, with npm", by_npm
+    ),
+    "npm": Component(program("npm"), "Node.js 20 or newer, by hand", lambda: False),
     "openai_agents": Component(
         finished(BUILD / "openai-agents", "bin/python"), "tests/install", lambda: True
     ),
