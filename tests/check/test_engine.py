@@ -9,7 +9,7 @@ from relay.check.engine import Names, engine
 from relay.engines.offline.echo import echo_parts
 from relay.engines.offline.scripted import scripted_parts
 from relay.engines.offline.voice import OfflineVoice
-from relay.engines.openai import OpenAIEngine, OpenAIOptions
+from relay.engines.openai import FixedKey, OpenAIEngine, OpenAIOptions
 from relay.interfaces import Call, Engine
 from relay.realtime.endings import AT_CAPACITY
 from relay.simulator import Simulator, SimulatorOptions, simulate
@@ -38,7 +38,7 @@ async def test_a_voice_of_this_process() -> None:
 
 async def test_a_voice_elsewhere_is_left_again() -> None:
     async with await simulated() as simulator:
-        options = OpenAIOptions("sk-1", simulator.base_url)
+        options = OpenAIOptions(FixedKey("sk-1"), simulator.base_url)
         state, what, _ = await looked_at(OpenAIEngine(options))
         async with asyncio.timeout(5):
             while simulator.connections:
@@ -49,7 +49,7 @@ async def test_a_voice_elsewhere_is_left_again() -> None:
 
 
 async def test_no_key() -> None:
-    assert await looked_at(OpenAIEngine(OpenAIOptions(""))) == (
+    assert await looked_at(OpenAIEngine(OpenAIOptions(FixedKey("")))) == (
         "fail",
         "openai: OpenAI API key not configured",
         "set THE_KEY",
@@ -58,7 +58,9 @@ async def test_no_key() -> None:
 
 async def test_a_key_that_is_refused_is_not_shown() -> None:
     async with await simulated() as simulator:
-        found = await looked_at(OpenAIEngine(OpenAIOptions("bad-key", simulator.base_url)))
+        found = await looked_at(
+            OpenAIEngine(OpenAIOptions(FixedKey("bad-key"), simulator.base_url))
+        )
 
     assert found == (
         "fail",
@@ -69,13 +71,15 @@ async def test_a_key_that_is_refused_is_not_shown() -> None:
 
 async def test_a_model_that_is_not_known() -> None:
     async with await simulated(models=frozenset({"another"})) as simulator:
-        found = await looked_at(OpenAIEngine(OpenAIOptions("sk-1", simulator.base_url)))
+        found = await looked_at(OpenAIEngine(OpenAIOptions(FixedKey("sk-1"), simulator.base_url)))
 
     assert found[1] == "openai refuses the session: invalid_model"
 
 
 async def test_nobody_there() -> None:
-    state, what, mend = await looked_at(OpenAIEngine(OpenAIOptions("sk-1", "ws://127.0.0.1:8")))
+    state, what, mend = await looked_at(
+        OpenAIEngine(OpenAIOptions(FixedKey("sk-1"), "ws://127.0.0.1:8"))
+    )
 
     assert (state, what) == ("fail", "openai: OpenAI connection closed")
     assert mend == "is THE_ADDRESS right, and may this machine reach it?"
@@ -87,7 +91,7 @@ async def test_somebody_who_never_begins() -> None:
 
     async with serve(silent, "127.0.0.1", 0, close_timeout=1) as server:
         port = next(iter(server.sockets)).getsockname()[1]
-        voice = OpenAIEngine(OpenAIOptions("sk-1", f"ws://127.0.0.1:{port}"))
+        voice = OpenAIEngine(OpenAIOptions(FixedKey("sk-1"), f"ws://127.0.0.1:{port}"))
         found = await looked_at(voice, seconds=0.1)
 
     assert found == ("fail", "openai: no session in 0 s", "see THE_ADDRESS")

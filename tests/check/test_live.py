@@ -13,7 +13,7 @@ from relay.check.live import WRITTEN, LiveFailed, Report, Wanted, live
 from relay.engines.offline.delivery import Pace
 from relay.engines.offline.scripted import Script, scripted_parts
 from relay.engines.offline.tones import tone
-from relay.engines.openai import OpenAIEngine, OpenAIOptions
+from relay.engines.openai import FixedKey, OpenAIEngine, OpenAIOptions
 from relay.realtime.prices import DATE
 from relay.simulator import SimulatorOptions, simulate
 
@@ -24,7 +24,7 @@ Event = dict[str, Any]
 
 
 async def converse(url: str, wanted: Wanted = WANTED, key: str = "sk-1") -> Report:
-    engine = OpenAIEngine(OpenAIOptions(key, url))
+    engine = OpenAIEngine(OpenAIOptions(FixedKey(key), url))
     return await live(engine, wanted, seconds=10)
 
 
@@ -196,7 +196,7 @@ async def test_a_turn_that_did_not_come_about_is_told(
 
 async def test_an_answer_that_never_ends_is_given_up() -> None:
     async with provider(SPOKEN[:1]) as url:
-        engine = OpenAIEngine(OpenAIOptions("sk-1", url))
+        engine = OpenAIEngine(OpenAIOptions(FixedKey("sk-1"), url))
         with pytest.raises(LiveFailed) as failed:
             await live(engine, WANTED, seconds=0.2)
 

@@ -11,6 +11,7 @@ from websockets.http11 import Request
 
 from relay.engines.offline.scripted import scripted_parts
 from relay.engines.openai import (
+    FixedKey,
     OpenAIEngine,
     OpenAIOptions,
     azure_options,
@@ -45,7 +46,7 @@ class Ears:
 
 async def test_it_is_greeted_by_session_created() -> None:
     async with await simulate(SimulatorOptions(parts=scripted_parts())) as simulator:
-        engine = OpenAIEngine(OpenAIOptions("sk-test", simulator.base_url))
+        engine = OpenAIEngine(OpenAIOptions(FixedKey("sk-test"), simulator.base_url))
         peer = await engine.open(CALL)
         ears = Ears()
         peer.attach(ears)
@@ -58,7 +59,7 @@ async def test_it_is_greeted_by_session_created() -> None:
 
 async def test_a_bad_key_is_said_in_band_and_not_an_exception() -> None:
     async with await simulate(SimulatorOptions(parts=scripted_parts())) as simulator:
-        peer = await OpenAIEngine(OpenAIOptions("bad-key", simulator.base_url)).open(CALL)
+        peer = await OpenAIEngine(OpenAIOptions(FixedKey("bad-key"), simulator.base_url)).open(CALL)
         ears = Ears()
         peer.attach(ears)
         code, reason = await ears.gone
@@ -68,13 +69,90 @@ async def test_a_bad_key_is_said_in_band_and_not_an_exception() -> None:
 
 async def test_S3_9_without_a_key_nobody_is_called() -> None:
     with pytest.raises(Refused) as refused:
-        await OpenAIEngine(OpenAIOptions("", "ws://127.0.0.1:1/v1")).open(CALL)
+        await OpenAIEngine(OpenAIOptions(FixedKey(""), "ws://127.0.0.1:1/v1")).open(CALL)
     assert refused.value.ending == NO_PROVIDER_KEY
+
+
+class Vault:
+    """A key source whose key is changed when it is refused."""
+
+    def __init__(self, *keys: str) -> None:
+        self.keys = list(keys)
+        self.refusals = 0
+
+    async def current(self) -> str:
+        return self.keys[0]
+
+    def refused(self) -> None:
+        self.refusals += 1
+        self.keys.pop(0)
+
+
+async def test_S3_80_a_key_that_is_refused_in_band_is_asked_for_again() -> None:
+    async with await simulate(SimulatorOptions(parts=scripted_parts())) as simulator:
+        vault = Vault("bad-key", "sk-new")
+        engine = OpenAIEngine(OpenAIOptions(vault, simulator.base_url))
+        ears = Ears()
+        (await engine.open(CALL)).attach(ears)
+        assert (await ears.gone)[0] == 3000
+        assert vault.refusals == 1
+        peer, later = await engine.open(CALL), Ears()
+        peer.attach(later)
+        await later.first.wait()
+        assert json.loads(later.frames[0])["type"] == "session.created"
+        peer.close(1000, "")
+        await later.gone
+    assert vault.refusals == 1
+
+
+@pytest.mark.parametrize("head", ["401 Unauthorized", "403 Forbidden"])
+async def test_S3_80_a_key_that_is_refused_by_http_is_asked_for_again(head: str) -> None:
+    vault = Vault("sk-old", "sk-new")
+    async with answering(head) as base:
+        with pytest.raises(Refused) as refused:
+            await OpenAIEngine(OpenAIOptions(vault, base)).open(CALL)
+    assert refused.value.ending == ENGINE_CLOSED
+    assert vault.keys == ["sk-new"]
+
+
+async def test_a_busy_provider_does_not_cast_doubt_on_the_key() -> None:
+    vault = Vault("sk-old", "sk-new")
+    async with answering("429 Too Many Requests") as base:
+        with pytest.raises(Refused):
+            await OpenAIEngine(OpenAIOptions(vault, base)).open(CALL)
+    assert vault.refusals == 0
+
+
+async def test_what_follows_the_greeting_comes_in_order_whoever_is_attached_when() -> None:
+    frames = [json.dumps({"type": kind}) for kind in ("session.created", "a", "b", "c")]
+
+    async def talk(socket: ServerConnection) -> None:
+        for frame in frames:
+            await socket.send(frame)
+        await socket.close(3000, "too late to be about the key")
+
+    class Hander(Ears):
+        """Passes the peer on when it has been greeted."""
+
+        def frame(self, frame: bytes | bytearray | memoryview) -> None:
+            super().frame(frame)
+            peer.attach(second)
+
+    async with serve(talk, "127.0.0.1", 0) as server:
+        port = next(iter(server.sockets)).getsockname()[1]
+        vault = Vault("sk-test")
+        peer = await OpenAIEngine(OpenAIOptions(vault, f"ws://127.0.0.1:{port}/v1")).open(CALL)
+        await asyncio.sleep(0.05)  # some of it is held by then
+        first, second = Hander(), Ears()
+        peer.attach(first)
+        assert await second.gone == (3000, "too late to be about the key")
+    assert [frame.decode() for frame in first.frames + second.frames] == frames
+    assert vault.refusals == 0
 
 
 async def test_nobody_there_is_a_closed_connection() -> None:
     with pytest.raises(Refused) as refused:
-        await OpenAIEngine(OpenAIOptions("sk-test", "ws://127.0.0.1:1/v1")).open(CALL)
+        await OpenAIEngine(OpenAIOptions(FixedKey("sk-test"), "ws://127.0.0.1:1/v1")).open(CALL)
     assert refused.value.ending == ENGINE_CLOSED
 
 
@@ -114,14 +192,14 @@ async def test_an_http_refusal_is_a_closed_connection_and_no_redirect_is_followe
 ) -> None:
     async with answering(head) as base:
         with pytest.raises(Refused) as refused:
-            await OpenAIEngine(OpenAIOptions("sk-test", base)).open(CALL)
+            await OpenAIEngine(OpenAIOptions(FixedKey("sk-test"), base)).open(CALL)
     assert refused.value.ending == ENGINE_CLOSED
 
 
 async def test_one_that_never_answers_the_upgrade_times_out() -> None:
     async with answering("") as base:
         with pytest.raises(Refused) as refused:
-            await OpenAIEngine(OpenAIOptions("sk-test", base, timeout=0.05)).open(CALL)
+            await OpenAIEngine(OpenAIOptions(FixedKey("sk-test"), base, timeout=0.05)).open(CALL)
     assert refused.value.ending == ENGINE_TIMED_OUT
 
 
@@ -134,7 +212,9 @@ async def test_frames_of_many_megabytes_come_through() -> None:
 
     async with serve(talk, "127.0.0.1", 0) as server:
         port = next(iter(server.sockets)).getsockname()[1]
-        peer = await OpenAIEngine(OpenAIOptions("sk-test", f"ws://127.0.0.1:{port}/v1")).open(CALL)
+        peer = await OpenAIEngine(
+            OpenAIOptions(FixedKey("sk-test"), f"ws://127.0.0.1:{port}/v1")
+        ).open(CALL)
         ears = Ears()
         peer.attach(ears)
         await ears.first.wait()
@@ -170,7 +250,7 @@ def test_the_safety_identifier_is_stable_and_tells_nothing() -> None:
 
 
 def test_S3_17_the_key_is_in_no_repr() -> None:
-    assert "sk-test" not in repr(OpenAIOptions("sk-test"))
+    assert "sk-test" not in repr(OpenAIOptions(FixedKey("sk-test")))
 
 
 # ---------------------------------------------------------------------------------------- Azure
@@ -218,7 +298,7 @@ async def test_azure_is_asked_at_its_path_with_its_own_header(
 
 async def test_azure_with_a_bearer_token_is_its_base_url_and_the_token_as_key() -> None:
     async with asked() as (endpoint, requests):
-        await greeted(OpenAIEngine(OpenAIOptions("entra-token", f"{endpoint}/openai/v1")))
+        await greeted(OpenAIEngine(OpenAIOptions(FixedKey("entra-token"), f"{endpoint}/openai/v1")))
     (request,) = requests
     assert request.path == "/openai/v1/realtime?model=gpt-realtime-2.1"
     assert request.headers["Authorization"] == "Bearer entra-token"
