@@ -1,0 +1,162 @@
+"""The one connection to a project's database: bounded in time, its troubles known by name."""
+
+import asyncio
+import json
+import ssl
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final, TypeVar
+
+import httpx
+from postgrest import APIError, APIResponse, AsyncSelectRequestBuilder, CountMethod
+
+from relay.stores.supabase_troubles import (
+    CLOCK_SKEW,
+    DatabaseKeyRefused,
+    DatabaseTooSlow,
+    DatabaseTrouble,
+    DatabaseUnreachable,
+    DatabaseUnreadable,
+    trouble,
+)
+from supabase import AsyncClient, AsyncClientOptions
+
+CONNECT_SECONDS: Final = 3.0
+"""For name, socket and TLS."""
+READ_SECONDS: Final = 25.0
+"""Between two pieces of an answer; each question has its own bound altogether."""
+ANSWER_SECONDS: Final = 5.0
+"""For one question altogether; somebody waits at the door meanwhile."""
+KEEP_ALIVE_SECONDS: Final = 60.0
+"""httpx's own 5 s would mean a new TLS handshake for every pause in a conversation."""
+CONNECTIONS: Final = 8
+"""At most; delivery uses one, callers at the door share the others."""
+MAX_ERROR_BYTES: Final = 16 * 1024
+"""Of an answer that is no success; the code is looked for in there."""
+PAGE: Final = 1000
+"""Rows asked for at once; hosted projects give no more unless told otherwise."""
+
+Row = dict[str, Any]
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """A project's address and its service key."""
+
+    url: str
+    key: str = field(repr=False)
+
+
+class Rest:
+    """A project's tables and functions, as service role.
+
+    Every question raises `DatabaseTrouble` alone. The library's retries are off (it sleeps 7 s over
+    a GET, and never retries a POST); what was cut off on a connection that had stood idle, and
+    `CLOCK_SKEW`, are asked once more here, since all that is asked may be asked twice.
+    """
+
+    def __init__(self, access: Access) -> None:
+        self._http = httpx.AsyncClient(
+            verify=ssl.create_default_context(),  # the system's roots, as for the voice
+            http2=False,  # one batch at a time has nothing to multiplex
+            trust_env=False,
+            timeout=httpx.Timeout(READ_SECONDS, connect=CONNECT_SECONDS, pool=CONNECT_SECONDS),
+            limits=httpx.Limits(max_connections=CONNECTIONS, keepalive_expiry=KEEP_ALIVE_SECONDS),
+            event_hooks={"response": [_refuse]},
+        )
+        options = AsyncClientOptions(
+            auto_refresh_token=False,
+            persist_session=False,
+            postgrest_client_retry=False,
+            httpx_client=self._http,
+        )
+        self._client = AsyncClient(access.url, access.key, options)
+
+    async def call(
+        self, function: str, arguments: Mapping[str, Any], within: float = ANSWER_SECONDS
+    ) -> Any:
+        """What an SQL function answers, as JSON; a text may also be an answer that is no JSON."""
+        asked = self._client.rpc(function, dict(arguments))
+        answer: APIResponse = await _ask(asked.execute, within)
+        return answer.data
+
+    def select(self, table: str, *columns: str) -> AsyncSelectRequestBuilder:
+        """A question to one table, to be given to `rows`."""
+        return self._client.table(table).select(*columns, count=CountMethod.exact)
+
+    async def rows(self, question: AsyncSelectRequestBuilder) -> list[Row]:
+        """The rows that answer it."""
+        return (await _page(question))[0]
+
+    async def all_rows(
+        self, question: Callable[[], AsyncSelectRequestBuilder], most: int
+    ) -> list[Row]:
+        """The same, page by page until there are no more or `most`; the question has an order."""
+        found: list[Row] = []
+        total = most
+        while len(found) < min(total, most):
+            wanted = min(PAGE, most - len(found))
+            page, count = await _page(question().limit(wanted).offset(len(found)))
+            if not page:
+                break
+            found += page[:wanted]
+            total = most if count is None else count
+        return found
+
+    async def aclose(self) -> None:
+        """Let go of the sockets."""
+        await self._http.aclose()
+
+
+async def _page(question: AsyncSelectRequestBuilder) -> tuple[list[Row], int | None]:
+    """Rows, and how many there are in all; a project may give fewer at once than we ask for."""
+    answer = await _ask(question.execute, ANSWER_SECONDS)
+    rows: Any = answer.data
+    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+        raise DatabaseUnreadable
+    return rows, answer.count
+
+
+async def _ask(execute: Callable[[], Awaitable[T]], within: float) -> T:
+    """The answer, asked for a second time where that is likely to help at once."""
+    try:
+        async with asyncio.timeout(within):
+            try:
+                return await execute()
+            except (httpx.RemoteProtocolError, httpx.ReadError, httpx.WriteError):
+                return await execute()
+            except DatabaseKeyRefused as refused:
+                if refused.code != CLOCK_SKEW:
+                    raise
+                return await execute()
+    except DatabaseTrouble:
+        raise
+    except (TimeoutError, httpx.TimeoutException):
+        raise DatabaseTooSlow from None
+    except (httpx.HTTPError, OSError):
+        raise DatabaseUnreachable from None
+    except (APIError, ValueError, RecursionError):
+        # Not the answer of a database, or not UTF-8: their texts quote it.
+        raise DatabaseUnreadable from None
+
+
+async def _refuse(response: httpx.Response) -> None:
+    """Before the library reads it: what is no success raises, with the status it would lose."""
+    if response.is_success:
+        return
+    body = bytearray()
+    async for chunk in response.aiter_bytes(MAX_ERROR_BYTES):
+        body += chunk
+        if len(body) >= MAX_ERROR_BYTES:
+            break
+    raise trouble(response.status_code, _code(bytes(body)))
+
+
+def _code(body: bytes) -> str:
+    try:
+        document = json.loads(body)
+    except (ValueError, RecursionError):
+        return ""
+    code = document.get("code") if isinstance(document, dict) else None
+    return code if isinstance(code, str) else ""
