@@ -24,10 +24,13 @@ from relay.metrics import Metrics, measure_loop_lag
 from relay.realtime.endings import SERVICE_RESTART
 from relay.realtime.grant import Caller, Grant
 from relay.realtime.prices import Prices
-from relay.session.reception import House, Reception, Rules
+from relay.session.purses import Purses
+from relay.session.reception import Reception
 from relay.session.registry import Registry
+from relay.session.seating import House, Rules
 from relay.session.seats import MakeTools, Surroundings
 from relay.settings import Loaded, Settings, trust_of
+from relay.stores.past import KnownPast
 from relay.tasks import Tasks
 from relay.tools.endpoint import http_session
 from relay.tools.work import Context
@@ -125,7 +128,9 @@ def _reception(
         idle_seconds=settings.idle_timeout,
         transcription=transcription,
     )
-    return Reception(House(doors, registry, shared, words.journal, words.store.owner), rules)
+    past = KnownPast(words.journal, words.store)
+    purses = Purses(shared.prices, past.spent)
+    return Reception(House(doors, registry, shared, words.journal, past, purses, rules))
 
 
 def _tools(loaded: Loaded, workshop: Workshop) -> MakeTools:

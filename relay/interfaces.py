@@ -115,6 +115,24 @@ class Store(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class Earlier:
+    """A conversation before this call: whose it is (None: nobody's), and what was said in it."""
+
+    owner: str | None = None
+    said: Sequence[Record] = ()
+
+
+class Past(Protocol):
+    """What the journal and the store know together."""
+
+    async def conversation(self, conversation_id: str) -> Earlier:
+        """Everything that was said in it until now. Raises what the store does."""
+
+    async def spent(self, day: int, agent_id: str, user_id: str | None) -> int:
+        """Micro-dollars, as `Store.spent` says it."""
+
+
+@dataclass(frozen=True, slots=True)
 class Admission:
     """What a door decided about a caller: the grant, the view, and what the engine is told first.
 

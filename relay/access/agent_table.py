@@ -34,6 +34,7 @@ _SETTABLE: Final = frozenset({"model", "voice", "instructions", "tools", "output
 
 Schema = dict[str, JsonValue]
 Seconds = Annotated[float, Field(gt=0, le=86_400)]
+Dollars = Annotated[float, Field(gt=0, le=1_000_000)]
 ToolName = Annotated[str, Field(pattern=_TOOL_NAME)]
 
 
@@ -107,6 +108,8 @@ class Limits(BaseModel):
     session_seconds: Seconds | None = None
     idle_seconds: Seconds | None = None
     max_output_tokens: int | None = Field(default=None, ge=1, le=1_000_000)
+    budget_usd_per_day: Dollars | None = None
+    budget_usd_per_user_per_day: Dollars | None = None
 
 
 class AgentTable(BaseModel):
@@ -169,7 +172,9 @@ def read_agent(agent_id: str, table: Mapping[str, Any]) -> Agent:
 
 def _agent(agent_id: str, written: AgentTable) -> Agent:
     plain = plain_agent(agent_id)
-    tools, modalities = written.tools, written.output_modalities
+    tools, modalities, bounds = written.tools, written.output_modalities, _bounds(written)
+    # Where money counts, nobody may have users written down by a dearer or an unpriced model.
+    locks = {*written.locked, "transcription"} if bounds.is_budgeted else set(written.locked)
     offer = dataclasses.replace(
         plain.offer,
         model=written.model,
@@ -183,18 +188,27 @@ def _agent(agent_id: str, written: AgentTable) -> Agent:
         ),
         greeting=written.greeting,
         open=frozenset(written.open),
-        locks=frozenset(written.locked),
+        locks=frozenset(locks),
         hidden=frozenset(written.hidden),
-        bounds=_bounds(written),
+        bounds=bounds,
     )
     return Agent(offer, frozenset(written.roles or ()), frozenset(written.subs or ()))
 
 
 def _bounds(written: AgentTable) -> Bounds:
+    limits = written.limits
     return Bounds(
-        **written.limits.model_dump(),
+        session_seconds=limits.session_seconds,
+        idle_seconds=limits.idle_seconds,
+        max_output_tokens=limits.max_output_tokens,
         pace_ms=written.pace_ms,
+        budget_micro=_micro(limits.budget_usd_per_day),
+        user_budget_micro=_micro(limits.budget_usd_per_user_per_day),
     )
+
+
+def _micro(dollars: float | None) -> int | None:
+    return None if dollars is None else round(dollars * 1_000_000)
 
 
 def _told(error: ValidationError) -> Iterator[str]:

@@ -2,8 +2,10 @@
 
 from dataclasses import dataclass
 
+from relay.realtime.brake import Bill
 from relay.realtime.endings import Ending
 from relay.realtime.events import Frame
+from relay.realtime.meter import Line
 from relay.realtime.tools import ToolCall
 from relay.realtime.utterance import Utterance
 
@@ -27,6 +29,21 @@ class Settled:
     """Record this utterance."""
 
     utterance: Utterance
+
+
+@dataclass(frozen=True, slots=True)
+class Used:
+    """Record what one model used so far; `micro` is its cost in micro-dollars, None if unknown."""
+
+    line: Line
+    micro: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Settle:
+    """Take the bill from the purse, then call `afforded` with how the session stands."""
+
+    bill: Bill
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,4 +84,5 @@ class End:
     ending: Ending
 
 
-Action = ToEngine | ToClient | Flush | Settled | CallTool | CheckToken | EngineRefused | Ping | End
+Apart = Flush | Settle | CallTool | CheckToken | EngineRefused | Ping | End
+Action = ToEngine | ToClient | Settled | Used | Apart

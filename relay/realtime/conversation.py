@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from relay.realtime import events, first_update, policy
+from relay.realtime import events, policy
 from relay.realtime.actions import (
     Action,
     CallTool,
@@ -15,14 +15,20 @@ from relay.realtime.actions import (
     ToClient,
     ToEngine,
 )
+from relay.realtime.brake import Brake
+from relay.realtime.budget import Standing
 from relay.realtime.deadlines import Deadlines
 from relay.realtime.events import BadEvent, Event, Frame
 from relay.realtime.ledger import Ledger
 from relay.realtime.meter import Meter
-from relay.realtime.own_events import hello, locked_fields, truncate, wants
+from relay.realtime.opening import opening
+from relay.realtime.own_events import Played, Token, locked_fields, read_own, truncate
+from relay.realtime.own_items import OwnItems
 from relay.realtime.playout import Playout
+from relay.realtime.purser import Purser
 from relay.realtime.scrub import SCRUBBED, scrub
 from relay.realtime.setup import Setup
+from relay.realtime.spending import Spending
 from relay.realtime.tools import Handled, ToolDesk
 from relay.realtime.transcript import Transcript
 from relay.realtime.utterance import Utterance
@@ -31,9 +37,6 @@ from relay.realtime.utterance import Utterance
 _ACTIVITY: Final = ("input_audio_buffer.speech_", "response.", "conversation.item.")
 # What the ledger, the greeting and the scrubbing read, beside what the transcript does.
 _READ: Final = SCRUBBED | {"session.created", "session.updated", "error"}
-_TOKEN: Final = "relay.token"  # noqa: S105 - the name of an event
-_PLAYBACK: Final = "relay.playback"
-_OURS: Final = frozenset({_TOKEN, _PLAYBACK})
 _SPEECH: Final = "input_audio_buffer.speech_started"
 
 
@@ -50,8 +53,13 @@ class Conversation:
         self.deadlines = deadlines
         self.playout = Playout()
         self.transcript = Transcript(self.playout)
-        self.meter = Meter(setup.grant.model or "", str(setup.transcription.get("model", "")))
+        meter = Meter(setup.grant.model or "", str(setup.transcription.get("model", "")))
+        brake = Brake() if setup.grant.bounds.is_budgeted else None
+        self.spending = Spending(meter, setup.prices, brake)
         self._ledger = Ledger()
+        self._own = OwnItems(self._ledger)
+        aware = setup.grant.relay_events
+        self._purser = Purser(self.spending, deadlines, self._own, aware)
         names = setup.grant.server_tool_names
         self._desk = ToolDesk(names) if names else None
         self._announced = setup.grant.conversation_id is not None
@@ -64,11 +72,13 @@ class Conversation:
         self.deadlines.active(now)
         try:
             event = events.decode(frame)
-            if event["type"] in _OURS and self._setup.grant.relay_events:
-                return self._ours(event, now)
+            ours = read_own(event) if self._setup.grant.relay_events else None
+            if ours is not None:
+                return self._heard(ours, now)
             event = self._view.up(event)
             policy.check(event)
             event, removed = policy.apply(event, self._setup.grant, self._setup.transcription)
+            self._own.check(event)
             if event["type"] == "session.update":
                 event = self._ledger.asked(event, shown=True)
             actions = self._handled(self._desk.from_client(event)) if self._desk else [_up(event)]
@@ -97,18 +107,11 @@ class Conversation:
         )
         return ToClient(events.encode(self._view.error(told)))
 
-    def _ours(self, event: Event, now: float) -> list[Action]:
-        """The events that a relay-aware client has for the relay itself."""
-        if event["type"] == _TOKEN:
-            if isinstance(event.get("token"), str):
-                return [CheckToken(event["token"])]
-            return [self.refuse(wants("token", "a string", event))]
-        item, played = event.get("item_id"), event.get("played_ms")
-        if not isinstance(item, str):
-            return [self.refuse(wants("item_id", "a string", event))]
-        if not isinstance(played, int) or isinstance(played, bool):
-            return [self.refuse(wants("played_ms", "an integer", event))]
-        self.playout.played(item, played, now)
+    def _heard(self, ours: Played | Token, now: float) -> list[Action]:
+        """What a relay-aware client had for the relay itself."""
+        if isinstance(ours, Token):
+            return [CheckToken(ours.token)]
+        self.playout.played(ours.item_id, ours.ms, now)
         return []
 
     def renewed(self, expires_at: float) -> None:
@@ -135,11 +138,18 @@ class Conversation:
             return [ToClient(frame)] if self.greeted else []
         if not self.greeted and kind != "session.created":
             return self._before_greeting(event)
-        self.meter.feed(event, now)
-        settled = self.transcript.feed(event, now)
+        return self._from_engine(event, frame, now)
+
+    def _from_engine(self, event: Event, frame: Frame, now: float) -> list[Action]:
+        """An event that some rule reads; `frame` is as it came."""
+        kind = event["type"]
+        seen = self._own.visible(event)
+        if seen is None:
+            return []
+        settled = self.transcript.feed(seen, now)
         self._said = self._said or bool(settled)
         actions: list[Action] = [Flush()] if kind == _SPEECH else self._announcement(kind)
-        shown = self._ledger.answered(event)
+        shown = self._ledger.answered(seen)
         if shown is not None and self._desk is not None:
             actions += self._handled(self._desk.from_engine(shown))
         elif shown is not None:
@@ -147,12 +157,14 @@ class Conversation:
         if kind == "session.created" and not self.greeted:
             self.greeted = True
             self.deadlines.greeted()
-            actions += self._opening()
+            actions += opening(self._setup, self._ledger, self._own)
         actions += [Settled(utterance) for utterance in settled]
-        return actions + (self._cut(now) if kind == _SPEECH else [])
+        if kind == _SPEECH:
+            actions += self._cut(now)
+        return actions + self._purser.feed(event, now)
 
     def _reads(self, kind: str) -> bool:
-        if kind in self.transcript.reads or kind in _READ:
+        if kind in self.transcript.reads or kind in _READ or self._own.reads(kind):
             return True
         return self._desk is not None and kind in self._desk.reads
 
@@ -203,16 +215,10 @@ class Conversation:
         told = self._view.announce(self._setup.conversation_id)
         return [ToClient(events.encode(told))] if told is not None else []
 
-    def _opening(self) -> list[Action]:
-        """What the engine is told first, and what a relay-aware client is told after it."""
-        update = self._ledger.asked(self._setup.first_update, shown=self._setup.first_shown)
-        actions: list[Action] = [ToEngine(events.encode(update))]
-        greeting = first_update.greeting(self._setup.grant)
-        if greeting is not None:
-            actions.append(ToEngine(events.encode(self._ledger.own(greeting))))
-        if self._setup.grant.relay_events:
-            actions.append(ToClient(events.encode(hello(self._setup))))
-        return actions
+    def afforded(self, standing: Standing, now: float) -> list[Action]:
+        """A bill was settled, and so the purse stands now."""
+        heard_at = self.transcript.next_tick() if self.transcript.is_playing else now
+        return self._purser.afforded(standing, heard_at, now)
 
     def due(self, now: float) -> list[Action]:
         """What the time asks for; call it when `next()` has come."""

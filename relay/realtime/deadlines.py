@@ -26,7 +26,10 @@ class Limits:
 
 
 class Deadlines:
-    """The clock rules of one session. Every `now` is in seconds of one monotonic clock."""
+    """The clock rules of one session. Every `now` is in seconds of one monotonic clock.
+
+    `expires_at` is when the token runs out, `broke_at` when the money does.
+    """
 
     def __init__(self, limits: Limits, now: float) -> None:
         self._ready_by = now + limits.engine_seconds
@@ -36,6 +39,7 @@ class Deadlines:
         self._ping_at = now + PING_SECONDS
         self._client_full: float = math.inf
         self._engine_full: float = math.inf
+        self.broke_at = math.inf
         self.expires_at = limits.expires_at
 
     def greeted(self) -> None:
@@ -58,6 +62,7 @@ class Deadlines:
         return (
             (self.expires_at, endings.TOKEN_EXPIRED),
             (self._ready_by, endings.ENGINE_TIMED_OUT),
+            (self.broke_at, endings.BUDGET_EXHAUSTED),
             (self._ends_at, endings.SESSION_TIME_LIMIT),
             (self._active_at + self._idle_seconds, endings.IDLE),
             (self._client_full + SLOW_SECONDS, endings.CLIENT_TOO_SLOW),

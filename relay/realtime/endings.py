@@ -43,6 +43,12 @@ TOKEN_EXPIRED = Ending(
 FORBIDDEN = Ending(
     "forbidden", 4003, "Forbidden", "This agent or conversation belongs to somebody else."
 )
+BUDGET_EXHAUSTED = Ending(
+    "budget_exhausted",
+    4008,
+    "Budget exhausted",
+    "The budget for today is spent. Try again tomorrow.",
+)
 SESSION_TIME_LIMIT = Ending(
     "session_time_limit",
     4010,

@@ -60,13 +60,21 @@ class ServerTool:
 class Bounds:
     """How much of it there is; None is no bound of the agent's.
 
-    `pace_ms` is how far ahead of what is heard sound may be sent.
+    `pace_ms` is how far ahead of what is heard sound may be sent. The budgets are micro-dollars a
+    UTC day: of all the agent's calls together, and of one user's calls of it.
     """
 
     session_seconds: float | None = None
     idle_seconds: float | None = None
     max_output_tokens: int | None = None
     pace_ms: int | None = None
+    budget_micro: int | None = None
+    user_budget_micro: int | None = None
+
+    @property
+    def is_budgeted(self) -> bool:
+        """Whether somebody's money may run out."""
+        return self.budget_micro is not None or self.user_budget_micro is not None
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ from typing import Any
 
 from relay.realtime.events import Event
 from relay.realtime.grant import Grant
+from relay.realtime.prices import Prices
 from relay.realtime.view import View
 
 
@@ -15,7 +16,8 @@ class Setup:
     `first_update` goes up as soon as the engine said `session.created`; its answer is shown to
     the client where `first_shown`. `transcription` is `audio.input.transcription`. With
     `truncates`, the relay tells the engine what was heard of an interrupted answer, for clients
-    that cannot.
+    that cannot. `before` are message items of what was said earlier in this conversation.
+    `prices` is None for a voice that costs nothing.
     """
 
     session_id: str
@@ -26,3 +28,5 @@ class Setup:
     first_shown: bool
     transcription: dict[str, Any]
     truncates: bool = False
+    before: tuple[dict[str, Any], ...] = ()
+    prices: Prices | None = None

@@ -4,8 +4,8 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from relay.realtime.events import Event
+from relay.realtime.hidden_items import HiddenItems
 from relay.realtime.recent import Recent
-from relay.realtime.tool_items import HiddenItems
 from relay.realtime.tool_rounds import Rounds
 
 _REMEMBERED: Final = 1024  # responses outside the conversation

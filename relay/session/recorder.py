@@ -1,19 +1,46 @@
-"""Hands what was said to the journal, with the name of the session it was said in."""
+"""Hands what was said, used and begun to the journal, with the name of the session it was in."""
+
+import msgspec
 
 from relay.interfaces import Journal
+from relay.realtime.actions import Settled, Used
+from relay.realtime.records import SessionRecord, UsageRecord, usage_id
 from relay.realtime.utterance import Head, Record, Utterance, record_id
 
 
 class Recorder:
-    """One session's way to the journal; `record` never waits."""
+    """One session's way to the journal; nothing here ever waits."""
 
     def __init__(self, journal: Journal, head: Head) -> None:
         self._journal = journal
         self._head = head
-        self.count = 0
+        self._begun: SessionRecord | None = None
 
     def record(self, utterance: Utterance) -> None:
         """Journal one settled utterance."""
-        self.count += 1
         key = record_id(self._head.session_id, utterance.item_id, utterance.content_index)
         self._journal.append(Record(id=key, head=self._head, utterance=utterance))
+
+    def take(self, action: Settled | Used) -> None:
+        """Journal what the rules say."""
+        if isinstance(action, Settled):
+            self.record(action.utterance)
+        else:
+            self._used(action)
+
+    def _used(self, used: Used) -> None:
+        key = usage_id(self._head.session_id, used.line)
+        record = UsageRecord(id=key, head=self._head, line=used.line, micro=used.micro)
+        self._journal.append(record)
+
+    def began(self, door: str, engine: str) -> None:
+        """Journal that the call is under way."""
+        key = self._head.session_id
+        self._begun = SessionRecord(id=key, head=self._head, seq=1, door=door, engine=engine)
+        self._journal.append(self._begun)
+
+    def ended(self, ending: str, at: float) -> None:
+        """Journal why and when (Unix seconds) the call ended, if it ever began."""
+        if self._begun is not None:
+            end = {"seq": 2, "ended_at": at, "ending": ending}
+            self._journal.append(msgspec.structs.replace(self._begun, **end))

@@ -6,6 +6,7 @@ from typing import Protocol
 
 from relay.interfaces import Call, Engine, Peer
 from relay.metrics import Metrics
+from relay.realtime.budget import Purse
 from relay.realtime.grant import Caller, Grant
 from relay.realtime.prices import Prices
 from relay.realtime.tools import ToolCall
@@ -46,5 +47,7 @@ class Seats:
     view: View
     call: Call
     caller: Caller
+    door: str = ""
     pace_ms: int | None = None
     tools: Tools | None = None
+    purse: Purse | None = None

@@ -1,7 +1,6 @@
 """One live call: a client's seat and an engine's, both directions, and the one teardown."""
 
 import asyncio
-from collections import Counter
 from typing import Any, Final
 
 import structlog
@@ -10,22 +9,26 @@ from relay.interfaces import Peer
 from relay.realtime import endings
 from relay.realtime.actions import (
     Action,
+    Apart,
     CallTool,
     CheckToken,
     End,
     EngineRefused,
     Flush,
     Ping,
+    Settle,
     Settled,
     ToClient,
     ToEngine,
+    Used,
 )
+from relay.realtime.brake import Bill
 from relay.realtime.conversation import Conversation
 from relay.realtime.deadlines import UNANSWERED_PINGS
 from relay.realtime.endings import Ending, Refused
 from relay.realtime.events import encode
-from relay.realtime.meter import Cost
 from relay.realtime.tools import ToolCall
+from relay.session.account import Account
 from relay.session.outlet import outlet_for
 from relay.session.recorder import Recorder
 from relay.session.seats import Seats, Surroundings
@@ -35,7 +38,6 @@ from relay.tasks import Tasks
 from relay.wire.faults import where
 
 CLOSE_SECONDS: Final = 2.0  # peers end by themselves within a second; this only bounds a fault
-_TOKEN_KINDS: Final = ("text_in", "audio_in", "image_in", "text_out", "audio_out")
 log = structlog.get_logger(__name__)
 
 
@@ -53,6 +55,7 @@ class Session:
         self.conversation = conversation
         self.clock = shared.clock
         self.traffic = shared.metrics.traffic
+        self._account = Account(conversation.spending, seats.purse)
         self._engine: Peer | None = None
         self._opened_at = shared.clock()
         self._up = Up(self, seats.client)
@@ -118,6 +121,8 @@ class Session:
             elif isinstance(action, ToEngine):
                 if self._engine is not None:
                     self._engine.send(action.frame)
+            elif isinstance(action, Settled | Used):
+                self._recorder.take(action)
             else:
                 self._act_apart(action)
         if self.conversation.transcript.is_playing:
@@ -125,15 +130,13 @@ class Session:
         if self.conversation.greeted and self._up.engine is None and self._engine is not None:
             self._begin(self._engine)
 
-    def _act_apart(
-        self, action: Flush | Settled | CallTool | CheckToken | EngineRefused | Ping | End
-    ) -> None:
+    def _act_apart(self, action: Apart) -> None:
         """The actions that are not frames."""
         match action:
             case Flush():
                 self._outlet.flush()
-            case Settled(utterance):
-                self._recorder.record(utterance)
+            case Settle(bill):
+                self._settle(bill)
             case EngineRefused(code):
                 self._shared.metrics.engine_refused("engine_closed")
                 self._log.warning("engine refused", code=code)
@@ -153,7 +156,16 @@ class Session:
         self._log.info(
             "session started", engine=self._shared.engine.name, seconds=round(seconds, 3)
         )
+        self._recorder.began(self._seats.door, self._shared.engine.name)
         self._up.open(engine)
+
+    def _settle(self, bill: Bill) -> None:
+        """Pay; what is left says how the session goes on."""
+        now = self.clock()
+        standing = self._account.settle(bill, now)
+        if standing is not None:
+            self.act(self.conversation.afforded(standing, now))
+            self._timer.arm()
 
     async def _call_tool(self, call: ToolCall) -> None:
         if self._seats.tools is not None:
@@ -193,17 +205,6 @@ class Session:
         if not self._sides:
             self._gone.set()
 
-    def _report_usage(self) -> None:
-        tokens: Counter[str] = Counter()
-        for usage in self.conversation.meter.totals().values():
-            tokens.update({kind: getattr(usage, kind) for kind in _TOKEN_KINDS})
-        prices = self._shared.prices
-        cost = self.conversation.meter.cost(prices) if prices is not None else Cost(0)
-        dollars = cost.known / 1_000_000
-        self._shared.metrics.used(tokens, dollars)
-        if tokens:
-            self._log.info("session used", **tokens, dollars=dollars, unpriced=cost.unpriced)
-
     async def _teardown(self, ending: Ending) -> None:
         """Close both sides once, settle what is open, and wait until both are gone."""
         self._timer.stop()
@@ -215,7 +216,9 @@ class Session:
             self._engine.close(1000, "Client disconnected")
         for utterance in self.conversation.finish(self.clock()):
             self._recorder.record(utterance)
-        self._report_usage()
+        self._recorder.ended(ending.name, self.clock())
+        self._account.close(self.clock())
+        self._account.report(self._shared.metrics, self._log)
         await self._tasks.aclose()
         try:
             async with asyncio.timeout(CLOSE_SECONDS):

@@ -1,8 +1,12 @@
 """The events of the relay's own making."""
 
+import pytest
+
 from relay.realtime import own_events
+from relay.realtime.events import BadEvent, Event
 from relay.realtime.first_update import openai_update
 from relay.realtime.grant import Caller, Grant
+from relay.realtime.own_events import Played, Token, read_own
 from relay.realtime.playout import Heard
 from relay.realtime.setup import Setup
 from relay.realtime.view import GaView
@@ -34,6 +38,29 @@ def test_a_truncation_says_how_much_was_heard() -> None:
     }
 
 
-def test_a_refusal_names_the_field_and_the_clients_event() -> None:
-    bad = own_events.wants("token", "a string", {"type": "relay.token", "event_id": "mine"})
-    assert (bad.code, bad.param, bad.event_id) == ("invalid_type", "token", "mine")
+def test_an_event_for_the_relay_itself_is_told_from_one_of_the_api() -> None:
+    assert read_own({"type": "relay.token", "token": "t"}) == Token("t")
+    played = {"type": "relay.playback", "item_id": "A1", "played_ms": 700}
+    assert read_own(played) == Played("A1", 700)
+    assert read_own({"type": "response.create"}) is None
+
+
+@pytest.mark.parametrize(
+    ("event", "param"),
+    [
+        ({"type": "relay.token"}, "token"),
+        ({"type": "relay.playback", "played_ms": 7}, "item_id"),
+        ({"type": "relay.playback", "item_id": "A1", "played_ms": True}, "played_ms"),
+        ({"type": "relay.playback", "item_id": "A1", "played_ms": "7"}, "played_ms"),
+    ],
+)
+def test_a_refusal_names_the_field_and_the_clients_event(event: Event, param: str) -> None:
+    with pytest.raises(BadEvent) as refusal:
+        read_own({**event, "event_id": "mine"})
+    bad = refusal.value
+    assert (bad.code, bad.param, bad.event_id) == ("invalid_type", param, "mine")
+
+
+def test_a_budget_never_shows_less_than_nothing() -> None:
+    assert own_events.budget(1200) == {"type": "relay.budget", "left": 1200}
+    assert own_events.budget(-7)["left"] == 0

@@ -5,13 +5,14 @@ import json
 from dataclasses import dataclass, field
 from typing import Any
 
-from relay.interfaces import Call, Peer
+from relay.interfaces import Call, Earlier, Peer
 from relay.metrics import Metrics
 from relay.realtime.conversation import Conversation
 from relay.realtime.deadlines import Deadlines, Limits
 from relay.realtime.endings import Ending, Refused
 from relay.realtime.first_update import openai_update
 from relay.realtime.grant import Caller, Grant
+from relay.realtime.prices import Prices
 from relay.realtime.records import AnyRecord
 from relay.realtime.setup import Setup
 from relay.realtime.utterance import Head, Record
@@ -77,6 +78,24 @@ class FakeJournal:
             self.others.append(record)
 
 
+class FakePast:
+    """Knows one conversation, whatever its id, and what was spent."""
+
+    def __init__(self, earlier: Earlier) -> None:
+        self.earlier = earlier
+        self.spent_today: int | Exception = 0
+        self.asked: list[tuple[int, str, str | None]] = []
+
+    async def conversation(self, conversation_id: str) -> Earlier:
+        return self.earlier
+
+    async def spent(self, day: int, agent_id: str, user_id: str | None) -> int:
+        self.asked.append((day, agent_id, user_id))
+        if isinstance(self.spent_today, Exception):
+            raise self.spent_today
+        return self.spent_today
+
+
 class FakeClock:
     """Time that moves when it is told to."""
 
@@ -104,7 +123,8 @@ class Stage:
     def session(self) -> Session:
         grant = Grant(caller=CALLER, agent_id="a1", relay_events=self.relay_events)
         whisper = {"model": "w"}
-        setup = Setup(SESSION, "c1", grant, GaView(), openai_update(grant, whisper), False, whisper)
+        update = openai_update(grant, whisper)
+        setup = Setup(SESSION, "c1", grant, GaView(), update, False, whisper, prices=Prices())
         limits = Limits(10.0, 1800.0, 300.0, self.expires_at)
         self.opener = FakeEngine(self.engine if self.opens == "engine" else self.opens)
         shared = Surroundings(self.opener, self.metrics, self.clock, self.verify)

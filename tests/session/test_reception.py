@@ -4,29 +4,47 @@ import json
 
 import pytest
 
-from relay.interfaces import Admission
+from relay.interfaces import Admission, Earlier
 from relay.metrics import Metrics
 from relay.realtime import endings
 from relay.realtime.endings import Ending, Refused
 from relay.realtime.first_update import openai_update
-from relay.realtime.grant import Caller, Grant
+from relay.realtime.grant import Bounds, Caller, Grant
+from relay.realtime.prices import Prices
+from relay.realtime.records import SessionRecord
+from relay.realtime.utterance import Record
 from relay.realtime.view import GaView, View
-from relay.session.reception import House, Reception, Rules
+from relay.session.purses import Purses
+from relay.session.reception import Reception
 from relay.session.registry import Registry
+from relay.session.seating import House, Rules
 from relay.session.seats import Surroundings
 from relay.wire.fake import FakePeer
 from relay.wire.handshake import Handshake
 from tests.doors.knock import knock
-from tests.session.fakes import CALLER, CREATED, FakeClock, FakeEngine, FakeJournal, settle
+from tests.session.fakes import (
+    CALLER,
+    CREATED,
+    FakeClock,
+    FakeEngine,
+    FakeJournal,
+    FakePast,
+    settle,
+)
+from tests.stores.words import Call
 
+NO_BOUNDS = Bounds()
 CONVERSATION = "6f9f0c3e-0000-4000-8000-00000000000c"
 
 
 class FakeDoor:
     name = "fake"
 
-    def __init__(self, outcome: Ending | Exception | None = None) -> None:
+    def __init__(
+        self, outcome: Ending | Exception | None = None, bounds: Bounds = NO_BOUNDS
+    ) -> None:
         self.outcome = outcome
+        self.bounds = bounds
 
     def answers(self, path: str) -> bool:
         return True
@@ -40,23 +58,32 @@ class FakeDoor:
         if self.outcome is not None:
             raise self.outcome
         given = handshake.parameter("conversation_id")
-        grant = Grant(caller=CALLER, agent_id="a1", model="m", conversation_id=given)
+        grant = Grant(
+            caller=CALLER,
+            agent_id="a1",
+            model="gpt-realtime",
+            conversation_id=given,
+            bounds=self.bounds,
+        )
         return Admission(grant, self.view(handshake), openai_update(grant, {"model": "w"}), False)
 
 
 class Lobby:
     """A reception with one door and one engine."""
 
-    def __init__(self, door: FakeDoor | None = None, owner: str | None = None) -> None:
+    def __init__(
+        self, door: FakeDoor | None = None, owner: str | None = None, *said: Record
+    ) -> None:
         self.engine, self.metrics, self.journal = FakePeer(), Metrics(), FakeJournal()
         self.registry = Registry(2, 1)
         shared = Surroundings(FakeEngine(self.engine), self.metrics, FakeClock(), self._verify)
-        self._owner = owner
-        house = House((door or FakeDoor(),), self.registry, shared, self.journal, self._owned)
-        self.reception = Reception(house, Rules(10.0, 1800.0, 300.0, {"model": "w"}))
-
-    async def _owned(self, conversation_id: str) -> str | None:
-        return self._owner
+        self.past = FakePast(Earlier(owner, said))
+        self.purses = Purses(Prices(), self.past.spent)
+        rules = Rules(10.0, 1800.0, 300.0, {"model": "w"})
+        doors = (door or FakeDoor(),)
+        self.reception = Reception(
+            House(doors, self.registry, shared, self.journal, self.past, self.purses, rules)
+        )
 
     async def _verify(self, token: str) -> Caller:
         return CALLER
@@ -138,3 +165,58 @@ async def test_S3_63_draining_waits_and_then_says_service_restart() -> None:
     assert client.close_sent == (1012, "Service restart")
     await lobby.reception.aclose()
     assert lobby.registry.active == 0
+
+
+async def test_S3_52_the_engine_is_told_what_was_said_before_and_the_client_is_not() -> None:
+    said = Call().user("My name is Ada.")
+    lobby = Lobby(None, "u1", said)
+    client = await lobby.call(conversation_id=CONVERSATION)
+    lobby.engine.arrive(CREATED)
+    update, item = (json.loads(frame) for frame in lobby.engine.sent)
+    assert update["type"] == "session.update"
+    assert item["item"]["content"][0]["text"] == "My name is Ada."
+    lobby.engine.arrive(
+        f'{{"type":"conversation.item.added","previous_item_id":null,"item":{json.dumps(item["item"])}}}'
+    )
+    assert [json.loads(frame)["type"] for frame in client.sent] == ["session.created"]
+    lobby.registry.end_all(endings.IDLE)
+    await settle()
+    assert lobby.journal.records == [], "it is in the store already"
+
+
+async def test_a_call_is_journalled_from_its_beginning_to_its_end() -> None:
+    lobby = Lobby()
+    client = await lobby.call()
+    assert lobby.journal.others == []
+    lobby.engine.arrive(CREATED)
+    client.leave(1000)
+    await settle()
+    began, ended = lobby.journal.others
+    assert isinstance(began, SessionRecord)
+    assert isinstance(ended, SessionRecord)
+    assert (began.seq, began.ending, began.door, began.engine) == (1, None, "fake", "fake")
+    assert (ended.seq, ended.ending, ended.id) == (2, "client_left", began.id)
+
+
+async def test_who_has_spent_it_all_is_turned_away_with_4008() -> None:
+    lobby = Lobby(FakeDoor(bounds=Bounds(user_budget_micro=1_000_000)))
+    lobby.past.spent_today = 990_000
+    client = await lobby.call()
+    assert client.close_sent == (4008, "Budget exhausted")
+    assert json.loads(client.sent[0])["error"]["code"] == "budget_exhausted"
+
+
+async def test_two_calls_of_one_user_cannot_both_have_the_last_cents() -> None:
+    lobby = Lobby(FakeDoor(bounds=Bounds(user_budget_micro=30_000)))
+    lobby.registry = lobby.reception._house.registry
+    lobby.registry._max_per_user = 0
+    first = await lobby.call()
+    second = await lobby.call()
+    assert first.close_sent is None
+    assert second.close_sent == (4008, "Budget exhausted")
+    first.leave(1000)
+    await settle()
+    third = await lobby.call()
+    assert third.close_sent is None, "what the first held is free again"
+    lobby.registry.end_all(endings.IDLE)
+    await settle()

@@ -26,13 +26,19 @@ _NAMING: Final = {
 
 
 class HiddenItems:
-    """Calls of the server's own tools and the items that answer them.
+    """Calls of the server's own tools with the items that answer them, and the relay's own items.
 
     Whatever function call has one of `names` is hidden: no client can make such an item (a grant
     with server tools refuses it), so the model did.
     """
 
-    def __init__(self, names: frozenset[str]) -> None:
+    reads: Final = _PLACED | {
+        *("conversation.item.done", "conversation.item.retrieved"),
+        *("conversation.item.truncated", _DELETED),
+    }
+    """The engine's events by which a client would know of an item."""
+
+    def __init__(self, names: frozenset[str] = frozenset()) -> None:
         self._names = names
         self._ids = Recent(_MOST_IDS)
         self._order = Order()
@@ -48,6 +54,10 @@ class HiddenItems:
     def _has_name(self, named: Json) -> bool:
         name = named.get("name")
         return isinstance(name, str) and name in self._names
+
+    def hide(self, item_id: str) -> None:
+        """An item that the relay itself is about to make."""
+        self._ids.add(item_id)
 
     def hides(self, event: Event) -> bool:
         """Note where the event's item stands, and tell whether the event is hidden."""
@@ -104,8 +114,8 @@ class HiddenItems:
             self._gone.add(item_id)
         if event["type"] in _PLACED:
             previous = event.get("previous_item_id")
-            if previous in self._ids:
-                self._link(str(previous), None)  # where its own event was missed
+            if isinstance(previous, str):
+                self._link(previous, None)  # where its own event was missed
             self._link(item_id, previous if isinstance(previous, str) else None)
 
     def _link(self, item_id: str, previous: str | None) -> None:

@@ -1,0 +1,44 @@
+"""How a session begins."""
+
+import json
+
+from relay.realtime.actions import ToClient, ToEngine
+from relay.realtime.first_update import openai_update
+from relay.realtime.grant import Grant
+from relay.realtime.ledger import Ledger
+from relay.realtime.opening import opening
+from relay.realtime.own_items import OwnItems
+from relay.realtime.seeding import seeded
+from relay.realtime.setup import Setup
+from relay.realtime.view import GaView
+from tests.realtime.agents import WHISPER, grant
+from tests.stores.words import Call
+
+CALL = Call()
+
+
+def begins(granted: Grant, *said: str) -> list[tuple[str, dict[str, object]]]:
+    before = seeded([CALL.user(text) for text in said])
+    update = openai_update(granted, WHISPER)
+    setup = Setup("s1", "c1", granted, GaView(), update, False, WHISPER, before=before)
+    ledger = Ledger()
+    told = []
+    for action in opening(setup, ledger, OwnItems(ledger)):
+        assert isinstance(action, ToEngine | ToClient)
+        told.append((type(action).__name__, json.loads(bytes(action.frame))))
+    return told
+
+
+def test_the_engine_is_configured_first_and_then_asked_to_greet() -> None:
+    kinds = [(to, event["type"]) for to, event in begins(grant(greeting="Hello."))]
+    assert kinds == [("ToEngine", "session.update"), ("ToEngine", "response.create")]
+
+
+def test_S3_52_what_was_said_before_goes_up_before_the_client_hears_anything() -> None:
+    told = begins(grant(relay_events=True, conversation_id="c1", greeting="Hello."), "One.", "Two.")
+    assert [(to, event["type"]) for to, event in told] == [
+        ("ToEngine", "session.update"),
+        ("ToEngine", "conversation.item.create"),
+        ("ToEngine", "conversation.item.create"),
+        ("ToClient", "relay.session"),
+    ]
