@@ -1,0 +1,117 @@
+"""Money that runs out in the middle of a conversation, over real sockets."""
+
+import dataclasses
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from websockets.exceptions import ConnectionClosed
+
+from relay.access.agent_file import load_agents
+from relay.app import running
+from relay.engines.offline.delivery import Pace
+from relay.engines.offline.scripted import scripted_parts
+from relay.realtime.brake import GOOD_BYE
+from relay.simulator import SimulatorOptions, simulate
+from tests.scenarios.stage import Line, Stage, loaded, token
+
+AGENTS = """
+[agents.tutor]
+model = "gpt-realtime-2.1"
+limits.budget_usd_per_user_per_day = {dollars}
+"""
+QUERY = "?agent_id=tutor&relay=1"
+Event = dict[str, Any]
+
+
+@dataclasses.dataclass(slots=True)
+class Bank:
+    """A relay whose agent has a budget, and what its engine was sent."""
+
+    stage: Stage
+    went_up: list[Event]
+
+    @asynccontextmanager
+    async def caller(self, sub: str = "ada") -> AsyncIterator[Line]:
+        headers = {"Authorization": f"Bearer {token(sub)}"}
+        async with self.stage.openai_client(QUERY, additional_headers=headers) as line:
+            yield line
+
+
+@asynccontextmanager
+async def bank(folder: Path, dollars: float) -> AsyncIterator[Bank]:
+    went_up: list[Event] = []
+    file = folder / "agents.toml"
+    file.write_text(AGENTS.format(dollars=dollars))
+    options = SimulatorOptions(
+        parts=scripted_parts(),
+        pace=Pace(burst=200),
+        on_frame=lambda frame: went_up.append(json.loads(frame)),
+    )
+    async with await simulate(options) as simulator:
+        given = {"relay_engine": "openai", "openai_api_key": "sk-simulated-provider-key"}
+        plain = loaded(folder, openai_base_url=simulator.base_url, **given)
+        async with running(dataclasses.replace(plain, agents=load_agents(file))) as app:
+            yield Bank(Stage(app, simulator, folder), went_up)
+
+
+async def ask(line: Line) -> Event:
+    """One typed turn."""
+    content = [{"type": "input_text", "text": "Tell me about the sea."}]
+    item = {"type": "message", "role": "user", "content": content}
+    await line.send({"type": "conversation.item.create", "item": item}, {"type": "response.create"})
+    return await line.until("response.done")
+
+
+async def ask_until_the_end(line: Line) -> int:
+    """Turns until the relay ends the session; returns how many were answered."""
+    for answered in range(100):
+        try:
+            await ask(line)
+        except ConnectionClosed:
+            return answered
+    pytest.fail("the money never ran out")
+
+
+async def test_the_caller_is_warned_the_model_says_good_bye_and_the_session_ends(
+    tmp_path: Path,
+) -> None:
+    async with bank(tmp_path, dollars=0.05) as here:
+        async with here.caller() as line:
+            answered = await ask_until_the_end(line)
+            code, reason = await line.closed()
+        assert (code, reason) == (4008, "Budget exhausted")
+        assert answered > 1
+        left = [event["left"] for event in line.events if event["type"] == "relay.budget"]
+        assert left == sorted(left, reverse=True)
+        assert 2 <= len(left) <= 3
+        (farewell,) = [
+            event["item"]
+            for event in here.went_up
+            if event["type"] == "conversation.item.create" and event["item"]["role"] == "system"
+        ]
+        assert farewell["content"][0]["text"] == GOOD_BYE
+        assert GOOD_BYE not in json.dumps(line.events), "the client sees no trace of it"
+        assert farewell["id"] not in json.dumps(line.events)
+        async with here.caller() as line:
+            assert await line.closed() == (4008, "Budget exhausted")
+        async with here.caller("bob") as line:
+            await line.until("session.created")
+
+
+async def test_what_was_spent_survives_a_restart(tmp_path: Path) -> None:
+    async with bank(tmp_path, dollars=0.05) as here, here.caller() as line:
+        await ask_until_the_end(line)
+    async with bank(tmp_path, dollars=0.05) as here, here.caller() as line:
+        assert await line.closed() == (4008, "Budget exhausted")
+
+
+async def test_two_sessions_of_one_user_cannot_both_spend_the_last_cent(tmp_path: Path) -> None:
+    async with bank(tmp_path, dollars=0.03) as here, here.caller() as first:
+        await first.until("session.created")
+        async with here.caller() as second:
+            assert await second.closed() == (4008, "Budget exhausted")
+        await ask(first)
