@@ -8,7 +8,7 @@ from relay.realtime.events import Event, TextDelta
 from relay.realtime.playout import Heard, Playback
 from relay.realtime.settling import Settling
 from relay.realtime.transcript_item import Item
-from relay.realtime.utterance import State, Utterance
+from relay.realtime.utterance import Utterance
 
 _Handler = Callable[[Event, float], list[Utterance]]
 _HEARD: Final = "conversation.item.input_audio_transcription."
@@ -99,14 +99,18 @@ class Transcript:
         return self._answered(item, now) if item.status != "in_progress" else []
 
     def finish(self, now: float) -> list[Utterance]:
-        """The session ended: what is still playing was cut, what is still open is partial."""
+        """The session ended: what was not heard to its end was cut, what is open is partial."""
         settled: list[Utterance] = []
-        for item in list(self._playing.values()):
-            settled += self.cut(self._playback.heard(item.id, now), now)
         for item in list(self._items.values()):
+            if item.id in self._playing or self._broke_off(item, now):
+                settled += self.cut(self._playback.heard(item.id, now), now)
             if not self._settling.has_settled(item):
                 settled += self._settling.settle(item, "partial")
         return settled
+
+    def _broke_off(self, item: Item, now: float) -> bool:
+        is_open = item.status == "in_progress" and item.heard_ms is None
+        return is_open and not self._playback.ended(item.id, now)
 
     def _open(self, item_id: Any, role: str, now: float) -> Item | None:
         """The item of this id, made when it is new; None for no id or beyond the bound."""
@@ -124,13 +128,7 @@ class Transcript:
             self._playing[item.id] = item
             return []
         self._playing.pop(item.id, None)
-        return self._settling.settle(item, self._answer_state(item))
-
-    def _answer_state(self, item: Item) -> State:
-        if item.deleted or item.heard_ms == 0:
-            return "unheard"
-        cut = item.heard_ms is not None and (not item.audio_ms or item.heard_ms < item.audio_ms)
-        return "interrupted" if cut or item.status == "incomplete" else "final"
+        return self._settling.settle(item, item.answer_state())
 
     def _expect_user(self, event: Event, now: float) -> list[Utterance]:
         self._open(event.get("item_id"), "user", now)

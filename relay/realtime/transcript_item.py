@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from relay.realtime.events import Event
+from relay.realtime.utterance import State
 
 _TEXT_OF: Final = {
     "input_text": "text",
@@ -52,6 +53,13 @@ class Item:
         if key not in self.parts and len(self.parts) >= _MAX_PARTS:
             return None
         return self.parts.setdefault(key, Part())
+
+    def answer_state(self) -> State:
+        """What became of a complete answer."""
+        if self.deleted or self.heard_ms == 0:
+            return "unheard"
+        cut = self.heard_ms is not None and (not self.audio_ms or self.heard_ms < self.audio_ms)
+        return "interrupted" if cut or self.status == "incomplete" else "final"
 
     def read_content(self, content: Any) -> None:
         """Take the texts of an item object; what is already known whole stays."""
