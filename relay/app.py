@@ -29,13 +29,13 @@ from relay.session.reception import Reception
 from relay.session.registry import Registry
 from relay.session.seating import House, Rules
 from relay.session.seats import MakeTools, Surroundings
-from relay.settings import Loaded, Settings, trust_of
+from relay.settings import Loaded, Settings, project_of, trust_of
 from relay.stores.past import KnownPast
 from relay.tasks import Tasks
 from relay.tools.endpoint import http_session
 from relay.tools.work import Context
 from relay.tools.workshop import Bench, Workshop
-from relay.voices import make_engine
+from relay.voices import make_engine, own_key
 from relay.wire.options import PeerOptions
 from relay.wire.server import Listener, ListenOptions, listen
 from relay.words import Words, open_words
@@ -87,12 +87,14 @@ async def running(loaded: Loaded, clock: Clock | None = None) -> AsyncIterator[A
     registry = Registry(settings.max_connections, settings.max_sessions_per_user)
     app: App | None = None
     async with (
-        open_words(settings.relay_data_dir, tasks) as words,
+        open_words(
+            settings.relay_data_dir, tasks, project_of(settings), own_key(settings)
+        ) as words,
         open_verifier(trust_of(settings), clock) as verifier,
         http_session() as client,
         AsyncExitStack() as closing,
     ):
-        engine = make_engine(settings)
+        engine = make_engine(settings, words.place.vault)
         tools = _tools(loaded, Workshop(client, loaded.tool_secrets))
         prices = Prices() if settings.relay_engine == "openai" else None
         shared = Surroundings(engine, metrics, clock, verifier.verify, prices, tools)
@@ -117,7 +119,9 @@ def _reception(
 ) -> Reception:
     settings = loaded.settings
     transcription = {"model": settings.openai_transcription_model}
-    defaults = Defaults(settings.default_agent, settings.openai_realtime_model, loaded.agents)
+    # A file wins over the table.
+    agents = (None if settings.relay_agents else words.place.agents) or loaded.agents
+    defaults = Defaults(settings.default_agent, settings.openai_realtime_model, agents)
     doors = (
         OpenAIDoor(verifier, defaults, transcription),
         S3Door(verifier, defaults, transcription),

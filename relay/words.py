@@ -8,9 +8,14 @@ from typing import Final
 
 import structlog
 
+from relay.access.project import ProjectAccess
+from relay.interfaces import Store
 from relay.stores.delivery import Delivery
 from relay.stores.journal import DiskJournal
 from relay.stores.sqlite import SqliteStore
+from relay.stores.supabase import SupabaseStore
+from relay.stores.supabase_agents import TableAgents
+from relay.stores.supabase_keys import VaultKey
 from relay.tasks import Tasks
 
 FLUSH_SECONDS: Final = 5.0  # at the end; what is not delivered by then stays in the journal
@@ -18,26 +23,70 @@ log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
+class Place:
+    """Where words end up, and what a project knows besides: the provider's key and the agents."""
+
+    store: Store
+    vault: VaultKey | None = None
+    agents: TableAgents | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Words:
-    """Where words go: the journal first, then the store."""
+    """Where words go: the journal first, then the place."""
 
     journal: DiskJournal
-    store: SqliteStore
     delivery: Delivery
+    place: Place
+
+    @property
+    def store(self) -> Store:
+        """The place's."""
+        return self.place.store
 
 
 @asynccontextmanager
-async def open_words(folder: Path, tasks: Tasks) -> AsyncIterator[Words]:
-    """The journal, the store and the delivery between them; flushed at the end."""
-    journal, store = DiskJournal(folder / "journal"), SqliteStore(folder / "relay.db")
-    await journal.start()
-    delivery = Delivery(journal, store)
-    tasks.run(delivery.run(), "delivery")
+async def open_words(
+    folder: Path, tasks: Tasks, project: ProjectAccess | None = None, own_key: str = ""
+) -> AsyncIterator[Words]:
+    """The journal, the store and the delivery between them; flushed at the end.
+
+    The store is the project's, SQLite in the folder where there is none. `own_key` is the
+    provider's key where the project's vault has none.
+    """
+    async with open_place(folder, project, own_key) as place:
+        journal = DiskJournal(folder / "journal")
+        await journal.start()
+        delivery = Delivery(journal, place.store)
+        tasks.run(delivery.run(), "delivery")
+        try:
+            yield Words(journal, delivery, place)
+        finally:
+            if not await delivery.flush(FLUSH_SECONDS):
+                log.warning("not all was delivered; the rest is in the journal")
+            await tasks.aclose()
+            await journal.aclose()
+
+
+@asynccontextmanager
+async def open_place(
+    folder: Path, project: ProjectAccess | None, own_key: str = ""
+) -> AsyncIterator[Place]:
+    """Where words end up; nothing is asked of it before it is used."""
+    if project is None:
+        store = SqliteStore(folder / "relay.db")
+        try:
+            yield Place(store)
+        finally:
+            await store.aclose()
+        return
+    from relay.stores.supabase_rest import Rest  # noqa: PLC0415 - 7 MB that only a project needs
+
+    rest = Rest(project)
+    vault, agents = VaultKey(rest, own_key), TableAgents(rest)
     try:
-        yield Words(journal, store, delivery)
+        yield Place(SupabaseStore(rest), vault, agents)
     finally:
-        if not await delivery.flush(FLUSH_SECONDS):
-            log.warning("not all was delivered; the rest is in the journal")
-        await tasks.aclose()
-        await journal.aclose()
-        await store.aclose()
+        await agents.aclose()
+        await vault.aclose()
+        await rest.aclose()

@@ -79,6 +79,7 @@ VENDORS = {
         "realtime/first_update.py": "the first update of each door",
         "realtime/view.py": "the farewell of each door",
         "simulator/": "is its offline twin",
+        "stores/supabase_keys.py": "asks a vault for its key",
         "talk/client.py": "carries that token",
         "app.py": "wires",
         "voices.py": "wires",
@@ -88,6 +89,8 @@ VENDORS = {
     "supabase": {
         "access/": "its tokens are the tokens",
         "app.py": "wires",
+        "stores/supabase": "its tables are the store",
+        "words.py": "wires",
         "settings/": "its settings",
         "commands/": "what a person types and reads",
     },

@@ -75,20 +75,25 @@ def not_servable(settings: Settings) -> Iterator[str]:
             "nobody's token could be verified: set SUPABASE_URL, SUPABASE_JWT_SECRET or"
             " SUPABASE_JWKS_URL"
         )
-    if settings.relay_store == "supabase":
-        if settings.supabase_url is None or settings.supabase_service_role_key is None:
-            yield (
-                "RELAY_STORE=supabase, the default, needs SUPABASE_URL and"
-                " SUPABASE_SERVICE_ROLE_KEY: set both, or RELAY_STORE=sqlite to keep words here"
-            )
-        else:
-            yield "RELAY_STORE=supabase is not built yet: set RELAY_STORE=sqlite"
+    yield from storeless(settings)
+
+
+def storeless(settings: Settings) -> Iterator[str]:
+    """Name what the store needs, for whichever command."""
+    project = (settings.supabase_url, settings.supabase_service_role_key)
+    if settings.relay_store == "supabase" and None in project:
+        yield (
+            "RELAY_STORE=supabase, the default, needs SUPABASE_URL and"
+            " SUPABASE_SERVICE_ROLE_KEY: set both, or RELAY_STORE=sqlite to keep words here"
+        )
 
 
 def doubts(settings: Settings) -> Iterator[str]:
     """Name what one can start with, but should know of."""
     azure = settings.azure_openai_endpoint is not None
-    if settings.relay_engine == "openai" and not azure and settings.openai_api_key is None:
+    hosted = settings.relay_store == "supabase"  # and its vault may have the key
+    key = settings.openai_api_key
+    if settings.relay_engine == "openai" and not azure and key is None and not hosted:
         yield "OPENAI_API_KEY is not set: sessions will end with 1011"
     if azure and "openai_transcription_model" not in settings.model_fields_set:
         yield (

@@ -77,14 +77,16 @@ class Settings(BaseSettings):
         description="Agent of those who name none and whose token has none",
     )
     relay_agents: Path | None = Field(
-        default=None, description="File of agents, docs/agents.md; unset: any agent will do"
+        default=None,
+        description="File of agents, docs/agents.md; unset: the Supabase store's, else any will do",
     )
     relay_engine: Literal["openai", "offline", "echo"] = Field(
         default="openai",
         description="The voice: openai, offline or echo; dev has offline without a key",
     )
     openai_api_key: Key | None = Field(
-        default=None, description="OpenAI's key; it never leaves the server"
+        default=None,
+        description="OpenAI's key, where the project's vault has none; it never leaves the server",
     )
     openai_base_url: Annotated[str, AfterValidator(url("https", "http", "wss", "ws"))] = Field(
         default="https://api.openai.com/v1",
@@ -120,15 +122,15 @@ class Settings(BaseSettings):
         default=None, description="Another address of the key set than SUPABASE_URL's own"
     )
     supabase_service_role_key: Key | None = Field(
-        default=None, description="The project's service key, for SUPABASE_AUTH_CHECK"
+        default=None,
+        description="The project's service key, for its tables, its vault and SUPABASE_AUTH_CHECK",
     )
     supabase_auth_check: Literal["user"] | None = Field(
         default=None, description="user: also ask Supabase whether the user still exists"
     )
     relay_store: Literal["sqlite", "supabase"] = Field(
         default="supabase",
-        description="Where words end up: sqlite, in RELAY_DATA_DIR; serve wants it said",
-        json_schema_extra={"shown": "sqlite"},
+        description="Where words end up: supabase, or sqlite in RELAY_DATA_DIR, which dev has",
     )
     relay_data_dir: Path = Field(
         default=Path("var"), description="Folder of the journal and of SQLite"

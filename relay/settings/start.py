@@ -10,6 +10,7 @@ from pydantic_settings import DotEnvSettingsSource, EnvSettingsSource
 from relay.access.agent_file import BadAgents
 from relay.access.agents import Agents, AnyAgent
 from relay.access.development import development_secret
+from relay.access.project import ProjectAccess
 from relay.access.tokens import Trust
 from relay.settings.agents import configured
 from relay.settings.checks import (
@@ -19,6 +20,7 @@ from relay.settings.checks import (
     misspelt,
     not_built,
     not_servable,
+    storeless,
 )
 from relay.settings.names import Settings
 
@@ -92,9 +94,7 @@ def local_settings(**overrides: Any) -> Settings:
     problems = list(not_built(given))
     ours = {name: value for name, value in defaults.items() if name not in given}
     settings = _settings(ours, overrides, problems)
-    if settings.relay_store != "sqlite":
-        problems.append("RELAY_STORE=supabase is not built yet: set RELAY_STORE=sqlite")
-    _refuse([*problems, *contradictions(settings)])
+    _refuse([*problems, *contradictions(settings), *storeless(settings)])
     return settings
 
 
@@ -110,6 +110,14 @@ def trust_of(settings: Settings) -> Trust:
         auth_url=url if settings.supabase_auth_check else None,
         api_key=service_key.get_secret_value() if service_key else "",
     )
+
+
+def project_of(settings: Settings) -> ProjectAccess | None:
+    """Say which Supabase project keeps the words, None where they stay here."""
+    url, key = settings.supabase_url, settings.supabase_service_role_key
+    if settings.relay_store != "supabase" or url is None or key is None:
+        return None
+    return ProjectAccess(url, key.get_secret_value())
 
 
 def secrets_of(settings: Settings) -> tuple[str, ...]:

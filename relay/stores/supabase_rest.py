@@ -4,12 +4,12 @@ import asyncio
 import json
 import ssl
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
 from typing import Any, Final, TypeVar
 
 import httpx
 from postgrest import APIError, APIResponse, AsyncSelectRequestBuilder, CountMethod
 
+from relay.access.project import ProjectAccess
 from relay.stores.supabase_troubles import (
     CLOCK_SKEW,
     DatabaseKeyRefused,
@@ -40,14 +40,6 @@ Row = dict[str, Any]
 T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True)
-class Access:
-    """A project's address and its service key."""
-
-    url: str
-    key: str = field(repr=False)
-
-
 class Rest:
     """A project's tables and functions, as service role.
 
@@ -56,7 +48,7 @@ class Rest:
     `CLOCK_SKEW`, are asked once more here, since all that is asked may be asked twice.
     """
 
-    def __init__(self, access: Access) -> None:
+    def __init__(self, access: ProjectAccess) -> None:
         self._http = httpx.AsyncClient(
             verify=ssl.create_default_context(),  # the system's roots, as for the voice
             http2=False,  # one batch at a time has nothing to multiplex
@@ -71,7 +63,7 @@ class Rest:
             postgrest_client_retry=False,
             httpx_client=self._http,
         )
-        self._client = AsyncClient(access.url, access.key, options)
+        self._client = AsyncClient(access.url, access.service_key, options)
 
     async def call(
         self, function: str, arguments: Mapping[str, Any], within: float = ANSWER_SECONDS

@@ -2,7 +2,8 @@
 
 import pytest
 
-from relay.settings import SettingsError, dev_settings, serve_settings
+from relay.access.project import ProjectAccess
+from relay.settings import SettingsError, dev_settings, project_of, serve_settings
 
 SECRET = "s" * 40
 GOOD = {"RELAY_STORE": "sqlite", "SUPABASE_JWT_SECRET": SECRET, "OPENAI_API_KEY": "sk-1234567890"}
@@ -40,10 +41,14 @@ def test_S3_59_the_supabase_store_wants_address_and_key(environ, store, missing)
 
 
 @pytest.mark.parametrize("store", ["", "supabase"])
-def test_the_supabase_store_is_not_built_yet_and_says_so(environ, store):
+def test_serve_keeps_words_in_the_project_and_its_vault_may_have_the_key(environ, store):
     environ(**BOTH, RELAY_STORE=store)
-    (problem,) = problems_of(serve_settings)
-    assert "not built yet" in problem
+    loaded = serve_settings()
+    assert loaded.settings.relay_store == "supabase"
+    assert loaded.warnings == ()
+    access = project_of(loaded.settings)
+    assert access == ProjectAccess(BOTH["SUPABASE_URL"], BOTH["SUPABASE_SERVICE_ROLE_KEY"])
+    assert "sb_secret" not in repr(access)
 
 
 @pytest.mark.parametrize(
@@ -75,10 +80,18 @@ def test_a_promised_name_that_is_not_built_is_an_error(environ, start, name, val
     assert "not built yet" in problem
 
 
-def test_the_supabase_store_is_not_built_for_dev_either(environ):
-    environ(RELAY_STORE="supabase", **BOTH)
+def test_dev_keeps_words_in_the_project_when_it_is_told_to(environ):
+    environ(**BOTH)
+    assert project_of(dev_settings().settings) is None
+    environ(**BOTH, RELAY_STORE="supabase")
+    assert project_of(dev_settings().settings) is not None
+
+
+@pytest.mark.parametrize("missing", ["SUPABASE_URL", "SUPABASE_SERVICE_ROLE_KEY"])
+def test_dev_wants_what_the_store_needs_as_well(environ, missing):
+    environ(**{**BOTH, "RELAY_STORE": "supabase", missing: ""})
     (problem,) = problems_of(dev_settings)
-    assert "not built yet" in problem
+    assert missing in problem
 
 
 @pytest.mark.parametrize("name", ["RELAY_ENGNE", "relay_engne"])
