@@ -7,11 +7,10 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import NoReturn
+from typing import NoReturn, Protocol
 
 import structlog
 
-from relay.interfaces import Store
 from relay.realtime.records import AnyRecord
 from relay.stores.backoff import backoff
 from relay.stores.journal import DiskJournal
@@ -28,6 +27,13 @@ NAMES_KEPT = 100
 """Set-aside records that are named in the state; all of them are counted."""
 
 log = structlog.get_logger(__name__)
+
+
+class Taker(Protocol):
+    """What delivery asks of a store."""
+
+    async def put(self, records: Sequence[AnyRecord]) -> None:
+        """Write records, as `relay.interfaces.Store.put` says it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +72,7 @@ class Delivery:
     def __init__(
         self,
         journal: DiskJournal,
-        store: Store,
+        store: Taker,
         wait_after: Callable[[int], float] = _wait_after,
         now: Callable[[], float] = _now,
     ) -> None:
@@ -151,14 +157,14 @@ class Delivery:
         """Say which records the store will never take."""
         for record in records:
             reason = refusal.refused[record.id]
-            log.error("record_set_aside", record_id=record.id, reason=reason)
+            log.error("record set aside", record_id=record.id, reason=reason)
             self._names[record.id] = reason
         while len(self._names) > NAMES_KEPT:
             self._names.popitem(last=False)
 
     def _succeeded(self) -> None:
         if self._failing is not None:
-            log.info("delivery_recovered", retries=self._attempt)
+            log.info("delivery works again", retries=self._attempt)
         self._failing = None
         self._attempt = 0
 
@@ -168,7 +174,7 @@ class Delivery:
         self._retries += 1
         name = type(error).__name__  # never its text: a database may quote the row
         if name != self._failing:
-            log.error("delivery_failing", reason=name, depth=self._journal.state.waiting)
+            log.error("delivery is failing", reason=name, depth=self._journal.state.waiting)
         self._failing = name
         await self._rest(self._wait_after(self._attempt))
 

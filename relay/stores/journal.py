@@ -230,13 +230,13 @@ class DiskJournal:
         """Name the trouble, and log it once."""
         name = getattr(error, "sqlite_errorname", type(error).__name__)
         if name != self._failing:
-            log.error("journal_failing", reason=name, queued=self._queued)
+            log.error("journal is failing", reason=name, queued=self._queued)
         self._failing = name
 
     def _lose(self, count: int, reason: str) -> None:
         """Count words that will not reach the disk, and log the first of them."""
         if not self._lost:
-            log.error("journal_losing_records", reason=reason, queued=self._queued)
+            log.error("journal is losing records", reason=reason, queued=self._queued)
         self._lost += count
 
 

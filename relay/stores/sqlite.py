@@ -1,14 +1,16 @@
-"""The embedded store: S3's tables in one SQLite file, with nothing to install or to run."""
+"""The embedded store: all tables in one SQLite file, with nothing to install or to run."""
 
 import sqlite3
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
+from relay.realtime.records import AnyRecord
 from relay.realtime.utterance import Record
-from relay.stores import sqlite_tables
+from relay.stores import sqlite_coaches, sqlite_tables, sqlite_usage
 from relay.stores.database import open_database
 from relay.stores.refused import RecordsRefused
+from relay.stores.sqlite_schema import SCHEMA
 from relay.stores.sqlite_tables import Conversation
 from relay.stores.worker import Worker
 
@@ -23,7 +25,7 @@ class SqliteStore:
     def __init__(self, path: Path) -> None:
         self._worker = Worker("sqlite-store", partial(_open, path))
 
-    async def put(self, records: Sequence[Record]) -> None:
+    async def put(self, records: Sequence[AnyRecord]) -> None:
         """Write records; writing one twice changes nothing, a lower `seq` never overwrites.
 
         Raises RecordsRefused for those that can never be stored, when the others are; after any
@@ -41,6 +43,22 @@ class SqliteStore:
         """What was said, in conversation order; empty when nobody has the conversation."""
         return await self._worker.run(lambda file: sqlite_tables.transcript(file, conversation_id))
 
+    async def spent(self, day: int, agent_id: str, user_id: str | None = None) -> int:
+        """Micro-dollars that an agent's calls cost on a UTC day, one user's alone where named."""
+        return await self._worker.run(lambda f: sqlite_usage.spent(f, day, agent_id, user_id))
+
+    async def learners(self, coach_id: str) -> frozenset[str]:
+        """The users whose conversations this coach may follow."""
+        return await self._worker.run(lambda file: sqlite_coaches.learners(file, coach_id))
+
+    async def assign(self, coach_id: str, learner_id: str) -> bool:
+        """Let this coach follow that learner; False when it was so before."""
+        return await self._worker.run(lambda f: sqlite_coaches.assign(f, coach_id, learner_id))
+
+    async def unassign(self, coach_id: str, learner_id: str) -> bool:
+        """Let it be over; False when it was not so."""
+        return await self._worker.run(lambda f: sqlite_coaches.unassign(f, coach_id, learner_id))
+
     async def recent(self, limit: int) -> Sequence[Conversation]:
         """The conversations that were active last, newest first."""
         return await self._worker.run(lambda file: sqlite_tables.recent(file, limit))
@@ -55,7 +73,7 @@ def _open(path: Path) -> sqlite3.Connection:
     connection = open_database(path)
     try:
         connection.row_factory = sqlite3.Row
-        connection.executescript(sqlite_tables.SCHEMA)
+        connection.executescript(SCHEMA)
     except BaseException:
         connection.close()
         raise

@@ -1,73 +1,21 @@
-"""S3's two tables in SQLite, and what is asked of them; runs on the thread that owns the file."""
+"""Records into the embedded store's tables, and words out; on the thread that owns the file."""
 
 import json
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
+from relay.realtime.records import AnyRecord, SessionRecord, UsageRecord
 from relay.realtime.utterance import Head, Record
 from relay.stores.database import transaction
 from relay.stores.refused import CONSTRAINT, FOREIGN_CONVERSATION
 from relay.stores.rows import conversation_row, message_row, record_of, seconds
+from relay.stores.sqlite_schema import NOW
+from relay.stores.sqlite_usage import put_session, put_usage
 
-_NOW = "(strftime('%Y-%m-%dT%H:%M:%f', 'now') || '000+00:00')"
-SCHEMA = f"""
-CREATE TABLE IF NOT EXISTS conversation_sessions (
-    id TEXT PRIMARY KEY NOT NULL,
-    conversation_id TEXT NOT NULL UNIQUE,
-    user_id TEXT,
-    agent_id TEXT,
-    title TEXT,
-    started_at TEXT NOT NULL DEFAULT {_NOW},
-    ended_at TEXT,
-    last_active TEXT NOT NULL DEFAULT {_NOW},
-    message_count INTEGER NOT NULL DEFAULT 0,
-    total_tokens_used INTEGER NOT NULL DEFAULT 0,
-    tool_calls_count INTEGER NOT NULL DEFAULT 0,
-    session_state TEXT NOT NULL DEFAULT '{{}}' CHECK (json_valid(session_state)),
-    interruption_context TEXT,
-    status TEXT NOT NULL DEFAULT 'active'
-        CHECK (status IN ('active', 'paused', 'completed', 'abandoned')),
-    CHECK (user_id IS NOT NULL OR agent_id IS NOT NULL)
-);
-CREATE TABLE IF NOT EXISTS chat_messages_v2 (
-    id TEXT PRIMARY KEY NOT NULL,
-    version TEXT NOT NULL DEFAULT '1.0.0',
-    conversation_id TEXT NOT NULL
-        REFERENCES conversation_sessions (conversation_id) ON DELETE CASCADE,
-    session_id TEXT NOT NULL,
-    parent_message_id TEXT REFERENCES chat_messages_v2 (id),
-    channel_id TEXT,
-    sender_user_id TEXT,
-    sender_agent_id TEXT,
-    role TEXT NOT NULL CHECK (role IN ('system', 'user', 'assistant', 'tool')),
-    content TEXT NOT NULL CHECK (
-        json_extract(content, '$.type') IN ('text', 'structured', 'multimodal', 'tool_result')
-    ),
-    metadata TEXT NOT NULL DEFAULT '{{}}' CHECK (json_valid(metadata)),
-    context TEXT NOT NULL DEFAULT '{{}}' CHECK (json_valid(context)),
-    tools TEXT,
-    memory_refs TEXT,
-    state_snapshot_id TEXT,
-    audit TEXT,
-    created_at TEXT NOT NULL DEFAULT {_NOW},
-    updated_at TEXT NOT NULL DEFAULT {_NOW},
-    CHECK (
-        (sender_user_id IS NOT NULL) + (sender_agent_id IS NOT NULL)
-        = CASE WHEN role IN ('system', 'tool') THEN 0 ELSE 1 END
-    )
-);
-CREATE INDEX IF NOT EXISTS chat_messages_v2_by_conversation
-    ON chat_messages_v2 (conversation_id, created_at);
-CREATE INDEX IF NOT EXISTS conversation_sessions_by_activity
-    ON conversation_sessions (last_active);
-CREATE TRIGGER IF NOT EXISTS chat_messages_v2_counted AFTER INSERT ON chat_messages_v2 BEGIN
-    UPDATE conversation_sessions
-    SET message_count = message_count + 1, last_active = max(last_active, NEW.created_at)
-    WHERE id = NEW.session_id;
-END;
-"""  # noqa: S608 - made of constants
+Other = TypeVar("Other", UsageRecord, SessionRecord)
+
 _ADD_CONVERSATION = """
 INSERT INTO conversation_sessions (id, conversation_id, user_id, agent_id, title, started_at,
     last_active, session_state, status)
@@ -81,7 +29,7 @@ INSERT INTO chat_messages_v2 (id, conversation_id, session_id, sender_user_id, s
 VALUES (:id, :conversation_id, :session_id, :sender_user_id, :sender_agent_id,
     :role, :content, :metadata, :created_at)
 ON CONFLICT (id) DO UPDATE SET content = excluded.content, metadata = excluded.metadata,
-    created_at = excluded.created_at, updated_at = {_NOW}
+    created_at = excluded.created_at, updated_at = {NOW}
 WHERE json_extract(excluded.metadata, '$.seq') > json_extract(chat_messages_v2.metadata, '$.seq')
 """  # noqa: S608 - made of constants
 _TRANSCRIPT = """
@@ -112,7 +60,7 @@ class Conversation:
     message_count: int
 
 
-def put(connection: sqlite3.Connection, records: Sequence[Record]) -> dict[str, str]:
+def put(connection: sqlite3.Connection, records: Sequence[AnyRecord]) -> dict[str, str]:
     """Write records in one transaction; returns why some cannot be stored, by record id."""
     with transaction(connection):
         batch = _Batch(connection)
@@ -152,19 +100,36 @@ class _Batch:
         self._made: list[str] = []
         self.refused: dict[str, str] = {}
 
-    def put(self, record: Record) -> None:
-        """Write one record and, when it is its first, its conversation; or say why not."""
+    def put(self, record: AnyRecord) -> None:
+        """Write one record, or say why it cannot be."""
+        try:
+            if isinstance(record, UsageRecord):
+                self._beside(record, put_usage)
+            elif isinstance(record, SessionRecord):
+                self._beside(record, put_session)
+            else:
+                self._words(record)
+        except sqlite3.IntegrityError:
+            self.refused[record.id] = CONSTRAINT
+
+    def _words(self, record: Record) -> None:
+        """Words make their conversation where nobody has it."""
         if not record.utterance.text and not _exists(self._connection, record.id):
             return  # S3-38: no words make no row and no conversation
         conversation = self._conversation(record.head)
         if conversation["user_id"] != record.head.user_id:
             self.refused[record.id] = FOREIGN_CONVERSATION
-            return
-        row = _for_sqlite(message_row(record, conversation["id"]))
-        try:
+        else:
+            row = _for_sqlite(message_row(record, conversation["id"]))
             self._connection.execute(_PUT_MESSAGE, row)
-        except sqlite3.IntegrityError:
-            self.refused[record.id] = CONSTRAINT
+
+    def _beside(self, record: Other, write: Callable[[sqlite3.Connection, Other], None]) -> None:
+        """All but words make no conversation, and need none."""
+        conversation = _conversation(self._connection, record.head.conversation_id)
+        if conversation is not None and conversation["user_id"] != record.head.user_id:
+            self.refused[record.id] = FOREIGN_CONVERSATION
+        else:
+            write(self._connection, record)
 
     def leave_no_empty_conversation(self) -> None:
         """Forget the conversations that were made for records which were then refused."""

@@ -9,10 +9,14 @@ from relay.interfaces import Store
 from relay.stores.refused import FOREIGN_CONVERSATION, RecordsRefused
 from relay.stores.sqlite import SqliteStore
 from tests.stores.words import (
+    AGENT,
+    COACH,
     CONVERSATION,
+    DAY,
     LATER_SESSION,
     LEARNER,
     MORNING,
+    OTHER_AGENT,
     STRANGER,
     Call,
     corrected,
@@ -141,3 +145,69 @@ async def test_many_conversations_in_one_batch_stay_apart(store: Store) -> None:
     await store.put([call.user(f"I am {n}.") for n, call in enumerate(calls)])
     for n, call in enumerate(calls):
         assert texts(await store.transcript(call.conversation_id)) == [f"I am {n}."]
+
+
+async def test_what_a_call_costs_counts_once_and_the_latest_counts(store: Store) -> None:
+    first, second = CALL.used(100, seq=1), CALL.used(250, seq=2)
+    await store.put([first, second])
+    await store.put([second, first])
+    await store.put([CALL.used(30, model="gpt-4o-transcribe", seq=3)])
+    assert await store.spent(DAY, AGENT) == 280
+    assert await store.spent(DAY, AGENT, LEARNER) == 280
+
+
+async def test_a_line_that_grows_less_dear_is_believed(store: Store) -> None:
+    await store.put([CALL.used(250, seq=2)])
+    await store.put([CALL.used(200, seq=5)])
+    assert await store.spent(DAY, AGENT) == 200
+
+
+async def test_costs_are_told_apart_by_day_agent_and_user(store: Store) -> None:
+    elsewhere = CONVERSATION.replace("4", "8")
+    stranger = CALL.of(
+        user_id=STRANGER, session_id=LATER_SESSION, conversation_id=elsewhere, agent_id=AGENT
+    )
+    other = CALL.of(session_id=LATER_SESSION.replace("6", "7"), agent_id=OTHER_AGENT)
+    await store.put([CALL.used(1), CALL.used(20, day=DAY + 1), stranger.used(300)])
+    await store.put([other.used(4000)])
+    assert await store.spent(DAY, AGENT) == 301
+    assert await store.spent(DAY, AGENT, LEARNER) == 1
+    assert await store.spent(DAY, AGENT, STRANGER) == 300
+    assert await store.spent(DAY + 1, AGENT) == 20
+    assert await store.spent(DAY, OTHER_AGENT) == 4000
+    assert await store.spent(DAY - 1, AGENT) == 0
+    assert await store.spent(DAY, OTHER_AGENT, STRANGER) == 0
+
+
+async def test_what_has_no_price_adds_nothing_until_it_has_one(store: Store) -> None:
+    await store.put([CALL.used(None, seq=1)])
+    assert await store.spent(DAY, AGENT) == 0
+    await store.put([CALL.used(70, seq=2)])
+    assert await store.spent(DAY, AGENT) == 70
+
+
+async def test_calls_and_costs_make_no_conversation(store: Store) -> None:
+    await store.put([CALL.begun(), CALL.used(5), CALL.ended(60)])
+    assert await store.owner(CONVERSATION) is None
+    assert await store.transcript(CONVERSATION) == []
+    await store.put([CALL.user("Now I speak.")])
+    assert await store.owner(CONVERSATION) == LEARNER
+
+
+async def test_S3_29_calls_and_costs_in_somebody_elses_conversation_are_refused(
+    store: Store,
+) -> None:
+    await store.put([CALL.user("Mine.")])
+    intruder = CALL.of(user_id=STRANGER, session_id=LATER_SESSION)
+    call, cost = intruder.begun(), intruder.used(9)
+    with pytest.raises(RecordsRefused) as refusal:
+        await store.put([call, cost, CALL.used(5)])
+    assert refusal.value.refused == {
+        call.id: FOREIGN_CONVERSATION,
+        cost.id: FOREIGN_CONVERSATION,
+    }
+    assert await store.spent(DAY, AGENT) == 5
+
+
+async def test_a_coach_whom_nobody_assigned_has_no_learners(store: Store) -> None:
+    assert await store.learners(COACH) == frozenset()

@@ -13,7 +13,7 @@ from uuid import uuid4
 
 import pytest
 
-from relay.realtime.utterance import Record
+from relay.realtime.records import AnyRecord
 from relay.stores.delivery import Delivery
 from relay.stores.journal import BATCH, STALLED_AFTER, DiskJournal
 from relay.stores.journal_file import FILE_NAME, JournalFile, JournalInUse
@@ -39,7 +39,7 @@ def held_disk(journal: DiskJournal) -> Iterator[None]:
 
 async def test_words_are_on_disk_before_anyone_is_told(tmp_path: Path) -> None:
     journal = await open_journal(tmp_path)
-    told: list[Record] = []
+    told: list[AnyRecord] = []
     journal.subscribe(told.extend)
     with held_disk(journal):
         journal.append(ONE)
@@ -57,7 +57,7 @@ async def test_what_gathers_while_the_disk_is_busy_goes_down_in_one_commit(
     tmp_path: Path,
 ) -> None:
     journal = await open_journal(tmp_path)
-    commits: list[Sequence[Record]] = []
+    commits: list[Sequence[AnyRecord]] = []
     journal.subscribe(commits.append)
     said = [CALL.user(f"word {n}", float(n)) for n in range(1, 2 * BATCH)]
     with held_disk(journal):
@@ -106,7 +106,7 @@ async def test_what_was_delivered_leaves_the_disk(tmp_path: Path) -> None:
 
 async def test_a_correction_is_told_again_and_waits_once(tmp_path: Path) -> None:
     journal = await open_journal(tmp_path)
-    told: list[Record] = []
+    told: list[AnyRecord] = []
     journal.subscribe(told.extend)
     better = corrected(ONE, "won", seq=2)
     journal.append(ONE)
@@ -149,7 +149,7 @@ async def test_a_few_enormous_words_are_bounded_too(tmp_path: Path) -> None:
 
 async def test_half_a_character_is_counted_and_not_told(tmp_path: Path) -> None:
     journal = await open_journal(tmp_path)
-    told: list[Record] = []
+    told: list[AnyRecord] = []
     journal.subscribe(told.extend)
     journal.append(CALL.user("\ud83d", 5.0))
     journal.append(ONE)
@@ -191,14 +191,14 @@ async def test_a_commit_that_failed_is_tried_again_by_itself(
     commit, failures = JournalFile.commit, [OSError("the disk is away")] * 3
 
     def fail_three_times(
-        file: JournalFile, batch: Sequence[tuple[Record, float]]
-    ) -> Sequence[Record]:
+        file: JournalFile, batch: Sequence[tuple[AnyRecord, float]]
+    ) -> Sequence[AnyRecord]:
         if failures:
             raise failures.pop()
         return commit(file, batch)
 
     monkeypatch.setattr(JournalFile, "commit", fail_three_times)
-    told: list[Record] = []
+    told: list[AnyRecord] = []
     journal.subscribe(told.extend)
     journal.append(ONE)
     journal.append(TWO)
@@ -242,11 +242,11 @@ async def test_closing_does_not_wait_for_a_dead_disk_and_says_so(tmp_path: Path)
 
 async def test_a_listener_that_fails_harms_no_other(tmp_path: Path) -> None:
     journal = await open_journal(tmp_path)
-    told: list[Record] = []
+    told: list[AnyRecord] = []
     faults: list[object] = []
     asyncio.get_running_loop().set_exception_handler(lambda _, fault: faults.append(fault))
 
-    def stumble(records: Sequence[Record]) -> None:
+    def stumble(records: Sequence[AnyRecord]) -> None:
         raise ZeroDivisionError
 
     journal.subscribe(stumble)

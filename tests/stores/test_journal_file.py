@@ -144,14 +144,15 @@ def test_at_its_bound_it_fails_as_a_full_disk_would_and_keeps_what_it_has(folder
 
     def fill() -> None:
         for n in range(1, 1000):
-            _commit(file, CALL.user("x" * 4000, float(n)))
-            kept.append(f"item_{n}")
+            said = CALL.user("x" * 4000, float(n))
+            _commit(file, said)
+            kept.append(said.id)
 
     with pytest.raises(sqlite3.OperationalError) as full:
         fill()
     assert full.value.sqlite_errorname == "SQLITE_FULL"
     waiting = file.pending(1000)
-    assert [record.utterance.item_id for record in waiting] == kept
+    assert [record.id for record in waiting] == kept
     assert file.tally().waiting == len(kept) > 20
     assert (folder / FILE_NAME).stat().st_size <= 256 * 1024
     file.delete(waiting[:10])

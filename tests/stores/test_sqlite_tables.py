@@ -10,6 +10,7 @@ import pytest
 from relay.stores import sqlite_tables
 from relay.stores.database import open_database
 from relay.stores.refused import CONSTRAINT, FOREIGN_CONVERSATION
+from relay.stores.sqlite_schema import SCHEMA
 from relay.stores.sqlite_tables import Conversation
 from tests.stores.words import (
     AGENT,
@@ -30,7 +31,7 @@ OTHER_CONVERSATION = CONVERSATION.replace("4", "8")
 def connection(tmp_path: Path) -> Iterator[sqlite3.Connection]:
     connection = open_database(tmp_path / "relay.sqlite")
     connection.row_factory = sqlite3.Row
-    connection.executescript(sqlite_tables.SCHEMA)
+    connection.executescript(SCHEMA)
     yield connection
     connection.close()
 
@@ -176,8 +177,8 @@ def test_an_empty_conversation_that_was_there_before_stays_when_words_are_refuse
     connection: sqlite3.Connection,
 ) -> None:
     connection.execute(
-        "INSERT INTO conversation_sessions (id, conversation_id, user_id) VALUES (?1, ?1, ?2)",
-        (CONVERSATION, LEARNER),
+        "INSERT INTO conversation_sessions (id, conversation_id, user_id) VALUES (?, ?, ?)",
+        (CONVERSATION, CONVERSATION, LEARNER),
     )
     broken = CALL.user("Who am I?", 5.0, role="robot")
     assert sqlite_tables.put(connection, [broken]) == {broken.id: CONSTRAINT}

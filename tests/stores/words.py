@@ -7,13 +7,20 @@ from typing import Any
 
 import msgspec
 
+from relay.realtime.meter import Line
+from relay.realtime.records import AnyRecord, SessionRecord, UsageRecord, usage_id
+from relay.realtime.usage import Usage
 from relay.realtime.utterance import Head, Record, Speaker, Utterance, record_id
 from relay.stores.journal import DiskJournal
 from relay.stores.journal_state import JournalLimits
 
+DAY = 20_370
+"""The UTC day of MORNING, counted since 1970."""
 MORNING = 1_760_000_000.25
 LEARNER = "11111111-1111-4111-8111-111111111111"
 STRANGER = "22222222-2222-4222-8222-222222222222"
+COACH = "99999999-9999-4999-8999-999999999999"
+OTHER_AGENT = "cccccccc-cccc-4ccc-8ccc-cccccccccccc"
 AGENT = "33333333-3333-4333-8333-333333333333"
 CONVERSATION = "44444444-4444-4444-8444-444444444444"
 SESSION = "55555555-5555-4555-8555-555555555555"
@@ -27,6 +34,7 @@ class Call:
     session_id: str = SESSION
     conversation_id: str = CONVERSATION
     user_id: str = LEARNER
+    agent_id: str = AGENT
     started_at: float = MORNING
 
     def of(self, **changes: str | float) -> "Call":
@@ -37,6 +45,34 @@ class Call:
 
     def assistant(self, text: str, position: float = 2.0, **more: Any) -> Record:
         return self._said("assistant", text, position, more)
+
+    def used(self, micro: int | None, seq: int = 1, **more: Any) -> UsageRecord:
+        """What one model used; `more` is its `model`, its `day`, and tokens by name."""
+        model, day = more.pop("model", "gpt-realtime"), more.pop("day", DAY)
+        usage = Usage(**(more or {"audio_in": 10 * seq, "audio_out": 20 * seq}))
+        line = Line(model=model, day=day, usage=usage, seq=seq)
+        key = usage_id(self.session_id, line)
+        return UsageRecord(id=key, head=self.head, line=line, micro=micro)
+
+    def begun(self) -> SessionRecord:
+        return SessionRecord(id=self.session_id, head=self.head, seq=1, door="s3", engine="echo")
+
+    def ended(self, seconds: float) -> SessionRecord:
+        """The same call when it had lasted so long."""
+        at = self.started_at + seconds
+        return msgspec.structs.replace(self.begun(), seq=2, ended_at=at, ending="client_left")
+
+    @property
+    def head(self) -> Head:
+        return Head(
+            session_id=self.session_id,
+            conversation_id=self.conversation_id,
+            user_id=self.user_id,
+            agent_id=self.agent_id,
+            model="gpt-realtime",
+            voice="marin",
+            started_at=self.started_at,
+        )
 
     def _said(self, role: Speaker, text: str, position: float, more: dict[str, Any]) -> Record:
         usual: dict[str, Any] = {
@@ -50,17 +86,8 @@ class Call:
             "created_at": self.started_at + position,
         }
         utterance = Utterance(**(usual | more))
-        head = Head(
-            session_id=self.session_id,
-            conversation_id=self.conversation_id,
-            user_id=self.user_id,
-            agent_id=AGENT,
-            model="gpt-realtime",
-            voice="marin",
-            started_at=self.started_at,
-        )
         key = record_id(self.session_id, utterance.item_id, utterance.content_index)
-        return Record(id=key, head=head, utterance=utterance)
+        return Record(id=key, head=self.head, utterance=utterance)
 
 
 def corrected(record: Record, text: str, seq: int) -> Record:
@@ -69,8 +96,10 @@ def corrected(record: Record, text: str, seq: int) -> Record:
     return msgspec.structs.replace(record, utterance=said)
 
 
-def texts(records: Sequence[Record]) -> list[str]:
-    return [record.utterance.text for record in records]
+def texts(records: Sequence[AnyRecord]) -> list[str]:
+    """What was said; other records are not expected."""
+    assert all(isinstance(record, Record) for record in records)
+    return [record.utterance.text for record in records if isinstance(record, Record)]
 
 
 async def open_journal(folder: Path, limits: JournalLimits | None = None) -> DiskJournal:

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from relay.realtime.utterance import Record
+from relay.realtime.records import AnyRecord
 from relay.stores.delivery import Delivery
 from relay.stores.sqlite import SqliteStore
 from tests.stores.words import Call, open_journal
@@ -28,7 +28,7 @@ async def main(folder: Path, session_id: str) -> None:
         position += 1
         journal.append(call.user(f"word {position}", float(position)))
 
-    def committed(records: Sequence[Record]) -> None:
+    def committed(records: Sequence[AnyRecord]) -> None:
         sys.stdout.write("".join(record.id + "\n" for record in records))
         sys.stdout.flush()
         for _ in records:
