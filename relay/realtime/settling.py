@@ -20,7 +20,7 @@ class Settling:
         self._items = items
         self._order = Order()
         self._settled: dict[tuple[str, int], Utterance] = {}
-        self._seq = 0
+        self.seq = 0
 
     def has_settled(self, item: Item) -> bool:
         """Whether any of the item's words settled."""
@@ -76,6 +76,6 @@ class Settling:
         known = self._settled.get(key)
         if known is not None and msgspec.structs.replace(utterance, seq=known.seq) == known:
             return []
-        self._seq += 1
-        self._settled[key] = msgspec.structs.replace(utterance, seq=self._seq)
+        self.seq += 1
+        self._settled[key] = msgspec.structs.replace(utterance, seq=self.seq)
         return [self._settled[key]]

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from relay.realtime.events import Event, TextDelta
+from relay.realtime.partials import Partials
 from relay.realtime.playout import Heard, Playback
 from relay.realtime.settling import Settling
 from relay.realtime.transcript_item import Item
@@ -29,6 +30,7 @@ class Transcript:
         self._playback = playback
         self._items: dict[str, Item] = {}
         self._settling = Settling(self._items)
+        self.partials = Partials(self._items, self._settling)
         self._out_of_band: set[str] = set()
         self._playing: dict[str, Item] = {}
         self._handlers = self._table()

@@ -37,11 +37,17 @@ class Account:
 
     def report(self, metrics: Metrics, log: FilteringBoundLogger) -> None:
         """Tell what the session used and cost."""
-        tokens: Counter[str] = Counter()
-        for usage in self._spending.meter.totals().values():
-            tokens.update({kind: getattr(usage, kind) for kind in _TOKEN_KINDS})
+        tokens = tokens_of(self._spending)
         cost = self._spending.cost()
         dollars = cost.known / 1_000_000
         metrics.used(tokens, dollars)
         if tokens:
             log.info("session used", **tokens, dollars=dollars, unpriced=cost.unpriced)
+
+
+def tokens_of(spending: Spending) -> Counter[str]:
+    """What was used so far, by kind, all models together."""
+    tokens: Counter[str] = Counter()
+    for usage in spending.meter.totals().values():
+        tokens.update({kind: getattr(usage, kind) for kind in _TOKEN_KINDS})
+    return tokens

@@ -78,6 +78,7 @@ class Reception:
             places.callback(purse.release)
         session = seat(house, arrival, Admitted(admission, earlier, purse))
         places.enter_context(house.registry.live(session))
+        places.enter_context(house.live(session.live_call()))
         return session
 
     async def drain(self, seconds: float) -> None:

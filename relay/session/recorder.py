@@ -13,13 +13,13 @@ class Recorder:
 
     def __init__(self, journal: Journal, head: Head) -> None:
         self._journal = journal
-        self._head = head
+        self.head = head
         self._begun: SessionRecord | None = None
 
     def record(self, utterance: Utterance) -> None:
         """Journal one settled utterance."""
-        key = record_id(self._head.session_id, utterance.item_id, utterance.content_index)
-        self._journal.append(Record(id=key, head=self._head, utterance=utterance))
+        key = record_id(self.head.session_id, utterance.item_id, utterance.content_index)
+        self._journal.append(Record(id=key, head=self.head, utterance=utterance))
 
     def take(self, action: Settled | Used) -> None:
         """Journal what the rules say."""
@@ -29,14 +29,14 @@ class Recorder:
             self._used(action)
 
     def _used(self, used: Used) -> None:
-        key = usage_id(self._head.session_id, used.line)
-        record = UsageRecord(id=key, head=self._head, line=used.line, micro=used.micro)
+        key = usage_id(self.head.session_id, used.line)
+        record = UsageRecord(id=key, head=self.head, line=used.line, micro=used.micro)
         self._journal.append(record)
 
     def began(self, door: str, engine: str) -> None:
         """Journal that the call is under way."""
-        key = self._head.session_id
-        self._begun = SessionRecord(id=key, head=self._head, seq=1, door=door, engine=engine)
+        key = self.head.session_id
+        self._begun = SessionRecord(id=key, head=self.head, seq=1, door=door, engine=engine)
         self._journal.append(self._begun)
 
     def ended(self, ending: str, at: float) -> None:

@@ -1,7 +1,8 @@
 """Gives a caller who was let in a session of their own."""
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -13,6 +14,7 @@ from relay.realtime.seeding import seeded
 from relay.realtime.setup import Setup
 from relay.realtime.utterance import Head
 from relay.realtime.view import View
+from relay.session.live_call import LiveCall
 from relay.session.purses import Purses
 from relay.session.recorder import Recorder
 from relay.session.registry import Registry
@@ -48,7 +50,10 @@ class Rules:
 
 @dataclass(frozen=True, slots=True)
 class House:
-    """Who is there: the doors in the order they are asked, and what sessions share."""
+    """Who is there: the doors in the order they are asked, and what sessions share.
+
+    `live` lets feeds know of a session while its context lasts.
+    """
 
     doors: Sequence[Door]
     registry: Registry
@@ -57,6 +62,7 @@ class House:
     past: Past
     purses: Purses
     rules: Rules
+    live: Callable[[LiveCall], AbstractContextManager[None]] = lambda _: nullcontext()
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,6 +29,7 @@ from relay.realtime.endings import Ending, Refused
 from relay.realtime.events import encode
 from relay.realtime.tools import ToolCall
 from relay.session.account import Account
+from relay.session.live_call import LiveCall
 from relay.session.outlet import outlet_for
 from relay.session.recorder import Recorder
 from relay.session.seats import Seats, Surroundings
@@ -83,6 +84,11 @@ class Session:
             self.end(endings.SERVICE_RESTART)  # only when this task itself was cancelled
             await self._teardown(self._ended.result())
         return self._ended.result()
+
+    def live_call(self) -> LiveCall:
+        """What a feed may ask of this session."""
+        door, engine = self._seats.door, self._shared.engine.name
+        return LiveCall(self._recorder.head, door, engine, self.conversation, self._ended)
 
     async def _reach(self) -> None:
         """Open the engine unless the session ends first; its greeting comes through `Down`."""

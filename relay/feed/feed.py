@@ -1,0 +1,234 @@
+"""One session's feed: what is committed of it, how it stands, and who watches."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from relay.feed.history import History
+from relay.feed.log import Log
+from relay.feed.shapes import EndedMessage, Session, SessionMessage, iso, partial_of
+from relay.feed.versions import newest
+from relay.feed.watcher import Key, Shown, Watcher, shown, shown_final
+from relay.realtime.partials import Partial
+from relay.realtime.utterance import Head, Record
+
+
+class Call(Protocol):
+    """What a feed asks of a live session."""
+
+    @property
+    def head(self) -> Head:
+        """Whose words these are."""
+
+    @property
+    def door(self) -> str:
+        """The way in."""
+
+    @property
+    def engine(self) -> str:
+        """The voice."""
+
+    def partials(self) -> Sequence[Partial]:
+        """The words so far of what has not settled."""
+
+    def settled(self) -> int:
+        """The newest utterance's `seq`, on disk or not."""
+
+    def tokens(self) -> Mapping[str, int]:
+        """What was used so far, by kind."""
+
+    def micro(self) -> int | None:
+        """What it cost so far in micro-dollars; None where a price is missing."""
+
+    def ending(self) -> str | None:
+        """Why the session ended, None while it lasts."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Over:
+    """What is kept of a call that has ended: the rest of it may go."""
+
+    head: Head
+    door: str
+    engine: str
+    seq: int
+    used: Mapping[str, int]
+    cost: int | None
+    why: str | None
+
+    def partials(self) -> Sequence[Partial]:
+        return ()
+
+    def settled(self) -> int:
+        return self.seq
+
+    def tokens(self) -> Mapping[str, int]:
+        return self.used
+
+    def micro(self) -> int | None:
+        return self.cost
+
+    def ending(self) -> str | None:
+        return self.why
+
+
+def _over(call: Call) -> _Over:
+    numbers = call.settled(), dict(call.tokens()), call.micro()
+    return _Over(call.head, call.door, call.engine, *numbers, call.ending())
+
+
+@dataclass(slots=True)
+class _Last:
+    """What watchers were shown last, so that they are shown only what changed."""
+
+    state: str = ""
+    partials: dict[Key, str] = field(default_factory=dict)
+
+
+class Feed:
+    """Made when its session begins; lives on a while after the session's end."""
+
+    def __init__(self, call: Call, history: History) -> None:
+        self.call: Call = call
+        self.head = call.head
+        self.log = Log()
+        self.watchers: set[Watcher] = set()
+        self._history = history
+        self._last = _Last()
+        self._ended_at: float | None = None
+        self._ended: Shown | None = None  # the last message, once it is due
+
+    @property
+    def is_live(self) -> bool:
+        """Whether the session goes on."""
+        return self._ended_at is None
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether all of an ended session was shown that ever will be."""
+        return self._ended is not None
+
+    def session(self) -> Session:
+        """How the session stands now."""
+        call, head = self.call, self.head
+        micro = call.micro()
+        return Session(
+            id=head.session_id,
+            conversation_id=head.conversation_id,
+            user_id=head.user_id,
+            agent_id=head.agent_id,
+            model=head.model,
+            voice=head.voice,
+            door=call.door,
+            engine=call.engine,
+            started_at=iso(head.started_at),
+            ended_at=None if self._ended_at is None else iso(self._ended_at),
+            state="live" if self.is_live else "ended",
+            ending=call.ending(),
+            seq=self.log.top,
+            tokens=dict(call.tokens()),
+            cost_dollars=None if micro is None else micro / 1_000_000,
+        )
+
+    async def utterances(self, since: int) -> list[Record]:
+        """The newest version of what settled after `since`, in conversation order."""
+        past = await self._read(since)
+        held = (*past, *self.log.since(since))
+        return newest(record for record in held if since < record.seq <= self.log.top)
+
+    async def join(self, since: int) -> Watcher:
+        """Watch from `since` on; mind to `leave`."""
+        watcher = Watcher(since)
+        watcher.state(shown(SessionMessage(session=self.session())))
+        self.watchers.add(watcher)
+        try:
+            past = await self._read(since)
+        except BaseException:
+            self.leave(watcher)
+            raise
+        # No word comes between reading the log and beginning: nothing here waits.
+        watcher.begin((*past, *self.log.since(since)), self.log.top)
+        if self._ended is not None:
+            watcher.finish(self._ended)
+        return watcher
+
+    def leave(self, watcher: Watcher) -> None:
+        """Somebody watches no more."""
+        self.watchers.discard(watcher)
+        if not self.watchers:
+            self._last = _Last()
+
+    def commit(self, record: Record) -> None:
+        """A record is on disk."""
+        if self.log.take(record):
+            if self.watchers:
+                self._show(record)
+            self._finish_when_all_is_here()
+
+    def _show(self, record: Record) -> None:
+        said = record.utterance
+        final = shown_final(record)
+        for watcher in self.watchers:
+            if watcher.has_begun:
+                watcher.final((said.item_id, said.content_index), final)
+            else:
+                watcher.early(record)
+
+    def _finish_when_all_is_here(self) -> None:
+        if not self.is_live and self.log.top >= self.call.settled():
+            self.finish()
+
+    def beat(self, *, with_state: bool = False) -> None:
+        """Show what has changed since the last beat: words so far, and how the session stands."""
+        self._tell_partials()
+        if with_state:
+            self._tell_state()
+
+    def _tell_partials(self) -> None:
+        before, self._last.partials = self._last.partials, {}
+        for partial in self.call.partials():
+            key = partial.item_id, partial.content_index
+            self._last.partials[key] = partial.text
+            changed = before.get(key) != partial.text
+            waiting = [w for w in self.watchers if w.has_begun and (changed or not w.primed)]
+            if waiting:
+                message = shown(partial_of(partial))
+                for watcher in waiting:
+                    watcher.partial(key, message)
+        for watcher in self.watchers:
+            watcher.primed = watcher.primed or watcher.has_begun
+
+    def _tell_state(self) -> None:
+        state = shown(SessionMessage(session=self.session()))
+        if state.text != self._last.state:
+            self._last.state = state.text
+            for watcher in self.watchers:
+                watcher.state(state)
+
+    def over(self, now: float) -> None:
+        """The session has ended; its last words may still be on their way to the disk."""
+        self.call, self._ended_at = _over(self.call), now
+        self._tell_state()
+        self._finish_when_all_is_here()
+
+    def finish(self) -> None:
+        """Nothing more will come: say so to all who watch, once."""
+        if self._ended is not None:
+            return
+        ended = EndedMessage(
+            session_id=self.head.session_id,
+            ending=self.call.ending(),
+            ended_at=None if self._ended_at is None else iso(self._ended_at),
+            seq=self.log.top,
+            complete=self.log.top >= self.call.settled() and not self.log.missing,
+        )
+        self._ended = shown(ended, self.log.top)
+        for watcher in self.watchers:
+            watcher.finish(self._ended)
+
+    async def _read(self, since: int) -> Sequence[Record]:
+        """What memory no longer has."""
+        if since >= self.log.floor:
+            return ()
+        earlier = await self._history.read(self.head.conversation_id)
+        return [record for record in earlier.said if record.head.session_id == self.head.session_id]

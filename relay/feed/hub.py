@@ -1,0 +1,141 @@
+"""All feeds of this process: fed by the journal's commits, found by session."""
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from typing import Final, NoReturn
+
+from relay.feed.feed import Call, Feed
+from relay.feed.history import History
+from relay.feed.versions import newest
+from relay.feed.watcher import Watcher
+from relay.interfaces import Earlier
+from relay.realtime.endings import AT_CAPACITY, SERVICE_RESTART, Refused
+from relay.realtime.records import AnyRecord
+from relay.realtime.utterance import Record
+
+BEAT_SECONDS: Final = 0.1
+"""Between two looks at the words so far, of watched sessions alone."""
+BEATS_PER_STATE: Final = 10
+"""How a session stands is looked at once a second."""
+FINISH_SECONDS: Final = 5.0
+"""How long after a session's end its last words may take to the disk before it is called over."""
+ENDED_WITH_WORDS: Final = 100
+"""Ended sessions whose words stay in memory; those of earlier ones are read from the disk."""
+ENDED_KNOWN: Final = 2000
+"""Ended sessions that are known at all, about 2 KiB each."""
+WATCHERS: Final = 1000
+"""Feeds open at once; each may hold `watcher.QUEUE` finals and a socket's buffers."""
+
+
+class Hub:
+    """Subscribe `committed` to the journal and keep `run` running. Of one event loop.
+
+    Every live session has a feed, and an ended one while it is among the last `ENDED_KNOWN`.
+    """
+
+    def __init__(self, history: History, clock: Callable[[], float]) -> None:
+        self._history = history
+        self._clock = clock
+        self._live: dict[str, Feed] = {}
+        self._ended: OrderedDict[str, Feed] = OrderedDict()
+        self._unfinished: list[tuple[float, Feed]] = []  # by when they are called over
+        self._watched: set[Feed] = set()
+        self._work = asyncio.Event()
+        self._closed = False
+        self.watchers = 0
+
+    @contextmanager
+    def live(self, call: Call) -> Iterator[None]:
+        """Feed this session for as long as the context lasts."""
+        feed = self._live[call.head.session_id] = Feed(call, self._history)
+        try:
+            yield
+        finally:
+            del self._live[call.head.session_id]
+            self._over(feed)
+
+    def committed(self, records: Sequence[AnyRecord]) -> None:
+        """Show what the journal has just put on disk; others' records are none of ours."""
+        for record in records:
+            if isinstance(record, Record):
+                feed = self.find(record.head.session_id)
+                if feed is not None:
+                    feed.commit(record)
+
+    def sessions(self) -> list[Feed]:
+        """The live ones, in the order in which they began."""
+        return list(self._live.values())
+
+    def find(self, session_id: str) -> Feed | None:
+        """The feed of a live session, or of one that ended not long ago."""
+        return self._live.get(session_id) or self._ended.get(session_id)
+
+    async def conversation(self, conversation_id: str) -> Earlier:
+        """Whose conversation it is, and all that was said in it so far, in its order."""
+        earlier = await self._history.read(conversation_id)
+        feeds = (*self._live.values(), *self._ended.values())
+        here = [feed for feed in feeds if feed.head.conversation_id == conversation_id]
+        held = [record for feed in here for record in feed.log.since(0)]
+        owner = here[0].head.user_id if here and earlier.owner is None else earlier.owner
+        return Earlier(owner, newest((*earlier.said, *held)))
+
+    @asynccontextmanager
+    async def watch(self, feed: Feed, since: int) -> AsyncIterator[Watcher]:
+        """Watch a feed from `since` on; raises `Refused` (AT_CAPACITY, SERVICE_RESTART)."""
+        if self._closed:
+            raise Refused(SERVICE_RESTART)
+        if self.watchers >= WATCHERS:
+            raise Refused(AT_CAPACITY)
+        self.watchers += 1
+        try:
+            watcher = await feed.join(since)
+            self._watched.add(feed)
+            self._work.set()
+            try:
+                yield watcher
+            finally:
+                feed.leave(watcher)
+        finally:
+            self.watchers -= 1
+            if not feed.watchers:
+                self._watched.discard(feed)
+
+    def close(self) -> None:
+        """Close every feed with 1012 and take no more watchers."""
+        self._closed = True
+        for feed in (*self._live.values(), *self._ended.values()):
+            for watcher in feed.watchers:
+                watcher.close(SERVICE_RESTART)
+
+    async def run(self) -> NoReturn:
+        """Beat while anything is watched or unfinished; cancel it to stop."""
+        count = 0
+        while True:
+            if not self._watched and not self._unfinished:
+                self._work.clear()
+                await self._work.wait()
+            count += 1
+            self.beat(with_state=count % BEATS_PER_STATE == 0)
+            await asyncio.sleep(BEAT_SECONDS)
+
+    def beat(self, *, with_state: bool) -> None:
+        """Look at the sessions that somebody watches; call those over whose words do not come."""
+        for feed in self._watched:
+            if feed.is_live:
+                feed.beat(with_state=with_state)
+        while self._unfinished and self._unfinished[0][0] <= self._clock():
+            self._unfinished.pop(0)[1].finish()
+
+    def _over(self, feed: Feed) -> None:
+        feed.over(self._clock())
+        if not feed.is_finished:
+            self._unfinished.append((self._clock() + FINISH_SECONDS, feed))
+            self._work.set()
+        self._ended[feed.head.session_id] = feed
+        if len(self._ended) > ENDED_KNOWN:
+            self._ended.popitem(last=False)
+        if len(self._ended) > ENDED_WITH_WORDS:
+            oldest_with_words = list(self._ended.values())[-ENDED_WITH_WORDS - 1]
+            oldest_with_words.log.forget()

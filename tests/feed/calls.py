@@ -1,0 +1,123 @@
+"""A live session and a disk as feeds see them, moved by hand."""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from relay.feed.feed import Feed
+from relay.feed.history import History
+from relay.feed.hub import Hub
+from relay.realtime.partials import Partial
+from relay.realtime.records import AnyRecord
+from relay.realtime.utterance import Head, Record
+from tests.stores.words import Call, corrected
+
+WORDS = Call()
+HEAD = WORDS.user("x").head
+
+
+def said(seq: int, text: str | None = None) -> Record:
+    """The utterance that settled as number `seq` at that position."""
+    return WORDS.user(text or f"words {seq}", float(seq))
+
+
+def again(record: Record, seq: int) -> Record:
+    """The same utterance, corrected."""
+    return corrected(record, f"{record.utterance.text}, no: {seq}", seq)
+
+
+@dataclass
+class FakeCall:
+    """A `relay.feed.feed.Call`."""
+
+    head: Head = HEAD
+    door: str = "openai"
+    engine: str = "offline"
+    open: list[Partial] = field(default_factory=list)
+    seq: int = 0
+    cost: int | None = 0
+    why: str | None = None
+    asked: int = 0
+
+    def partials(self) -> Sequence[Partial]:
+        self.asked += 1
+        return list(self.open)
+
+    def settled(self) -> int:
+        return self.seq
+
+    def tokens(self) -> dict[str, int]:
+        return {"text_out": self.seq}
+
+    def micro(self) -> int | None:
+        return self.cost
+
+    def ending(self) -> str | None:
+        return self.why
+
+
+class Disk:
+    """The journal and the store in memory; every question takes some turns of the loop."""
+
+    def __init__(self) -> None:
+        self.journal: dict[str, Record] = {}
+        self.store: dict[str, Record] = {}
+        self.turns = 1
+        self.reads = 0
+        self.broken = False
+
+    def commit(self, record: Record) -> None:
+        self.journal[record.id] = record
+
+    def put(self) -> None:
+        """Delivery's first half: the store has what waits."""
+        self.store |= self.journal
+
+    def mark(self) -> None:
+        """… and its second: what the store has waits no more."""
+        stored = self.store
+        self.journal = {k: r for k, r in self.journal.items() if stored.get(k) != r}
+
+    async def of_conversation(self, conversation_id: str, limit: int) -> Sequence[Record]:
+        self.reads += 1
+        return await self._some(self.journal, conversation_id)
+
+    async def transcript(self, conversation_id: str) -> Sequence[Record]:
+        if self.broken:
+            raise OSError("the database is away")
+        return await self._some(self.store, conversation_id)
+
+    async def owner(self, conversation_id: str) -> str | None:
+        found = await self._some(self.store, conversation_id)
+        return found[0].head.user_id if found else None
+
+    async def _some(self, table: dict[str, Record], conversation_id: str) -> list[Record]:
+        for _ in range(self.turns):
+            await asyncio.sleep(0)
+        found = [r for r in table.values() if r.head.conversation_id == conversation_id]
+        for _ in range(self.turns):
+            await asyncio.sleep(0)
+        return found
+
+
+@dataclass
+class House:
+    """A hub with one disk; `commit` puts records on it and tells the hub, as the journal does."""
+
+    now: float = 1_760_000_100.0
+    disk: Disk = field(default_factory=Disk)
+
+    def __post_init__(self) -> None:
+        self.hub = Hub(History(self.disk, self.disk), lambda: self.now)
+
+    def commit(self, *records: AnyRecord) -> None:
+        for record in records:
+            if isinstance(record, Record):
+                self.disk.commit(record)
+        self.hub.committed(records)
+
+    @property
+    def feed(self) -> Feed:
+        found = self.hub.find(HEAD.session_id)
+        assert found is not None
+        return found
