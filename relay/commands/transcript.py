@@ -4,19 +4,46 @@ import argparse
 import asyncio
 import json
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from datetime import datetime
+from typing import Protocol
 
 import msgspec
 
 from relay.commands.command import fail, plain, say
 from relay.realtime.utterance import Record, Utterance
-from relay.settings import SettingsError, local_settings
+from relay.settings import Settings, SettingsError, local_settings, project_of
 from relay.stores.sqlite_reader import SqliteReader
+from relay.stores.supabase_reader import SupabaseReader
+from relay.stores.supabase_troubles import DatabaseTrouble
 
 HELP = "print what was said in a conversation, the latest when none is named"
 EXAMPLE = "relay transcript --follow"
 _NONE_YET = "nothing has been said yet; start `relay dev` in this folder and talk"
+
+
+class Conversation(Protocol):
+    """One of those there are."""
+
+    @property
+    def conversation_id(self) -> str:
+        """Its id."""
+
+
+class Reader(Protocol):
+    """What is asked of a store here."""
+
+    async def recent(self, limit: int) -> Sequence[Conversation]:
+        """The conversations that were active last, newest first."""
+
+    async def transcript(self, conversation_id: str) -> Sequence[Record]:
+        """What was said, in conversation order."""
+
+    def follow(self, conversation_id: str) -> AsyncIterator[Record]:
+        """What was said so far, then what is stored from now on."""
+
+    async def aclose(self) -> None:
+        """Let go of it."""
 
 
 def options(parser: argparse.ArgumentParser) -> None:
@@ -32,19 +59,31 @@ def run(given: argparse.Namespace) -> int:
         settings = local_settings()
     except SettingsError as error:
         fail(*error.problems)
-    reader = SqliteReader(settings.relay_data_dir / "relay.db")
     try:
-        asyncio.run(_print(reader, given))
+        asyncio.run(_print(settings, given))
     except FileNotFoundError:
         fail(_NONE_YET)
     except sqlite3.Error as error:
         fail(f"{settings.relay_data_dir / 'relay.db'} cannot be read: {error}")
+    except DatabaseTrouble as trouble:
+        fail(f"the project's database cannot be read: {type(trouble).__name__}")
     except KeyboardInterrupt:
         pass  # how one stops following
     return 0
 
 
-async def _print(reader: SqliteReader, given: argparse.Namespace) -> None:
+def _reader(settings: Settings) -> Reader:
+    """Of the store that these settings name."""
+    project = project_of(settings)
+    if project is None:
+        return SqliteReader(settings.relay_data_dir / "relay.db")
+    from relay.stores.supabase_rest import Rest  # noqa: PLC0415 - 7 MB that only a project needs
+
+    return SupabaseReader(Rest(project))
+
+
+async def _print(settings: Settings, given: argparse.Namespace) -> None:
+    reader = _reader(settings)
     try:
         conversation = given.conversation or await _latest(reader)
         if given.follow:
@@ -61,7 +100,7 @@ async def _print(reader: SqliteReader, given: argparse.Namespace) -> None:
         await reader.aclose()
 
 
-async def _latest(reader: SqliteReader) -> str:
+async def _latest(reader: Reader) -> str:
     recent = await reader.recent(1)
     if not recent:
         fail(_NONE_YET)
