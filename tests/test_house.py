@@ -71,7 +71,7 @@ VENDORS = {
     "openai": {
         "engines/openai.py": "is the one that knows it",
         "doors/openai.py": "speaks to its clients in its own manners",
-        "doors/tokens.py": "its clients carry the token in a subprotocol of its name",
+        "access/bearer.py": "its clients carry the token in a subprotocol of its name",
         "engines/offline/courtesies.py": "names the two ways to a real voice",
         "engines/offline/speech.py": "says its name aloud",
         "logs/redaction.py": "masks that token",

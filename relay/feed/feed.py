@@ -130,11 +130,11 @@ class Feed:
             cost_dollars=None if micro is None else micro / 1_000_000,
         )
 
-    async def utterances(self, since: int) -> list[Record]:
-        """The newest version of what settled after `since`, in conversation order."""
+    async def utterances(self, since: int) -> tuple[list[Record], int]:
+        """What settled after `since`, in conversation order, and up to which `seq` that is all."""
         past = await self._read(since)
-        held = (*past, *self.log.since(since))
-        return newest(record for record in held if since < record.seq <= self.log.top)
+        held, top = (*past, *self.log.since(since)), self.log.top
+        return newest(record for record in held if since < record.seq <= top), top
 
     async def join(self, since: int) -> Watcher:
         """Watch from `since` on; mind to `leave`."""

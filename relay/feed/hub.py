@@ -103,10 +103,10 @@ class Hub:
                 self._watched.discard(feed)
 
     def close(self) -> None:
-        """Close every feed with 1012 and take no more watchers."""
+        """Take no more watchers, and close with 1012 those whose feed has not come to its end."""
         self._closed = True
         for feed in (*self._live.values(), *self._ended.values()):
-            for watcher in feed.watchers:
+            for watcher in () if feed.is_finished else feed.watchers:
                 watcher.close(SERVICE_RESTART)
 
     async def run(self) -> NoReturn:

@@ -226,7 +226,8 @@ async def test_ended_sessions_leave_memory_in_two_steps() -> None:
     assert sum(map(len, logs)) == ENDED_WITH_WORDS
     early = house.hub.find(ids[1])
     assert early is not None
-    assert [r.utterance.text for r in await early.utterances(0)] == ["Hello."]
+    said_early, cursor = await early.utterances(0)
+    assert ([record.utterance.text for record in said_early], cursor) == (["Hello."], 1)
 
 
 async def test_records_that_are_no_words_and_sessions_of_others_are_none_of_its() -> None:
