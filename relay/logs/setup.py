@@ -15,7 +15,7 @@ from relay.logs.writing import MAX_WAITING, ForPeople, Intake, JsonLines, Writer
 
 FALLBACK_DIR = Path("logs")  # below the working folder, where LOG_DIR cannot be written
 # What these say below a warning is about bytes, addresses with their arguments, or themselves.
-QUIET = ("picows", "aiohttp.access", "websockets", "asyncio")
+QUIET = ("picows", "aiohttp.access", "websockets", "asyncio", "httpx", "httpcore")
 
 log = structlog.get_logger("relay.logs")
 
