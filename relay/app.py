@@ -23,7 +23,6 @@ from relay.interfaces import Engine
 from relay.metrics import Metrics, measure_loop_lag
 from relay.realtime.endings import SERVICE_RESTART
 from relay.realtime.grant import Caller, Grant
-from relay.realtime.prices import Prices
 from relay.session.purses import Purses
 from relay.session.reception import Reception
 from relay.session.registry import Registry
@@ -96,7 +95,7 @@ async def running(loaded: Loaded, clock: Clock | None = None) -> AsyncIterator[A
     ):
         engine = make_engine(settings, words.place.vault)
         tools = _tools(loaded, Workshop(client, loaded.tool_secrets))
-        prices = Prices() if settings.relay_engine == "openai" else None
+        prices = loaded.prices if settings.relay_engine == "openai" else None
         shared = Surroundings(engine, metrics, clock, verifier.verify, prices, tools)
         reception = _reception(loaded, shared, verifier, words, registry)
         _measure(metrics, registry, words)

@@ -80,6 +80,9 @@ class Settings(BaseSettings):
         default=None,
         description="File of agents, docs/agents.md; unset: the Supabase store's, else any will do",
     )
+    relay_prices: Path | None = Field(
+        default=None, description="File of prices over the relay's own table, docs/agents.md"
+    )
     relay_engine: Literal["openai", "offline", "echo"] = Field(
         default="openai",
         description="The voice: openai, offline or echo; dev has offline without a key",

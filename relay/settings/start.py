@@ -12,6 +12,7 @@ from relay.access.agents import Agents, AnyAgent
 from relay.access.development import development_secret
 from relay.access.project import ProjectAccess
 from relay.access.tokens import Trust
+from relay.realtime.prices import Prices
 from relay.settings.agents import configured
 from relay.settings.checks import (
     Given,
@@ -23,6 +24,7 @@ from relay.settings.checks import (
     storeless,
 )
 from relay.settings.names import Settings
+from relay.settings.prices import BadPrices, priced, unpriced
 
 LOCAL_KEY = "local"  # shown to a Realtime server of one's own, which wants no key
 
@@ -48,6 +50,7 @@ class Loaded:
     warnings: tuple[str, ...] = ()
     agents: Agents = field(default_factory=AnyAgent)
     tool_secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
+    prices: Prices = field(default_factory=Prices)
 
 
 def serve_settings(**overrides: Any) -> Loaded:
@@ -129,9 +132,14 @@ def secrets_of(settings: Settings) -> tuple[str, ...]:
 def _loaded(settings: Settings, *, pages: bool, warnings: tuple[str, ...]) -> Loaded:
     try:
         found = configured(settings, _environment())
+        prices = priced(settings.relay_prices)
     except BadAgents as bad:
         raise SettingsError(*bad.problems) from None
-    return Loaded(settings, pages, (*warnings, *found.warnings), found.agents, found.secrets)
+    except BadPrices as bad:
+        raise SettingsError(str(bad)) from None
+    _refuse(list(unpriced(settings, found.agents, prices)))
+    told = (*warnings, *found.warnings)
+    return Loaded(settings, pages, told, found.agents, found.secrets, prices)
 
 
 def _environment() -> Given:

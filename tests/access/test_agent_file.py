@@ -91,7 +91,7 @@ DOCS = (Path(__file__).parents[2] / "docs" / "agents.md").read_text("utf-8")
 
 
 def test_the_example_of_the_docs_is_read(write):
-    (example,) = re.findall(r"```toml\n(.*?)```", DOCS, re.DOTALL)
+    (example, _) = re.findall(r"```toml\n(.*?)```", DOCS, re.DOTALL)
     agents = load_agents(write(example)).all
     assert set(agents) == {"tutor", "rehearsal"}
     tutor = agents["tutor"].offer

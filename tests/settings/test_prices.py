@@ -1,0 +1,88 @@
+"""The prices that a relay starts with."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from relay.settings import SettingsError, serve_settings
+
+DOCS = (Path(__file__).parents[2] / "docs" / "agents.md").read_text("utf-8")
+SERVE = {"RELAY_STORE": "sqlite", "SUPABASE_JWT_SECRET": "s" * 40, "OPENAI_API_KEY": "sk-1"}
+BUDGET = """
+[agents.default]
+model = "ours"
+limits.budget_usd_per_day = 5.0
+"""
+OURS = """
+[ours]
+like = "gpt-realtime-2.1"
+audio_out = "10"
+"""
+
+
+@pytest.fixture
+def start(environ, bare):
+    """Start with these files of prices and of agents."""
+
+    def read(prices=None, agents=None):
+        names = dict(SERVE)
+        for name, text in (("RELAY_PRICES", prices), ("RELAY_AGENTS", agents)):
+            if text is not None:
+                (bare / f"{name}.toml").write_text(text, "utf-8")
+                names[name] = f"{name}.toml"
+        environ(**names)
+        return serve_settings()
+
+    return read
+
+
+def problem_of(start, *texts):
+    with pytest.raises(SettingsError) as error:
+        start(*texts)
+    (problem,) = error.value.problems
+    return problem
+
+
+def test_a_file_adds_to_the_table_and_changes_it(start):
+    prices = start(OURS + '[gpt-realtime-mini]\naudio_in = "1"\n').prices
+    assert prices.find("ours").audio_out == 10_000_000
+    assert prices.find("ours").audio_in == prices.find("gpt-realtime-2.1").audio_in
+    assert prices.find("gpt-realtime-mini").audio_in == 1_000_000
+
+
+def test_without_a_file_it_is_the_table(start):
+    assert start().prices.find("gpt-realtime-2.1") is not None
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("[ours", "not TOML"),
+        ("ours = 3", "ours: write a table"),
+        ('[ours]\nlike = "nothing"', "that is no row of prices"),
+        ('[ours]\naudio_out = "cheap"', "is a price in dollars"),
+    ],
+)
+def test_what_is_no_price_keeps_the_relay_from_starting(start, text, said):
+    assert said in problem_of(start, text)
+
+
+def test_a_file_that_is_not_there_keeps_the_relay_from_starting(environ):
+    environ(**SERVE, RELAY_PRICES="none.toml")
+    with pytest.raises(SettingsError, match=r"RELAY_PRICES=none\.toml cannot be read"):
+        serve_settings()
+
+
+def test_the_example_of_the_docs_is_read(start):
+    (_, example) = re.findall(r"```toml\n(.*?)```", DOCS, re.DOTALL)
+    prices = start(example).prices
+    assert prices.find("my-azure-deployment") == prices.find("gpt-realtime-2.1")
+    assert prices.find("gpt-realtime-whisper").minute == 15 * 10**9
+
+
+def test_a_budget_wants_a_price(start):
+    assert problem_of(start, None, BUDGET) == (
+        "agent 'default' has a budget, but ours has no price: see RELAY_PRICES"
+    )
+    assert start(OURS, BUDGET).prices.find("ours") is not None
