@@ -83,6 +83,7 @@ class Delivery:
         self._work = asyncio.Event()
         self._done = asyncio.Event()
         self._hurry = asyncio.Event()
+        self._turn = asyncio.Lock()  # held from taking a batch until it is out of the journal
         self._delivered = self._retries = self._attempt = 0
         self._failing: str | None = None
         self._names: OrderedDict[str, str] = OrderedDict()
@@ -93,9 +94,10 @@ class Delivery:
         while True:
             try:
                 self._work.clear()
-                records = await self._journal.pending(BATCH)
-                if records:
-                    await self._deliver(records)
+                async with self._turn:
+                    records = await self._journal.pending(BATCH)
+                    if records:
+                        await self._deliver(records)
                 self._succeeded()
             except Exception as error:  # noqa: BLE001 - whatever a store raises is tried again
                 await self._failed(error)
@@ -119,6 +121,15 @@ class Delivery:
         except TimeoutError:
             return False
         return True
+
+    async def erase(self, user_id: str) -> int:
+        """Delete one person from the journal when none of it is on its way to the store.
+
+        Erase them from the store after that: nothing of before follows. Waits for a batch that is
+        under way, `PUT_TIMEOUT` at most; raises what `DiskJournal.erase` does.
+        """
+        async with self._turn:
+            return await self._journal.erase(user_id)
 
     @property
     def state(self) -> DeliveryState:

@@ -1,11 +1,9 @@
 """The journal: every utterance on this machine's disk before anyone is told that it is stored."""
 
 import asyncio
-from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -15,8 +13,10 @@ from typing import NamedTuple, TypeVar
 import structlog
 
 from relay.realtime.records import AnyRecord
+from relay.realtime.utterance import Record
 from relay.stores.journal_file import JournalFile, Tally
-from relay.stores.journal_state import JournalLimits, JournalState, Latencies, size_of
+from relay.stores.journal_queue import Entry, JournalQueue, merged
+from relay.stores.journal_state import JournalLimits, JournalState, Latencies
 from relay.stores.worker import CLOSE_TIMEOUT, Worker
 
 BATCH = 256
@@ -33,14 +33,7 @@ Result = TypeVar("Result")
 log = structlog.get_logger(__name__)
 
 
-class _Entry(NamedTuple):
-    record: AnyRecord
-    taken_at: float  # Unix seconds
-    received: float  # by the journal's clock
-
-
-@dataclass(frozen=True, slots=True)
-class _Commit:
+class _Commit(NamedTuple):
     unwritable: list[AnyRecord]
     tally: Tally
     at: float  # by the journal's clock
@@ -59,17 +52,16 @@ class DiskJournal:
         limits: JournalLimits | None = None,
         clock: Callable[[], float] = perf_counter,
     ) -> None:
-        self._limits = limits = limits or JournalLimits()
+        limits = limits or JournalLimits()
         self._worker = Worker("journal", lambda: JournalFile(folder, limits.disk_bytes))
         self._clock = clock
         self._loop: asyncio.AbstractEventLoop | None = None  # None: not open, nothing is written
         self._listeners: list[Listener] = []
-        self._queue: deque[_Entry] = deque()
-        self._batch: list[_Entry] = []  # what the thread has, or has failed to write
+        self._queue = JournalQueue(limits)
         self._handed_over_at: float | None = None  # None: the thread is not writing
         self._retry: asyncio.TimerHandle | None = None
         self._gathering: asyncio.TimerHandle | None = None  # set: the thread will be woken soon
-        self._characters = self._committed = self._lost = 0
+        self._committed = self._lost = 0
         self._tally = Tally(0, 0, None)
         self._failing: str | None = None
         self._latencies = Latencies()
@@ -99,22 +91,43 @@ class DiskJournal:
 
     def append(self, record: AnyRecord) -> None:
         """Queue a record for the disk; never blocks, never raises (`state` tells of trouble)."""
-        characters = self._characters + size_of(record)
-        many, much = self._limits.queued_records, self._limits.queued_characters
         if self._closed:
             self._lose(1, "closed")
-        elif self._queued >= many or characters > much:
+        elif not self._queue.add(Entry(record, datetime.now(UTC).timestamp(), self._clock())):
             self._lose(1, "queue_full")
         else:
-            self._characters = characters
-            self._queue.append(_Entry(record, datetime.now(UTC).timestamp(), self._clock()))
             self._settled.clear()
-            if not self._batch and self._gathering is None and self._loop is not None:
+            if not self._queue.batch and self._gathering is None and self._loop is not None:
                 self._gathering = self._loop.call_later(GATHER_SECONDS, self._hand_over)
 
     async def pending(self, limit: int) -> list[AnyRecord]:
         """The oldest records on disk that wait for the store."""
         return await self._ask(lambda file: file.pending(limit))
+
+    async def of_conversation(self, conversation_id: str, limit: int) -> list[Record]:
+        """The latest `limit` words of a conversation that wait for the disk or the store.
+
+        In the order appended, at every moment between `append` and the end of `mark_delivered`: the
+        queue is looked at first, so that what moves to the disk is seen twice rather than never.
+        """
+        queued = self._queue.said(conversation_id)
+        on_disk = await self._worker.run(lambda file: file.of_conversation(conversation_id, limit))
+        return merged(on_disk, queued)[-limit:]
+
+    async def erase(self, user_id: str) -> int:
+        """Delete all of one person, from the files' bytes too; returns how many records it was.
+
+        Where a delivery runs use `Delivery.erase`. Raises sqlite3.Error, OSError: ask again then.
+        """
+        erased = 0
+        while True:
+            # What is being written is erased behind that, or in another round where that fails.
+            writing = self._queue.batch if self._handed_over_at is not None else ()
+            erased += self._queue.forget(user_id, spared=writing)
+            erased += await self._ask(lambda file: file.erase(user_id))
+            if not any(entry in self._queue.batch for entry in writing):
+                asyncio.get_running_loop().call_soon(self._settle)
+                return erased
 
     async def mark_delivered(self, records: Sequence[AnyRecord]) -> None:
         """Delete what the store has; a correction that came meanwhile stays and waits."""
@@ -144,9 +157,9 @@ class DiskJournal:
         self._loop = None
         if self._retry is not None:
             self._retry.cancel()
-        if self._queued:
-            self._lose(self._queued, "disk_too_slow")
-        return await self._worker.aclose(within) and not self._queued
+        if self._queue:
+            self._lose(len(self._queue), "disk_too_slow")
+        return await self._worker.aclose(within) and not self._queue
 
     @property
     def state(self) -> JournalState:
@@ -154,7 +167,7 @@ class DiskJournal:
         since = self._handed_over_at
         stalled = since is not None and self._clock() - since > STALLED_AFTER
         return JournalState(
-            queued=self._queued,
+            queued=len(self._queue),
             waiting=self._tally.waiting,
             set_aside=self._tally.set_aside,
             oldest_at=self._tally.oldest_at,
@@ -165,10 +178,6 @@ class DiskJournal:
             commit_p99_ms=self._latencies.percentile_ms(0.99),
         )
 
-    @property
-    def _queued(self) -> int:
-        return len(self._queue) + len(self._batch)
-
     async def _ask(self, job: Callable[[JournalFile], Result]) -> Result:
         """Run a job on the file and take note of what is on disk after it."""
         result, self._tally = await self._worker.run(lambda file: (job(file), file.tally()))
@@ -176,19 +185,15 @@ class DiskJournal:
 
     def _hand_over(self) -> None:
         """Give the thread the next batch (or the failed one again), unless it is writing."""
-        if self._gathering is not None:
-            self._gathering.cancel()
-            self._gathering = None
+        for timer in (self._gathering, self._retry):
+            if timer is not None:
+                timer.cancel()
+        self._gathering = self._retry = None
         if self._loop is None or self._handed_over_at is not None:
             return
-        if self._retry is not None:
-            self._retry.cancel()
-            self._retry = None
-        while self._queue and len(self._batch) < BATCH:
-            self._batch.append(self._queue.popleft())
-        if self._batch:
+        if batch := self._queue.fill(BATCH):
             self._handed_over_at = self._clock()
-            job = partial(_write, entries=tuple(self._batch), clock=self._clock)
+            job = partial(_write, entries=batch, clock=self._clock)
             tell = self._loop.call_soon_threadsafe
             self._worker.submit(job).add_done_callback(lambda future: tell(self._written, future))
 
@@ -211,10 +216,9 @@ class DiskJournal:
 
     def _take_note(self, commit: _Commit) -> list[AnyRecord]:
         """The batch is on disk: count it; returns its records."""
-        batch, self._batch = self._batch, []
+        batch = self._queue.written()
         self._tally = commit.tally
         for entry in batch:
-            self._characters -= size_of(entry.record)
             self._latencies.add(commit.at - entry.received)
         if commit.unwritable:
             self._lose(len(commit.unwritable), "not_unicode")
@@ -223,24 +227,24 @@ class DiskJournal:
         return records
 
     def _settle(self) -> None:
-        if not self._queued:
+        if not self._queue:
             self._settled.set()
 
     def _fail(self, error: BaseException) -> None:
         """Name the trouble, and log it once."""
         name = getattr(error, "sqlite_errorname", type(error).__name__)
         if name != self._failing:
-            log.error("journal is failing", reason=name, queued=self._queued)
+            log.error("journal is failing", reason=name, queued=len(self._queue))
         self._failing = name
 
     def _lose(self, count: int, reason: str) -> None:
         """Count words that will not reach the disk, and log the first of them."""
         if not self._lost:
-            log.error("journal is losing records", reason=reason, queued=self._queued)
+            log.error("journal is losing records", reason=reason, queued=len(self._queue))
         self._lost += count
 
 
-def _write(file: JournalFile, entries: Sequence[_Entry], clock: Callable[[], float]) -> _Commit:
+def _write(file: JournalFile, entries: Sequence[Entry], clock: Callable[[], float]) -> _Commit:
     """On the thread: one transaction."""
     unwritable = file.commit([(entry.record, entry.taken_at) for entry in entries])
     return _Commit(unwritable, file.tally(), clock())

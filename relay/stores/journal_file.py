@@ -8,53 +8,22 @@ import fcntl
 import os
 import sqlite3
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
 
 from relay.realtime.records import AnyRecord
+from relay.realtime.utterance import Record
+from relay.stores import journal_sql as sql
 from relay.stores.database import open_database, transaction
 
 FILE_NAME = "journal.sqlite"
 LOCK_NAME = "lock"
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 UNREADABLE = "unreadable"
 """Why a record was set aside whose bytes this version of the relay cannot read."""
-
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS records (
-    number INTEGER PRIMARY KEY AUTOINCREMENT,  -- the order in which records are delivered
-    id TEXT NOT NULL UNIQUE,
-    seq INTEGER NOT NULL,
-    taken_at REAL NOT NULL,                    -- Unix seconds, for the age of what waits
-    body TEXT NOT NULL,                        -- the record as JSON
-    aside TEXT                                 -- why it was set aside; NULL: waits for delivery
-);
-CREATE INDEX IF NOT EXISTS waiting ON records (number) WHERE aside IS NULL;
-"""
-_INSERT = """
-INSERT INTO records (id, seq, taken_at, body)
-SELECT json_extract(value, '$[0]'), json_extract(value, '$[1]'), json_extract(value, '$[2]'),
-    json_extract(value, '$[3]')
-FROM json_each(?) WHERE true
-ON CONFLICT (id) DO NOTHING
-"""
-_CORRECT = "UPDATE records SET seq = :seq, body = :body, aside = NULL WHERE id = :id AND seq < :seq"
-_COLUMNS = "id", "seq", "taken_at", "body"
-_DELETE = """
-DELETE FROM records WHERE number IN (
-    SELECT number FROM json_each(?)
-    JOIN records ON records.id = json_extract(value, '$[0]') AND seq <= json_extract(value, '$[1]')
-)
-"""
-_SET_ASIDE = "UPDATE records SET aside = ? WHERE id = ? AND seq = ? AND aside IS NULL"
-_PENDING = """
-SELECT json_group_array(json_array(id, seq, body)) FROM (
-    SELECT id, seq, body FROM records WHERE aside IS NULL ORDER BY number LIMIT ?
-)
-"""
-_OLDEST = "SELECT taken_at FROM records WHERE aside IS NULL ORDER BY number LIMIT 1"
 
 
 class JournalInUse(Exception):  # noqa: N818 - the relay's words for its operator
@@ -63,6 +32,9 @@ class JournalInUse(Exception):  # noqa: N818 - the relay's words for its operato
 
 class JournalDamaged(Exception):  # noqa: N818 - the relay's words for its operator
     """The file is not a journal that this relay can read."""
+
+
+_Row = tuple[str, int, float, str, str | None, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +60,7 @@ class JournalFile:
         folder.chmod(0o700)
         self._lock = _lock(folder)
         self._decode = msgspec.json.Decoder(AnyRecord).decode
+        self._decode_words = msgspec.json.Decoder(Record).decode
         self._waiting = self._aside = 0
         self._oldest_at: float | None = None
         try:
@@ -102,31 +75,22 @@ class JournalFile:
 
         A higher `seq` replaces a record that still waits, a repeat or a lower one changes nothing.
         """
-        rows, unwritable = [], []
+        rows: list[_Row] = []
+        unwritable: list[AnyRecord] = []
         for record, taken_at in batch:
             try:
-                body = msgspec.json.encode(record).decode()
+                rows.append(_row(record, taken_at))
             except UnicodeEncodeError:  # half a surrogate pair is not text
                 unwritable.append(record)
-            else:
-                rows.append((record.id, record.seq, taken_at, body))
-        inserted = self._connection.execute(_INSERT, (_json(rows),)).rowcount
-        self._waiting += inserted
-        if inserted < len(rows):
-            with transaction(self._connection):
-                self._connection.executemany(
-                    _CORRECT, [dict(zip(_COLUMNS, row, strict=True)) for row in rows]
-                )
-            self._count()  # a correction may have brought back what was set aside
-        elif self._oldest_at is None:
-            self._oldest_at = min((taken_at for _, _, taken_at, _ in rows), default=None)
+        if rows:
+            self._put(rows)
         return unwritable
 
     def pending(self, limit: int) -> list[AnyRecord]:
         """The records that wait, oldest first; one that cannot be read is set aside."""
         records: list[AnyRecord] = []
         unreadable: list[tuple[str, str, int]] = []
-        (waiting,) = self._connection.execute(_PENDING, (limit,)).fetchone()
+        (waiting,) = self._connection.execute(sql.PENDING, (limit,)).fetchone()
         for identity, seq, body in msgspec.json.decode(waiting, type=list[tuple[str, int, str]]):
             try:
                 records.append(self._decode(body))
@@ -135,15 +99,39 @@ class JournalFile:
         self._move_aside(unreadable)
         return records
 
+    def of_conversation(self, conversation_id: str, limit: int) -> list[Record]:
+        """The words of a conversation that wait, in the order they came; the latest `limit`."""
+        (found,) = self._connection.execute(sql.SAID, (conversation_id, limit)).fetchone()
+        said: list[Record] = []
+        for body in reversed(msgspec.json.decode(found, type=list[str])):
+            with suppress(msgspec.MsgspecError):  # `pending` sets it aside and says so
+                said.append(self._decode_words(body))
+        return said
+
     def delete(self, records: Sequence[AnyRecord]) -> None:
         """Forget records that are stored; a correction that came meanwhile stays."""
         rows = [(record.id, record.seq) for record in records]
-        self._waiting -= self._connection.execute(_DELETE, (_json(rows),)).rowcount
+        self._waiting -= self._connection.execute(sql.DELETE, (_json(rows),)).rowcount
         self._look_for_the_oldest()
 
     def set_aside(self, records: Sequence[AnyRecord], reasons: Mapping[str, str]) -> None:
         """Keep these out of delivery; `reasons` by record id."""
         self._move_aside([(reasons[r.id], r.id, r.seq) for r in records])
+
+    def erase(self, user_id: str) -> int:
+        """Forget one person, in the file's bytes too; returns how many records they had.
+
+        It reads the whole file: 0.2 s for 200,000 records.
+        """
+        waiting, aside = self._connection.execute(sql.COUNT_OF, (user_id,)).fetchone()
+        self._connection.execute(sql.DELETE_OF, (user_id,))
+        self._waiting -= waiting
+        self._aside -= aside
+        self._look_for_the_oldest()
+        (busy, *_) = self._connection.execute(sql.EMPTY_LOG).fetchone()
+        if busy:
+            raise sqlite3.OperationalError("another program reads the journal: words are left")
+        return int(waiting + aside)
 
     def tally(self) -> Tally:
         """What is on disk now."""
@@ -156,24 +144,44 @@ class JournalFile:
         finally:
             os.close(self._lock)
 
+    def _put(self, rows: Sequence[_Row]) -> None:
+        """One transaction; the tally follows without counting what is there."""
+        known = brought_back = 0
+        if self._waiting or self._aside:
+            asked = _json([row[:2] for row in rows])
+            known, brought_back = self._connection.execute(sql.KNOWN, (asked,)).fetchone()
+        self._connection.execute(sql.PUT, (_json(rows),))
+        new = len({row[0] for row in rows}) - known
+        self._waiting += new + brought_back
+        self._aside -= brought_back
+        if brought_back or (known and self._oldest_at is None):
+            self._look_for_the_oldest()
+        elif self._oldest_at is None:
+            self._oldest_at = rows[0][2]
+
     def _move_aside(self, rows: list[tuple[str, str, int]]) -> None:
         if not rows:
             return
         with transaction(self._connection):
-            moved = self._connection.executemany(_SET_ASIDE, rows).rowcount
+            moved = self._connection.executemany(sql.SET_ASIDE, rows).rowcount
         self._waiting -= moved
         self._aside += moved
         self._look_for_the_oldest()
 
     def _look_for_the_oldest(self) -> None:
-        row = self._connection.execute(_OLDEST).fetchone()
+        row = self._connection.execute(sql.OLDEST).fetchone()
         self._oldest_at = row[0] if row else None
 
     def _count(self) -> None:
-        self._waiting, self._aside = self._connection.execute(
-            "SELECT count(*) - count(aside), count(aside) FROM records"
-        ).fetchone()
+        self._waiting, self._aside = self._connection.execute(sql.COUNT).fetchone()
         self._look_for_the_oldest()
+
+
+def _row(record: AnyRecord, taken_at: float) -> _Row:
+    """A record as it goes into the table; UnicodeEncodeError when it holds what is not text."""
+    body = msgspec.json.encode(record).decode()
+    conversation = record.head.conversation_id if isinstance(record, Record) else None
+    return record.id, record.seq, taken_at, record.head.user_id, conversation, body
 
 
 def _json(rows: Sequence[tuple[object, ...]]) -> str:
@@ -207,8 +215,8 @@ def _open(path: Path, max_bytes: int) -> sqlite3.Connection:
         raise _damaged(path) from error
     try:
         _check(connection, path)
-        connection.executescript(_SCHEMA + f"PRAGMA user_version={SCHEMA_VERSION};")
-        connection.execute("UPDATE records SET aside = NULL WHERE aside IS NOT NULL")
+        connection.executescript(sql.SCHEMA + f"PRAGMA user_version={SCHEMA_VERSION};")
+        connection.execute(sql.TRY_AGAIN)
         page = connection.execute("PRAGMA page_size").fetchone()[0]
         connection.execute(f"PRAGMA max_page_count={max(max_bytes // page, 1)}")
     except BaseException:

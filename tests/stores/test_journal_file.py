@@ -5,9 +5,13 @@ import shutil
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
+from hypothesis import given, settings, strategies
 
+from relay.realtime.utterance import Record
+from relay.stores import journal_sql as sql
 from relay.stores.database import transaction
 from relay.stores.journal_file import (
     FILE_NAME,
@@ -16,9 +20,19 @@ from relay.stores.journal_file import (
     JournalInUse,
     Tally,
 )
-from tests.stores.words import MORNING, Call, corrected, texts
+from tests.stores.words import (
+    CONVERSATION,
+    LATER_SESSION,
+    LEARNER,
+    MORNING,
+    STRANGER,
+    Call,
+    corrected,
+    texts,
+)
 
 CALL = Call()
+ELSEWHERE = CONVERSATION.replace("4", "8")
 ROOM = 1024 * 1024 * 1024
 ONE, TWO, THREE = CALL.user("one", 1.0), CALL.assistant("two", 2.0), CALL.user("three", 3.0)
 
@@ -202,10 +216,11 @@ def test_a_file_that_is_no_journal_is_refused_and_left_as_it_is(
     JournalFile(folder, ROOM).close()  # and the folder is not held any more
 
 
-def test_a_journal_of_a_later_version_is_refused(folder: Path) -> None:
+@pytest.mark.parametrize("version", [2, 99])
+def test_a_journal_of_another_version_is_refused(folder: Path, version: int) -> None:
     JournalFile(folder, ROOM).close()
     connection = sqlite3.connect(folder / FILE_NAME)
-    connection.execute("PRAGMA user_version=99")
+    connection.execute(f"PRAGMA user_version={version}")
     connection.close()
     with pytest.raises(JournalDamaged):
         JournalFile(folder, ROOM)
@@ -273,3 +288,123 @@ def test_a_failed_transaction_leaves_the_count_as_it_was(file: JournalFile) -> N
         _commit(file, TWO)
     assert file.tally().waiting == 1
     assert file.pending(10) == [ONE]
+
+
+def test_the_words_of_a_conversation_are_found_in_the_order_they_came(file: JournalFile) -> None:
+    elsewhere = CALL.of(session_id=LATER_SESSION, conversation_id=ELSEWHERE).user("Else.")
+    better = corrected(ONE, "won", seq=9)
+    _commit(file, ONE, TWO, CALL.begun(), elsewhere, CALL.used(5))
+    _commit(file, THREE, better)
+    assert file.of_conversation(CONVERSATION, 10) == [better, TWO, THREE]
+    assert file.of_conversation(CONVERSATION, 2) == [TWO, THREE], "the latest"
+    file.delete([TWO])
+    file.set_aside([THREE], {THREE.id: "foreign_conversation"})
+    assert file.of_conversation(CONVERSATION, 10) == [better]
+
+
+def test_words_that_cannot_be_read_do_not_stand_in_the_way_of_others(
+    file: JournalFile, folder: Path
+) -> None:
+    _commit(file, ONE, TWO)
+    other = sqlite3.connect(folder / FILE_NAME)
+    other.execute("UPDATE records SET body = ? WHERE id = ?", ('{"id": 5}', ONE.id))
+    other.commit()
+    other.close()
+    assert file.of_conversation(CONVERSATION, 10) == [TWO]
+
+
+def _bytes_in(folder: Path) -> bytes:
+    return b"".join(path.read_bytes() for path in folder.iterdir())
+
+
+def test_nothing_of_an_erased_person_is_left_in_any_file(folder: Path) -> None:
+    """Deleting one person's data: words, corrections and costs of theirs, beside another's."""
+    file = JournalFile(folder, ROOM)
+    other = CALL.of(user_id=STRANGER, session_id=LATER_SESSION, conversation_id=ELSEWHERE)
+    theirs = [CALL.user(f"a secret {n} " + "between us " * (n % 40), float(n)) for n in range(300)]
+    others = [other.user(f"small talk {n} " * (n % 30 + 1), float(n)) for n in range(300)]
+    for mine, not_mine in zip(theirs, others, strict=True):
+        _commit(file, mine, not_mine)
+    _commit(file, *(corrected(said, "a secret still", seq=10_000) for said in theirs[::3]))
+    _commit(file, CALL.used(5), CALL.begun())
+    file.set_aside([theirs[1]], {theirs[1].id: "constraint"})
+    file.delete([*theirs[4:20], *others[::2]])
+    assert b"secret" in _bytes_in(folder)
+    assert LEARNER.encode() in _bytes_in(folder)
+
+    left = {record.id for record in file.pending(10_000)}
+    erased = file.erase(LEARNER)
+
+    assert erased == len(left & {record.id for record in theirs}) + 3
+    assert b"secret" not in _bytes_in(folder)
+    assert LEARNER.encode() not in _bytes_in(folder)
+    assert file.pending(10_000) == others[1::2]
+    assert file.tally() == Tally(150, 0, MORNING)
+    assert file.erase(LEARNER) == 0
+    file.close()
+
+
+def test_somebody_who_reads_the_file_meanwhile_is_named_as_the_trouble(
+    file: JournalFile, folder: Path
+) -> None:
+    _commit(file, ONE)
+    reader = sqlite3.connect(folder / FILE_NAME)
+    reader.execute("BEGIN")
+    reader.execute("SELECT count(*) FROM records").fetchone()
+    file._connection.execute("PRAGMA busy_timeout=0")
+    with pytest.raises(sqlite3.OperationalError, match="another program reads the journal"):
+        file.erase(LEARNER)
+    reader.close()
+    assert file.erase(LEARNER) == 0
+    assert LEARNER.encode() not in _bytes_in(folder)
+
+
+STEPS = strategies.lists(
+    strategies.tuples(
+        strategies.sampled_from(["commit", "delete", "set aside", "erase", "reopen"]),
+        strategies.lists(
+            strategies.tuples(strategies.integers(1, 6), strategies.integers(1, 4)), max_size=5
+        ),
+    ),
+    max_size=14,
+)
+
+
+@settings(max_examples=80, deadline=None)
+@given(STEPS)
+def test_the_tally_is_what_counting_would_say_whatever_happens(
+    steps: list[tuple[str, list[tuple[int, int]]]],
+) -> None:
+    with TemporaryDirectory() as name:
+        folder, taken_at = Path(name), MORNING
+        file = JournalFile(folder, ROOM)
+        for step, chosen in steps:
+            taken_at += 1
+            file = _take(file, folder, step, [_said(n, seq) for n, seq in chosen], taken_at)
+            counted = file._connection.execute(sql.COUNT).fetchone()
+            oldest = file._connection.execute(sql.OLDEST).fetchone()
+            assert file.tally() == Tally(*counted, oldest[0] if oldest else None), step
+        file.close()
+
+
+def _said(number: int, seq: int) -> Record:
+    """Even ones are the stranger's."""
+    user = LEARNER if number % 2 else STRANGER
+    return CALL.of(user_id=user).user(f"word {number} as of {seq}", float(number), seq=seq)
+
+
+def _take(
+    file: JournalFile, folder: Path, step: str, records: list[Record], at: float
+) -> JournalFile:
+    if step == "commit":
+        _commit(file, *records, at=at)
+    elif step == "delete":
+        file.delete(records)
+    elif step == "set aside":
+        file.set_aside(records, {record.id: "constraint" for record in records})
+    elif step == "erase":
+        file.erase(LEARNER)
+    else:
+        file.close()
+        return JournalFile(folder, ROOM)
+    return file
