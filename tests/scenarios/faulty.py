@@ -24,7 +24,7 @@ from relay.simulator import Faults, SimulatorOptions, simulate
 from relay.simulator.faults import Only
 from relay.simulator.faults.table import Fault
 from relay.stores import sqlite_tables
-from tests.scenarios.stage import SECRET, SILENCE, SPEECH, Event, Line, Stage, loaded, token
+from tests.scenarios.stage import SECRET, SILENCE, SPEECH, Event, Line, Stage, loaded, new_id, token
 
 KEY = "sk-a-providers-key-for-bad-days"
 FIRST = Only(session=1)
@@ -120,12 +120,13 @@ class Caller:
 
     async def answered(self, count: int = 1) -> None:
         """Hear so many answers, and play them to their end at once."""
-        await self.hears(lambda: self._answers() >= count)
+        await self.hears(lambda: self.answers() >= count)
         items = {event["item_id"] for event in self.of("response.output_audio.delta")}
         played = [{"type": "relay.playback", "item_id": i, "played_ms": 600_000} for i in items]
         await self.line.send(*played)
 
-    def _answers(self) -> int:
+    def answers(self) -> int:
+        """How many are complete."""
         done = {event["response"]["id"] for event in self.of("response.done")}
         return len(done) or self.counts["rate_limits.updated"]
 
@@ -181,6 +182,18 @@ class Bad:
             caller = Caller(line, bearer)
             if "relay=1" in query:
                 await caller.greeted()
+            yield caller
+
+    @asynccontextmanager
+    async def old_call(self, sub: str) -> AsyncIterator[Caller]:
+        """A caller at S3's door, who knows nothing of `relay.playback`."""
+        bearer = token(sub)
+        self.tokens.append(bearer)
+        named = {"token": bearer, "conversation_id": new_id()}
+        async with self.stage.s3_client(sub, **named) as line:
+            caller = Caller(line, bearer)
+            caller.conversation_id = named["conversation_id"]
+            await caller.hears(lambda: caller.of("session.updated"))
             yield caller
 
     @asynccontextmanager

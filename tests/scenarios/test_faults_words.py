@@ -89,10 +89,10 @@ async def test_words_that_nobody_understood_leave_the_rest_as_it_was(
 
 
 async def test_words_that_were_never_whole_are_partial_when_the_call_ends(tmp_path: Path) -> None:
-    async with bad_day(tmp_path, EventMissing(event=COMPLETED, only=FIRST)) as here:
-        async with here.two() as (sick, well):
-            await together(sick.converses(), well.converses_to_the_last_word())
-            await sick.at_rest()
+    fault = EventMissing(event=COMPLETED, only=FIRST)
+    async with bad_day(tmp_path, fault) as here, here.two() as (sick, well):
+        await together(sick.converses(), well.converses_to_the_last_word())
+        await sick.at_rest()
     spoken = [(*told[:2], "partial") if told not in UNSPOKEN else told for told in PLAIN]
     assert here.told(sick) == spoken
     assert here.told(well) == PLAIN

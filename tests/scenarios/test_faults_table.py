@@ -1,0 +1,31 @@
+"""Every fault that the simulator knows is carried out before a relay by some test beside this."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+from relay.simulator.faults.table import MODES
+
+BESIDE = sorted(Path(__file__).parent.glob("test_faults_*.py"))
+
+
+def made_in(path: Path) -> set[str]:
+    """The names that the tests of a file, or their tables, call or are parametrized with."""
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Call):
+            called = [node.func, *(e for arg in node.args for e in getattr(arg, "elts", []))]
+            names |= {one.id for one in called if isinstance(one, ast.Name)}
+    return names
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_a_relay_meets_this_fault(mode: str) -> None:
+    where = [path.name for path in BESIDE if MODES[mode].__name__ in made_in(path)]
+    assert where, f"no tests/scenarios/test_faults_*.py makes a {MODES[mode].__name__}"
+
+
+def test_a_fault_that_no_test_makes_would_be_missed() -> None:
+    assert not any("NoSuchFault" in made_in(path) for path in BESIDE)
+    assert any("SlowReader" in made_in(path) for path in BESIDE)
