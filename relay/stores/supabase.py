@@ -14,8 +14,6 @@ from relay.stores.supabase_troubles import DatabaseRejected, DatabaseUnreadable
 if TYPE_CHECKING:  # the library is 7 MB that only a hosted project needs
     from relay.stores.supabase_rest import Rest
 
-WRITE_SECONDS: Final = 25.0
-"""For one batch altogether; below delivery's own bound, so that the trouble gets its name."""
 MOST_RECORDS: Final = 10_000
 """Of one transcript, the latest; a day of talking has some 5000."""
 MOST_LEARNERS: Final = 10_000
@@ -56,8 +54,7 @@ class SupabaseStore:
         if not items:
             return {}
         try:
-            arguments = {"records": items}
-            answer = await self._rest.call("voice_put", arguments, WRITE_SECONDS)
+            answer = await self._rest.write("voice_put", {"records": items})
         except DatabaseRejected:
             if len(items) == 1:
                 return {items[0]["row"]["id"]: CONSTRAINT}

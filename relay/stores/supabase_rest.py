@@ -4,10 +4,11 @@ import asyncio
 import json
 import ssl
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
 import httpx
-from postgrest import APIError, APIResponse, AsyncSelectRequestBuilder, CountMethod
+from postgrest import APIError, AsyncSelectRequestBuilder, CountMethod
 
 from relay.access.project import ProjectAccess
 from relay.stores.supabase_troubles import (
@@ -21,12 +22,6 @@ from relay.stores.supabase_troubles import (
 )
 from supabase import AsyncClient, AsyncClientOptions
 
-CONNECT_SECONDS: Final = 3.0
-"""For name, socket and TLS."""
-READ_SECONDS: Final = 25.0
-"""Between two pieces of an answer; each question has its own bound altogether."""
-ANSWER_SECONDS: Final = 5.0
-"""For one question altogether; somebody waits at the door meanwhile."""
 KEEP_ALIVE_SECONDS: Final = 60.0
 """httpx's own 5 s would mean a new TLS handshake for every pause in a conversation."""
 CONNECTIONS: Final = 8
@@ -36,8 +31,23 @@ MAX_ERROR_BYTES: Final = 16 * 1024
 PAGE: Final = 1000
 """Rows asked for at once; hosted projects give no more unless told otherwise."""
 
+_FUNCTIONS: Final = "/rest/v1/rpc/"
+
 Row = dict[str, Any]
 T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """Seconds for a socket with TLS, for one question altogether, and for one batch altogether.
+
+    Somebody waits at the door for a question's answer. A batch ends before delivery gives it up, so
+    that the trouble gets its name.
+    """
+
+    connect: float = 3.0
+    answer: float = 5.0
+    write: float = 25.0
 
 
 class Rest:
@@ -48,14 +58,15 @@ class Rest:
     `CLOCK_SKEW`, are asked once more here, since all that is asked may be asked twice.
     """
 
-    def __init__(self, access: ProjectAccess) -> None:
+    def __init__(self, access: ProjectAccess, patience: Patience | None = None) -> None:
+        self._patience = patience = patience or Patience()
         self._http = httpx.AsyncClient(
             verify=ssl.create_default_context(),  # the system's roots, as for the voice
             http2=False,  # one batch at a time has nothing to multiplex
             trust_env=False,
-            timeout=httpx.Timeout(READ_SECONDS, connect=CONNECT_SECONDS, pool=CONNECT_SECONDS),
+            timeout=httpx.Timeout(patience.write, connect=patience.connect),
             limits=httpx.Limits(max_connections=CONNECTIONS, keepalive_expiry=KEEP_ALIVE_SECONDS),
-            event_hooks={"response": [_refuse]},
+            event_hooks={"response": [_inspect]},
         )
         options = AsyncClientOptions(
             auto_refresh_token=False,
@@ -65,12 +76,16 @@ class Rest:
         )
         self._client = AsyncClient(access.url, access.service_key, options)
 
-    async def call(
-        self, function: str, arguments: Mapping[str, Any], within: float = ANSWER_SECONDS
-    ) -> Any:
-        """What an SQL function answers, as JSON; a text may also be an answer that is no JSON."""
-        asked = self._client.rpc(function, dict(arguments))
-        answer: APIResponse = await _ask(asked.execute, within)
+    async def call(self, function: str, arguments: Mapping[str, Any]) -> Any:
+        """What an SQL function answers, as JSON."""
+        return await self._call(function, arguments, self._patience.answer)
+
+    async def write(self, function: str, arguments: Mapping[str, Any]) -> Any:
+        """The same, of a function that has a batch to write."""
+        return await self._call(function, arguments, self._patience.write)
+
+    async def _call(self, function: str, arguments: Mapping[str, Any], within: float) -> Any:
+        answer = await _ask(self._client.rpc(function, dict(arguments)).execute, within)
         return answer.data
 
     def select(self, table: str, *columns: str) -> AsyncSelectRequestBuilder:
@@ -79,7 +94,7 @@ class Rest:
 
     async def rows(self, question: AsyncSelectRequestBuilder) -> list[Row]:
         """The rows that answer it."""
-        return (await _page(question))[0]
+        return (await self._page(question))[0]
 
     async def all_rows(
         self, question: Callable[[], AsyncSelectRequestBuilder], most: int
@@ -89,25 +104,24 @@ class Rest:
         total = most
         while len(found) < min(total, most):
             wanted = min(PAGE, most - len(found))
-            page, count = await _page(question().limit(wanted).offset(len(found)))
+            page, count = await self._page(question().limit(wanted).offset(len(found)))
             if not page:
                 break
             found += page[:wanted]
             total = most if count is None else count
         return found
 
+    async def _page(self, question: AsyncSelectRequestBuilder) -> tuple[list[Row], int | None]:
+        """Rows, and how many there are in all; a project may give fewer at once than we ask for."""
+        answer = await _ask(question.execute, self._patience.answer)
+        rows: Any = answer.data
+        if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+            raise DatabaseUnreadable
+        return rows, answer.count
+
     async def aclose(self) -> None:
         """Let go of the sockets."""
         await self._http.aclose()
-
-
-async def _page(question: AsyncSelectRequestBuilder) -> tuple[list[Row], int | None]:
-    """Rows, and how many there are in all; a project may give fewer at once than we ask for."""
-    answer = await _ask(question.execute, ANSWER_SECONDS)
-    rows: Any = answer.data
-    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
-        raise DatabaseUnreadable
-    return rows, answer.count
 
 
 async def _ask(execute: Callable[[], Awaitable[T]], within: float) -> T:
@@ -133,16 +147,28 @@ async def _ask(execute: Callable[[], Awaitable[T]], within: float) -> T:
         raise DatabaseUnreadable from None
 
 
-async def _refuse(response: httpx.Response) -> None:
-    """Before the library reads it: what is no success raises, with the status it would lose."""
-    if response.is_success:
-        return
+async def _inspect(response: httpx.Response) -> None:
+    """Before the library reads it: an answer that is none raises.
+
+    The library loses the status of an error, takes an empty answer for no rows, and gives a broken
+    one as a text, which a function's answer might be.
+    """
+    if not response.is_success:
+        raise trouble(response.status_code, _code(await _beginning(response)))
+    body = await response.aread()
+    if not body:
+        raise DatabaseUnreadable
+    if _FUNCTIONS in response.url.path:
+        json.loads(body)
+
+
+async def _beginning(response: httpx.Response) -> bytes:
     body = bytearray()
     async for chunk in response.aiter_bytes(MAX_ERROR_BYTES):
         body += chunk
         if len(body) >= MAX_ERROR_BYTES:
             break
-    raise trouble(response.status_code, _code(bytes(body)))
+    return bytes(body)
 
 
 def _code(body: bytes) -> str:
