@@ -14,7 +14,16 @@ from relay.stores.delivery import BATCH, NAMES_KEPT, Delivery
 from relay.stores.journal import DiskJournal
 from relay.stores.refused import FOREIGN_CONVERSATION, RecordsRefused
 from relay.stores.sqlite import SqliteStore
-from tests.stores.words import CONVERSATION, MORNING, STRANGER, Call, corrected, open_journal, texts
+from tests.stores.words import (
+    CONVERSATION,
+    LEARNER,
+    MORNING,
+    STRANGER,
+    Call,
+    corrected,
+    open_journal,
+    texts,
+)
 
 CALL = Call()
 ONE, TWO, THREE = CALL.user("one", 1.0), CALL.assistant("two", 2.0), CALL.user("three", 3.0)
@@ -320,3 +329,22 @@ async def test_S3_39_a_store_that_never_answers_is_given_up_and_asked_again(
     assert store.stored == [ONE, ONE], "asked twice: writing twice changes nothing in a store"
     assert [*seen, delivery.state.failing] == ["TimeoutError", None]
     assert delivery.state.delivered == 1
+
+
+async def test_an_erased_person_is_not_on_the_way_to_the_store_any_more(
+    journal: DiskJournal,
+) -> None:
+    store = SlowStore()
+    delivery = Delivery(journal, store)
+    async with running(delivery):
+        _say(journal, ONE)
+        await asyncio.wait_for(store.called.wait(), PATIENCE)
+        _say(journal, TWO)
+        await journal.settled()
+        erasing = asyncio.ensure_future(delivery.erase(LEARNER))
+        await asyncio.sleep(0)
+        assert not erasing.done(), "the batch under way is waited for"
+        store.answer.set()
+        assert await erasing == 1
+        assert await delivery.flush(PATIENCE)
+    assert store.stored == [ONE], "nothing of before follows"

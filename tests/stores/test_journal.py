@@ -19,7 +19,16 @@ from relay.stores.journal import BATCH, STALLED_AFTER, DiskJournal
 from relay.stores.journal_file import FILE_NAME, JournalFile, JournalInUse
 from relay.stores.journal_state import JournalLimits
 from relay.stores.sqlite import SqliteStore
-from tests.stores.words import CONVERSATION, Call, corrected, open_journal, texts
+from tests.stores.words import (
+    CONVERSATION,
+    LATER_SESSION,
+    LEARNER,
+    STRANGER,
+    Call,
+    corrected,
+    open_journal,
+    texts,
+)
 
 CALL = Call()
 ONE, TWO = CALL.user("one", 1.0), CALL.assistant("two", 2.0)
@@ -359,3 +368,122 @@ async def _measure(folder: Path) -> tuple[float, float, float, float]:
     await journal.aclose()
     p99 = statistics.quantiles(appends, n=100)[98]
     return statistics.median(appends), p99, state.commit_p50_ms, state.commit_p99_ms
+
+
+async def test_words_are_found_at_every_moment_until_they_are_delivered(tmp_path: Path) -> None:
+    """In the queue, in the batch that is being written, on disk: never a gap, always in order."""
+    journal = await open_journal(tmp_path)
+    elsewhere = CALL.of(conversation_id=CONVERSATION.replace("4", "8"), session_id=LATER_SESSION)
+    said = [CALL.user(f"word {n}", float(n)) for n in range(1, 3 * BATCH)]
+    for record in said:
+        journal.append(record)
+        journal.append(elsewhere.user(record.utterance.text, record.utterance.position))
+    looks = 0
+    while journal.state.queued:
+        assert await journal.of_conversation(CONVERSATION, len(said)) == said
+        looks += 1
+    assert looks > 2, "the commits came between the looks"
+    await journal.mark_delivered(said[:100])
+    assert await journal.of_conversation(CONVERSATION, len(said)) == said[100:]
+    await journal.aclose()
+
+
+async def test_words_on_their_way_to_the_disk_are_found_when_they_arrive(tmp_path: Path) -> None:
+    journal = await open_journal(tmp_path)
+    with held_disk(journal):
+        journal.append(ONE)
+        journal._hand_over()
+        looking = asyncio.ensure_future(journal.of_conversation(CONVERSATION, 10))
+        await asyncio.sleep(0)
+        journal.append(TWO)  # after the look at the queue
+    assert await looking == [ONE]
+    assert await journal.of_conversation(CONVERSATION, 10) == [ONE, TWO]
+    await journal.aclose()
+
+
+async def test_a_conversation_under_delivery_is_whole_in_journal_and_store_together(
+    tmp_path: Path,
+) -> None:
+    """Whoever looks into the journal first and into the store then misses no word."""
+    journal = await open_journal(tmp_path / "journal")
+    store = SqliteStore(tmp_path / "relay.sqlite")
+    delivery = Delivery(journal, store)
+    said = [CALL.user(f"word {n}", float(n)) for n in range(1, 2 * BATCH)]
+    appended: set[str] = set()
+    async with asyncio.TaskGroup() as group:
+        running = group.create_task(delivery.run())
+        for record in said:
+            journal.append(record)
+            appended.add(record.id)
+            if len(appended) % 20 == 0:
+                waiting = await journal.of_conversation(CONVERSATION, len(said))
+                stored = await store.transcript(CONVERSATION)
+                assert {one.id for one in (*waiting, *stored)} == appended
+        assert await delivery.flush(30)
+        running.cancel()
+    assert await journal.of_conversation(CONVERSATION, 10) == []
+    await journal.aclose()
+    await store.aclose()
+
+
+STRANGERS = CALL.of(user_id=STRANGER, session_id=LATER_SESSION)
+
+
+async def test_one_person_is_erased_from_queue_and_disk(tmp_path: Path) -> None:
+    journal = await open_journal(tmp_path)
+    other = STRANGERS.user("I stay.")
+    journal.append(ONE)
+    journal.append(other)
+    await journal.settled()
+    with held_disk(journal):
+        journal.append(TWO)
+        journal._hand_over()  # in the thread's hands
+        journal.append(CALL.used(5))  # behind it
+        erasing = asyncio.ensure_future(journal.erase(LEARNER))
+        await asyncio.sleep(0)
+    assert await erasing == 3
+    await journal.settled()
+    assert await journal.pending(10) == [other]
+    assert (journal.state.queued, journal.state.waiting, journal.state.lost) == (0, 1, 0)
+    left = b"".join(path.read_bytes() for path in tmp_path.iterdir())
+    assert LEARNER.encode() not in left
+    assert STRANGER.encode() in left
+    await journal.aclose()
+
+
+async def test_an_erased_person_does_not_come_back_with_a_commit_that_is_tried_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("relay.stores.journal.RETRY_AFTER", 3600.0)
+    journal = await open_journal(tmp_path)
+    commit, failures = JournalFile.commit, [OSError("the disk is full")]
+
+    def fail_once(
+        file: JournalFile, batch: Sequence[tuple[AnyRecord, float]]
+    ) -> Sequence[AnyRecord]:
+        if failures:
+            raise failures.pop()
+        return commit(file, batch)
+
+    monkeypatch.setattr(JournalFile, "commit", fail_once)
+    other = STRANGERS.user("I stay.")
+    with held_disk(journal):
+        journal.append(ONE)
+        journal.append(other)
+        journal._hand_over()
+        erasing = asyncio.ensure_future(journal.erase(LEARNER))
+        await asyncio.sleep(0)
+    assert await erasing == 1
+    await journal.settled()
+    assert await journal.pending(10) == [other]
+    assert LEARNER.encode() not in b"".join(path.read_bytes() for path in tmp_path.iterdir())
+    await journal.aclose()
+
+
+async def test_when_all_that_was_queued_is_erased_nothing_is_waited_for(tmp_path: Path) -> None:
+    journal = await open_journal(tmp_path)
+    journal.append(ONE)
+    assert await journal.erase(LEARNER) == 1
+    await asyncio.wait_for(journal.settled(), 30)
+    assert await journal.pending(10) == []
+    await journal.aclose()
