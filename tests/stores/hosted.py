@@ -1,0 +1,35 @@
+"""A store in a project of a test's own, with the people and agents that words are of."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from relay.access.project import ProjectAccess
+from relay.stores.supabase import SupabaseStore
+from relay.stores.supabase_rest import Patience, Rest
+from tests.stores.words import AGENT, COACH, LEARNER, OTHER_AGENT, STRANGER
+from tests.supabase.project import Project
+
+
+def access(project: Project) -> ProjectAccess:
+    return ProjectAccess(project.url, project.service_key)
+
+
+async def peopled(project: Project) -> None:
+    """Sign up everybody who speaks in `words`, and make both agents, which are nobody's."""
+    for user in (LEARNER, STRANGER, COACH):
+        await project.add_user(user)
+    for agent in (AGENT, OTHER_AGENT):
+        await project.add_agent(agent)
+
+
+@asynccontextmanager
+async def hosted(
+    project: Project, patience: Patience | None = None
+) -> AsyncIterator[SupabaseStore]:
+    """A store in that project, peopled."""
+    await peopled(project)
+    store = SupabaseStore(Rest(access(project), patience))
+    try:
+        yield store
+    finally:
+        await store.aclose()
