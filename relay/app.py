@@ -10,30 +10,31 @@ from typing import Any, Final
 
 import structlog
 
-from relay.access.agents import ListedAgents
 from relay.access.grants import Defaults
 from relay.access.tokens import Verifier, mint, open_verifier
+from relay.coach import Coach, open_coach
 from relay.doors.openai import OpenAIDoor
 from relay.doors.s3 import S3Door
 from relay.doors.tokens import select_subprotocol
+from relay.http.api.api import Api
 from relay.http.health import Health
 from relay.http.pages import Pages
 from relay.http.server import HttpServer, HttpSide, serve
 from relay.interfaces import Engine
 from relay.metrics import Metrics, measure_loop_lag
 from relay.realtime.endings import SERVICE_RESTART
-from relay.realtime.grant import Caller, Grant
+from relay.realtime.grant import Caller
 from relay.session.purses import Purses
 from relay.session.reception import Reception
 from relay.session.registry import Registry
 from relay.session.seating import House, Rules
-from relay.session.seats import MakeTools, Surroundings
+from relay.session.seats import Surroundings
 from relay.settings import Loaded, Settings, project_of, trust_of
 from relay.stores.past import KnownPast
 from relay.tasks import Tasks
+from relay.tools.benches import benches
 from relay.tools.endpoint import http_session
-from relay.tools.work import Context
-from relay.tools.workshop import Bench, Workshop
+from relay.tools.workshop import Workshop
 from relay.voices import make_engine, own_key
 from relay.wire.options import PeerOptions
 from relay.wire.server import Listener, ListenOptions, listen
@@ -94,16 +95,19 @@ async def running(loaded: Loaded, clock: Clock | None = None) -> AsyncIterator[A
         AsyncExitStack() as closing,
     ):
         engine = make_engine(settings, words.place.vault)
-        tools = _tools(loaded, Workshop(client, loaded.tool_secrets))
+        tools = benches(loaded.agents, Workshop(client, loaded.tool_secrets))
         prices = loaded.prices if settings.relay_engine == "openai" else None
         shared = Surroundings(engine, metrics, clock, verifier.verify, prices, tools)
-        reception = _reception(loaded, shared, verifier, words, registry)
+        coach = open_coach(words.journal, words.store, tasks, clock)
+        reception = _reception(loaded, shared, verifier, words, registry, coach)
         _measure(metrics, registry, words)
         tasks.run(measure_loop_lag(metrics), "metrics.loop_lag")
-        side = _http_side(loaded, metrics, words, registry, lambda: app)
+        api = coach.api(verifier, trust_of(settings).api_key, settings.allowed_origins)
+        side = _http_side(loaded, metrics, words, registry, lambda: app, api)
         # Closed in the opposite order: health answers to the last.
         http = await serve(side, settings.host, settings.http_port)
         closing.push_async_callback(http.aclose)
+        closing.push_async_callback(coach.aclose)
         closing.push_async_callback(engine.aclose)
         listener = await listen(reception.receive, _listen_options(settings, reception))
         closing.push_async_callback(listener.aclose)
@@ -114,7 +118,12 @@ async def running(loaded: Loaded, clock: Clock | None = None) -> AsyncIterator[A
 
 
 def _reception(
-    loaded: Loaded, shared: Surroundings, verifier: Verifier, words: Words, registry: Registry
+    loaded: Loaded,
+    shared: Surroundings,
+    verifier: Verifier,
+    words: Words,
+    registry: Registry,
+    coach: Coach,
 ) -> Reception:
     settings = loaded.settings
     transcription = {"model": settings.openai_transcription_model}
@@ -133,22 +142,8 @@ def _reception(
     )
     past = KnownPast(words.journal, words.store)
     purses = Purses(shared.prices, past.spent)
-    return Reception(House(doors, registry, shared, words.journal, past, purses, rules))
-
-
-def _tools(loaded: Loaded, workshop: Workshop) -> MakeTools:
-    """Benches for sessions; every tool that is known now is made ready once, to find mistakes."""
-    if isinstance(loaded.agents, ListedAgents):
-        for agent in loaded.agents.all.values():
-            workshop.prepare(agent.offer.server_tools)
-
-    def make(grant: Grant, session_id: str, conversation_id: str) -> Bench | None:
-        if not grant.server_tools:
-            return None
-        context = Context(grant.caller.sub, grant.agent_id, conversation_id, session_id)
-        return workshop.bench(grant.server_tools, context)
-
-    return make
+    live = coach.hub.live
+    return Reception(House(doors, registry, shared, words.journal, past, purses, rules, live))
 
 
 def _listen_options(settings: Settings, reception: Reception) -> ListenOptions:
@@ -177,6 +172,7 @@ def _http_side(
     words: Words,
     registry: Registry,
     app: Callable[[], App | None],
+    api: Api,
 ) -> HttpSide:
     began = time.monotonic()
 
@@ -203,6 +199,7 @@ def _http_side(
             "store": lambda: words.delivery.state.failing,
         },
         pages=Pages(config) if loaded.pages else None,
+        api=api,
     )
 
 

@@ -1,4 +1,4 @@
-"""How a token travels to a door."""
+"""Where a caller's token may stand, and which subprotocol is answered."""
 
 from relay.access.bearer import RELAY_SUBPROTOCOL, find_bearer, select_subprotocol
 from relay.wire.handshake import Handshake

@@ -73,13 +73,18 @@ class Hub:
         return self._live.get(session_id) or self._ended.get(session_id)
 
     async def conversation(self, conversation_id: str) -> Earlier:
-        """Whose conversation it is, and all that was said in it so far, in its order."""
+        """Whose conversation it is, and all that was said in it so far, in its order.
+
+        Not what is only on its way to the disk: only a commit makes words.
+        """
         earlier = await self._history.read(conversation_id)
         feeds = (*self._live.values(), *self._ended.values())
         here = [feed for feed in feeds if feed.head.conversation_id == conversation_id]
+        top = {feed.head.session_id: feed.log.top for feed in here}
+        said = (r for r in earlier.said if r.seq <= top.get(r.head.session_id, r.seq))
         held = [record for feed in here for record in feed.log.since(0)]
         owner = here[0].head.user_id if here and earlier.owner is None else earlier.owner
-        return Earlier(owner, newest((*earlier.said, *held)))
+        return Earlier(owner, newest((*said, *held)))
 
     @asynccontextmanager
     async def watch(self, feed: Feed, since: int) -> AsyncIterator[Watcher]:

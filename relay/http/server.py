@@ -8,6 +8,8 @@ from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.typedefs import Handler
 
+from relay.http.api.api import PREFIX, Api
+from relay.http.api.api import application as api_application
 from relay.http.health import Health, health
 from relay.http.pages import Pages, routes
 from relay.http.ready import Part, ready
@@ -22,13 +24,14 @@ class HttpSide:
     """What the listener asks the rest of the program; no callable may block.
 
     `ready` holds each part's name and its reason for not being ready. `pages` is None in
-    production.
+    production, `api` where nobody watches.
     """
 
     health: Callable[[], Health]
     metrics: Callable[[], bytes]
     ready: Mapping[str, Part] = field(default_factory=dict)
     pages: Pages | None = None
+    api: Api | None = None
 
 
 class HttpServer:
@@ -65,6 +68,8 @@ def application(side: HttpSide) -> web.Application:
     app = web.Application(middlewares=[_plain_errors])
     app.on_response_prepare.append(_name_no_version)
     app.add_routes(_routes(side))
+    if side.api is not None:
+        app.add_subapp(PREFIX, api_application(side.api))
     return app
 
 
