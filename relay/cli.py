@@ -8,7 +8,18 @@ from collections.abc import Sequence
 from types import ModuleType
 from typing import Final
 
-from relay.commands import check, dev, replay, serve, simulate, talk, token, transcript
+from relay.commands import (
+    assign,
+    check,
+    dev,
+    replay,
+    serve,
+    simulate,
+    talk,
+    token,
+    transcript,
+    usage,
+)
 
 COMMANDS: Final[dict[str, ModuleType]] = {
     "dev": dev,
@@ -16,6 +27,8 @@ COMMANDS: Final[dict[str, ModuleType]] = {
     "talk": talk,
     "token": token,
     "transcript": transcript,
+    "usage": usage,
+    "assign": assign,
     "replay": replay,
     "simulate": simulate,
     "check": check,

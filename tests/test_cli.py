@@ -14,7 +14,10 @@ COMMANDS = list(cli.COMMANDS)
 
 
 def test_the_promised_commands_are_there() -> None:
-    promised = {"dev", "serve", "talk", "token", "transcript", "replay", "simulate", "check"}
+    promised = {
+        *("dev", "serve", "talk", "token", "transcript", "replay", "simulate", "check"),
+        *("usage", "assign"),
+    }
 
     assert set(COMMANDS) == promised
 

@@ -7,7 +7,8 @@ from functools import partial
 from pathlib import Path
 
 from relay.realtime.utterance import Record
-from relay.stores import sqlite_tables
+from relay.stores import sqlite_tables, sqlite_usage
+from relay.stores.costs import By, Report
 from relay.stores.sqlite_tables import Conversation
 from relay.stores.worker import Worker
 
@@ -37,6 +38,10 @@ class SqliteReader:
     async def transcript(self, conversation_id: str) -> Sequence[Record]:
         """What was said, in conversation order; empty when nobody has the conversation."""
         return await self._worker.run(lambda file: sqlite_tables.transcript(file, conversation_id))
+
+    async def costs(self, by: By, since: int) -> Report:
+        """What calls used and cost from a UTC day (counted since 1970) on."""
+        return await self._worker.run(lambda file: sqlite_usage.costs(file, by, since))
 
     async def follow(
         self, conversation_id: str, pause: Callable[[], Awaitable[None]] = _pause

@@ -1,10 +1,14 @@
 """What calls used and cost, and the calls themselves, in the embedded store's tables."""
 
 import sqlite3
+from collections.abc import Iterator
+from datetime import date
 from typing import Any, Final
 
 from relay.realtime.records import SessionRecord, UsageRecord
-from relay.stores.rows import iso_day, session_row, usage_row
+from relay.realtime.usage import Usage
+from relay.stores.costs import By, Called, Report, Used, report
+from relay.stores.rows import iso_day, seconds, session_row, usage_row
 
 
 def _upsert(table: str, row: dict[str, Any]) -> str:
@@ -21,6 +25,13 @@ _SPENT: Final = """
 SELECT coalesce(sum(cost_micro), 0) FROM voice_usage
 WHERE day = :day AND agent_id = :agent AND (:user IS NULL OR user_id = :user)
 """
+_CALLS: Final = """
+SELECT id AS session, user_id AS user, agent_id AS agent, started_at, ended_at
+FROM voice_sessions WHERE coalesce(ended_at, started_at) >= :since ORDER BY started_at, id
+"""
+_USED: Final = "SELECT * FROM voice_usage WHERE day >= :since ORDER BY day, id"
+_THERE: Final = "SELECT 1 FROM sqlite_master WHERE name = 'voice_usage'"
+_EPOCH: Final = date(1970, 1, 1)
 
 
 def put_usage(connection: sqlite3.Connection, record: UsageRecord) -> None:
@@ -39,3 +50,33 @@ def spent(connection: sqlite3.Connection, day: int, agent_id: str, user_id: str 
     """Micro-dollars on a UTC day; models without a price count nothing."""
     asked = {"day": iso_day(day), "agent": agent_id, "user": user_id}
     return int(connection.execute(_SPENT, asked).fetchone()[0])
+
+
+def costs(connection: sqlite3.Connection, by: By, since: int) -> Report:
+    """Sums from a UTC day on, as `stores.costs.report` says them; both tables at one moment."""
+    if connection.execute(_THERE).fetchone() is None:  # the file of an earlier relay
+        return report(by, since, (), ())
+    connection.execute("BEGIN")
+    try:
+        return report(by, since, _calls(connection, since), _used(connection, since))
+    finally:
+        connection.execute("ROLLBACK")
+
+
+def _calls(connection: sqlite3.Connection, since: int) -> Iterator[Called]:
+    for row in connection.execute(_CALLS, {"since": iso_day(since)}):
+        times = {name: row[name] and seconds(row[name]) for name in ("started_at", "ended_at")}
+        yield Called(**(dict(row) | times))
+
+
+def _used(connection: sqlite3.Connection, since: int) -> Iterator[Used]:
+    for row in connection.execute(_USED, {"since": iso_day(since)}):
+        yield Used(
+            session=row["voice_session_id"],
+            user=row["user_id"],
+            agent=row["agent_id"],
+            day=(date.fromisoformat(row["day"]) - _EPOCH).days,
+            model=row["model"],
+            usage=Usage(**{name: row[name] for name in Usage.__struct_fields__}),
+            micro=row["cost_micro"],
+        )

@@ -381,9 +381,9 @@ def test_the_tally_is_what_counting_would_say_whatever_happens(
         for step, chosen in steps:
             taken_at += 1
             file = _take(file, folder, step, [_said(n, seq) for n, seq in chosen], taken_at)
-            counted = file._connection.execute(sql.COUNT).fetchone()
-            oldest = file._connection.execute(sql.OLDEST).fetchone()
-            assert file.tally() == Tally(*counted, oldest[0] if oldest else None), step
+            waiting, aside = file._connection.execute(sql.COUNT).fetchone()
+            oldest = file._connection.execute(sql.OLDEST).fetchone() or (None,)
+            assert file.tally() == Tally(waiting, aside, oldest[0]), step
         file.close()
 
 
