@@ -1,0 +1,56 @@
+"""`relay assign`: which learners a coach may follow, in the store of this folder."""
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from relay.stores.sqlite import SqliteStore
+from tests.commands.conftest import Ran
+from tests.commands.program import one_line
+
+Run = Callable[..., Ran]
+
+
+def learners(coach: str) -> frozenset[str]:
+    """As a relay in this folder would find them."""
+
+    async def read() -> frozenset[str]:
+        store = SqliteStore(Path("var/relay.db"))
+        found = await store.learners(coach)
+        await store.aclose()
+        return found
+
+    return asyncio.run(read())
+
+
+def test_a_coach_follows_a_learner_until_it_is_over(run: Run) -> None:
+    first = run("assign", "--coach", "carla", "--learner", "ada")
+    again = run("assign", "--coach", "carla", "--learner", "ada")
+
+    assert (first.code, first.out) == (0, "carla follows ada\n")
+    assert (again.code, again.out) == (0, "carla follows ada, as before\n")
+    assert learners("carla") == {"ada"}
+
+    over = run("assign", "--coach", "carla", "--learner", "ada", "--remove")
+
+    assert (over.code, over.out) == (0, "carla no longer follows ada\n")
+    assert learners("carla") == frozenset()
+
+
+@pytest.mark.parametrize(("coach", "learner"), [("", "ada"), ("carla", " ")])
+def test_nobody_is_assigned_to_nobody(run: Run, coach: str, learner: str) -> None:
+    ran = run("assign", "--coach", coach, "--learner", learner)
+
+    assert (ran.code, ran.out) == (2, "")
+    assert one_line(ran.err).endswith("must not be empty")
+    assert not Path("var").exists()
+
+
+def test_a_store_that_cannot_be_written_is_named(run: Run) -> None:
+    Path("var").write_text("a file where the folder should be")
+    ran = run("assign", "--coach", "carla", "--learner", "ada")
+
+    assert ran.code == 1
+    assert one_line(ran.err).startswith("var/relay.db cannot be written:")
