@@ -1,9 +1,11 @@
-// The page: its buttons, its states and its words. Everything that is heard is in call.js.
+// The page: its buttons, its states and its words. Everything that is heard is in relay-client.js.
 
-import { Call } from "./call.js";
-import { missing } from "./sentences.js";
-import { Transcript } from "./transcript.js";
-import { TranscriptView } from "./transcript-view.js";
+import { RelayClient, RelayError, missing } from "./relay-client.js";
+import { introduce } from "./page/about.js";
+import { Holding } from "./page/holding.js";
+import { Orb } from "./page/orb.js";
+import { Settings } from "./page/settings.js";
+import { TranscriptView } from "./page/transcript-view.js";
 
 const STATES = {
   idle: "Ready",
@@ -12,37 +14,69 @@ const STATES = {
   hearing: "Hearing you …",
   thinking: "Thinking …",
   speaking: "Speaking. To interrupt, just speak.",
+  paused: "Paused. You are still heard.",
+  reconnecting: "Connecting again …",
   error: "Not connected",
 };
 const WRITING = { listening: "Connected. Write, or press Talk.", speaking: "Speaking" };
+const HOLDING = { listening: "Hold the button to speak", speaking: "Speaking" };
+const MUTED = { listening: "You are muted", speaking: "Speaking. You are muted." };
+const CONVERSATION = "relay.conversation"; // where this tab remembers which one it is in
+const LITTLE = 100_000; // micro-dollars below which a person should know
 
 const $ = (id) => document.getElementById(id);
 const view = new TranscriptView($("transcript"), $("spoken"));
-let transcript = new Transcript();
-let call = null;
+const orb = new Orb($("orb"));
+let settings = null;
+let transcript = null;
+let client = null;
+let failure = null;
+let engine = {}; // the page's own settings: url and engine, or null where a person types them
 let state = "idle";
+let times = {};
 let numbers = {};
 
 function show(next) {
-  const talking = call?.listening ?? false;
-  const label = (talking || call === null ? null : WRITING[next]) ?? STATES[next];
-  if ($("state").textContent !== label) $("state").textContent = label;
   state = next;
+  const live = client !== null;
+  const talking = client?.listening ?? false;
+  const opening = next === "connecting";
+  const push = live && talking && client.pushToTalk;
+  const special = !live || opening ? {} : !talking ? WRITING : push ? HOLDING : {};
+  const label = (client?.muted ? MUTED : special)[next] ?? STATES[next];
+  const coached = live && client.coach.present;
+  const human = coached && client.coach.speaking;
+  write($("state"), human && next === "speaking" ? "Speaking" : label);
+  write($("coach"), !coached ? "" : human ? "A coach is speaking" : "A coach is here");
   document.body.dataset.state = next;
-  document.body.classList.toggle("talking", talking || next === "connecting");
-  $("talk").textContent = talking || next === "connecting" ? "Stop" : "Talk";
-  $("welcome").hidden = call !== null || transcript.entries.length > 0;
+  document.body.classList.toggle("live", live && !opening);
+  document.body.classList.toggle("coached", coached);
+  document.body.classList.toggle("talking", talking || opening);
+  write($("talk"), talking || opening ? "Stop" : "Talk");
+  write($("mute").querySelector("span"), client?.muted ? "Muted" : "Mute");
+  $("mute").setAttribute("aria-pressed", String(client?.muted ?? false));
+  $("mute").disabled = !talking;
+  $("interrupt").disabled = next !== "speaking";
+  $("interrupt").hidden = push;
+  $("hold").hidden = !push;
+  $("welcome").hidden = live || Boolean(transcript?.entries.length);
+  orb.set({ state: next, human });
   if (!talking) level(0);
 }
 
-function tell(sentence, mild = false) {
+// A live region that is written to without need is read out without need.
+function write(node, text) {
+  if (node.textContent !== text) node.textContent = text;
+}
+
+function tell(problem, mild = false) {
   const box = $("problem");
   box.className = mild ? "notice mild" : "notice";
   box.replaceChildren();
-  if (!sentence) return;
+  if (!problem) return;
   const what = document.createElement("strong");
-  what.textContent = sentence.what;
-  box.append(what, sentence.todo);
+  what.textContent = problem.message;
+  box.append(what, problem.advice ?? "");
 }
 
 function level(rms) {
@@ -52,93 +86,129 @@ function level(rms) {
   $("level").setAttribute("aria-valuenow", Math.round(shown * 100));
 }
 
-function newCall() {
-  return new Call({
-    event: (event) => view.show(transcript, transcript.apply(event)),
-    changed: () => call && show(call.turn),
-    level,
-    answer: (report) => document.body.style.setProperty("--answer", Math.min(1, report.level * 4)),
-    notice: (sentence) => tell(sentence, true),
-    ended(sentence) {
-      numbers = call.numbers;
-      call = null;
-      view.show(transcript, transcript.settle());
-      tell(sentence);
-      show(sentence ? "error" : "idle");
+const dollars = (micro) => `$${(micro / 1e6).toFixed(2)}`;
+
+function newClient() {
+  const made = new RelayClient({ transcript });
+  const handlers = {
+    state: ({ state: next }) => next !== "ended" && show(next),
+    transcript: ({ changed }) => view.show(made.transcript, changed),
+    level(levels) {
+      level(levels.input);
+      orb.levels(levels);
     },
+    latency({ kind, ms }) {
+      times[kind] = ms;
+      settings.fact(kind === "answer" ? "Answered in" : "Connected in", `${Math.round(ms)} ms`);
+    },
+    session: ({ conversationId }) => sessionStorage.setItem(CONVERSATION, conversationId),
+    microphone: () => show(made.state),
+    coach: () => show(made.state),
+    budget({ left }) {
+      settings.fact("Budget left", dollars(left));
+      if (left < LITTLE) tell({ message: `Little budget is left: ${dollars(left)}.` }, true);
+    },
+    warning: (warning) => tell({ message: warning.message }, true),
+    error: (error) => tell(error, true),
+    reconnecting: ({ error }) => tell({ message: error.message, advice: "Trying again …" }, true),
+    reconnected: () => tell(null),
+    ended: ({ error }) => over(error),
+  };
+  for (const [type, handler] of Object.entries(handlers)) made.on(type, handler);
+  return made;
+}
+
+function over(error) {
+  const problem = error ?? failure;
+  numbers = measured();
+  if (problem?.code === "forbidden") sessionStorage.removeItem(CONVERSATION);
+  client = null;
+  tell(problem);
+  show(problem ? "error" : "idle");
+}
+
+// With `text` the call starts by saying it, without a microphone.
+function start(text = null) {
+  const conversationId = sessionStorage.getItem(CONVERSATION);
+  tell(null);
+  failure = null;
+  times = {};
+  if (conversationId === null || transcript === null) forget();
+  client = newClient();
+  transcript = client.transcript;
+  if (settings.push) client.usePushToTalk();
+  const wishes = { conversationId, ...(engine ? { url: engine.url, getToken } : typed()) };
+  client.connect(wishes).catch(() => {}); // `ended` tells it
+  if (settings.output) client.setOutput(settings.output).catch((error) => tell(error, true));
+  if (text === null) listen(client, (error) => {
+    failure = error;
+    client.close();
+  });
+  else client.say(text);
+}
+
+// What cannot be heard ends a call that was to be spoken; one in writing goes on.
+function listen(mine, failed) {
+  mine.listen({ deviceId: settings.input }).then(() => settings.refresh(), (error) => {
+    if (mine === client && error.code !== "not_connected") failed(error);
   });
 }
 
-function start(text = null) {
-  tell(null);
-  transcript = new Transcript();
+function forget() {
+  transcript = null;
   view.clear();
-  call = newCall();
-  show("connecting");
-  call.start($("where").hidden ? readSettings() : Promise.resolve(typedSettings()), text);
 }
 
 // The relay's own machine gets an address and a fresh token; elsewhere they are typed in.
 async function readSettings() {
-  try {
-    const answer = await fetch("config.json", { cache: "no-store" });
-    return answer.ok ? await answer.json() : null;
-  } catch {
-    return null;
-  }
+  const answer = await fetch("config.json", { cache: "no-store" });
+  if (!answer.ok) throw new RelayError("token_unavailable");
+  return answer.json();
 }
 
-function typedSettings() {
+async function getToken() {
+  return (await readSettings()).token;
+}
+
+function typed() {
   return { url: $("address").value, token: $("token").value };
 }
 
+function complete() {
+  return $("where").hidden || $("where").reportValidity();
+}
+
 function talk() {
-  if (call === null) {
-    if ($("where").hidden || $("where").reportValidity()) start();
-  } else if (call.listening || call.turn === "connecting") {
-    call.end();
+  if (client === null) {
+    if (complete()) start();
+  } else if (client.listening || client.state === "connecting") {
+    client.close();
   } else {
-    call.listen().then(() => call && show(call.turn));
+    listen(client, (error) => tell(error, true));
   }
 }
 
-function write(event) {
+function send(event) {
   event.preventDefault();
   const text = $("message").value.trim();
-  if (!text || (call === null && !$("where").hidden && !$("where").reportValidity())) return;
-  if (call?.turn === "connecting") return;
+  if (!text || (client === null && !complete())) return;
   $("message").value = "";
-  if (call === null) start(text);
-  else call.say(text);
+  if (client === null) start(text);
+  else client.say(text);
 }
 
-const ABOUT = {
-  offline: ["Demonstration voice", [
-    "This voice runs on the relay's own machine, without a key. It recognises English roughly " +
-      "and knows about a dozen topics. For a real voice, start the relay with one of these:",
-    ["OPENAI_API_KEY", " set to a key of OpenAI,"],
-    ["OPENAI_BASE_URL", " set to a local server that speaks /v1/realtime, such as LocalAI or " +
-      "speaches."],
-  ]],
-  echo: ["Echo", ["There is no voice here: what you say is played back to you."]],
-};
+function startAfresh() {
+  client?.close();
+  sessionStorage.removeItem(CONVERSATION);
+  forget();
+  tell(null);
+  show("idle");
+  $("talk").focus();
+}
 
-function introduce(engine) {
-  if (!ABOUT[engine]) return;
-  const [name, lines] = ABOUT[engine];
-  $("voice").hidden = false;
-  $("voice-name").textContent = name;
-  $("voice-about").replaceChildren(...lines.map((line) => {
-    const paragraph = document.createElement("p");
-    const [variable, rest] = Array.isArray(line) ? line : [null, line];
-    if (variable) {
-      const code = document.createElement("code");
-      code.textContent = variable;
-      paragraph.append(code);
-    }
-    paragraph.append(rest);
-    return paragraph;
-  }));
+function measured() {
+  const { connect = null, answer = null } = times;
+  return { ...client?.counters, connectMs: connect, answerMs: answer };
 }
 
 async function begin() {
@@ -149,25 +219,35 @@ async function begin() {
     show("error");
     return;
   }
-  const settings = await readSettings();
-  if (settings) {
-    introduce(settings.engine);
+  settings = new Settings($, {
+    input: () => client?.listening && listen(client, (error) => tell(error, true)),
+    output: (id) => client?.setOutput(id).catch((error) => tell(error, true)),
+    push: (use) => client?.usePushToTalk(use),
+  });
+  engine = await readSettings().catch(() => null);
+  if (engine) {
+    introduce($, engine.engine);
   } else {
     $("where").hidden = false;
     $("address").value = `${location.origin.replace("http", "ws")}/v1/realtime`;
   }
   $("talk").addEventListener("click", talk);
-  $("write").addEventListener("submit", write);
+  $("mute").addEventListener("click", () => client?.mute(!client.muted));
+  $("interrupt").addEventListener("click", () => client?.interrupt());
+  $("fresh").addEventListener("click", startAfresh);
+  $("write").addEventListener("submit", send);
   $("where").addEventListener("submit", (event) => event.preventDefault());
-  addEventListener("pagehide", () => call?.end());
+  new Holding($("hold"), () => client);
+  addEventListener("pagehide", () => client?.close());
   for (const id of ["talk", "message", "send"]) $(id).disabled = false;
   show("idle");
 }
 
-// For tests: what the page did, in numbers.
+// For tests and for the curious: what the page did, in numbers; no token.
 window.relayPage = {
   get state() { return state; },
-  get numbers() { return call?.numbers ?? numbers; },
+  get numbers() { return client ? measured() : numbers; },
+  get client() { return client; },
 };
 
 begin();

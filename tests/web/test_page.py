@@ -75,7 +75,7 @@ async def test_the_token_travels_in_a_subprotocol_and_in_no_address(screen, end)
     assert connection.request is not None
     assert connection.request.path == "/v1/realtime"
     assert connection.request.headers["Sec-WebSocket-Protocol"] == (
-        "realtime, openai-insecure-api-key.head.payload.signature"
+        "realtime, relay.v1, openai-insecure-api-key.head.payload.signature"
     )
     assert connection.subprotocol == "realtime"
     assert not [address for address in addresses if "signature" in address]

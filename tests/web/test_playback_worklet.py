@@ -15,7 +15,7 @@ QUANTUM = 128
 DRIVE = """async (steps) => {
   globalThis.AudioWorkletProcessor = class { port = { postMessage: (m) => told.push(m) }; };
   globalThis.registerProcessor = (_, made) => { globalThis.Processor = made; };
-  await import("/audio/playback-worklet.js");
+  await import("/client/playback-worklet.js");
   globalThis.told = [];
   const player = new Processor();
   const sound = [];
@@ -59,7 +59,7 @@ async def test_every_sample_comes_out_in_order_and_once(bench):
     expected = [n / 32768 for n in [*range(1, 1501), *range(1, 78)]]
     assert sound[:1577] == pytest.approx(expected)
     assert set(sound[1577:]) == {0}
-    assert {"ended": "A"} in told
+    assert {"ended": "A", "played": 1577} in told
     assert told[-1] == {"progress": 1577, "level": told[-1]["level"], "playing": False}
 
 
@@ -88,7 +88,7 @@ async def test_a_gap_in_the_network_is_waited_out_and_nothing_is_lost(bench):
     assert sum(1 for sample in sound if sample > 0) == 2940
     reports = [report["playing"] for report in told if "playing" in report]
     assert reports[-1]  # it was one answer all along: nobody was told of an end
-    assert told[-1] == {"ended": "A"}
+    assert told[-1] == {"ended": "A", "played": 2940}
 
 
 async def test_a_flush_tells_to_the_sample_what_was_played_and_is_silent(bench):
@@ -157,7 +157,7 @@ async def test_finishing_what_was_played_already_ends_it(bench):
     told, _ = await drive(
         bench, play("A", 1440, value=1), quanta(12), {"finish": "A"}, {"finish": "unknown"}
     )
-    assert told[-1] == {"ended": "A"}
+    assert told[-1] == {"ended": "A", "played": 1440}
 
 
 async def test_more_than_ten_minutes_are_not_kept(bench):

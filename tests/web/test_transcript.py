@@ -10,7 +10,7 @@ from tests.components import needs
 pytestmark = [needs("chromium"), pytest.mark.asyncio(loop_scope="module")]
 
 APPLY = """async ([events, over]) => {
-  const { Transcript } = await import("/transcript.js");
+  const { Transcript } = await import("/client/transcript.js");
   const transcript = new Transcript();
   for (const event of events) transcript.apply(event);
   if (over) transcript.settle();

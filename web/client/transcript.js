@@ -1,8 +1,11 @@
 // What was said, put together from GA events by item id and in conversation order.
 
-// An entry: {id, role, text, state: "partial" | "final" | "interrupted" | "failed", heard}
-// `heard` is the part of an interrupted answer that was played, 0 to 1, or null when not known.
+// An entry: {id, role, speaker: "user" | "assistant" | "coach", text, heardText,
+// state: "partial" | "final" | "interrupted" | "failed", heard}. `heard` is the part of an
+// interrupted answer that was played, 0 to 1, or null when not known; `heardText` is the text up to
+// there, estimated by time and ended at a word.
 export class Transcript {
+  coaching = false; // a human coach speaks in the model's place
   #entries = new Map();
   #order = [];
   #placed = new Set();
@@ -43,8 +46,10 @@ export class Transcript {
 
   entry(id, role) {
     if (!this.#entries.has(id)) {
+      const speaker = role === "assistant" && this.coaching ? "coach" : role;
       this.#entries.set(id, {
-        id, role, parts: [], text: "", state: "partial", heard: null, audioMs: 0,
+        id, role, speaker, parts: [], text: "", state: "partial", heard: null, audioMs: 0,
+        get heardText() { return heardOf(this); },
       });
       this.#order.push(id);
     }
@@ -74,6 +79,11 @@ export class Transcript {
     this.#entries.delete(id);
     this.#order = this.#order.filter((other) => other !== id);
   }
+}
+
+function heardOf({ text, state, heard }) {
+  if (state !== "interrupted" || heard === null || heard >= 1) return text;
+  return text.slice(0, text.lastIndexOf(" ", Math.round(text.length * heard)) + 1);
 }
 
 function isWorthShowing({ role, state, text }) {
@@ -160,6 +170,10 @@ const RULES = {
     entry.state = "interrupted";
     entry.heard = entry.audioMs > 0 ? Math.min(1, heardMs / entry.audioMs) : null;
     return id;
+  },
+  "relay.coach"({ speaking }) {
+    this.coaching = Boolean(speaking);
+    return null;
   },
   "conversation.item.deleted"({ item_id: id }) {
     this.delete(id);

@@ -3,8 +3,9 @@
 // In:  {play, index, samples}  more audio of item `play`, content part `index`
 //      {finish}                no more audio of that item will come
 //      {flush}                 silence now; the answer to `flush` says what had been played
-// Out: {progress, level, playing}  samples played so far, every few quanta and at each change
-//      {ended}                     an item was played to its end
+// Out: {progress, level, playing, item, played}  samples played so far, of everything and of the
+//                              item that plays; every few quanta and at each change
+//      {ended, played}         an item was played to its end
 //      {flushed, cut}              `cut`: items not played to their end, [{item, index, played}]
 
 const QUANTUM = 128; // samples a call, 5.3 ms
@@ -73,7 +74,9 @@ class Playback extends AudioWorkletProcessor {
       this.#take(channel);
     }
     this.#quanta += 1;
-    if (this.#quanta % REPORT === 0 || this.#playing() !== this.#wasPlaying) this.#report();
+    if (this.#quanta % REPORT === 0 || Boolean(this.#playing()) !== this.#wasPlaying) {
+      this.#report();
+    }
     return true;
   }
 
@@ -115,25 +118,27 @@ class Playback extends AudioWorkletProcessor {
     this.#forgetIfOver(item, known);
   }
 
-  #forgetIfOver(item, { finished, waiting }) {
+  #forgetIfOver(item, { finished, waiting, played }) {
     if (!finished || waiting > 0) return;
     this.#items.delete(item);
-    this.port.postMessage({ ended: item });
+    this.port.postMessage({ ended: item, played });
   }
 
+  // The item that plays, or that only waits for the network; null in silence.
   #playing() {
-    for (const { played } of this.#items.values()) if (played > 0) return true;
-    return false;
+    for (const [item, { played }] of this.#items) if (played > 0) return { item, played };
+    return null;
   }
 
   #report() {
-    const playing = this.#playing();
+    const now = this.#playing();
+    const playing = now !== null;
     if (!playing && !this.#wasPlaying) return;
     const level = Math.sqrt(this.#energy / (REPORT * QUANTUM));
-    this.port.postMessage({ progress: this.#progress, level, playing });
+    this.port.postMessage({ progress: this.#progress, level, playing, ...now });
     this.#wasPlaying = playing;
     this.#energy = 0;
   }
 }
 
-registerProcessor("playback", Playback);
+registerProcessor("relay-playback", Playback);

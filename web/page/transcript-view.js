@@ -1,6 +1,6 @@
 // Shows a transcript as a list, touching only the entries that changed.
 
-const WHO = { user: "You", assistant: "Voice" };
+const WHO = { user: "You", assistant: "Voice", coach: "Coach" };
 
 export class TranscriptView {
   #list;
@@ -51,30 +51,24 @@ export class TranscriptView {
   #draw(entry) {
     const row = this.#rows.get(entry.id) ?? document.createElement("li");
     this.#rows.set(entry.id, row);
-    row.className = `${entry.role} ${entry.state}`;
+    row.className = `${entry.speaker} ${entry.state}`;
     row.dataset.item = entry.id;
     const said = element("span", "said");
-    const [heard, unheard] = split(entry);
+    const heard = entry.heardText;
+    const unheard = entry.text.slice(heard.length);
     said.append(heard || (unheard ? "" : "…"));
-    if (unheard) said.append(element("span", "unheard", unheard));
-    row.replaceChildren(element("span", "who", WHO[entry.role]), said);
+    if (unheard) said.append(element("s", "unheard", unheard));
+    row.replaceChildren(element("span", "who", WHO[entry.speaker]), said);
     const mark = markOf(entry);
     if (mark) row.append(" ", element("span", "mark", mark));
     if (entry.state !== "partial") this.#announce(entry, mark);
   }
 
-  #announce({ id, role, text }, mark) {
+  #announce({ id, speaker, text }, mark) {
     if (this.#announced.has(id) || !text) return;
     this.#announced.add(id);
-    this.#spoken.textContent = `${WHO[role]}: ${text} ${mark}`;
+    this.#spoken.textContent = `${WHO[speaker]}: ${text} ${mark}`;
   }
-}
-
-// Where an interrupted answer stopped is estimated by time, at the end of a word.
-function split({ text, state, heard }) {
-  if (state !== "interrupted" || heard === null || heard >= 1) return [text, ""];
-  const end = text.lastIndexOf(" ", Math.round(text.length * heard)) + 1;
-  return [text.slice(0, end), text.slice(end)];
 }
 
 function markOf({ state, heard, text }) {

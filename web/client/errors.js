@@ -1,0 +1,178 @@
+// Everything that goes wrong, as a code for programs and two sentences for people.
+
+export class RelayError extends Error {
+  // `code` is one of those below; `advice` says what to do. `retry` tells whether the same call may
+  // succeed a moment later. `closeCode` and `closeReason` are the socket's, where it was closed.
+  constructor(code, { message, advice, retry = false, closeCode, closeReason, cause } = {}) {
+    const [known, what] = SENTENCES[code] ?? [code, ""];
+    super(message ?? known, { cause });
+    this.name = "RelayError";
+    this.code = code;
+    this.advice = advice ?? what;
+    this.retry = retry;
+    this.closeCode = closeCode ?? null;
+    this.closeReason = closeReason ?? "";
+  }
+}
+
+const CURRENT = "Use a current Chrome, Edge, Firefox or Safari.";
+const PERMIT = "Allow it for this page in the browser's address bar, and for the browser in your "
+  + "system's privacy settings, then try again. You can also write.";
+const NETWORK = "Check your network, then try again.";
+const RELOAD = "Reload the page and try again.";
+const SERVER = "Try again; if it lasts, run “relay check” where the relay runs.";
+const TOKEN = "Reload the page for a new one, or make one with “relay token”.";
+
+// code: [what happened, what to do]
+const SENTENCES = {
+  __proto__: null,
+  // The browser and its devices.
+  browser_too_old: ["This browser is too old for a call.", CURRENT],
+  insecure_page: ["The browser gives this address no microphone.",
+    "Open this page at http://localhost (on the relay's own machine) or over https."],
+  sound_failed: ["The browser cannot play sound.", CURRENT],
+  sound_blocked: ["The browser waits for a click before it plays sound.",
+    "Click or press a key anywhere on the page."],
+  microphone_denied: ["The microphone is blocked.", PERMIT],
+  no_microphone: ["No microphone was found.",
+    "Plug one in, then try again. You can also write."],
+  microphone_busy: ["The microphone is in use or does not work.",
+    "Close other programs that use it, then try again. You can also write."],
+  microphone_failed: ["The microphone failed.", RELOAD],
+  microphone_lost: ["The microphone went away.", "Plug it in, or choose another one."],
+  // The way to the server.
+  token_unavailable: ["No token for the call could be had.",
+    "Is the relay still running? Start it with “make run”, then try again."],
+  bad_address: ["This is no address of a relay.", "It begins with ws:// or wss://."],
+  unreachable: ["The relay cannot be reached.", NETWORK],
+  offline: ["This device is offline.", NETWORK],
+  no_answer: ["The relay did not answer in time.", SERVER],
+  connection_lost: ["The connection was lost.", NETWORK],
+  going_away: ["The relay or something before it is going away.", "Try again in a moment."],
+  upload_slow: ["Your connection is slow: some of what you said was lost.",
+    "Find a better network, or write."],
+  // Endings, named as the relay names them.
+  client_left: ["The call was ended.", "Start another when you like."],
+  protocol_error: ["The relay could not make sense of this page.", RELOAD],
+  binary_refused: ["The relay could not make sense of this page.", RELOAD],
+  not_utf8: ["The relay could not make sense of this page.", RELOAD],
+  frame_too_big: ["A message was too long for the relay.", "Send a shorter one."],
+  at_capacity: ["The relay is full.", "Wait a minute, then try again."],
+  missing_parameters: ["The relay was not told who is calling.", RELOAD],
+  unauthorized: ["The relay does not accept this token.", TOKEN],
+  token_expired: ["Your token has expired.", "Reload the page for a new one."],
+  forbidden: ["This agent or conversation is not yours.", "Ask for access, or choose another."],
+  budget_exhausted: ["The budget of this conversation is used up.", "Ask whoever runs the relay."],
+  replaced: ["The call went on in another window.", "Start again to take part here."],
+  session_time_limit: ["The call reached its time limit.", "Start another to go on."],
+  idle: ["Nothing was said for a while, so the call ended.", "Start again when you like."],
+  client_too_slow: ["Your connection is too slow for the answers.",
+    "Find a better network, then try again."],
+  too_many_sessions: ["You have too many calls open.",
+    "Close other windows with a call, then try again."],
+  too_many_requests: ["You asked too often.", "Wait a minute, then try again."],
+  no_provider_key: ["The relay has no key for a voice.",
+    "Set OPENAI_API_KEY where the relay runs, and start it again."],
+  engine_closed: ["The voice hung up.", "Start another call."],
+  engine_timed_out: ["The voice did not answer.", SERVER],
+  internal_error: ["Something went wrong in the relay.", "Try again; its log says more."],
+  unknown_path: ["The relay refused what this page asked for.", "Check the address of the relay."],
+  not_built: ["The relay refused what this page asked for.", "Check the address of the relay."],
+  service_restart: ["The relay is being restarted.", "Try again in a few seconds."],
+  // What ends nothing, and what nobody foresaw.
+  server_error: ["The voice reported a problem.", ""],
+  ended: ["The call ended.", "Try again."],
+  not_connected: ["There is no call.", "Connect first."],
+  already_connected: ["There is a call already.", "End it first."],
+};
+
+// [close code, close reason or null for any, error code, whether to try again by itself]; the first
+// match counts.
+const ENDINGS = [
+  [1000, null, "client_left"],
+  [1001, null, "going_away", true],
+  [1002, null, "protocol_error"],
+  [1003, null, "binary_refused"],
+  [1005, null, "connection_lost", true],
+  [1006, null, "connection_lost", true],
+  [1007, null, "not_utf8"],
+  [1008, null, "at_capacity"],
+  [1009, null, "frame_too_big"],
+  [1011, "OpenAI API key not configured", "no_provider_key"],
+  [1011, "OpenAI connection closed", "engine_closed", true],
+  [1011, "OpenAI connection timed out", "engine_timed_out", true],
+  [1011, null, "internal_error", true],
+  [1012, null, "service_restart", true],
+  [1013, null, "at_capacity", true],
+  [3000, null, "unauthorized"],
+  [4000, "Missing token or agent_id", "missing_parameters"],
+  [4000, "invalid_request_error.unsupported_intent", "not_built"],
+  [4000, null, "unknown_path"],
+  [4001, "Token expired", "token_expired"],
+  [4001, null, "unauthorized"],
+  [4003, null, "forbidden"],
+  [4008, null, "budget_exhausted"],
+  [4009, null, "replaced"],
+  [4010, null, "session_time_limit"],
+  [4011, null, "idle"],
+  [4012, null, "connection_lost", true],
+  [4013, null, "client_too_slow"],
+  [4029, "Too many sessions", "too_many_sessions"],
+  [4029, null, "too_many_requests"],
+];
+
+// `end` is {code, reason, url, opened, said}: the socket's close code ("silent" when the server did
+// not answer in time) and reason, its address, whether it ever opened, and the last `error` told.
+export function errorOfEnding({ code, reason, url, opened, said }) {
+  const close = { closeCode: code, closeReason: reason };
+  if (code === "silent") return new RelayError("no_answer", { retry: true });
+  if (code === 1006 && !opened) return unreachable(url);
+  const found = ENDINGS.find(([number, words]) => (
+    number === code && (words === null || words === reason)
+  ));
+  if (found) return new RelayError(found[2], { retry: found[3], ...close });
+  const details = said ?? [code, reason].filter(Boolean).join(" ");
+  return new RelayError("ended", { message: `The call ended: ${details}.`, ...close });
+}
+
+function unreachable(url) {
+  if (navigator.onLine === false) return new RelayError("offline", { retry: true });
+  const { protocol, host, pathname } = new URL(url);
+  return new RelayError("unreachable", {
+    message: `The relay cannot be reached at ${protocol}//${host}${pathname}.`,
+    advice: `Is it running, and does it accept pages from ${location.origin} (ALLOWED_ORIGINS)?`,
+    retry: true,
+    closeCode: 1006,
+  });
+}
+
+const MICROPHONE = {
+  __proto__: null,
+  NotAllowedError: "microphone_denied",
+  SecurityError: "microphone_denied",
+  NotFoundError: "no_microphone",
+  OverconstrainedError: "no_microphone",
+  NotReadableError: "microphone_busy",
+  AbortError: "microphone_busy",
+};
+
+export function errorOfMicrophone(cause) {
+  const code = MICROPHONE[cause.name];
+  if (code) return new RelayError(code, { cause });
+  return new RelayError("microphone_failed", {
+    message: `The microphone failed (${cause.name}).`, cause,
+  });
+}
+
+export function errorOfSound(cause) {
+  return new RelayError("sound_failed", {
+    message: `The browser cannot play sound (${cause.name}).`, cause,
+  });
+}
+
+// What this browser lacks for a call, or null.
+export function missing() {
+  if (!window.isSecureContext) return new RelayError("insecure_page");
+  const has = window.AudioWorkletNode && navigator.mediaDevices?.getUserMedia && window.WebSocket;
+  return has ? null : new RelayError("browser_too_old");
+}

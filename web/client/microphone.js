@@ -1,0 +1,92 @@
+// Recording: asks for the microphone and hands on its chunks.
+
+import { RATE } from "./pcm.js";
+
+const WISHES = {
+  channelCount: 1,
+  echoCancellation: true,
+  noiseSuppression: true,
+  autoGainControl: true,
+};
+
+// `onChunk({samples, level})` comes every 20 ms, `onLost()` once when the device goes away. A device
+// that is not there any more is replaced by the system's own choice. `context` is tried first; a
+// browser that records only at the device's own rate gets a context of that rate.
+// Rejects with the DOMException of getUserMedia.
+export async function openMicrophone({ context, deviceId, onChunk, onLost }) {
+  const stream = await ask(deviceId);
+  try {
+    const { source, node, own } = await record(context, stream);
+    return new Microphone(stream, { source, node, own }, onChunk, onLost);
+  } catch (error) {
+    for (const track of stream.getTracks()) track.stop();
+    throw error;
+  }
+}
+
+async function ask(deviceId) {
+  try {
+    const device = deviceId ? { deviceId: { exact: deviceId } } : {};
+    return await navigator.mediaDevices.getUserMedia({ audio: { ...WISHES, ...device } });
+  } catch (error) {
+    if (!deviceId || error.name !== "OverconstrainedError") throw error;
+    return ask(null);
+  }
+}
+
+async function record(context, stream) {
+  try {
+    return { ...await connect(context, stream), own: null };
+  } catch (error) {
+    if (error.name !== "NotSupportedError") throw error;
+    const own = new AudioContext({ latencyHint: "interactive" });
+    await own.resume();
+    return { ...await connect(own, stream), own };
+  }
+}
+
+async function connect(context, stream) {
+  const source = context.createMediaStreamSource(stream);
+  await context.audioWorklet.addModule(new URL("./capture-worklet.js", import.meta.url));
+  const node = new AudioWorkletNode(context, "relay-capture", { outputChannelCount: [1] });
+  // It plays nothing; but a node that leads nowhere need not be run.
+  source.connect(node).connect(context.destination);
+  return { source, node };
+}
+
+class Microphone {
+  #stream;
+  #parts;
+  #track;
+
+  constructor(stream, parts, onChunk, onLost) {
+    this.#stream = stream;
+    this.#parts = parts;
+    [this.#track] = stream.getAudioTracks();
+    parts.node.port.onmessage = ({ data }) => onChunk(data);
+    this.#track.onended = onLost;
+  }
+
+  get deviceId() {
+    return this.#track.getSettings().deviceId ?? "";
+  }
+
+  get rate() {
+    return this.#parts.own?.sampleRate ?? RATE;
+  }
+
+  // Muted at the source: what is recorded is silence.
+  set muted(muted) {
+    this.#track.enabled = !muted;
+  }
+
+  close() {
+    const { source, node, own } = this.#parts;
+    node.port.onmessage = null;
+    this.#track.onended = null;
+    source.disconnect();
+    node.disconnect();
+    own?.close();
+    for (const track of this.#stream.getTracks()) track.stop();
+  }
+}

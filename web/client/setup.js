@@ -1,0 +1,42 @@
+// What a server is told when a call begins, and when it goes on over a new connection.
+
+const MOST_REPLAYED = 30; // utterances a server without a memory is reminded of
+const LONGEST_ID = 32; // characters of an item's id that the API takes
+
+// `change` laid over `known`, as `session.update` does it; neither is touched.
+export function merged(known, change) {
+  const result = { ...known };
+  for (const [name, value] of Object.entries(change)) {
+    const deeper = isObject(value) && isObject(result[name]);
+    result[name] = deeper ? merged(result[name], value) : value;
+  }
+  return result;
+}
+
+export function sessionOf({ session = {}, voice }) {
+  return voice ? merged(session, { audio: { output: { voice } } }) : session;
+}
+
+export function sessionUpdate(session) {
+  return { type: "session.update", session: { type: "realtime", ...session } };
+}
+
+// What was said so far, as items that a new connection begins with: answers as far as heard.
+export function replayed(utterances) {
+  return utterances
+    .filter(({ state, heardText }) => state !== "partial" && heardText.trim() !== "")
+    .slice(-MOST_REPLAYED)
+    .map(({ id, role, heardText }) => ({
+      type: "conversation.item.create",
+      item: {
+        ...(id.length <= LONGEST_ID ? { id } : {}),
+        type: "message",
+        role,
+        content: [{ type: role === "user" ? "input_text" : "output_text", text: heardText }],
+      },
+    }));
+}
+
+function isObject(value) {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}

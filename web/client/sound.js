@@ -1,0 +1,138 @@
+// The call's sound: one audio context, its loudspeaker, and its microphone while there is one.
+
+import { RelayError, errorOfMicrophone, errorOfSound } from "./errors.js";
+import { openMicrophone } from "./microphone.js";
+import { RATE } from "./pcm.js";
+import { openSpeaker } from "./speaker.js";
+
+const BLOCKED_AFTER = 1000; // ms that a browser may take to start its sound
+
+// `listener` has: chunk(samples) every 20 ms while there is a microphone, levels({input, output}),
+// progress(report) and heard(item, ms, last) as speaker.js has them, fault(error) for a RelayError
+// that ends nothing, and lost() when the microphone went away.
+export class Sound {
+  levels = { input: 0, output: 0 };
+  muted = false;
+  speaker = null;
+  microphone = null;
+  #context = null;
+  #listener;
+  #opening = null;
+
+  constructor(listener) {
+    this.#listener = listener;
+  }
+
+  // Rejects with a RelayError where the browser cannot play.
+  open() {
+    this.#opening = this.#open();
+    return this.#opening;
+  }
+
+  async #open() {
+    try {
+      // Permission to play is tied to the click: ask before anything else.
+      this.#context = new AudioContext({ sampleRate: RATE, latencyHint: "interactive" });
+      const context = this.#context;
+      await Promise.race([context.resume(), new Promise((go) => setTimeout(go, BLOCKED_AFTER))]);
+      if (context.state === "suspended") this.#blocked(context);
+      const speaker = await openSpeaker(context, {
+        progress: (report) => this.#played(report),
+        heard: (...heard) => this.#listener.heard(...heard),
+      });
+      if (this.#context === context) this.speaker = speaker;
+    } catch (error) {
+      if (this.#context !== null) throw errorOfSound(error);
+    }
+  }
+
+  // Opens the microphone, or another one in its place.
+  async listen(deviceId) {
+    await this.#opening;
+    const context = this.#context;
+    if (context === null) throw new RelayError("not_connected");
+    let opened;
+    try {
+      opened = await openMicrophone({
+        context,
+        deviceId,
+        onChunk: ({ samples, level }) => {
+          this.#level({ input: level });
+          this.#listener.chunk(samples);
+        },
+        onLost: () => {
+          this.deafen();
+          this.#listener.lost();
+          this.#listener.fault(new RelayError("microphone_lost"));
+        },
+      });
+    } catch (error) {
+      throw errorOfMicrophone(error);
+    }
+    if (this.#context !== context) {
+      opened.close();
+      throw new RelayError("not_connected");
+    }
+    this.microphone?.close();
+    this.microphone = opened;
+    opened.muted = this.muted;
+  }
+
+  mute(muted) {
+    this.muted = muted;
+    if (this.microphone) this.microphone.muted = muted;
+  }
+
+  deafen() {
+    this.microphone?.close();
+    this.microphone = null;
+    this.#level({ input: 0 });
+  }
+
+  async setOutput(deviceId) {
+    try {
+      await this.#context?.setSinkId(deviceId);
+    } catch (error) {
+      throw errorOfSound(error);
+    }
+  }
+
+  close() {
+    const context = this.#context;
+    this.#context = null;
+    this.microphone?.close();
+    this.speaker?.close();
+    this.microphone = null;
+    context?.close();
+  }
+
+  #played(report) {
+    this.#level({ output: report.playing ? report.level : 0 });
+    this.#listener.progress(report);
+  }
+
+  #level(change) {
+    this.levels = { ...this.levels, ...change };
+    this.#listener.levels(this.levels);
+  }
+
+  #blocked(context) {
+    this.#listener.fault(new RelayError("sound_blocked"));
+    const start = () => {
+      context.resume();
+      for (const kind of ["pointerdown", "keydown"]) removeEventListener(kind, start);
+    };
+    for (const kind of ["pointerdown", "keydown"]) addEventListener(kind, start);
+  }
+}
+
+// [{deviceId, label}] of each kind; labels are known once the microphone was allowed.
+export async function devices() {
+  const all = await navigator.mediaDevices.enumerateDevices();
+  const of = (kind) => all
+    .filter((device) => device.kind === kind && device.deviceId !== "")
+    .map(({ deviceId, label }) => ({ deviceId, label }));
+  return { inputs: of("audioinput"), outputs: of("audiooutput") };
+}
+
+export const canChooseOutput = () => typeof AudioContext.prototype.setSinkId === "function";

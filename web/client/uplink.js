@@ -1,0 +1,62 @@
+// The microphone's way up: waits a little for a connection, and never without a bound.
+
+import { milliseconds, toBase64 } from "./pcm.js";
+
+const MOST_UNSENT = 128 * 1024; // bytes the socket may hold back: two seconds of speech
+const MOST_WAITING = 250; // chunks of 20 ms that wait for a connection: five seconds
+const SILENCE = 500; // chunks of silence after muting: ten seconds, so that any turn ends
+
+export class Uplink {
+  framesUp = 0;
+  pushed = false; // push-to-talk: nothing is sent between two presses
+  pressed = false;
+  #muted = false;
+  #silent = 0;
+  #waiting = [];
+  #lost = 0;
+  #onLost;
+
+  // `onLost(ms)` is told once a stretch that could not be sent is over.
+  constructor(onLost) {
+    this.#onLost = onLost;
+  }
+
+  get muted() {
+    return this.#muted;
+  }
+
+  set muted(muted) {
+    this.#muted = muted;
+    this.#silent = 0;
+  }
+
+  // `socket` may be null or not ready yet: then the chunk waits, and the eldest makes room.
+  append(samples, socket) {
+    if (this.pushed && !this.pressed) return;
+    if (this.#muted) {
+      this.#silent += 1;
+      if (this.#silent > SILENCE) return;
+    }
+    if (socket?.ready && socket.unsent <= MOST_UNSENT) {
+      this.drain(socket);
+      this.#send(samples, socket);
+      return;
+    }
+    this.#waiting.push(samples);
+    if (this.#waiting.length > MOST_WAITING) this.#lost += this.#waiting.shift().length;
+  }
+
+  // What waited goes first: the server's clock is the sound itself, so it may come fast.
+  drain(socket) {
+    if (this.#lost > 0) {
+      this.#onLost(Math.round(milliseconds(this.#lost)));
+      this.#lost = 0;
+    }
+    for (const samples of this.#waiting.splice(0)) this.#send(samples, socket);
+  }
+
+  #send(samples, socket) {
+    socket.send({ type: "input_audio_buffer.append", audio: toBase64(samples) });
+    this.framesUp += 1;
+  }
+}
