@@ -17,16 +17,20 @@ from relay.realtime.actions import (
 )
 from relay.realtime.brake import Brake
 from relay.realtime.budget import Standing
+from relay.realtime.client_side import ClientSide
+from relay.realtime.coaching import Coaching
+from relay.realtime.control import Control
 from relay.realtime.deadlines import Deadlines
 from relay.realtime.events import BadEvent, Event, Frame
 from relay.realtime.ledger import Ledger
 from relay.realtime.meter import Meter
+from relay.realtime.muting import Kept
 from relay.realtime.opening import opening
-from relay.realtime.own_events import Played, Token, locked_fields, read_own, truncate
+from relay.realtime.own_events import Played, Token, read_own, truncate
 from relay.realtime.own_items import OwnItems
 from relay.realtime.playout import Playout
 from relay.realtime.purser import Purser
-from relay.realtime.scrub import SCRUBBED, scrub
+from relay.realtime.scrub import SCRUBBED
 from relay.realtime.setup import Setup
 from relay.realtime.spending import Spending
 from relay.realtime.tools import Handled, ToolDesk
@@ -50,6 +54,8 @@ class Conversation:
     def __init__(self, setup: Setup, deadlines: Deadlines) -> None:
         self._setup = setup
         self._view = setup.view
+        self._client = ClientSide(setup.view, setup.grant)
+        self.refuse = self._client.refusal
         self.deadlines = deadlines
         self.playout = Playout()
         self.transcript = Transcript(self.playout)
@@ -58,13 +64,16 @@ class Conversation:
         self.spending = Spending(meter, setup.prices, brake)
         self._ledger = Ledger()
         self._own = OwnItems(self._ledger)
+        self._control = Control(self._ledger, self._own)
+        self.coaching = Coaching(
+            self._control, self._client, lambda now: self._cut(now, tells=True)
+        )
         aware = setup.grant.relay_events
         self._purser = Purser(self.spending, deadlines, self._own, aware)
         names = setup.grant.server_tool_names
         self._desk = ToolDesk(names) if names else None
         self._announced = setup.grant.conversation_id is not None
         self._said = False
-        self._errors = 0
         self.greeted = False
 
     def from_client(self, frame: Frame, now: float) -> list[Action]:
@@ -81,12 +90,19 @@ class Conversation:
             self._own.check(event)
             if event["type"] == "session.update":
                 event = self._ledger.asked(event, shown=True)
-            actions = self._handled(self._desk.from_client(event)) if self._desk else [_up(event)]
+            actions = self._kept(self._control.from_client(event))
         except BadEvent as bad:
             return [self.refuse(bad)]
-        actions += self._warn(removed)
+        actions += self._client.warned(removed)
         if self._flushes(event):
-            actions += [Flush(), *self._cut(now)]
+            actions += [Flush(), *self._cut(now, tells=self._setup.truncates)]
+        return actions
+
+    def _kept(self, kept: Kept) -> list[Action]:
+        """What control left of a client's event."""
+        actions = [action for event in kept.down for action in self._client.shown(event)]
+        for event in kept.up:
+            actions += self._handled(self._desk.from_client(event)) if self._desk else [_up(event)]
         return actions
 
     def _flushes(self, event: Event) -> bool:
@@ -94,18 +110,6 @@ class Conversation:
         if event["type"] == "conversation.item.truncate":
             return self.playout.is_playing(event["item_id"])
         return bool(event["type"] == "response.cancel")
-
-    def refuse(self, bad: BadEvent) -> Action:
-        """The `error` event for a frame that is not an event; the session goes on."""
-        self._errors += 1
-        told = events.error(
-            bad.message,
-            code=bad.code,
-            param=bad.param,
-            client_event_id=bad.event_id,
-            event_id=f"event_relay_{self._errors}",
-        )
-        return ToClient(events.encode(self._view.error(told)))
 
     def _heard(self, ours: Played | Token, now: float) -> list[Action]:
         """What a relay-aware client had for the relay itself."""
@@ -118,11 +122,6 @@ class Conversation:
         """A fresh token of the same caller came: the session may go on until then."""
         self.deadlines.expires_at = expires_at
 
-    def _warn(self, removed: list[str]) -> list[Action]:
-        if not removed or not self._setup.grant.relay_events:
-            return []
-        return [ToClient(events.encode(locked_fields(removed)))]
-
     def from_engine(self, frame: Frame, kind: str, now: float) -> list[Action]:
         """An engine's frame other than audio: shown to the client, and read for the transcript.
 
@@ -131,7 +130,7 @@ class Conversation:
         if kind.startswith(_ACTIVITY):
             self.deadlines.active(now)
         if self.greeted and not self._reads(kind):
-            return self._unread(frame, kind)
+            return self._client.unread(frame, kind)
         try:
             event = events.decode(frame)
         except BadEvent:  # a client of the engine would have got it; we show it and read nothing
@@ -143,9 +142,11 @@ class Conversation:
     def _from_engine(self, event: Event, frame: Frame, now: float) -> list[Action]:
         """An event that some rule reads; `frame` is as it came."""
         kind = event["type"]
-        seen = self._own.visible(event)
-        if seen is None:
-            return []
+        seen, asked = self._control.from_engine(event)
+        visible = self._own.visible(seen)
+        if visible is None:
+            return asked
+        seen = visible
         settled = self.transcript.feed(seen, now)
         self._said = self._said or bool(settled)
         actions: list[Action] = [Flush()] if kind == _SPEECH else self._announcement(kind)
@@ -153,54 +154,49 @@ class Conversation:
         if shown is not None and self._desk is not None:
             actions += self._handled(self._desk.from_engine(shown))
         elif shown is not None:
-            actions += self._shown(shown, frame if shown is event else None)
+            actions += self._client.shown(shown, frame if shown is event else None)
         if kind == "session.created" and not self.greeted:
             self.greeted = True
             self.deadlines.greeted()
             actions += opening(self._setup, self._ledger, self._own)
         actions += [Settled(utterance) for utterance in settled]
         if kind == _SPEECH:
-            actions += self._cut(now)
-        return actions + self._purser.feed(event, now)
+            actions += self._cut(now, tells=self._setup.truncates)
+        return actions + asked + self._purser.feed(event, now)
 
     def _reads(self, kind: str) -> bool:
         if kind in self.transcript.reads or kind in _READ or self._own.reads(kind):
             return True
         return self._desk is not None and kind in self._desk.reads
 
-    def _shown(self, event: Event, frame: Frame | None = None) -> list[Action]:
-        """An event as the client sees it; `frame` is the event where it is still as it came."""
-        shown = scrub(event, self._setup.grant)
-        if frame is None or shown is not event:
-            frame = events.encode(shown)
-        seen = self._view.down(frame, shown["type"], shown)
-        return [ToClient(seen)] if seen is not None else []
-
     def _handled(self, handled: Handled) -> list[Action]:
         """What the desk of server-side tools made of an event."""
-        actions: list[Action] = [a for event in handled.shown for a in self._shown(event)]
+        actions: list[Action] = [a for event in handled.shown for a in self._client.shown(event)]
         actions += [CallTool(call) for call in handled.calls]
-        return actions + [_up(event) for event in handled.ask]
+        return actions + self._asked(handled.ask)
 
     def tool_result(self, call_id: str, output: str) -> list[Action]:
         """A tool has answered: what the engine is told."""
-        return [_up(event) for event in self._desk.result(call_id, output)] if self._desk else []
+        return self._asked(self._desk.result(call_id, output)) if self._desk else []
 
-    def _cut(self, now: float) -> list[Action]:
-        """The client's player is flushed: note what was heard, and say it for who cannot."""
+    def _asked(self, events: list[Event]) -> list[Action]:
+        """What the desk sends up; for an answer it waits until the model may give one."""
+        actions: list[Action] = []
+        for event in events:
+            if event["type"] == "response.create" and self._control.is_muted:
+                self._control.owe(event)
+            else:
+                actions.append(_up(event))
+        return actions
+
+    def _cut(self, now: float, *, tells: bool) -> list[Action]:
+        """The client's player is flushed: note what was heard, and tell the engine where asked."""
         actions: list[Action] = []
         for heard in self.playout.interrupt(now):
             actions += [Settled(utterance) for utterance in self.transcript.cut(heard, now)]
-            if self._setup.truncates:
+            if tells:
                 actions.append(ToEngine(events.encode(self._ledger.own(truncate(heard)))))
         return actions
-
-    def _unread(self, frame: Frame, kind: str) -> list[Action]:
-        try:
-            seen = self._view.down(frame, kind, None)
-        except BadEvent:
-            seen = frame
-        return [ToClient(seen)] if seen is not None else []
 
     def _before_greeting(self, event: Event) -> list[Action]:
         """Nothing from before `session.created` is forwarded: an error can echo the key."""
@@ -212,8 +208,7 @@ class Conversation:
         if self._announced or kind != "response.done" or not self._said:
             return []
         self._announced = True
-        told = self._view.announce(self._setup.conversation_id)
-        return [ToClient(events.encode(told))] if told is not None else []
+        return self._client.announced(self._setup.conversation_id)
 
     def afforded(self, standing: Standing, now: float) -> list[Action]:
         """A bill was settled, and so the purse stands now."""

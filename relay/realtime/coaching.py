@@ -1,0 +1,85 @@
+"""A coach's commands to one session, and what each of them sends where; pure."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from relay.realtime.actions import Action, Flush
+from relay.realtime.client_side import ClientSide
+from relay.realtime.control import Control, Mode, Outcome
+
+Cut = Callable[[float], list[Action]]
+"""Notes what was heard of what is playing at a time, and tells the engine."""
+
+
+@dataclass(frozen=True, slots=True)
+class Obeyed:
+    """How a command ended, and what the shell has to do for it."""
+
+    outcome: Outcome
+    actions: list[Action] = field(default_factory=list)
+
+
+class Coaching:
+    """Every command may be repeated: what is so already changes nothing. `now` is in Unix seconds.
+
+    Whatever plays is cut at once. A client that knows `relay.*` is told why and flushes its player;
+    every other one is shown that somebody began to speak, which is what it flushes its player on.
+    """
+
+    def __init__(self, control: Control, client: ClientSide, cut: Cut) -> None:
+        self._control = control
+        self._client = client
+        self._cut = cut
+        self._flushes = 0
+
+    def pause(self, now: float) -> Obeyed:
+        """The model falls silent at once and stays so; the learner is still written down."""
+        outcome, actions = self._control.pause()
+        if outcome != "done":
+            return Obeyed(outcome)
+        told = self._client.told({"type": "relay.paused"})
+        return Obeyed(outcome, [*told, *actions, *self._silence(now)])
+
+    def resume(self) -> Obeyed:
+        """The model may answer again; it knows what was said meanwhile and does not greet."""
+        outcome, actions = self._control.resume()
+        told = self._client.told({"type": "relay.resumed"}) if outcome == "done" else []
+        return Obeyed(outcome, [*told, *actions])
+
+    def take_over(self, coach: str, now: float) -> Obeyed:
+        """The coach speaks in the model's place, until `release`."""
+        outcome, actions = self._control.take_over(coach)
+        if outcome != "done":
+            return Obeyed(outcome)
+        told = self._client.told({"type": "relay.coach", "speaking": True})
+        return Obeyed(outcome, [*told, *actions, *self._silence(now)])
+
+    def release(self, coach: str, *, by_force: bool = False) -> Obeyed:
+        """The model has the word again, unless it is paused."""
+        outcome, actions = self._control.release(coach, by_force=by_force)
+        over = outcome == "done"
+        told = self._client.told({"type": "relay.coach", "speaking": False}) if over else []
+        return Obeyed(outcome, [*told, *actions])
+
+    def whisper(self, text: str, mode: Mode) -> Obeyed:
+        """Tell the model something, or have it say so next."""
+        return Obeyed(*self._control.whisper(text, mode))
+
+    def _silence(self, now: float) -> list[Action]:
+        cut = self._cut(now)
+        actions: list[Action] = [Flush(), *cut]
+        if cut and not self._client.is_aware:
+            actions += [a for event in self._interruption() for a in self._client.shown(event)]
+        return actions
+
+    def _interruption(self) -> list[dict[str, Any]]:
+        """Speech that began and ended, and of which no item comes: it flushes any player."""
+        self._flushes += 1
+        item_id = f"item_relay_flush_{self._flushes}"
+        began = {"type": "input_audio_buffer.speech_started", "audio_start_ms": 0}
+        ended = {"type": "input_audio_buffer.speech_stopped", "audio_end_ms": 0}
+        return [
+            {**event, "event_id": f"event_{item_id}_{number}", "item_id": item_id}
+            for number, event in enumerate((began, ended))
+        ]
