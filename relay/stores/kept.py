@@ -63,10 +63,10 @@ class Kept(Generic[V]):
         return asking.result()
 
     def doubt(self, name: str, after: float) -> None:
-        """Ask again at the next `get`, if the value is older than `after` seconds."""
+        """Ask again at the next `get`, but not before the value is `after` seconds old."""
         entry = self._entries.get(name)
-        if entry is not None and self._clock() - entry.read_at >= after:
-            entry.ask_at = self._clock()
+        if entry is not None:
+            entry.ask_at = min(entry.ask_at, entry.read_at + after)
 
     async def aclose(self) -> None:
         """Give up the questions that are under way."""

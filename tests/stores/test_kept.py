@@ -99,11 +99,11 @@ async def test_what_was_never_known_is_asked_for_each_time() -> None:
 async def test_a_doubt_asks_again_but_not_twice_in_a_moment() -> None:
     source = Source()
     await source.kept.get("a")
-    source.values["a"], source.now = 10, 0.9
+    source.values["a"] = 10
     source.kept.doubt("a", after=1.0)
+    source.now = 0.9
     assert await source.kept.get("a") == 1
     source.now = 1.0
-    source.kept.doubt("a", after=1.0)
     assert await source.kept.get("a") == 10
     source.kept.doubt("never heard of", after=1.0)
 

@@ -61,3 +61,11 @@ async def test_S3_41_the_store_holds_no_sound(tmp_path: Path) -> None:
     types = {row[2] for row in connection.execute("PRAGMA table_info(chat_messages_v2)")}
     assert "BLOB" not in types
     connection.close()
+
+
+async def test_a_nul_in_a_text_is_kept(tmp_path: Path) -> None:
+    store = SqliteStore(tmp_path / "relay.sqlite")
+    said = CALL.user("a\x00b")
+    await store.put([said])
+    assert await store.transcript(CONVERSATION) == [said]
+    await store.aclose()
