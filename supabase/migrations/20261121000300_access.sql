@@ -1,0 +1,83 @@
+-- Who may see what: a learner their own, a coach what belongs to the learners that are assigned to
+-- them, nobody else. Only the service role writes. Policies add to those that are there already.
+-- Plain SQL, safe to run again.
+
+alter table public.conversation_sessions enable row level security;
+alter table public.chat_messages_v2 enable row level security;
+alter table public.voice_sessions enable row level security;
+alter table public.voice_usage enable row level security;
+alter table public.coach_assignments enable row level security;
+alter table public.coach_actions enable row level security;
+alter table public.voice_agents enable row level security;
+
+-- A project grants all to everybody by default, row-level security aside.
+revoke all on public.voice_sessions, public.voice_usage, public.coach_assignments,
+  public.coach_actions, public.voice_agents from public, anon, authenticated;
+grant select on public.voice_sessions, public.voice_usage, public.coach_assignments,
+  public.coach_actions to authenticated;
+grant select, insert, update, delete on public.voice_sessions, public.voice_usage,
+  public.coach_assignments, public.coach_actions, public.voice_agents to service_role;
+
+drop policy if exists "voice: coaches and learners see their assignments"
+  on public.coach_assignments;
+create policy "voice: coaches and learners see their assignments" on public.coach_assignments
+  for select to authenticated
+  using (coach_id = (select auth.uid()) or learner_id = (select auth.uid()));
+
+drop policy if exists "voice: learners and their coaches read conversations"
+  on public.conversation_sessions;
+create policy "voice: learners and their coaches read conversations"
+  on public.conversation_sessions for select to authenticated using (
+    user_id = (select auth.uid())
+    or user_id in (
+      select a.learner_id from public.coach_assignments a where a.coach_id = (select auth.uid())
+    )
+  );
+
+drop policy if exists "voice: learners and their coaches read what was said"
+  on public.chat_messages_v2;
+create policy "voice: learners and their coaches read what was said"
+  on public.chat_messages_v2 for select to authenticated using (
+    exists (
+      select from public.conversation_sessions c
+      where c.conversation_id = chat_messages_v2.conversation_id
+        and (
+          c.user_id = (select auth.uid())
+          or c.user_id in (
+            select a.learner_id from public.coach_assignments a
+            where a.coach_id = (select auth.uid())
+          )
+        )
+    )
+  );
+
+drop policy if exists "voice: learners and their coaches read calls" on public.voice_sessions;
+create policy "voice: learners and their coaches read calls" on public.voice_sessions
+  for select to authenticated using (
+    user_id = (select auth.uid())
+    or user_id in (
+      select a.learner_id from public.coach_assignments a where a.coach_id = (select auth.uid())
+    )
+  );
+
+drop policy if exists "voice: learners and their coaches read usage" on public.voice_usage;
+create policy "voice: learners and their coaches read usage" on public.voice_usage
+  for select to authenticated using (
+    user_id = (select auth.uid())
+    or user_id in (
+      select a.learner_id from public.coach_assignments a where a.coach_id = (select auth.uid())
+    )
+  );
+
+-- Not the learner: a whisper is for the model alone.
+drop policy if exists "voice: coaches read what coaches did" on public.coach_actions;
+create policy "voice: coaches read what coaches did" on public.coach_actions
+  for select to authenticated using (
+    coach_id = (select auth.uid())
+    or session_id in (
+      select s.id from public.voice_sessions s
+      where s.user_id in (
+        select a.learner_id from public.coach_assignments a where a.coach_id = (select auth.uid())
+      )
+    )
+  );

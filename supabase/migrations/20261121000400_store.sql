@@ -1,0 +1,207 @@
+-- What the relay calls: `voice_put` writes a batch of records, `voice_spent` adds up a day's costs.
+-- For the service role alone. Plain SQL, safe to run again.
+--
+-- Their search path has `public` in it, since triggers run with it, and the text chat's own triggers
+-- name their tables without a schema.
+
+-- Write all of the records or, by an error, none. Answers why some were not wanted, by id.
+create or replace function public.voice_put_all(records jsonb) returns jsonb
+language plpgsql set search_path = public, extensions, pg_temp as $$
+declare
+  refused jsonb := '{}';
+  foreigners jsonb;
+  made jsonb;    -- conversations that these records made: by conversation_id, by which record
+  before jsonb;  -- conversations of these records as they were: message_count and last_active
+  added jsonb;   -- by conversation: how many rows are new, and the latest of them
+begin
+  -- Words: of several versions the newest; nothing for silence, as long as there is no row of it.
+  -- A conversation is made by the first words in it.
+  with said as (
+    select given.at, given.item -> 'conversation' as head,
+      (given.item #>> '{row,id}')::uuid as id,
+      coalesce(given.item #>> '{row,metadata,full_text}', given.item #>> '{row,content,text}', '')
+        <> '' as has_text
+    from jsonb_array_elements(records) with ordinality as given (item, at)
+    where given.item ->> 'kind' = 'utterance'
+  ), wanted as (
+    select distinct on (c.conversation_id) said.at, c.*
+    from said, jsonb_to_record(said.head) as c (
+      id uuid, conversation_id uuid, user_id uuid, agent_id uuid, title text,
+      started_at timestamptz, last_active timestamptz, session_state jsonb, status text
+    )
+    where said.has_text or exists (select from chat_messages_v2 m where m.id = said.id)
+    order by c.conversation_id, said.at
+  ), inserted as (
+    insert into conversation_sessions (id, conversation_id, user_id, agent_id, title, started_at,
+      last_active, session_state, status)
+    select id, conversation_id, user_id, agent_id, title, started_at, last_active, session_state,
+      status
+    from wanted order by conversation_id
+    on conflict (conversation_id) do nothing
+    returning conversation_id
+  )
+  select coalesce(jsonb_object_agg(w.conversation_id, w.at), '{}') into made
+  from inserted join wanted w using (conversation_id);
+
+  -- Locked in one order, so that two relays with the same conversations wait and never block.
+  with locked as (
+    select c.conversation_id, c.id, c.user_id, c.message_count, c.last_active
+    from conversation_sessions c
+    where c.conversation_id in (
+      select (item #>> '{conversation,conversation_id}')::uuid
+      from jsonb_array_elements(records) as given (item) where item ->> 'kind' = 'utterance'
+    )
+    order by c.conversation_id for no key update
+  )
+  select coalesce(jsonb_object_agg(conversation_id, to_jsonb(locked)), '{}') into before
+  from locked;
+
+  select coalesce(jsonb_object_agg(item #>> '{row,id}', 'foreign_conversation'), '{}')
+  into foreigners
+  from jsonb_array_elements(records) as given (item)
+  where item ->> 'kind' = 'utterance'
+    and (before #>> array[item #>> '{conversation,conversation_id}', 'user_id'])::uuid
+      is distinct from (item #>> '{conversation,user_id}')::uuid
+    and before ? (item #>> '{conversation,conversation_id}');
+  refused := refused || foreigners;
+
+  with versions as (
+    select given.at, given.item -> 'row' as fields, (given.item #>> '{row,id}')::uuid as id,
+      (given.item #>> '{row,metadata,seq}')::bigint as seq,
+      before -> (given.item #>> '{conversation,conversation_id}') ->> 'id' as conversation_key,
+      coalesce(given.item #>> '{row,metadata,full_text}', given.item #>> '{row,content,text}', '')
+        <> '' as has_text
+    from jsonb_array_elements(records) with ordinality as given (item, at)
+    where given.item ->> 'kind' = 'utterance' and not refused ? (given.item #>> '{row,id}')
+  ), audible as (
+    select versions.*, bool_or(has_text) over (partition by id order by at)
+      or exists (select from chat_messages_v2 m where m.id = versions.id) as is_kept
+    from versions
+  ), newest as (
+    select distinct on (id) id, fields, conversation_key
+    from audible where is_kept order by id, seq desc, at
+  ), written as (
+    insert into chat_messages_v2 as m (id, conversation_id, session_id, sender_user_id,
+      sender_agent_id, role, content, metadata, created_at)
+    select n.id, r.conversation_id, n.conversation_key::uuid, r.sender_user_id, r.sender_agent_id,
+      r.role, r.content, r.metadata, r.created_at
+    from newest n, jsonb_to_record(n.fields) as r (
+      conversation_id uuid, sender_user_id uuid, sender_agent_id uuid, role text, content jsonb,
+      metadata jsonb, created_at timestamptz
+    )
+    order by r.conversation_id, r.created_at
+    on conflict (id) do update set content = excluded.content, metadata = excluded.metadata,
+      created_at = excluded.created_at, updated_at = now()
+    where (excluded.metadata ->> 'seq')::bigint > coalesce((m.metadata ->> 'seq')::bigint, 0)
+      and m.conversation_id = excluded.conversation_id
+    returning m.conversation_id, m.created_at, m.xmax = 0 as is_new
+  ), counted as (
+    select conversation_id, count(*) as many, max(created_at) as latest
+    from written where is_new group by conversation_id
+  )
+  select coalesce(jsonb_object_agg(conversation_id, to_jsonb(counted)), '{}') into added
+  from counted;
+
+  -- Set, not added to: a trigger of the database's own may have counted, or may not.
+  update conversation_sessions c
+  set message_count = (before #>> array[key, 'message_count'])::integer
+      + (value ->> 'many')::integer,
+    last_active = greatest(
+      (before #>> array[key, 'last_active'])::timestamptz, (value ->> 'latest')::timestamptz
+    )
+  from jsonb_each(added)
+  where c.conversation_id = key::uuid;
+
+  -- Usage and calls make no conversation and need none, but somebody else's is refused.
+  select coalesce(jsonb_object_agg(item #>> '{row,id}', 'foreign_conversation'), '{}')
+  into foreigners
+  from jsonb_array_elements(records) with ordinality as given (item, at)
+  join conversation_sessions c on c.conversation_id = (item #>> '{row,conversation_id}')::uuid
+  where item ->> 'kind' in ('usage', 'session')
+    and c.user_id is distinct from (item #>> '{row,user_id}')::uuid
+    and coalesce((made ->> c.conversation_id::text)::bigint < at, true);
+  refused := refused || foreigners;
+
+  insert into voice_usage as u
+  select distinct on (r.id) r.*
+  from jsonb_array_elements(records) with ordinality as given (item, at),
+    jsonb_populate_record(null::voice_usage, item -> 'row') as r
+  where item ->> 'kind' = 'usage' and not refused ? (item #>> '{row,id}')
+  order by r.id, r.seq desc, at
+  on conflict (id) do update set (conversation_id, user_id, agent_id, voice_session_id, model, day,
+    seq, text_in, text_cached, text_out, audio_in, audio_cached, audio_out, image_in, image_cached,
+    reasoning, milliseconds, cost_micro) = (excluded.conversation_id, excluded.user_id,
+    excluded.agent_id, excluded.voice_session_id, excluded.model, excluded.day, excluded.seq,
+    excluded.text_in, excluded.text_cached, excluded.text_out, excluded.audio_in,
+    excluded.audio_cached, excluded.audio_out, excluded.image_in, excluded.image_cached,
+    excluded.reasoning, excluded.milliseconds, excluded.cost_micro)
+  where excluded.seq > u.seq;
+
+  insert into voice_sessions as s
+  select distinct on (r.id) r.*
+  from jsonb_array_elements(records) with ordinality as given (item, at),
+    jsonb_populate_record(null::voice_sessions, item -> 'row') as r
+  where item ->> 'kind' = 'session' and not refused ? (item #>> '{row,id}')
+  order by r.id, r.seq desc, at
+  on conflict (id) do update set (conversation_id, user_id, agent_id, model, voice, door, engine,
+    started_at, ended_at, ending, seq) = (excluded.conversation_id, excluded.user_id,
+    excluded.agent_id, excluded.model, excluded.voice, excluded.door, excluded.engine,
+    excluded.started_at, excluded.ended_at, excluded.ending, excluded.seq)
+  where excluded.seq > s.seq;
+
+  if exists (
+    select from jsonb_array_elements(records) as given (item)
+    where coalesce(item ->> 'kind', '') not in ('utterance', 'usage', 'session')
+  ) then
+    raise data_exception using message = 'a record of an unknown kind';
+  end if;
+  return refused;
+end $$;
+
+-- Write a batch in one transaction: each record is `{"kind": "utterance", "conversation": {…},
+-- "row": {…}}`, or of kind `usage` or `session` with its row. A record that is there already, or in
+-- a newer version, changes nothing. Answers `{"refused": {id: reason}}` for those that can never be
+-- stored: `foreign_conversation`, or `constraint`. One that breaks a rule of the database is looked
+-- for by halves, so that the others cost little.
+create or replace function public.voice_put(records jsonb) returns jsonb
+language plpgsql set search_path = public, extensions, pg_temp as $$
+declare
+  many integer := jsonb_array_length(records);
+  first_half jsonb;
+  second_half jsonb;
+begin
+  if many = 0 then
+    return '{"refused": {}}';
+  end if;
+  begin
+    return jsonb_build_object('refused', public.voice_put_all(records));
+  exception
+    when integrity_constraint_violation or data_exception or raise_exception
+      or program_limit_exceeded
+    then
+      if many = 1 then
+        return jsonb_build_object('refused',
+          jsonb_build_object(coalesce(records #>> '{0,row,id}', ''), 'constraint'));
+      end if;
+  end;
+  select jsonb_agg(item order by at) filter (where at <= many / 2),
+    jsonb_agg(item order by at) filter (where at > many / 2)
+  into first_half, second_half
+  from jsonb_array_elements(records) with ordinality as given (item, at);
+  return jsonb_build_object('refused',
+    (public.voice_put(first_half) -> 'refused') || (public.voice_put(second_half) -> 'refused'));
+end $$;
+
+-- Micro-dollars that an agent's calls cost on a UTC day, one user's alone where named.
+create or replace function public.voice_spent(day date, agent uuid, user_id uuid default null)
+returns bigint language sql stable set search_path = public, pg_temp as $$
+  select coalesce(sum(u.cost_micro), 0)::bigint
+  from voice_usage u
+  where u.day = voice_spent.day and u.agent_id = voice_spent.agent
+    and (voice_spent.user_id is null or u.user_id = voice_spent.user_id)
+$$;
+
+revoke all on function public.voice_put_all(jsonb), public.voice_put(jsonb),
+  public.voice_spent(date, uuid, uuid) from public, anon, authenticated;
+grant execute on function public.voice_put_all(jsonb), public.voice_put(jsonb),
+  public.voice_spent(date, uuid, uuid) to service_role;
