@@ -1,0 +1,141 @@
+"""The API on a real listener, before a hub that is moved by hand; a token says who has it."""
+
+import asyncio
+import json
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from aiohttp import ClientSession, ClientWebSocketResponse, WSMsgType
+
+from relay.http.api.api import Api
+from relay.realtime.endings import INTERNAL_ERROR, UNAUTHORIZED, Refused
+from relay.realtime.grant import Caller, Role
+from tests.feed.calls import HEAD, House
+from tests.http.listener import listening
+from tests.stores.words import LEARNER, STRANGER
+
+SESSION = HEAD.session_id
+FEED = f"/api/sessions/{SESSION}/feed"
+PATIENCE = 10.0
+SERVICE_KEY = "the-project's-own-key"
+
+
+def bearer(sub: str = "boss", role: Role = "admin", ttl: float = 3600.0) -> str:
+    """A token that this desk believes."""
+    return f"{sub}:{role}:{time.time() + ttl}"
+
+
+def header(sub: str = "boss", role: Role = "admin", ttl: float = 3600.0) -> dict[str, str]:
+    return {"Authorization": f"Bearer {bearer(sub, role, ttl)}"}
+
+
+async def verify(token: str) -> Caller:
+    if token == "nobody to ask":
+        raise Refused(INTERNAL_ERROR)
+    sub, _, rest = token.partition(":")
+    role, _, expires_at = rest.partition(":")
+    roles: dict[str, Role] = {"learner": "learner", "coach": "coach", "admin": "admin"}
+    if role not in roles or float(expires_at) < time.time() - 10:
+        raise Refused(UNAUTHORIZED)
+    return Caller(sub=sub, role=roles[role], expires_at=float(expires_at))
+
+
+@dataclass
+class Assignments:
+    """Who coaches whom, as a store says it."""
+
+    of: dict[str, frozenset[str]] = field(
+        default_factory=lambda: {"kim": frozenset({LEARNER}), "lee": frozenset({STRANGER})}
+    )
+    asked: int = 0
+    broken: bool = False
+
+    async def __call__(self, coach: str) -> frozenset[str]:
+        self.asked += 1
+        if self.broken:
+            raise OSError("the database is away")
+        return self.of.get(coach, frozenset())
+
+
+@dataclass
+class Answer:
+    status: int
+    headers: Any
+    text: str
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.text)
+
+    @property
+    def refusal(self) -> tuple[int, str]:
+        body = self.json
+        assert body.keys() == {"error"}
+        assert body["error"].keys() == {"code", "message"}
+        return self.status, body["error"]["code"]
+
+
+class Socket:
+    """A coach's WebSocket: messages as they come, then the close."""
+
+    def __init__(self, socket: ClientWebSocketResponse) -> None:
+        self.socket = socket
+        self.messages: list[dict[str, Any]] = []
+
+    async def until(self, kind: str) -> dict[str, Any]:
+        async with asyncio.timeout(PATIENCE):
+            while True:
+                message: dict[str, Any] = await self.socket.receive_json()
+                self.messages.append(message)
+                if message["type"] == kind:
+                    return message
+
+    async def closed(self) -> tuple[int | None, str]:
+        async with asyncio.timeout(PATIENCE):
+            while True:
+                message = await self.socket.receive()
+                if message.type is not WSMsgType.TEXT:
+                    return self.socket.close_code, message.extra or ""
+                self.messages.append(json.loads(message.data))
+
+
+@dataclass
+class Desk:
+    house: House
+    learners: Assignments
+    http: ClientSession
+
+    async def ask(self, path: str, method: str = "GET", **options: Any) -> Answer:
+        options.setdefault("headers", header())
+        async with self.http.request(method, path, **options) as answer:
+            return Answer(answer.status, answer.headers, await answer.text())
+
+    @asynccontextmanager
+    async def watch(
+        self, query: str = "", path: str = FEED, **options: Any
+    ) -> AsyncIterator[Socket]:
+        options.setdefault("headers", header())
+        async with self.http.ws_connect(path + query, **options) as socket:
+            yield Socket(socket)
+
+
+@asynccontextmanager
+async def desk(**changes: Any) -> AsyncIterator[Desk]:
+    """An API; `changes` are fields of `Api`."""
+    house, learners = House(), Assignments()
+    given: dict[str, Any] = {"service_key": SERVICE_KEY, "clock": time.time, **changes}
+    api = Api(hub=house.hub, verify=verify, learners=learners, **given)
+    running = asyncio.create_task(house.hub.run())
+    try:
+        async with (
+            listening(api=api) as server,
+            ClientSession(f"http://127.0.0.1:{server.port}") as http,
+        ):
+            yield Desk(house, learners, http)
+            house.hub.close()
+    finally:
+        running.cancel()
+        await asyncio.wait({running})

@@ -1,0 +1,136 @@
+"""The OpenAPI document says what is there: its addresses are the routes, its types the answers."""
+
+import json
+from typing import Any
+
+import pytest
+from aiohttp import web
+
+from relay.http.api.api import PREFIX, Api, application
+from relay.http.api.faults import ALL
+from relay.http.api.openapi import document
+from relay.realtime.partials import Partial
+from tests.feed.calls import FakeCall, House, said
+from tests.http.api.desk import FEED, SESSION, Assignments, desk, verify
+from tests.http.api.write_openapi import PATH, text
+from tests.stores.words import CONVERSATION
+
+
+def test_the_file_in_the_docs_is_what_the_code_says() -> None:
+    """Write it anew with `python -m tests.http.api.write_openapi`."""
+    assert PATH.read_text() == text()
+
+
+def test_every_route_is_in_the_document_and_nothing_else() -> None:
+    house = House()
+    api = Api(house.hub, verify, Assignments(), lambda: 0.0)
+    routes = {
+        (PREFIX + route.resource.canonical, route.method.lower())
+        for route in application(api).router.routes()
+        if route.resource is not None and route.method != "HEAD"
+    }
+    told = {(path, method) for path, methods in document()["paths"].items() for method in methods}
+    assert routes == told
+    assert isinstance(application(api), web.Application)
+
+
+def test_every_refusal_is_named() -> None:
+    told = document()["components"]["responses"]["Refused"]["description"]
+    assert all(f"{refusal.status} `{refusal.code}`" in told for refusal in ALL)
+
+
+KINDS: dict[str, type | tuple[type, ...]] = {
+    "object": dict,
+    "array": list,
+    "string": str,
+    "integer": int,
+    "number": (int, float),
+    "boolean": bool,
+    "null": type(None),
+}
+
+
+def matches(value: Any, schema: dict[str, Any]) -> bool:
+    """As much of JSON Schema as the document uses; what it does not know is a failure."""
+    known = {"$ref", "anyOf", "type", "properties", "required", "items", "enum", "title"}
+    known |= {"description", "additionalProperties", "discriminator"}
+    assert schema.keys() <= known, schema.keys() - known
+    if "$ref" in schema:
+        schema = document()["components"]["schemas"][schema["$ref"].rpartition("/")[2]]
+    if "anyOf" in schema:
+        return any(matches(value, one) for one in schema["anyOf"])
+    if "enum" in schema:
+        return value in schema["enum"]
+    return is_of(value, schema["type"]) and parts_match(value, schema)
+
+
+def is_of(value: Any, kind: str) -> bool:
+    return isinstance(value, KINDS[kind]) and (kind == "boolean") == isinstance(value, bool)
+
+
+def parts_match(value: Any, schema: dict[str, Any]) -> bool:
+    if isinstance(value, list):
+        return all(matches(one, schema["items"]) for one in value)
+    return object_matches(value, schema) if isinstance(value, dict) else True
+
+
+def object_matches(value: dict[str, Any], schema: dict[str, Any]) -> bool:
+    more = schema.get("additionalProperties")
+    if isinstance(more, dict):
+        return all(matches(one, more) for one in value.values())
+    given = schema["properties"]
+    return value.keys() == set(schema["required"]) == given.keys() and all(
+        matches(one, given[name]) for name, one in value.items()
+    )
+
+
+def answer_schema(path: str, status: str = "200") -> dict[str, Any]:
+    operation = document()["paths"][path]["get"]["responses"][status]
+    content: dict[str, Any] = operation["content"]
+    schema: dict[str, Any] = next(iter(content.values()))["schema"]
+    return schema
+
+
+@pytest.mark.parametrize(
+    ("path", "asked"),
+    [
+        ("/api/sessions", "/api/sessions"),
+        ("/api/sessions/{id}", f"/api/sessions/{SESSION}"),
+        ("/api/sessions/{id}/transcript", f"/api/sessions/{SESSION}/transcript"),
+        ("/api/conversations/{id}/transcript", f"/api/conversations/{CONVERSATION}/transcript"),
+    ],
+)
+async def test_answers_are_as_the_document_says(path: str, asked: str) -> None:
+    async with desk() as here:
+        with here.house.hub.live(FakeCall(cost=None)):
+            here.house.commit(said(1))
+            assert matches((await here.ask(asked)).json, answer_schema(path))
+        refused = await here.ask(asked, headers={})
+        schema = document()["components"]["responses"]["Refused"]["content"]["application/json"]
+        assert matches(refused.json, schema["schema"])
+        assert not matches(refused.json, answer_schema(path)), "and the check can fail"
+
+
+async def test_a_feeds_messages_are_as_the_document_says() -> None:
+    schema = answer_schema("/api/sessions/{id}/feed")
+    async with desk() as here:
+        call = FakeCall(open=[Partial("item_9", 0, "assistant", "Well")], seq=1)
+        with here.house.hub.live(call):
+            here.house.commit(said(1))
+            async with here.watch() as socket:
+                await socket.until("partial")
+        async with here.watch() as late, here.watch("?since=x") as wrong:
+            await late.closed()
+            await wrong.closed()
+        messages = [*socket.messages, *late.messages, *wrong.messages]
+        kinds = {message["type"] for message in messages}
+        assert kinds == {"session", "final", "caught_up", "partial", "ended", "error"}
+        assert kinds == set(schema["discriminator"]["mapping"])
+        assert [message for message in messages if not matches(message, schema)] == []
+
+
+async def test_the_document_needs_no_token() -> None:
+    async with desk() as here:
+        answer = await here.ask("/api/openapi.json", headers={})
+        assert answer.json == json.loads(PATH.read_text())
+        assert FEED.startswith(PREFIX)
