@@ -54,3 +54,14 @@ def test_a_store_that_cannot_be_written_is_named(run: Run) -> None:
 
     assert ran.code == 1
     assert one_line(ran.err).startswith("var/relay.db cannot be written:")
+
+
+def test_another_store_is_not_written_from_here(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RELAY_STORE", "supabase")
+    monkeypatch.setenv("SUPABASE_URL", "http://127.0.0.1:1")
+    monkeypatch.setenv("SUPABASE_SERVICE_ROLE_KEY", "a-key")
+    ran = run("assign", "--coach", "carla", "--learner", "ada")
+
+    assert ran.code == 1
+    assert one_line(ran.err).endswith("add the row to its table coach_assignments")
+    assert not Path("var").exists()
