@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 import structlog
 
-from relay.app import running
+from relay.app import Clock, running
 from relay.engines.offline.delivery import Pace
 from relay.engines.offline.parts import Parts
 from relay.engines.offline.replies import Message, Reply
@@ -155,8 +155,10 @@ class Caller:
 
     async def at_rest(self) -> None:
         """All that the engine had to say until now has come: its answer comes behind it."""
+        answer = "input_audio_buffer.cleared"
+        before = self.counts[answer]
         await self.line.send({"type": "input_audio_buffer.clear"})
-        await self.hears(lambda: self.of("input_audio_buffer.cleared"))
+        await self.hears(lambda: self.counts[answer] > before)
 
     async def ended(self) -> tuple[int, str]:
         """Read to the end; the close code and reason."""
@@ -242,9 +244,17 @@ async def together(*work: Coroutine[Any, Any, None]) -> None:
 
 @asynccontextmanager
 async def bad_day(
-    folder: Path, *faults: Fault, script: Script = SCRIPT, burst: float = BURST, **settings: Any
+    folder: Path,
+    *faults: Fault,
+    script: Script = SCRIPT,
+    burst: float = BURST,
+    clock: Clock | None = None,
+    **settings: Any,
 ) -> AsyncIterator[Bad]:
-    """A relay whose provider has these faults; at the end nothing may be left of any call."""
+    """A relay whose provider has these faults; at the end nothing may be left of any call.
+
+    `clock` is the relay's; `settings` are overrides.
+    """
     went_up: list[Event] = []
     options = SimulatorOptions(
         parts(script),
@@ -260,7 +270,7 @@ async def bad_day(
                 "openai_base_url": simulator.base_url,
                 **settings,
             }
-            async with running(loaded(folder, **given)) as app:
+            async with running(loaded(folder, **given), clock) as app:
                 before = asyncio.all_tasks()
                 here = Bad(Stage(app, simulator, folder), folder, tokens, went_up)
                 yield here
@@ -271,12 +281,13 @@ async def bad_day(
 
 async def _only(before: set["asyncio.Task[Any]"]) -> None:
     """Wait until no task is left but these."""
-    for _ in range(400):
-        left = asyncio.all_tasks() - before
-        if not left:
-            return
-        await asyncio.sleep(0.005)
-    raise AssertionError([task.get_name() for task in left])
+    try:
+        async with asyncio.timeout(PATIENCE):
+            while asyncio.all_tasks() - before:
+                await asyncio.sleep(0.005)
+    except TimeoutError:
+        left = [task.get_name() for task in asyncio.all_tasks() - before]
+        raise AssertionError(left) from None
 
 
 @contextmanager

@@ -87,10 +87,10 @@ async def test_a_refusal_after_the_upgrade_is_told_in_our_words(
 
 async def test_a_provider_that_never_greets_is_given_up(tmp_path: Path) -> None:
     fault = SessionStalled(after_events=0, only=FIRST)
-    async with bad_day(tmp_path, fault, engine_timeout=0.3) as here:
-        async with here.call(query="") as sick, here.call("bob") as well:
-            await together(ends(sick, TIMED_OUT), well.converses_to_the_last_word())
-            assert sick.line.types == ["error"]
+    day = bad_day(tmp_path, fault, engine_timeout=0.3)
+    async with day as here, here.call(query="") as sick, here.call("bob") as well:
+        await together(ends(sick, TIMED_OUT), well.converses_to_the_last_word())
+        assert sick.line.types == ["error"]
     assert here.told(well) == PLAIN
 
 

@@ -5,7 +5,7 @@ import base64
 from pathlib import Path
 
 from relay.simulator.faults import LargeItem, SlowReader
-from tests.scenarios.faulty import FIRST, PLAIN, Caller, bad_day, together
+from tests.scenarios.faulty import FIRST, PLAIN, Caller, bad_day
 
 NUMBERS = range(1_000_000, 1_000_400)
 """Of pieces of half a second of sound: 12.8 MB, more than sockets and buffers between hold."""
