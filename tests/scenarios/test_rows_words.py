@@ -135,6 +135,7 @@ async def test_S3_52_S3s_own_hook_which_connects_again_after_the_first_answer(
             assert "conversation.created" not in line.types
             assert "Good morning to you." not in str(line.events[:4]), "it has seen that already"
         said = await here.stored(told["conversation_id"], 4)
+        said.sort(key=lambda row: row["record"].head.started_at)
         assert [row["text"] for row in said][:3] == [
             "Good morning.",
             "Good morning to you.",
