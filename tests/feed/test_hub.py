@@ -386,7 +386,7 @@ async def play(ops: list[tuple[str, int]], bound: int, turns: int) -> None:
 
 
 @given(st.lists(OPS, max_size=60), st.integers(1, 6), st.integers(0, 4))
-def test_S0_24_whatever_the_moment_of_coming_back(
+def test_whatever_the_moment_of_coming_back(
     ops: list[tuple[str, int]], bound: int, turns: int
 ) -> None:
     """Any order of commits, deliveries, arrivals and departures ends with the same list."""
