@@ -22,6 +22,7 @@ WITHOUT_MODULE = {
     "contracts": "one suite over every implementation of an interface",
     "live": "a real provider with a real key, by hand",
     "scenarios": "whole calls through the real program",
+    "supabase": "the SQL of supabase/migrations, in a real project",
     "web": "the page, in a browser",
     "wire/test_autobahn.py": "somebody else's suite, over the whole of wire/",
 }

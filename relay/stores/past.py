@@ -46,7 +46,8 @@ class KnownPast:
 
     async def conversation(self, conversation_id: str) -> Earlier:
         """Whose it is and what was said in it; raises what the store does, else the journal."""
-        waiting = await self._journal.of_conversation(conversation_id, MAX_RECORDS)
+        async with asyncio.timeout(STORE_SECONDS):
+            waiting = await self._journal.of_conversation(conversation_id, MAX_RECORDS)
         try:
             async with asyncio.timeout(STORE_SECONDS):
                 owner = await self._store.owner(conversation_id)
@@ -57,7 +58,9 @@ class KnownPast:
             owner, stored = None, ()
         if owner is None and waiting:
             owner = waiting[0].head.user_id
-        return Earlier(owner, _merged(stored, waiting))
+        # The store will refuse what others say that they said in it.
+        own = [record for record in waiting if record.head.user_id == owner]
+        return Earlier(owner, _merged(stored, own))
 
     async def spent(self, day: int, agent_id: str, user_id: str | None) -> int:
         """As the store knows it; this process knows what it spent itself."""

@@ -4,7 +4,16 @@ import pytest
 
 from relay.realtime.utterance import Record
 from relay.stores.past import KnownPast
-from tests.stores.words import CONVERSATION, LATER_SESSION, LEARNER, MORNING, Call, corrected, texts
+from tests.stores.words import (
+    CONVERSATION,
+    LATER_SESSION,
+    LEARNER,
+    MORNING,
+    STRANGER,
+    Call,
+    corrected,
+    texts,
+)
 
 CALL = Call()
 
@@ -58,6 +67,14 @@ async def test_S3_39_a_conversation_seconds_old_is_known_without_the_store() -> 
 async def test_whose_conversation_it_is_must_be_known_from_somewhere() -> None:
     with pytest.raises(OSError, match="away"):
         await KnownPast(Waiting(), Stored(trouble=OSError("away"))).conversation(CONVERSATION)
+
+
+async def test_what_a_stranger_claims_to_have_said_in_it_is_no_part_of_it() -> None:
+    stranger = CALL.of(user_id=STRANGER, session_id=LATER_SESSION).user("Let me in.")
+    earlier = await KnownPast(Waiting(stranger), Stored(CALL.user("Mine."))).conversation(
+        CONVERSATION
+    )
+    assert (earlier.owner, texts(earlier.said)) == (LEARNER, ["Mine."])
 
 
 async def test_a_conversation_that_nobody_has_is_empty() -> None:

@@ -1,0 +1,86 @@
+"""The session that a caller who was let in is given."""
+
+import uuid
+from typing import Any
+
+from relay.interfaces import Admission, Earlier
+from relay.metrics import Metrics
+from relay.realtime.endings import IDLE, SESSION_TIME_LIMIT
+from relay.realtime.first_update import s3_update
+from relay.realtime.grant import Bounds, Grant
+from relay.realtime.prices import Prices
+from relay.realtime.view import S3View
+from relay.session.purses import Purses
+from relay.session.registry import Registry
+from relay.session.seating import Admitted, Arrival, House, Rules, seat
+from relay.session.seats import Surroundings
+from relay.session.session import Session
+from relay.wire.fake import FakePeer
+from tests.doors.knock import knock
+from tests.session.fakes import (
+    CALLER,
+    SESSION,
+    FakeClock,
+    FakeEngine,
+    FakeJournal,
+    FakePast,
+    settle,
+)
+from tests.session.test_reception import FakeDoor
+
+WHISPER = {"model": "w"}
+
+
+class Seated:
+    """A session, and the house it was made in."""
+
+    def __init__(self, **granted: Any) -> None:
+        self.clock, self.journal = FakeClock(), FakeJournal()
+        shared = Surroundings(FakeEngine(FakePeer()), Metrics(), self.clock, self._verify)
+        past = FakePast(Earlier())
+        house = House(
+            (FakeDoor(),),
+            Registry(2, 1),
+            shared,
+            self.journal,
+            past,
+            Purses(Prices(), past.spent),
+            Rules(10.0, 1800.0, 300.0, WHISPER),
+        )
+        grant = Grant(caller=CALLER, agent_id="a1", model="m", **granted)
+        update = s3_update(grant, WHISPER, "verse")
+        admission = Admission(grant, S3View(), update, True, truncates=True)
+        arrival = Arrival(SESSION, FakePeer(), FakeDoor(), knock())
+        self.session: Session = seat(house, arrival, Admitted(admission, Earlier(), None))
+
+    async def _verify(self, token: str) -> Any:
+        return CALLER
+
+
+async def test_the_tighter_bound_counts_the_houses_or_the_agents() -> None:
+    tight = Seated(bounds=Bounds(session_seconds=60, idle_seconds=900)).session.conversation
+    tight.deadlines.greeted()
+    assert tight.deadlines.ending(1059.0) is None
+    assert tight.deadlines.ending(1060.0) == SESSION_TIME_LIMIT
+    wide = Seated(bounds=Bounds(session_seconds=9000, idle_seconds=900)).session.conversation
+    wide.deadlines.greeted()
+    assert wide.deadlines.ending(1299.0) is None
+    assert wide.deadlines.ending(1300.0) == IDLE
+
+
+async def test_words_carry_the_head_of_their_session() -> None:
+    seated = Seated(conversation_id="c7")
+    recorder = seated.session._recorder
+    recorder.began("s3", "offline")
+    await settle()
+    (began,) = seated.journal.others
+    head = began.head
+    assert (head.session_id, head.conversation_id, head.user_id) == (SESSION, "c7", "u1")
+    assert (head.agent_id, head.model, head.voice, head.started_at) == ("a1", "m", "verse", 1000.0)
+
+
+async def test_a_new_conversation_gets_an_id_of_its_own() -> None:
+    first, second = (Seated().session._recorder for _ in range(2))
+    ids = {recorder.head.conversation_id for recorder in (first, second)}
+    assert len(ids) == 2
+    assert all(uuid.UUID(one).version == 4 for one in ids)
