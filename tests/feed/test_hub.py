@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from relay.feed import hub as hub_module
@@ -143,6 +143,53 @@ async def test_a_coach_who_does_not_read_is_closed_and_comes_back_without_a_gap(
         await coach.leave()
         coach = (await coach.come()).take()
         assert coach.finals() == list(range(1, QUEUE + 2))
+        await coach.leave()
+
+
+async def test_what_the_disk_has_before_the_hub_is_told_is_shown_once() -> None:
+    house = House()
+    with house.hub.live(FakeCall()):
+        house.feed.log = Log(records=1)
+        house.commit(said(1), said(2))
+        house.disk.commit(said(3))
+        coach = (await Coach(house).come()).take()
+        assert coach.finals() == [1, 2]
+        house.hub.committed([said(3)])
+        assert coach.take().finals() == [1, 2, 3]
+        await coach.leave()
+
+
+async def test_what_comes_and_is_forgotten_while_the_past_is_read_is_shown() -> None:
+    house = House()
+    with house.hub.live(FakeCall()):
+        house.feed.log = Log(records=1)
+        house.commit(said(1), said(2))
+        coach = Coach(house)
+        coming = asyncio.create_task(coach.come())
+        while not house.disk.reads:
+            await asyncio.sleep(0)
+        for _ in range(house.disk.turns + 1):  # the journal has been looked at
+            await asyncio.sleep(0)
+        house.commit(said(3), said(4), said(5))
+        await coming
+        assert coach.take().finals() == [1, 2, 3, 4, 5]
+        await coach.leave()
+
+
+@pytest.mark.parametrize("turns", range(12))
+async def test_what_moves_on_to_the_store_while_it_is_read_is_shown(turns: int) -> None:
+    house = House()
+    with house.hub.live(FakeCall()):
+        house.feed.log = Log(records=1)
+        house.commit(said(1), said(2), said(3))
+        coach = Coach(house)
+        coming = asyncio.create_task(coach.come())
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        house.disk.put()
+        house.disk.mark()
+        await coming
+        assert coach.take().finals() == [1, 2, 3]
         await coach.leave()
 
 
@@ -385,6 +432,7 @@ async def play(ops: list[tuple[str, int]], bound: int, turns: int) -> None:
     await stays.leave()
 
 
+@settings(max_examples=300, deadline=None)
 @given(st.lists(OPS, max_size=60), st.integers(1, 6), st.integers(0, 4))
 def test_whatever_the_moment_of_coming_back(
     ops: list[tuple[str, int]], bound: int, turns: int

@@ -202,9 +202,9 @@ async def test_a_hundred_reconnects_end_with_the_list_of_one_that_never_left(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With a memory so small that most of the past is read from the journal and the store."""
-    monkeypatch.setattr("relay.feed.feed.Log", lambda: Log(records=8))
+    monkeypatch.setattr("relay.feed.feed.Log", lambda: Log(records=2))
     reads = count_reads(monkeypatch)
-    chance, words = random.Random(100), 400
+    chance, words = random.Random(100), 500
     stays, comes = Screen(), Screen()
     async with stage(tmp_path) as here, here.openai_client("?relay=1") as line:
         session_id = await session_of(line)
@@ -213,6 +213,7 @@ async def test_a_hundred_reconnects_end_with_the_list_of_one_that_never_left(
             end = group.create_task(feed.final(f"Line {words - 1}."))
             for _ in range(100):
                 await come_and_go(here, session_id, comes, chance)
+                await asyncio.sleep(chance.uniform(0, 0.08))  # away, for some lines
             await end
         async with watching(here, session_id, comes) as feed:
             await feed.until("caught_up")
