@@ -1,7 +1,8 @@
 """The store in a Supabase project: one SQL function takes a batch, PostgREST answers the rest."""
 
+import asyncio
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from relay.realtime.records import AnyRecord
@@ -14,6 +15,11 @@ from relay.stores.supabase_troubles import DatabaseRejected, DatabaseUnreadable
 if TYPE_CHECKING:  # the library is 7 MB that only a hosted project needs
     from relay.stores.supabase_rest import Rest
 
+AT_ONCE: Final = 64
+"""Records in one request. No sound is relayed while its JSON is made, 0.6 ms; one request with 256
+would be done in 54 ms instead of 75."""
+BETWEEN_SOUNDS: Final = 16
+"""Records made ready at once, a third of a millisecond."""
 MOST_RECORDS: Final = 10_000
 """Of one transcript, the latest; a day of talking has some 5000."""
 MOST_LEARNERS: Final = 10_000
@@ -40,8 +46,15 @@ class SupabaseStore:
         other error trying again is right. NUL and lone surrogates are stored as U+FFFD: no text
         column takes them.
         """
-        batch = batch_of(records)
-        refused = {**batch.refused, **await self._put(batch.items)}
+        refused: dict[str, str] = {}
+        for some in _pieces(records, AT_ONCE):
+            items: list[Item] = []
+            for few in _pieces(some, BETWEEN_SOUNDS):
+                batch = batch_of(few)
+                items += batch.items
+                refused |= batch.refused
+                await asyncio.sleep(0)
+            refused |= await self._put(items)
         if refused:
             raise RecordsRefused(refused)
 
@@ -113,6 +126,10 @@ class SupabaseStore:
     async def aclose(self) -> None:
         """Let go of the sockets."""
         await self._rest.aclose()
+
+
+def _pieces(records: Sequence[AnyRecord], size: int) -> Iterator[Sequence[AnyRecord]]:
+    return (records[start : start + size] for start in range(0, len(records), size))
 
 
 def is_uuid(text: str) -> bool:

@@ -39,15 +39,15 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Patience:
-    """Seconds for a socket with TLS, for one question altogether, and for one batch altogether.
+    """Seconds for a socket with TLS, for one question altogether, and for one write altogether.
 
-    Somebody waits at the door for a question's answer. A batch ends before delivery gives it up, so
-    that the trouble gets its name.
+    Somebody waits at the door for a question's answer. The writes of one batch end before delivery
+    gives it up, so that the trouble gets its name.
     """
 
     connect: float = 3.0
     answer: float = 5.0
-    write: float = 25.0
+    write: float = 7.0
 
 
 class Rest:

@@ -1,17 +1,22 @@
 """The store in a project: the real PostgreSQL and PostgREST, behind a gateway that errs."""
 
 import asyncio
-from collections.abc import AsyncIterator
+import socket
+import subprocess
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
 
+from relay.access.project import ProjectAccess
 from relay.stores.delivery import Delivery
 from relay.stores.refused import CONSTRAINT, RecordsRefused
 from relay.stores.supabase import SupabaseStore, is_uuid
-from relay.stores.supabase_rest import Patience
+from relay.stores.supabase_rest import Patience, Rest
 from relay.stores.supabase_troubles import (
     DatabaseFailing,
     DatabaseKeyRefused,
@@ -21,7 +26,7 @@ from relay.stores.supabase_troubles import (
     DatabaseUnreachable,
     DatabaseUnreadable,
 )
-from tests.components import needs
+from tests.components import needs, require
 from tests.stores.hosted import hosted, peopled
 from tests.stores.words import (
     AGENT,
@@ -245,7 +250,7 @@ async def test_calls_and_costs_of_ids_that_are_none_are_refused_too(store: Supab
     assert await store.spent(DAY, AGENT) == 5
 
 
-async def test_a_request_that_is_refused_whole_is_halved_until_the_record_is_found(
+async def test_an_id_of_a_record_that_is_none_stops_nothing_else(
     store: SupabaseStore, project: Project
 ) -> None:
     said = [CALL.user(f"Word {n}.", float(n)) for n in range(1, 21)]
@@ -254,6 +259,49 @@ async def test_a_request_that_is_refused_whole_is_halved_until_the_record_is_fou
         await store.put([*said[:12], bad, *said[13:]])
     assert refusal.value.refused == {"no id": CONSTRAINT}
     assert await counts(project) == (19, 19)
+
+
+@contextmanager
+def narrow(folder: Path, project: Project) -> Iterator[str]:
+    """A real nginx before the project, which lets no body of more than 40 kB through; its URL."""
+    listening = socket.create_server(("127.0.0.1", 0))
+    port = listening.getsockname()[1]
+    listening.close()
+    temporary = "".join(
+        f"{kind}_temp_path {kind};" for kind in ("proxy", "fastcgi", "uwsgi", "scgi")
+    )
+    (folder / "nginx.conf").write_text(
+        f"daemon off; pid nginx.pid; error_log error.log; events {{}} http {{ access_log off;"
+        f" client_body_temp_path body; {temporary} server {{ listen 127.0.0.1:{port};"
+        f" client_max_body_size 40k; client_body_buffer_size 64k; proxy_buffering off;"
+        f" location / {{ proxy_pass {project.url}; }} }} }}"
+    )
+    program = [str(require("nginx")), "-p", str(folder), "-c", "nginx.conf"]
+    with subprocess.Popen(program, stderr=subprocess.DEVNULL) as nginx:
+        try:
+            for _ in range(500):
+                with suppress(OSError), socket.create_connection(("127.0.0.1", port)):
+                    break
+                time.sleep(0.01)
+            yield f"http://127.0.0.1:{port}"
+        finally:
+            nginx.terminate()
+
+
+@needs("nginx")
+async def test_a_request_that_is_refused_whole_is_halved_until_the_record_is_found(
+    project: Project, tmp_path: Path
+) -> None:
+    await peopled(project)
+    said = [CALL.user(f"Word {n}.", float(n)) for n in range(1, 65)]
+    said[12] = CALL.user("blah " * 8000, 13.0)
+    with narrow(tmp_path, project) as url:
+        store = SupabaseStore(Rest(ProjectAccess(url, project.service_key)))
+        with pytest.raises(RecordsRefused) as refusal:
+            await store.put(said)
+        await store.aclose()
+    assert refusal.value.refused == {said[12].id: CONSTRAINT}
+    assert await counts(project) == (63, 63)
 
 
 async def test_ids_that_are_no_uuids_are_nobodys(store: SupabaseStore) -> None:
