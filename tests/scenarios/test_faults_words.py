@@ -42,6 +42,7 @@ async def test_words_that_come_otherwise_are_stored_as_ever(
         await together(sick.converses_to_the_last_word(), well.converses_to_the_last_word())
     assert here.told(sick) == here.told(well) == PLAIN
     assert here.same(sick, well)
+    assert {u.seq for u in here.utterances(sick)} == set(range(1, 7)), "each settled once"
     kinds = sick.counts | well.counts
     assert {k: n for k in kinds if (n := sick.counts[k] - well.counts[k])} == more
 
