@@ -1,11 +1,17 @@
 """Words on their way: the journal, the delivery, the store."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 from relay.realtime.utterance import Record, Utterance, record_id
 from relay.tasks import Tasks
-from relay.words import open_words
+from relay.words import open_place, open_words
+from tests.components import needs
 from tests.session.fakes import HEAD, SESSION
+from tests.stores.hosted import access, peopled
+from tests.stores.words import CONVERSATION, Call, texts
+from tests.supabase.project import Project
 
 SAID = Utterance(
     item_id="U1",
@@ -29,3 +35,29 @@ async def test_what_is_journalled_is_in_the_store_when_they_are_closed(tmp_path:
         stored = await words.store.transcript(HEAD.conversation_id)
         assert [record.utterance.text for record in stored] == ["Hi"]
         assert words.journal.state.waiting == 0
+
+
+@needs("postgresql", "postgrest")
+async def test_what_is_journalled_is_in_the_project_when_they_are_closed(
+    tmp_path: Path, project: Project
+) -> None:
+    await peopled(project)
+    async with open_words(tmp_path, Tasks(lambda *_: None), access(project)) as words:
+        words.journal.append(Call().user("Hello?"))
+    async with open_place(tmp_path, access(project)) as place:
+        assert texts(await place.store.transcript(CONVERSATION)) == ["Hello?"]
+    assert not (tmp_path / "relay.db").exists()
+
+
+@needs("postgresql", "postgrest")
+async def test_a_project_has_a_key_and_agents_besides(tmp_path: Path, project: Project) -> None:
+    async with open_place(tmp_path, access(project), "sk-environment") as place:
+        assert place.vault is not None
+        assert await place.vault.current() == "sk-environment"
+        assert place.agents is not None
+        assert await place.agents.find(CONVERSATION) is None
+
+
+def test_the_library_of_a_project_is_loaded_only_where_there_is_one() -> None:
+    look = "import sys, relay.cli; sys.exit(any(n in sys.modules for n in ('supabase', 'httpx')))"
+    assert subprocess.run([sys.executable, "-c", look], check=False).returncode == 0

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 from collections.abc import Iterator
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from functools import partial
 from typing import Final
@@ -24,10 +25,12 @@ from relay.settings import (
     SettingsError,
     dev_settings,
     local_settings,
+    project_of,
     serve_settings,
     trust_of,
 )
-from relay.voices import make_engine
+from relay.voices import make_engine, own_key
+from relay.words import Place, open_place
 
 SETTINGS: Final = "settings"
 STAND_IN: Final = "a long string in the place of a secret that only looking must not make"
@@ -115,11 +118,17 @@ def _keys(settings: Settings) -> Iterator[Part]:
         yield Part("token secret", made)
 
 
+def place_of(settings: Settings) -> AbstractAsyncContextManager[Place]:
+    """Where words would end up, and perhaps the provider's key."""
+    return open_place(settings.relay_data_dir, project_of(settings), own_key(settings))
+
+
 async def _voice(settings: Settings) -> Finding:
     if settings.relay_engine == "offline" and (missing := available()) is not None:
         return fail("the echo answers instead of the demonstration voice", missing)
     async with contextlib.AsyncExitStack() as closing:
-        voice = make_engine(settings)
+        place = await closing.enter_async_context(place_of(settings))
+        voice = make_engine(settings, place.vault)
         closing.push_async_callback(voice.aclose)
         names = AZURE if settings.azure_openai_endpoint else OPENAI
         model = settings.openai_realtime_model

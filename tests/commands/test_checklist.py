@@ -5,6 +5,10 @@ from pathlib import Path
 import pytest
 
 from relay.commands.checklist import Reading, parts_of, read_settings
+from relay.engines.offline.scripted import scripted_parts
+from relay.simulator import SimulatorOptions, simulate
+from tests.components import needs
+from tests.supabase.project import Project
 
 SECRET = "s" * 32
 DEV = ["token secret", "voice", "journal", "store", "voice port", "HTTP port", "page", "proxy"]
@@ -132,3 +136,24 @@ async def test_a_key_of_azure_is_named_where_azure_is_meant(setting) -> None:
 
     assert found.state == "fail"
     assert found.mend == "is AZURE_OPENAI_ENDPOINT right, and may this machine reach it?"
+
+
+@needs("postgresql", "postgrest")
+async def test_S3_15_the_voice_is_asked_with_the_vaults_key(setting, project: Project) -> None:
+    async with await simulate(SimulatorOptions(parts=scripted_parts())) as simulator:
+        reading = setting(
+            SUPABASE_URL=project.url,
+            SUPABASE_SERVICE_ROLE_KEY=project.service_key,
+            OPENAI_BASE_URL=simulator.base_url,
+        )
+        voice = next(part for part in parts_of(reading) if part.name == "voice")
+        without = await voice.look()
+        await project.sql("insert into vault.secrets (name, secret) values ('openai', 'sk-vault')")
+        await project.sql(
+            "update system_api_keys set vault_secret_id = 'openai', is_active = true"
+            " where provider_name = 'openai'"
+        )
+        found = await voice.look()
+
+    assert (without.state, found.state) == ("fail", "ok")
+    assert "key not configured" in without.what

@@ -11,7 +11,10 @@ import pytest
 from relay.stores.sqlite import SqliteStore
 from tests.commands.conftest import Ran
 from tests.commands.program import Program, one_line
+from tests.components import needs
+from tests.stores.hosted import hosted
 from tests.stores.words import CONVERSATION, LATER_SESSION, MORNING, Call
+from tests.supabase.project import Project
 
 Run = Callable[..., Ran]
 CALL = Call()
@@ -107,3 +110,28 @@ def test_following_goes_on_until_it_is_stopped(folder: Path, ending: signal.Sign
         assert code == (0 if ending is signal.SIGINT else -signal.SIGTERM)
         assert follower.stderr == ""
         assert follower.left() == []
+
+
+@needs("postgresql", "postgrest")
+def test_words_of_a_project_are_read_from_it(
+    run: Run, project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RELAY_STORE", "supabase")
+    monkeypatch.setenv("SUPABASE_URL", project.url)
+    monkeypatch.setenv("SUPABASE_SERVICE_ROLE_KEY", project.service_key)
+    nothing = run("transcript")
+
+    async def put() -> None:
+        async with hosted(project) as database:
+            await database.put([CALL.user("When is lunch?"), CALL.assistant("At noon.")])
+
+    asyncio.run(put())
+    latest = run("transcript")
+    project.misbehave.always("html")
+    broken = run("transcript")
+
+    assert one_line(nothing.err).startswith("nothing has been said yet")
+    assert spoken(latest) == ["user:      When is lunch?", "assistant: At noon."]
+    assert broken.code == 1
+    assert one_line(broken.err) == "the project's database cannot be read: DatabaseFailing"
+    assert not Path("var").exists()
