@@ -164,6 +164,10 @@ def _measure(metrics: Metrics, registry: Registry, words: Words) -> None:
         oldest_seconds=lambda: words.delivery.state.lag_seconds,
         set_aside=lambda: words.delivery.state.set_aside,
     )
+    metrics.troubles(
+        retries=lambda: words.delivery.state.retries, lost=lambda: words.journal.state.lost
+    )
+    words.journal.latencies.observe = metrics.committed
 
 
 def _http_side(

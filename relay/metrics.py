@@ -37,11 +37,15 @@ NAMES = (
     "relay_journal_depth",
     "relay_journal_oldest_seconds",
     "relay_journal_set_aside",
+    "relay_journal_commit_seconds",
+    "relay_journal_retries_total",
+    "relay_journal_lost_total",
 )
 """Every metric of the relay's own, as the docs list them; `process_*` comes with the client."""
 
 _SESSION_SECONDS = (1, 5, 15, 60, 180, 300, 600, 900, 1800, 3600)
 _CONNECT_SECONDS = (0.01, 0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1, 2, 5, 10)
+_COMMIT_SECONDS = (0.002, 0.005, 0.01, 0.015, 0.02, 0.03, 0.05, 0.1, 0.25, 1, 5)
 _LAG_SECONDS = (0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1)
 
 
@@ -87,6 +91,16 @@ class _TrafficCollector(Collector):
         yield octets
 
 
+class _CountCollector(Collector):
+    """A counter that somebody else counts."""
+
+    def __init__(self, name: str, text: str, number: Number) -> None:
+        self._name, self._text, self._number = name, text, number
+
+    def collect(self) -> Iterator[CounterMetricFamily]:
+        yield CounterMetricFamily(self._name, self._text, value=self._number())
+
+
 class Metrics:
     """One process's numbers, in a registry of their own.
 
@@ -128,10 +142,18 @@ class Metrics:
         self._cost = self._counter(
             "relay_cost_dollars_total", "What ended sessions cost, as far as prices are known."
         )
-        self._lag = self._histogram(
+        self._lag, self._commit = self._lateness()
+
+    def _lateness(self) -> tuple[Histogram, Histogram]:
+        """Of the event loop and of the disk."""
+        return self._histogram(
             "relay_event_loop_lag_seconds",
             "How late the event loop came to a timer, measured once a second.",
             _LAG_SECONDS,
+        ), self._histogram(
+            "relay_journal_commit_seconds",
+            "Time from a record's receipt to its commit on disk.",
+            _COMMIT_SECONDS,
         )
 
     def session_started(self, door: str) -> None:
@@ -157,6 +179,10 @@ class Metrics:
             self._tokens.labels(kind).inc(count)
         self._cost.inc(dollars)
 
+    def committed(self, seconds: float) -> None:
+        """Note how many seconds a record took from its receipt to the disk."""
+        self._commit.observe(seconds)
+
     def loop_lag(self, seconds: float) -> None:
         """Note how many seconds late the event loop came to a timer."""
         self._lag.observe(seconds)
@@ -178,6 +204,15 @@ class Metrics:
             "Records that the store refused for good and that were set aside.",
             set_aside,
         )
+
+    def troubles(self, *, retries: Number, lost: Number) -> None:
+        """Say where the journal's misfortunes are counted."""
+        counts = (
+            ("relay_journal_retries", "Times the store did not take what it was given.", retries),
+            ("relay_journal_lost", "Records that never reached the disk.", lost),
+        )
+        for name, text, number in counts:
+            self._registry.register(_CountCollector(name, text, number))
 
     def gauge(self, name: str, text: str, number: Number) -> None:
         """Add one more number that is asked for at every scrape.

@@ -21,6 +21,7 @@ def with_every_gauge() -> Metrics:
     metrics = Metrics()
     metrics.sessions_active(lambda: 7)
     metrics.journal(depth=lambda: 3, oldest_seconds=lambda: 1.5, set_aside=lambda: 1)
+    metrics.troubles(retries=lambda: 2, lost=lambda: 0)
     return metrics
 
 
@@ -64,6 +65,26 @@ def test_an_engine_that_answered_is_timed_and_one_that_did_not_is_counted():
     assert read["relay_engine_connect_seconds_bucket|le=0.2"] == 0
     assert read["relay_engine_connect_seconds_bucket|le=0.3"] == 1
     assert read["relay_engine_refused_total|ending=engine_timed_out"] == 1
+
+
+def test_S3_39_what_the_store_did_not_take_and_what_was_lost_are_counted():
+    counts = {"retries": 0, "lost": 0}
+    metrics = Metrics()
+    metrics.troubles(retries=lambda: counts["retries"], lost=lambda: counts["lost"])
+    counts |= {"retries": 2, "lost": 1}
+    read = numbers(metrics)
+    assert read["relay_journal_retries_total"] == 2
+    assert read["relay_journal_lost_total"] == 1
+
+
+def test_the_way_to_the_disk_is_timed():
+    metrics = Metrics()
+    for seconds in (0.012, 0.049, 0.2):
+        metrics.committed(seconds)
+    read = numbers(metrics)
+    assert read["relay_journal_commit_seconds_bucket|le=0.01"] == 0
+    assert read["relay_journal_commit_seconds_bucket|le=0.05"] == 2
+    assert read["relay_journal_commit_seconds_count"] == 3
 
 
 def test_gauges_are_asked_anew_at_every_scrape():

@@ -64,7 +64,7 @@ class DiskJournal:
         self._committed = self._lost = 0
         self._tally = Tally(0, 0, None)
         self._failing: str | None = None
-        self._latencies = Latencies()
+        self.latencies = Latencies()
         self._settled = asyncio.Event()
         self._settled.set()
         self._closed = False
@@ -174,8 +174,8 @@ class DiskJournal:
             committed=self._committed,
             lost=self._lost,
             failing=self._failing or ("stalled" if stalled else None),
-            commit_p50_ms=self._latencies.percentile_ms(0.50),
-            commit_p99_ms=self._latencies.percentile_ms(0.99),
+            commit_p50_ms=self.latencies.percentile_ms(0.50),
+            commit_p99_ms=self.latencies.percentile_ms(0.99),
         )
 
     async def _ask(self, job: Callable[[JournalFile], Result]) -> Result:
@@ -219,7 +219,7 @@ class DiskJournal:
         batch = self._queue.written()
         self._tally = commit.tally
         for entry in batch:
-            self._latencies.add(commit.at - entry.received)
+            self.latencies.add(commit.at - entry.received)
         if commit.unwritable:
             self._lose(len(commit.unwritable), "not_unicode")
         records = [entry.record for entry in batch if entry.record not in commit.unwritable]

@@ -1,6 +1,7 @@
 """What the journal says of itself and how much it may hold; plain data."""
 
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from relay.realtime.records import AnyRecord
@@ -45,14 +46,16 @@ class JournalState:
 
 
 class Latencies:
-    """The last receipt-to-commit times, in seconds."""
+    """The last receipt-to-commit times, in seconds; `observe` is told of each."""
 
     def __init__(self) -> None:
         self._seconds: deque[float] = deque(maxlen=LATENCIES_KEPT)
+        self.observe: Callable[[float], None] = lambda _: None
 
     def add(self, seconds: float) -> None:
         """Note one."""
         self._seconds.append(seconds)
+        self.observe(seconds)
 
     def percentile_ms(self, share: float) -> float:
         """What `share` of them (0 to 1) did not exceed, in ms; 0 when there is none."""

@@ -16,6 +16,16 @@ def test_percentiles_in_milliseconds() -> None:
     assert latencies.percentile_ms(1.0) == 100
 
 
+def test_each_is_told_to_who_keeps_them() -> None:
+    told: list[float] = []
+    latencies = Latencies()
+    latencies.add(0.5)
+    latencies.observe = told.append
+    latencies.add(0.25)
+    assert told == [0.25]
+    assert latencies.percentile_ms(0.0) == 250
+
+
 def test_only_the_latest_count() -> None:
     latencies = Latencies()
     latencies.add(60.0)
