@@ -170,7 +170,7 @@ def utterance_of(record: Record) -> Utterance:
         content_index=said.content_index,
         seq=said.seq,
         position=said.position,
-        speaker=_WHO[said.role],
+        speaker=_WHO[said.role] if said.coach_id is None else "coach",
         role=said.role,
         text=said.text,
         heard_text=said.heard_text,

@@ -1,11 +1,14 @@
 """What the journal keeps and a store is given: words, what a call used, and the call itself."""
 
 import uuid
+from typing import Literal
 
 import msgspec
 
 from relay.realtime.meter import Line
 from relay.realtime.utterance import Head, Record
+
+CoachAction = Literal["pause", "resume", "whisper", "takeover", "release", "end", "note", "summary"]
 
 
 class UsageRecord(msgspec.Struct, frozen=True, kw_only=True, tag="usage"):
@@ -42,7 +45,26 @@ class SessionRecord(msgspec.Struct, frozen=True, kw_only=True, tag="session"):
     ending: str | None = None
 
 
-AnyRecord = Record | UsageRecord | SessionRecord
+class ActionRecord(msgspec.Struct, frozen=True, kw_only=True, tag="action"):
+    """What a coach did to a call: the audit, one record a command that changed something.
+
+    `id` is a UUID made when it was done, `at` in Unix seconds. `details` are the command's own.
+    """
+
+    id: str
+    head: Head
+    coach_id: str
+    action: CoachAction
+    at: float
+    details: dict[str, str] = {}
+
+    @property
+    def seq(self) -> int:
+        """What was done stays done: there is one version."""
+        return 1
+
+
+AnyRecord = Record | UsageRecord | SessionRecord | ActionRecord
 """Each has `id`, `head` and `seq`: storing one twice changes nothing, nor does a lower `seq`."""
 
 

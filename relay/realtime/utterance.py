@@ -16,7 +16,8 @@ class Utterance(msgspec.Struct, frozen=True, kw_only=True):
     `seq` is the order in which utterances settled, gapless from 1 within a session; a correction
     keeps `item_id` and takes a new `seq`. `position` is conversation order. `text` is all that was
     said or generated, `heard_text` what of it was heard, `heard_estimated` that the relay had to
-    guess how much that was. Times are Unix seconds, lengths ms.
+    guess how much that was. `coach_id` is the user who said it in the model's place. Times are Unix
+    seconds, lengths ms.
     """
 
     item_id: str
@@ -32,6 +33,7 @@ class Utterance(msgspec.Struct, frozen=True, kw_only=True):
     heard_ms: int | None = None
     heard_estimated: bool = False
     audio_ms: int | None = None
+    coach_id: str | None = None
 
 
 class Head(msgspec.Struct, frozen=True, kw_only=True):

@@ -6,7 +6,7 @@ from typing import Any, Final, cast
 
 import msgspec
 
-from relay.realtime.records import SessionRecord, UsageRecord
+from relay.realtime.records import ActionRecord, SessionRecord, UsageRecord
 from relay.realtime.utterance import Head, Origin, Record, Speaker, State, Utterance
 
 TITLE = "Voice Chat"
@@ -42,13 +42,15 @@ def message_row(record: Record, conversation_key: str) -> dict[str, Any]:
     """The `chat_messages_v2` row of a record; `conversation_key` is its conversation row's `id`.
 
     The content is what was heard (S3-37); what else was generated stays in `metadata.full_text`.
-    Users' rows name the agent in `metadata.target_agent_id`, where S3's policies look for it.
+    Users' rows, a coach's among them, name the agent in `metadata.target_agent_id`, where S3's
+    policies look for it. What a coach says is the assistant's, with the coach as its sender.
     """
     head, said = record.head, record.utterance
     by_user = said.role == "user"
     stored = said.text if by_user else said.heard_text
     metadata = _metadata(head, said)
-    if by_user:
+    sender = head.user_id if by_user else said.coach_id
+    if sender is not None:
         metadata["target_agent_id"] = head.agent_id
     if stored != said.text:
         metadata["full_text"] = said.text
@@ -56,8 +58,8 @@ def message_row(record: Record, conversation_key: str) -> dict[str, Any]:
         "id": record.id,
         "conversation_id": head.conversation_id,
         "session_id": conversation_key,
-        "sender_user_id": head.user_id if by_user else None,
-        "sender_agent_id": None if by_user else head.agent_id,
+        "sender_user_id": sender,
+        "sender_agent_id": head.agent_id if sender is None else None,
         "role": said.role,
         "content": {"type": "text", "text": stored},
         "metadata": metadata,
@@ -115,6 +117,19 @@ def session_row(record: SessionRecord) -> dict[str, Any]:
     }
 
 
+def action_row(record: ActionRecord) -> dict[str, Any]:
+    """The `coach_actions` row of what a coach did."""
+    return {
+        "id": record.id,
+        "session_id": record.head.session_id,
+        "conversation_id": record.head.conversation_id,
+        "coach_id": record.coach_id,
+        "action": record.action,
+        "details": record.details,
+        "at": timestamp(record.at),
+    }
+
+
 def _whose(head: Head) -> dict[str, Any]:
     return {
         "conversation_id": head.conversation_id,
@@ -149,6 +164,7 @@ def record_of(message: Mapping[str, Any], user_id: str) -> Record:
         heard_ms=metadata["heard_ms"],
         heard_estimated=metadata.get("heard_estimated", False),
         audio_ms=metadata["audio_ms"],
+        coach_id=message.get("sender_user_id") if message["role"] == "assistant" else None,
     )
     return Record(id=message["id"], head=head, utterance=utterance)
 

@@ -1,11 +1,19 @@
-"""Which learners a coach may follow, in the embedded store's table."""
+"""Whom coaches may follow and what they did, in the embedded store's tables."""
 
+import json
 import sqlite3
 from typing import Final
 
+from relay.realtime.records import ActionRecord
 from relay.stores.database import transaction
+from relay.stores.rows import action_row
 
 _ASSIGN: Final = "INSERT INTO coach_assignments VALUES (?, ?) ON CONFLICT DO NOTHING"
+_PUT_ACTION: Final = """
+INSERT INTO coach_actions (id, session_id, conversation_id, coach_id, action, details, at)
+VALUES (:id, :session_id, :conversation_id, :coach_id, :action, :details, :at)
+ON CONFLICT (id) DO NOTHING
+"""
 _UNASSIGN: Final = "DELETE FROM coach_assignments WHERE coach_id = ? AND learner_id = ?"
 
 
@@ -25,3 +33,10 @@ def unassign(connection: sqlite3.Connection, coach_id: str, learner_id: str) -> 
     """Let it be over; False when it was not so."""
     with transaction(connection):
         return connection.execute(_UNASSIGN, (coach_id, learner_id)).rowcount == 1
+
+
+def put_action(connection: sqlite3.Connection, record: ActionRecord) -> None:
+    """Write what a coach did; raises sqlite3.IntegrityError for what no row can be."""
+    row = action_row(record)
+    details = json.dumps(row["details"], ensure_ascii=False)
+    connection.execute(_PUT_ACTION, row | {"details": details})

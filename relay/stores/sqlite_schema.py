@@ -94,6 +94,18 @@ CREATE TABLE IF NOT EXISTS voice_sessions (
     ending TEXT,
     seq INTEGER NOT NULL
 );
+CREATE TABLE IF NOT EXISTS coach_actions (
+    id TEXT PRIMARY KEY NOT NULL,
+    session_id TEXT NOT NULL,
+    conversation_id TEXT,
+    coach_id TEXT,
+    action TEXT NOT NULL CHECK (
+        action IN ('pause', 'resume', 'whisper', 'takeover', 'release', 'end', 'note', 'summary')
+    ),
+    details TEXT NOT NULL DEFAULT '{{}}' CHECK (json_valid(details)),
+    at TEXT NOT NULL DEFAULT {NOW}
+);
+CREATE INDEX IF NOT EXISTS coach_actions_by_session ON coach_actions (session_id, at);
 CREATE TABLE IF NOT EXISTS coach_assignments (
     coach_id TEXT NOT NULL,
     learner_id TEXT NOT NULL,

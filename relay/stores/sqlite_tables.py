@@ -6,11 +6,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from relay.realtime.records import AnyRecord, SessionRecord, UsageRecord
+from relay.realtime.records import ActionRecord, AnyRecord, SessionRecord, UsageRecord
 from relay.realtime.utterance import Head, Record
 from relay.stores.database import transaction
 from relay.stores.refused import CONSTRAINT, FOREIGN_CONVERSATION
 from relay.stores.rows import conversation_row, message_row, record_of, seconds
+from relay.stores.sqlite_coaches import put_action
 from relay.stores.sqlite_schema import NOW
 from relay.stores.sqlite_usage import put_session, put_usage
 
@@ -33,8 +34,8 @@ ON CONFLICT (id) DO UPDATE SET content = excluded.content, metadata = excluded.m
 WHERE json_extract(excluded.metadata, '$.seq') > json_extract(chat_messages_v2.metadata, '$.seq')
 """  # noqa: S608 - made of constants
 _TRANSCRIPT = """
-SELECT m.id, m.conversation_id, m.sender_agent_id, m.role, m.content, m.metadata, m.created_at,
-    c.user_id
+SELECT m.id, m.conversation_id, m.sender_agent_id, m.sender_user_id, m.role, m.content,
+    m.metadata, m.created_at, c.user_id
 FROM chat_messages_v2 m JOIN conversation_sessions c USING (conversation_id)
 WHERE m.conversation_id = ?
 ORDER BY json_extract(m.metadata, '$.session_started_at'),
@@ -107,6 +108,8 @@ class _Batch:
                 self._beside(record, put_usage)
             elif isinstance(record, SessionRecord):
                 self._beside(record, put_session)
+            elif isinstance(record, ActionRecord):
+                put_action(self._connection, record)
             else:
                 self._words(record)
         except sqlite3.IntegrityError:

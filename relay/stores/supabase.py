@@ -25,7 +25,16 @@ MOST_RECORDS: Final = 10_000
 MOST_LEARNERS: Final = 10_000
 """Of one coach."""
 _COLUMNS: Final = (
-    *("id", "conversation_id", "sender_agent_id", "role", "content", "metadata", "created_at"),
+    *(
+        "id",
+        "conversation_id",
+        "sender_agent_id",
+        "sender_user_id",
+        "role",
+        "content",
+        "metadata",
+        "created_at",
+    ),
 )
 
 

@@ -6,10 +6,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, cast
 
-from relay.realtime.records import AnyRecord, SessionRecord, UsageRecord
+from relay.realtime.records import ActionRecord, AnyRecord, SessionRecord, UsageRecord
 from relay.realtime.utterance import Head, Record, Speaker, Utterance
 from relay.stores.refused import CONSTRAINT
 from relay.stores.rows import (
+    action_row,
     conversation_row,
     message_row,
     record_of,
@@ -51,6 +52,8 @@ def _item(record: AnyRecord) -> Item:
         return {"kind": "usage", "row": usage_row(record)}
     if isinstance(record, SessionRecord):
         return {"kind": "session", "row": session_row(record)}
+    if isinstance(record, ActionRecord):
+        return {"kind": "action", "row": action_row(record)}
     conversation = conversation_row(record.head)
     row = message_row(record, conversation["id"])
     return {"kind": "utterance", "conversation": conversation, "row": row}

@@ -149,9 +149,17 @@ begin
     excluded.started_at, excluded.ended_at, excluded.ending, excluded.seq)
   where excluded.seq > s.seq;
 
+  insert into coach_actions
+  select distinct on (r.id) r.*
+  from jsonb_array_elements(records) with ordinality as given (item, at),
+    jsonb_populate_record(null::coach_actions, item -> 'row') as r
+  where item ->> 'kind' = 'action' and not refused ? (item #>> '{row,id}')
+  order by r.id, given.at
+  on conflict (id) do nothing;
+
   if exists (
     select from jsonb_array_elements(records) as given (item)
-    where coalesce(item ->> 'kind', '') not in ('utterance', 'usage', 'session')
+    where coalesce(item ->> 'kind', '') not in ('utterance', 'usage', 'session', 'action')
   ) then
     raise data_exception using message = 'a record of an unknown kind';
   end if;
@@ -159,8 +167,8 @@ begin
 end $$;
 
 -- Write a batch in one transaction: each record is `{"kind": "utterance", "conversation": {…},
--- "row": {…}}`, or of kind `usage` or `session` with its row. A record that is there already, or in
--- a newer version, changes nothing. Answers `{"refused": {id: reason}}` for those that can never be
+-- "row": {…}}`, or of kind `usage`, `session` or `action` with its row. A record that is there
+-- already, or in a newer version, changes nothing. Answers `{"refused": {id: reason}}` for those that can never be
 -- stored: `foreign_conversation`, or `constraint`. One that breaks a rule of the database is looked
 -- for by halves, so that the others cost little.
 create or replace function public.voice_put(records jsonb) returns jsonb

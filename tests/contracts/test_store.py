@@ -227,3 +227,11 @@ async def test_S3_29_calls_and_costs_in_somebody_elses_conversation_are_refused(
 
 async def test_a_coach_whom_nobody_assigned_has_no_learners(store: Store) -> None:
     assert await store.learners(COACH) == frozenset()
+
+
+async def test_what_a_coach_said_and_did_is_kept_once(store: Store) -> None:
+    said = CALL.assistant("Let me take this one.", coach_id=COACH)
+    did = CALL.done("takeover")
+    await store.put([said, did])
+    await store.put([did])
+    assert await store.transcript(CONVERSATION) == [said]

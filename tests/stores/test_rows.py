@@ -6,6 +6,7 @@ from relay.realtime.records import SessionRecord, UsageRecord, usage_id
 from relay.realtime.usage import Usage
 from relay.realtime.utterance import Record
 from relay.stores.rows import (
+    action_row,
     conversation_row,
     message_row,
     record_of,
@@ -14,7 +15,7 @@ from relay.stores.rows import (
     timestamp,
     usage_row,
 )
-from tests.stores.words import AGENT, CONVERSATION, LEARNER, MORNING, SESSION, Call
+from tests.stores.words import AGENT, COACH, CONVERSATION, LEARNER, MORNING, SESSION, Call
 
 CALL = Call()
 KEY = "77777777-7777-4777-8777-777777777777"
@@ -89,6 +90,24 @@ def test_an_answer_that_nobody_heard_shows_no_words_but_keeps_them() -> None:
     row = message_row(CALL.assistant("Too late.", heard_text="", state="unheard"), KEY)
     assert row["content"]["text"] == ""
     assert row["metadata"]["full_text"] == "Too late."
+
+
+def test_what_a_coach_says_is_the_assistants_and_names_the_coach() -> None:
+    said = CALL.assistant("Let me take this one.", coach_id=COACH)
+    row = message_row(said, KEY)
+    assert (row["role"], row["sender_user_id"], row["sender_agent_id"]) == (
+        "assistant",
+        COACH,
+        None,
+    )
+    assert row["metadata"]["target_agent_id"] == AGENT
+    assert record_of(row, LEARNER) == said
+
+
+def test_what_a_coach_did_is_a_row_of_the_audit() -> None:
+    row = action_row(CALL.done("whisper", mode="say", text="Ask her name."))
+    assert (row["coach_id"], row["action"], row["session_id"]) == (COACH, "whisper", SESSION)
+    assert row["details"] == {"mode": "say", "text": "Ask her name."}
 
 
 @pytest.mark.parametrize(

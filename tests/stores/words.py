@@ -1,5 +1,6 @@
 """Records as the tests say them: who said what, in which session, where in the conversation."""
 
+import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -8,7 +9,14 @@ from typing import Any
 import msgspec
 
 from relay.realtime.meter import Line
-from relay.realtime.records import AnyRecord, SessionRecord, UsageRecord, usage_id
+from relay.realtime.records import (
+    ActionRecord,
+    AnyRecord,
+    CoachAction,
+    SessionRecord,
+    UsageRecord,
+    usage_id,
+)
 from relay.realtime.usage import Usage
 from relay.realtime.utterance import Head, Record, Speaker, Utterance, record_id
 from relay.stores.journal import DiskJournal
@@ -61,6 +69,13 @@ class Call:
         """The same call when it had lasted so long."""
         at = self.started_at + seconds
         return msgspec.structs.replace(self.begun(), seq=2, ended_at=at, ending="client_left")
+
+    def done(self, action: CoachAction = "pause", **details: str) -> ActionRecord:
+        """What the coach did in this call."""
+        key = str(uuid.uuid5(uuid.UUID(self.session_id), f"{action}{details}"))
+        return ActionRecord(
+            id=key, head=self.head, coach_id=COACH, action=action, at=MORNING, details=details
+        )
 
     @property
     def head(self) -> Head:
