@@ -51,6 +51,22 @@ create policy "voice: learners and their coaches read what was said"
     )
   );
 
+-- The text chat's own policies let people write messages of theirs; none of these can be one of a
+-- call, which is broadcast and shown to coaches as heard.
+drop policy if exists "voice: only the relay adds what was spoken" on public.chat_messages_v2;
+create policy "voice: only the relay adds what was spoken" on public.chat_messages_v2
+  as restrictive for insert to public
+  with check (not coalesce(metadata ? 'voice_session_id', false));
+drop policy if exists "voice: only the relay changes what was spoken" on public.chat_messages_v2;
+create policy "voice: only the relay changes what was spoken" on public.chat_messages_v2
+  as restrictive for update to public
+  using (not coalesce(metadata ? 'voice_session_id', false))
+  with check (not coalesce(metadata ? 'voice_session_id', false));
+drop policy if exists "voice: only the relay deletes what was spoken" on public.chat_messages_v2;
+create policy "voice: only the relay deletes what was spoken" on public.chat_messages_v2
+  as restrictive for delete to public
+  using (not coalesce(metadata ? 'voice_session_id', false));
+
 drop policy if exists "voice: learners and their coaches read calls" on public.voice_sessions;
 create policy "voice: learners and their coaches read calls" on public.voice_sessions
   for select to authenticated using (

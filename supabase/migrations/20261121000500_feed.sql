@@ -35,7 +35,9 @@ begin
       (m.metadata ->> 'position')::double precision as "position", m.id, m.conversation_id,
       m.metadata ->> 'voice_session_id' as voice_session_id, m.role, m.content ->> 'text' as text,
       m.metadata ->> 'state' as state, m.created_at, m.metadata
-    from voice_rows m where m.metadata ? 'voice_session_id'
+    from voice_rows m
+    where m.metadata ? 'voice_session_id'
+      and not m.metadata ?| '{redacted,sender_erased}'  -- forgetting is no news
     order by m.metadata ->> 'voice_session_id', (m.metadata ->> 'seq')::bigint
   loop
     perform realtime.send(to_jsonb(said), 'utterance', 'voice:' || said.voice_session_id, true);

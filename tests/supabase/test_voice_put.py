@@ -66,7 +66,9 @@ def usage(seq: int = 1, **changes: Any) -> UsageRecord:
 
 def call(seq: int = 1, **changes: Any) -> SessionRecord:
     head = CALL.of(**changes).user("x").head
-    ended = {"ended_at": MORNING + 60, "ending": "finished"} if seq == 2 else {}
+    ended: dict[str, Any] = {}
+    if seq == 2:
+        ended = {"ended_at": MORNING + 60, "ending": "finished"}
     return SessionRecord(
         id=head.session_id, head=head, seq=seq, door="s3", engine="offline", **ended
     )
