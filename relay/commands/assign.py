@@ -1,16 +1,31 @@
-"""`relay assign`: which learners a coach may follow, in the store of this folder."""
+"""`relay assign`: which learners a coach may follow, in the store."""
 
 import argparse
 import asyncio
 import sqlite3
-from pathlib import Path
+from typing import Protocol
 
 from relay.commands.command import fail, say
-from relay.settings import SettingsError, local_settings
+from relay.settings import Settings, SettingsError, local_settings, project_of
 from relay.stores.sqlite import SqliteStore
+from relay.stores.supabase_desk import SupabaseDesk
+from relay.stores.supabase_troubles import DatabaseRejected, DatabaseTrouble
 
-HELP = "let a coach follow a learner, in the store of this folder"
+HELP = "let a coach follow a learner"
 EXAMPLE = "relay assign --coach carla --learner ada"
+
+
+class Desk(Protocol):
+    """What is asked of a store here."""
+
+    async def assign(self, coach_id: str, learner_id: str) -> bool:
+        """Let this coach follow that learner; False when it was so before."""
+
+    async def unassign(self, coach_id: str, learner_id: str) -> bool:
+        """Let it be over; False when it was not so."""
+
+    async def aclose(self) -> None:
+        """Let go of it."""
 
 
 def options(parser: argparse.ArgumentParser) -> None:
@@ -29,22 +44,33 @@ def run(given: argparse.Namespace) -> int:
         settings = local_settings()
     except SettingsError as error:
         fail(*error.problems)
-    if settings.relay_store != "sqlite":
-        fail(f"the store is {settings.relay_store}: add the row to its table coach_assignments")
-    path = settings.relay_data_dir / "relay.db"
     try:
-        changed = asyncio.run(_write(path, given))
+        changed = asyncio.run(_write(settings, given))
     except (OSError, sqlite3.Error) as error:
-        fail(f"{path} cannot be written: {error}")
+        fail(f"{settings.relay_data_dir / 'relay.db'} cannot be written: {error}")
+    except DatabaseRejected:
+        fail("one of these ids is no user's: a project's users have UUIDs, and must have signed up")
+    except DatabaseTrouble as trouble:
+        fail(f"the project's database cannot be written: {type(trouble).__name__}")
     does = "no longer follows" if given.remove else "follows"
     say(f"{given.coach} {does} {given.learner}" + ("" if changed else ", as before"))
     return 0
 
 
-async def _write(path: Path, given: argparse.Namespace) -> bool:
-    store = SqliteStore(path)
+def _desk(settings: Settings) -> Desk:
+    """Of the store that these settings name."""
+    project = project_of(settings)
+    if project is None:
+        return SqliteStore(settings.relay_data_dir / "relay.db")
+    from relay.stores.supabase_rest import Rest  # noqa: PLC0415 - 7 MB that only a project needs
+
+    return SupabaseDesk(Rest(project))
+
+
+async def _write(settings: Settings, given: argparse.Namespace) -> bool:
+    desk = _desk(settings)
     try:
-        change = store.unassign if given.remove else store.assign
+        change = desk.unassign if given.remove else desk.assign
         return await change(given.coach, given.learner)
     finally:
-        await store.aclose()
+        await desk.aclose()

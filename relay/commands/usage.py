@@ -6,22 +6,34 @@ import json
 import sqlite3
 from collections.abc import Iterator
 from datetime import date
-from typing import Any, Final, get_args
+from typing import Any, Final, Protocol, get_args
 
 import msgspec
 
 from relay.commands.command import fail, plain, say
 from relay.realtime.usage import Usage
-from relay.settings import SettingsError, local_settings
+from relay.settings import Settings, SettingsError, local_settings, project_of
 from relay.stores.costs import By, Cost, Report
 from relay.stores.rows import iso_day
 from relay.stores.sqlite_reader import SqliteReader
+from relay.stores.supabase_desk import SupabaseDesk, TooMuch
+from relay.stores.supabase_troubles import DatabaseTrouble
 
 HELP = "print what calls used and cost: tokens, minutes and dollars"
 EXAMPLE = "relay usage --by user --since 2026-11-01"
 _NONE_YET: Final = "nothing has been said yet; start `relay dev` in this folder and talk"
 _HEAD: Final = "calls", "minutes", "tokens in", "cached", "tokens out", "dollars", "$/minute"
 _EPOCH: Final = date(1970, 1, 1)
+
+
+class Ledger(Protocol):
+    """What is asked of a store here."""
+
+    async def costs(self, by: By, since: int) -> Report:
+        """Sums from a UTC day on."""
+
+    async def aclose(self) -> None:
+        """Let go of it."""
 
 
 def options(parser: argparse.ArgumentParser) -> None:
@@ -39,13 +51,16 @@ def run(given: argparse.Namespace) -> int:
         settings = local_settings()
     except SettingsError as error:
         fail(*error.problems)
-    path = settings.relay_data_dir / "relay.db"
     try:
-        report = asyncio.run(_read(SqliteReader(path), given))
+        report = asyncio.run(_read(settings, given))
     except FileNotFoundError:
         fail(_NONE_YET)
     except sqlite3.Error as error:
-        fail(f"{path} cannot be read: {error}")
+        fail(f"{settings.relay_data_dir / 'relay.db'} cannot be read: {error}")
+    except TooMuch:
+        fail("there are too many calls for one report: name a later day with --since")
+    except DatabaseTrouble as trouble:
+        fail(f"the project's database cannot be read: {type(trouble).__name__}")
     if given.json:
         say(json.dumps(_plain(report, given.since), ensure_ascii=False))
     else:
@@ -54,7 +69,18 @@ def run(given: argparse.Namespace) -> int:
     return 0
 
 
-async def _read(reader: SqliteReader, given: argparse.Namespace) -> Report:
+def _ledger(settings: Settings) -> Ledger:
+    """Of the store that these settings name."""
+    project = project_of(settings)
+    if project is None:
+        return SqliteReader(settings.relay_data_dir / "relay.db")
+    from relay.stores.supabase_rest import Rest  # noqa: PLC0415 - 7 MB that only a project needs
+
+    return SupabaseDesk(Rest(project))
+
+
+async def _read(settings: Settings, given: argparse.Namespace) -> Report:
+    reader = _ledger(settings)
     try:
         return await reader.costs(given.by, given.since)
     finally:

@@ -8,7 +8,12 @@ from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
 import httpx
-from postgrest import APIError, AsyncSelectRequestBuilder, CountMethod
+from postgrest import (
+    APIError,
+    AsyncQueryRequestBuilder,
+    AsyncSelectRequestBuilder,
+    CountMethod,
+)
 
 from relay.access.project import ProjectAccess
 from relay.stores.supabase_troubles import (
@@ -92,7 +97,16 @@ class Rest:
         """A question to one table, to be given to `rows`."""
         return self._client.table(table).select(*columns, count=CountMethod.exact)
 
-    async def rows(self, question: AsyncSelectRequestBuilder) -> list[Row]:
+    async def add(self, table: str, row: Row, key: str) -> bool:
+        """Write a row unless there is one with the same `key`, columns with commas between."""
+        added = self._client.table(table).upsert(row, on_conflict=key, ignore_duplicates=True)
+        return bool(await self.rows(added))
+
+    async def remove(self, table: str, row: Row) -> bool:
+        """Take away the rows that have all these values; False where there was none."""
+        return bool(await self.rows(self._client.table(table).delete().match(row)))
+
+    async def rows(self, question: AsyncQueryRequestBuilder) -> list[Row]:
         """The rows that answer it."""
         return (await self._page(question))[0]
 
@@ -111,7 +125,7 @@ class Rest:
             total = most if count is None else count
         return found
 
-    async def _page(self, question: AsyncSelectRequestBuilder) -> tuple[list[Row], int | None]:
+    async def _page(self, question: AsyncQueryRequestBuilder) -> tuple[list[Row], int | None]:
         """Rows, and how many there are in all; a project may give fewer at once than we ask for."""
         answer = await _ask(question.execute, self._patience.answer)
         rows: Any = answer.data

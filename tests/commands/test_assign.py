@@ -9,6 +9,10 @@ import pytest
 from relay.stores.sqlite import SqliteStore
 from tests.commands.conftest import Ran
 from tests.commands.program import one_line
+from tests.components import needs
+from tests.stores.hosted import peopled
+from tests.stores.words import AGENT, COACH, LEARNER
+from tests.supabase.project import Project
 
 Run = Callable[..., Ran]
 
@@ -56,12 +60,34 @@ def test_a_store_that_cannot_be_written_is_named(run: Run) -> None:
     assert one_line(ran.err).startswith("var/relay.db cannot be written:")
 
 
-def test_another_store_is_not_written_from_here(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+@needs("postgresql", "postgrest")
+def test_a_project_is_written_where_it_is_the_store(
+    run: Run, project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("RELAY_STORE", "supabase")
-    monkeypatch.setenv("SUPABASE_URL", "http://127.0.0.1:1")
-    monkeypatch.setenv("SUPABASE_SERVICE_ROLE_KEY", "a-key")
-    ran = run("assign", "--coach", "carla", "--learner", "ada")
+    monkeypatch.setenv("SUPABASE_URL", project.url)
+    monkeypatch.setenv("SUPABASE_SERVICE_ROLE_KEY", project.service_key)
+    asyncio.run(peopled(project))
+    both = ("assign", "--coach", COACH, "--learner", LEARNER)
+    ran = [run(*both), run(*both)]
+    rows = asyncio.run(
+        project.sql("select coach_id::text, learner_id::text from coach_assignments")
+    )
+    ran += [run(*both, "--remove"), run(*both, "--remove")]
+    stranger = run("assign", "--coach", "carla", "--learner", LEARNER)
+    nobody = run("assign", "--coach", AGENT, "--learner", LEARNER)
+    project.misbehave.always("503")
+    broken = run(*both)
 
-    assert ran.code == 1
-    assert one_line(ran.err).endswith("add the row to its table coach_assignments")
+    assert [one.out.removeprefix(COACH).strip() for one in ran] == [
+        f"follows {LEARNER}",
+        f"follows {LEARNER}, as before",
+        f"no longer follows {LEARNER}",
+        f"no longer follows {LEARNER}, as before",
+    ]
+    assert rows == [(COACH, LEARNER)]
+    for one in (stranger, nobody):
+        assert one.code == 1
+        assert one_line(one.err).startswith("one of these ids is no user's")
+    assert one_line(broken.err) == "the project's database cannot be written: DatabaseFailing"
     assert not Path("var").exists()

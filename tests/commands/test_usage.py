@@ -15,6 +15,8 @@ from relay.realtime.usage import Usage, cost
 from relay.stores.sqlite import SqliteStore
 from tests.commands.conftest import Ran
 from tests.commands.program import one_line
+from tests.components import needs
+from tests.stores.hosted import hosted
 from tests.stores.words import (
     AGENT,
     CONVERSATION,
@@ -25,6 +27,7 @@ from tests.stores.words import (
     STRANGER,
     Call,
 )
+from tests.supabase.project import Project
 
 Run = Callable[..., Ran]
 CALL = Call()
@@ -223,3 +226,26 @@ def _line(call: Call, model: str, usage: Usage, seq: int) -> UsageRecord:
     line = Line(model=model, day=DAY, usage=usage, seq=seq)
     micro = cost(usage, Prices().find(model))
     return UsageRecord(id=usage_id(call.session_id, line), head=call.head, line=line, micro=micro)
+
+
+@needs("postgresql", "postgrest")
+def test_a_project_is_read_where_it_is_the_store(
+    run: Run, project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RELAY_STORE", "supabase")
+    monkeypatch.setenv("SUPABASE_URL", project.url)
+    monkeypatch.setenv("SUPABASE_SERVICE_ROLE_KEY", project.service_key)
+
+    async def put() -> None:
+        async with hosted(project) as database:
+            await database.put(two_calls())
+
+    asyncio.run(put())
+    hosted_there = run("usage", "--by", "user")
+    project.misbehave.always("html")
+    broken = run("usage")
+    monkeypatch.setenv("RELAY_STORE", "sqlite")
+    store(*two_calls())
+
+    assert hosted_there.out == run("usage", "--by", "user").out
+    assert one_line(broken.err) == "the project's database cannot be read: DatabaseFailing"
