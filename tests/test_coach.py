@@ -1,0 +1,85 @@
+"""The coach's side put together, with a real journal and a real store."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import msgspec
+
+from relay.coach import Coach, open_coach
+from relay.feed.shapes import iso
+from relay.feed.watcher import Shown, Watcher
+from relay.realtime.endings import SERVICE_RESTART
+from relay.realtime.grant import Caller
+from relay.realtime.utterance import Head
+from relay.tasks import Tasks
+from relay.words import open_words
+from tests.feed.calls import HEAD, FakeCall, said
+
+NOW = 1_760_000_100.0
+
+
+@asynccontextmanager
+async def opened(folder: Path) -> AsyncIterator[Coach]:
+    tasks = Tasks(lambda *_: None)
+    async with open_words(folder, tasks) as words:
+        yield open_coach(words.journal, words.store, tasks, lambda: NOW)
+
+
+class Nobody:
+    async def verify(self, token: str) -> Caller:
+        raise NotImplementedError
+
+
+async def test_a_word_is_shown_when_it_is_on_disk_and_not_before(tmp_path: Path) -> None:
+    async with opened(tmp_path) as coach:
+        with coach.hub.live(FakeCall()):
+            feed = coach.hub.sessions()[0]
+            async with coach.hub.watch(feed, 0) as watcher:
+                state, caught_up = await watcher.next(), await watcher.next()
+                assert state is not None
+                assert caught_up == Shown('{"type":"caught_up","seq":0}', 0)
+                coach.journal.append(said(1))
+                assert watcher._first() is None
+                assert coach.journal.state.committed == 0
+                shown = await watcher.next()
+                assert shown is not None
+                assert shown.cursor == 1
+                assert coach.journal.state.committed == 1
+
+
+async def test_at_the_end_the_last_words_are_shown_first(tmp_path: Path) -> None:
+    async with opened(tmp_path) as coach:
+        call = FakeCall(seq=1, why="service_restart")
+        with coach.hub.live(call):
+            ended = coach.hub.sessions()[0]
+        with coach.hub.live(FakeCall(head=other())):
+            live = coach.hub.sessions()[0]
+            async with coach.hub.watch(ended, 0) as one, coach.hub.watch(live, 0) as two:
+                coach.journal.append(said(1))
+                await coach.aclose()
+                told = [shown.text async for shown in everything(one)]
+                assert '"type":"final"' in told[-2]
+                assert '"type":"ended"' in told[-1]
+                assert iso(NOW) in told[-1]
+                assert [shown async for shown in everything(two)] == []
+                assert two.ending == SERVICE_RESTART
+
+
+async def test_the_api_asks_this_store_and_keeps_the_key_to_itself(tmp_path: Path) -> None:
+    async with opened(tmp_path) as coach:
+        api = coach.api(Nobody(), "sb_secret_1", ["https://page.example.org"])
+        assert await api.learners("kim") == frozenset()
+        assert api.allowed_origins == ["https://page.example.org"]
+        assert "sb_secret_1" not in repr(api)
+
+
+def other() -> Head:
+    return msgspec.structs.replace(HEAD, session_id="77777777-7777-4777-8777-777777777777")
+
+
+async def everything(watcher: Watcher) -> AsyncIterator[Shown]:
+    async with asyncio.timeout(5):
+        while (shown := await watcher.next()) is not None:
+            yield shown
