@@ -20,11 +20,15 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """`fresh` seconds without asking, `stale` ones when asking fails; `most` names."""
+    """`fresh` seconds without asking, `stale` ones when asking fails; `most` names.
+
+    Who can have an old value waits `patience` seconds for a new one.
+    """
 
     fresh: float
     stale: float
     most: int
+    patience: float = 1.0
 
 
 @dataclass(slots=True)
@@ -59,8 +63,10 @@ class Kept(Generic[V]):
         asking = self._asking.get(name)
         if asking is None:
             asking = self._asking[name] = self._tasks.start(self._ask(name), "kept.ask")
-        await asyncio.wait({asking})  # a caller who hangs up does not end it for the others
-        return asking.result()
+        # Waiting for it alone: a caller who hangs up does not end it for the others.
+        usable = entry is not None and self._clock() - entry.read_at < self._terms.stale
+        await asyncio.wait({asking}, timeout=self._terms.patience if usable else None)
+        return entry.value if entry is not None and not asking.done() else asking.result()
 
     def doubt(self, name: str, after: float) -> None:
         """Ask again at the next `get`, but not before the value is `after` seconds old."""

@@ -74,6 +74,19 @@ async def test_what_was_known_serves_while_the_database_is_away_but_not_for_ever
         await source.kept.get("a")
 
 
+async def test_a_database_that_hangs_keeps_nobody_who_can_have_what_was_known() -> None:
+    source = Source()
+    source.kept = Kept(source.read, Terms(30.0, 600.0, 2, patience=0.0), lambda: source.now)
+    await source.kept.get("a")
+    source.values["a"], source.now = 10, 100.0
+    source.gate.clear()
+    assert [await source.kept.get("a") for _ in range(3)] == [1, 1, 1]
+    assert len(source.asked) == 2
+    source.gate.set()
+    await asyncio.sleep(0.01)
+    assert await source.kept.get("a") == 10
+
+
 async def test_nobody_waits_for_a_database_that_was_away_just_now() -> None:
     source = Source()
     await source.kept.get("a")
