@@ -12,6 +12,7 @@ from relay.commands import (
     assign,
     check,
     dev,
+    migrate,
     replay,
     serve,
     simulate,
@@ -32,6 +33,7 @@ COMMANDS: Final[dict[str, ModuleType]] = {
     "replay": replay,
     "simulate": simulate,
     "check": check,
+    "migrate": migrate,
 }
 
 
