@@ -6,9 +6,9 @@ from typing import Final
 
 from relay.realtime.utterance import Record
 
-RECORDS: Final = 500
-"""Most utterances of one session; an hour of lively talk. Older ones are read from the disk."""
-CHARACTERS: Final = 262_144
+RECORDS: Final = 200
+"""Most utterances of one session, 110 KiB; older ones are read from the disk."""
+CHARACTERS: Final = 65_536
 """Most characters of them: one answer of a model's has some hundred, at most some ten thousand."""
 
 
