@@ -128,7 +128,7 @@ async def test_S3_30_an_agent_that_is_not_the_callers_or_is_none_is_4003(
             assert await line.closed() == (4003, "Forbidden")
 
 
-async def test_S3_15_a_call_is_made_with_the_vaults_key_and_its_words_are_rows(
+async def test_S3_15_S3_33_a_call_is_made_with_the_vaults_key_and_its_words_are_rows(
     tmp_path: Path, project: Project
 ) -> None:
     async with hosted(tmp_path, project) as here:
