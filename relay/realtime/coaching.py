@@ -1,12 +1,29 @@
 """A coach's commands to one session, and what each of them sends where; pure."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from relay.realtime.actions import Action, Flush
+from relay.realtime.actions import Action, End, Flush
 from relay.realtime.client_side import ClientSide
 from relay.realtime.control import Control, Mode, Outcome
+from relay.realtime.endings import ENDED_BY_COACH
+from relay.realtime.records import CoachAction
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """What a coach wants done: `text` and `mode` of a whisper, the text of a note or an end.
+
+    `is_admin` lets it give back what another coach has taken over.
+    """
+
+    action: CoachAction
+    coach_id: str
+    text: str = ""
+    mode: Mode = "context"
+    is_admin: bool = False
+
 
 Cut = Callable[[float], list[Action]]
 """Notes what was heard of what is playing at a time, and tells the engine."""
@@ -32,6 +49,23 @@ class Coaching:
         self._client = client
         self._cut = cut
         self._flushes = 0
+        self._orders = self._table()
+
+    def obey(self, command: Command, now: float) -> Obeyed:
+        """Carry out a command; a note and a summary are for the record alone."""
+        return self._orders[command.action](command, now)
+
+    def _table(self) -> Mapping[CoachAction, Callable[[Command, float], Obeyed]]:
+        return {
+            "pause": lambda _, now: self.pause(now),
+            "resume": lambda _, __: self.resume(),
+            "takeover": lambda told, now: self.take_over(told.coach_id, now),
+            "release": lambda told, _: self.release(told.coach_id, by_force=told.is_admin),
+            "whisper": lambda told, _: self.whisper(told.text, told.mode),
+            "end": lambda _, __: Obeyed("done", [End(ENDED_BY_COACH)]),
+            "note": lambda _, __: Obeyed("done"),
+            "summary": lambda _, __: Obeyed("done"),
+        }
 
     def pause(self, now: float) -> Obeyed:
         """The model falls silent at once and stays so; the learner is still written down."""

@@ -14,8 +14,9 @@ Mode = Literal["context", "say"]
 MAX_WHISPER: Final = 4_000
 """Characters of one whisper."""
 
-Outcome = Literal["done", "nothing", "busy", "muted"]
-"""Done; was so already; somebody else has it, or too much waits; not while the model is muted."""
+Outcome = Literal["done", "nothing", "busy", "muted", "over"]
+"""Done; was so already; somebody else has it, or too much waits; not while the model is muted; the
+session has ended."""
 
 
 class Control:

@@ -76,6 +76,21 @@ class Conversation:
         self._said = False
         self.greeted = False
 
+    @property
+    def is_muted(self) -> bool:
+        """Whether a human keeps the model silent: its sound is for nobody."""
+        return self._control.is_muted
+
+    @property
+    def is_paused(self) -> bool:
+        """Whether a coach paused the model."""
+        return self._control.is_paused
+
+    @property
+    def speaker(self) -> str | None:
+        """The coach who speaks in the model's place."""
+        return self._control.speaker
+
     def from_client(self, frame: Frame, now: float) -> list[Action]:
         """A client's frame: forwarded, answered with an `error`, or both kept from the engine."""
         self.deadlines.active(now)

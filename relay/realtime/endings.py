@@ -19,6 +19,7 @@ class Ending:
 
 
 CLIENT_LEFT = Ending("client_left", 1000)
+ENDED_BY_COACH = Ending("ended_by_coach", 1000, "", "A coach ended the session.")
 CLIENT_LOST = Ending("client_lost", 1006)
 PROTOCOL_ERROR = Ending("protocol_error", 1002, "", "The WebSocket frame was malformed.")
 BINARY_REFUSED = Ending("binary_refused", 1003, "", "Send events as text frames, not binary ones.")

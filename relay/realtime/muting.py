@@ -80,7 +80,10 @@ class Muting:
     def from_engine(self, event: Event) -> tuple[Event, list[Event]]:
         """An engine's event as the client shall see it, and what goes up in answer to it."""
         kind = event["type"]
-        if kind in ("session.created", "session.updated"):
+        if kind == "session.created":
+            self._turns = _turns(event)
+            return event, self._turn_detection(_SILENCING) if self.is_muted else []
+        if kind == "session.updated":
             return self._configured(event), []
         response = event.get("response")
         response_id = response.get("id") if isinstance(response, dict) else None

@@ -41,7 +41,9 @@ class View(Protocol):
         """How this client is told an ending."""
 
 
-_SILENT: Final = frozenset({endings.CLIENT_LEFT.name, endings.CLIENT_LOST.name})
+_SILENT: Final = frozenset(
+    ending.name for ending in (endings.CLIENT_LEFT, endings.CLIENT_LOST, endings.ENDED_BY_COACH)
+)
 _BAD_KEY: Final = "invalid_request_error.invalid_api_key"
 
 

@@ -1,14 +1,15 @@
 """A live session as its feed may look at it: never asked unless somebody watches."""
 
-from asyncio import Future
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from relay.realtime.coaching import Command
+from relay.realtime.control import Outcome
 from relay.realtime.conversation import Conversation
-from relay.realtime.endings import Ending
 from relay.realtime.partials import Partial
 from relay.realtime.utterance import Head
 from relay.session.account import tokens_of
+from relay.session.coached import Coached
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +20,7 @@ class LiveCall:
     door: str
     engine: str
     conversation: Conversation
-    ended: Future[Ending]
+    coached: Coached
 
     def partials(self) -> Sequence[Partial]:
         """The words so far of what has not settled."""
@@ -39,4 +40,17 @@ class LiveCall:
 
     def ending(self) -> str | None:
         """Why the session ended, None while it lasts."""
-        return self.ended.result().name if self.ended.done() else None
+        ended = self.coached.ended
+        return ended.result().name if ended.done() else None
+
+    def obey(self, command: Command) -> Outcome:
+        """Carry out a coach's command."""
+        return self.coached.obey(command)
+
+    def is_paused(self) -> bool:
+        """Whether a coach silenced the model."""
+        return self.conversation.is_paused
+
+    def speaker(self) -> str | None:
+        """The coach who speaks in the model's place."""
+        return self.conversation.speaker

@@ -51,6 +51,19 @@ class Direct:
         return float("inf")
 
 
+class Silent:
+    """For a model that a human keeps silent: its sound is dropped, the rest passes."""
+
+    def __init__(self, outlet: Outlet) -> None:
+        self.other = outlet.other
+        self.flush = outlet.flush
+        self.due = outlet.due
+        self.next = outlet.next
+
+    def sound(self, frame: Frame, item_id: str, ms: int, now: float) -> None:
+        """Nobody hears it."""
+
+
 class Paced:
     """Sound waits until the client's lead is short; what comes behind it waits in order."""
 

@@ -1,10 +1,13 @@
 """Hands what was said, used and begun to the journal, with the name of the session it was in."""
 
+import uuid
+
 import msgspec
 
 from relay.interfaces import Journal
 from relay.realtime.actions import Settled, Used
-from relay.realtime.records import SessionRecord, UsageRecord, usage_id
+from relay.realtime.coaching import Command
+from relay.realtime.records import ActionRecord, SessionRecord, UsageRecord, usage_id
 from relay.realtime.utterance import Head, Record, Utterance, record_id
 
 
@@ -32,6 +35,21 @@ class Recorder:
         key = usage_id(self.head.session_id, used.line)
         record = UsageRecord(id=key, head=self.head, line=used.line, micro=used.micro)
         self._journal.append(record)
+
+    def did(self, command: Command, at: float) -> None:
+        """Journal what a coach did (Unix seconds)."""
+        told = {"text": command.text} if command.text else {}
+        details = told | ({"mode": command.mode} if command.action == "whisper" else {})
+        self._journal.append(
+            ActionRecord(
+                id=str(uuid.uuid4()),
+                head=self.head,
+                coach_id=command.coach_id,
+                action=command.action,
+                at=at,
+                details=details,
+            )
+        )
 
     def began(self, door: str, engine: str) -> None:
         """Journal that the call is under way."""

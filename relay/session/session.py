@@ -29,8 +29,9 @@ from relay.realtime.endings import Ending, Refused
 from relay.realtime.events import encode
 from relay.realtime.tools import ToolCall
 from relay.session.account import Account
+from relay.session.coached import Coached
 from relay.session.live_call import LiveCall
-from relay.session.outlet import outlet_for
+from relay.session.outlet import Silent, outlet_for
 from relay.session.recorder import Recorder
 from relay.session.seats import Seats, Surroundings
 from relay.session.sides import Down, Up, Watched
@@ -60,6 +61,7 @@ class Session:
         self._engine: Peer | None = None
         self._opened_at = shared.clock()
         self._up = Up(self, seats.client)
+        self._down: Down | None = None  # until there is an engine
         self._ended: asyncio.Future[Ending] = asyncio.get_running_loop().create_future()
         self._gone = asyncio.Event()
         self._sides = 1  # peers that are not closed yet
@@ -85,10 +87,15 @@ class Session:
             await self._teardown(self._ended.result())
         return self._ended.result()
 
+    def _silence(self, muted: bool) -> None:
+        if self._down is not None:
+            self._down.outlet = Silent(self._outlet) if muted else self._outlet
+
     def live_call(self) -> LiveCall:
         """What a feed may ask of this session."""
         door, engine = self._seats.door, self._shared.engine.name
-        return LiveCall(self._recorder.head, door, engine, self.conversation, self._ended)
+        coached = Coached(self, self._recorder, self._silence, self._ended)
+        return LiveCall(self._recorder.head, door, engine, self.conversation, coached)
 
     async def _reach(self) -> None:
         """Open the engine unless the session ends first; its greeting comes through `Down`."""
@@ -102,8 +109,8 @@ class Session:
             return
         self._engine = opening.result()
         self._sides += 1
-        down = Down(self, self._client, self._outlet, self._seats.view)
-        self._engine.attach(Watched(down, self._side_gone))
+        self._down = Down(self, self._client, self._outlet, self._seats.view)
+        self._engine.attach(Watched(self._down, self._side_gone))
 
     def end(self, ending: Ending) -> None:
         """End the session; what came first is why it ended."""

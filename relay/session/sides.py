@@ -18,6 +18,7 @@ from relay.realtime.events import (
     append_again,
     audio_of,
     sniff,
+    sound_of,
     text_of,
 )
 from relay.realtime.view import View
@@ -153,14 +154,14 @@ class Up:
 class Down:
     """Engine to client: audio frames pass as they are, the rules read everything else."""
 
-    __slots__ = ("_client", "_down", "_other", "_outlet", "_shell", "_traffic", "_transcript")
+    __slots__ = ("_client", "_down", "_other", "_shell", "_traffic", "_transcript", "outlet")
 
     def __init__(self, shell: Shell, client: Peer, outlet: Outlet, view: View) -> None:
         self._shell = shell
         self._traffic = shell.traffic
         self._transcript = shell.conversation.transcript
         self._client = client
-        self._outlet = outlet
+        self.outlet = outlet
         self._other = outlet.other
         self._down = view.down
 
@@ -178,9 +179,11 @@ class Down:
                     self._other(seen)
             elif head.startswith(AUDIO_HEADS):
                 self._sound(frame, *audio_of(head, len(frame)))
+            elif (kind := sniff(frame)) == AUDIO_DELTA:  # its keys stand in another order
+                self._sound(frame, *sound_of(frame))
             else:
                 shell = self._shell
-                shell.act(shell.conversation.from_engine(frame, sniff(frame), shell.clock()))
+                shell.act(shell.conversation.from_engine(frame, kind, shell.clock()))
         except Exception as error:  # noqa: BLE001 - whatever it is, it ends this session alone
             self._shell.fault(error)
 
@@ -188,7 +191,7 @@ class Down:
         self._transcript.audio(item_id, ms)
         seen = self._down(frame, AUDIO_DELTA, None)
         if seen is not None:
-            self._outlet.sound(seen, item_id, ms, self._shell.clock())
+            self.outlet.sound(seen, item_id, ms, self._shell.clock())
 
     def writable(self, ready: bool) -> None:
         """The engine reads too slowly: the client waits."""

@@ -1,5 +1,6 @@
 """Sniffing, decoding and re-encoding of single frames."""
 
+import base64
 import json
 
 import pytest
@@ -179,3 +180,10 @@ def test_an_error_has_openais_shape() -> None:
     assert (
         events.error("No.", code="engine_closed", event_id="e")["error"]["type"] == "server_error"
     )
+
+
+def test_sound_is_measured_whatever_the_order_of_its_keys() -> None:
+    delta = base64.b64encode(bytes(4800)).decode()
+    frame = f'{{"delta":"{delta}","item_id":"A1","type":"response.output_audio.delta"}}'.encode()
+    assert events.sound_of(frame) == ("A1", 100)
+    assert events.sound_of(b'{"type":"response.output_audio.delta"}') == ("", 0)

@@ -122,3 +122,9 @@ def test_an_answer_that_the_relay_owes_waits_for_the_models_turn() -> None:
     assert rules.unmute() == [owed]
     rules.mute()
     assert rules.unmute() == [], "once"
+
+
+def test_muted_before_it_began_an_engine_is_silenced_when_it_does() -> None:
+    rules = Muting()
+    assert rules.mute() == []
+    assert rules.from_engine(configured(VAD)) == (configured(VAD), [update(QUIET)])

@@ -80,6 +80,7 @@ async def test_keys_the_other_way_round_change_nothing(tmp_path: Path) -> None:
         await together(sick.converses_to_the_last_word(), well.converses_to_the_last_word())
     assert here.told(sick) == here.told(well) == PLAIN
     assert sick.counts == well.counts
+    assert here.same(sick, well)
     assert list(sick.of("response.done")[0])[-1] == "type"
 
 

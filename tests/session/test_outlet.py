@@ -1,7 +1,7 @@
 """The last step down: at once, or paced."""
 
 from relay.realtime.playout import START_SECONDS, Playout
-from relay.session.outlet import Direct, Paced, outlet_for
+from relay.session.outlet import Direct, Paced, Silent, outlet_for
 from relay.wire.fake import FakePeer
 from tests.session.fakes import FakeClock
 
@@ -36,3 +36,12 @@ def test_with_a_lead_sound_goes_out_as_it_is_heard_and_a_flush_drops_it() -> Non
     outlet.other(b"speech_started")
     assert client.sent[-1] == b"speech_started"
     assert outlet.next() == float("inf")
+
+
+def test_a_silenced_models_sound_is_dropped_and_the_rest_passes() -> None:
+    client, playout = FakePeer(), Playout()
+    outlet = Silent(outlet_for(client, playout, None, lambda: 0.0))
+    outlet.sound(b"sound", "A1", 100, 0.0)
+    outlet.other(b"other")
+    assert client.sent == [b"other"]
+    assert playout.heard("A1", 9.0).ms == 0

@@ -1,0 +1,40 @@
+"""A live session as a coach commands it."""
+
+from asyncio import Future
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import structlog
+
+from relay.realtime.coaching import Command
+from relay.realtime.control import Outcome
+from relay.realtime.endings import Ending
+from relay.session.recorder import Recorder
+from relay.session.sides import Shell
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Coached:
+    """`silence` is told whether the model's sound is for nobody; `ended` is done when all is."""
+
+    shell: Shell
+    recorder: Recorder
+    silence: Callable[[bool], None]
+    ended: Future[Ending]
+
+    def obey(self, command: Command) -> Outcome:
+        """Carry out a command, and write down what it changed; on the event loop."""
+        if self.ended.done():
+            return "over"
+        now = self.shell.clock()
+        obeyed = self.shell.conversation.coaching.obey(command, now)
+        self.silence(self.shell.conversation.is_muted)
+        self.shell.act(obeyed.actions)
+        self.shell.rearm()
+        if obeyed.outcome == "done":
+            self.recorder.did(command, now)
+            session_id = self.recorder.head.session_id
+            log.info("coach acted", action=command.action, session_id=session_id)
+        return obeyed.outcome
