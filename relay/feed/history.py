@@ -49,4 +49,6 @@ class History:
             stored = await self._store.transcript(conversation_id)
             owner = await self._store.owner(conversation_id)
         said = newest((*stored, *waiting))
-        return Earlier(said[0].head.user_id if said else owner, said)
+        if owner is None and said:  # the store has not heard of it yet
+            owner = said[0].head.user_id
+        return Earlier(owner, said)

@@ -6,6 +6,8 @@ from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from typing import Final, NoReturn
 
+import structlog
+
 from relay.feed.feed import Call, Feed
 from relay.feed.history import History
 from relay.feed.versions import newest
@@ -27,6 +29,7 @@ ENDED_KNOWN: Final = 2000
 """Ended sessions that are known at all, about 2 KiB each."""
 WATCHERS: Final = 1000
 """Feeds open at once; each may hold `watcher.QUEUE` finals and a socket's buffers."""
+log = structlog.get_logger(__name__)
 
 
 class Hub:
@@ -81,10 +84,15 @@ class Hub:
         feeds = (*self._live.values(), *self._ended.values())
         here = [feed for feed in feeds if feed.head.conversation_id == conversation_id]
         top = {feed.head.session_id: feed.log.top for feed in here}
-        said = (r for r in earlier.said if r.seq <= top.get(r.head.session_id, r.seq))
         held = [record for feed in here for record in feed.log.since(0)]
         owner = here[0].head.user_id if here and earlier.owner is None else earlier.owner
-        return Earlier(owner, newest((*said, *held)))
+        said = [
+            record
+            for record in (*earlier.said, *held)
+            if record.seq <= top.get(record.head.session_id, record.seq)
+            and record.head.user_id == owner  # a stranger's words wait here until the store refuses
+        ]
+        return Earlier(owner, newest(said))
 
     @asynccontextmanager
     async def watch(self, feed: Feed, since: int) -> AsyncIterator[Watcher]:
@@ -129,7 +137,10 @@ class Hub:
         """Look at the sessions that somebody watches; call those over whose words do not come."""
         for feed in self._watched:
             if feed.is_live:
-                feed.beat(with_state=with_state)
+                try:
+                    feed.beat(with_state=with_state)
+                except Exception as error:  # noqa: BLE001 - one session's fault is no other's
+                    log.warning("a session cannot be looked at", error=type(error).__name__)
         while self._unfinished and self._unfinished[0][0] <= self._clock():
             self._unfinished.pop(0)[1].finish()
 

@@ -17,10 +17,11 @@ from relay.feed.hub import ENDED_KNOWN, ENDED_WITH_WORDS, FINISH_SECONDS, WATCHE
 from relay.feed.log import Log
 from relay.feed.watcher import QUEUE, Watcher
 from relay.realtime.endings import AT_CAPACITY, SERVICE_RESTART, Refused
+from relay.realtime.partials import Partial
 from relay.realtime.records import SessionRecord
 from relay.realtime.utterance import Record
 from tests.feed.calls import HEAD, FakeCall, House, again, said
-from tests.stores.words import Call
+from tests.stores.words import STRANGER, Call
 
 
 @dataclass
@@ -328,6 +329,19 @@ async def test_a_conversation_is_all_its_sessions_in_order() -> None:
     assert (nobody.owner, list(nobody.said)) == (None, [])
 
 
+async def test_a_strangers_words_are_no_part_of_somebodys_conversation() -> None:
+    house = House()
+    theirs = Call(session_id="77777777-7777-4777-8777-777777777777", user_id=STRANGER)
+    with house.hub.live(FakeCall()), house.hub.live(FakeCall(head=theirs.user("x").head)):
+        house.commit(said(1, "Mine."))
+        house.disk.put()
+        house.disk.mark()
+        house.commit(theirs.user("Not mine.", 0.5, seq=1))
+        earlier = await house.hub.conversation(HEAD.conversation_id)
+    assert [record.utterance.text for record in earlier.said] == ["Mine."]
+    assert earlier.owner == HEAD.user_id
+
+
 # ------------------------------------------------------------------- never a gap, never a double
 
 
@@ -486,3 +500,18 @@ async def test_the_beat_runs_only_while_somebody_watches() -> None:
     running.cancel()
     with pytest.raises(asyncio.CancelledError):
         await running
+
+
+async def test_a_session_that_cannot_be_looked_at_harms_no_other() -> None:
+    class Broken(FakeCall):
+        def partials(self) -> list[Partial]:
+            raise RuntimeError
+
+    house = House()
+    other = Call(session_id="77777777-7777-4777-8777-777777777777").user("x").head
+    well = FakeCall(head=other, open=[Partial("item_1", 0, "user", "Hel")])
+    with house.hub.live(Broken()), house.hub.live(well):
+        broken, fine = house.hub.sessions()
+        async with house.hub.watch(broken, 0), house.hub.watch(fine, 0) as watcher:
+            house.hub.beat(with_state=False)
+            assert [json.loads(watcher._first().text)["type"] for _ in range(3)][-1] == "partial"  # type: ignore[union-attr]
