@@ -17,6 +17,7 @@ WITHOUT_TESTS = {
 
 WITHOUT_MODULE = {
     "benchmarks": "measures, by `make bench`",
+    "chaos": "whole programs killed and starved, by `make chaos`",
     "clients": "other people's clients, started by scenarios",
     "edge": "nginx, systemd and logrotate with the files that are shipped for them",
     "contracts": "one suite over every implementation of an interface",
