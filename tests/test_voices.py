@@ -9,11 +9,12 @@ from pydantic import SecretStr
 from relay import voices
 from relay.engines.offline import VoiceNotInstalled
 from relay.engines.offline.scripted import scripted_parts
+from relay.engines.openai import FixedKey
 from relay.interfaces import Call
 from relay.realtime.endings import NO_PROVIDER_KEY, Refused
 from relay.settings import Settings
 from relay.simulator import SimulatorOptions, simulate
-from relay.voices import make_engine
+from relay.voices import make_engine, own_key
 from tests.components import needs
 
 CALL = Call("s1", "gpt-realtime-2.1", "ada")
@@ -48,6 +49,23 @@ async def test_the_key_the_address_and_the_patience_are_the_settings(tmp_path: P
         headers = simulator.headers[-1]
 
     assert headers["authorization"] == "Bearer sk-of-this-test"
+
+
+async def test_S3_15_a_vaults_key_comes_before_the_environments(tmp_path: Path) -> None:
+    async with await simulate(SimulatorOptions(parts=scripted_parts())) as simulator:
+        asked = settings(
+            tmp_path,
+            relay_engine="openai",
+            openai_api_key=SecretStr("sk-environment"),
+            openai_base_url=simulator.base_url,
+        )
+        peer = await make_engine(asked, FixedKey("sk-vault")).open(CALL)
+        peer.close(1000, "")
+        headers = simulator.headers[-1]
+
+    assert own_key(asked) == "sk-environment"
+    assert own_key(settings(tmp_path)) == ""
+    assert headers["authorization"] == "Bearer sk-vault"
 
 
 async def test_S3_9_without_a_key_the_engine_refuses(tmp_path: Path) -> None:
