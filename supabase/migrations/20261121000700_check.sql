@@ -33,8 +33,10 @@ language sql stable set search_path = pg_catalog, pg_temp as $$
     ),
     'functions', (
       select jsonb_object_agg(f.proname, f.arguments) from (
-        select p.proname, jsonb_agg(distinct argument.name) as arguments
-        from pg_proc p left join lateral unnest(p.proargnames) argument (name) on true
+        select p.proname, coalesce(
+          jsonb_agg(distinct a.name) filter (where a.name <> ''), '[]'
+        ) as arguments
+        from pg_proc p left join lateral unnest(p.proargnames) a (name) on true
         where p.pronamespace = 'public'::regnamespace
           and (p.proname = 'get_secret' or p.proname like 'voice\_%')
         group by p.proname
