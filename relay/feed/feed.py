@@ -9,6 +9,8 @@ from relay.feed.log import Log
 from relay.feed.shapes import EndedMessage, Session, SessionMessage, iso, partial_of
 from relay.feed.versions import newest
 from relay.feed.watcher import Key, Shown, Watcher, shown, shown_final
+from relay.realtime.coaching import Command
+from relay.realtime.control import Outcome
 from relay.realtime.partials import Partial
 from relay.realtime.utterance import Head, Record
 
@@ -43,6 +45,15 @@ class Call(Protocol):
     def ending(self) -> str | None:
         """Why the session ended, None while it lasts."""
 
+    def is_paused(self) -> bool:
+        """Whether a coach silenced the model."""
+
+    def speaker(self) -> str | None:
+        """The coach who speaks in the model's place."""
+
+    def obey(self, command: Command) -> Outcome:
+        """Carry out a coach's command."""
+
 
 @dataclass(frozen=True, slots=True)
 class _Over:
@@ -70,6 +81,15 @@ class _Over:
 
     def ending(self) -> str | None:
         return self.why
+
+    def is_paused(self) -> bool:
+        return False
+
+    def speaker(self) -> str | None:
+        return None
+
+    def obey(self, command: Command) -> Outcome:
+        return "over"
 
 
 def _over(call: Call) -> _Over:
@@ -125,6 +145,8 @@ class Feed:
             ended_at=None if self._ended_at is None else iso(self._ended_at),
             state="live" if self.is_live else "ended",
             ending=call.ending(),
+            paused=call.is_paused(),
+            speaker=call.speaker(),
             seq=self.log.top,
             tokens=dict(call.tokens()),
             cost_dollars=None if micro is None else micro / 1_000_000,

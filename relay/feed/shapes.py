@@ -17,7 +17,8 @@ _WHO: Final[Mapping[Role, Who]] = {"user": "learner", "assistant": "model"}
 class Session(msgspec.Struct, frozen=True, kw_only=True):
     """One call.
 
-    `state` is `live` or `ended`; `ending` then says why, by its name in the table of endings. `seq`
+    `state` is `live` or `ended`; `ending` then says why, by its name in the table of endings. A
+    coach has `paused` the model, or speaks in its place: `speaker` is the coach's user id. `seq`
     is that of the newest utterance that is stored. `tokens` counts by kind (`text_in`, `audio_in`,
     `image_in`, `text_out`, `audio_out`). `cost_dollars` is null where a model has no price.
     """
@@ -34,6 +35,8 @@ class Session(msgspec.Struct, frozen=True, kw_only=True):
     ended_at: str | None
     state: Literal["live", "ended"]
     ending: str | None
+    paused: bool
+    speaker: str | None
     seq: int
     tokens: dict[str, int]
     cost_dollars: float | None
@@ -70,6 +73,13 @@ class Sessions(msgspec.Struct, frozen=True, kw_only=True):
 
     sessions: list[Session]
     total: int
+
+
+class Obeyed(msgspec.Struct, frozen=True, kw_only=True):
+    """The answer to a coach's command: whether it changed anything, and how the session stands."""
+
+    changed: bool
+    session: Session
 
 
 class SessionTranscript(msgspec.Struct, frozen=True, kw_only=True):

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from relay.feed.feed import Feed
 from relay.feed.history import History
 from relay.feed.hub import Hub
+from relay.realtime.coaching import Command
+from relay.realtime.control import Outcome
 from relay.realtime.partials import Partial
 from relay.realtime.records import AnyRecord
 from relay.realtime.utterance import Head, Record
@@ -38,6 +40,9 @@ class FakeCall:
     cost: int | None = 0
     why: str | None = None
     asked: int = 0
+    outcome: Outcome = "done"
+    commands: list[Command] = field(default_factory=list)
+    obeyed: list[str] = field(default_factory=list)
 
     def partials(self) -> Sequence[Partial]:
         self.asked += 1
@@ -54,6 +59,18 @@ class FakeCall:
 
     def ending(self) -> str | None:
         return self.why
+
+    def is_paused(self) -> bool:
+        return self.obeyed[-1:] == ["pause"]
+
+    def speaker(self) -> str | None:
+        return None
+
+    def obey(self, command: Command) -> Outcome:
+        self.commands.append(command)
+        if self.outcome == "done":
+            self.obeyed.append(command.action)
+        return self.outcome
 
 
 class Disk:

@@ -7,6 +7,7 @@ from aiohttp import web
 
 from relay.feed.hub import Hub
 from relay.http.api.access import Access, Learners
+from relay.http.api.commands import Commands
 from relay.http.api.edge import Origins, refusals_as_json
 from relay.http.api.feeds import Feeds
 from relay.http.api.gate import Gate
@@ -53,6 +54,7 @@ def _routes(api: Api) -> Iterator[web.RouteDef]:
     yield web.get("/sessions/{id}/transcript", reading.transcript)
     yield web.get("/sessions/{id}/feed", feeds.feed, allow_head=False)
     yield web.get("/conversations/{id}/transcript", reading.conversation)
+    yield from Commands(gate, reading).routes()
     yield web.get("/openapi.json", _openapi)
 
 

@@ -66,6 +66,23 @@ FULL: Final = Refusal(
 RESTARTING: Final = Refusal(
     503, "restarting", "The server restarts. Connect again.", endings.SERVICE_RESTART, 2
 )
+NOT_A_COACH: Final = Refusal(
+    403, "not_a_coach", "Only coaches and admins may do this.", endings.FORBIDDEN
+)
+BAD_TEXT: Final = Refusal(
+    400,
+    "bad_text",
+    'Send JSON like {"text": "…"}, with 1 to 4000 characters.',
+    _BAD,
+)
+BAD_MODE: Final = Refusal(400, "bad_mode", 'mode must be "context" or "say".', _BAD)
+TAKEN: Final = Refusal(
+    409, "taken", "Another coach speaks in this session, or too much waits to be said.", _BAD
+)
+SILENT: Final = Refusal(
+    409, "silent", "The model is paused or taken over, so it can say nothing.", _BAD
+)
+OVER: Final = Refusal(409, "over", "The session has ended.", _BAD)
 UNAVAILABLE: Final = Refusal(
     503,
     "unavailable",

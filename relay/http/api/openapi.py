@@ -7,7 +7,10 @@ from typing import Any, Final
 import msgspec
 
 from relay.feed import shapes
+from relay.http.api.commands import ACTIONS, NEEDS_TEXT
 from relay.http.api.faults import ALL
+from relay.realtime.control import MAX_WHISPER
+from relay.realtime.records import CoachAction
 
 _ID: Final = {
     "name": "id",
@@ -42,9 +45,19 @@ _SHOWN: Final = (
     shapes.Session,
     shapes.SessionTranscript,
     shapes.ConversationTranscript,
+    shapes.Obeyed,
     shapes.ErrorAnswer,
     shapes.Message,
 )
+_COMMANDS: Final[Mapping[CoachAction, str]] = {
+    "pause": "The model falls silent at once and stays so; the learner is still written down",
+    "resume": "The model may answer again",
+    "whisper": "Tell the model something the learner never sees, or have it say so next",
+    "takeover": "Speak in the model's place; one coach at a time",
+    "release": "Give the word back to the model; an admin does so for any coach",
+    "note": "Write something down beside the session, for coaches",
+    "end": "End the session",
+}
 
 
 @cache
@@ -53,7 +66,7 @@ def document() -> Mapping[str, Any]:
     schemas, components = msgspec.json.schema_components(
         _SHOWN, ref_template="#/components/schemas/{name}"
     )
-    sessions, session, transcript, conversation, _, message = schemas
+    sessions, session, transcript, conversation, obeyed, _, message = schemas
     return {
         "openapi": "3.1.0",
         "info": {
@@ -69,6 +82,7 @@ def document() -> Mapping[str, Any]:
                 "What was said in a session", transcript, _ID, _SINCE
             ),
             "/api/sessions/{id}/feed": _feed(message),
+            **{f"/api/sessions/{{id}}/{a}": _post(a, obeyed) for a in ACTIONS},
             "/api/conversations/{id}/transcript": _get(
                 "What was said in a conversation", conversation, _ID
             ),
@@ -92,6 +106,21 @@ def document() -> Mapping[str, Any]:
 
 def _get(summary: str, schema: Mapping[str, Any], *parameters: Mapping[str, Any]) -> dict[str, Any]:
     return {"get": _operation(summary, _answer(summary, schema), parameters)}
+
+
+def _post(action: CoachAction, schema: Mapping[str, Any]) -> dict[str, Any]:
+    """A command: what it was given is JSON, or nothing where it needs nothing."""
+    text: dict[str, Any] = {"type": "string", "maxLength": MAX_WHISPER}
+    fields: dict[str, Any] = {"reason" if action == "end" else "text": text}
+    if action == "whisper":
+        fields["mode"] = {"type": "string", "enum": ["context", "say"], "default": "context"}
+    required = ["text"] if action in NEEDS_TEXT else []
+    body = {"type": "object", "properties": fields, "required": required}
+    operation = _operation(_COMMANDS[action], _answer("How it stands now", schema), (_ID,))
+    if action in NEEDS_TEXT or action == "end":
+        content = {"application/json": {"schema": body}}
+        operation["requestBody"] = {"required": bool(required), "content": content}
+    return {"post": operation}
 
 
 def _feed(message: Mapping[str, Any]) -> dict[str, Any]:

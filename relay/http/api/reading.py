@@ -54,12 +54,12 @@ class Reading:
         sees = await self._access.sees(caller)
         seen = [feed for feed in reversed(self._hub.sessions()) if sees(feed.head.user_id)]
         shown = [feed.session() for feed in seen[:limit]]
-        return _json(Sessions(sessions=shown, total=len(seen)))
+        return json_answer(Sessions(sessions=shown, total=len(seen)))
 
     async def session(self, request: web.Request) -> web.Response:
         """GET /api/sessions/{id}."""
         caller = await self._gate.enter(request)
-        return _json((await self.find(request, caller)).session())
+        return json_answer((await self.find(request, caller)).session())
 
     async def transcript(self, request: web.Request) -> web.Response:
         """GET /api/sessions/{id}/transcript?since=SEQ."""
@@ -67,7 +67,7 @@ class Reading:
         since = since_of(request)
         feed = await self.find(request, caller)
         said, top = await read(feed.utterances(since))
-        return _json(
+        return json_answer(
             SessionTranscript(
                 session_id=feed.head.session_id,
                 conversation_id=feed.head.conversation_id,
@@ -84,7 +84,7 @@ class Reading:
         earlier = await read(self._hub.conversation(conversation_id))
         if earlier.owner is None or not sees(earlier.owner):
             raise Refused(NOT_FOUND)
-        return _json(
+        return json_answer(
             ConversationTranscript(
                 conversation_id=conversation_id,
                 user_id=earlier.owner,
@@ -131,5 +131,6 @@ def _id(request: web.Request) -> str:
     return given
 
 
-def _json(shown: msgspec.Struct) -> web.Response:
+def json_answer(shown: msgspec.Struct) -> web.Response:
+    """An answer as JSON."""
     return web.Response(body=_encode(shown), headers={"Content-Type": "application/json"})

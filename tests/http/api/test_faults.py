@@ -11,7 +11,7 @@ def test_every_refusal_has_the_one_body(refusal: Told) -> None:
     told = answer(refusal)
     assert isinstance(told.body, bytes)
     assert json.loads(told.body) == {"error": {"code": refusal.code, "message": refusal.message}}
-    assert told.status in (400, 401, 403, 404, 405, 429, 500, 503)
+    assert told.status in (400, 401, 403, 404, 405, 409, 429, 500, 503)
     assert told.headers.get("Retry-After") == (refusal.retry_after and str(refusal.retry_after))
     assert len(refusal.ending.reason.encode()) <= 123
 

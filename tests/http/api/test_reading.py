@@ -53,6 +53,8 @@ async def test_a_session_says_who_what_and_how_much() -> None:
                 "ended_at": None,
                 "state": "live",
                 "ending": None,
+                "paused": False,
+                "speaker": None,
                 "seq": 1,
                 "tokens": {"text_out": 3},
                 "cost_dollars": 0.012345,
