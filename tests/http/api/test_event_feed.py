@@ -118,3 +118,21 @@ async def test_who_leaves_leaves_nothing_behind(monkeypatch: pytest.MonkeyPatch)
             async with asyncio.timeout(PATIENCE):
                 while here.house.hub.watchers:
                     await asyncio.sleep(0.005)
+
+
+async def test_a_coach_who_takes_nothing_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stream, "SEND_SECONDS", 0.2)
+    async with desk() as here:
+        with here.house.hub.live(FakeCall()):
+            async with here.http.get(FEED, headers=EVENTS) as answer:
+                await lines_until(answer, '"caught_up"')
+                assert answer.connection is not None
+                assert answer.connection.transport is not None
+                answer.connection.transport.pause_reading()
+                async with asyncio.timeout(PATIENCE):
+                    seq = 0
+                    while here.house.hub.watchers:
+                        seq += 1
+                        here.house.commit(said(seq, "a" * 100_000))
+                        await asyncio.sleep(0.005)
+                answer.connection.transport.abort()

@@ -86,3 +86,10 @@ async def test_a_server_that_stops_sends_watchers_away_and_lets_nobody_in() -> N
                 assert await socket.closed() == (1012, "Service restart")
             answer = await here.ask(FEED, headers=header() | EVENTS)
             assert answer.refusal == (503, "restarting")
+
+
+async def test_a_handshake_that_is_none_is_refused_as_json() -> None:
+    async with desk() as here:
+        with here.house.hub.live(FakeCall()):
+            answer = await here.ask(FEED, headers=header() | {"Upgrade": "websocket"})
+            assert answer.refusal == (400, "bad_request")
