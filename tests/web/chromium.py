@@ -88,9 +88,9 @@ class Screen:
 
 
 @asynccontextmanager
-async def screen_of(browser: Browser, url: str) -> AsyncIterator[Screen]:
-    """A fresh page of this browser, for one address."""
-    context = await browser.new_context()
+async def screen_of(browser: Browser, url: str, **options: Any) -> AsyncIterator[Screen]:
+    """A fresh page of this browser, for one address; `options` are a browser context's."""
+    context = await browser.new_context(**options)
     page = await context.new_page()
     screen = Screen(page, url)
     page.on("pageerror", lambda error: screen.complaints.append(str(error)))

@@ -1,15 +1,21 @@
 """One Chromium a module, a fresh page and a fresh far end a test."""
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 
+import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, Page
 
 from relay.http.health import Health
 from relay.http.pages import Pages
 from relay.http.server import HttpServer, HttpSide, serve
+from tests.components import COMPONENTS
+from tests.web.caller import Caller, calling
 from tests.web.chromium import Screen, chromium, screen_of
 from tests.web.far_end import FarEnd, far_end
+from tests.web.minute import Heard, minute
 from tests.web.sound import syllables
 
 CONFIG: dict[str, object] = {}
@@ -50,3 +56,23 @@ async def end() -> AsyncIterator[FarEnd]:
         CONFIG.clear()
         CONFIG.update(url=end.url, token="head.payload.signature", engine="offline")
         yield end
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def caller(browser: Browser, site: HttpServer, end: FarEnd) -> AsyncIterator[Caller]:
+    async with calling(browser, f"http://localhost:{site.port}/", end) as caller:
+        yield caller
+        assert caller.screen.complaints == []
+
+
+@pytest.fixture(scope="session", autouse=True)
+def listening(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Future[Heard] | None]:
+    """A minute of speech, begun with the first test here, where its own test is among those."""
+    wanted = any(item.path.name == "test_without_a_gap.py" for item in request.session.items)
+    if not wanted or COMPONENTS["chromium"].find() is None:
+        yield None
+        return
+    with ThreadPoolExecutor(1) as pool:
+        yield pool.submit(asyncio.run, minute(tmp_path_factory.mktemp("minute")))

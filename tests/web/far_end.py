@@ -3,11 +3,14 @@
 import asyncio
 import base64
 import json
+import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 from websockets.asyncio.server import Server, ServerConnection, serve
+from websockets.exceptions import ConnectionClosed
+from websockets.typing import Subprotocol
 
 Event = dict[str, Any]
 PATIENCE = 20.0
@@ -15,11 +18,15 @@ PATIENCE = 20.0
 
 
 class FarEnd:
-    """Takes one page's connection at a time; what the page sends waits in `events`."""
+    """Takes one page's connection at a time; what the page sends waits in `events`.
+
+    Sound goes to `audio`, and what a relay is told of playback to `reports`.
+    """
 
     def __init__(self) -> None:
         self.events: asyncio.Queue[Event] = asyncio.Queue()
         self.audio = bytearray()
+        self.reports: list[Event] = []
         self.appends = 0
         self._heard = asyncio.Event()
         self._pages: asyncio.Queue[ServerConnection] = asyncio.Queue()
@@ -50,6 +57,15 @@ class FarEnd:
         """Wait for the page's socket and be ready, as an engine is."""
         await self.connection()
         await self.say("session.created", session={"id": "sess_1", "type": "realtime"})
+
+    async def be_a_relay(self, conversation: str = "c1", ttl: float = 3600) -> None:
+        """Say what only a relay says; the token lasts so many seconds more."""
+        await self.say(
+            "relay.session",
+            session_id=f"s-{conversation}",
+            conversation_id=conversation,
+            expires_at=time.time() + ttl,
+        )
 
     async def say(self, kind: str, **fields: object) -> None:
         self._number += 1
@@ -83,20 +99,26 @@ class FarEnd:
 
     async def _serve(self, page: ServerConnection) -> None:
         self._pages.put_nowait(page)
-        async for message in page:
-            event = json.loads(message)
-            if event["type"] == "input_audio_buffer.append":
-                self.audio += base64.b64decode(event["audio"])
-                self.appends += 1
-                self._heard.set()
-            else:
-                self.events.put_nowait(event)
+        with suppress(ConnectionClosed):
+            async for message in page:
+                self._take(json.loads(message))
+
+    def _take(self, event: Event) -> None:
+        if event["type"] == "input_audio_buffer.append":
+            self.audio += base64.b64decode(event["audio"])
+            self.appends += 1
+            self._heard.set()
+        elif event["type"] == "relay.playback":
+            self.reports.append(event)
+        else:
+            self.events.put_nowait(event)
 
 
 @asynccontextmanager
 async def far_end() -> AsyncIterator[FarEnd]:
     end = FarEnd()
-    async with serve(end._serve, "localhost", 0, subprotocols=["realtime"]) as server:  # type: ignore[list-item]
+    spoken = [Subprotocol("realtime"), Subprotocol("relay.v1")]
+    async with serve(end._serve, "localhost", 0, subprotocols=spoken) as server:
         end._server = server
         yield end
 

@@ -8,17 +8,19 @@ export class TranscriptView {
   #scroller;
   #rows = new Map();
   #announced = new Set();
+  #pinned = true; // the reader is at the end and wants to stay there
 
   // `list` is an <ol>, `spoken` a polite live region for people who read with their ears.
   constructor(list, spoken) {
     this.#list = list;
     this.#spoken = spoken;
     this.#scroller = list.parentElement;
+    this.#scroller.addEventListener("scroll", () => { this.#pinned = this.#isAtEnd(); });
+    new ResizeObserver(() => this.#follow()).observe(this.#scroller);
   }
 
   show(transcript, changed) {
     if (changed.length === 0) return;
-    const atEnd = this.#isAtEnd();
     const entries = transcript.entries;
     const known = new Set(entries.map(({ id }) => id));
     for (const [id, row] of this.#rows) {
@@ -33,7 +35,11 @@ export class TranscriptView {
         this.#list.insertBefore(row, this.#list.children[place] ?? null);
       }
     });
-    if (atEnd) this.#scroller.scrollTop = this.#scroller.scrollHeight;
+    this.#follow();
+  }
+
+  #follow() {
+    if (this.#pinned) this.#scroller.scrollTop = this.#scroller.scrollHeight;
   }
 
   clear() {

@@ -1,0 +1,248 @@
+/** A voice call from a browser: to the relay, or to anything that speaks OpenAI Realtime (GA). */
+
+/** One event of the Realtime API, or one of the relay's own. */
+export interface RealtimeEvent {
+  type: string;
+  event_id?: string;
+  [field: string]: unknown;
+}
+
+/** What is said of a session in `session.update`; the server merges it. */
+export type SessionFields = Record<string, unknown>;
+
+export interface ConnectOptions {
+  /** `wss://…/v1/realtime?model=…`; one without a host is the page's own. */
+  url: string;
+  /** A JWT for the relay, an ephemeral key for OpenAI. It travels in a subprotocol. */
+  token?: string | null;
+  /** Asked for a fresh token at the start, before the old one runs out, and on a reconnect. */
+  getToken?: () => Promise<string>;
+  agentId?: string | null;
+  /** The conversation to go on with. */
+  conversationId?: string | null;
+  voice?: string | null;
+  /** Other fields of the session, as in `session.update`. */
+  session?: SessionFields;
+  /** `["realtime", "relay.v1"]`; `["realtime"]` for OpenAI itself: no `relay.*` events then. */
+  protocols?: readonly string[];
+  /** Whether a lost connection is dialled again; true. */
+  reconnect?: boolean;
+}
+
+export type State =
+  | "idle" | "connecting" | "listening" | "hearing" | "thinking" | "speaking" | "paused"
+  | "reconnecting" | "ended";
+
+export type Speaker = "user" | "assistant" | "coach";
+
+export interface Utterance {
+  readonly id: string;
+  readonly role: "user" | "assistant";
+  readonly speaker: Speaker;
+  readonly text: string;
+  /** As far as an interrupted answer was heard: estimated by time, ended at a word. */
+  readonly heardText: string;
+  readonly state: "partial" | "final" | "interrupted" | "failed";
+  /** The part of an interrupted answer that was heard, 0 to 1; null when not known. */
+  readonly heard: number | null;
+}
+
+export interface Levels {
+  /** Root mean square, 0 to 1. */
+  readonly input: number;
+  readonly output: number;
+}
+
+export interface Coach {
+  readonly present: boolean;
+  readonly speaking: boolean;
+}
+
+export type ErrorCode =
+  | "browser_too_old" | "insecure_page" | "sound_failed" | "sound_blocked"
+  | "microphone_denied" | "no_microphone" | "microphone_busy" | "microphone_failed"
+  | "microphone_lost"
+  | "token_unavailable" | "bad_address" | "unreachable" | "offline" | "no_answer"
+  | "connection_lost" | "going_away" | "upload_slow"
+  | "client_left" | "protocol_error" | "binary_refused" | "not_utf8" | "frame_too_big"
+  | "at_capacity" | "missing_parameters" | "unauthorized" | "token_expired" | "forbidden"
+  | "budget_exhausted" | "replaced" | "session_time_limit" | "idle" | "client_too_slow"
+  | "too_many_sessions" | "too_many_requests" | "no_provider_key" | "engine_closed"
+  | "engine_timed_out" | "internal_error" | "unknown_path" | "not_built" | "service_restart"
+  | "server_error" | "ended" | "not_connected" | "already_connected";
+
+/** `message` says what happened and `advice` what to do, both for people. */
+export class RelayError extends Error {
+  readonly name: "RelayError";
+  readonly code: ErrorCode;
+  readonly advice: string;
+  /** Whether the same call may succeed a moment later. */
+  readonly retry: boolean;
+  /** The socket's close code; "silent" when the server never answered. */
+  readonly closeCode: number | "silent" | null;
+  readonly closeReason: string;
+}
+
+export interface ClientEvents {
+  /** `error` with "ended" and "reconnecting", `inMs` with "reconnecting". */
+  state: { state: State; error?: RelayError | null; inMs?: number };
+  /** All utterances in conversation order, and the ids of those that changed or went. */
+  transcript: { utterances: readonly Utterance[]; changed: readonly string[] };
+  /** Every 20 ms while the microphone is open, every 43 ms while something plays. */
+  level: Levels;
+  /** From `connect` to a voice that is ready; from the end of speech to the answer's first sound. */
+  latency: { kind: "connect" | "answer"; ms: number };
+  microphone: {
+    listening: boolean; muted: boolean; pushToTalk: boolean; deviceId: string | null;
+  };
+  function_call: { callId: string; name: string; arguments: string };
+  /** The relay's session. `expiresAt`: of the token, Unix seconds. */
+  session: { sessionId: string; conversationId: string; expiresAt: number };
+  /** A human coach silenced the voice; what is said is still heard and written down. */
+  paused: Record<string, never>;
+  resumed: Record<string, never>;
+  coach: Coach;
+  /** Micro-dollars that may still be spent. */
+  budget: { left: number };
+  /** Sound that was lost on the way to the relay ("up") or from it ("down"). */
+  dropped: { direction: "up" | "down"; ms: number };
+  warning: { code: string; message: string };
+  reconnecting: { error: RelayError; inMs: number };
+  reconnected: { lostMs: number };
+  /** What went wrong and ended nothing. */
+  error: RelayError;
+  /** Once, at the end; `error` is null when `close()` was called. */
+  ended: { error: RelayError | null };
+  /** Every event of the server, as it came. */
+  event: RealtimeEvent;
+}
+
+/** One client is one call. */
+export class RelayClient {
+  /** With `transcript`, that of an earlier call, the words of this one are added to it. */
+  constructor(options?: { transcript?: Transcript | null });
+
+  /** Answers a function that ends it. */
+  on<Type extends keyof ClientEvents>(
+    type: Type, handler: (detail: ClientEvents[Type]) => void,
+  ): () => void;
+
+  /**
+   * Call it from a click or a key: browsers want one before they play. Resolves when the voice is
+   * ready; rejects with the RelayError that ended the call.
+   */
+  connect(options: ConnectOptions): Promise<void>;
+  close(): void;
+
+  /** Opens the microphone, or another one. Rejects with a RelayError; the call goes on. */
+  listen(options?: { deviceId?: string | null }): Promise<void>;
+  /** Closes the microphone. */
+  deafen(): void;
+  /** The microphone stays open and records silence. */
+  mute(muted?: boolean): void;
+
+  /** Turns the server's voice detection off (and on again): `press` begins a turn, `release` ends it. */
+  usePushToTalk(use?: boolean): void;
+  press(): void;
+  release(): void;
+
+  /** A written message; it interrupts, and waits until the voice is ready. */
+  say(text: string): void;
+  /** The result of a `function_call`. */
+  answer(callId: string, output: unknown): void;
+  /** Silence now. */
+  interrupt(): void;
+  /** Any event of the Realtime API. */
+  send(event: RealtimeEvent): void;
+  /** Fields of the session, kept across a reconnect. */
+  update(session: SessionFields): void;
+  /** "" is the system's own choice. Only where `canChooseOutput()`. */
+  setOutput(deviceId: string): Promise<void>;
+
+  readonly state: State;
+  readonly utterances: readonly Utterance[];
+  readonly transcript: Transcript;
+  readonly conversationId: string | null;
+  readonly paused: boolean;
+  readonly coach: Coach;
+  readonly levels: Levels;
+  readonly listening: boolean;
+  readonly inputDevice: string | null;
+  readonly muted: boolean;
+  readonly pushToTalk: boolean;
+  /** The node that everything is heard through, for who records or draws it. */
+  readonly output: AudioWorkletNode | null;
+  readonly counters: {
+    readonly audioDown: number;
+    readonly flushes: number;
+    readonly truncates: number;
+    /** Samples played, and the loudest level. */
+    readonly played: number;
+    readonly loudest: number;
+    readonly reconnects: number;
+  };
+}
+
+/** What was said, put together from server events by item id. */
+export class Transcript {
+  readonly entries: readonly Utterance[];
+  /** Answers the ids of the entries that the event changed. */
+  apply(event: RealtimeEvent): string[];
+  /** The call is over: what was still open stays as far as it came. */
+  settle(): string[];
+}
+
+/** What this browser lacks for a call, or null. */
+export function missing(): RelayError | null;
+
+export interface Device {
+  readonly deviceId: string;
+  readonly label: string;
+}
+
+/** Labels are known once the microphone was allowed. */
+export function devices(): Promise<{ inputs: Device[]; outputs: Device[] }>;
+export function canChooseOutput(): boolean;
+
+/** The parts, for pages that play or record without a Realtime session: a coach's page, say. */
+export interface SpeakerPart {
+  /** Items that were handed over and neither played to their end nor flushed. */
+  readonly live: ReadonlySet<string>;
+  readonly playing: boolean;
+  readonly node: AudioWorkletNode;
+  /** Takes the samples away from the caller. */
+  play(item: string, index: number, samples: Int16Array): void;
+  finish(item: string): void;
+  finishAll(): void;
+  /** Silence at once; resolves to what was cut, in order of playing. */
+  flush(): Promise<{ item: string; index: number; playedMs: number }[]>;
+  close(): void;
+}
+
+/** `context` runs at 24 kHz. */
+export function openSpeaker(context: AudioContext, listener: {
+  progress(report: { progress: number; level: number; playing: boolean }): void;
+  heard(item: string, ms: number, last: boolean): void;
+}): Promise<SpeakerPart>;
+
+export interface MicrophonePart {
+  readonly deviceId: string;
+  /** Of the device; the chunks are always 24 kHz. */
+  readonly rate: number;
+  muted: boolean;
+  close(): void;
+}
+
+/** Chunks of 480 samples, 20 ms. Rejects with the DOMException of getUserMedia. */
+export function openMicrophone(options: {
+  context: AudioContext;
+  deviceId?: string | null;
+  onChunk: (chunk: { samples: Int16Array; level: number }) => void;
+  onLost: () => void;
+}): Promise<MicrophonePart>;
+
+/** PCM16 at 24 kHz, exact both ways. */
+export function toBase64(samples: Int16Array): string;
+export function fromBase64(text: string): Int16Array;
+export function fromFloat(samples: Float32Array): Int16Array;
+export function toFloat(samples: Int16Array): Float32Array;
