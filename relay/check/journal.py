@@ -1,8 +1,10 @@
 """Whether the journal could be opened, and what waits in it."""
 
+import asyncio
 import fcntl
 import os
 import sqlite3
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from relay.check.database import looking_at
@@ -11,6 +13,7 @@ from relay.check.folder import OWN, trouble
 from relay.stores.journal_file import FILE_NAME, LOCK_NAME, SCHEMA_VERSION
 
 _MOVE = "move the folder away; it may still hold words that were never stored"
+IN_USE = "in use by a running relay, process "
 _COUNT = "SELECT count(*) - count(aside), count(aside) FROM records"
 
 
@@ -22,8 +25,17 @@ def journal(folder: Path) -> Finding:
         return fail(*bad)
     holder = _holder(folder / LOCK_NAME)
     if holder is not None:
-        return ok(f"in use by a running relay, process {holder}")
+        return ok(f"{IN_USE}{holder}")
     return _content(file) if file.exists() else ok(f"will be made in {folder}")
+
+
+async def own_journal(folder: Path, is_here: Callable[[], Awaitable[bool]]) -> Finding:
+    """The same, and where a relay holds it, whether that one is the relay of these settings."""
+    found = await asyncio.to_thread(journal, folder)
+    if not found.what.startswith(IN_USE) or await is_here():
+        return found
+    what = f"{found.what}, and none listens at these ports: another relay has this journal"
+    return fail(what, "stop that process, or give this relay a RELAY_DATA_DIR of its own")
 
 
 def _content(file: Path) -> Finding:

@@ -13,11 +13,12 @@ from relay.check import keys
 from relay.check.engine import Names, engine
 from relay.check.examination import Part
 from relay.check.finding import Finding, State, fail, skip
-from relay.check.journal import journal
+from relay.check.journal import own_journal
 from relay.check.page import page
 from relay.check.ports import http_port, trouble, voice_port
 from relay.check.proxy import proxied_health, proxied_voice
 from relay.check.store import store
+from relay.commands.project_parts import project_parts
 from relay.engines.offline import available
 from relay.http.pages import WEB
 from relay.settings import (
@@ -94,10 +95,13 @@ def parts_of(reading: Reading) -> Iterator[Part]:
     if settings is None:
         return
     folder = settings.relay_data_dir
+    yield from project_parts(settings)
     yield from _keys(settings)
     yield Part("voice", partial(_voice, settings))
-    yield Part("journal", partial(asyncio.to_thread, journal, folder / "journal"))
-    yield Part("store", partial(asyncio.to_thread, store, folder / "relay.db"))
+    is_here = partial(_listens, settings)
+    yield Part("journal", partial(own_journal, folder / "journal", is_here))
+    if project_of(settings) is None:
+        yield Part("store", partial(asyncio.to_thread, store, folder / "relay.db"))
     yield Part("voice port", partial(voice_port, settings.host, settings.port))
     yield Part("HTTP port", partial(http_port, settings.host, settings.http_port))
     yield Part("page", partial(_page, reading.serves))
@@ -109,7 +113,8 @@ def _keys(settings: Settings) -> Iterator[Part]:
     if trust.secret is not None:
         yield Part("token secret", partial(keys.secret, trust, unix_clock(), "SUPABASE_JWT_SECRET"))
     if trust.jwks_url is not None:
-        yield Part("key set", partial(keys.key_set, trust.jwks_url, KEY_SET_NAMES))
+        look = keys.key_set if trust.secret is None else keys.spare_key_set
+        yield Part("key set", partial(look, trust.jwks_url, KEY_SET_NAMES))
     if trust.auth_url is not None:
         asked = partial(keys.token_server, trust.auth_url, trust.api_key, SERVER_NAMES)
         yield Part("token server", asked)
@@ -133,6 +138,12 @@ async def _voice(settings: Settings) -> Finding:
         names = AZURE if settings.azure_openai_endpoint else OPENAI
         model = settings.openai_realtime_model
         return await engine(voice, model, settings.engine_timeout, names)
+
+
+async def _listens(settings: Settings) -> bool:
+    """Whether somebody has the ports of these settings; any free one says nothing."""
+    ports = settings.port, settings.http_port
+    return 0 in ports or any([await trouble(settings.host, port) is not None for port in ports])
 
 
 async def _page(serves: bool) -> Finding:

@@ -1,0 +1,35 @@
+"""Projects as `relay check` meets them: looked at for the first time, whole or broken by a test."""
+
+from relay.access.project import ProjectAccess
+from relay.check.finding import Finding
+from relay.check.hosted import Hosted
+from relay.check.project import project as look_at
+from tests.supabase.project import Project
+
+AGENT = "33333333-3333-4333-8333-333333333333"
+SECRET = "88888888-8888-4888-8888-888888888888"
+
+
+async def first_look(project: Project, key: str | None = None) -> tuple[Hosted, Finding]:
+    """The project after the first look, with its own service key unless another is given."""
+    hosted = Hosted(ProjectAccess(project.url, key or project.service_key))
+    return hosted, await look_at(hosted)
+
+
+async def asked(project: Project) -> Hosted:
+    """A project that answers."""
+    hosted, found = await first_look(project)
+    assert found.state == "ok", found
+    return hosted
+
+
+async def has_key(project: Project, active: bool = True) -> None:
+    """Put a provider's key where the text chat's admins do."""
+    await project.sql(
+        "insert into vault.secrets (id, name, secret) values (%s, 'openai', 'sk-vault')", SECRET
+    )
+    await project.sql(
+        "update system_api_keys set vault_secret_id = %s, is_active = %s"
+        " where provider_name = 'openai'",
+        *(SECRET, active),
+    )
