@@ -2,8 +2,6 @@
 -- whole, with its rules, or left exactly as it is; so nothing here changes a database that has them.
 -- Plain SQL, safe to run again.
 
-create extension if not exists "uuid-ossp";
-
 do $$
 begin
   if to_regclass('public.agents') is null then

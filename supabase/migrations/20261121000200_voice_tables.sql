@@ -76,10 +76,11 @@ create table if not exists public.voice_agents (
   updated_at timestamptz not null default now()
 );
 
--- The feed asks for what a call said after a number; only rows of calls are in the index, so
--- whatever else the text chat keeps in `metadata` is no matter.
-create index if not exists chat_messages_v2_by_voice_session on public.chat_messages_v2
-  ((metadata ->> 'voice_session_id'), ((metadata ->> 'seq')::bigint))
-  where metadata ? 'voice_session_id';
+-- What retention looks for; rows of the text chat are not in it.
+create index if not exists chat_messages_v2_spoken on public.chat_messages_v2
+  ((metadata ? 'redacted'), created_at) where metadata ? 'voice_session_id';
+-- Without it every row that is deleted looks for its answers in the whole table.
+create index if not exists chat_messages_v2_by_parent on public.chat_messages_v2
+  (parent_message_id) where parent_message_id is not null;
 create index if not exists conversation_sessions_by_user
   on public.conversation_sessions (user_id);

@@ -38,15 +38,11 @@ drop policy if exists "voice: learners and their coaches read what was said"
   on public.chat_messages_v2;
 create policy "voice: learners and their coaches read what was said"
   on public.chat_messages_v2 for select to authenticated using (
-    exists (
-      select from public.conversation_sessions c
-      where c.conversation_id = chat_messages_v2.conversation_id
-        and (
-          c.user_id = (select auth.uid())
-          or c.user_id in (
-            select a.learner_id from public.coach_assignments a
-            where a.coach_id = (select auth.uid())
-          )
+    conversation_id in (  -- asked once a query, not once a row
+      select c.conversation_id from public.conversation_sessions c
+      where c.user_id = (select auth.uid())
+        or c.user_id in (
+          select a.learner_id from public.coach_assignments a where a.coach_id = (select auth.uid())
         )
     )
   );

@@ -20,7 +20,8 @@ begin
       metadata = (metadata - 'full_text') || '{"heard_text": "", "redacted": true}'
     where id in (
       select id from chat_messages_v2
-      where created_at < limit_at and metadata ? 'voice_session_id' and not metadata ? 'redacted'
+      where created_at < limit_at and metadata ? 'voice_session_id'
+        and not (metadata ? 'redacted')
       limit most for update skip locked
     );
     get diagnostics many = row_count;
@@ -92,6 +93,10 @@ language sql stable set search_path = public, pg_temp as $$
       select coalesce(jsonb_agg(to_jsonb(x) order by x.at), '[]')
       from coach_actions x
       where x.coach_id = voice_export.user_id
+        or x.conversation_id in (
+          select c.conversation_id from conversation_sessions c
+          where c.user_id = voice_export.user_id
+        )
         or x.session_id in (select s.id from voice_sessions s where s.user_id = voice_export.user_id)
     )
   )
@@ -113,7 +118,8 @@ begin
   select array_agg(c.conversation_id) into own from conversation_sessions c where c.user_id = person;
 
   update coach_actions set details = '{}', conversation_id = null
-  where session_id in (select s.id from voice_sessions s where s.user_id = person);
+  where conversation_id = any (own)
+    or session_id in (select s.id from voice_sessions s where s.user_id = person);
   update coach_actions set coach_id = null where coach_id = person;
   get diagnostics many = row_count;
   counts := counts || jsonb_build_object('coach_actions', many);
