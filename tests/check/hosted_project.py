@@ -1,5 +1,7 @@
 """Projects as `relay check` meets them: looked at for the first time, whole or broken by a test."""
 
+import asyncio
+
 from relay.access.project import ProjectAccess
 from relay.check.finding import Finding
 from relay.check.hosted import Hosted
@@ -7,6 +9,7 @@ from relay.check.project import project as look_at
 from tests.supabase.project import Project
 
 AGENT = "33333333-3333-4333-8333-333333333333"
+QUIET_LOOKS = 5
 SECRET = "88888888-8888-4888-8888-888888888888"
 
 
@@ -21,6 +24,20 @@ async def asked(project: Project) -> Hosted:
     hosted, found = await first_look(project)
     assert found.state == "ok", found
     return hosted
+
+
+async def api_at_rest(project: Project) -> None:
+    """PostgREST reads the schema a second time when it listens for changes; wait for the end."""
+    query = (
+        "select count(*) filter (where query ilike 'listen%%'),"
+        " count(*) filter (where state <> 'idle') from pg_stat_activity"
+        " where datname = current_database() and usename = 'authenticator' and %s"
+    )
+    quiet = 0
+    while quiet < QUIET_LOOKS:
+        listening, busy = (await project.sql(query, True))[0]
+        quiet = quiet + 1 if listening and not busy else 0
+        await asyncio.sleep(0.05)
 
 
 async def has_key(project: Project, active: bool = True) -> None:

@@ -8,7 +8,7 @@ import pytest
 from relay.check.finding import Finding
 from relay.check.hosted import Hosted
 from relay.check.schema import MIGRATE, RELOAD, cache, call_tables, chat_tables, described, schema
-from tests.check.hosted_project import asked
+from tests.check.hosted_project import api_at_rest, asked
 from tests.components import needs
 from tests.supabase.fixtures import migrations
 from tests.supabase.project import Project
@@ -98,6 +98,7 @@ async def test_an_api_that_has_not_noticed_the_migrations_is_told(
     """Without the last line of the files: nobody tells the API to read the schema again."""
     for path in migrations():
         (tmp_path / path.name).write_text(path.read_text().replace(NOTIFY, ""))
+    await api_at_rest(empty_project)
     await empty_project.script(*sorted(tmp_path.iterdir()))
     found = await all_of(await asked(empty_project))
 
@@ -115,6 +116,7 @@ async def test_an_api_that_has_not_noticed_the_migrations_is_told(
 async def test_an_api_that_has_not_noticed_a_column_is_told(project: Project) -> None:
     await project.sql("alter table voice_usage drop column reasoning")
     await project.restart_api()
+    await api_at_rest(project)
     await project.sql("alter table voice_usage add column reasoning bigint not null default 0")
     hosted = await asked(project)
     found = await cache(hosted)
