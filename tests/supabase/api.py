@@ -12,7 +12,7 @@ from tests.supabase.project import Project
 
 Rows = list[dict[str, Any]]
 _NO_CERTIFICATES = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-"""The gateway speaks plain HTTP; reading the system's certificates for each request takes longer."""
+"""The gateway speaks plain HTTP; the system's certificates take a while to read."""
 
 
 class Api:

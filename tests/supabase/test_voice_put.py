@@ -120,6 +120,16 @@ async def test_a_repeat_changes_nothing_and_counts_nothing(place: Project) -> No
     assert len(await Api(place).rows("voice_sessions")) == 1
 
 
+async def test_it_counts_once_whether_or_not_a_trigger_counts_too(project: Project) -> None:
+    await project.add_user(LEARNER)
+    await project.add_agent(AGENT)
+    await Api(project).put(CALL.user("One.", 1.0), CALL.assistant("Two.", 2.0))
+    assert await conversation(project) == (LEARNER, 2)
+    await project.sql("drop trigger update_session_on_message on chat_messages_v2")
+    await Api(project).put(CALL.user("Three.", 3.0), CALL.user("One.", 1.0))
+    assert await conversation(project) == (LEARNER, 3)
+
+
 async def test_a_correction_replaces_in_the_same_batch_and_later_but_never_backwards(
     place: Project,
 ) -> None:
