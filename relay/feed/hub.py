@@ -8,7 +8,8 @@ from typing import Final, NoReturn
 
 import structlog
 
-from relay.feed.feed import Call, Feed
+from relay.feed.call import Call
+from relay.feed.feed import Feed
 from relay.feed.history import History
 from relay.feed.versions import newest
 from relay.feed.watcher import Watcher

@@ -52,11 +52,11 @@ SELECT json_group_array(json_array(id, seq, body)) FROM (
 
 SAID: Final = """
 SELECT json_group_array(body) FROM (
-    SELECT body FROM records WHERE conversation_id = ? AND aside IS NULL
+    SELECT body FROM records WHERE conversation_id = ?
     ORDER BY number DESC LIMIT ?
 )
 """
-"""The latest words of a conversation, newest first."""
+"""The latest words of a conversation, newest first, those among them that were set aside."""
 
 OLDEST: Final = "SELECT taken_at FROM records WHERE aside IS NULL ORDER BY number LIMIT 1"
 COUNT: Final = "SELECT count(*) - count(aside), count(aside) FROM records"

@@ -36,8 +36,9 @@ async def test_SX_3_a_pause_in_mid_answer_silences_the_model_and_the_learner_is_
         session_id = await session_of(line)
         async with watching(here, session_id) as feed:
             await line.send(typed("Tell me a long story."), {"type": "response.create"})
-            for _ in range(12):
-                sound = await line.until("response.output_audio.delta")
+            for _ in range(11):
+                await line.until("response.output_audio.delta")
+            sound = await line.until("response.output_audio.delta")
             played = {"type": "relay.playback", "item_id": sound["item_id"], "played_ms": 500}
             await line.send(played)
             status, told = await command(here, session_id, "pause")

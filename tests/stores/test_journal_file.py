@@ -298,8 +298,8 @@ def test_the_words_of_a_conversation_are_found_in_the_order_they_came(file: Jour
     assert file.of_conversation(CONVERSATION, 10) == [better, TWO, THREE]
     assert file.of_conversation(CONVERSATION, 2) == [TWO, THREE], "the latest"
     file.delete([TWO])
-    file.set_aside([THREE], {THREE.id: "foreign_conversation"})
-    assert file.of_conversation(CONVERSATION, 10) == [better]
+    file.set_aside([THREE], {THREE.id: "constraint"})
+    assert file.of_conversation(CONVERSATION, 10) == [better, THREE], "it was said all the same"
 
 
 def test_words_that_cannot_be_read_do_not_stand_in_the_way_of_others(

@@ -1,6 +1,6 @@
 """The API's OpenAPI document, made of the very types that it answers with."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any, Final
 
@@ -66,7 +66,6 @@ def document() -> Mapping[str, Any]:
     schemas, components = msgspec.json.schema_components(
         _SHOWN, ref_template="#/components/schemas/{name}"
     )
-    sessions, session, transcript, conversation, obeyed, _, message = schemas
     return {
         "openapi": "3.1.0",
         "info": {
@@ -75,31 +74,37 @@ def document() -> Mapping[str, Any]:
             "description": "Live voice sessions, what was said in them, and feeds of what is said.",
         },
         "security": [{"bearer": []}],
-        "paths": {
-            "/api/sessions": _get("Live sessions", sessions, _LIMIT),
-            "/api/sessions/{id}": _get("One session", session, _ID),
-            "/api/sessions/{id}/transcript": _get(
-                "What was said in a session", transcript, _ID, _SINCE
-            ),
-            "/api/sessions/{id}/feed": _feed(message),
-            **{f"/api/sessions/{{id}}/{a}": _post(a, obeyed) for a in ACTIONS},
-            "/api/conversations/{id}/transcript": _get(
-                "What was said in a conversation", conversation, _ID
-            ),
-            "/api/openapi.json": {
-                "get": {
-                    "summary": "This document",
-                    "security": [],
-                    "responses": {"200": _answer("The document", {"type": "object"})},
-                }
-            },
-        },
+        "paths": _paths(schemas),
         "components": {
             "schemas": components,
             "responses": {"Refused": _answer(_refusals(), _ref("ErrorAnswer"))},
             "securitySchemes": {
                 "bearer": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}
             },
+        },
+    }
+
+
+def _paths(schemas: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Every address, with the schemas of `_SHOWN`."""
+    sessions, session, transcript, conversation, obeyed, _, message = schemas
+    return {
+        "/api/sessions": _get("Live sessions", sessions, _LIMIT),
+        "/api/sessions/{id}": _get("One session", session, _ID),
+        "/api/sessions/{id}/transcript": _get(
+            "What was said in a session", transcript, _ID, _SINCE
+        ),
+        "/api/sessions/{id}/feed": _feed(message),
+        **{f"/api/sessions/{{id}}/{a}": _post(a, obeyed) for a in ACTIONS},
+        "/api/conversations/{id}/transcript": _get(
+            "What was said in a conversation", conversation, _ID
+        ),
+        "/api/openapi.json": {
+            "get": {
+                "summary": "This document",
+                "security": [],
+                "responses": {"200": _answer("The document", {"type": "object"})},
+            }
         },
     }
 

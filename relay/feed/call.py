@@ -1,0 +1,93 @@
+"""What a feed asks of a live session, and what is kept of one that has ended."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from relay.realtime.coaching import Command
+from relay.realtime.control import Outcome
+from relay.realtime.partials import Partial
+from relay.realtime.utterance import Head
+
+
+class Call(Protocol):
+    """What a feed asks of a live session."""
+
+    @property
+    def head(self) -> Head:
+        """Whose words these are."""
+
+    @property
+    def door(self) -> str:
+        """The way in."""
+
+    @property
+    def engine(self) -> str:
+        """The voice."""
+
+    def partials(self) -> Sequence[Partial]:
+        """The words so far of what has not settled."""
+
+    def settled(self) -> int:
+        """The newest utterance's `seq`, on disk or not."""
+
+    def tokens(self) -> Mapping[str, int]:
+        """What was used so far, by kind."""
+
+    def micro(self) -> int | None:
+        """What it cost so far in micro-dollars; None where a price is missing."""
+
+    def ending(self) -> str | None:
+        """Why the session ended, None while it lasts."""
+
+    def is_paused(self) -> bool:
+        """Whether a coach silenced the model."""
+
+    def speaker(self) -> str | None:
+        """The coach who speaks in the model's place."""
+
+    def obey(self, command: Command) -> Outcome:
+        """Carry out a coach's command."""
+
+
+@dataclass(frozen=True, slots=True)
+class Over:
+    """What is kept of a call that has ended: the rest of it may go."""
+
+    head: Head
+    door: str
+    engine: str
+    seq: int
+    used: Mapping[str, int]
+    cost: int | None
+    why: str | None
+
+    def partials(self) -> Sequence[Partial]:
+        return ()
+
+    def settled(self) -> int:
+        return self.seq
+
+    def tokens(self) -> Mapping[str, int]:
+        return self.used
+
+    def micro(self) -> int | None:
+        return self.cost
+
+    def ending(self) -> str | None:
+        return self.why
+
+    def is_paused(self) -> bool:
+        return False
+
+    def speaker(self) -> str | None:
+        return None
+
+    def obey(self, command: Command) -> Outcome:
+        return "over"
+
+
+def over(call: Call) -> Over:
+    numbers = call.settled(), dict(call.tokens()), call.micro()
+    """What is kept of it."""
+    return Over(call.head, call.door, call.engine, *numbers, call.ending())
