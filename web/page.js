@@ -79,7 +79,11 @@ function tell(problem, mild = false) {
   box.append(what, problem.advice ?? "");
 }
 
+let shownAt = 0;
+
 function level(rms) {
+  if (rms > 0 && performance.now() - shownAt < 50) return;
+  shownAt = performance.now();
   // The ear hears in decibels: -60 dB is the left end, 0 dB the right.
   const shown = rms > 0 ? Math.min(1, Math.max(0, (20 * Math.log10(rms) + 60) / 60)) : 0;
   $("level").firstElementChild.style.transform = `scaleX(${shown})`;

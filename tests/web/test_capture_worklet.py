@@ -1,6 +1,7 @@
 """The capture worklet, driven quantum by quantum, and samples on their way as base64."""
 
 import math
+from itertools import pairwise
 
 import pytest
 from playwright.async_api import Page
@@ -88,7 +89,7 @@ async def test_a_device_of_another_rate_sounds_the_same(bench, rate):
     again = zip(steady, steady[24:], strict=False)
     assert max(abs(early - late) for early, late in again) < 200
     assert max(steady) == pytest.approx(0.5 * 32768, rel=0.02)
-    crossings = sum(1 for a, b in zip(steady, steady[1:], strict=False) if a < 0 <= b)
+    crossings = sum(1 for a, b in pairwise(steady) if a < 0 <= b)
     assert crossings == pytest.approx(len(steady) / 24, abs=1)
 
 

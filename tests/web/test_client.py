@@ -7,7 +7,6 @@ import time
 import pytest
 
 from tests.components import needs
-from tests.web.caller import Caller
 from tests.web.far_end import (
     FarEnd,
     answer_begins,

@@ -4,48 +4,20 @@ import json
 import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, closing
-from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from relay.app import App, running
+from relay.app import App
 from relay.engines.offline import offline_parts
 from relay.engines.offline.delivery import Pace
-from relay.engines.offline.parts import Parts
 from relay.engines.offline.scripted import Script, scripted_parts
-from relay.simulator import SimulatorOptions, simulate
 from tests.components import needs
-from tests.scenarios.stage import loaded
 from tests.web.chromium import Screen, chromium, screen_of
 from tests.web.sound import read, silence, syllables, write
+from tests.web.whole import relay, relay_before_openai
 
 pytestmark = [needs("chromium"), pytest.mark.asyncio(loop_scope="module")]
-
-
-@asynccontextmanager
-async def relay(folder: Path, **settings: Any) -> AsyncIterator[App]:
-    async with running(replace(loaded(folder, **settings), pages=True)) as app:
-        yield app
-
-
-@asynccontextmanager
-async def relay_before_openai(
-    folder: Path, parts: Parts, pace: Pace | None = None
-) -> AsyncIterator[App]:
-    """A relay with the OpenAI engine; OpenAI is the simulator, on sockets of its own."""
-    options = SimulatorOptions(parts=parts, pace=pace)
-    async with (
-        await simulate(options) as simulator,
-        relay(
-            folder,
-            relay_engine="openai",
-            openai_api_key="sk-simulated-provider-key",
-            openai_base_url=simulator.base_url,
-        ) as app,
-    ):
-        yield app
 
 
 @asynccontextmanager

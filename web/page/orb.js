@@ -1,6 +1,7 @@
 // The calm thing in the middle: it moves with what is really heard, and with nothing else.
 
-const POINTS = 72;
+const POINTS = 48;
+const PACE = 30; // ms between two pictures: calm, and light on a phone
 const LAYERS = [1, 0.82, 0.64]; // how far each layer swings, from the outermost
 const COLOURS = {
   listening: "--accent", hearing: "--accent", thinking: "--quiet", speaking: "--voice",
@@ -16,6 +17,7 @@ export class Orb {
   #levels = { input: 0, output: 0 };
   #shown = 0; // the level, as the eye follows it
   #frame = null;
+  #drawnAt = 0;
 
   constructor(canvas) {
     this.#canvas = canvas;
@@ -43,14 +45,19 @@ export class Orb {
   }
 
   #draw(now) {
+    this.#frame = requestAnimationFrame((next) => this.#draw(next));
+    if (now - this.#drawnAt < PACE) return;
+    this.#drawnAt = now;
     const { width, height } = this.#canvas;
     this.#paint.clearRect(0, 0, width, height);
-    this.#frame = null;
-    if (this.#colour === null) return;
+    if (this.#colour === null) {
+      cancelAnimationFrame(this.#frame);
+      this.#frame = null;
+      return;
+    }
     const wanted = this.#loudness();
-    this.#shown += (wanted - this.#shown) * (wanted > this.#shown ? 0.35 : 0.08);
+    this.#shown += (wanted - this.#shown) * (wanted > this.#shown ? 0.5 : 0.15);
     LAYERS.forEach((swing, layer) => this.#blob(now, swing, layer));
-    this.#frame = requestAnimationFrame((next) => this.#draw(next));
   }
 
   // 0 to 1, as the ear hears it: in decibels.
