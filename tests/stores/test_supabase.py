@@ -371,6 +371,25 @@ async def test_a_question_that_is_not_answered_is_never_answered_with_nothing(
             await ask()
 
 
+@pytest.mark.parametrize(
+    "answer",
+    [
+        *("{}", "[]", "null", "true", '"stored"', '{"refused": null}', '{"refused": []}'),
+        '{"refused": {"somebody-elses": "constraint"}}',
+        f'{{"refused": {{"{CALL.user("").id}": 5}}}}',
+    ],
+)
+async def test_a_2xx_that_does_not_say_what_was_refused_has_stored_nothing(
+    store: SupabaseStore, project: Project, answer: str
+) -> None:
+    await project.sql(
+        "create or replace function voice_put(records jsonb) returns jsonb language sql as"
+        f" $$ select '{answer}'::jsonb $$"
+    )
+    with pytest.raises(DatabaseUnreadable):
+        await store.put([CALL.user("One?")])
+
+
 async def test_a_database_without_the_migrations_is_told_by_name(s3_project: Project) -> None:
     async with hosted(s3_project, PATIENCE) as store:
         with pytest.raises(DatabaseNotMigrated):

@@ -181,6 +181,16 @@ async def test_without_an_answer_the_environments_key_is_used(vault: Vault, faul
 
 
 @REAL
+@pytest.mark.parametrize("fault", ["half", "broken_json", "empty", "cut"])
+async def test_a_piece_of_an_answer_is_no_key(vault: Vault, fault: Fault) -> None:
+    await vault.has("sk-vault")
+    vault.project.misbehave.path = "/rest/v1/rpc/get_secret"
+    vault.project.misbehave.always(fault)
+    with pytest.raises(Refused):
+        await vault.source.current()
+
+
+@REAL
 async def test_S3_17_no_trouble_and_no_log_holds_a_key(vault: Vault) -> None:
     await vault.has("sk-vault bad")
     with structlog.testing.capture_logs() as logs:
