@@ -15,7 +15,7 @@ CREATE TABLE IF NOT EXISTS records (
 );
 CREATE INDEX IF NOT EXISTS waiting ON records (number) WHERE aside IS NULL;
 CREATE INDEX IF NOT EXISTS said ON records (conversation_id, number)
-    WHERE conversation_id IS NOT NULL AND aside IS NULL;
+    WHERE conversation_id IS NOT NULL;
 """
 
 PUT: Final = """
@@ -39,6 +39,7 @@ DELETE: Final = """
 DELETE FROM records WHERE number IN (
     SELECT number FROM json_each(?)
     JOIN records ON records.id = json_extract(value, '$[0]') AND seq <= json_extract(value, '$[1]')
+    WHERE aside IS NULL
 )
 """
 
