@@ -95,7 +95,7 @@ class Store(Protocol):
         """Write records; writing one twice changes nothing, a lower `seq` never overwrites.
 
         Raises `stores.refused.RecordsRefused` for those that can never be stored, when all others
-        are; after any other error none is, and trying again is right.
+        are; after any other error some may be, and trying again is right.
         """
 
     async def owner(self, conversation_id: str) -> str | None:
