@@ -62,6 +62,6 @@ def test_no_test_names_a_row_that_does_not_exist() -> None:
 
 def test_the_rows_of_a_whole_call_are_proved_by_a_whole_call() -> None:
     """What a caller, a provider or an operator can see is shown from outside, not by its parts."""
-    outside = ("scenarios/", "edge/", "web/", "commands/", "supabase/")
+    outside = ("scenarios/", "edge/", "web/", "commands/", "supabase/", "chaos/")
     inside = {row for row in KEPT if not any(test.startswith(outside) for test in PROOFS[row])}
     assert inside == set()
