@@ -12,8 +12,11 @@ from relay.commands import (
     assign,
     check,
     dev,
+    erase,
+    export,
     migrate,
     replay,
+    retain,
     serve,
     simulate,
     talk,
@@ -34,6 +37,9 @@ COMMANDS: Final[dict[str, ModuleType]] = {
     "simulate": simulate,
     "check": check,
     "migrate": migrate,
+    "retain": retain,
+    "export": export,
+    "erase": erase,
 }
 
 

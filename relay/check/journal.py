@@ -7,7 +7,7 @@ import sqlite3
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
-from relay.check.database import looking_at
+from relay.stores.looking import looking_at
 from relay.check.finding import Finding, fail, ok
 from relay.check.folder import OWN, trouble
 from relay.stores.journal_file import FILE_NAME, LOCK_NAME, SCHEMA_VERSION

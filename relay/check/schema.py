@@ -11,7 +11,7 @@ from relay.check.wanted import CALL_FUNCTIONS, CALL_TABLES, CHAT_TABLES, Names
 
 NOT_FOUND: Final = ("PGRST202", "PGRST203", "PGRST204", "PGRST205")
 """Codes by which the API says that it knows no such function, column or table."""
-MIGRATE: Final = "apply supabase/migrations with `relay migrate`"
+MIGRATE: Final = "apply supabase/migrations: `relay migrate --apply postgres://…`"
 RELOAD: Final = "run `notify pgrst, 'reload schema';` in the project's SQL editor"
 
 

@@ -3,7 +3,7 @@
 import sqlite3
 from pathlib import Path
 
-from relay.check.database import looking_at
+from relay.stores.looking import looking_at
 from relay.check.finding import Finding, fail, ok
 from relay.check.folder import OWN, trouble
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from relay.check.database import looking_at
 from relay.stores.database import open_database
+from relay.stores.looking import looking_at
 
 
 @pytest.fixture
