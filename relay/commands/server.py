@@ -13,6 +13,7 @@ import structlog
 
 from relay.app import App, page_token, run
 from relay.commands.command import fail, say
+from relay.commands.descriptors import make_room
 from relay.logs import configure
 from relay.settings import Loaded, SettingsError, secrets_of
 from relay.stores.journal_file import JournalDamaged, JournalInUse
@@ -37,7 +38,8 @@ def start(load: Callable[[], Loaded], told: Callable[[App], None], *, drains: bo
     secrets = (*secrets_of(settings), *loaded.tool_secrets.values())
     logs = configure(settings.log_level, settings.log_dir, secrets=secrets)
     with contextlib.closing(logs):
-        for warning in loaded.warnings:
+        cramped = make_room(settings.max_connections)
+        for warning in (*loaded.warnings, *([cramped] if cramped else [])):
             log.warning(warning)
         seconds = settings.drain_timeout if drains else 0.0
         try:
