@@ -64,7 +64,7 @@ export type ErrorCode =
   | "microphone_lost"
   | "token_unavailable" | "bad_address" | "unreachable" | "offline" | "no_answer"
   | "connection_lost" | "going_away" | "upload_slow"
-  | "client_left" | "protocol_error" | "binary_refused" | "not_utf8" | "frame_too_big"
+  | "client_left" | "hung_up" | "protocol_error" | "binary_refused" | "not_utf8" | "frame_too_big"
   | "at_capacity" | "missing_parameters" | "unauthorized" | "token_expired" | "forbidden"
   | "budget_exhausted" | "replaced" | "session_time_limit" | "idle" | "client_too_slow"
   | "too_many_sessions" | "too_many_requests" | "no_provider_key" | "engine_closed"
@@ -90,7 +90,7 @@ export interface ClientEvents {
   transcript: { utterances: readonly Utterance[]; changed: readonly string[] };
   /** Every 20 ms while the microphone is open, every 43 ms while something plays. */
   level: Levels;
-  /** From `connect` to a voice that is ready; from the end of speech to the answer's first sound. */
+  /** From `connect` to a ready voice; from the end of speech to the answer's first sound. */
   latency: { kind: "connect" | "answer"; ms: number };
   microphone: {
     listening: boolean; muted: boolean; pushToTalk: boolean; deviceId: string | null;
@@ -141,7 +141,7 @@ export class RelayClient {
   /** The microphone stays open and records silence. */
   mute(muted?: boolean): void;
 
-  /** Turns the server's voice detection off (and on again): `press` begins a turn, `release` ends it. */
+  /** Turns the server's voice detection off, or on again: `press` begins a turn, `release` ends it. */
   usePushToTalk(use?: boolean): void;
   press(): void;
   release(): void;

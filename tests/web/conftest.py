@@ -1,4 +1,4 @@
-"""One Chromium a module, a fresh page and a fresh far end a test."""
+"""One Chromium, a fresh page and a fresh far end a test."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
@@ -22,7 +22,7 @@ CONFIG: dict[str, object] = {}
 """What `/config.json` says now; every test gets it fresh."""
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def site() -> AsyncIterator[HttpServer]:
     side = HttpSide(lambda: Health(0, 1, 0.0), lambda: b"", pages=Pages(lambda: CONFIG))
     server = await serve(side, "localhost", 0)
@@ -30,13 +30,13 @@ async def site() -> AsyncIterator[HttpServer]:
     await server.aclose()
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def browser(tmp_path_factory) -> AsyncIterator[Browser]:
     async with chromium(syllables(tmp_path_factory.mktemp("microphone") / "a.wav")) as browser:
         yield browser
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def bench(browser: Browser, site: HttpServer) -> AsyncIterator[Page]:
     """One open page for tests that only import a module of it."""
     async with screen_of(browser, f"http://localhost:{site.port}/") as screen:
@@ -44,13 +44,13 @@ async def bench(browser: Browser, site: HttpServer) -> AsyncIterator[Page]:
         yield screen.page
 
 
-@pytest_asyncio.fixture(loop_scope="module")
+@pytest_asyncio.fixture(loop_scope="session")
 async def screen(browser: Browser, site: HttpServer) -> AsyncIterator[Screen]:
     async with screen_of(browser, f"http://localhost:{site.port}/") as screen:
         yield screen
 
 
-@pytest_asyncio.fixture(loop_scope="module")
+@pytest_asyncio.fixture(loop_scope="session")
 async def end() -> AsyncIterator[FarEnd]:
     async with far_end() as end:
         CONFIG.clear()
@@ -58,7 +58,7 @@ async def end() -> AsyncIterator[FarEnd]:
         yield end
 
 
-@pytest_asyncio.fixture(loop_scope="module")
+@pytest_asyncio.fixture(loop_scope="session")
 async def caller(browser: Browser, site: HttpServer, end: FarEnd) -> AsyncIterator[Caller]:
     async with calling(browser, f"http://localhost:{site.port}/", end) as caller:
         yield caller

@@ -103,9 +103,12 @@ async def minute(folder: Path) -> Heard:
     """Play it in a browser of its own."""
     side = HttpSide(lambda: Health(0, 1, 0.0), lambda: b"", pages=Pages(dict))
     server = await serve(side, "localhost", 0)
-    async with chromium(syllables(folder / "a.wav")) as browser, far_end() as end:
-        async with calling(browser, f"http://localhost:{server.port}/", end) as caller:
-            heard = await listened(caller, end)
+    async with (
+        chromium(syllables(folder / "a.wav")) as browser,
+        far_end() as end,
+        calling(browser, f"http://localhost:{server.port}/", end) as caller,
+    ):
+        heard = await listened(caller, end)
     await server.aclose()
     return heard
 

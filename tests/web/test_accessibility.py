@@ -7,7 +7,7 @@ from tests.web.chromium import Screen
 from tests.web.far_end import FarEnd, answer_begins, answer_goes_on, user_speaks
 from tests.web.sound import tone
 
-pytestmark = [needs("chromium", "axe"), pytest.mark.asyncio(loop_scope="module")]
+pytestmark = [needs("chromium", "axe"), pytest.mark.asyncio(loop_scope="session")]
 
 JUDGE = """async () => {
   const { violations, passes } = await axe.run(document, {

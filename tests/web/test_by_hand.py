@@ -26,7 +26,7 @@ from tests.web.far_end import PATIENCE
 from tests.web.sound import syllables
 from tests.web.whole import relay_before_openai
 
-pytestmark = [needs("chromium"), pytest.mark.asyncio(loop_scope="module")]
+pytestmark = [needs("chromium"), pytest.mark.asyncio(loop_scope="session")]
 
 GUIDE = Path(__file__).parents[2] / "docs" / "client.md"
 ID = "sessionStorage.getItem('relay.conversation')"
@@ -64,7 +64,7 @@ class House:
             return dict(await answer.json())
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def house(tmp_path_factory) -> AsyncIterator[House]:
     folder = tmp_path_factory.mktemp("house")
     spoken = syllables(folder / "spoken.wav", pause=3)
@@ -76,7 +76,7 @@ async def house(tmp_path_factory) -> AsyncIterator[House]:
         yield House(app, browser, folder)
 
 
-@pytest_asyncio.fixture(loop_scope="module")
+@pytest_asyncio.fixture(loop_scope="session")
 async def learner(house: House) -> AsyncIterator[Screen]:
     """Somebody who has opened the page."""
     async with screen_of(house.browser, house.app.page_url) as screen:
@@ -145,7 +145,9 @@ async def test_S3_83_voice(house, learner):
           const { url, token } = await (await fetch("config.json")).json();
           const client = new RelayClient();
           const updated = new Promise((resolve) => {
-            client.on("event", ({ type, session }) => type === "session.updated" && resolve(session));
+            client.on("event", ({ type, session }) => {
+              if (type === "session.updated") resolve(session);
+            });
           });
           await client.connect({ url, token, voice: "sage" });
           const session = await updated;

@@ -9,7 +9,7 @@ from playwright.async_api import Page
 from tests.components import needs
 from tests.web.sound import RATE
 
-pytestmark = [needs("chromium"), pytest.mark.asyncio(loop_scope="module")]
+pytestmark = [needs("chromium"), pytest.mark.asyncio(loop_scope="session")]
 
 DRIVE = """async ([rate, inputs]) => {
   globalThis.sampleRate = rate;

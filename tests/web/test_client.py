@@ -16,7 +16,7 @@ from tests.web.far_end import (
 )
 from tests.web.sound import tone
 
-pytestmark = [needs("chromium"), pytest.mark.asyncio(loop_scope="module")]
+pytestmark = [needs("chromium"), pytest.mark.asyncio(loop_scope="session")]
 
 
 def constant(value: int, seconds: float) -> bytes:

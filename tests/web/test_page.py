@@ -17,7 +17,7 @@ from tests.web.far_end import (
 )
 from tests.web.sound import loudness, tone
 
-pytestmark = [needs("chromium"), pytest.mark.asyncio(loop_scope="module")]
+pytestmark = [needs("chromium"), pytest.mark.asyncio(loop_scope="session")]
 
 
 async def talking(screen: Screen, end: FarEnd) -> None:
@@ -364,7 +364,7 @@ async def test_without_a_microphone_the_page_says_what_to_do(screen, end, error,
     assert await screen.page.inner_text("#problem") == ""
 
 
-async def test_a_microphone_that_is_unplugged_ends_the_call(screen, end):
+async def test_a_microphone_that_is_unplugged_is_told_and_can_be_opened_again(screen, end):
     await screen.page.add_init_script(
         """const ask = navigator.mediaDevices.getUserMedia.bind(navigator.mediaDevices);
         navigator.mediaDevices.getUserMedia = async (wishes) => {
@@ -377,6 +377,11 @@ async def test_a_microphone_that_is_unplugged_ends_the_call(screen, end):
         "window.microphone.getAudioTracks()[0].dispatchEvent(new Event('ended'))"
     )
     assert "microphone went away" in await screen.problem()
+    before = end.appends
+    assert await screen.page.inner_text("#state") == "Connected. Write, or press Talk."
+    await screen.page.get_by_role("button", name="Talk").click()
+    await end.hear(5)
+    assert end.appends > before
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from playwright.async_api import Page
 
 from tests.components import needs
 
-pytestmark = [needs("chromium"), pytest.mark.asyncio(loop_scope="module")]
+pytestmark = [needs("chromium"), pytest.mark.asyncio(loop_scope="session")]
 
 QUANTUM = 128
 

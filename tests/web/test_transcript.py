@@ -7,7 +7,7 @@ from playwright.async_api import Page
 
 from tests.components import needs
 
-pytestmark = [needs("chromium"), pytest.mark.asyncio(loop_scope="module")]
+pytestmark = [needs("chromium"), pytest.mark.asyncio(loop_scope="session")]
 
 APPLY = """async ([events, over]) => {
   const { Transcript } = await import("/client/transcript.js");

@@ -17,7 +17,7 @@ from tests.web.chromium import Screen, chromium, screen_of
 from tests.web.sound import read, silence, syllables, write
 from tests.web.whole import relay, relay_before_openai
 
-pytestmark = [needs("chromium"), pytest.mark.asyncio(loop_scope="module")]
+pytestmark = [needs("chromium"), pytest.mark.asyncio(loop_scope="session")]
 
 
 @asynccontextmanager

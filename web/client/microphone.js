@@ -9,8 +9,8 @@ const WISHES = {
   autoGainControl: true,
 };
 
-// `onChunk({samples, level})` comes every 20 ms, `onLost()` once when the device goes away. A device
-// that is not there any more is replaced by the system's own choice. `context` is tried first; a
+// `onChunk({samples, level})` comes every 20 ms, `onLost()` once when the device goes away. One that
+// is not there any more is replaced by the system's own choice. `context` is tried first; a
 // browser that records only at the device's own rate gets a context of that rate.
 // Rejects with the DOMException of getUserMedia.
 export async function openMicrophone({ context, deviceId, onChunk, onLost }) {

@@ -2,8 +2,8 @@
 
 import { milliseconds } from "./pcm.js";
 
-// `listener` has: progress({progress, level, playing}), and heard(item, ms, last) while an item plays
-// and, as its `last`, at its end. `context` must run at 24 kHz.
+// `listener` has: progress({progress, level, playing}), and heard(item, ms, last) while an item
+// plays and, as its `last`, at its end. `context` must run at 24 kHz.
 export async function openSpeaker(context, listener) {
   await context.audioWorklet.addModule(new URL("./playback-worklet.js", import.meta.url));
   const node = new AudioWorkletNode(context, "relay-playback", {

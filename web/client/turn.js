@@ -9,8 +9,8 @@ const BENIGN = new Set([
   "input_audio_buffer_commit_empty",
 ]);
 
-// `speaker` is one of speaker.js; `listener` has: send(event), fault(error) for an `error` event that
-// matters, cut(item, ms) for how much of an interrupted answer was heard, and stopped() when the
+// `speaker` is one of speaker.js; `listener` has: send(event), fault(error) for an `error` event
+// that matters, cut(item, ms) for how much of an interrupted answer was heard, and stopped() when the
 // person fell silent.
 export class Turn {
   #speaker;
