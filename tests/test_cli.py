@@ -16,7 +16,7 @@ COMMANDS = list(cli.COMMANDS)
 def test_the_promised_commands_are_there() -> None:
     promised = {
         *("dev", "serve", "talk", "token", "transcript", "replay", "simulate", "check"),
-        *("usage", "assign", "migrate"),
+        *("usage", "assign", "migrate", "retain", "export", "erase"),
     }
 
     assert set(COMMANDS) == promised

@@ -81,6 +81,7 @@ VENDORS = {
         "simulator/": "is its offline twin",
         "stores/supabase_keys.py": "asks a vault for its key",
         "talk/client.py": "carries that token",
+        "check/hosted/vault.py": "looks for its key in a vault",
         "app.py": "wires",
         "voices.py": "wires",
         "settings/": "its settings",
@@ -88,6 +89,7 @@ VENDORS = {
     },
     "supabase": {
         "access/": "its tokens are the tokens",
+        "check/hosted/": "looks at its projects",
         "app.py": "wires",
         "stores/supabase": "its tables are the store",
         "words.py": "wires",

@@ -67,7 +67,7 @@ async def spare_key_set(url: str, mend: str) -> Finding:
     """The same where a shared secret verifies the tokens: old projects have an empty set."""
     found = await key_set(url, mend)
     if found.what.endswith(NO_KEY):
-        return ok(f"{url}{NO_KEY}: SUPABASE_JWT_SECRET alone verifies")
+        return ok(f"{url}{NO_KEY}: the shared secret alone verifies")
     return found
 
 

@@ -5,16 +5,16 @@ from functools import partial
 from typing import Final
 
 from relay.app import unix_clock
-from relay.check.clock import clock
-from relay.check.default_agent import default_agent
 from relay.check.examination import Part
 from relay.check.finding import Finding, skip
-from relay.check.hosted import Hosted, of
-from relay.check.project import project
-from relay.check.readers import readers
-from relay.check.schema import cache, call_tables, chat_tables, schema
-from relay.check.shared_secret import shared_secret
-from relay.check.vault import provider_key
+from relay.check.hosted.asking import Hosted, of
+from relay.check.hosted.clock import clock
+from relay.check.hosted.default_agent import default_agent
+from relay.check.hosted.project import project
+from relay.check.hosted.readers import readers
+from relay.check.hosted.schema import cache, call_tables, chat_tables, schema
+from relay.check.hosted.shared_secret import shared_secret
+from relay.check.hosted.vault import provider_key
 from relay.settings import Settings, project_of, trust_of
 from relay.voices import own_key
 

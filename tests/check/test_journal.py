@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from relay.check import journal as looked_at
-from relay.check.journal import journal
+from relay.check.journal import journal, own_journal
 from relay.stores.journal_file import FILE_NAME, JournalFile
 from tests.stores.words import Call
 
@@ -103,3 +103,19 @@ def test_a_folder_that_cannot_be_had_is_told(tmp_path: Path) -> None:
     (tmp_path / "var").write_text("")
 
     assert journal(tmp_path / "var").state == "fail"
+
+
+@pytest.mark.parametrize("here", [True, False])
+async def test_a_relay_that_has_it_and_does_not_listen_here_is_another_one(
+    tmp_path: Path, here: bool
+) -> None:
+    async def is_here() -> bool:
+        return here
+
+    with opened(tmp_path):
+        found = await own_journal(tmp_path, is_here)
+
+    assert found.state == ("ok" if here else "fail")
+    assert found.what.startswith(f"in use by a running relay, process {os.getpid()}")
+    assert here or "RELAY_DATA_DIR of its own" in found.mend
+    assert (await own_journal(tmp_path, is_here)).state == "ok", "nobody has it any more"

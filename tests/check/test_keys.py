@@ -125,3 +125,15 @@ async def test_a_server_that_believes_anything_is_told(auth: FakeAuth) -> None:
     found = await keys.token_server(auth.url, SERVICE_KEY, "see THE_KEY")
 
     assert (found.state, found.what) == ("fail", f"{auth.url} believes what is no token")
+
+
+async def test_an_empty_set_is_no_matter_where_a_secret_takes_its_place(auth: FakeAuth) -> None:
+    """Projects of before have an empty set, and sign with the shared secret."""
+    found = await keys.spare_key_set(auth.jwks_url, "see THE_URL")
+    assert (found.state, found.mend) == ("ok", "")
+    assert found.what.endswith("has no key for signatures: the shared secret alone verifies")
+
+    auth.keys = [public_row(ec_key("a"), "a")]
+    assert (await keys.spare_key_set(auth.jwks_url, "see THE_URL")).what.startswith("1 for ES256")
+    auth.jwks_answer = web.Response(status=404)
+    assert (await keys.spare_key_set(auth.jwks_url, "see THE_URL")).state == "fail"

@@ -6,8 +6,8 @@ from http import HTTPStatus
 from typing import Any, Final
 
 from relay.check.finding import Finding, fail, ok, skip
-from relay.check.hosted import CHECK, Hosted
-from relay.check.wanted import CALL_FUNCTIONS, CALL_TABLES, CHAT_TABLES, Names
+from relay.check.hosted.asking import CHECK, Hosted
+from relay.check.hosted.wanted import CALL_FUNCTIONS, CALL_TABLES, CHAT_TABLES, Names
 
 NOT_FOUND: Final = ("PGRST202", "PGRST203", "PGRST204", "PGRST205")
 """Codes by which the API says that it knows no such function, column or table."""

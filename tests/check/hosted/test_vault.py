@@ -2,8 +2,8 @@
 
 import pytest
 
-from relay.check.vault import provider_key
-from tests.check.hosted_project import asked, has_key
+from relay.check.hosted.vault import provider_key
+from tests.check.hosted.projects import asked, has_key
 from tests.components import needs
 from tests.supabase.project import Project
 

@@ -3,8 +3,8 @@
 import time
 
 from relay.access.tokens import Trust
-from relay.check.shared_secret import shared_secret
-from tests.check.hosted_project import asked
+from relay.check.hosted.shared_secret import shared_secret
+from tests.check.hosted.projects import asked
 from tests.components import needs
 from tests.supabase.project import Project
 

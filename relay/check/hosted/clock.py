@@ -6,7 +6,7 @@ from typing import Final
 
 from relay.access.claims import LEEWAY
 from relay.check.finding import Finding, fail, ok, skip
-from relay.check.hosted import Hosted
+from relay.check.hosted.asking import Hosted
 
 _MEND: Final = "let this machine set its clock by NTP, like `timedatectl set-ntp true`"
 

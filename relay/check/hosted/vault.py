@@ -4,7 +4,7 @@ from http import HTTPStatus
 from typing import Final
 
 from relay.check.finding import Finding, fail, ok
-from relay.check.hosted import Hosted
+from relay.check.hosted.asking import Hosted
 from relay.stores.supabase import is_uuid
 from relay.stores.supabase_keys import PROVIDER, key_in
 

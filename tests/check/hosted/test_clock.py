@@ -5,8 +5,8 @@ from collections.abc import Callable
 
 import pytest
 
-from relay.check.clock import clock
-from tests.check.hosted_project import asked
+from relay.check.hosted.clock import clock
+from tests.check.hosted.projects import asked
 from tests.components import needs
 from tests.supabase.project import Project
 

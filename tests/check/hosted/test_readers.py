@@ -2,8 +2,8 @@
 
 import pytest
 
-from relay.check.readers import readers
-from tests.check.hosted_project import asked
+from relay.check.hosted.readers import readers
+from tests.check.hosted.projects import asked
 from tests.components import needs
 from tests.supabase.api import Api
 from tests.supabase.people import settle

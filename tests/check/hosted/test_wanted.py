@@ -1,8 +1,8 @@
 """What the relay needs of a database is what its migrations make."""
 
-from relay.check.schema import standing
-from relay.check.wanted import CALL_FUNCTIONS, CALL_TABLES, CHAT_TABLES
-from tests.check.hosted_project import asked
+from relay.check.hosted.schema import standing
+from relay.check.hosted.wanted import CALL_FUNCTIONS, CALL_TABLES, CHAT_TABLES
+from tests.check.hosted.projects import asked
 from tests.components import needs
 from tests.supabase.project import Project
 

@@ -7,7 +7,7 @@ from http import HTTPStatus
 from typing import Any, Final
 
 from relay.check.finding import Finding, fail, ok
-from relay.check.hosted import CHECK, Hosted, NoAnswer, Said
+from relay.check.hosted.asking import CHECK, Hosted, NoAnswer, Said
 
 PAUSED: Final = 540
 _KEY: Final = (

@@ -7,7 +7,7 @@ from typing import Final
 
 from relay.access.tokens import Trust, mint
 from relay.check.finding import Finding, fail, ok, skip
-from relay.check.hosted import Hosted
+from relay.check.hosted.asking import Hosted
 from relay.realtime.grant import Caller
 
 SECONDS: Final = 60.0

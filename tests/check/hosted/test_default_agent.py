@@ -2,8 +2,8 @@
 
 import pytest
 
-from relay.check.default_agent import default_agent
-from tests.check.hosted_project import AGENT, asked
+from relay.check.hosted.default_agent import default_agent
+from tests.check.hosted.projects import AGENT, asked
 from tests.components import needs
 from tests.supabase.project import Project
 

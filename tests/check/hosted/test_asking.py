@@ -5,10 +5,10 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from relay.access.project import ProjectAccess
-from relay.check import hosted as asking
 from relay.check.finding import Finding, ok
-from relay.check.hosted import Hosted, NoAnswer, of
-from tests.check.hosted_project import asked
+from relay.check.hosted import asking
+from relay.check.hosted.asking import Hosted, NoAnswer, of
+from tests.check.hosted.projects import asked
 from tests.components import needs
 from tests.supabase.misbehaviour import Fault
 from tests.supabase.project import Project

@@ -5,7 +5,7 @@ from typing import Final
 
 from relay.access.agent_table import BadAgent
 from relay.check.finding import Finding, fail, ok, skip
-from relay.check.hosted import Hosted, Said
+from relay.check.hosted.asking import Hosted, Said
 from relay.stores.supabase import is_uuid
 from relay.stores.supabase_agents import agent_of
 

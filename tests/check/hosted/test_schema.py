@@ -6,9 +6,17 @@ from pathlib import Path
 import pytest
 
 from relay.check.finding import Finding
-from relay.check.hosted import Hosted
-from relay.check.schema import MIGRATE, RELOAD, cache, call_tables, chat_tables, described, schema
-from tests.check.hosted_project import api_at_rest, asked
+from relay.check.hosted.asking import Hosted
+from relay.check.hosted.schema import (
+    MIGRATE,
+    RELOAD,
+    cache,
+    call_tables,
+    chat_tables,
+    described,
+    schema,
+)
+from tests.check.hosted.projects import api_at_rest, asked
 from tests.components import needs
 from tests.supabase.fixtures import migrations
 from tests.supabase.project import Project

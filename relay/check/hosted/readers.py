@@ -4,9 +4,9 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from relay.check.finding import Finding, fail, ok, skip
-from relay.check.hosted import CHECK, Hosted
-from relay.check.schema import MIGRATE
-from relay.check.wanted import CALL_TABLES, FOR_THE_SERVICE_ALONE, SHARED
+from relay.check.hosted.asking import CHECK, Hosted
+from relay.check.hosted.schema import MIGRATE
+from relay.check.hosted.wanted import CALL_TABLES, FOR_THE_SERVICE_ALONE, SHARED
 
 OURS = "voice:"
 """How the names of the relay's own policies begin."""

@@ -1,0 +1,1 @@
+"""Whether the Supabase project where words end up is as the relay needs it."""
