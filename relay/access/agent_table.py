@@ -136,6 +136,7 @@ class AgentTable(BaseModel):
     )
     greeting: str | None = Field(default=None, min_length=1, max_length=_MAX_TEXT)
     pace_ms: int | None = Field(default=None, ge=20, le=60_000)
+    store_text: bool = True
     limits: Limits = Limits()
 
     @model_validator(mode="after")
@@ -191,6 +192,7 @@ def _agent(agent_id: str, written: AgentTable) -> Agent:
         locks=frozenset(locks),
         hidden=frozenset(written.hidden),
         bounds=bounds,
+        store_text=written.store_text,
     )
     return Agent(offer, frozenset(written.roles or ()), frozenset(written.subs or ()))
 

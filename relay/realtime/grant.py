@@ -85,7 +85,8 @@ class Grant:
     are not None: the client cannot change them, but for those in `open`, which are defaults.
     `locks` names session fields that stay as they are although the server does not set them.
     `server_tools` are added to whatever tools a session has. `hidden` names what clients are not
-    shown of that. With a `greeting` the model speaks first.
+    shown of that. With a `greeting` the model speaks first. Without `store_text` no word of the
+    call is written anywhere.
     """
 
     caller: Caller
@@ -103,6 +104,7 @@ class Grant:
     locks: frozenset[str] = frozenset()
     hidden: frozenset[str] = HIDDEN
     bounds: Bounds = Bounds()
+    store_text: bool = True
 
     @property
     def locked(self) -> frozenset[str]:

@@ -10,6 +10,8 @@ from relay.interfaces import Admission, Call, Earlier, Journal, Past, Peer
 from relay.realtime.budget import Purse
 from relay.realtime.conversation import Conversation
 from relay.realtime.deadlines import Deadlines, Limits
+from relay.realtime.grant import Grant
+from relay.realtime.records import AnyRecord
 from relay.realtime.seeding import seeded
 from relay.realtime.setup import Setup
 from relay.realtime.utterance import Head
@@ -20,6 +22,7 @@ from relay.session.recorder import Recorder
 from relay.session.registry import Registry
 from relay.session.seats import Seats, Surroundings
 from relay.session.session import Session
+from relay.session.unwritten import Unwritten
 from relay.wire.handshake import Handshake
 
 
@@ -52,7 +55,8 @@ class Rules:
 class House:
     """Who is there: the doors in the order they are asked, and what sessions share.
 
-    `live` lets feeds know of a session while its context lasts.
+    `live` lets feeds know of a session while its context lasts, `show` gives them words that are
+    never written.
     """
 
     doors: Sequence[Door]
@@ -63,6 +67,7 @@ class House:
     purses: Purses
     rules: Rules
     live: Callable[[LiveCall], AbstractContextManager[None]] = lambda _: nullcontext()
+    show: Callable[[Sequence[AnyRecord]], None] = lambda _: None
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,9 +114,14 @@ def seat(house: House, arrival: Arrival, admitted: Admitted) -> Session:
     return Session(
         _seats(house, arrival, setup, admitted),
         Conversation(setup, Deadlines(limits, now)),
-        Recorder(house.journal, _head(setup, now)),
+        Recorder(_journal(house, grant), _head(setup, now)),
         house.shared,
     )
+
+
+def _journal(house: House, grant: Grant) -> Journal:
+    """Where what the call leaves goes: not all of it to the disk, where the agent wants that."""
+    return house.journal if grant.store_text else Unwritten(house.journal, house.show)
 
 
 def _seats(house: House, arrival: Arrival, setup: Setup, admitted: Admitted) -> Seats:

@@ -22,6 +22,7 @@ roles = ["learner", "admin"]
 subs = ["5b6f8f5e-0000-4000-8000-00000000a9e7"]
 greeting = "Good morning!"
 pace_ms = 200
+store_text = false
 
 [[tools]]
 name = "look"
@@ -98,6 +99,7 @@ def test_everything_that_is_written_is_offered():
             max_output_tokens=2000,
             pace_ms=200,
         ),
+        store_text=False,
     )
 
 
@@ -180,6 +182,7 @@ MISTAKES = [
     ("subs = []", "subs: "),
     ('subs = [""]', "subs[0]: "),
     ('greeting = ["hi"]', "greeting: should be a valid string"),
+    ('store_text = "no"', "store_text: should be a valid boolean"),
     ("pace_ms = 5", "pace_ms: "),
     ('pace_ms = "200"', "pace_ms: should be a valid integer"),
     ("limits.session_seconds = 0", "limits.session_seconds: "),

@@ -27,6 +27,7 @@ from tests.session.fakes import (
     settle,
 )
 from tests.session.test_reception import FakeDoor
+from tests.stores.words import Call
 
 WHISPER = {"model": "w"}
 
@@ -36,6 +37,7 @@ class Seated:
 
     def __init__(self, **granted: Any) -> None:
         self.clock, self.journal = FakeClock(), FakeJournal()
+        self.shown: list[Any] = []
         shared = Surroundings(FakeEngine(FakePeer()), Metrics(), self.clock, self._verify)
         past = FakePast(Earlier())
         house = House(
@@ -46,6 +48,7 @@ class Seated:
             past,
             Purses(Prices(), past.spent),
             Rules(10.0, 1800.0, 300.0, WHISPER),
+            show=self.shown.extend,
         )
         grant = Grant(caller=CALLER, agent_id="a1", model="m", **granted)
         update = s3_update(grant, WHISPER, "verse")
@@ -77,6 +80,17 @@ async def test_words_carry_the_head_of_their_session() -> None:
     head = began.head
     assert (head.session_id, head.conversation_id, head.user_id) == (SESSION, "c7", "u1")
     assert (head.agent_id, head.model, head.voice, head.started_at) == ("a1", "m", "verse", 1000.0)
+
+
+async def test_an_agent_may_want_no_word_written() -> None:
+    seated = Seated(store_text=False)
+    recorder = seated.session._recorder
+    recorder.began("s3", "offline")
+    recorder.record(Call().user("rhubarb").utterance)
+    await settle()
+    assert len(seated.journal.others) == 1
+    assert seated.journal.records == []
+    assert [record.utterance.text for record in seated.shown] == ["rhubarb"]
 
 
 async def test_a_new_conversation_gets_an_id_of_its_own() -> None:
