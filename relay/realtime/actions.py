@@ -25,6 +25,23 @@ class ToClient:
 
 
 @dataclass(frozen=True, slots=True)
+class Sound:
+    """Send down this frame of a coach's voice: so many milliseconds of an item."""
+
+    frame: Frame
+    item_id: str
+    ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Dictate:
+    """Have this PCM16 of a coach's turn written down; None: the turn is whole."""
+
+    turn: int
+    pcm: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
 class Settled:
     """Record this utterance."""
 
@@ -84,5 +101,5 @@ class End:
     ending: Ending
 
 
-Apart = Flush | Settle | CallTool | CheckToken | EngineRefused | Ping | End
+Apart = Flush | Settle | CallTool | CheckToken | EngineRefused | Ping | End | Sound | Dictate
 Action = ToEngine | ToClient | Settled | Used | Apart

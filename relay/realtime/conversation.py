@@ -15,13 +15,16 @@ from relay.realtime.actions import (
     ToClient,
     ToEngine,
 )
+from relay.realtime.announcement import Announcement
 from relay.realtime.brake import Brake
 from relay.realtime.budget import Standing
 from relay.realtime.client_side import ClientSide
+from relay.realtime.coach_voice import CoachVoice
 from relay.realtime.coaching import Coaching
 from relay.realtime.control import Control
 from relay.realtime.deadlines import Deadlines
 from relay.realtime.events import BadEvent, Event, Frame
+from relay.realtime.formats import Formats
 from relay.realtime.ledger import Ledger
 from relay.realtime.meter import Meter
 from relay.realtime.muting import Kept
@@ -64,32 +67,22 @@ class Conversation:
         self.spending = Spending(meter, setup.prices, brake)
         self._ledger = Ledger()
         self._own = OwnItems(self._ledger)
-        self._control = Control(self._ledger, self._own)
-        self.coaching = Coaching(
-            self._control, self._client, lambda now: self._cut(now, tells=True)
-        )
+        self.control = Control(self._ledger, self._own)
+        self.coaching = Coaching(self.control, self._client, lambda now: self._cut(now, tells=True))
         aware = setup.grant.relay_events
         self._purser = Purser(self.spending, deadlines, self._own, aware)
         names = setup.grant.server_tool_names
         self._desk = ToolDesk(names) if names else None
-        self._announced = setup.grant.conversation_id is not None
-        self._said = False
+        self.formats = Formats()
+        self.voice = CoachVoice(
+            setup.session_id,
+            self.transcript,
+            self._client,
+            self._ledger,
+            self._desk.relinked if self._desk else lambda event: event,
+        )
+        self._announcement = Announcement(setup, self._client)
         self.greeted = False
-
-    @property
-    def is_muted(self) -> bool:
-        """Whether a human keeps the model silent: its sound is for nobody."""
-        return self._control.is_muted
-
-    @property
-    def is_paused(self) -> bool:
-        """Whether a coach paused the model."""
-        return self._control.is_paused
-
-    @property
-    def speaker(self) -> str | None:
-        """The coach who speaks in the model's place."""
-        return self._control.speaker
 
     def from_client(self, frame: Frame, now: float) -> list[Action]:
         """A client's frame: forwarded, answered with an `error`, or both kept from the engine."""
@@ -103,15 +96,16 @@ class Conversation:
             policy.check(event)
             event, removed = policy.apply(event, self._setup.grant, self._setup.transcription)
             self._own.check(event)
-            if event["type"] == "session.update":
-                event = self._ledger.asked(event, shown=True)
-            actions = self._kept(self._control.from_client(event))
+            left = self.voice.from_client(event)
+            if left is not None and left["type"] == "session.update":
+                left = self._ledger.asked(left, shown=True)
+            actions = self._kept(self.control.from_client(left)) if left is not None else []
         except BadEvent as bad:
             return [self.refuse(bad)]
         actions += self._client.warned(removed)
         if self._flushes(event):
             actions += [Flush(), *self._cut(now, tells=self._setup.truncates)]
-        return actions
+        return actions if left is not None else [*actions, *self.voice.answer(event, now)]
 
     def _kept(self, kept: Kept) -> list[Action]:
         """What control left of a client's event."""
@@ -157,14 +151,16 @@ class Conversation:
     def _from_engine(self, event: Event, frame: Frame, now: float) -> list[Action]:
         """An event that some rule reads; `frame` is as it came."""
         kind = event["type"]
-        seen, asked = self._control.from_engine(event)
-        visible = self._own.visible(seen)
+        seen, asked = self.control.from_engine(event)
+        self.formats.feed(event)
+        visible = self.voice.visible(event, self._own.visible(seen))
         if visible is None:
             return asked
         seen = visible
+        actions = self.voice.gives_way(seen, now)
         settled = self.transcript.feed(seen, now)
-        self._said = self._said or bool(settled)
-        actions: list[Action] = [Flush()] if kind == _SPEECH else self._announcement(kind)
+        actions += [Flush()] if kind == _SPEECH else []
+        actions += self._announcement.feed(kind, settled=bool(settled))
         shown = self._ledger.answered(seen)
         if shown is not None and self._desk is not None:
             actions += self._handled(self._desk.from_engine(shown))
@@ -177,6 +173,7 @@ class Conversation:
         actions += [Settled(utterance) for utterance in settled]
         if kind == _SPEECH:
             actions += self._cut(now, tells=self._setup.truncates)
+            actions += self.voice.interrupted(now)
         return actions + asked + self._purser.feed(event, now)
 
     def _reads(self, kind: str) -> bool:
@@ -198,8 +195,8 @@ class Conversation:
         """What the desk sends up; for an answer it waits until the model may give one."""
         actions: list[Action] = []
         for event in events:
-            if event["type"] == "response.create" and self._control.is_muted:
-                self._control.owe(event)
+            if event["type"] == "response.create" and self.control.is_muted:
+                self.control.owe(event)
             else:
                 actions.append(_up(event))
         return actions
@@ -209,21 +206,25 @@ class Conversation:
         actions: list[Action] = []
         for heard in self.playout.interrupt(now):
             actions += [Settled(utterance) for utterance in self.transcript.cut(heard, now)]
-            if tells:
+            if not self.voice.heard(heard) and tells:
                 actions.append(ToEngine(events.encode(self._ledger.own(truncate(heard)))))
         return actions
+
+    def coach_says(self, coach: str, pcm: bytes, now: float) -> list[Action]:
+        """Sound of a coach's: for the learner while that coach has the word, else for nobody."""
+        if self.control.speaker != coach:
+            return []
+        self.deadlines.active(now)
+        return self.voice.hear(coach, pcm, now)
+
+    def metered(self, event: Event, now: float) -> list[Action]:
+        """What another engine bills for this session."""
+        return self._purser.feed(event, now)
 
     def _before_greeting(self, event: Event) -> list[Action]:
         """Nothing from before `session.created` is forwarded: an error can echo the key."""
         fault = event.get("error") if event["type"] == "error" else None
         return [EngineRefused(str(fault.get("code")))] if isinstance(fault, dict) else []
-
-    def _announcement(self, kind: str) -> list[Action]:
-        """A new conversation's id, once something was said, before the answer is done (S3-27)."""
-        if self._announced or kind != "response.done" or not self._said:
-            return []
-        self._announced = True
-        return self._client.announced(self._setup.conversation_id)
 
     def afforded(self, standing: Standing, now: float) -> list[Action]:
         """A bill was settled, and so the purse stands now."""
@@ -236,11 +237,12 @@ class Conversation:
         if ending is not None:
             return [End(ending)]
         actions: list[Action] = [Settled(utterance) for utterance in self.transcript.tick(now)]
+        actions += self.voice.due(now)
         return [*actions, Ping()] if self.deadlines.ping_due(now) else actions
 
     def next(self) -> float:
         """When to ask again."""
-        return min(self.deadlines.next(), self.transcript.next_tick())
+        return min(self.deadlines.next(), self.transcript.next_tick(), self.voice.next())
 
     def finish(self, now: float) -> list[Utterance]:
         """The session ended, however it ended: what was still open settles as partial."""

@@ -82,14 +82,14 @@ class HiddenItems:
         item_id = event.get("item_id")
         if item_id in self._ids and event["type"] in _NAMING:
             doing, code = _NAMING[event["type"]]
-            raise _unknown(event, doing, code, item_id)
+            raise unknown(event, doing, code, item_id)
         if event.get("previous_item_id") in self._ids:
             code = "item_create_invalid_previous_item_id"
-            raise _unknown(event, "creating", code, event["previous_item_id"])
+            raise unknown(event, "creating", code, event["previous_item_id"])
         for item in _items_of(event):
             for name in ("id", "call_id"):
                 if item.get(name) in self._ids:
-                    raise _unknown(event, "creating", "invalid_value", item[name])
+                    raise unknown(event, "creating", "invalid_value", item[name])
 
     def _hides_item(self, item: Json) -> bool:
         named = [item[name] for name in ("id", "call_id") if isinstance(item.get(name), str)]
@@ -142,7 +142,8 @@ def _items_of(event: Event) -> list[Json]:
     return [item for item in items if isinstance(item, dict)]
 
 
-def _unknown(event: Event, doing: str, code: str, item_id: Any) -> BadEvent:
+def unknown(event: Event, doing: str, code: str, item_id: Any) -> BadEvent:
+    """The refusal of an event that names an item which does not exist."""
     return BadEvent(
         f"Error {doing} item: the item with id '{item_id}' does not exist.",
         code=code,

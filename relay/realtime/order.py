@@ -1,6 +1,7 @@
 """Conversation order: items linked by `previous_item_id`, kept as positions that can be sorted."""
 
 from bisect import bisect_left, insort
+from collections.abc import Container
 
 ROOT = "root"
 
@@ -29,6 +30,10 @@ class Order:
         before = self._sorted[at - 1][1] if at else None
         after = self._sorted[at + 1][1] if at + 1 < len(self._sorted) else None
         return before, after
+
+    def last(self, gone: Container[str]) -> str | None:
+        """The last item of those that are not gone."""
+        return next((key for _, key in reversed(self._sorted) if key not in gone), None)
 
     def link(self, item_id: str, previous: str | None) -> None:
         """Put the item after `previous`; "root" is the front, an unknown one the end."""

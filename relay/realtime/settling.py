@@ -1,6 +1,6 @@
 """Utterances get their place, their `seq` and their final words here, each once."""
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from typing import Any, Final, cast
 
 import msgspec
@@ -21,10 +21,15 @@ class Settling:
         self._order = Order()
         self._settled: dict[tuple[str, int], Utterance] = {}
         self.seq = 0
+        self.coaches: dict[str, str] = {}  # who said an item in the model's place
 
     def has_settled(self, item: Item) -> bool:
         """Whether any of the item's words settled."""
         return any((item.id, index) in self._settled for index in item.parts)
+
+    def last(self, gone: Container[str]) -> str | None:
+        """The item at the conversation's end, of those that are not gone."""
+        return self._order.last(gone)
 
     def link(self, item: Item, previous: Any) -> None:
         """Give the item its place; `created` follows the places, whatever arrived first."""
@@ -68,6 +73,7 @@ class Settling:
             heard_ms=item.heard_ms,
             heard_estimated=item.estimated,
             audio_ms=item.audio_ms or None,
+            coach_id=self.coaches.get(item.id),
         )
 
     def _changed(self, utterance: Utterance) -> list[Utterance]:

@@ -99,6 +99,10 @@ class ToolDesk:
         over = {**done["response"], "status": "cancelled", "status_details": _CANCELLED}
         return Handled([created, {**done, "response": over}])
 
+    def relinked(self, event: Event) -> Event:
+        """An event with a predecessor that the client knows."""
+        return self._items.relinked(event)
+
     def result(self, call_id: str, output: str) -> list[Event]:
         """What a tool answered; returns what goes up now. One that nobody waits for is dropped."""
         self._rounds.result(call_id, output)

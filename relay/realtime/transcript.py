@@ -29,8 +29,8 @@ class Transcript:
     def __init__(self, playback: Playback) -> None:
         self._playback = playback
         self._items: dict[str, Item] = {}
-        self._settling = Settling(self._items)
-        self.partials = Partials(self._items, self._settling)
+        self.settling = Settling(self._items)
+        self.partials = Partials(self._items, self.settling)
         self._out_of_band: set[str] = set()
         self._playing: dict[str, Item] = {}
         self._handlers = self._table()
@@ -106,8 +106,8 @@ class Transcript:
         for item in list(self._items.values()):
             if item.id in self._playing or self._broke_off(item, now):
                 settled += self.cut(self._playback.heard(item.id, now), now)
-            if not self._settling.has_settled(item):
-                settled += self._settling.settle(item, "partial")
+            if not self.settling.has_settled(item):
+                settled += self.settling.settle(item, "partial")
         return settled
 
     def _broke_off(self, item: Item, now: float) -> bool:
@@ -130,7 +130,7 @@ class Transcript:
             self._playing[item.id] = item
             return []
         self._playing.pop(item.id, None)
-        return self._settling.settle(item, item.answer_state())
+        return self.settling.settle(item, item.answer_state())
 
     def _expect_user(self, event: Event, now: float) -> list[Utterance]:
         self._open(event.get("item_id"), "user", now)
@@ -139,7 +139,7 @@ class Transcript:
     def _committed(self, event: Event, now: float) -> list[Utterance]:
         item = self._open(event.get("item_id"), "user", now)
         if item is not None:
-            self._settling.link(item, event.get("previous_item_id"))
+            self.settling.link(item, event.get("previous_item_id"))
         return []
 
     def _delta(self, event: Event, now: float) -> list[Utterance]:
@@ -158,11 +158,11 @@ class Transcript:
         part.text = event["transcript"]
         if event.get("status", "completed") != "completed":  # cumulative interim (PROTOCOL §5.9)
             return []
-        return self._settling.settle(item, "final")
+        return self.settling.settle(item, "final")
 
     def _user_failed(self, event: Event, now: float) -> list[Utterance]:
         item = self._open(event.get("item_id"), "user", now)
-        return self._settling.settle(item, "failed") if item is not None else []
+        return self.settling.settle(item, "failed") if item is not None else []
 
     def _item_seen(self, event: Event, now: float) -> list[Utterance]:
         """`conversation.item.added` and `.done`: the order, and texts that came with the item."""
@@ -175,7 +175,7 @@ class Transcript:
             return []
         item.role = str(role)
         if event["type"] != "conversation.item.done" or event.get("previous_item_id") is not None:
-            self._settling.link(item, event.get("previous_item_id"))
+            self.settling.link(item, event.get("previous_item_id"))
         return self._read(item, given, now)
 
     def _read(self, item: Item, given: dict[str, Any], now: float) -> list[Utterance]:
@@ -185,7 +185,7 @@ class Transcript:
             return []
         if item.role == "assistant":
             return self._answered(item, now)
-        return self._settling.settle(item, "final") if item.typed else []
+        return self.settling.settle(item, "final") if item.typed else []
 
     def _retrieved(self, event: Event, now: float) -> list[Utterance]:
         """May fill a transcript that never came, and never makes an item (PROTOCOL §5.15)."""
@@ -196,7 +196,7 @@ class Transcript:
         item.read_content(given.get("content"))
         if item.role == "assistant":
             return self._answered(item, now)
-        return self._settling.settle(item, "final")
+        return self.settling.settle(item, "final")
 
     def _truncated(self, event: Event, now: float) -> list[Utterance]:
         item, heard = self._items.get(str(event.get("item_id"))), event.get("audio_end_ms")

@@ -30,7 +30,7 @@ class Coached:
             return "over"
         now = self.shell.clock()
         obeyed = self.shell.conversation.coaching.obey(command, now)
-        self.silence(self.shell.conversation.is_muted)
+        self.silence(self.shell.conversation.control.is_muted)
         self.shell.act(obeyed.actions)
         self.shell.rearm()
         if obeyed.outcome == "done":

@@ -49,8 +49,8 @@ class LiveCall:
 
     def is_paused(self) -> bool:
         """Whether a coach silenced the model."""
-        return self.conversation.is_paused
+        return self.conversation.control.is_paused
 
     def speaker(self) -> str | None:
         """The coach who speaks in the model's place."""
-        return self.conversation.speaker
+        return self.conversation.control.speaker
