@@ -5,8 +5,9 @@ import { Emitter } from "./client/emitter.js";
 import { RelayError, missing } from "./client/errors.js";
 import { Line } from "./client/line.js";
 import { Own } from "./client/own.js";
+import { PushToTalk } from "./client/push-to-talk.js";
 import { Renewal } from "./client/renewal.js";
-import { merged, replayed, sessionOf, sessionUpdate } from "./client/setup.js";
+import { created, merged, replayed, sessionOf, sessionUpdate } from "./client/setup.js";
 import { Sound } from "./client/sound.js";
 import { Transcript } from "./client/transcript.js";
 import { Turn } from "./client/turn.js";
@@ -19,7 +20,6 @@ export { openSpeaker } from "./client/speaker.js";
 export { RelayError, Transcript, missing };
 
 const DEFAULTS = { protocols: ["realtime", "relay.v1"], reconnect: true };
-const SHORTEST = 100; // ms of speech below which a press is taken back
 const MOST_QUEUED = 50; // events that wait for a connection; the eldest are kept
 
 export class RelayClient {
@@ -52,13 +52,13 @@ export class RelayClient {
     this.#emitter.emit("dropped", { direction: "up", ms });
     this.#fault(new RelayError("upload_slow"));
   });
+  #push = new PushToTalk(this.#uplink, (event) => this.#line.send(event));
   #turn = null;
   #wishes = null;
   #session = {};
   #queue = [];
   #shown = "idle";
   #stoppedAt = null;
-  #pressedAt = null;
   #brokenAt = null;
   #detection = { type: "server_vad" };
 
@@ -97,7 +97,7 @@ export class RelayClient {
 
   get muted() { return this.#sound.muted; }
 
-  get pushToTalk() { return this.#uplink.pushed; }
+  get pushToTalk() { return this.#push.on; }
 
   // The AudioNode that everything is heard through, for who records or draws it; null before.
   get output() { return this.#sound.speaker?.node ?? null; }
@@ -138,10 +138,9 @@ export class RelayClient {
   say(text) {
     this.#whenReady(() => {
       this.#turn.cut();
-      this.#line.send({
-        type: "conversation.item.create",
-        item: { type: "message", role: "user", content: [{ type: "input_text", text }] },
-      });
+      this.#line.send(created({
+        type: "message", role: "user", content: [{ type: "input_text", text }],
+      }));
       this.#turn.ask();
     });
   }
@@ -150,10 +149,7 @@ export class RelayClient {
   answer(callId, output) {
     const text = typeof output === "string" ? output : JSON.stringify(output);
     this.#whenReady(() => {
-      this.#line.send({
-        type: "conversation.item.create",
-        item: { type: "function_call_output", call_id: callId, output: text },
-      });
+      this.#line.send(created({ type: "function_call_output", call_id: callId, output: text }));
       this.#turn.ask();
     });
   }
@@ -176,32 +172,18 @@ export class RelayClient {
   }
 
   usePushToTalk(use = true) {
-    this.#uplink.pushed = use;
+    this.#push.on = use;
     this.update({ audio: { input: { turn_detection: use ? null : this.#detection } } });
     this.#showMicrophone();
   }
 
   press() {
-    if (!this.pushToTalk || this.#uplink.pressed || this.#line.phase !== "live") return;
-    this.#pressedAt = performance.now();
-    this.#uplink.pressed = true;
-    this.#turn.cut();
-    this.#turn.hears(true);
-    this.#line.send({ type: "input_audio_buffer.clear" });
+    if (this.#line.phase === "live") this.#push.press(this.#turn);
     this.#show();
   }
 
   release() {
-    if (!this.#uplink.pressed) return;
-    this.#uplink.pressed = false;
-    if (this.#line.phase !== "live") return;
-    this.#turn.hears(false);
-    if (performance.now() - this.#pressedAt < SHORTEST) {
-      this.#line.send({ type: "input_audio_buffer.clear" });
-    } else {
-      this.#line.send({ type: "input_audio_buffer.commit" });
-      this.#turn.ask();
-    }
+    if (this.#line.phase === "live") this.#push.release(this.#turn);
     this.#show();
   }
 
@@ -299,7 +281,7 @@ export class RelayClient {
     if (this.#shown !== "reconnecting") this.#brokenAt = performance.now();
     this.#sound.speaker.finishAll();
     this.#turn = this.#newTurn();
-    this.#uplink.pressed = false;
+    this.#push.drop();
     this.#renewal.stop();
     this.#own.reset();
     this.#written(this.transcript.settle());

@@ -93,6 +93,14 @@ async def test_a_token_that_cannot_be_had_is_named(caller):
     assert await caller.do("() => connected") == "token_unavailable"
 
 
+async def test_a_browser_that_cannot_play_is_named(caller):
+    await caller.do(
+        "() => { window.AudioContext = class { constructor() { throw new Error(); } }; }"
+    )
+    await caller.dial()
+    assert await caller.do("() => connected") == "sound_failed"
+
+
 async def test_one_client_is_one_call(caller):
     await caller.connect()
     again = "() => client.connect({ url: 'ws://x' }).catch(({ code }) => code)"

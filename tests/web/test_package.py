@@ -77,6 +77,16 @@ def test_the_types_are_sound_and_say_what_one_may_do(tmp_path: Path, library: st
     assert checked.returncode == 0
 
 
+def test_the_lock_of_what_judges_the_page_names_no_address_and_hashes_all() -> None:
+    folder = Path(__file__).parent
+    lock = json.loads((folder / "package-lock.json").read_text())["packages"]
+    wanted = json.loads((folder / "package.json").read_text())["dependencies"]
+    assert lock.pop("")["dependencies"] == wanted
+    assert len(lock) >= len(wanted)
+    assert not [name for name, entry in lock.items() if "resolved" in entry]
+    assert not [name for name, entry in lock.items() if "integrity" not in entry]
+
+
 def test_every_error_code_is_typed_and_explained() -> None:
     table = ERRORS.split("const SENTENCES = {")[1].split("\n};")[0]
     codes = set(re.findall(r"^  ([a-z][a-z0-9_]+): \[", table, re.MULTILINE))

@@ -21,19 +21,20 @@ export function sessionUpdate(session) {
   return { type: "session.update", session: { type: "realtime", ...session } };
 }
 
+export function created(item) {
+  return { type: "conversation.item.create", item };
+}
+
 // What was said so far, as items that a new connection begins with: answers as far as heard.
 export function replayed(utterances) {
   return utterances
     .filter(({ state, heardText }) => state !== "partial" && heardText.trim() !== "")
     .slice(-MOST_REPLAYED)
-    .map(({ id, role, heardText }) => ({
-      type: "conversation.item.create",
-      item: {
-        ...(id.length <= LONGEST_ID ? { id } : {}),
-        type: "message",
-        role,
-        content: [{ type: role === "user" ? "input_text" : "output_text", text: heardText }],
-      },
+    .map(({ id, role, heardText }) => created({
+      ...(id.length <= LONGEST_ID ? { id } : {}),
+      type: "message",
+      role,
+      content: [{ type: role === "user" ? "input_text" : "output_text", text: heardText }],
     }));
 }
 

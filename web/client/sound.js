@@ -18,6 +18,7 @@ export class Sound {
   #context = null;
   #listener;
   #opening = null;
+  #closed = false;
 
   constructor(listener) {
     this.#listener = listener;
@@ -42,7 +43,7 @@ export class Sound {
       });
       if (this.#context === context) this.speaker = speaker;
     } catch (error) {
-      if (this.#context !== null) throw errorOfSound(error);
+      if (!this.#closed) throw errorOfSound(error);
     }
   }
 
@@ -99,6 +100,7 @@ export class Sound {
 
   close() {
     const context = this.#context;
+    this.#closed = true;
     this.#context = null;
     this.microphone?.close();
     this.speaker?.close();
