@@ -23,7 +23,7 @@ from relay.http.server import HttpServer, HttpSide, serve
 from relay.interfaces import Engine
 from relay.metrics import Metrics, measure_loop_lag
 from relay.realtime.endings import SERVICE_RESTART
-from relay.realtime.grant import Caller
+from relay.realtime.grant import Caller, Role
 from relay.session.purses import Purses
 from relay.session.reception import Reception
 from relay.session.registry import Registry
@@ -35,13 +35,14 @@ from relay.tasks import Tasks
 from relay.tools.benches import benches
 from relay.tools.endpoint import http_session
 from relay.tools.workshop import Workshop
-from relay.voices import make_engine, own_key
+from relay.voices import make_engine, own_key, summary_writer
 from relay.wire.options import PeerOptions
 from relay.wire.server import Listener, ListenOptions, listen
 from relay.words import Words, open_words
 
 PAGE_TOKEN_SECONDS: Final = 3600
 PAGE_USER: Final = "developer"
+PAGE_COACH: Final = "coach"
 log = structlog.get_logger(__name__)
 Clock = Callable[[], float]
 
@@ -98,7 +99,8 @@ async def running(loaded: Loaded, clock: Clock | None = None) -> AsyncIterator[A
         tools = benches(loaded.agents, Workshop(client, loaded.tool_secrets))
         prices = loaded.prices if settings.relay_engine == "openai" else None
         shared = Surroundings(engine, metrics, clock, verifier.verify, prices, tools)
-        coach = open_coach(words.journal, words.store, tasks, clock)
+        writer = summary_writer(settings, client)
+        coach = open_coach(words.journal, words.store, tasks, clock, writer)
         reception = _reception(loaded, shared, verifier, words, registry, coach)
         _measure(metrics, registry, words)
         tasks.run(measure_loop_lag(metrics), "metrics.loop_lag")
@@ -194,6 +196,9 @@ def _http_side(
         url = here.voice_url if here is not None else ""
         return {"url": url, "token": page_token(loaded.settings), "engine": engine}
 
+    def coach_config() -> Mapping[str, Any]:
+        return {"token": page_token(loaded.settings, PAGE_COACH, "admin"), "user_id": PAGE_COACH}
+
     return HttpSide(
         health=health,
         metrics=metrics.render,
@@ -202,16 +207,16 @@ def _http_side(
             "journal": lambda: words.journal.state.failing,
             "store": lambda: words.delivery.state.failing,
         },
-        pages=Pages(config) if loaded.pages else None,
+        pages=Pages(config, coach_config=coach_config) if loaded.pages else None,
         api=api,
     )
 
 
-def page_token(settings: Settings) -> str:
+def page_token(settings: Settings, sub: str = PAGE_USER, role: Role = "learner") -> str:
     """A token for whoever sits at this machine, signed with the development secret."""
     secret = settings.supabase_jwt_secret
     now = unix_clock()()
-    caller = Caller(sub=PAGE_USER, role="learner", expires_at=now + PAGE_TOKEN_SECONDS)
+    caller = Caller(sub=sub, role=role, expires_at=now + PAGE_TOKEN_SECONDS)
     issuer = trust_of(settings).issuer
     return mint(caller, secret.get_secret_value() if secret else "", now, issuer)
 

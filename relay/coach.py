@@ -10,8 +10,11 @@ from relay.access.tokens import Verifier
 from relay.feed.history import History
 from relay.feed.hub import Hub
 from relay.http.api.api import Api
+from relay.http.api.archive import Archive
 from relay.interfaces import Store
 from relay.stores.journal import DiskJournal
+from relay.summary.model import Writer
+from relay.summary.summariser import Summariser
 from relay.tasks import Tasks
 
 LAST_WORDS_SECONDS: Final = 1.0
@@ -26,11 +29,14 @@ class Coach:
     journal: DiskJournal
     store: Store
     clock: Callable[[], float]
+    summariser: Summariser
 
     def api(self, verifier: Verifier, service_key: str, origins: Collection[str]) -> Api:
         """What the HTTP side shows; who holds the service key is an admin."""
-        learners = self.store.learners
-        return Api(self.hub, verifier.verify, learners, self.clock, service_key, origins)
+        store, keep = self.store, self.journal.append
+        archive = Archive(store.conversations, keep, self.summariser, self.clock)
+        known = verifier.verify, store.learners, self.clock, archive
+        return Api(self.hub, *known, service_key, origins)
 
     async def aclose(self) -> None:
         """Show the last words and ends, then send away who still watches."""
@@ -41,10 +47,17 @@ class Coach:
 
 
 def open_coach(
-    journal: DiskJournal, store: Store, tasks: Tasks, clock: Callable[[], float]
+    journal: DiskJournal,
+    store: Store,
+    tasks: Tasks,
+    clock: Callable[[], float],
+    writer: Writer | None = None,
 ) -> Coach:
-    """Feeds that run until `tasks` are closed; mind `aclose` before the listeners go."""
+    """Feeds that run until `tasks` are closed; mind `aclose` before the listeners go.
+
+    `writer` is the text model for summaries, None where there is none.
+    """
     hub = Hub(History(journal, store), clock)
     journal.subscribe(hub.committed)
     tasks.run(hub.run(), "feeds")
-    return Coach(hub, journal, store, clock)
+    return Coach(hub, journal, store, clock, Summariser(writer, clock))

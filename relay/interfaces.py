@@ -1,6 +1,6 @@
 """What a peer, an engine, a journal and a store look like to each other; types only."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -88,6 +88,18 @@ class Journal(Protocol):
         """Queue a record for the disk; never blocks, never raises."""
 
 
+@dataclass(frozen=True, slots=True)
+class Talk:
+    """One conversation in a list of them; times are in Unix seconds."""
+
+    conversation_id: str
+    user_id: str
+    agent_id: str
+    started_at: float
+    last_active: float
+    message_count: int
+
+
 class Store(Protocol):
     """Where words end up."""
 
@@ -109,6 +121,9 @@ class Store(Protocol):
 
     async def learners(self, coach_id: str) -> frozenset[str]:
         """The users whose conversations this coach may follow."""
+
+    async def conversations(self, users: Collection[str] | None, limit: int) -> Sequence[Talk]:
+        """The conversations of these users (None: of all) that were active last, newest first."""
 
     async def aclose(self) -> None:
         """Let go of the database."""

@@ -1,5 +1,8 @@
-"""Which engine the settings ask for."""
+"""Which engine, and which text model, the settings ask for."""
 
+from urllib.parse import urlsplit
+
+import aiohttp
 import structlog
 
 from relay.engines.offline import VoiceNotInstalled, offline_parts
@@ -15,6 +18,7 @@ from relay.engines.openai import (
 )
 from relay.interfaces import Engine
 from relay.settings import Settings
+from relay.summary.model import Chat, Writer
 
 log = structlog.get_logger(__name__)
 
@@ -30,6 +34,17 @@ def make_engine(settings: Settings, vault: KeySource | None = None) -> Engine:
 def own_key(settings: Settings) -> str:
     """The provider's key in the environment, "" where there is none."""
     return settings.openai_api_key.get_secret_value() if settings.openai_api_key else ""
+
+
+def summary_writer(settings: Settings, http: aiohttp.ClientSession) -> Writer | None:
+    """The text model of RELAY_SUMMARY_MODEL; the provider's key goes to the provider alone."""
+    if settings.relay_summary_model is None:
+        return None
+    url, own = settings.relay_summary_url, settings.relay_summary_key
+    key = "" if own is None else own.get_secret_value()
+    if own is None and urlsplit(url).netloc == urlsplit(settings.openai_base_url).netloc:
+        key = own_key(settings)
+    return Writer(http, Chat(url, settings.relay_summary_model, key))
 
 
 def _provider(settings: Settings, vault: KeySource | None) -> OpenAIOptions:

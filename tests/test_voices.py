@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import pytest
 from pydantic import SecretStr
 
@@ -14,8 +15,10 @@ from relay.interfaces import Call
 from relay.realtime.endings import NO_PROVIDER_KEY, Refused
 from relay.settings import Settings
 from relay.simulator import SimulatorOptions, simulate
-from relay.voices import make_engine, own_key
+from relay.summary.lines import Line
+from relay.voices import make_engine, own_key, summary_writer
 from tests.components import needs
+from tests.summary.chat_server import chat_server
 
 CALL = Call("s1", "gpt-realtime-2.1", "ada")
 
@@ -87,3 +90,30 @@ async def test_without_the_extra_the_echo_answers(
 
     assert engine.name == "echo"
     await engine.aclose()
+
+
+@pytest.mark.parametrize(
+    ("more", "shown"),
+    [
+        ({}, "Bearer sk-provider-0001"),
+        ({"relay_summary_key": "sk-own-0000000002"}, "Bearer sk-own-0000000002"),
+        ({"openai_base_url": "https://elsewhere.example.org/v1"}, None),
+    ],
+    ids=["the provider's own server", "a key of its own", "somebody else's server"],
+)
+async def test_the_text_model_is_the_one_that_is_named_and_gets_no_foreign_key(
+    tmp_path: Path, more: dict[str, Any], shown: str | None
+) -> None:
+    async with chat_server() as server, aiohttp.ClientSession() as http:
+        given = {
+            "openai_api_key": "sk-provider-0001",
+            "openai_base_url": server.url,
+            "relay_summary_url": server.url,
+            "relay_summary_model": "small-model",
+        }
+        writer = summary_writer(settings(tmp_path, **(given | more)), http)
+        assert writer is not None
+        assert (await writer.write([Line("learner", "Hello.")])).main_topics == ["knee"]
+        assert summary_writer(settings(tmp_path), http) is None
+    assert server.asked[0]["model"] == "small-model"
+    assert server.given[0].get("authorization") == shown

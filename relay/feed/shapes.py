@@ -6,6 +6,7 @@ from typing import Final, Literal
 
 import msgspec
 
+from relay.interfaces import Talk
 from relay.realtime.partials import Partial
 from relay.realtime.utterance import Origin, Record, State
 from relay.realtime.utterance import Speaker as Role
@@ -99,6 +100,23 @@ class ConversationTranscript(msgspec.Struct, frozen=True, kw_only=True):
     utterances: list[Utterance]
 
 
+class Conversation(msgspec.Struct, frozen=True, kw_only=True):
+    """One conversation in a list of them."""
+
+    id: str
+    user_id: str
+    agent_id: str
+    started_at: str
+    last_active: str
+    utterances: int
+
+
+class Conversations(msgspec.Struct, frozen=True, kw_only=True):
+    """Conversations that are stored, those that were active last first."""
+
+    conversations: list[Conversation]
+
+
 class Fault(msgspec.Struct, frozen=True, kw_only=True):
     """What went wrong: `code` for programs, `message` for people."""
 
@@ -190,6 +208,18 @@ def utterance_of(record: Record) -> Utterance:
         heard_ms=said.heard_ms,
         heard_estimated=said.heard_estimated,
         audio_ms=said.audio_ms,
+    )
+
+
+def conversation_of(talk: Talk) -> Conversation:
+    """A conversation as it is listed."""
+    return Conversation(
+        id=talk.conversation_id,
+        user_id=talk.user_id,
+        agent_id=talk.agent_id,
+        started_at=iso(talk.started_at),
+        last_active=iso(talk.last_active),
+        utterances=talk.message_count,
     )
 
 

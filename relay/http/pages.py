@@ -1,4 +1,4 @@
-"""The page and its configuration, for development; in production nginx serves `web/`."""
+"""The pages and their configuration, for development; in production nginx serves `web/`."""
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -39,10 +39,15 @@ HEADERS = {
 
 @dataclass(frozen=True, slots=True)
 class Pages:
-    """`config` gives a fresh `/config.json` (`url`, `token`, `engine`) each time it is asked."""
+    """Each gives a fresh answer whenever it is asked.
+
+    `config` gives `/config.json` (`url`, `token`, `engine`), `coach_config` `/coach/config.json`
+    (`token`, `user_id`: a coach's), which is not there without.
+    """
 
     config: Callable[[], Mapping[str, object]]
     folder: Path = WEB
+    coach_config: Callable[[], Mapping[str, object]] | None = None
 
 
 def routes(pages: Pages) -> Iterator[web.RouteDef]:
@@ -57,7 +62,12 @@ def routes(pages: Pages) -> Iterator[web.RouteDef]:
     for path in sorted(pages.folder.rglob("*")):
         if path.suffix in CONTENT_TYPES and path.is_file():
             yield web.get("/" + path.relative_to(pages.folder).as_posix(), _file(path))
+    coach = pages.folder / "coach.html"
+    if coach.is_file():
+        yield web.get("/coach", _file(coach))
     yield web.get("/config.json", _config(pages.config), allow_head=False)
+    if pages.coach_config is not None:
+        yield web.get("/coach/config.json", _config(pages.coach_config), allow_head=False)
 
 
 def _file(path: Path) -> Handler:

@@ -103,6 +103,18 @@ class Settings(BaseSettings):
         min_length=1,
         description="Model that writes down what users say",
     )
+    relay_summary_model: str | None = Field(
+        default=None,
+        min_length=1,
+        description="Text model that writes summaries; unset: sentences are chosen without one",
+    )
+    relay_summary_url: HttpUrl = Field(
+        default="https://api.openai.com/v1",
+        description="Where its /chat/completions is found, OpenAI's or one's own",
+    )
+    relay_summary_key: Key | None = Field(
+        default=None, description="Its key; unset: OPENAI_API_KEY, where that is of the same server"
+    )
     azure_openai_endpoint: HttpUrl | None = Field(
         default=None,
         description="Azure's resource in OpenAI's place, like https://NAME.openai.azure.com",

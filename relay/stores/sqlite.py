@@ -1,10 +1,11 @@
 """The embedded store: all tables in one SQLite file, with nothing to install or to run."""
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from functools import partial
 from pathlib import Path
 
+from relay.interfaces import Talk
 from relay.realtime.records import AnyRecord
 from relay.realtime.utterance import Record
 from relay.stores import sqlite_coaches, sqlite_tables, sqlite_usage
@@ -50,6 +51,10 @@ class SqliteStore:
     async def learners(self, coach_id: str) -> frozenset[str]:
         """The users whose conversations this coach may follow."""
         return await self._worker.run(lambda file: sqlite_coaches.learners(file, coach_id))
+
+    async def conversations(self, users: Collection[str] | None, limit: int) -> Sequence[Talk]:
+        """The conversations of these users (None: of all) that were active last, newest first."""
+        return await self._worker.run(lambda f: sqlite_coaches.conversations(f, users, limit))
 
     async def assign(self, coach_id: str, learner_id: str) -> bool:
         """Let this coach follow that learner; False when it was so before."""

@@ -2,18 +2,19 @@
 
 import asyncio
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
+from relay.interfaces import Talk
 from relay.realtime.records import AnyRecord
 from relay.realtime.utterance import Record
 from relay.stores.refused import CONSTRAINT, RecordsRefused
-from relay.stores.rows import iso_day
+from relay.stores.rows import iso_day, seconds
 from relay.stores.supabase_rows import Item, batch_of, records_of
 from relay.stores.supabase_troubles import DatabaseRejected, DatabaseUnreadable
 
 if TYPE_CHECKING:  # the library is 7 MB that only a hosted project needs
-    from relay.stores.supabase_rest import Rest
+    from relay.stores.supabase_rest import Rest, Row
 
 AT_ONCE: Final = 64
 """Records in one request. No sound is relayed while its JSON is made, 0.6 ms; one request with 256
@@ -24,6 +25,9 @@ MOST_RECORDS: Final = 10_000
 """Of one transcript, the latest; a day of talking has some 5000."""
 MOST_LEARNERS: Final = 10_000
 """Of one coach."""
+_LISTED: Final = (
+    *("conversation_id", "user_id", "agent_id", "started_at", "last_active", "message_count"),
+)
 _COLUMNS: Final = (
     *(
         "id",
@@ -132,6 +136,21 @@ class SupabaseStore:
         )
         return frozenset(_text(row.get("learner_id")) or "" for row in rows) - {""}
 
+    async def conversations(self, users: Collection[str] | None, limit: int) -> Sequence[Talk]:
+        """The conversations of these users (None: of all) that were active last, newest first."""
+        known = None if users is None else sorted(filter(is_uuid, users))
+        if known == []:
+            return []
+        question = self._rest.select("conversation_sessions", *_LISTED)
+        if known is not None:
+            question = question.in_("user_id", known)
+        newest = question.order("last_active", desc=True).order("conversation_id").limit(limit)
+        rows = await self._rest.rows(newest)
+        try:
+            return [_talk(row) for row in rows if row["user_id"] is not None]
+        except (KeyError, TypeError, ValueError):
+            raise DatabaseUnreadable from None
+
     async def aclose(self) -> None:
         """Let go of the sockets."""
         await self._rest.aclose()
@@ -157,6 +176,17 @@ def _refused(answer: Any, asked: set[str]) -> dict[str, str]:
     if not all(isinstance(reason, str) for reason in refused.values()):
         raise DatabaseUnreadable
     return refused
+
+
+def _talk(row: "Row") -> Talk:
+    return Talk(
+        conversation_id=str(row["conversation_id"]),
+        user_id=str(row["user_id"]),
+        agent_id=_text(row["agent_id"]) or "",
+        started_at=seconds(row["started_at"]),
+        last_active=seconds(row["last_active"] or row["started_at"]),
+        message_count=int(row["message_count"] or 0),
+    )
 
 
 def _text(value: object) -> str | None:

@@ -229,6 +229,30 @@ async def test_a_coach_whom_nobody_assigned_has_no_learners(store: Store) -> Non
     assert await store.learners(COACH) == frozenset()
 
 
+async def test_conversations_are_listed_by_whose_they_are_and_when_they_were_active(
+    store: Store,
+) -> None:
+    later = "77777777-7777-4777-8777-777777777777"
+    theirs = CALL.of(
+        conversation_id=later, session_id=LATER_SESSION, user_id=STRANGER, started_at=MORNING + 500
+    )
+    await store.put([CALL.user("Mine.", 1.0), CALL.assistant("Yours.", 2.0), theirs.user("Hm.")])
+    newest, oldest = await store.conversations(None, 10)
+    assert (newest.conversation_id, newest.user_id, newest.message_count) == (later, STRANGER, 1)
+    assert (oldest.conversation_id, oldest.agent_id) == (CONVERSATION, AGENT)
+    assert (oldest.started_at, oldest.last_active) == (MORNING, MORNING + 2)
+    assert list(await store.conversations([LEARNER], 10)) == [oldest]
+    assert list(await store.conversations([LEARNER, STRANGER], 1)) == [newest]
+    assert list(await store.conversations([COACH], 10)) == []
+    assert list(await store.conversations([], 10)) == []
+
+
+async def test_a_summary_is_kept_with_what_coaches_did(store: Store) -> None:
+    done = CALL.done("summary", summary='{"text": "A knee."}')
+    await store.put([CALL.user("My knee."), done])
+    await store.put([done])
+
+
 async def test_what_a_coach_said_and_did_is_kept_once(store: Store) -> None:
     said = CALL.assistant("Let me take this one.", coach_id=COACH)
     did = CALL.done("takeover")

@@ -30,11 +30,15 @@ class Access:
 
         Raises `Refused` (503) when a coach's learners cannot be asked for.
         """
+        theirs = await self.whose(caller)
+        return (lambda _: True) if theirs is None else theirs.__contains__
+
+    async def whose(self, caller: Caller) -> frozenset[str] | None:
+        """The users whose sessions this caller may see, None for all; raises as `sees`."""
         if caller.role == "admin":
-            return lambda _: True
+            return None
         own = frozenset({caller.sub})
-        theirs = own | await self._learners_of(caller.sub) if caller.role == "coach" else own
-        return theirs.__contains__
+        return own | await self._learners_of(caller.sub) if caller.role == "coach" else own
 
     async def _learners_of(self, coach: str) -> frozenset[str]:
         asked_at, learners = self._known.get(coach, (0.0, frozenset[str]()))

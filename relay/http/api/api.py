@@ -7,6 +7,7 @@ from aiohttp import web
 
 from relay.feed.hub import Hub
 from relay.http.api.access import Access, Learners
+from relay.http.api.archive import Archive, Archives
 from relay.http.api.commands import Commands
 from relay.http.api.edge import Origins, refusals_as_json
 from relay.http.api.feeds import Feeds
@@ -31,6 +32,7 @@ class Api:
     verify: Callable[[str], Awaitable[Caller]]
     learners: Learners
     clock: Callable[[], float]
+    archive: Archive
     service_key: str = field(default="", repr=False)
     allowed_origins: Collection[str] = ()
 
@@ -55,6 +57,10 @@ def _routes(api: Api) -> Iterator[web.RouteDef]:
     yield web.get("/sessions/{id}/feed", feeds.feed, allow_head=False)
     yield web.get("/conversations/{id}/transcript", reading.conversation)
     yield from Commands(gate, reading).routes()
+    archives = Archives(api.archive, gate, access, reading)
+    yield web.get("/conversations", archives.conversations)
+    yield web.post("/conversations/{id}/summary", archives.of_conversation)
+    yield web.post("/sessions/{id}/summary", archives.of_session)
     yield web.get("/openapi.json", _openapi)
 
 

@@ -43,6 +43,9 @@ BAD_SINCE: Final = Refusal(
     400, "bad_since", "since must be a whole number from 0 on: the seq you have seen last.", _BAD
 )
 BAD_LIMIT: Final = Refusal(400, "bad_limit", "limit must be a number from 1 to 1000.", _BAD)
+NAME_A_USER: Final = Refusal(
+    400, "name_a_user", "You follow too many learners for one list: name one as user_id.", _BAD
+)
 BAD_REQUEST: Final = Refusal(400, "bad_request", "The request cannot be read.", _BAD)
 NO_FEED: Final = Refusal(
     400,
@@ -82,6 +85,7 @@ TAKEN: Final = Refusal(
 SILENT: Final = Refusal(
     409, "silent", "The model is paused or taken over, so it can say nothing.", _BAD
 )
+NOTHING_SAID: Final = Refusal(409, "nothing_said", "Nothing was said yet.", _BAD)
 OVER: Final = Refusal(409, "over", "The session has ended.", _BAD)
 UNAVAILABLE: Final = Refusal(
     503,

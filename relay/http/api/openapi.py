@@ -7,10 +7,12 @@ from typing import Any, Final
 import msgspec
 
 from relay.feed import shapes
+from relay.http.api import archive
 from relay.http.api.commands import ACTIONS, NEEDS_TEXT
 from relay.http.api.faults import ALL
 from relay.realtime.control import MAX_WHISPER
 from relay.realtime.records import CoachAction
+from relay.summary.shapes import Summary
 
 _ID: Final = {
     "name": "id",
@@ -29,6 +31,17 @@ _LIMIT: Final = {
     "in": "query",
     "schema": {"type": "integer", "minimum": 1, "maximum": 1000, "default": 200},
 }
+_FEWER: Final = {
+    **_LIMIT,
+    "schema": {"type": "integer", "minimum": 1, "maximum": archive.MOST, "default": archive.LIMIT},
+}
+_USER: Final = {
+    "name": "user_id",
+    "in": "query",
+    "description": "Those of this learner alone; else of all that the caller may follow.",
+    "schema": {"type": "string"},
+}
+_SUMMARISED: Final = ("sessions", "conversations")
 _LAST_EVENT: Final = {
     "name": "Last-Event-ID",
     "in": "header",
@@ -48,6 +61,8 @@ _SHOWN: Final = (
     shapes.Obeyed,
     shapes.ErrorAnswer,
     shapes.Message,
+    shapes.Conversations,
+    Summary,
 )
 _COMMANDS: Final[Mapping[CoachAction, str]] = {
     "pause": "The model falls silent at once and stays so; the learner is still written down",
@@ -87,7 +102,7 @@ def document() -> Mapping[str, Any]:
 
 def _paths(schemas: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Every address, with the schemas of `_SHOWN`."""
-    sessions, session, transcript, conversation, obeyed, _, message = schemas
+    sessions, session, transcript, conversation, obeyed, _, message, talks, summary = schemas
     return {
         "/api/sessions": _get("Live sessions", sessions, _LIMIT),
         "/api/sessions/{id}": _get("One session", session, _ID),
@@ -99,6 +114,8 @@ def _paths(schemas: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         "/api/conversations/{id}/transcript": _get(
             "What was said in a conversation", conversation, _ID
         ),
+        "/api/conversations": _get("Past conversations", talks, _USER, _FEWER),
+        **{f"/api/{kind}/{{id}}/summary": _summary(summary) for kind in _SUMMARISED},
         "/api/openapi.json": {
             "get": {
                 "summary": "This document",
@@ -126,6 +143,11 @@ def _post(action: CoachAction, schema: Mapping[str, Any]) -> dict[str, Any]:
         content = {"application/json": {"schema": body}}
         operation["requestBody"] = {"required": bool(required), "content": content}
     return {"post": operation}
+
+
+def _summary(schema: Mapping[str, Any]) -> dict[str, Any]:
+    told = "Write a summary of what was said, and store it"
+    return {"post": _operation(told, _answer("The summary", schema), (_ID,))}
 
 
 def _feed(message: Mapping[str, Any]) -> dict[str, Any]:

@@ -25,6 +25,7 @@ from relay.http.api.faults import (
     Refused,
 )
 from relay.http.api.gate import Gate
+from relay.interfaces import Earlier
 from relay.realtime.grant import Caller
 
 LIMIT: Final = 200
@@ -79,23 +80,27 @@ class Reading:
     async def conversation(self, request: web.Request) -> web.Response:
         """GET /api/conversations/{id}/transcript."""
         caller = await self._gate.enter(request)
-        sees = await self._access.sees(caller)
-        conversation_id = _id(request)
-        earlier = await read(self._hub.conversation(conversation_id))
-        if earlier.owner is None or not sees(earlier.owner):
-            raise Refused(NOT_FOUND)
+        earlier = await self.past(request, caller)
         return json_answer(
             ConversationTranscript(
-                conversation_id=conversation_id,
-                user_id=earlier.owner,
+                conversation_id=id_of(request),
+                user_id=earlier.owner or "",
                 utterances=[utterance_of(record) for record in earlier.said],
             )
         )
 
+    async def past(self, request: web.Request, caller: Caller) -> Earlier:
+        """The conversation that the address names, with its owner; else it is not found."""
+        sees = await self._access.sees(caller)
+        earlier = await read(self._hub.conversation(id_of(request)))
+        if earlier.owner is None or not sees(earlier.owner):
+            raise Refused(NOT_FOUND)
+        return earlier
+
     async def find(self, request: web.Request, caller: Caller) -> Feed:
         """The session that the address names; one that the caller may not see is not found."""
         sees = await self._access.sees(caller)
-        feed = self._hub.find(_id(request))
+        feed = self._hub.find(id_of(request))
         if feed is None or not sees(feed.head.user_id):
             raise Refused(NOT_FOUND)
         return feed
@@ -123,7 +128,7 @@ def since_of(request: web.Request) -> int:
     return since
 
 
-def _id(request: web.Request) -> str:
+def id_of(request: web.Request) -> str:
     """The id in the address; what cannot be one is not found."""
     given = request.match_info["id"]
     if not _ID.fullmatch(given):

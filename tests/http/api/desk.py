@@ -3,7 +3,7 @@
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,8 +11,12 @@ from typing import Any
 from aiohttp import ClientSession, ClientWebSocketResponse, WSMsgType
 
 from relay.http.api.api import Api
+from relay.http.api.archive import Archive
+from relay.interfaces import Talk
 from relay.realtime.endings import INTERNAL_ERROR, UNAUTHORIZED, Refused
 from relay.realtime.grant import Caller, Role
+from relay.realtime.records import ActionRecord
+from relay.summary.summariser import Summariser, Writes
 from tests.feed.calls import HEAD, House
 from tests.http.listener import listening
 from tests.stores.words import LEARNER, STRANGER
@@ -58,6 +62,23 @@ class Assignments:
         if self.broken:
             raise OSError("the database is away")
         return self.of.get(coach, frozenset())
+
+
+@dataclass
+class Shelf:
+    """Past conversations, as a store lists them, and what was kept."""
+
+    talks: list[Talk] = field(default_factory=list)
+    kept: list[ActionRecord] = field(default_factory=list)
+    asked: list[tuple[Collection[str] | None, int]] = field(default_factory=list)
+
+    async def conversations(self, users: Collection[str] | None, limit: int) -> list[Talk]:
+        self.asked.append((users, limit))
+        return [talk for talk in self.talks if users is None or talk.user_id in users][:limit]
+
+    def archive(self, writer: Writes | None = None) -> Archive:
+        summariser = Summariser(writer, lambda: 1_760_000_100.0)
+        return Archive(self.conversations, self.kept.append, summariser, lambda: 1_760_000_100.0)
 
 
 @dataclass
@@ -107,6 +128,7 @@ class Desk:
     house: House
     learners: Assignments
     http: ClientSession
+    shelf: Shelf
 
     async def ask(self, path: str, method: str = "GET", **options: Any) -> Answer:
         options.setdefault("headers", header())
@@ -125,8 +147,9 @@ class Desk:
 @asynccontextmanager
 async def desk(**changes: Any) -> AsyncIterator[Desk]:
     """An API; `changes` are fields of `Api`."""
-    house, learners = House(), Assignments()
+    house, learners, shelf = House(), Assignments(), Shelf()
     given: dict[str, Any] = {"service_key": SERVICE_KEY, "clock": time.time, **changes}
+    given.setdefault("archive", shelf.archive())
     api = Api(hub=house.hub, verify=verify, learners=learners, **given)
     running = asyncio.create_task(house.hub.run())
     try:
@@ -134,7 +157,7 @@ async def desk(**changes: Any) -> AsyncIterator[Desk]:
             listening(api=api) as server,
             ClientSession(f"http://127.0.0.1:{server.port}") as http,
         ):
-            yield Desk(house, learners, http)
+            yield Desk(house, learners, http, shelf)
             house.hub.close()
     finally:
         running.cancel()

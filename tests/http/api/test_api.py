@@ -1,11 +1,12 @@
 from relay.http.api.api import PREFIX, Api, application
 from tests.feed.calls import House
-from tests.http.api.desk import Assignments, desk, header, verify
+from tests.http.api.desk import Assignments, Shelf, desk, header, verify
 from tests.http.listener import ask, listening
 
 
 def test_the_service_key_is_not_shown_by_accident() -> None:
-    api = Api(House().hub, verify, Assignments(), lambda: 0.0, service_key="sb_secret_1")
+    told = House().hub, verify, Assignments(), lambda: 0.0, Shelf().archive()
+    api = Api(*told, service_key="sb_secret_1")
     assert "sb_secret_1" not in repr(api)
     assert application(api).middlewares
 

@@ -11,7 +11,7 @@ from relay.http.api.faults import ALL
 from relay.http.api.openapi import document
 from relay.realtime.partials import Partial
 from tests.feed.calls import FakeCall, House, said
-from tests.http.api.desk import FEED, SESSION, Assignments, desk, verify
+from tests.http.api.desk import FEED, SESSION, Assignments, Shelf, desk, verify
 from tests.http.api.write_openapi import PATH, text
 from tests.stores.words import CONVERSATION
 
@@ -23,7 +23,7 @@ def test_the_file_in_the_docs_is_what_the_code_says() -> None:
 
 def test_every_route_is_in_the_document_and_nothing_else() -> None:
     house = House()
-    api = Api(house.hub, verify, Assignments(), lambda: 0.0)
+    api = Api(house.hub, verify, Assignments(), lambda: 0.0, Shelf().archive())
     routes = {
         (PREFIX + route.resource.canonical, route.method.lower())
         for route in application(api).router.routes()

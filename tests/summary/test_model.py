@@ -1,0 +1,107 @@
+"""A text model over HTTP, well behaved and not."""
+
+import asyncio
+import json
+from typing import Any
+
+import aiohttp
+import pytest
+
+from relay.summary.lines import Line
+from relay.summary.model import MOST_READ, MOST_SENT, Chat, ModelFailed, Writer
+from relay.summary.shapes import MOST_POINTS, Points
+from tests.summary.chat_server import POINTS, ChatServer, chat_server, completion
+
+TALK = [Line("learner", "My knee\nhurts."), Line("coach", "Stretch it.")]
+
+
+async def asked(server: ChatServer, lines: Any = TALK, seconds: float = 5.0) -> Points:
+    async with aiohttp.ClientSession() as http:
+        chat = Chat(server.url + "/", "small-model", "sk-summary")
+        return await Writer(http, chat, seconds).write(lines)
+
+
+async def test_what_was_said_goes_up_and_the_points_come_back() -> None:
+    async with chat_server() as server:
+        points = await asked(server)
+    assert points == Points(
+        text="They spoke about a knee.",
+        main_topics=["knee"],
+        action_items=["Stretch every morning"],
+    )
+    (question,) = server.asked
+    assert question["model"] == "small-model"
+    assert [message["role"] for message in question["messages"]] == ["system", "user"]
+    assert question["messages"][1]["content"] == "learner: My knee hurts.\ncoach: Stretch it."
+    assert server.given[0]["authorization"] == "Bearer sk-summary"
+
+
+async def test_fences_and_politeness_around_the_json_are_no_trouble() -> None:
+    async with chat_server() as server:
+        server.body = completion(f"Certainly!\n```json\n{json.dumps(POINTS)}\n```\n")
+        assert (await asked(server)).main_topics == ["knee"]
+
+
+async def test_a_model_that_writes_a_book_is_cut() -> None:
+    book = {"text": "x" * 9000, "action_items": ["y" * 900] * 50}
+    async with chat_server() as server:
+        server.body = completion(json.dumps(book))
+        points = await asked(server)
+    assert len(points.text) == 4000
+    assert [len(item) for item in points.action_items] == [300] * MOST_POINTS
+
+
+async def test_of_a_very_long_conversation_the_latest_goes_up() -> None:
+    lines = [Line("learner", f"word {number}") for number in range(20_000)]
+    async with chat_server() as server:
+        await asked(server, lines)
+    sent = server.asked[0]["messages"][1]["content"]
+    assert len(sent) == MOST_SENT
+    assert sent.endswith("learner: word 19999")
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        {"status": 401, "body": '{"error":{"message":"Incorrect API key provided: sk-summary"}}'},
+        {"status": 302, "headers": {"Location": "http://127.0.0.1:9/"}},
+        {"body": "not JSON"},
+        {"body": b"\xff\xfe"},
+        {"body": "{}"},
+        {"body": '{"choices":[]}'},
+        {"body": completion("I would rather not.")},
+        {"body": completion('{"text": "  "}')},
+        {"body": completion('{"text": 7}')},
+        {"body": b" " * (MOST_READ + 1)},
+    ],
+    ids=[
+        *("refused", "sent elsewhere", "no JSON", "no text", "no choices", "none"),
+        *("prose", "empty", "wrong type", "too much"),
+    ],
+)
+async def test_what_is_no_summary_is_said_by_name_and_quotes_nothing(broken: Any) -> None:
+    async with chat_server() as server:
+        for name, value in broken.items():
+            setattr(server, name, value)
+        with pytest.raises(ModelFailed) as failed:
+            await asked(server)
+    assert "sk-summary" not in str(failed.value)
+    assert "127.0.0.1" not in str(failed.value)
+
+
+async def test_a_model_that_thinks_too_long_is_left() -> None:
+    async with chat_server() as server:
+        server.gate = asyncio.Event()
+        with pytest.raises(ModelFailed, match="too slow"):
+            await asked(server, seconds=0.05)
+
+
+async def test_a_server_that_is_not_there_is_named_without_its_address() -> None:
+    server = ChatServer(url="http://127.0.0.1:9/v1")
+    with pytest.raises(ModelFailed) as failed:
+        await asked(server)
+    assert "127.0.0.1" not in str(failed.value)
+
+
+def test_the_key_is_not_shown_by_accident() -> None:
+    assert "sk-summary" not in repr(Chat("http://127.0.0.1/v1", "m", "sk-summary"))
