@@ -7,7 +7,7 @@ import random
 import time
 import uuid
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -21,7 +21,7 @@ LINES = 3
 """Typed before an answer is asked for."""
 TURNS = (15, 60)
 """Of one call, then the learner hangs up."""
-PAUSE = (0.8, 2.4)
+PAUSE = (0.7, 2.0)
 """Seconds between two turns."""
 AWAY = (0.2, 2.0)
 """Seconds until somebody who was cut off calls again, each at their own moment."""
@@ -31,7 +31,7 @@ REFUSALS = 4
 """In a row; then the learner begins another conversation."""
 _CHUNK = 4800
 Event = dict[str, Any]
-Watch = Callable[[int, str, str], Awaitable[None]]
+Watch = Callable[[int, str, str], Coroutine[Any, Any, None]]
 """Follow a learner's session of a conversation to its end."""
 
 

@@ -9,6 +9,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 
 import aiohttp
@@ -20,6 +21,7 @@ ROOT = Path.cwd()
 START_SECONDS = 30.0
 STOP_SECONDS = 15.0
 SCRAPE_SECONDS = 2.0
+RAN, WAITED = "loop ran", "loop waited for a CPU"
 AGENT = "33333333-3333-4333-8333-333333333333"
 
 
@@ -161,10 +163,17 @@ class Relay(Program):
                 aiohttp.ClientSession(timeout=limit) as http,
                 http.get(f"{self.http_url}/metrics") as answer,
             ):
-                self.lives[-1] = figures(await answer.text())
+                self.lives[-1] = figures(await answer.text(), self._waited())
         except (aiohttp.ClientError, TimeoutError):
             pass
         return self.lives[-1]
+
+    def _waited(self) -> dict[str, float]:
+        """Seconds that its event loop ran, and that it could have run had there been a CPU."""
+        if self.process is None:
+            return {}
+        ran, waited, _ = Path(f"/proc/{self.process.pid}/schedstat").read_text().split()
+        return {RAN: int(ran) / 1e9, WAITED: int(waited) / 1e9}
 
     @property
     def all_lives(self) -> Counter[str]:
@@ -172,9 +181,10 @@ class Relay(Program):
         return sum(self.lives, Counter[str]())
 
 
-def figures(page: str) -> Counter[str]:
+def figures(page: str, more: Mapping[str, float]) -> Counter[str]:
     """A scrape by name, and for those with labels by `name|label`."""
     found: Counter[str] = Counter()
+    found.update(more)
     for family in text_string_to_metric_families(page):
         for sample in family.samples:
             name = "|".join((sample.name, *sample.labels.values()))

@@ -7,6 +7,7 @@ from typing import Any
 
 from tests.chaos.coaches import Final
 from tests.chaos.learners import LINES, Said, user_of
+from tests.chaos.programs import RAN, WAITED
 from tests.supabase.project import Project
 
 COMMIT_BOUND = "0.05"
@@ -156,6 +157,11 @@ def percentile_ms(figures: Mapping[str, float], share: float) -> float:
             return (low + (bound - low) * (wanted - below) / (count - below)) * 1000
         low, below = bound, count
     return low * 1000
+
+
+def crowding(figures: Mapping[str, float]) -> float:
+    """Of the time in which the event loop had something to do, how much it waited for a CPU."""
+    return figures[WAITED] / (figures[RAN] + figures[WAITED])
 
 
 def _grouped(rows: Sequence[Row], key: Any) -> dict[str, list[Row]]:

@@ -23,9 +23,9 @@ from tests.supabase.project import Project
 pytestmark = [pytest.mark.chaos, needs("postgresql", "postgrest")]
 
 SESSIONS = 50
-LEAST_ROUNDS, MOST_ROUNDS = 10, 30
+LEAST_ROUNDS, MOST_ROUNDS = 8, 30
 """Windows of each; more where others' work on the machine leaves it open."""
-WARM, WINDOW = 0.3, 2.0  # seconds
+WARM, WINDOW = 0.3, 1.5  # seconds
 BOUND_MS = 20.0
 """S3-40: storage delays sound by less than one frame of it."""
 HEALTHY, HANGING = "storage healthy", "database hanging"

@@ -13,7 +13,7 @@ CALM = (0.5, 2.0)
 SPELL = (0.5, 2.5)
 HANG = (1.0, 9.0)
 """Beyond the store's own patience, now and then."""
-LIFE = (3.0, 11.0)
+LIFE = (4.0, 14.0)
 """Seconds of a process that has begun to listen."""
 SHORT_LIFE = 0.4
 """Every fifth is killed in the middle of what it makes up for."""
