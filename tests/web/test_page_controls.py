@@ -150,3 +150,22 @@ async def test_a_conversation_that_is_somebody_elses_is_not_asked_for_twice(scre
     connection = await end.connection()
     assert connection.request is not None
     assert connection.request.path == "/v1/realtime"
+
+
+async def test_the_last_words_stay_in_sight_when_a_problem_takes_their_place(screen, end):
+    await screen.page.set_viewport_size({"width": 360, "height": 640})
+    await talking(screen, end)
+    for n in range(6):
+        await user_speaks(end, f"U{n}", None, f"Number {n}: " + "and so on, " * 6)
+    await answer_begins(end, "R1", "A1", "U5")
+    await answer_goes_on(end, "R1", "A1", "These are the last words.", tone(0.1))
+    await screen.row("assistant partial", "last words")
+    await end.hang_up(4013, "Client too slow")
+    await screen.problem()
+    await screen.row("assistant interrupted", "last words")
+    await screen.page.wait_for_function(
+        """() => {
+          const row = document.querySelector("#transcript li:last-child").getBoundingClientRect();
+          return row.bottom <= document.querySelector("main").getBoundingClientRect().bottom;
+        }"""
+    )

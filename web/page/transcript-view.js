@@ -8,6 +8,7 @@ export class TranscriptView {
   #scroller;
   #rows = new Map();
   #announced = new Set();
+  #height = 0;
   #pinned = true; // the reader is at the end and wants to stay there
 
   // `list` is an <ol>, `spoken` a polite live region for people who read with their ears.
@@ -15,8 +16,14 @@ export class TranscriptView {
     this.#list = list;
     this.#spoken = spoken;
     this.#scroller = list.parentElement;
-    this.#scroller.addEventListener("scroll", () => { this.#pinned = this.#isAtEnd(); });
-    new ResizeObserver(() => this.#follow()).observe(this.#scroller);
+    // A list that was made smaller has not been scrolled by its reader.
+    this.#scroller.addEventListener("scroll", () => {
+      if (this.#scroller.clientHeight === this.#height) this.#pinned = this.#isAtEnd();
+    });
+    new ResizeObserver(() => {
+      this.#height = this.#scroller.clientHeight;
+      this.#follow();
+    }).observe(this.#scroller);
   }
 
   show(transcript, changed) {
