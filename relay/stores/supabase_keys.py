@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 import structlog
 
 from relay.realtime.endings import INTERNAL_ERROR, Refused
-from relay.stores.kept import Kept, Terms
+from relay.stores.kept import PAUSE_SECONDS, Kept, Terms
 from relay.stores.supabase import is_uuid
 from relay.stores.supabase_troubles import DatabaseTrouble
 
@@ -31,6 +31,8 @@ class VaultKey:
     ) -> None:
         self._rest = rest
         self._fallback = fallback
+        self._clock = clock
+        self._ask_at = clock()  # not before: a call need not wait for what was just not answered
         self._kept = Kept(self._read, TERMS, clock)
 
     async def current(self) -> str:
@@ -38,12 +40,15 @@ class VaultKey:
 
         Raises `Refused` (INTERNAL_ERROR) when nobody could be asked and there is no other key.
         """
+        if self._fallback and self._clock() < self._ask_at:
+            return self._fallback
         try:
             return await self._kept.get(PROVIDER) or self._fallback
         except DatabaseTrouble as trouble:
             log.warning("provider key not read", reason=type(trouble).__name__)
             if not self._fallback:
                 raise Refused(INTERNAL_ERROR) from None
+            self._ask_at = self._clock() + PAUSE_SECONDS
             return self._fallback
 
     def refused(self) -> None:

@@ -181,6 +181,22 @@ async def test_without_an_answer_the_environments_key_is_used(vault: Vault, faul
 
 
 @REAL
+async def test_S3_40_one_call_waits_for_a_database_that_hangs_and_the_next_do_not(
+    vault: Vault,
+) -> None:
+    await vault.has("sk-vault")
+    vault.project.misbehave.always("hang")
+    source = VaultKey(vault.rest, "sk-environment", lambda: vault.now)
+    for now in (0.0, 0.1, 4.9):
+        vault.now = now
+        assert await source.current() == "sk-environment"
+    assert vault.asked == 1
+    vault.project.misbehave.stop()
+    vault.now = 5.1
+    assert await source.current() == "sk-vault"
+
+
+@REAL
 @pytest.mark.parametrize("fault", ["half", "broken_json", "empty", "cut"])
 async def test_a_piece_of_an_answer_is_no_key(vault: Vault, fault: Fault) -> None:
     await vault.has("sk-vault")
