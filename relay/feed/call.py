@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from relay.feed.voice import Line, NoLine
 from relay.realtime.coaching import Command
 from relay.realtime.control import Outcome
 from relay.realtime.partials import Partial
@@ -49,6 +50,9 @@ class Call(Protocol):
     def obey(self, command: Command) -> Outcome:
         """Carry out a coach's command."""
 
+    def voice(self, coach: str) -> Line | NoLine:
+        """A line for this coach; an earlier one of theirs is closed."""
+
 
 @dataclass(frozen=True, slots=True)
 class Over:
@@ -84,6 +88,9 @@ class Over:
         return None
 
     def obey(self, command: Command) -> Outcome:
+        return "over"
+
+    def voice(self, coach: str) -> Line | NoLine:
         return "over"
 
 

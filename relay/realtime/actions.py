@@ -101,5 +101,5 @@ class End:
     ending: Ending
 
 
-Apart = Flush | Settle | CallTool | CheckToken | EngineRefused | Ping | End | Sound | Dictate
-Action = ToEngine | ToClient | Settled | Used | Apart
+Apart = Flush | Settle | CallTool | CheckToken | EngineRefused | Ping | End
+Action = ToEngine | ToClient | Settled | Used | Sound | Dictate | Apart

@@ -24,7 +24,7 @@ from relay.realtime.coaching import Coaching
 from relay.realtime.control import Control
 from relay.realtime.deadlines import Deadlines
 from relay.realtime.events import BadEvent, Event, Frame
-from relay.realtime.formats import Formats
+from relay.realtime.formats import PCM, Formats
 from relay.realtime.ledger import Ledger
 from relay.realtime.meter import Meter
 from relay.realtime.muting import Kept
@@ -55,7 +55,7 @@ class Conversation:
     """Everything but audio frames passes through here. Times are Unix seconds of one clock."""
 
     def __init__(self, setup: Setup, deadlines: Deadlines) -> None:
-        self._setup = setup
+        self.setup = setup
         self._view = setup.view
         self._client = ClientSide(setup.view, setup.grant)
         self.refuse = self._client.refusal
@@ -89,12 +89,12 @@ class Conversation:
         self.deadlines.active(now)
         try:
             event = events.decode(frame)
-            ours = read_own(event) if self._setup.grant.relay_events else None
+            ours = read_own(event) if self.setup.grant.relay_events else None
             if ours is not None:
                 return self._heard(ours, now)
             event = self._view.up(event)
             policy.check(event)
-            event, removed = policy.apply(event, self._setup.grant, self._setup.transcription)
+            event, removed = policy.apply(event, self.setup.grant, self.setup.transcription)
             self._own.check(event)
             left = self.voice.from_client(event)
             if left is not None and left["type"] == "session.update":
@@ -104,7 +104,7 @@ class Conversation:
             return [self.refuse(bad)]
         actions += self._client.warned(removed)
         if self._flushes(event):
-            actions += [Flush(), *self._cut(now, tells=self._setup.truncates)]
+            actions += [Flush(), *self._cut(now, tells=self.setup.truncates)]
         return actions if left is not None else [*actions, *self.voice.answer(event, now)]
 
     def _kept(self, kept: Kept) -> list[Action]:
@@ -169,10 +169,10 @@ class Conversation:
         if kind == "session.created" and not self.greeted:
             self.greeted = True
             self.deadlines.greeted()
-            actions += opening(self._setup, self._ledger, self._own)
+            actions += opening(self.setup, self._ledger, self._own)
         actions += [Settled(utterance) for utterance in settled]
         if kind == _SPEECH:
-            actions += self._cut(now, tells=self._setup.truncates)
+            actions += self._cut(now, tells=self.setup.truncates)
             actions += self.voice.interrupted(now)
         return actions + asked + self._purser.feed(event, now)
 
@@ -212,7 +212,7 @@ class Conversation:
 
     def coach_says(self, coach: str, pcm: bytes, now: float) -> list[Action]:
         """Sound of a coach's: for the learner while that coach has the word, else for nobody."""
-        if self.control.speaker != coach:
+        if self.control.speaker != coach or self.formats.heard != PCM:
             return []
         self.deadlines.active(now)
         return self.voice.hear(coach, pcm, now)

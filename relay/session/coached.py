@@ -30,8 +30,11 @@ class Coached:
             return "over"
         now = self.shell.clock()
         obeyed = self.shell.conversation.coaching.obey(command, now)
+        actions = obeyed.actions
+        if self.shell.conversation.control.speaker is None:
+            actions = [*self.shell.conversation.voice.stop(now), *actions]
         self.silence(self.shell.conversation.control.is_muted)
-        self.shell.act(obeyed.actions)
+        self.shell.act(actions)
         self.shell.rearm()
         if obeyed.outcome == "done":
             self.recorder.did(command, now)

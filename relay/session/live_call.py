@@ -3,12 +3,14 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from relay.feed.voice import Line, NoLine
 from relay.realtime.coaching import Command
 from relay.realtime.control import Outcome
 from relay.realtime.conversation import Conversation
 from relay.realtime.partials import Partial
 from relay.realtime.utterance import Head
 from relay.session.account import tokens_of
+from relay.session.booth import Booth
 from relay.session.coached import Coached
 
 
@@ -21,6 +23,7 @@ class LiveCall:
     engine: str
     conversation: Conversation
     coached: Coached
+    booth: Booth
 
     def partials(self) -> Sequence[Partial]:
         """The words so far of what has not settled."""
@@ -46,6 +49,10 @@ class LiveCall:
     def obey(self, command: Command) -> Outcome:
         """Carry out a coach's command."""
         return self.coached.obey(command)
+
+    def voice(self, coach: str) -> Line | NoLine:
+        """A line for this coach; an earlier one of theirs is closed."""
+        return self.booth.open(coach)
 
     def is_paused(self) -> bool:
         """Whether a coach silenced the model."""

@@ -1,7 +1,7 @@
 """One live call: a client's seat and an engine's, both directions, and the one teardown."""
 
 import asyncio
-from typing import Any, Final
+from typing import Final
 
 import structlog
 
@@ -12,12 +12,14 @@ from relay.realtime.actions import (
     Apart,
     CallTool,
     CheckToken,
+    Dictate,
     End,
     EngineRefused,
     Flush,
     Ping,
     Settle,
     Settled,
+    Sound,
     ToClient,
     ToEngine,
     Used,
@@ -29,12 +31,15 @@ from relay.realtime.endings import Ending, Refused
 from relay.realtime.events import encode
 from relay.realtime.tools import ToolCall
 from relay.session.account import Account
+from relay.session.booth import Booth, Wires
 from relay.session.coached import Coached
 from relay.session.live_call import LiveCall
-from relay.session.outlet import Silent, outlet_for
+from relay.session.outlet import outlet_for
+from relay.session.reaching import reached
 from relay.session.recorder import Recorder
 from relay.session.seats import Seats, Surroundings
 from relay.session.sides import Down, Up, Watched
+from relay.session.spout import Spout
 from relay.session.timer import Timer
 from relay.tasks import Tasks
 from relay.wire.faults import where
@@ -61,11 +66,14 @@ class Session:
         self._engine: Peer | None = None
         self._opened_at = shared.clock()
         self._up = Up(self, seats.client)
-        self._down: Down | None = None  # until there is an engine
         self._ended: asyncio.Future[Ending] = asyncio.get_running_loop().create_future()
         self._gone = asyncio.Event()
         self._sides = 1  # peers that are not closed yet
-        self._outlet = outlet_for(seats.client, conversation.playout, seats.pace_ms, shared.clock)
+        outlet = outlet_for(seats.client, conversation.playout, seats.pace_ms, shared.clock)
+        self._spout = Spout(outlet, self._up)
+        self._coached = Coached(self, recorder, self._spout.silence, self._ended)
+        wires = Wires(shared.engine, seats.call, outlet, self._spout.listen, self._coached.obey)
+        self._booth = Booth(self, wires)
         self._timer = Timer(shared.clock, self._next, self._due)
         self._tasks = Tasks(self._task_failed)
         self._log = log.bind(session_id=self.id)
@@ -87,30 +95,21 @@ class Session:
             await self._teardown(self._ended.result())
         return self._ended.result()
 
-    def _silence(self, muted: bool) -> None:
-        if self._down is not None:
-            self._down.outlet = Silent(self._outlet) if muted else self._outlet
-
     def live_call(self) -> LiveCall:
         """What a feed may ask of this session."""
-        door, engine = self._seats.door, self._shared.engine.name
-        coached = Coached(self, self._recorder, self._silence, self._ended)
-        return LiveCall(self._recorder.head, door, engine, self.conversation, coached)
+        door, engine, rules = self._seats.door, self._shared.engine.name, self.conversation
+        return LiveCall(self._recorder.head, door, engine, rules, self._coached, self._booth)
 
     async def _reach(self) -> None:
         """Open the engine unless the session ends first; its greeting comes through `Down`."""
-        opening = self._tasks.start(self._shared.engine.open(self._seats.call), "engine.open")
-        both: set[asyncio.Future[Any]] = {opening, self._ended}
-        await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
-        if not opening.done():
-            opening.cancel()
-            await asyncio.wait({opening})
-        if opening.cancelled():
+        opening = self._shared.engine.open(self._seats.call)
+        self._engine = await reached(opening, self._ended, self._tasks)
+        if self._engine is None:
             return
-        self._engine = opening.result()
         self._sides += 1
-        self._down = Down(self, self._client, self._outlet, self._seats.view)
-        self._engine.attach(Watched(self._down, self._side_gone))
+        down = Down(self, self._client, self._spout.outlet, self._seats.view)
+        self._spout.lead(down)
+        self._engine.attach(Watched(down, self._side_gone))
 
     def end(self, ending: Ending) -> None:
         """End the session; what came first is why it ended."""
@@ -130,14 +129,19 @@ class Session:
         """Carry out what the rules answered, in order."""
         for action in actions:
             if isinstance(action, ToClient):
-                self._outlet.other(action.frame)
+                self._spout.outlet.other(action.frame)
             elif isinstance(action, ToEngine):
                 if self._engine is not None:
                     self._engine.send(action.frame)
             elif isinstance(action, Settled | Used):
                 self._recorder.take(action)
+            elif isinstance(action, Sound | Dictate):
+                self._booth.act(action)
             else:
                 self._act_apart(action)
+        self._go_on()
+
+    def _go_on(self) -> None:
         if self.conversation.transcript.is_playing:
             self._timer.arm()  # for paced sound too: it waits only for an answer that plays
         if self.conversation.greeted and self._up.engine is None and self._engine is not None:
@@ -147,7 +151,7 @@ class Session:
         """The actions that are not frames."""
         match action:
             case Flush():
-                self._outlet.flush()
+                self._spout.outlet.flush()
             case Settle(bill):
                 self._settle(bill)
             case EngineRefused(code):
@@ -164,12 +168,10 @@ class Session:
 
     def _begin(self, engine: Peer) -> None:
         """The engine greeted and was told what it must know: now the client is let through."""
-        seconds = self.clock() - self._opened_at
+        seconds, name = self.clock() - self._opened_at, self._shared.engine.name
         self._shared.metrics.engine_connected(seconds)
-        self._log.info(
-            "session started", engine=self._shared.engine.name, seconds=round(seconds, 3)
-        )
-        self._recorder.began(self._seats.door, self._shared.engine.name)
+        self._log.info("session started", engine=name, seconds=round(seconds, 3))
+        self._recorder.began(self._seats.door, name)
         self._up.open(engine)
 
     def _settle(self, bill: Bill) -> None:
@@ -201,10 +203,10 @@ class Session:
         self._timer.arm()
 
     def _next(self) -> float:
-        return min(self.conversation.next(), self._outlet.next())
+        return min(self.conversation.next(), self._spout.outlet.next())
 
     def _due(self) -> None:
-        self._outlet.due(self.clock())
+        self._spout.outlet.due(self.clock())
         self.act(self.conversation.due(self.clock()))
         if not self._ended.done():
             self._timer.arm()
@@ -227,14 +229,21 @@ class Session:
         self._client.close(farewell.code, farewell.reason)
         if self._engine is not None:
             self._engine.close(1000, "Client disconnected")
-        for utterance in self.conversation.finish(self.clock()):
-            self._recorder.record(utterance)
-        self._recorder.ended(ending.name, self.clock())
-        self._account.close(self.clock())
-        self._account.report(self._shared.metrics, self._log)
+        try:
+            await self._booth.aclose(ending)
+        finally:
+            self._settle_last(ending)
         await self._tasks.aclose()
         try:
             async with asyncio.timeout(CLOSE_SECONDS):
                 await self._gone.wait()
         except TimeoutError:
             self._log.error("a peer did not close", sides=self._sides)
+
+    def _settle_last(self, ending: Ending) -> None:
+        """What is still open is written down, and paid for."""
+        for utterance in self.conversation.finish(self.clock()):
+            self._recorder.record(utterance)
+        self._recorder.ended(ending.name, self.clock())
+        self._account.close(self.clock())
+        self._account.report(self._shared.metrics, self._log)

@@ -23,6 +23,7 @@ from relay.realtime.events import (
 )
 from relay.realtime.view import View
 from relay.session.outlet import Outlet
+from relay.session.taps import Tap, tapped_send
 
 EARLY_BYTES: Final = (
     1024 * 1024
@@ -79,6 +80,7 @@ class Up:
         "_full",
         "_send",
         "_shell",
+        "_tap",
         "_traffic",
         "client",
         "engine",
@@ -91,17 +93,25 @@ class Up:
         self._early_bytes = 0
         self._full = False
         self._send: Callable[[Frame], None] | None = None
+        self._tap: Tap | None = None
         self.client = client
         self.engine: Peer | None = None
 
     def open(self, engine: Peer) -> None:
         """The engine is ready: what was held goes up now, then the client is read again."""
         self.engine = engine
-        self._send = engine.send
+        self.listen(self._tap)
         self.client.resume()  # before the rest: an engine that this fills pauses the client again
         early, self._early = self._early, []
         for frame in early:
             self._relay(frame, engine.send)
+
+    def listen(self, tap: Tap | None) -> None:
+        """From now on this tap hears the client's sound; None takes it out."""
+        self._tap = tap
+        if self.engine is not None:
+            send = self.engine.send
+            self._send = send if tap is None else tapped_send(send, tap)
 
     def frame(self, frame: Frame) -> None:
         """One event of the client's."""
