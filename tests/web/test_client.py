@@ -30,6 +30,16 @@ def jwt(ttl: float) -> str:
     return f"head.{base64.urlsafe_b64encode(claims).decode().rstrip('=')}.signature"
 
 
+COUNT_WAITING = """() => {
+  let sent = 0;
+  const send = WebSocket.prototype.send;
+  WebSocket.prototype.send = function count(text) { sent += 1; return send.call(this, text); };
+  client.on("reconnecting", () => { sent = 0; });
+  client.on("reconnected", () => { window.waiting = sent; });
+}"""
+"""Nothing is sent while there is no connection: what was sent by then had waited."""
+
+
 async def answered(end: FarEnd, pcm: bytes, number: int = 1, text: str = "Yes.") -> None:
     """A whole answer, in one burst."""
     await answer_begins(end, f"R{number}", f"A{number}", None)
@@ -369,6 +379,7 @@ async def test_a_lost_connection_is_dialled_again_and_joins_the_conversation(cal
     await answer_begins(end, "R1", "A1", "U1")
     await answer_goes_on(end, "R1", "A1", "I was about", tone(0.2))
     await caller.until("client.utterances.length === 2")
+    await caller.do(COUNT_WAITING)
     await end.cut()
     connection = await end.connection()
     assert connection.request is not None
@@ -377,13 +388,13 @@ async def test_a_lost_connection_is_dialled_again_and_joins_the_conversation(cal
     again = (await caller.told("reconnecting"))[0]
     assert again["error"]["code"] == "connection_lost"
     assert 250 <= again["inMs"] <= 500
-    before = end.appends
     await end.say("session.created", session={"id": "sess_2"})
     await end.be_a_relay("c1")
     assert (await end.expect("session.update"))["session"] == {"type": "realtime", "speed": 1.1}
-    await end.hear(10)
-    assert end.appends > before + 10  # what was said meanwhile came too
     assert (await caller.hears_of("reconnected"))["lostMs"] > 0
+    assert await caller.do("() => waiting") > 10  # what was said meanwhile came too, at once
+    assert await caller.told("dropped") == []
+    await end.hear(5)
     states = [f"{u['state']}: {u['text']}" for u in await caller.do("() => client.utterances")]
     assert states == ["final: Hello?", "interrupted: I was about"]
     await user_speaks(end, "U2", None, "There you are.")
