@@ -121,6 +121,11 @@ COMPONENTS: dict[str, Component] = {
         "tests/install, with npm",
         by_npm_on_linux,
     ),
+    "supabase_js": Component(
+        finished(BUILD / "postgrest", "node_modules/@supabase/supabase-js/dist/umd/supabase.js"),
+        "tests/install, with npm",
+        by_npm_on_linux,
+    ),
     "human_recordings": debian(
         "asterisk-core-sounds-en-g722", entry(ASTERISK, "conf-onlyperson.g722")
     ),

@@ -20,9 +20,12 @@ BATCH = 256
 """Most records given to the store at once."""
 PUT_TIMEOUT = 30.0
 """Seconds after which a store that has not answered counts as failed."""
-GATHER_SECONDS = 0.25
-"""After a commit, until the next batch is taken: a batch costs two transactions however few records
-it has, and feeds go by the journal, not by the store."""
+GATHER_SECONDS = 0.02
+"""After a commit that ends a quiet while, until it is taken: what belongs to it comes as well."""
+BATCH_SECONDS = 0.1
+"""From the beginning of a batch that was not full to the next one's. A batch costs a request and two
+transactions however few records it has: so there are ten a second at most, and they grow with what
+is said. A coach who follows from the database waits for this, and so it is no longer."""
 NAMES_KEPT = 100
 """Set-aside records that are named in the state; all of them are counted."""
 
@@ -91,7 +94,9 @@ class Delivery:
 
     async def run(self) -> NoReturn:
         """Deliver for ever; cancel it to stop. What was not delivered stays in the journal."""
+        clock = asyncio.get_running_loop().time
         while True:
+            begun = clock()
             try:
                 self._work.clear()
                 async with self._turn:
@@ -102,11 +107,11 @@ class Delivery:
             except Exception as error:  # noqa: BLE001 - whatever a store raises is tried again
                 await self._failed(error)
                 continue
-            if not records:
+            if len(records) < BATCH:
                 if not self._work.is_set():  # nothing was committed since we looked
                     self._done.set()
                 await self._work.wait()
-                await self._rest(GATHER_SECONDS)
+                await self._rest(max(GATHER_SECONDS, begun + BATCH_SECONDS - clock()))
 
     async def flush(self, within: float) -> bool:
         """Wait until the store has everything that was appended; False after `within` seconds.

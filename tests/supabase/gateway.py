@@ -1,8 +1,8 @@
 """A stand-in for a project's gateway and auth server, over the real database and its API.
 
 It does what a Supabase project does (recorded in its clients' traffic): checks the API key, makes a
-short-lived token of it, passes people's tokens on, strips `/rest/v1`, answers as GoTrue does. And
-it errs when it is told to (`misbehaviour.py`).
+short-lived token of it, passes people's tokens on, strips `/rest/v1`, answers as GoTrue does, and
+has Realtime (`realtime.py`) behind it. And it errs when it is told to (`misbehaviour.py`).
 """
 
 import asyncio
@@ -18,7 +18,9 @@ import psycopg
 from aiohttp import web
 from yarl import URL
 
+from tests.supabase.browsers import open_to_browsers
 from tests.supabase.misbehaviour import Fault, Misbehaviour
+from tests.supabase.realtime import Realtime
 from tests.supabase.signing import Keys
 
 REST = "/rest/v1"
@@ -57,6 +59,7 @@ class Gateway:
 
     def __init__(self, keys: Keys, api: Path, database: str) -> None:
         self.misbehave = Misbehaviour()
+        self.realtime = Realtime(keys, database)
         self.url = ""
         self._keys = keys
         self._api = api
@@ -85,9 +88,10 @@ class Gateway:
     async def _start(self) -> None:
         connector = aiohttp.UnixConnector(str(self._api), limit=0)
         self._http = aiohttp.ClientSession(connector=connector, auto_decompress=True)
-        app = web.Application(client_max_size=64 * 2**20)
+        app = web.Application(client_max_size=64 * 2**20, middlewares=[open_to_browsers])
         app.router.add_get("/auth/v1/.well-known/jwks.json", self._jwks)
         app.router.add_get("/auth/v1/user", self._user)
+        app.router.add_get("/realtime/v1/websocket", self._realtime)
         app.router.add_route("*", REST + "/{rest:.*}", self._rest)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
         await self._runner.setup()
@@ -96,6 +100,7 @@ class Gateway:
         self.url = f"http://127.0.0.1:{self._runner.addresses[0][1]}"
 
     async def _stop(self) -> None:
+        await self.realtime.aclose()
         await self._runner.cleanup()
         await self._http.close()
 
@@ -103,6 +108,9 @@ class Gateway:
 
     async def _jwks(self, request: web.Request) -> web.StreamResponse:
         return await self._failing(request) or web.json_response(self._keys.public())
+
+    async def _realtime(self, request: web.Request) -> web.StreamResponse:
+        return self._refused_key(request) or await self.realtime.serve(request)
 
     async def _user(self, request: web.Request) -> web.StreamResponse:
         failed = await self._failing(request) or self._refused_key(request)

@@ -14,6 +14,7 @@ from tests.supabase.gateway import Gateway
 from tests.supabase.misbehaviour import Misbehaviour
 from tests.supabase.postgres import Postgres
 from tests.supabase.postgrest import PostgREST
+from tests.supabase.realtime import Realtime
 from tests.supabase.signing import Keys, user_claims
 
 
@@ -78,6 +79,10 @@ class Project:
     @property
     def misbehave(self) -> Misbehaviour:
         return self._gateway.misbehave
+
+    @property
+    def realtime(self) -> Realtime:
+        return self._gateway.realtime
 
     @property
     def issuer(self) -> str:
