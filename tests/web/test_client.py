@@ -385,9 +385,6 @@ async def test_a_lost_connection_is_dialled_again_and_joins_the_conversation(cal
     assert connection.request is not None
     assert connection.request.path == "/v1/realtime?agent_id=a-1&conversation_id=c1"
     assert connection.request.headers["Sec-WebSocket-Protocol"].endswith("t.1.x")
-    again = (await caller.told("reconnecting"))[0]
-    assert again["error"]["code"] == "connection_lost"
-    assert 250 <= again["inMs"] <= 500
     await end.say("session.created", session={"id": "sess_2"})
     await end.be_a_relay("c1")
     assert (await end.expect("session.update"))["session"] == {"type": "realtime", "speed": 1.1}
@@ -395,8 +392,8 @@ async def test_a_lost_connection_is_dialled_again_and_joins_the_conversation(cal
     assert await caller.do("() => waiting") > 10  # what was said meanwhile came too, at once
     assert await caller.told("dropped") == []
     await end.hear(5)
-    states = [f"{u['state']}: {u['text']}" for u in await caller.do("() => client.utterances")]
-    assert states == ["final: Hello?", "interrupted: I was about"]
+    said = await caller.do("() => client.utterances.map(({ state, text }) => `${state}: ${text}`)")
+    assert said == ["final: Hello?", "interrupted: I was about"]
     await user_speaks(end, "U2", None, "There you are.")
     await caller.until("client.utterances.at(-1).text === 'There you are.'")
     assert end.events.empty()  # a relay knows what was said
@@ -450,6 +447,14 @@ async def test_a_token_that_ran_out_is_worth_one_more_attempt(caller, end):
     await end.hang_up(4001, "Unauthorized")
     assert (await caller.hears_of("ended"))["error"]["code"] == "unauthorized"
     assert len(await caller.told("reconnecting")) == 1
+
+
+async def test_who_waits_is_told_why_and_for_how_long(caller, end):
+    await caller.connect()
+    await end.cut()
+    again = await caller.hears_of("reconnecting")
+    assert again["error"]["code"] == "connection_lost"
+    assert 250 <= again["inMs"] <= 500
 
 
 async def test_hanging_up_while_it_is_dialled_again_is_heard(caller, end):

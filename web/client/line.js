@@ -128,6 +128,7 @@ export class Line {
 
   #lost(error) {
     if (this.phase !== "live") return;
+    this.socket = null; // what is said from now on waits for the next one
     if (this.#wishes.reconnect && this.#mayRetry(error)) this.#again(error);
     else this.end(error);
   }
