@@ -96,7 +96,7 @@ class Booth:
         """The session has ended: nobody listens any more, and what was said last is waited for."""
         self._is_over = True
         for line in list(self._lines.values()):
-            line.close(ending)
+            line.close(Ending(ending.name, 1000, ending.name))
         for grace in self._graces.values():
             grace.cancel()
         try:

@@ -3,9 +3,15 @@
 import asyncio
 from collections.abc import Callable
 from math import inf
+from typing import Final
 
 from relay.realtime.endings import CLIENT_LEFT, Ending
-from relay.realtime.listening import Listening
+from relay.realtime.listening import BYTES_PER_SECOND, Listening
+
+MOST_PER_SECOND: Final = 2 * BYTES_PER_SECOND
+"""Bytes of a coach's sound that are taken, on and on."""
+MOST_AHEAD: Final = 20 * BYTES_PER_SECOND
+"""… and at once, for a page that sends what it recorded."""
 
 
 class Line:
@@ -22,11 +28,19 @@ class Line:
         self._left = left
         self._listening = Listening()
         self._woken = asyncio.Event()
+        self._room, self._fed_at = float(MOST_AHEAD), clock()
         self.ending: Ending | None = None
 
     def hear(self, pcm: bytes) -> None:
-        """Sound of the coach's: PCM16 mono 24 kHz, heard while this coach has the word."""
-        if self.ending is None:
+        """Sound of the coach's: PCM16 mono 24 kHz, heard while this coach has the word.
+
+        What comes much faster than it can be heard is dropped.
+        """
+        now = self._clock()
+        more = (now - self._fed_at) * MOST_PER_SECOND
+        self._room, self._fed_at = min(MOST_AHEAD, self._room + more), now
+        if self.ending is None and len(pcm) <= self._room:
+            self._room -= len(pcm)
             self._said(pcm)
 
     async def next(self) -> bytes | None:

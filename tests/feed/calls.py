@@ -7,8 +7,10 @@ from dataclasses import dataclass, field
 from relay.feed.feed import Feed
 from relay.feed.history import History
 from relay.feed.hub import Hub
+from relay.feed.voice import NoLine
 from relay.realtime.coaching import Command
 from relay.realtime.control import Outcome
+from relay.realtime.endings import CLIENT_LEFT, Ending
 from relay.realtime.partials import Partial
 from relay.realtime.records import AnyRecord
 from relay.realtime.utterance import Head, Record
@@ -28,6 +30,27 @@ def again(record: Record, seq: int) -> Record:
     return corrected(record, f"{record.utterance.text}, no: {seq}", seq)
 
 
+class FakeLine:
+    """A `relay.feed.voice.Line` whose frames a test puts into `frames`."""
+
+    def __init__(self, coach: str) -> None:
+        self.coach = coach
+        self.heard: list[bytes] = []
+        self.ending: Ending | None = None
+        self.frames: asyncio.Queue[bytes | None] = asyncio.Queue()
+
+    def hear(self, pcm: bytes) -> None:
+        self.heard.append(pcm)
+
+    async def next(self) -> bytes | None:
+        return await self.frames.get()
+
+    def close(self, ending: Ending = CLIENT_LEFT) -> None:
+        if self.ending is None:
+            self.ending = ending
+            self.frames.put_nowait(None)
+
+
 @dataclass
 class FakeCall:
     """A `relay.feed.feed.Call`."""
@@ -43,6 +66,8 @@ class FakeCall:
     outcome: Outcome = "done"
     commands: list[Command] = field(default_factory=list)
     obeyed: list[str] = field(default_factory=list)
+    lines: list[FakeLine] = field(default_factory=list)
+    no_line: NoLine | None = None
 
     def partials(self) -> Sequence[Partial]:
         self.asked += 1
@@ -71,6 +96,12 @@ class FakeCall:
         if self.outcome == "done":
             self.obeyed.append(command.action)
         return self.outcome
+
+    def voice(self, coach: str) -> FakeLine | NoLine:
+        if self.no_line is not None:
+            return self.no_line
+        self.lines.append(FakeLine(coach))
+        return self.lines[-1]
 
 
 class Disk:

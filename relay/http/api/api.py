@@ -15,6 +15,7 @@ from relay.http.api.gate import Gate
 from relay.http.api.openapi import document
 from relay.http.api.rates import Rates
 from relay.http.api.reading import Reading
+from relay.http.api.voice import Voices
 from relay.realtime.grant import Caller
 
 PREFIX = "/api"
@@ -57,6 +58,8 @@ def _routes(api: Api) -> Iterator[web.RouteDef]:
     yield web.get("/sessions/{id}/feed", feeds.feed, allow_head=False)
     yield web.get("/conversations/{id}/transcript", reading.conversation)
     yield from Commands(gate, reading).routes()
+    voices = Voices(gate, access, reading, api.clock)
+    yield web.get("/sessions/{id}/voice", voices.voice, allow_head=False)
     archives = Archives(api.archive, gate, access, reading)
     yield web.get("/conversations", archives.conversations)
     yield web.post("/conversations/{id}/summary", archives.of_conversation)

@@ -86,6 +86,10 @@ SILENT: Final = Refusal(
     409, "silent", "The model is paused or taken over, so it can say nothing.", _BAD
 )
 NOTHING_SAID: Final = Refusal(409, "nothing_said", "Nothing was said yet.", _BAD)
+NO_SOCKET: Final = Refusal(400, "no_socket_asked", "Ask for the voice as a WebSocket.", _BAD)
+NO_PCM: Final = Refusal(
+    409, "no_pcm", "The learner hears no PCM16, so nobody could hear a coach.", _BAD
+)
 OVER: Final = Refusal(409, "over", "The session has ended.", _BAD)
 UNAVAILABLE: Final = Refusal(
     503,

@@ -53,6 +53,11 @@ _FEED: Final = (
     "each event's data is. A WebSocket is refused after its handshake: a message of type `error`, "
     "then a close code (4000, 4001, 4003, 4029, 1011, 1012, 1013)."
 )
+_VOICE: Final = (
+    "Binary frames of PCM16, 24 kHz, mono. Down, the first byte says who speaks: 0 the learner, 1 "
+    "the model. Up, there is sound alone, at most 96,000 bytes a frame; it is heard while this "
+    "coach has taken over. Refused after the handshake, as the feed is."
+)
 _SHOWN: Final = (
     shapes.Sessions,
     shapes.Session,
@@ -110,6 +115,7 @@ def _paths(schemas: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
             "What was said in a session", transcript, _ID, _SINCE
         ),
         "/api/sessions/{id}/feed": _feed(message),
+        "/api/sessions/{id}/voice": _voice(),
         **{f"/api/sessions/{{id}}/{a}": _post(a, obeyed) for a in ACTIONS},
         "/api/conversations/{id}/transcript": _get(
             "What was said in a conversation", conversation, _ID
@@ -158,6 +164,15 @@ def _feed(message: Mapping[str, Any]) -> dict[str, Any]:
         "101": {"description": "The feed as a WebSocket, the same messages as text frames"},
         "204": {"description": "The event stream's end was seen before: do not come back"},
     }
+    return {"get": operation}
+
+
+def _voice() -> dict[str, Any]:
+    """A WebSocket alone: there is no other answer that is no refusal."""
+    operation = _operation("Listen to a session, and speak in it after a takeover", {}, (_ID,))
+    operation["description"] = _VOICE
+    operation["responses"]["101"] = {"description": "The line as a WebSocket"}
+    del operation["responses"]["200"]
     return {"get": operation}
 
 

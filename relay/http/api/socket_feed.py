@@ -43,7 +43,7 @@ class SocketFeed:
             await self.send(shown(ErrorMessage(error=fault(refusal))))
         except ConnectionError:
             return
-        await self._close(refusal.ending)
+        await self.close(refusal.ending)
 
     async def serve(self, watcher: Watcher, watching: Watching) -> None:
         """Send until the feed ends or the coach leaves, then close."""
@@ -56,7 +56,7 @@ class SocketFeed:
             except TimeoutError:
                 ending = CLIENT_TOO_SLOW
             hearing.cancel()
-        await self._close(ending)
+        await self.close(ending)
 
     async def _hear(self, watcher: Watcher) -> None:
         """Read, so that pings are answered and a close is seen."""
@@ -64,7 +64,7 @@ class SocketFeed:
             pass
         watcher.close(CLIENT_LEFT)
 
-    async def _close(self, ending: Ending) -> None:
+    async def close(self, ending: Ending) -> None:
         """Close politely; by force where even that does not leave."""
         try:
             async with asyncio.timeout(SEND_SECONDS if ending is not CLIENT_TOO_SLOW else 0.5):
@@ -74,14 +74,17 @@ class SocketFeed:
                 self.request.transport.abort()
 
 
-async def accept(request: web.Request) -> SocketFeed:
-    """Complete the handshake; the token's subprotocol is never the one that is selected."""
+async def accept(request: web.Request, most: int = HEARD_BYTES) -> SocketFeed:
+    """Complete the handshake, for messages of at most so many bytes.
+
+    The token's subprotocol is never the one that is selected.
+    """
     chosen = select_subprotocol(offered(request))
     socket = web.WebSocketResponse(
         timeout=CLOSE_SECONDS,
         protocols=(chosen,) if chosen else (),
         heartbeat=PING_SECONDS,
-        max_msg_size=HEARD_BYTES,
+        max_msg_size=most,
         compress=False,
     )
     await socket.prepare(request)
