@@ -155,6 +155,13 @@ class Relay(Program):
         self.end(politely=False)
         self.killed_at.append(time.monotonic())
 
+    async def kill_unborn(self, seconds: float) -> None:
+        """Start it and kill it so soon that it may not have come to listen."""
+        self.run()
+        await asyncio.sleep(seconds)
+        self.end(politely=False)
+        self.killed_at.append(time.monotonic())
+
     async def scrape(self) -> Counter[str]:
         """Its metrics now; those of before where it does not answer."""
         limit = aiohttp.ClientTimeout(SCRAPE_SECONDS)

@@ -16,7 +16,9 @@ HANG = (1.0, 9.0)
 LIFE = (4.0, 14.0)
 """Seconds of a process that has begun to listen."""
 SHORT_LIFE = 0.4
-"""Every fifth is killed in the middle of what it makes up for."""
+"""Every fifth is killed in the middle of what it makes up for, the next one before it listens."""
+UNBORN = (0.2, 1.5)
+"""Seconds of that one, which opens the journal meanwhile."""
 Spell = Callable[[], Awaitable[None]]
 
 
@@ -73,4 +75,6 @@ async def kill_often(relay: Relay, stop: asyncio.Event, kills: int) -> None:
         short = len(relay.killed_at) % 5 == 4
         await asyncio.sleep(SHORT_LIFE if short else chance.uniform(*LIFE))
         await relay.kill()
+        if short:
+            await relay.kill_unborn(chance.uniform(*UNBORN))
         await relay.start()
