@@ -69,6 +69,12 @@ class CoachPage:
         )
         return await self.rows()
 
+    async def joined(self, topic: str, times: int = 1, within: float = 10.0) -> None:
+        """Wait until the topic was joined so often."""
+        async with asyncio.timeout(within):
+            while self.project.realtime.joined[topic] < times:
+                await asyncio.sleep(0.005)
+
     async def leave(self) -> None:
         await self.page.evaluate("() => window.leave()")
 
@@ -111,10 +117,3 @@ async def served(files: dict[str, tuple[str, str]]) -> AsyncIterator[str]:
         yield f"http://127.0.0.1:{runner.addresses[0][1]}/"
     finally:
         await runner.cleanup()
-
-
-async def until(true: Any, within: float = 10.0) -> None:
-    """Wait until a condition holds."""
-    async with asyncio.timeout(within):
-        while not true():
-            await asyncio.sleep(0.01)
