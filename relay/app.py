@@ -12,6 +12,7 @@ import structlog
 
 from relay.access.grants import Defaults
 from relay.access.tokens import Verifier, mint, open_verifier
+from relay.clock import Clock, unix_clock
 from relay.coach import Coach, open_coach
 from relay.doors.openai import OpenAIDoor
 from relay.doors.s3 import S3Door
@@ -44,7 +45,6 @@ PAGE_TOKEN_SECONDS: Final = 3600
 PAGE_USER: Final = "developer"
 PAGE_COACH: Final = "coach"
 log = structlog.get_logger(__name__)
-Clock = Callable[[], float]
 
 
 @dataclass(slots=True)
@@ -144,8 +144,9 @@ def _reception(
     )
     past = KnownPast(words.journal, words.store)
     purses = Purses(shared.prices, past.spent)
-    live = coach.hub.live
-    return Reception(House(doors, registry, shared, words.journal, past, purses, rules, live))
+    hub, journal = coach.hub, words.journal
+    show = hub.committed
+    return Reception(House(doors, registry, shared, journal, past, purses, rules, hub.live, show))
 
 
 def _listen_options(settings: Settings, reception: Reception) -> ListenOptions:
@@ -219,12 +220,6 @@ def page_token(settings: Settings, sub: str = PAGE_USER, role: Role = "learner")
     caller = Caller(sub=sub, role=role, expires_at=now + PAGE_TOKEN_SECONDS)
     issuer = trust_of(settings).issuer
     return mint(caller, secret.get_secret_value() if secret else "", now, issuer)
-
-
-def unix_clock() -> Clock:
-    """Unix seconds that never go back, whatever happens to the machine's own clock."""
-    offset = time.time() - time.monotonic()
-    return lambda: offset + time.monotonic()
 
 
 def _shown(host: str) -> str:

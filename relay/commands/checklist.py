@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
-from relay.app import unix_clock
 from relay.check import keys
 from relay.check.engine import Names, engine
 from relay.check.examination import Part
@@ -18,6 +17,7 @@ from relay.check.page import page
 from relay.check.ports import http_port, trouble, voice_port
 from relay.check.proxy import proxied_health, proxied_voice
 from relay.check.store import store
+from relay.clock import unix_clock
 from relay.commands.project_parts import project_parts
 from relay.engines.offline import available
 from relay.http.pages import WEB

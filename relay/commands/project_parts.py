@@ -4,7 +4,6 @@ from collections.abc import Awaitable, Callable, Iterator
 from functools import partial
 from typing import Final
 
-from relay.app import unix_clock
 from relay.check.examination import Part
 from relay.check.finding import Finding, skip
 from relay.check.hosted.asking import Hosted, of
@@ -15,6 +14,7 @@ from relay.check.hosted.readers import readers
 from relay.check.hosted.schema import cache, call_tables, chat_tables, schema
 from relay.check.hosted.shared_secret import shared_secret
 from relay.check.hosted.vault import provider_key
+from relay.clock import unix_clock
 from relay.settings import Settings, project_of, trust_of
 from relay.voices import own_key
 

@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from relay.app import Clock, running
+from relay.app import running
+from relay.clock import Clock
 from tests.scenarios.stage import AGENT, Event, Stage, loaded, token
 from tests.wire.ends import (
     CLOSE,

@@ -14,7 +14,8 @@ from typing import Any
 import msgspec
 import structlog
 
-from relay.app import Clock, running
+from relay.app import running
+from relay.clock import Clock
 from relay.engines.offline.delivery import Pace
 from relay.engines.offline.parts import Parts
 from relay.engines.offline.replies import Message, Reply

@@ -13,7 +13,7 @@ import pytest
 
 from relay.engines.offline.scripted import Script
 from tests.scenarios.coaching import assign, bearer, session_of, typed, watching
-from tests.scenarios.stage import Stage, stage, token
+from tests.scenarios.stage import Line, Stage, stage, token
 
 LONG = " ".join(f"word{number}" for number in range(60))
 SCRIPT = Script(heard=("Hello? Anybody?",), replies=(LONG, "I am back.", "What is your name?"))
@@ -36,12 +36,7 @@ async def test_S0_7_S0_23_S0_24_a_pause_silences_the_model_and_the_learner_is_he
     async with stage(tmp_path, SCRIPT, burst=2.0) as here, here.openai_client("?relay=1") as line:
         session_id = await session_of(line)
         async with watching(here, session_id) as feed:
-            await line.send(typed("Tell me a long story."), {"type": "response.create"})
-            for _ in range(11):
-                await line.until("response.output_audio.delta")
-            sound = await line.until("response.output_audio.delta")
-            played = {"type": "relay.playback", "item_id": sound["item_id"], "played_ms": 500}
-            await line.send(played)
+            await _half_a_second_of_a_story(line)
             status, told = await command(here, session_id, "pause")
             assert (status, told["changed"], told["session"]["paused"]) == (200, True, True)
             await line.until("relay.paused")
@@ -65,6 +60,16 @@ async def test_S0_7_S0_23_S0_24_a_pause_silences_the_model_and_the_learner_is_he
             await line.send({"type": "response.create"})
             answer = await line.until("response.output_audio_transcript.done")
             assert answer["transcript"] == "I am back."
+
+
+async def _half_a_second_of_a_story(line: Line) -> None:
+    """The model tells one, and the client says that it has played half a second of it."""
+    await line.send(typed("Tell me a long story."), {"type": "response.create"})
+    for _ in range(11):
+        await line.until("response.output_audio.delta")
+    sound = await line.until("response.output_audio.delta")
+    played = {"type": "relay.playback", "item_id": sound["item_id"], "played_ms": 500}
+    await line.send(played)
 
 
 async def test_a_whisper_reaches_the_model_alone_and_is_written_down(tmp_path: Path) -> None:
