@@ -1,0 +1,86 @@
+"""Coaches who follow whole calls from the database alone, on the guide's own page."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+from playwright.async_api import BrowserContext, async_playwright
+
+from relay.realtime.records import AnyRecord
+from relay.realtime.utterance import Record
+from relay.stores.journal import DiskJournal
+from tests.components import needs, require
+from tests.scenarios.coaching import session_of, typed
+from tests.scenarios.stage import Line
+from tests.scenarios.test_hosted import LEARNER, TUTOR, Hosted, hosted
+from tests.supabase.coach_page import CoachPage, coach_page
+from tests.supabase.people import COACH, assign
+
+pytestmark = needs("postgresql", "postgrest", "chromium", "supabase_js")
+
+
+@asynccontextmanager
+async def browsing() -> AsyncIterator[BrowserContext]:
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(
+            executable_path=require("chromium"), headless=True, args=["--no-first-run"]
+        )
+        yield await browser.new_context()
+        await browser.close()
+
+
+@asynccontextmanager
+async def calling(here: Hosted) -> AsyncIterator[tuple[Line, CoachPage]]:
+    """A call of the learner's, and their coach's page when it has joined the call's topic."""
+    await here.project.add_user(COACH)
+    await assign(here.project, COACH, LEARNER)
+    bearer = {"Authorization": f"Bearer {here.project.mint(LEARNER)}"}
+    asked = f"?relay=1&agent_id={TUTOR}"
+    async with (
+        browsing() as context,
+        here.stage.openai_client(asked, additional_headers=bearer) as line,
+        coach_page(context, here.project, patience_ms=100) as page,
+    ):
+        session_id = await session_of(line)
+        await page.follow(here.project.mint(COACH), session_id)
+        await page.joined(f"voice:{session_id}")
+        yield line, page
+
+
+async def talk(line: Line, words: int, pause: float) -> None:
+    """The learner types, one line after the other."""
+    for number in range(1, words + 1):
+        await line.send(typed(f"Line {number}."))
+        await asyncio.sleep(pause)
+    while line.types.count("conversation.item.done") < words:
+        await line.until("conversation.item.done")
+
+
+async def test_S0_24_from_the_end_of_an_utterance_to_the_coachs_screen_by_the_database(
+    tmp_path: Path, project, monkeypatch: pytest.MonkeyPatch, record_property
+) -> None:
+    """The figure to hold is p95 150 ms; here with room for a busy machine."""
+    settled: dict[str, float] = {}
+    append = DiskJournal.append
+
+    def noted(self: DiskJournal, record: AnyRecord) -> None:
+        if isinstance(record, Record):
+            settled[record.id] = time.time()
+        append(self, record)
+
+    monkeypatch.setattr(DiskJournal, "append", noted)
+    words = 200
+    async with hosted(tmp_path, project) as here, calling(here) as (line, page):
+        await talk(line, words, 0.02)
+        rows = await page.shows(words)
+    assert [row["text"] for row in rows] == [f"Line {n}." for n in range(1, words + 1)]
+    lags = sorted((row["at"] - settled[row["id"]]) * 1000 for row in rows)
+    p50, p95 = lags[words // 2], lags[int(words * 0.95)]
+    told = f"p50 {p50:.0f} ms, p95 {p95:.0f} ms, max {lags[-1]:.0f}"
+    record_property("database_feed_lag", told)
+    print(f"settled to the coach's screen by the database: {told}")  # noqa: T201
+    assert lags[0] > 0
+    assert p95 <= 400
