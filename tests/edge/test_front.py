@@ -254,7 +254,7 @@ async def test_S3_69_health_is_for_everybody_and_metrics_for_nobody(tmp_path: Pa
         assert (await front.get("/metrics")).status == 403
         assert (await front.get("/metrics/")).status == 404
         assert (await here.get("/metrics"))[0] == 200, "from this machine, without nginx"
-        assert (await front.get("/api/sessions")).status == 404, "of the HTTP side, not of the page"
+        assert (await front.get("/api/sessions")).status == 401, "the coach's API"
         assert (await front.get("/api/sessions")).headers["Server"] == "nginx"
 
 

@@ -8,6 +8,7 @@ from relay.stores.sqlite_schema import NOW, SCHEMA
 
 TABLES = {
     "chat_messages_v2",
+    "coach_actions",
     "coach_assignments",
     "conversation_sessions",
     "voice_sessions",
