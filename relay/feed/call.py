@@ -38,6 +38,9 @@ class Call(Protocol):
     def micro(self) -> int | None:
         """What it cost so far in micro-dollars; None where a price is missing."""
 
+    def answers(self) -> tuple[int, int | None]:
+        """How many answers have begun, and how long the last one let wait, in ms."""
+
     def ending(self) -> str | None:
         """Why the session ended, None while it lasts."""
 
@@ -64,6 +67,7 @@ class Over:
     seq: int
     used: Mapping[str, int]
     cost: int | None
+    begun: tuple[int, int | None]
     why: str | None
 
     def partials(self) -> Sequence[Partial]:
@@ -77,6 +81,9 @@ class Over:
 
     def micro(self) -> int | None:
         return self.cost
+
+    def answers(self) -> tuple[int, int | None]:
+        return self.begun
 
     def ending(self) -> str | None:
         return self.why
@@ -95,6 +102,6 @@ class Over:
 
 
 def over(call: Call) -> Over:
-    numbers = call.settled(), dict(call.tokens()), call.micro()
     """What is kept of it."""
+    numbers = call.settled(), dict(call.tokens()), call.micro(), call.answers()
     return Over(call.head, call.door, call.engine, *numbers, call.ending())

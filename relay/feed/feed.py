@@ -47,6 +47,7 @@ class Feed:
         """How the session stands now."""
         call, head = self.call, self.head
         micro = call.micro()
+        answers, answer_ms = call.answers()
         return Session(
             id=head.session_id,
             conversation_id=head.conversation_id,
@@ -65,6 +66,8 @@ class Feed:
             seq=self.log.top,
             tokens=dict(call.tokens()),
             cost_dollars=None if micro is None else micro / 1_000_000,
+            answers=answers,
+            answer_ms=answer_ms,
         )
 
     async def utterances(self, since: int) -> tuple[list[Record], int]:

@@ -22,6 +22,8 @@ class Session(msgspec.Struct, frozen=True, kw_only=True):
     coach has `paused` the model, or speaks in its place: `speaker` is the coach's user id. `seq`
     is that of the newest utterance that is stored. `tokens` counts by kind (`text_in`, `audio_in`,
     `image_in`, `text_out`, `audio_out`). `cost_dollars` is null where a model has no price.
+    `answers` counts the model's answers to turns, `answer_ms` is how long after the end of its turn
+    the last one began.
     """
 
     id: str
@@ -41,6 +43,8 @@ class Session(msgspec.Struct, frozen=True, kw_only=True):
     seq: int
     tokens: dict[str, int]
     cost_dollars: float | None
+    answers: int
+    answer_ms: int | None
 
 
 class Utterance(msgspec.Struct, frozen=True, kw_only=True):

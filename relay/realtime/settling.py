@@ -5,6 +5,7 @@ from typing import Any, Final, cast
 
 import msgspec
 
+from relay.realtime.delays import Delays
 from relay.realtime.heard import heard_text
 from relay.realtime.order import Order
 from relay.realtime.transcript_item import Item
@@ -21,6 +22,7 @@ class Settling:
         self._order = Order()
         self._settled: dict[tuple[str, int], Utterance] = {}
         self.seq = 0
+        self.delays = Delays()
         self.coaches: dict[str, str] = {}  # who said an item in the model's place
 
     def has_settled(self, item: Item) -> bool:
@@ -31,10 +33,19 @@ class Settling:
         """The item at the conversation's end, of those that are not gone."""
         return self._order.last(gone)
 
-    def link(self, item: Item, previous: Any) -> None:
-        """Give the item its place; `created` follows the places, whatever arrived first."""
+    def link(self, item: Item, previous: Any, over: float | None = None) -> None:
+        """Give the item its place; `created` follows the places, whatever arrived first.
+
+        `over` is when the turn that it holds was over, where that is later than its first sign.
+        """
+        if over is not None:
+            self.delays.turn(over)
         if item.id in self._order:
             return
+        if over is None and item.role == "user":
+            self.delays.turn(item.seen)
+        elif item.generated and item.id not in self.coaches:
+            self.delays.answer(item.seen)
         self._order.link(item.id, previous if isinstance(previous, str) else None)
         before, after = self._order.neighbours(item.id)
         item.created = max(item.seen, self._items[before].created if before else 0.0)

@@ -139,7 +139,7 @@ class Transcript:
     def _committed(self, event: Event, now: float) -> list[Utterance]:
         item = self._open(event.get("item_id"), "user", now)
         if item is not None:
-            self.settling.link(item, event.get("previous_item_id"))
+            self.settling.link(item, event.get("previous_item_id"), now)
         return []
 
     def _delta(self, event: Event, now: float) -> list[Utterance]:

@@ -41,6 +41,11 @@ class LiveCall:
         """What it cost so far in micro-dollars; None where a price is missing."""
         return self.conversation.spending.cost().micro
 
+    def answers(self) -> tuple[int, int | None]:
+        """How many answers have begun, and how long the last one let wait, in ms."""
+        delays = self.conversation.transcript.settling.delays
+        return delays.count, delays.last_ms
+
     def ending(self) -> str | None:
         """Why the session ended, None while it lasts."""
         ended = self.coached.ended

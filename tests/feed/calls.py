@@ -61,6 +61,7 @@ class FakeCall:
     open: list[Partial] = field(default_factory=list)
     seq: int = 0
     cost: int | None = 0
+    begun: tuple[int, int | None] = (0, None)
     why: str | None = None
     asked: int = 0
     outcome: Outcome = "done"
@@ -81,6 +82,9 @@ class FakeCall:
 
     def micro(self) -> int | None:
         return self.cost
+
+    def answers(self) -> tuple[int, int | None]:
+        return self.begun
 
     def ending(self) -> str | None:
         return self.why

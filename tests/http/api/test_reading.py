@@ -37,7 +37,7 @@ async def test_everyone_lists_the_live_sessions_that_are_theirs_to_see(
 
 async def test_a_session_says_who_what_and_how_much() -> None:
     async with desk() as here:
-        with here.house.hub.live(FakeCall(seq=3, cost=12_345)):
+        with here.house.hub.live(FakeCall(seq=3, cost=12_345, begun=(2, 640))):
             here.house.commit(said(1))
             answer = await here.ask(f"/api/sessions/{SESSION}")
             assert answer.json == {
@@ -58,6 +58,8 @@ async def test_a_session_says_who_what_and_how_much() -> None:
                 "seq": 1,
                 "tokens": {"text_out": 3},
                 "cost_dollars": 0.012345,
+                "answers": 2,
+                "answer_ms": 640,
             }
 
 
