@@ -1,0 +1,97 @@
+// The relay's API as this page asks it: the token, JSON both ways, and refusals people can read.
+
+const FRESH_FOR = 50 * 60_000; // ms; the development token lasts an hour
+const ADVICE = {
+  __proto__: null,
+  unauthorized: "The token is not valid any more.",
+  not_a_coach: "This token is a learner's: ask for a coach's.",
+  not_found: "It is not there, or not yours to see.",
+  taken: "Another coach has it.",
+  silent: "The voice is paused or taken over, so it can say nothing.",
+  over: "The call is over.",
+  nothing_said: "Nothing was said yet.",
+  unavailable: "The relay cannot reach its database. Try again soon.",
+};
+
+export class Refused extends Error {
+  constructor(status, { code = "failed", message = "The relay did not answer." } = {}) {
+    super(ADVICE[code] ?? message);
+    this.status = status;
+    this.code = code;
+  }
+}
+
+export class Api {
+  #token = null;
+  #since = 0;
+  #typed = null;
+  me = null; // the coach's own user id
+
+  // Whether the relay gives this page a token by itself, as it does on its own machine.
+  async hasOwnToken() {
+    return (await fetch("coach/config.json", { cache: "no-store" })).ok;
+  }
+
+  type(token) {
+    this.#typed = token;
+    this.me = subjectOf(token);
+  }
+
+  async token() {
+    if (this.#typed !== null) return this.#typed;
+    if (this.#token === null || performance.now() - this.#since > FRESH_FOR) {
+      const answer = await fetch("coach/config.json", { cache: "no-store" });
+      if (!answer.ok) throw new Refused(401, { code: "unauthorized" });
+      const { token, user_id: me } = await answer.json();
+      [this.#token, this.#since, this.me] = [token, performance.now(), me];
+    }
+    return this.#token;
+  }
+
+  // The next one is asked for anew.
+  forgetToken() {
+    this.#token = null;
+  }
+
+  get(path) {
+    return this.#ask("GET", path);
+  }
+
+  post(path, body = {}) {
+    return this.#ask("POST", path, JSON.stringify(body));
+  }
+
+  // A WebSocket of the API; browsers can give it a token only in a subprotocol.
+  async socket(path) {
+    const address = new URL(`/api/${path}`, location.href.replace(/^http/, "ws"));
+    return new WebSocket(address, ["relay.v1", `openai-insecure-api-key.${await this.token()}`]);
+  }
+
+  async #ask(method, path, body = null, again = true) {
+    const headers = { Authorization: `Bearer ${await this.token()}` };
+    if (body !== null) headers["Content-Type"] = "application/json";
+    let answer;
+    try {
+      answer = await fetch(`/api/${path}`, { method, headers, body, cache: "no-store" });
+    } catch {
+      throw new Refused(0, { code: "unreachable", message: "The relay cannot be reached." });
+    }
+    const told = await answer.json().catch(() => ({}));
+    if (answer.ok) return told;
+    if (answer.status === 401 && again && this.#typed === null) {
+      this.forgetToken();
+      return this.#ask(method, path, body, false);
+    }
+    throw new Refused(answer.status, told.error);
+  }
+}
+
+// Whose a token is; who checks it is the relay.
+function subjectOf(token) {
+  try {
+    const payload = token.split(".")[1].replaceAll("-", "+").replaceAll("_", "/");
+    return JSON.parse(atob(payload)).sub ?? null;
+  } catch {
+    return null;
+  }
+}
