@@ -23,9 +23,9 @@ PUT_TIMEOUT = 30.0
 GATHER_SECONDS = 0.02
 """After a commit that ends a quiet while, until it is taken: what belongs to it comes as well."""
 BATCH_SECONDS = 0.1
-"""From the beginning of a batch that was not full to the next one's. A batch costs a request and two
-transactions however few records it has: so there are ten a second at most, and they grow with what
-is said. A coach who follows from the database waits for this, and so it is no longer."""
+"""From the beginning of one batch to the next one's, while they are not full. A batch costs a
+request and two transactions however few records it has: so there are ten a second at most, and they
+grow with what is said. Who follows a call from the database waits for this: so it is no longer."""
 NAMES_KEPT = 100
 """Set-aside records that are named in the state; all of them are counted."""
 
@@ -95,6 +95,7 @@ class Delivery:
     async def run(self) -> NoReturn:
         """Deliver for ever; cancel it to stop. What was not delivered stays in the journal."""
         clock = asyncio.get_running_loop().time
+        due = clock()
         while True:
             begun = clock()
             try:
@@ -102,6 +103,7 @@ class Delivery:
                 async with self._turn:
                     records = await self._journal.pending(BATCH)
                     if records:
+                        due = begun + BATCH_SECONDS
                         await self._deliver(records)
                 self._succeeded()
             except Exception as error:  # noqa: BLE001 - whatever a store raises is tried again
@@ -111,7 +113,7 @@ class Delivery:
                 if not self._work.is_set():  # nothing was committed since we looked
                     self._done.set()
                 await self._work.wait()
-                await self._rest(max(GATHER_SECONDS, begun + BATCH_SECONDS - clock()))
+                await self._rest(max(GATHER_SECONDS, due - clock()))
 
     async def flush(self, within: float) -> bool:
         """Wait until the store has everything that was appended; False after `within` seconds.

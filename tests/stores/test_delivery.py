@@ -123,6 +123,24 @@ async def test_delivery_wakes_by_itself_when_something_is_committed(journal: Dis
             await asyncio.wait_for(store.called.wait(), PATIENCE)
 
 
+async def test_the_first_words_go_at_once_and_those_right_after_them_together(
+    journal: DiskJournal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So a feed from the database waits little, and many words are not many batches."""
+    monkeypatch.setattr("relay.stores.delivery.BATCH_SECONDS", 3600.0)
+    store = ScriptedStore()
+    delivery = Delivery(journal, store)
+    async with running(delivery):
+        _say(journal, ONE)
+        await asyncio.wait_for(store.called.wait(), PATIENCE)
+        for record in (TWO, THREE):
+            _say(journal, record)
+            await journal.settled()
+        assert store.sizes == [1]
+        assert await delivery.flush(PATIENCE)
+    assert store.sizes == [1, 2]
+
+
 async def test_a_long_backlog_goes_in_batches(journal: DiskJournal) -> None:
     store = ScriptedStore()
     said = [CALL.user(f"word {n}", float(n)) for n in range(1, 2 * BATCH + 11)]
