@@ -96,7 +96,7 @@ class Conversation:
             policy.check(event)
             event, removed = policy.apply(event, self.setup.grant, self.setup.transcription)
             self._own.check(event)
-            left = self.voice.from_client(event)
+            left = self.voice.from_client(self._ledger.capped(event))
             if left is not None and left["type"] == "session.update":
                 left = self._ledger.asked(left, shown=True)
             actions = self._kept(self.control.from_client(left)) if left is not None else []

@@ -7,6 +7,8 @@ from relay.realtime.events import Event
 
 _STAMP: Final = "relay_"  # on a client's event that had no id
 _OWN: Final = "relay_own_"  # on an event of the relay's
+_TRUNCATE: Final = "conversation.item.truncate"
+_MAX_CUT: Final = 256  # answers that the relay cut, of which a client may still say the same
 _MAX_PENDING: Final = 256  # updates on their way; beyond that the oldest are forgotten
 
 
@@ -21,6 +23,7 @@ class Ledger:
     def __init__(self) -> None:
         self._updates: deque[tuple[str, bool]] = deque(maxlen=_MAX_PENDING)
         self._stamps = 0
+        self._cut: dict[str, int] = {}  # what the relay truncated, to how many ms
 
     def asked(self, event: Event, *, shown: bool) -> Event:
         """Note a `session.update` on its way up; returns it with an `event_id`.
@@ -37,7 +40,22 @@ class Ledger:
     def own(self, event: Event) -> Event:
         """An event of the relay's own on its way up; an error about it is not for the client."""
         self._stamps += 1
+        if event["type"] == _TRUNCATE:
+            self._cut[event["item_id"]] = event["audio_end_ms"]
+            if len(self._cut) > _MAX_CUT:
+                del self._cut[next(iter(self._cut))]
         return {**event, "event_id": f"{_OWN}{self._stamps}"}
+
+    def capped(self, event: Event) -> Event:
+        """A client's event on its way up; what the relay cut already is not cut to be longer.
+
+        At a pause both truncate the same answer, and the client heard a few ms more than the relay
+        knew of: the engine would refuse that, and the client had done nothing wrong.
+        """
+        if event["type"] != _TRUNCATE:
+            return event
+        most = self._cut.get(event["item_id"], event["audio_end_ms"])
+        return {**event, "audio_end_ms": min(event["audio_end_ms"], most)}
 
     def answered(self, event: Event) -> Event | None:
         """An event on its way down as the client may see it, None when it is the relay's own."""

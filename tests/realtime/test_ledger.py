@@ -48,3 +48,14 @@ def test_everything_else_passes() -> None:
     for event in ({"type": "response.done"}, error(None), {"type": "error", "error": "?"}):
         assert ledger.answered(event) == event
     assert ledger.answered(UPDATED) is None
+
+
+def test_what_the_relay_cut_already_a_client_cannot_cut_to_be_longer() -> None:
+    ledger = Ledger()
+    cut = {"type": "conversation.item.truncate", "item_id": "A1", "content_index": 0}
+    ledger.own({**cut, "audio_end_ms": 2588})
+    assert ledger.capped({**cut, "audio_end_ms": 2599})["audio_end_ms"] == 2588
+    assert ledger.capped({**cut, "audio_end_ms": 2000})["audio_end_ms"] == 2000
+    other = {**cut, "item_id": "A2", "audio_end_ms": 9000}
+    assert ledger.capped(other) == other
+    assert ledger.capped({"type": "response.create"}) == {"type": "response.create"}
