@@ -34,8 +34,9 @@ export class Call {
       answers: new Plot($("plots"), {
         title: "Answers begin after",
         draw: "bars",
-        tell: (ms) => `${(ms / 1000).toFixed(1)} s`,
-        told: (all) => `${(median(all) / 1000).toFixed(1)} s in the middle, ${all.length} answers`,
+        tell: wait,
+        told: (all) => (all.length === 1 ? "One answer so far."
+          : `Half of ${all.length} within ${wait(median(all))}.`),
       }),
       cost: new Plot($("plots"), {
         title: "Cost so far",
@@ -183,6 +184,7 @@ export class Call {
     if (this.#busy) return false;
     this.#busy = true;
     this.#page.problem(null);
+    write(this.#$("done"), "");
     try {
       await act();
       return true;
@@ -228,7 +230,9 @@ export class Call {
     this.#voice.close();
   }
 
+  // What is over stays over, whatever was on its way.
   #stands(session) {
+    if (this.session?.state === "ended" && session.state !== "ended") return;
     const first = this.session === null;
     this.session = session;
     if (first) this.#page.began(session);
@@ -264,8 +268,7 @@ export class Call {
     $("standing").dataset.kind = kind;
     $("desk").hidden = session !== null && !live;
     for (const id of ["pause", "listen", "takeover", "end", "text", "send"]) $(id).disabled = !live;
-    label($("pause"), session?.paused ? "Let it go on" : "Pause the voice", session?.paused);
-    label($("listen"), this.#voice.listening ? "Stop listening" : "Listen");
+    label($("pause"), session?.paused ? "Resume" : "Pause the voice", session?.paused);
     $("listen").setAttribute("aria-pressed", String(this.#voice.listening));
     label($("takeover"), taken ? (mine ? "Hand back" : "Give it back") : "Take over", taken);
     $("takeover").classList.toggle("speaking", this.#voice.speaking);
@@ -293,6 +296,8 @@ export class Call {
     }));
   }
 }
+
+const wait = (ms) => (ms < 1000 ? `${ms} ms` : `${(ms / 1000).toFixed(1)} s`);
 
 function label(button, text, on = false) {
   write(button.querySelector("span"), text);

@@ -1,6 +1,6 @@
 // Two small pictures of one call, drawn by hand: how fast it answers, and what it costs.
 
-import { clock, element } from "./words.js";
+import { element } from "./words.js";
 
 const [WIDTH, HEIGHT, EDGE] = [240, 64, 4];
 const SVG = "http://www.w3.org/2000/svg";
@@ -99,5 +99,3 @@ export function median(values) {
   const sorted = [...values].sort((a, b) => a - b);
   return sorted[Math.floor(sorted.length / 2)];
 }
-
-export const lasting = (seconds) => `after ${clock(seconds)} of the call`;
