@@ -1,0 +1,32 @@
+"""A new conversation's id is told once, when there is something to it."""
+
+from dataclasses import replace
+
+from relay.realtime.actions import Action
+from relay.realtime.announcement import Announcement
+from relay.realtime.client_side import ClientSide
+from relay.realtime.view import S3View
+from tests.realtime.test_conversation import conversation
+
+
+def announcing(conversation_id: str | None = None) -> Announcement:
+    setup = conversation(S3View(), greeted=False).setup
+    grant = replace(setup.grant, conversation_id=conversation_id)
+    return Announcement(replace(setup, grant=grant), ClientSide(S3View(), grant))
+
+
+def told(*actions: list[Action]) -> list[int]:
+    return [len(some) for some in actions]
+
+
+def test_S3_27_it_is_told_before_the_first_answer_is_done_once_something_was_said() -> None:
+    it = announcing()
+    silent = it.feed("response.done", settled=False)
+    heard = it.feed("conversation.item.input_audio_transcription.completed", settled=True)
+    assert told(silent, heard) == [0, 0]
+    first, second = (it.feed("response.done", settled=False) for _ in range(2))
+    assert told(first, second) == [1, 0]
+
+
+def test_a_conversation_that_goes_on_is_not_announced() -> None:
+    assert announcing("c1").feed("response.done", settled=True) == []
