@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -15,9 +15,11 @@ from relay.stores.journal import DiskJournal
 from tests.components import needs, require
 from tests.scenarios.coaching import session_of, typed
 from tests.scenarios.stage import Line
+from tests.scenarios.test_coach_commands import command
 from tests.scenarios.test_hosted import LEARNER, TUTOR, Hosted, hosted
 from tests.supabase.coach_page import CoachPage, coach_page
 from tests.supabase.people import COACH, assign
+from tests.supabase.project import Project
 
 pytestmark = needs("postgresql", "postgrest", "chromium", "supabase_js")
 
@@ -59,8 +61,27 @@ async def talk(line: Line, words: int, pause: float) -> None:
         await line.until("conversation.item.done")
 
 
+async def test_S0_23_S0_24_while_the_model_is_paused_the_page_shows_what_the_learner_says(
+    tmp_path: Path, project: Project
+) -> None:
+    async with hosted(tmp_path, project) as here, calling(here) as (line, page):
+        session_id = line.events[-1]["session_id"]
+        coach = project.mint(COACH, app_metadata={"role": "coach"})
+        assert (await command(here.stage, session_id, "pause", coach))[0] == 200
+        await line.until("relay.paused")
+        await line.speak()
+        [said] = await page.shows(1)
+        assert said["role"] == "user"
+        await line.send(typed("Anybody?"))
+        assert [row["role"] for row in await page.shows(2)] == ["user", "user"]
+        assert "response.output_audio.delta" not in line.types
+
+
 async def test_S0_24_from_the_end_of_an_utterance_to_the_coachs_screen_by_the_database(
-    tmp_path: Path, project, monkeypatch: pytest.MonkeyPatch, record_property
+    tmp_path: Path,
+    project: Project,
+    monkeypatch: pytest.MonkeyPatch,
+    record_property: Callable[[str, object], None],
 ) -> None:
     """The figure to hold is p95 150 ms; here with room for a busy machine."""
     settled: dict[str, float] = {}

@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 import psycopg
@@ -82,11 +83,10 @@ class Broadcasts:
         return await psycopg.AsyncConnection.connect(self._address, autocommit=True)
 
     async def _hear(self, listening: psycopg.AsyncConnection[Any]) -> None:
-        try:
+        with suppress(psycopg.OperationalError):
             async with listening, await self._connect() as reader:
                 async for notice in listening.notifies():
                     cursor = await reader.execute(_TOLD, [notice.payload])
                     for row in await cursor.fetchall():
                         await self._told(Told(*row))
-        except psycopg.OperationalError:
-            self._lost()
+        self._lost()

@@ -88,7 +88,7 @@ async def test_a_hundred_reconnects_end_with_the_list_of_one_that_never_left(
 ) -> None:
     """Sockets are cut at random, in the middle of joins and answers too, and broadcasts lost."""
     await settle(project)
-    chance, words = random.Random(100), 300
+    chance, words = random.Random(100), 250
     token = project.mint(COACH)
     async with (
         coach_page(context, project, patience_ms=5) as page,
@@ -98,7 +98,7 @@ async def test_a_hundred_reconnects_end_with_the_list_of_one_that_never_left(
         talk = group.create_task(say(project, 3, words, 0.01))
         for cut in range(1, 101):
             await page.joined(TOPIC, cut)
-            await asyncio.sleep(chance.uniform(0.0, 0.06))
+            await asyncio.sleep(chance.uniform(0.0, 0.04))
             project.realtime.lose(0.3 if cut % 10 == 0 else 0.0)
             project.realtime.cut()
             if cut % 3 == 0:  # and again while it is on its way back
@@ -149,17 +149,17 @@ async def test_S3_84_who_is_not_the_calls_learner_or_coach_is_shown_nothing(
     assert project.realtime.joined[TOPIC] <= 1
 
 
-async def test_an_expired_token_is_refused_and_a_fresh_one_goes_on(
+async def test_an_expired_token_is_refused_and_a_fresh_one_is_not(
     project: Project, context: BrowserContext
 ) -> None:
     await settle(project)
     async with coach_page(context, project, patience_ms=100) as page:
         await page.follow(project.mint(COACH, exp=time.time() - 60), SESSION)
         assert (await until_refused(project, 1))[0] == "InvalidJWTToken: Token has expired"
-        assert await page.rows() == []
         assert project.realtime.joined[TOPIC] == 0
+        assert await page.rows() == []
         await page.renew(project.mint(COACH))
-        await page.shows(2, within=5.0)
+        await page.shows(2)
 
 
 async def test_a_token_that_runs_out_ends_the_channel_until_there_is_another(
