@@ -35,7 +35,7 @@ class Voices:
         """Serve the line until the coach leaves, may stay no longer, or the session ends."""
         if request.headers.get(hdrs.UPGRADE, "").lower() != "websocket":
             raise Refused(NO_SOCKET)
-        socket = await accept(request, FRAME_BYTES)
+        socket = await accept(request, FRAME_BYTES + 1)  # the framework refuses from there on
         async with AsyncExitStack() as stack:
             # A browser cannot read an answer that refuses the handshake, so that is done.
             try:
