@@ -23,8 +23,8 @@ TURNS, SESSIONS = 33, 202
 APPENDED_AT_ONCE = 5000
 SESSION_PER_SECOND = 0.5
 """Records of a live session: an utterance every three seconds, usage with every other one."""
-LEAST_PER_SECOND = 400.0
-"""Beside others' work on a small machine; 800 live sessions."""
+LEAST_PER_SECOND = 300.0
+"""On a small machine that is busy with something else; 600 live sessions."""
 
 Tell = Callable[..., None]
 

@@ -122,7 +122,8 @@ async def test_S3_39_what_a_feed_showed_is_stored_once_whatever_happens(
         f"receipt to commit p50 {percentile_ms(figures, 0.5):.1f} ms, "
         f"p99 {percentile_ms(figures, 0.99):.1f} ms of "
         f"{figures['relay_journal_commit_seconds_count']:.0f}; others had the CPU in "
-        f"{crowding(figures):.0%} of the time in which the relay wanted it",
+        f"{crowding(figures):.0%} of the time in which the relay wanted it"
+        + ("" if crowding(figures) < CROWDED else ": too often to judge it by its p99"),
     )
     assert len(relay.killed_at) >= KILLS
     assert len(rows) >= UTTERANCES
