@@ -68,6 +68,7 @@ class Realtime:
         self._lines: set[Line] = set()
         self._ends: set[asyncio.Task[None]] = set()
         self._lost = 0.0
+        self._heard_of = 0
         self._loop: asyncio.AbstractEventLoop | None = None
 
     def cut(self) -> None:
@@ -78,6 +79,12 @@ class Realtime:
     def lose(self, chance: float) -> None:
         """Let each broadcast be lost with this probability: the service promises none."""
         self._lost = chance
+
+    async def heard(self, count: int, within: float = 10.0) -> None:
+        """Wait until so many broadcasts came from the database, those that were lost among them."""
+        async with asyncio.timeout(within):
+            while self._heard_of < count:
+                await asyncio.sleep(0.005)
 
     async def serve(self, request: web.Request) -> web.WebSocketResponse:
         """One client, until its socket ends."""
@@ -198,3 +205,4 @@ class Realtime:
             channel = line.channels.get(message.topic)
             if channel and channel.private and random.random() >= self._lost:
                 await line.say(message)
+        self._heard_of += 1

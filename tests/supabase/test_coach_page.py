@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
-from playwright.async_api import Browser, BrowserContext, async_playwright
+from playwright.async_api import Browser, BrowserContext, Route, async_playwright
 
 from tests.components import needs, require
 from tests.stores.words import LEARNER, SESSION, STRANGER, corrected
@@ -124,11 +124,41 @@ async def test_what_was_lost_or_is_told_too_soon_is_asked_for(
         await page.joined(TOPIC)
         project.realtime.lose(1.0)
         await say(project, 3, 5)
+        await project.realtime.heard(3)
         project.realtime.lose(0.0)
         project.misbehave.path = "/rest/v1/rpc/voice_feed"
         project.misbehave.next("503")
         await say(project, 6, 6)
         assert [row["seq"] for row in await page.shows(6)] == [1, 2, 3, 4, 5, 6]
+
+
+async def test_what_comes_while_an_older_answer_is_on_its_way_is_asked_for_again(
+    project: Project, context: BrowserContext
+) -> None:
+    await settle(project)
+    held, go_on = asyncio.Event(), asyncio.Event()
+
+    async def hold(route: Route) -> None:
+        """The second answer, which says that there is no more, is held back."""
+        answer = await route.fetch()
+        if await answer.json() == [] and not held.is_set():
+            held.set()
+            await go_on.wait()
+        await route.fulfill(response=answer)
+
+    async with coach_page(context, project) as page:
+        await page.page.route("**/rpc/voice_feed*", hold)
+        await page.follow(project.mint(COACH), SESSION)
+        await asyncio.wait_for(held.wait(), 10)
+        project.realtime.lose(1.0)
+        await say(project, 3, 3)
+        await project.realtime.heard(1)
+        project.realtime.lose(0.0)
+        await say(project, 4, 4)
+        await project.realtime.heard(2)
+        go_on.set()
+        shown = await page.shows(4, within=5)
+        assert [row["seq"] for row in shown] == [1, 2, 3, 4]
 
 
 async def test_S3_84_who_is_not_the_calls_learner_or_coach_is_shown_nothing(
