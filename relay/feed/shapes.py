@@ -237,7 +237,7 @@ def partial_of(partial: Partial) -> PartialMessage:
     return PartialMessage(
         item_id=partial.item_id,
         content_index=partial.content_index,
-        speaker=_WHO[partial.role],
+        speaker=_WHO[partial.role] if partial.coach_id is None else "coach",
         role=partial.role,
         text=partial.text.encode(errors="replace").decode(),
     )

@@ -12,12 +12,13 @@ _SPEAKERS: Final = ("user", "assistant")
 
 
 class Partial(NamedTuple):
-    """What is known so far of one content part that has not settled."""
+    """What is known so far of one content part that has not settled, and which coach says it."""
 
     item_id: str
     content_index: int
     role: Speaker
     text: str
+    coach_id: str | None = None
 
 
 class Partials:
@@ -34,9 +35,10 @@ class Partials:
 
     def open(self) -> list[Partial]:
         """The open parts that have words, the oldest item first."""
+        coaches = self._settling.coaches
         newest = [self._items[key] for key in islice(reversed(self._items), _NEWEST)]
         return [
-            Partial(item.id, index, cast("Speaker", item.role), text)
+            Partial(item.id, index, cast("Speaker", item.role), text, coaches.get(item.id))
             for item in reversed(newest)
             if item.role in _SPEAKERS and not item.deleted and not self._settling.has_settled(item)
             for index, part in sorted(item.parts.items())

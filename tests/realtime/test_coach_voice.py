@@ -246,3 +246,13 @@ def test_a_session_that_no_coach_speaks_in_is_as_it_was(view: View) -> None:
     assert rules.voice.next() == float("inf")
     assert rules.voice.due(1e9) == []
     assert rules.voice.stop(5.0) == []
+
+
+def test_words_that_have_not_settled_are_the_coachs_too() -> None:
+    rules = taken()
+    item_id, _ = spoken(rules)
+    rules.playout.came(item_id, 1700)
+    rules.playout.sent(item_id, 1700, 10.9)
+    rules.voice.words(1, "Hello Ada.", 11.0)
+    partial = rules.transcript.partials.open()[-1]
+    assert (partial.text, partial.coach_id) == ("Hello Ada.", "carol")
