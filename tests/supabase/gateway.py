@@ -103,6 +103,11 @@ class Gateway:
         await self.realtime.aclose()
         await self._runner.cleanup()
         await self._http.close()
+        hanging = asyncio.all_tasks() - {asyncio.current_task()}  # their clients are long gone
+        for task in hanging:
+            task.cancel()
+        if hanging:
+            await asyncio.wait(hanging)
 
     # ------------------------------------------------------------------------------------ auth
 
