@@ -1,0 +1,155 @@
+"""A learner's browser and a coach's, each with a microphone of its own, before one relay."""
+
+import os
+from array import array
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+from playwright.async_api import Page
+
+from relay.app import App
+from relay.engines.offline.delivery import Pace
+from relay.engines.offline.parts import Parts
+from relay.engines.offline.scripted import Script, scripted_parts
+from tests.web.chromium import Screen, chromium, screen_of
+from tests.web.far_end import PATIENCE
+from tests.web.sound import RATE, loudness, read, silence, syllables, write
+from tests.web.whole import relay_before_openai
+
+TAP = Path(__file__).with_name("tap_worklet.js").read_text()
+ROUND_MS = 8_000
+"""How often the learner's microphone says its words again: 1.8 s of speech, then silence."""
+PITCHED_HIGH = 900
+"""Zero crossings a second: the learner's voice has half as many, the coach's more."""
+PICTURES = os.environ.get("RELAY_PICTURES")
+"""Where the pictures of the README go; they are taken where that is asked for."""
+HEAR = """async (script) => {
+  const { output } = relayPage.client;
+  const address = URL.createObjectURL(new Blob([script], { type: "text/javascript" }));
+  await output.context.audioWorklet.addModule(address);
+  const tap = new AudioWorkletNode(output.context, "tap");
+  window.heard = [];
+  tap.port.onmessage = ({ data: { from, samples } }) => {
+    const { currentTime } = output.context;
+    const now = performance.timeOrigin + performance.now();
+    heard.push({ at: now - (currentTime - from / 24000) * 1000, samples: [...samples] });
+  };
+  output.connect(tap).connect(output.context.destination);
+}"""
+
+
+@dataclass
+class TwoVoices:
+    """A recogniser that knows who speaks by the pitch, and what they say by the script."""
+
+    learner: Sequence[str]
+    coach: Sequence[str]
+    said: tuple[int, int] = (0, 0)
+
+    async def transcribe(self, pcm: bytes) -> str:
+        mine, theirs = self.said
+        if pitch(pcm) > PITCHED_HIGH:
+            self.said = mine, theirs + 1
+            return self.coach[min(theirs, len(self.coach) - 1)]
+        self.said = mine + 1, theirs
+        return self.learner[min(mine, len(self.learner) - 1)]
+
+    async def aclose(self) -> None:
+        pass
+
+
+def pitch(pcm: bytes) -> float:
+    """Zero crossings a second, of the loud parts."""
+    samples = array("h", pcm)
+    loud = [one for one in samples if abs(one) > 400]
+    crossings = sum((a < 0) != (b < 0) for a, b in pairwise(loud))
+    return crossings / max(1, len(loud)) * RATE
+
+
+def two_voices(learner: Sequence[str], coach: Sequence[str], replies: Sequence[str]) -> Parts:
+    parts = scripted_parts(Script(replies=tuple(replies)))
+    return replace(parts, recogniser=TwoVoices(learner, coach))
+
+
+def learners_voice(path: Path) -> Path:
+    return syllables(path, pause=ROUND_MS / 1000 - 1.8)
+
+
+def coachs_voice(path: Path) -> Path:
+    """The same sounds an octave higher, and so in half the time; then two seconds of silence."""
+    low = array("h", read(syllables(path, pause=0)))
+    return write(path, low[::2].tobytes() + silence(2))
+
+
+@dataclass
+class Two:
+    """Both pages. `learner` is tapped: what is really heard there is written down."""
+
+    app: App
+    learner: Screen
+    coach: Screen
+
+    @property
+    def desk(self) -> Page:
+        return self.coach.page
+
+    async def call(self) -> None:
+        """The learner presses Talk, the coach opens the call."""
+        await self.learner.open()
+        await self.learner.page.get_by_role("button", name="Talk").click()
+        await self.coach.open()
+        await self.desk.locator("#live li button").click(timeout=PATIENCE * 1000)
+        await self.learner.page.wait_for_function("() => window.relayPage.client?.output")
+        await self.learner.page.evaluate(HEAR, TAP)
+
+    async def row(self, kind: str, text: str) -> None:
+        """Wait until the coach reads this."""
+        await self.coach.row(kind, text)
+
+    async def stands(self, kind: str) -> None:
+        """Wait until the page says so of the call."""
+        await self.desk.locator(f"#standing[data-kind={kind}]").wait_for(timeout=PATIENCE * 1000)
+
+    async def heard(self, since: float, until: float | None = None) -> list[tuple[float, float]]:
+        """What the learner heard in 5 ms pieces: Unix ms at the end of each, and its loudness."""
+        chunks: list[dict[str, Any]] = await self.learner.page.evaluate(
+            "since => heard.filter(({ at }) => at > since - 200)", since
+        )
+        pieces = []
+        for chunk in chunks:
+            for start in range(0, len(chunk["samples"]), 120):
+                at = chunk["at"] + (start + 120) / 24
+                if since < at and (until is None or at <= until):
+                    piece = array("h", chunk["samples"][start : start + 120]).tobytes()
+                    pieces.append((at, loudness(piece)))
+        return pieces
+
+    async def picture(self, name: str, of: Screen | None = None) -> None:
+        """Take a picture for the README, where pictures are asked for."""
+        if PICTURES is not None:
+            page = (of or self.coach).page
+            await page.wait_for_timeout(250)
+            await page.screenshot(path=Path(PICTURES) / f"{name}.png")
+
+
+@asynccontextmanager
+async def two_people(folder: Path, parts: Parts, burst: float = 4.0) -> AsyncIterator[Two]:
+    """A relay before a simulated OpenAI, and two browsers on its pages."""
+    hers, his = learners_voice(folder / "learner.wav"), coachs_voice(folder / "coach.wav")
+    size = {"viewport": {"width": 1180, "height": 740}}
+    async with AsyncExitStack() as stack:
+        app = await stack.enter_async_context(relay_before_openai(folder, parts, Pace(burst=burst)))
+        learners = await stack.enter_async_context(chromium(hers))
+        coachs = await stack.enter_async_context(chromium(his))
+        # The tap is a blob, which the page's own policy forbids.
+        learner = await stack.enter_async_context(
+            screen_of(
+                learners, app.page_url, bypass_csp=True, viewport={"width": 900, "height": 740}
+            )
+        )
+        coach = await stack.enter_async_context(screen_of(coachs, f"{app.page_url}coach", **size))
+        yield Two(app, learner, coach)
