@@ -23,9 +23,15 @@ INSERT INTO records (id, seq, taken_at, user_id, conversation_id, body)
 SELECT json_extract(value, '$[0]'), json_extract(value, '$[1]'), json_extract(value, '$[2]'),
     json_extract(value, '$[3]'), json_extract(value, '$[4]'), json_extract(value, '$[5]')
 FROM json_each(?) WHERE true
-ON CONFLICT (id) DO UPDATE SET seq = excluded.seq, body = excluded.body, aside = NULL
+ON CONFLICT (id) DO UPDATE SET seq = excluded.seq, body = excluded.body, aside = NULL,
+    taken_at = excluded.taken_at,
+    number = (
+        SELECT latest.number + 1 FROM records AS latest
+        WHERE latest.number >= records.number ORDER BY latest.number DESC LIMIT 1
+    )
 WHERE excluded.seq > records.seq
 """
+"""A correction is delivered in its new place: who follows by `seq` must not see it before others."""
 
 KNOWN: Final = """
 SELECT count(*), count(aside) FILTER (WHERE seq < latest) FROM (

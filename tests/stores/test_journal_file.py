@@ -77,12 +77,15 @@ def test_a_repeat_changes_nothing(file: JournalFile) -> None:
     assert file.tally() == Tally(2, 0, MORNING)
 
 
-def test_a_correction_takes_the_place_of_what_it_corrects(file: JournalFile) -> None:
+def test_a_correction_replaces_what_it_corrects_and_is_delivered_in_its_turn(
+    file: JournalFile,
+) -> None:
+    """Who follows the store by `seq` must not see a later one before an earlier."""
     better = corrected(ONE, "won", seq=7)
     _commit(file, ONE, TWO)
     _commit(file, better)
     _commit(file, corrected(ONE, "wan", seq=5))
-    assert file.pending(10) == [better, TWO]
+    assert file.pending(10) == [TWO, better]
     assert file.tally().waiting == 2
 
 
@@ -112,7 +115,7 @@ def test_a_correction_brings_back_what_was_set_aside(file: JournalFile) -> None:
     file.set_aside([ONE], {ONE.id: "constraint"})
     better = corrected(ONE, "won", seq=7)
     _commit(file, better)
-    assert file.pending(10) == [better, TWO]
+    assert file.pending(10) == [TWO, better]
     assert file.tally() == Tally(2, 0, MORNING)
 
 
@@ -295,11 +298,11 @@ def test_the_words_of_a_conversation_are_found_in_the_order_they_came(file: Jour
     better = corrected(ONE, "won", seq=9)
     _commit(file, ONE, TWO, CALL.begun(), elsewhere, CALL.used(5))
     _commit(file, THREE, better)
-    assert file.of_conversation(CONVERSATION, 10) == [better, TWO, THREE]
-    assert file.of_conversation(CONVERSATION, 2) == [TWO, THREE], "the latest"
+    assert file.of_conversation(CONVERSATION, 10) == [TWO, THREE, better]
+    assert file.of_conversation(CONVERSATION, 2) == [THREE, better], "the latest"
     file.delete([TWO])
     file.set_aside([THREE], {THREE.id: "constraint"})
-    assert file.of_conversation(CONVERSATION, 10) == [better, THREE], "it was said all the same"
+    assert file.of_conversation(CONVERSATION, 10) == [THREE, better], "it was said all the same"
 
 
 def test_words_that_cannot_be_read_do_not_stand_in_the_way_of_others(
@@ -408,3 +411,12 @@ def _take(
         file.close()
         return JournalFile(folder, ROOM)
     return file
+
+
+def test_many_corrections_of_one_batch_keep_their_order(file: JournalFile) -> None:
+    _commit(file, ONE, TWO, THREE)
+    again = [corrected(said, "again", seq=9 - n) for n, said in enumerate((THREE, ONE))]
+    _commit(file, *again, corrected(THREE, "once more", seq=10))
+    said = [record.utterance.text for record in file.pending(10)]
+    assert said == ["two", "again", "once more"]
+    assert file.tally() == Tally(3, 0, MORNING)
