@@ -73,7 +73,8 @@ class Coaching:
         if outcome != "done":
             return Obeyed(outcome)
         told = self._client.told({"type": "relay.paused"})
-        return Obeyed(outcome, [*told, *actions, *self._silence(now)])
+        silence = self._silence(now) if self._control.speaker is None else []  # a coach may go on
+        return Obeyed(outcome, [*told, *actions, *silence])
 
     def resume(self) -> Obeyed:
         """The model may answer again; it knows what was said meanwhile and does not greet."""

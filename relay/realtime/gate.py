@@ -38,6 +38,8 @@ class Gate:
 
     def feed(self, pcm: bytes, now: float) -> list[Edge | bytes]:
         """The next piece of sound, at `now` seconds: the edges in it, and the sound of speech."""
+        if now >= self._heard_at + HANG_SECONDS:
+            self._forget()  # another stream, for all that is known
         self._heard_at = now
         sound = self._rest + pcm
         whole = len(sound) // WINDOW_BYTES * WINDOW_BYTES
@@ -59,6 +61,11 @@ class Gate:
         """The turn is over, whatever is being said; what follows may begin another one."""
         self.is_open = False
         self._loud = self._quiet = self._length = 0
+        self._before.clear()
+
+    def _forget(self) -> None:
+        """What came before stands in no connection with what comes."""
+        self._rest = b""
         self._before.clear()
 
     def _window(self, window: bytes) -> list[Edge | bytes]:

@@ -104,7 +104,8 @@ class Booth:
                 await self._tasks.done()
         except TimeoutError:
             log.warning("a coach's last words did not come")
-        await self._tasks.aclose()
+        finally:
+            await self._tasks.aclose()
 
     def learner(self, frame: Frame) -> None:
         """The learner speaks."""

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from math import inf
 
 
 class Timer:
@@ -19,6 +20,8 @@ class Timer:
     def arm(self) -> None:
         """Make sure that it wakes up in time for the next deadline."""
         at = self._next_at()
+        if at == inf:
+            return  # stopped, or nothing is due
         if self._handle is not None:
             if self._at <= at:
                 return
@@ -39,4 +42,4 @@ class Timer:
         if self._handle is not None:
             self._handle.cancel()
             self._handle = None
-        self._next_at = lambda: float("inf")
+        self._next_at = lambda: inf

@@ -4,10 +4,11 @@ from typing import Any
 
 import pytest
 
-from relay.realtime.actions import Action, Dictate, Settled, Sound
+from relay.realtime.actions import Action, Dictate, Settled, Sound, Used
 from relay.realtime.coach_voice import WORDS_SECONDS
 from relay.realtime.conversation import Conversation
 from relay.realtime.events import encode
+from relay.realtime.usage import Usage
 from relay.realtime.utterance import Utterance
 from relay.realtime.view import GaView, S3View, View
 from tests.realtime import wire_events as wire
@@ -256,3 +257,20 @@ def test_words_that_have_not_settled_are_the_coachs_too() -> None:
     rules.voice.words(1, "Hello Ada.", 11.0)
     partial = rules.transcript.partials.open()[-1]
     assert (partial.text, partial.coach_id) == ("Hello Ada.", "carol")
+
+
+def test_what_the_ear_costs_is_the_sessions() -> None:
+    rules = taken()
+    usage = {"type": "duration", "seconds": 2.0}
+    (used,) = rules.metered(wire.heard("ear_E1", "Hello.", usage=usage), 11.0)
+    assert isinstance(used, Used)
+    assert used.line.usage != Usage()
+
+
+def test_a_pause_is_for_the_model_and_the_coach_goes_on() -> None:
+    rules = taken()
+    item_id = next(a.item_id for a in rules.coach_says("carol", WORD, 10.0) if isinstance(a, Sound))
+    rules.playout.came(item_id, 1000)
+    rules.playout.sent(item_id, 1000, 10.0)
+    assert rules.coaching.pause(10.5).actions == []
+    assert heard(rules.coach_says("carol", WORD, 10.6)) == 1000

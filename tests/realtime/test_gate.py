@@ -62,3 +62,9 @@ def test_a_gate_that_was_closed_opens_for_what_follows() -> None:
     gate.feed(LOUD * 5, 1.0)
     gate.close()
     assert heard(gate, LOUD * 5) == [Edge.BEGIN, 5]
+
+
+def test_after_a_gap_nothing_of_before_is_heard() -> None:
+    gate = Gate()
+    gate.feed(QUIET * 9 + QUIET[:481], 1.0)
+    assert heard(gate, LOUD * 5, 9.0) == [Edge.BEGIN, 5]

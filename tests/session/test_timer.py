@@ -60,3 +60,13 @@ async def test_a_stopped_timer_stays_stopped() -> None:
     await asyncio.sleep(0.001)
     assert deadline.due == 0
     timer.stop()
+
+
+async def test_once_stopped_it_wakes_up_no_more_whoever_arms_it() -> None:
+    clock, deadline = FakeClock(), Deadline(1000.0)
+    timer = Timer(clock, deadline.next, deadline.reached)
+    timer.stop()
+    timer.arm()
+    await asyncio.sleep(0.001)
+    assert deadline.due == 0
+    assert timer._handle is None, "nothing keeps its session alive"
