@@ -154,7 +154,7 @@ class JournalFile:
         new = len({row[0] for row in rows}) - known
         self._waiting += new + brought_back
         self._aside -= brought_back
-        if brought_back or (known and self._oldest_at is None):
+        if known:  # a correction may have been the oldest until now
             self._look_for_the_oldest()
         elif self._oldest_at is None:
             self._oldest_at = rows[0][2]
