@@ -16,3 +16,4 @@ def test_facts_stay_and_nothing_can_be_commanded_any_more() -> None:
     assert (list(ended.partials()), ended.tokens()) == ([], {"text_out": 7})
     assert (ended.is_paused(), ended.speaker()) == (False, None)
     assert ended.obey(Command("pause", "kim")) == "over"
+    assert ended.voice("kim") == "over"

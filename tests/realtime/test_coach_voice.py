@@ -13,6 +13,7 @@ from relay.realtime.utterance import Utterance
 from relay.realtime.view import GaView, S3View, View
 from tests.realtime import wire_events as wire
 from tests.realtime.test_conversation import asked, conversation, from_engine, seen
+from tests.realtime.test_tools_in_conversation import TOOL
 from tests.realtime.wire_events import Event
 
 LOUD = b"\x00\x20" * 480  # 20 ms
@@ -274,3 +275,32 @@ def test_a_pause_is_for_the_model_and_the_coach_goes_on() -> None:
     rules.playout.sent(item_id, 1000, 10.0)
     assert rules.coaching.pause(10.5).actions == []
     assert heard(rules.coach_says("carol", WORD, 10.6)) == 1000
+
+
+def test_behind_what_the_client_is_not_shown_it_stands_behind_what_it_is() -> None:
+    """A server's tool was called: the engine has two items more than the client."""
+    rules = taken(server_tools=(TOOL,))
+    call = {"id": "F1", "type": "function_call", "name": TOOL.name, "call_id": "c1"}
+    output = {"id": "F2", "type": "function_call_output", "call_id": "c1", "output": "fog"}
+    for event in (wire.item("added", call, "A1"), wire.item("added", output, "F1")):
+        assert seen(from_engine(rules, event, 9.0)) == []
+    item_id, actions = spoken(rules)
+    assert seen(actions)[2]["previous_item_id"] == "A1"
+    (up,) = asked(rules.voice.words(1, "Hello Ada.", 11.0))
+    assert up["previous_item_id"] == "F2"
+    (event,) = seen(from_engine(rules, wire.item("added", {"id": "U2"}, "F2"), 12.0))
+    assert event["previous_item_id"] == item_id
+
+
+def test_behind_a_whisper_too() -> None:
+    rules = taken()
+    (told,) = asked(rules.coaching.whisper("She is shy.", "context").actions)
+    hidden = wire.item("added", {**told["item"], "status": "completed"}, "A1")
+    assert seen(from_engine(rules, hidden, 9.0)) == []
+    item_id, actions = spoken(rules)
+    assert seen(actions)[2]["previous_item_id"] == "A1"
+    (up,) = asked(rules.voice.words(1, "Hello Ada.", 11.0))
+    assert up["previous_item_id"] == told["item"]["id"]
+    behind = wire.item("added", {"id": "U2"}, told["item"]["id"])
+    (event,) = seen(from_engine(rules, behind, 12.0))
+    assert event["previous_item_id"] == item_id
