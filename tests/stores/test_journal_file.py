@@ -417,6 +417,5 @@ def test_many_corrections_of_one_batch_keep_their_order(file: JournalFile) -> No
     _commit(file, ONE, TWO, THREE)
     again = [corrected(said, "again", seq=9 - n) for n, said in enumerate((THREE, ONE))]
     _commit(file, *again, corrected(THREE, "once more", seq=10))
-    said = [record.utterance.text for record in file.pending(10)]
-    assert said == ["two", "again", "once more"]
+    assert texts(file.of_conversation(CONVERSATION, 10)) == ["two", "again", "once more"]
     assert file.tally() == Tally(3, 0, MORNING)
