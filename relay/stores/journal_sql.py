@@ -31,7 +31,7 @@ ON CONFLICT (id) DO UPDATE SET seq = excluded.seq, body = excluded.body, aside =
     )
 WHERE excluded.seq > records.seq
 """
-"""A correction is delivered in its new place: who follows by `seq` must not see it before others."""
+"""A correction comes in its new place: who follows by `seq` must not see it before others."""
 
 KNOWN: Final = """
 SELECT count(*), count(aside) FILTER (WHERE seq < latest) FROM (
