@@ -14,7 +14,7 @@ import pytest
 from tests.components import needs
 from tests.web.two_people import Two, two_people, two_voices
 
-pytestmark = [needs("chromium"), pytest.mark.asyncio(loop_scope="module")]
+pytestmark = [needs("chromium"), pytest.mark.asyncio(loop_scope="session")]
 
 STORY = (
     "That is a good goal. Let me tell you a story about somebody who spoke a little every morning, "
@@ -79,7 +79,7 @@ async def paused(two: Two) -> float:
              window.clickedAt = performance.timeOrigin + performance.now();
            }, { capture: true, once: true })"""
     )
-    await two.desk.get_by_role("button", name="Pause the voice").click()
+    await two.desk.get_by_role("button", name="Pause", exact=True).click()
     await two.stands("paused")
     await two.learner.state("paused")
     await asyncio.sleep(1.2)

@@ -23,8 +23,8 @@ from tests.web.whole import relay_before_openai
 TAP = Path(__file__).with_name("tap_worklet.js").read_text()
 ROUND_MS = 8_000
 """How often the learner's microphone says its words again: 1.8 s of speech, then silence."""
-PITCHED_HIGH = 900
-"""Zero crossings a second: the learner's voice has half as many, the coach's more."""
+PITCHED_HIGH = 950
+"""Zero crossings a second: the learner's voice has some 500, the coach's 1500."""
 PICTURES = os.environ.get("RELAY_PICTURES")
 """Where the pictures of the README go; they are taken where that is asked for."""
 HEAR = """async (script) => {
@@ -80,9 +80,9 @@ def learners_voice(path: Path) -> Path:
 
 
 def coachs_voice(path: Path) -> Path:
-    """The same sounds an octave higher, and so in half the time; then two seconds of silence."""
+    """The same sounds three times as high, and so in a third of the time; twice, then silence."""
     low = array("h", read(syllables(path, pause=0)))
-    return write(path, low[::2].tobytes() + silence(2))
+    return write(path, low[::3].tobytes() * 2 + silence(2.5))
 
 
 @dataclass

@@ -268,7 +268,7 @@ export class Call {
     $("standing").dataset.kind = kind;
     $("desk").hidden = session !== null && !live;
     for (const id of ["pause", "listen", "takeover", "end", "text", "send"]) $(id).disabled = !live;
-    label($("pause"), session?.paused ? "Resume" : "Pause the voice", session?.paused);
+    label($("pause"), session?.paused ? "Resume" : "Pause", session?.paused);
     $("listen").setAttribute("aria-pressed", String(this.#voice.listening));
     label($("takeover"), taken ? (mine ? "Hand back" : "Give it back") : "Take over", taken);
     $("takeover").classList.toggle("speaking", this.#voice.speaking);

@@ -95,7 +95,8 @@ function path(className, d) {
   return made;
 }
 
+// The value that half of them do not exceed.
 export function median(values) {
   const sorted = [...values].sort((a, b) => a - b);
-  return sorted[Math.floor(sorted.length / 2)];
+  return sorted[Math.ceil(sorted.length / 2) - 1];
 }
