@@ -84,9 +84,10 @@ class Desk:
         await self.page.locator(f"{which} li button").first.click()
 
     async def rows(self) -> list[str]:
-        return await self.page.locator("#transcript li").evaluate_all(
+        shown: list[str] = await self.page.locator("#transcript li").evaluate_all(
             "rows => rows.map((row) => row.className + ': ' + row.querySelector('.said').innerText)"
         )
+        return shown
 
     async def shows(self, text: str) -> None:
         await self.page.get_by_text(text).first.wait_for(timeout=PATIENCE * 1000)

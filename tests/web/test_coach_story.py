@@ -39,11 +39,7 @@ async def test_S0_6_S0_9_S0_23_S0_24_a_coach_in_the_loop(
 ) -> None:
     async with two_people(tmp_path, PARTS) as two:
         await two.call()
-        await two.row("learner final", "I want to speak up in meetings.")
-        await two.row("model open", "That is a good goal.")
-        await two.learner.state("speaking")
-        await asyncio.sleep(1.5)  # in mid-answer: some of it was heard
-        await two.picture("coach-reads")
+        await read_along(two)
 
         silent_after = await paused(two)
         record_property("silent after the click, ms", silent_after)
@@ -61,15 +57,23 @@ async def test_S0_6_S0_9_S0_23_S0_24_a_coach_in_the_loop(
         await given_back(two)
         await two.row("model final", "Then your goal for next week")
         await summarised(two)
-        await two.picture("coach-summary")
-        await two.desk.emulate_media(color_scheme="dark")
-        await two.picture("coach-dark")
+        await seen_on_a_phone_at_night(two)
         await ended(two)
         assert await two.desk.inner_text("#problem") == ""
         assert two.coach.complaints == []
         assert two.learner.complaints == []
     assert told(tmp_path) == ["learner", "model", "learner", "coach", "learner", "model"]
     assert done(tmp_path) == ACTIONS
+
+
+async def read_along(two: Two) -> None:
+    """Into the middle of the answer: some of it was heard."""
+    await two.row("learner final", "I want to speak up in meetings.")
+    await two.row("model open", "That is a good goal.")
+    await two.learner.state("speaking")
+    await asyncio.sleep(1.5)
+    await two.picture("coach-reads")
+    await two.picture("learner-listens", two.learner)
 
 
 async def paused(two: Two) -> float:
@@ -131,6 +135,18 @@ async def summarised(two: Two) -> None:
     await two.desk.get_by_text("no text model is configured").wait_for()
     listed = two.desk.locator("#summary li")
     assert "I will write down one sentence before every meeting." in await listed.all_inner_texts()
+
+
+async def seen_on_a_phone_at_night(two: Two) -> None:
+    await two.picture("coach-summary")
+    await two.desk.emulate_media(color_scheme="dark")
+    await two.picture("coach-dark")
+    size = two.desk.viewport_size
+    assert size is not None
+    await two.desk.set_viewport_size({"width": 360, "height": 740})
+    assert await two.desk.evaluate("document.documentElement.scrollWidth") <= 360
+    await two.picture("coach-phone")
+    await two.desk.set_viewport_size(size)
 
 
 async def ended(two: Two) -> None:

@@ -132,6 +132,7 @@ class Two:
         """Take a picture for the README, where pictures are asked for."""
         if PICTURES is not None:
             page = (of or self.coach).page
+            Path(PICTURES).mkdir(parents=True, exist_ok=True)
             await page.wait_for_timeout(250)
             await page.screenshot(path=Path(PICTURES) / f"{name}.png")
 
