@@ -6,9 +6,11 @@ import signal
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import pytest
 
 from relay.access.tokens import open_verifier
@@ -63,6 +65,21 @@ async def test_the_page_gets_a_token_that_this_relay_believes(tmp_path: Path) ->
 
     assert (caller.sub, caller.role, caller.agent_id) == ("developer", "learner", None)
     assert caller.expires_at == pytest.approx(unix_clock()() + 3600, abs=5)
+
+
+async def test_the_coachs_page_gets_a_coachs(tmp_path: Path) -> None:
+    loaded = replace(echoing(tmp_path), pages=True)
+    async with running(loaded) as app, aiohttp.ClientSession() as http:
+        async with http.get(f"{app.page_url}coach/config.json") as answer:
+            config = await answer.json()
+        bearer = {"Authorization": f"Bearer {config['token']}"}
+        async with http.get(f"{app.page_url}api/sessions", headers=bearer) as answer:
+            assert await answer.json() == {"sessions": [], "total": 0}
+        async with http.get(f"{app.page_url}api/conversations", headers=bearer) as answer:
+            assert await answer.json() == {"conversations": []}
+    async with open_verifier(trust_of(loaded.settings), unix_clock()) as verifier:
+        caller = await verifier.verify(config["token"])
+    assert (caller.sub, caller.role) == (config["user_id"], "admin")
 
 
 @pytest.mark.parametrize("taken", ["port", "http_port"])

@@ -112,6 +112,26 @@ async def test_every_page_load_gets_a_fresh_token(folder):
         assert "second" in (await ask(server, "/config.json")).body
 
 
+async def test_the_coachs_page_has_an_address_and_a_token_of_its_own(folder):
+    (folder / "coach.html").write_text("<!doctype html><title>coach</title>")
+    pages = Pages(lambda: CONFIG, folder, lambda: {"token": "d.e.f", "user_id": "coach"})
+    async with listening(pages=pages) as server:
+        page = await ask(server, "/coach")
+        config = await ask(server, "/coach/config.json")
+        foreign = await ask(server, "/coach/config.json", headers={"Sec-Fetch-Site": "cross-site"})
+    assert page.headers["Content-Type"] == "text/html; charset=utf-8"
+    assert "<title>coach" in page.body
+    assert "script-src 'self';" in page.headers["Content-Security-Policy"]
+    assert json.loads(config.body) == {"token": "d.e.f", "user_id": "coach"}
+    assert (foreign.status, foreign.body) == (404, "")
+
+
+async def test_where_nobody_coaches_there_is_no_such_token(pages):
+    async with listening(pages=pages) as server:
+        assert (await ask(server, "/coach/config.json")).status == 404
+        assert (await ask(server, "/coach")).status == 404
+
+
 async def test_pages_without_an_index_are_a_mistake(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"index\.html"):
         async with listening(pages=Pages(lambda: CONFIG, tmp_path)):
