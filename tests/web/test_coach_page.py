@@ -327,7 +327,7 @@ async def test_without_a_token_of_its_own_the_page_asks_for_one(browser: Browser
 
 
 @needs("axe")
-@pytest.mark.parametrize(("scheme", "width"), [("light", 1180), ("dark", 360), ("light", 800)])
+@pytest.mark.parametrize(("scheme", "width"), [("light", 1180), ("dark", 360)])
 async def test_no_state_of_the_page_has_a_serious_fault(
     browser: Browser, scheme: Any, width: int
 ) -> None:

@@ -61,8 +61,8 @@ export class Call {
     this.#ask();
   }
 
-  // Only for tests: what the coach hears.
-  get sound() { return this.#voice; }
+  // What the coach hears, in samples.
+  get heard() { return this.#voice.heard; }
 
   get isLive() { return this.session?.state === "live"; }
 

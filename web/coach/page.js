@@ -187,7 +187,7 @@ function leave() {
 window.coachPage = {
   get session() { return call.session; },
   get link() { return call.link; },
-  get sound() { return call.sound; },
+  get heard() { return call.heard; },
 };
 
 begin();

@@ -88,8 +88,8 @@ export class Voice {
     this.#listener.changed();
   }
 
-  // What is played, for who records it; null before.
-  get output() { return this.#context ? this.#speakers.map(({ node }) => node) : null; }
+  // Samples that were played, of each channel.
+  get heard() { return Object.fromEntries(CHANNELS.map((name, n) => [name, this.#played[n]])); }
 
   #speaker(channel) {
     return openSpeaker(this.#context, {
