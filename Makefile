@@ -4,7 +4,7 @@ ARGS ?=
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: help run install test test-clients chaos check fix bench lock clean
+.PHONY: help run install test test-clients chaos pictures check fix bench lock clean
 
 help:
 	@echo "make run      talk to it: installs what is missing, starts 'relay dev'"
@@ -34,9 +34,10 @@ fix: .venv/all.stamp
 
 bench: .venv/all.stamp
 	$(BIN)/python -m tests.benchmarks $(ARGS)
+pictures: .venv/all.stamp
+	RELAY_PICTURES=docs/img $(BIN)/python -m pytest -q tests/web/test_coach_story.py
 
-# A .venv that has no working pip is made anew; any other is used as it is.
-# The lock brings setuptools, so that installing the relay itself downloads nothing more.
+# A .venv without a working pip is made anew. The lock brings setuptools: nothing more is fetched.
 .venv/%.stamp: requirements-%.lock pyproject.toml
 	@$(BIN)/python -m pip --version >/dev/null 2>&1 || { \
 	  $(PYTHON) -c 'import sys; v = "%d.%d" % sys.version_info[:2]; sys.version_info >= (3, 11) \

@@ -49,6 +49,8 @@ class Coaching:
         self._client = client
         self._cut = cut
         self._flushes = 0
+        self._is_listened_to = False
+        self._shown = (False, False)  # whether somebody speaks and is there, as the learner knows
         self._orders = self._table()
 
     def obey(self, command: Command, now: float) -> Obeyed:
@@ -87,15 +89,26 @@ class Coaching:
         outcome, actions = self._control.take_over(coach)
         if outcome != "done":
             return Obeyed(outcome)
-        told = self._client.told({"type": "relay.coach", "speaking": True})
-        return Obeyed(outcome, [*told, *actions, *self._silence(now)])
+        return Obeyed(outcome, [*self._presence(), *actions, *self._silence(now)])
 
     def release(self, coach: str, *, by_force: bool = False) -> Obeyed:
         """The model has the word again, unless it is paused."""
         outcome, actions = self._control.release(coach, by_force=by_force)
-        over = outcome == "done"
-        told = self._client.told({"type": "relay.coach", "speaking": False}) if over else []
+        told = self._presence() if outcome == "done" else []
         return Obeyed(outcome, [*told, *actions])
+
+    def listens(self, listening: bool) -> list[Action]:
+        """The first coach came to listen, or the last one went: the learner is shown that."""
+        self._is_listened_to = listening
+        return self._presence()
+
+    def _presence(self) -> list[Action]:
+        speaking = self._control.speaker is not None
+        present = speaking or self._is_listened_to
+        before, self._shown = self._shown, (speaking, present)
+        if before == self._shown:
+            return []
+        return self._client.told({"type": "relay.coach", "speaking": speaking, "present": present})
 
     def whisper(self, text: str, mode: Mode) -> Obeyed:
         """Tell the model something, or have it say so next."""

@@ -78,6 +78,7 @@ class Booth:
             before.close(REPLACED)
         elif len(self._lines) == 1:
             self._wires.listen(self)
+            self._act(self._shell.conversation.coaching.listens(True))
         return line
 
     def act(self, action: Sound | Dictate) -> None:
@@ -138,6 +139,8 @@ class Booth:
             self._graces[coach] = loop.call_later(GRACE_SECONDS, self._release, coach)
         if not self._lines:
             self._wires.listen(None)
+            if not self._is_over:
+                self._act(self._shell.conversation.coaching.listens(False))
             self._act(self._shell.conversation.voice.stop(self._shell.clock()))
             if self._ear is not None:
                 self._tasks.run(_retired(self._ear), "ear.retire")

@@ -88,10 +88,10 @@ def test_a_resume_is_told_and_asks_for_no_greeting() -> None:
 def test_a_takeover_shows_that_a_person_is_there_until_it_is_released() -> None:
     rules = answering(relay_events=True)
     taken = rules.coaching.take_over("carol", 12.1)
-    assert seen(taken.actions) == [{"type": "relay.coach", "speaking": True}]
+    assert seen(taken.actions) == [{"type": "relay.coach", "speaking": True, "present": True}]
     assert rules.coaching.take_over("dave", 12.2).outcome == "busy"
     released = rules.coaching.release("carol")
-    assert seen(released.actions) == [{"type": "relay.coach", "speaking": False}]
+    assert seen(released.actions) == [{"type": "relay.coach", "speaking": False, "present": False}]
     assert kinds(released.actions) == ["session.update"]
 
 
@@ -103,3 +103,16 @@ def test_a_whisper_is_seen_by_the_model_alone() -> None:
     item = {**event["item"], "status": "completed"}
     for shown in (wire.item("added", item, "A1"), wire.item("done", item, "A1")):
         assert seen(from_engine(rules, shown)) == []
+
+
+def test_who_only_listens_is_shown_to_the_learner_too() -> None:
+    coaching = conversation(relay_events=True).coaching
+    came = seen(coaching.listens(True))
+    assert came == [{"type": "relay.coach", "speaking": False, "present": True}]
+    assert seen(coaching.take_over("carol", 1.0).actions)[0]["speaking"] is True
+    released = seen(coaching.release("carol").actions)
+    assert released == [{"type": "relay.coach", "speaking": False, "present": True}]
+    assert coaching.listens(True) == [], "known already"
+    gone = seen(coaching.listens(False))
+    assert gone == [{"type": "relay.coach", "speaking": False, "present": False}]
+    assert seen(conversation().coaching.listens(True)) == [], "whoever knows of it"
