@@ -18,7 +18,7 @@ def test_the_shipped_page_is_whole_and_all_of_it_is_found() -> None:
 
 @pytest.mark.parametrize(
     "missing",
-    [path.relative_to(WEB).as_posix() for path in WEB.rglob("*.js")] + ["style.css"],
+    [path.relative_to(WEB).as_posix() for path in WEB.rglob("*.js")] + ["style.css", "coach.html"],
 )
 def test_every_file_of_it_is_missed(tmp_path: Path, missing: str) -> None:
     copy = shutil.copytree(WEB, tmp_path / "web")

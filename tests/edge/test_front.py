@@ -284,8 +284,8 @@ async def test_older_tls_than_1_2_is_refused(tmp_path: Path) -> None:
 
 async def test_the_page_is_what_relay_dev_serves(tmp_path: Path) -> None:
     async with edge(tmp_path) as (front, _):
-        (front.folder / "web" / "audio" / "next.mjs").write_text("export {};")
-        answer = await front.get("/audio/next.mjs")
+        (front.folder / "web" / "client" / "next.mjs").write_text("export {};")
+        answer = await front.get("/client/next.mjs")
         assert answer.headers["Content-Type"] == "text/javascript; charset=utf-8"
         files = [path for path in WEB.rglob("*") if path.suffix in CONTENT_TYPES]
         assert len(files) > 10

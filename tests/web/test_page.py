@@ -3,6 +3,7 @@
 import json
 
 import pytest
+from playwright.async_api import expect
 
 from tests.components import needs
 from tests.web.chromium import Screen
@@ -443,7 +444,7 @@ async def test_it_works_from_the_keyboard(screen, end):
     await end.answer()
     await screen.state("listening")
     assert await screen.page.evaluate("document.activeElement.id") == "talk"
-    assert await screen.page.get_by_role("status").inner_text() == "Listening"
+    await expect(screen.page.get_by_role("status")).to_have_text("Listening")
 
 
 async def test_what_is_final_is_read_out_once(screen, end):
