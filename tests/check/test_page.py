@@ -41,5 +41,6 @@ def test_addresses_elsewhere_are_not_looked_for(tmp_path: Path) -> None:
         '<link href="data:,"><script src="https://example.org/x.js"></script>'
         '<a href="//example.org/">there</a><a href="/coach">here</a>'
     )
+    (tmp_path / "coach.html").write_text('<a href=".">back</a>')
 
-    assert page(tmp_path).what == f"1 files in {tmp_path}"
+    assert page(tmp_path).what == f"2 files in {tmp_path}"

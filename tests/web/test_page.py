@@ -456,6 +456,7 @@ async def test_what_is_final_is_read_out_once(screen, end):
 
 
 CONTRASTS = """() => {
+  document.getAnimations().filter((a) => a instanceof CSSTransition).forEach((a) => a.finish());
   const numbers = (colour) => colour.match(/[\\d.]+/g).map(Number);
   const light = (colour) => numbers(colour).slice(0, 3)
     .map((part) => part / 255)
