@@ -4,12 +4,12 @@ ARGS ?=
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: help run install test test-clients chaos pictures check fix bench lock clean
+.PHONY: help run install test test-slow test-clients chaos pictures check fix bench lock clean
 
 help:
 	@echo "make run      talk to it: installs what is missing, starts 'relay dev'"
 	@echo "make install  .venv with the locked dependencies, nothing else"
-	@echo "make test     what the tests need, then the tests (ARGS: pytest's);  make test-clients chaos"
+	@echo "make test     what the tests need, then the tests (ARGS: pytest's);  make test-slow test-clients chaos"
 	@echo "make check    style, types and import contracts;  make fix  mends what a machine can"
 	@echo "make bench    the benchmarks;  make lock  the lock files anew;  make clean  all but ./var"
 
@@ -18,9 +18,9 @@ run: .venv/run.stamp
 
 install: .venv/run.stamp
 
-test test-clients chaos: .venv/all.stamp
+test test-slow test-clients chaos: .venv/all.stamp
 	@tests/install
-	$(BIN)/python -m pytest $(if $(filter-out test,$@),-m $(@:test-%=%) tests/$(@:test-%=%)) $(ARGS)
+	$(BIN)/python -m pytest $(if $(filter-out test,$@),-m $(@:test-%=%) $(wildcard tests/$(@:test-%=%))) $(ARGS)
 
 check: .venv/all.stamp
 	$(BIN)/python -m ruff check .

@@ -107,6 +107,7 @@ def test_live_without_a_key_is_one_line(run: Run) -> None:
     )
 
 
+@pytest.mark.slow
 @needs("voice")
 def test_live_takes_both_turns_and_tells_what_they_took(run: Run, folder: Path) -> None:
     with Program("simulate", "--port", "0", cwd=folder) as provider:

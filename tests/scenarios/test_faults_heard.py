@@ -15,6 +15,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from relay.engines.offline.scripted import Script
 from relay.realtime.utterance import Utterance
 from tests.scenarios.faulty import Bad, Caller, bad_day
@@ -121,6 +123,7 @@ class Listener:
         await self.caller.at_rest()
 
 
+@pytest.mark.slow
 async def test_of_200_interruptions_those_told_are_within_60_ms_and_the_estimates_within_300(
     tmp_path: Path,
 ) -> None:

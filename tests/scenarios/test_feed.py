@@ -198,6 +198,7 @@ async def come_and_go(here: Stage, session_id: str, screen: Screen, chance: rand
         await stream(here, session_id, screen, leave)
 
 
+@pytest.mark.slow
 async def test_a_hundred_reconnects_end_with_the_list_of_one_that_never_left(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
+import pytest
 from websockets.exceptions import ConnectionClosed
 
 from relay.engines.offline.machine import Machine
@@ -155,6 +156,7 @@ def _descriptors() -> int:
     return len(list(Path("/proc/self/fd").iterdir()))
 
 
+@pytest.mark.slow
 async def test_S3_13_S3_14_a_thousand_endings_leave_no_socket_task_or_count(tmp_path: Path) -> None:
     async with stage(tmp_path) as here:
         await _round(here, WAYS)  # whatever is opened once and kept is open now,

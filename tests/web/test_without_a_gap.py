@@ -5,12 +5,15 @@ The minute is played in the background while the other tests of the page run.
 
 import statistics
 
+import pytest
+
 from tests.components import needs
 from tests.web.minute import SECONDS, STALL
 
 pytestmark = needs("chromium")
 
 
+@pytest.mark.slow
 def test_S3_81_a_minute_over_a_network_that_stalls_has_no_gap_beyond_the_stall(listening):
     heard = listening.result(timeout=120)
     assert heard.count == SECONDS * 24000  # every sample, once

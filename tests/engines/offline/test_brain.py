@@ -212,6 +212,7 @@ def test_no_topic_is_found_in_the_texts_of_prompts_that_are_about_something_else
     assert {name: name_of(text) for name, text in texts.items() if name_of(text)} == COURTEOUS
 
 
+@pytest.mark.slow
 @needs("voice", "human_recordings", "ffmpeg")
 async def test_no_topic_is_found_in_recordings_of_something_else():
     """Forty prompts through the real recogniser; a topic may be found only in courtesies."""
