@@ -34,7 +34,7 @@ fix: .venv/all.stamp
 
 bench: .venv/all.stamp
 	$(BIN)/python -m tests.benchmarks $(ARGS)
-pictures: .venv/all.stamp ; RELAY_PICTURES=docs/img $(BIN)/python -m pytest tests/web/test_coach_story.py
+pictures: .venv/all.stamp ; RELAY_PICTURES=docs/img $(BIN)/python -m pytest -m slow tests/web/test_coach_story.py
 
 # A .venv without a working pip is made anew. The lock brings setuptools: nothing more is fetched.
 .venv/%.stamp: requirements-%.lock pyproject.toml

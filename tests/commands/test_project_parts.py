@@ -15,7 +15,7 @@ from tests.commands.program import relay, taken_port
 from tests.components import needs
 from tests.supabase.project import Project
 
-pytestmark = needs("postgresql", "postgrest")
+pytestmark = [pytest.mark.slow, needs("postgresql", "postgrest")]
 
 
 @pytest.fixture

@@ -18,6 +18,7 @@ from tests.supabase.people import CALL, COACH, OTHER_COACH, settle
 from tests.supabase.project import Project
 
 pytestmark = [
+    pytest.mark.slow,
     needs("postgresql", "postgrest", "chromium", "supabase_js"),
     pytest.mark.asyncio(loop_scope="module"),
 ]

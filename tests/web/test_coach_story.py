@@ -13,7 +13,7 @@ import pytest
 from tests.components import needs
 from tests.web.two_people import Two, two_people, two_voices
 
-pytestmark = [needs("chromium"), pytest.mark.asyncio(loop_scope="session")]
+pytestmark = [pytest.mark.slow, needs("chromium"), pytest.mark.asyncio(loop_scope="session")]
 
 STORY = (
     "That is a good goal. Let me tell you a story about somebody who spoke a little every morning, "
