@@ -7,9 +7,9 @@ from relay.feed.call import Call, over
 from relay.feed.history import History
 from relay.feed.log import Log
 from relay.feed.shapes import EndedMessage, Session, SessionMessage, iso, partial_of
-from relay.feed.versions import newest
 from relay.feed.watcher import Key, Shown, Watcher, shown, shown_final
 from relay.realtime.utterance import Record
+from relay.realtime.versions import newest
 
 
 @dataclass(slots=True)

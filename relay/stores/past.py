@@ -6,6 +6,7 @@ from typing import Final, Protocol
 
 from relay.interfaces import Earlier
 from relay.realtime.utterance import Record
+from relay.realtime.versions import newest
 
 STORE_SECONDS: Final = 3.0
 """A caller waits for this; a store that takes longer counts as away."""
@@ -60,23 +61,8 @@ class KnownPast:
             owner = waiting[0].head.user_id
         # The store will refuse what others say that they said in it.
         own = [record for record in waiting if record.head.user_id == owner]
-        return Earlier(owner, _merged(stored, own))
+        return Earlier(owner, newest((*stored, *own)))
 
     async def spent(self, day: int, agent_id: str, user_id: str | None) -> int:
         """As the store knows it; this process knows what it spent itself."""
         return await self._store.spent(day, agent_id, user_id)
-
-
-def _merged(stored: Sequence[Record], waiting: Sequence[Record]) -> list[Record]:
-    """Both in conversation order, each utterance once, in its newest version."""
-    newest: dict[str, Record] = {}
-    for record in (*stored, *waiting):
-        known = newest.get(record.id)
-        if known is None or known.seq < record.seq:
-            newest[record.id] = record
-    return sorted(newest.values(), key=_place)
-
-
-def _place(record: Record) -> tuple[float, str, float, int]:
-    said = record.utterance
-    return record.head.started_at, record.head.session_id, said.position, said.content_index

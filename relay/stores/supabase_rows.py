@@ -8,6 +8,7 @@ from typing import Any, Final, cast
 
 from relay.realtime.records import ActionRecord, AnyRecord, SessionRecord, UsageRecord
 from relay.realtime.utterance import Head, Record, Speaker, Utterance
+from relay.realtime.versions import place
 from relay.stores.refused import CONSTRAINT
 from relay.stores.rows import (
     action_row,
@@ -77,12 +78,7 @@ def records_of(messages: Iterable[Mapping[str, Any]], user_id: str) -> list[Reco
     that are no words (of tools, pictures, or by somebody else's hand) are passed over.
     """
     found = {message.get("id"): _record(message, user_id) for message in messages}
-    return sorted((record for record in found.values() if record is not None), key=_place)
-
-
-def _place(record: Record) -> tuple[float, str, float, int]:
-    said = record.utterance
-    return record.head.started_at, record.head.session_id, said.position, said.content_index
+    return sorted((record for record in found.values() if record is not None), key=place)
 
 
 def _record(message: Mapping[str, Any], user_id: str) -> Record | None:

@@ -11,9 +11,10 @@ def newest(records: Iterable[Record]) -> list[Record]:
     for record in records:
         if record.id not in found or found[record.id].seq < record.seq:
             found[record.id] = record
-    return sorted(found.values(), key=_place)
+    return sorted(found.values(), key=place)
 
 
-def _place(record: Record) -> tuple[float, str, float, int]:
+def place(record: Record) -> tuple[float, str, float, int]:
+    """Where it stands in its conversation: sessions by their start, words by their position."""
     head, said = record.head, record.utterance
     return head.started_at, head.session_id, said.position, said.content_index
