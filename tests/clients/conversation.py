@@ -45,6 +45,11 @@ HISTORY = [
     ("user", "Once more of Barbara."),
     ("assistant", LONG),
 ]
+KEPT = [
+    (role, text or LONG)  # clients of agents keep the words that they have of what was cut
+    for role, text in HISTORY
+    if role != "function_call_output"
+]
 SAID_AGAIN = [("user", "Me again."), ("assistant", "Good morning to you.")]
 SAID = SPEECH + 9 * SILENCE
 """A turn: semantic_vad, which some clients ask for, is patient."""

@@ -4,17 +4,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.clients.conversation import HISTORY, LONG, SAID_AGAIN, Place, direct, relayed
+from tests.clients.conversation import KEPT, SAID_AGAIN, Place, direct, relayed
 from tests.clients.seen import Seen, held
 from tests.components import needs, require
 
 pytestmark = [pytest.mark.clients, needs("openai_agents")]
 PROGRAM = Path(__file__).with_name("agents_python.py")
-KEPT = [
-    (role, text or LONG)  # it keeps the words that it has of what was cut
-    for role, text in HISTORY
-    if role != "function_call_output"
-]
 
 
 async def hold(place: Place, folder: Path) -> tuple[Seen, Seen]:
