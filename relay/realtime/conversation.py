@@ -207,7 +207,9 @@ class Conversation:
         for heard in self.playout.interrupt(now):
             actions += [Settled(utterance) for utterance in self.transcript.cut(heard, now)]
             if not self.voice.heard(heard) and tells:
-                actions.append(ToEngine(events.encode(self._ledger.own(truncate(heard)))))
+                actions.append(
+                    ToEngine(events.encode(self._ledger.own(truncate(heard.item_id, heard.ms))))
+                )
         return actions
 
     def coach_says(self, coach: str, pcm: bytes, now: float) -> list[Action]:

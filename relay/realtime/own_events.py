@@ -4,18 +4,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from relay.realtime.events import BadEvent, Event
-from relay.realtime.playout import Heard
-from relay.realtime.setup import Setup
-
-
-def hello(setup: Setup) -> Event:
-    """`relay.session`: which session and conversation this is, and until when the token lasts."""
-    return {
-        "type": "relay.session",
-        "session_id": setup.session_id,
-        "conversation_id": setup.conversation_id,
-        "expires_at": int(setup.grant.caller.expires_at),
-    }
 
 
 def locked_fields(removed: Sequence[str]) -> Event:
@@ -29,10 +17,10 @@ def budget(left: int) -> Event:
     return {"type": "relay.budget", "left": max(0, left)}
 
 
-def truncate(heard: Heard) -> Event:
+def truncate(item_id: str, ms: int) -> Event:
     """`conversation.item.truncate` for a client that cannot say how much it played."""
     kind = "conversation.item.truncate"
-    return {"type": kind, "item_id": heard.item_id, "content_index": 0, "audio_end_ms": heard.ms}
+    return {"type": kind, "item_id": item_id, "content_index": 0, "audio_end_ms": ms}
 
 
 @dataclass(frozen=True, slots=True)

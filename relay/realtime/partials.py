@@ -8,7 +8,7 @@ from relay.realtime.transcript_item import Item
 from relay.realtime.utterance import Speaker
 
 _NEWEST: Final = 32  # items looked at: what is open is always among the last that began
-_SPEAKERS: Final = ("user", "assistant")
+_SPEAKING_ROLES: Final = ("user", "assistant")
 
 
 class Partial(NamedTuple):
@@ -40,7 +40,9 @@ class Partials:
         return [
             Partial(item.id, index, cast("Speaker", item.role), text, coaches.get(item.id))
             for item in reversed(newest)
-            if item.role in _SPEAKERS and not item.deleted and not self._settling.has_settled(item)
+            if item.role in _SPEAKING_ROLES
+            and not item.deleted
+            and not self._settling.has_settled(item)
             for index, part in sorted(item.parts.items())
             if (text := part.so_far())
         ]

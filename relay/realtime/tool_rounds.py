@@ -12,7 +12,7 @@ MAX_CALLS: Final = 16  # in hand at once, in one session; a model asks for one t
 MAX_ARGUMENTS: Final = 65_536  # characters of one call
 MAX_OUTPUT: Final = 1_048_576  # characters of one result: the most that a tool may be granted
 MAX_ROUNDS: Final = 10  # in a row; then the model must answer without another call
-_REMEMBERED: Final = 1024  # responses, and calls that were begun
+_REMEMBERED_ROUNDS: Final = 1024  # responses, and calls that were begun
 
 _STAMP: Final = "relay-tool-"  # on the events of ours; the ledger lets it pass
 _BUSY: Final = "conversation_already_has_active_response"
@@ -49,8 +49,8 @@ class Rounds:
 
     def __init__(self) -> None:
         self._active: str | None = None
-        self._finished = Recent(_REMEMBERED)
-        self._begun = Recent(_REMEMBERED)
+        self._finished = Recent(_REMEMBERED_ROUNDS)
+        self._begun = Recent(_REMEMBERED_ROUNDS)
         self._called: set[str] = set()  # responses in progress in which a call was made
         self._open: set[str] = set()  # call ids whose result is missing
         self._results: list[tuple[str, str]] = []

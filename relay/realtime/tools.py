@@ -8,7 +8,7 @@ from relay.realtime.hidden_items import HiddenItems
 from relay.realtime.recent import Recent
 from relay.realtime.tool_rounds import Rounds
 
-_REMEMBERED: Final = 1024  # responses outside the conversation
+_REMEMBERED_RESPONSES: Final = 1024  # responses outside the conversation
 _SPEECH: Final = {
     "input_audio_buffer.speech_started": True,
     "input_audio_buffer.speech_stopped": False,
@@ -49,10 +49,10 @@ class ToolDesk:
     def __init__(self, names: frozenset[str]) -> None:
         self._items = HiddenItems(names)
         self._rounds = Rounds()
-        self._apart = Recent(_REMEMBERED)
+        self._apart = Recent(_REMEMBERED_RESPONSES)
         self._created: Event | None = None  # `response.created`, until its first visible item
         self._unshown: tuple[Event, Event] | None = None  # a whole response, until the next begins
-        self._unshown_ids = Recent(_REMEMBERED)
+        self._unshown_ids = Recent(_REMEMBERED_RESPONSES)
 
     reads: Final = frozenset(
         {

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import Any, Final
 
 from relay.interfaces import Frame
 from relay.wire.closing import Close
 from relay.wire.faults import report_to_loop
-
-if TYPE_CHECKING:
-    from relay.wire.peer import WirePeer
 
 MAX_MESSAGE_BYTES: Final = 10 * 1024 * 1024
 """The largest message a client may send (OUTSIDE "Endings", 1009)."""
@@ -46,6 +43,6 @@ class PeerOptions:
     fail_grace: float = FAIL_GRACE
     write_high: int = WRITE_HIGH
     write_low: int = WRITE_LOW
-    binary: Callable[[WirePeer, Frame], None] | None = None
+    binary: Callable[[Any, Frame], None] | None = None
     on_fault: Callable[[Exception], None] = report_to_loop
     last_words: Callable[[Close], Iterable[Frame]] = lambda _: ()

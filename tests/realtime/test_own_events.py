@@ -6,8 +6,8 @@ from relay.realtime import own_events
 from relay.realtime.events import BadEvent, Event
 from relay.realtime.first_update import openai_update
 from relay.realtime.grant import Caller, Grant
+from relay.realtime.opening import hello
 from relay.realtime.own_events import Played, Token, read_own
-from relay.realtime.playout import Heard
 from relay.realtime.setup import Setup
 from relay.realtime.view import GaView
 
@@ -15,7 +15,7 @@ from relay.realtime.view import GaView
 def test_hello_says_which_session_and_conversation_this_is() -> None:
     grant = Grant(caller=Caller(sub="u1", role="learner", expires_at=99.7), agent_id="a1")
     setup = Setup("s1", "c1", grant, GaView(), openai_update(grant, {}), False, {})
-    assert own_events.hello(setup) == {
+    assert hello(setup) == {
         "type": "relay.session",
         "session_id": "s1",
         "conversation_id": "c1",
@@ -30,7 +30,7 @@ def test_a_warning_names_every_field_that_was_taken_out() -> None:
 
 
 def test_a_truncation_says_how_much_was_heard() -> None:
-    assert own_events.truncate(Heard("A1", 700, 2000, exact=False)) == {
+    assert own_events.truncate("A1", 700) == {
         "type": "conversation.item.truncate",
         "item_id": "A1",
         "content_index": 0,

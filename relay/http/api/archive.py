@@ -27,7 +27,7 @@ MOST_USERS: Final = 100
 """Learners that one question to the store may name: an address holds no more ids."""
 BUSY_SECONDS: Final = 5
 """When to come again where as many summaries are being written as may be."""
-_encode = msgspec.json.Encoder().encode
+_encode_summary = msgspec.json.Encoder().encode
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +111,6 @@ class Archives:
                 coach_id=caller.sub,
                 action="summary",
                 at=self._archive.clock(),
-                details={"summary": _encode(summary).decode()},
+                details={"summary": _encode_summary(summary).decode()},
             )
         )
