@@ -1,94 +1,67 @@
-"""The tests mirror the package, both ways: who looks for a module's tests knows where they are."""
+"""The tests mirror the packages: a reader who looks for a package's tests knows where they are."""
 
+import ast
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parents[1]
+PACKAGE = ROOT / "relay"
+TESTS = ROOT / "tests"
 
-WITHOUT_TESTS = {
-    "__main__.py": "starts the command line, which tests start as a program",
-    "feed/voice.py": "types only; who fills them is tested",
-    "interfaces.py": "types only; who fills them is tested",
-    "realtime/actions.py": "plain data",
-    "realtime/setup.py": "plain data",
-    "session/seats.py": "plain data",
-    "summary/shapes.py": "plain data",
-}
-"""Modules that have no test file of their own, and why."""
-
-WITHOUT_MODULE = {
+WITHOUT_PACKAGE = {
     "benchmarks": "measures, by `make bench`",
     "chaos": "whole programs killed and starved, by `make chaos`",
     "clients": "other people's clients, started by scenarios",
-    "edge": "nginx, systemd and logrotate with the files that are shipped for them",
     "contracts": "one suite over every implementation of an interface",
+    "edge": "nginx, systemd and logrotate with the files that are shipped for them",
     "live": "a real provider with a real key, by hand",
     "scenarios": "whole calls through the real program",
     "supabase": "the SQL of supabase/migrations, in a real project",
-    "web": "the page, in a browser",
-    "wire/test_autobahn.py": "somebody else's suite, over the whole of wire/",
+    "web": "the pages, in a browser",
 }
-"""Folders and files of tests that mirror no module, and why."""
-
-HOUSE = {
-    "test_components.py",
-    "test_docs.py",
-    "test_house.py",
-    "test_layout.py",
-    "test_promises.py",
-}
-"""Tests of the tests and of the repository."""
+"""Folders of tests that mirror no package, and why."""
 
 
-def modules() -> list[str]:
-    package = ROOT / "relay"
-    found = (path.relative_to(package).as_posix() for path in package.rglob("*.py"))
-    return sorted(path for path in found if not path.endswith("__init__.py"))
+def packages() -> list[str]:
+    found = (path.parent.relative_to(PACKAGE) for path in PACKAGE.rglob("__init__.py"))
+    return sorted(path.as_posix() for path in found if path != Path())
 
 
-def mirrors() -> list[str]:
-    folder = ROOT / "tests"
-    found = (path.relative_to(folder) for path in folder.rglob("test_*.py"))
-    return sorted(
-        path.as_posix()
-        for path in found
-        if not {path.parts[0], path.as_posix()} & (WITHOUT_MODULE.keys() | HOUSE)
-    )
+def public_classes() -> dict[str, list[str]]:
+    """By name: the modules that define a public class of that name, relative to relay/."""
+    found: dict[str, list[str]] = {}
+    for path in sorted(PACKAGE.rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                found.setdefault(node.name, []).append(path.relative_to(PACKAGE).as_posix())
+    return found
 
 
-def mirror(module: str) -> str:
-    path = Path(module)
-    return path.with_name(f"test_{path.name}").as_posix()
+@pytest.mark.parametrize("package", packages())
+def test_every_package_has_its_tests(package: str) -> None:
+    assert list((TESTS / package).rglob("test_*.py")), f"write tests/{package}"
 
 
-def mirrored(test: str) -> list[str]:
-    """What a file may test: `test_dialect_items.py` is of `dialect_items` or else of `dialect`."""
-    words = Path(test).stem.removeprefix("test_").split("_")
-    names = ("_".join(words[:count]) for count in range(len(words), 0, -1))
-    return [Path(test).with_name(f"{name}.py").as_posix() for name in names]
+@pytest.mark.parametrize(
+    "folder",
+    sorted({path.relative_to(TESTS).parts[0] for path in TESTS.glob("*/test_*.py")}),
+)
+def test_every_folder_of_tests_has_its_package(folder: str) -> None:
+    assert folder in WITHOUT_PACKAGE or (PACKAGE / folder / "__init__.py").is_file()
 
 
-@pytest.mark.parametrize("module", modules())
-def test_every_module_has_its_tests(module: str) -> None:
-    there = (ROOT / "tests" / mirror(module)).is_file()
-    if module in WITHOUT_TESTS:
-        assert not there, f"{module} has tests now: take it off the list"
-    else:
-        assert there, f"write tests/{mirror(module)}"
+@pytest.mark.parametrize("folder", WITHOUT_PACKAGE)
+def test_the_list_of_folders_without_a_package_is_true(folder: str) -> None:
+    assert (TESTS / folder).is_dir()
+    assert not (PACKAGE / folder).exists()
 
 
-@pytest.mark.parametrize("test", mirrors())
-def test_every_test_file_has_its_module(test: str) -> None:
-    assert any((ROOT / "relay" / module).is_file() for module in mirrored(test))
+def test_a_public_class_name_is_used_once() -> None:
+    twice = {name: places for name, places in public_classes().items() if len(places) > 1}
+
+    assert len(twice) <= MOST_SHARED_NAMES, twice
 
 
-@pytest.mark.parametrize("module", WITHOUT_TESTS)
-def test_the_list_of_modules_without_tests_is_true(module: str) -> None:
-    assert (ROOT / "relay" / module).is_file()
-
-
-@pytest.mark.parametrize("path", WITHOUT_MODULE)
-def test_the_list_of_tests_without_a_module_is_true(path: str) -> None:
-    assert (ROOT / "tests" / path).exists()
-    assert not (ROOT / "relay" / path).exists()
+MOST_SHARED_NAMES = 44
+"""Only ever lowered."""
