@@ -12,7 +12,6 @@ import structlog
 
 from relay.access.grants import Defaults
 from relay.access.tokens import Verifier, mint, open_verifier
-from relay.clock import Clock, unix_clock
 from relay.coach import Coach, open_coach
 from relay.doors.openai import OpenAIDoor
 from relay.doors.s3 import S3Door
@@ -32,13 +31,13 @@ from relay.session.seating import House, Rules
 from relay.session.seats import Surroundings
 from relay.settings import Loaded, Settings, project_of, trust_of
 from relay.stores.past import KnownPast
-from relay.tasks import Tasks
+from relay.tasks import Clock, Tasks, unix_clock
 from relay.tools.benches import benches
 from relay.tools.endpoint import http_session
 from relay.tools.workshop import Workshop
 from relay.voices import make_engine, own_key, summary_writer
-from relay.wire.options import PeerOptions
-from relay.wire.server import Listener, ListenOptions, listen
+from relay.websocket.closing import PeerOptions
+from relay.websocket.server import Listener, ListenOptions, listen
 from relay.words import Words, open_words
 
 PAGE_TOKEN_SECONDS: Final = 3600

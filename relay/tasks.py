@@ -1,6 +1,8 @@
 """The one place that starts tasks: each has a name and an owner that cancels and awaits it."""
 
 import asyncio
+import time
+import traceback
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
@@ -44,3 +46,30 @@ class Tasks:
             for task in self._running:
                 task.cancel()
             await asyncio.wait(self._running)
+
+
+# ---- Tells of a receiver's fault without telling what a frame said.
+
+
+def where(fault: BaseException) -> str:
+    """The kind of a fault and the line it came from; never its text, which may quote a frame."""
+    frames = traceback.extract_tb(fault.__traceback__)
+    place = f" in {frames[-1].name} ({frames[-1].filename}:{frames[-1].lineno})" if frames else ""
+    return type(fault).__name__ + place
+
+
+def report_to_loop(fault: Exception) -> None:
+    """Tell the loop's exception handler, without the exception itself."""
+    message = f"A fault ended one connection: {where(fault)}"
+    asyncio.get_running_loop().call_exception_handler({"message": message})
+
+
+# ---- The clock of a running relay.
+
+Clock = Callable[[], float]
+
+
+def unix_clock() -> Clock:
+    """Unix seconds that never go back, whatever happens to the machine's own clock."""
+    offset = time.time() - time.monotonic()
+    return lambda: offset + time.monotonic()

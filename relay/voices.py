@@ -9,13 +9,7 @@ from relay.engines.offline import VoiceNotInstalled, offline_parts
 from relay.engines.offline.echo import echo_parts
 from relay.engines.offline.parts import Parts
 from relay.engines.offline.voice import OfflineVoice
-from relay.engines.openai import (
-    FixedKey,
-    KeySource,
-    OpenAIEngine,
-    OpenAIOptions,
-    azure_options,
-)
+from relay.engines.openai import FixedKey, KeySource, OpenAIEngine, OpenAIOptions, azure_options
 from relay.interfaces import Engine
 from relay.settings import Settings
 from relay.summary.model import Chat, Writer

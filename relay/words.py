@@ -80,7 +80,7 @@ async def open_place(
         finally:
             await store.aclose()
         return
-    from relay.stores.supabase_rest import Rest  # noqa: PLC0415 - 7 MB that only a project needs
+    from relay.stores.supabase_rest import Rest  # noqa: PLC0415
 
     rest = Rest(project)
     vault, agents = VaultKey(rest, own_key), TableAgents(rest)

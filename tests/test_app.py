@@ -15,11 +15,11 @@ import pytest
 
 from relay.access.tokens import open_verifier
 from relay.app import App, page_token, run, running
-from relay.clock import unix_clock
 from relay.realtime.endings import SERVICE_RESTART
 from relay.settings import trust_of
 from relay.stores.journal_file import JournalInUse
 from relay.stores.sqlite_reader import SqliteReader
+from relay.tasks import unix_clock
 from tests.scenarios.stage import Stage, loaded, stage
 
 RESTART = (SERVICE_RESTART.code, SERVICE_RESTART.reason)

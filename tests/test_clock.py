@@ -2,7 +2,7 @@
 
 import time
 
-from relay.clock import unix_clock
+from relay.tasks import unix_clock
 
 
 def test_it_tells_unix_seconds() -> None:

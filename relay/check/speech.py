@@ -10,7 +10,7 @@ async def spoken_question() -> bytes:
     """PCM16 at 24 kHz; a tone is enough for a turn, but no words will be understood in it."""
     if available() is not None:
         return await ToneMouth().speak(QUESTION, "alloy")
-    from relay.engines.offline.speech import EspeakMouth  # noqa: PLC0415 - only with the extra
+    from relay.engines.offline.speech import EspeakMouth  # noqa: PLC0415
 
     mouth = EspeakMouth()
     try:

@@ -62,7 +62,7 @@ def _desk(settings: Settings) -> Desk:
     project = project_of(settings)
     if project is None:
         return SqliteStore(settings.relay_data_dir / "relay.db")
-    from relay.stores.supabase_rest import Rest  # noqa: PLC0415 - 7 MB that only a project needs
+    from relay.stores.supabase_rest import Rest  # noqa: PLC0415
 
     return SupabaseDesk(Rest(project))
 

@@ -17,7 +17,6 @@ from relay.check.page import page
 from relay.check.ports import http_port, trouble, voice_port
 from relay.check.proxy import proxied_health, proxied_voice
 from relay.check.store import store
-from relay.clock import unix_clock
 from relay.commands.project_parts import project_parts
 from relay.engines.offline import available
 from relay.http.pages import WEB
@@ -30,6 +29,7 @@ from relay.settings import (
     serve_settings,
     trust_of,
 )
+from relay.tasks import unix_clock
 from relay.voices import make_engine, own_key
 from relay.words import Place, open_place
 

@@ -84,7 +84,10 @@ def _open(settings: Settings) -> Kept:
     journal, project = settings.relay_data_dir / "journal", project_of(settings)
     if project is None:
         return Kept(SqlitePeople(_file(settings)), str(_file(settings)), journal)
-    from relay.stores.supabase_rest import Patience, Rest  # noqa: PLC0415 - 7 MB for a project
+    from relay.stores.supabase_rest import (  # noqa: PLC0415
+        Patience,
+        Rest,
+    )
 
     patience = Patience(answer=STATEMENT_SECONDS, write=STATEMENT_SECONDS)
     return Kept(SupabasePeople(Rest(project, patience)), project.url, journal)

@@ -14,8 +14,8 @@ from relay.check.hosted.readers import readers
 from relay.check.hosted.schema import cache, call_tables, chat_tables, schema
 from relay.check.hosted.shared_secret import shared_secret
 from relay.check.hosted.vault import provider_key
-from relay.clock import unix_clock
 from relay.settings import Settings, project_of, trust_of
+from relay.tasks import unix_clock
 from relay.voices import own_key
 
 Look = Callable[[Hosted], Awaitable[Finding]]

@@ -5,10 +5,10 @@ import json
 
 from relay.access.claims import Unverified, read_caller
 from relay.access.tokens import mint, read_claims
-from relay.clock import unix_clock
 from relay.commands.command import fail, say
 from relay.realtime.grant import Caller
 from relay.settings import SettingsError, dev_settings, trust_of
+from relay.tasks import unix_clock
 
 HELP = "print a development token"
 EXAMPLE = "relay token --sub ada --role coach --ttl 600"

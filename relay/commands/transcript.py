@@ -77,7 +77,7 @@ def _reader(settings: Settings) -> Reader:
     project = project_of(settings)
     if project is None:
         return SqliteReader(settings.relay_data_dir / "relay.db")
-    from relay.stores.supabase_rest import Rest  # noqa: PLC0415 - 7 MB that only a project needs
+    from relay.stores.supabase_rest import Rest  # noqa: PLC0415
 
     return SupabaseReader(Rest(project))
 

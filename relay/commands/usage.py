@@ -74,7 +74,7 @@ def _ledger(settings: Settings) -> Ledger:
     project = project_of(settings)
     if project is None:
         return SqliteReader(settings.relay_data_dir / "relay.db")
-    from relay.stores.supabase_rest import Rest  # noqa: PLC0415 - 7 MB that only a project needs
+    from relay.stores.supabase_rest import Rest  # noqa: PLC0415
 
     return SupabaseDesk(Rest(project))
 

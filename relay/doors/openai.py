@@ -9,7 +9,7 @@ from relay.interfaces import Admission
 from relay.realtime.endings import NOT_BUILT, UNAUTHORIZED, UNKNOWN_PATH, Refused
 from relay.realtime.first_update import openai_update
 from relay.realtime.view import BetaView, GaView, View
-from relay.wire.handshake import Handshake
+from relay.websocket.handshake import Handshake
 
 PATHS: Final = frozenset({"/v1/realtime", "/realtime", "/openai/v1/realtime"})
 FAMILIES: Final = ("/v1/", "/openai/")

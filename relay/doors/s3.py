@@ -11,7 +11,7 @@ from relay.interfaces import Admission
 from relay.realtime.endings import MISSING_PARAMETERS, Refused
 from relay.realtime.first_update import s3_update
 from relay.realtime.view import S3View, View
-from relay.wire.handshake import Handshake
+from relay.websocket.handshake import Handshake
 
 PACE_MS: Final = 500  # S3's clients cannot truncate: an interruption must find little to flush
 log = structlog.get_logger(__name__)

@@ -12,7 +12,7 @@ import structlog
 from relay.interfaces import Call, Frame, Peer, Receiver
 from relay.realtime.endings import ENGINE_CLOSED, ENGINE_TIMED_OUT, NO_PROVIDER_KEY, Refused
 from relay.realtime.events import sniff
-from relay.wire.client import ConnectOptions, WireError, connect
+from relay.websocket.client import ConnectOptions, WireError, connect
 
 DEFAULT_BASE_URL: Final = "https://api.openai.com/v1"
 _SCHEMES: Final = {"http": "ws", "https": "wss", "ws": "ws", "wss": "wss"}

@@ -16,7 +16,7 @@ from relay.session.seating import Admitted, Arrival, Door, House, seat
 from relay.session.session import CLOSE_SECONDS, Session
 from relay.session.sides import ending_of
 from relay.tasks import Tasks
-from relay.wire.handshake import Handshake
+from relay.websocket.handshake import Handshake
 
 log = structlog.get_logger(__name__)
 

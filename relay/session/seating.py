@@ -23,7 +23,7 @@ from relay.session.registry import Registry
 from relay.session.seats import Seats, Surroundings
 from relay.session.session import Session
 from relay.session.unwritten import Unwritten
-from relay.wire.handshake import Handshake
+from relay.websocket.handshake import Handshake
 
 
 class Door(Protocol):

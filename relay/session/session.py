@@ -41,8 +41,7 @@ from relay.session.seats import Seats, Surroundings
 from relay.session.sides import Down, Up, Watched
 from relay.session.spout import Spout
 from relay.session.timer import Timer
-from relay.tasks import Tasks
-from relay.wire.faults import where
+from relay.tasks import Tasks, where
 
 CLOSE_SECONDS: Final = 2.0  # peers end by themselves within a second; this only bounds a fault
 log = structlog.get_logger(__name__)

@@ -13,7 +13,7 @@ from relay.stores.rows import iso_day, seconds
 from relay.stores.supabase_rows import Item, batch_of, records_of
 from relay.stores.supabase_troubles import DatabaseRejected, DatabaseUnreadable
 
-if TYPE_CHECKING:  # the library is 7 MB that only a hosted project needs
+if TYPE_CHECKING:
     from relay.stores.supabase_rest import Rest, Row
 
 AT_ONCE: Final = 64

@@ -8,12 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
 import httpx
-from postgrest import (
-    APIError,
-    AsyncQueryRequestBuilder,
-    AsyncSelectRequestBuilder,
-    CountMethod,
-)
+from postgrest import APIError, AsyncQueryRequestBuilder, AsyncSelectRequestBuilder, CountMethod
 
 from relay.access.project import ProjectAccess
 from relay.stores.supabase_troubles import (

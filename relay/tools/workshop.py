@@ -13,14 +13,7 @@ from relay.realtime.tools import ToolCall
 from relay.tools.endpoint import Address, Endpoint
 from relay.tools.entry_point import EntryPoint, find
 from relay.tools.threads import Threads
-from relay.tools.work import (
-    Action,
-    Context,
-    ToolFailed,
-    ToolMisconfigured,
-    Work,
-    arguments_of,
-)
+from relay.tools.work import Action, Context, ToolFailed, ToolMisconfigured, Work, arguments_of
 
 MAX_AT_ONCE: Final = 4  # calls of one session that run at the same time; the others wait
 log = structlog.get_logger(__name__)

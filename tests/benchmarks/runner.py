@@ -28,7 +28,7 @@ from tests.benchmarks.plan import (
 )
 from tests.benchmarks.proc import cpu_seconds, resident_kib
 from tests.benchmarks.schedule import Material
-from tests.wire.certificate import make_certificate
+from tests.websocket.certificate import make_certificate
 
 _FULL: Final = 0.9  # of a core: a contender above that is asked for less
 _HOPELESS: Final = 1.5  # of a core, by what a frame cost at less load, where it costs more

@@ -15,7 +15,7 @@ from relay.check.probe import PATHS, Answer, ask_health, ask_voice
 from relay.engines.offline.scripted import scripted_parts
 from relay.simulator import SimulatorOptions, simulate
 from tests.scenarios.stage import stage
-from tests.wire.certificate import make_certificate
+from tests.websocket.certificate import make_certificate
 
 
 @asynccontextmanager

@@ -12,7 +12,7 @@ from relay.engines.offline.scripted import Script, scripted_parts
 from relay.simulator import SimulatorOptions, simulate
 from tests.edge.front import in_front
 from tests.scenarios.stage import SILENCE, SPEECH, stage, token
-from tests.wire.certificate import make_certificate
+from tests.websocket.certificate import make_certificate
 
 LONG = " ".join(3 * ["Rhabarberbarbara" * 8])
 """Over twenty seconds of three words: a client has all of them by the first piece of sound, so what

@@ -12,12 +12,12 @@ import pytest
 from relay.engines.offline.scripted import scripted_parts
 from relay.engines.offline.voice import OfflineVoice
 from relay.interfaces import Call, Frame, Peer
-from relay.wire.client import ConnectOptions, connect
-from relay.wire.fake import FakePeer
-from relay.wire.options import PeerOptions
-from relay.wire.peer import WirePeer
-from relay.wire.server import ListenOptions, listen
-from tests.wire.ends import Recorder
+from relay.websocket.client import ConnectOptions, connect
+from relay.websocket.closing import PeerOptions
+from relay.websocket.connection import WirePeer
+from relay.websocket.server import ListenOptions, listen
+from tests.fake_connection import FakePeer
+from tests.websocket.ends import Recorder
 
 QUICK = PeerOptions(close_grace=0.1)
 LEFT = (1001, "Going away")

@@ -2,7 +2,7 @@
 
 from multidict import CIMultiDict
 
-from relay.wire.handshake import Handshake
+from relay.websocket.handshake import Handshake
 
 
 def knock(path: str = "/v1/realtime", **query: str) -> Handshake:

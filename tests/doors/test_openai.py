@@ -10,7 +10,7 @@ from relay.doors.openai import OpenAIDoor
 from relay.realtime.endings import FORBIDDEN, NOT_BUILT, UNAUTHORIZED, UNKNOWN_PATH, Ending, Refused
 from relay.realtime.grant import Bounds, Caller
 from relay.realtime.view import BetaView, GaView
-from relay.wire.handshake import Handshake
+from relay.websocket.handshake import Handshake
 from tests.doors.knock import knock, knock_with
 from tests.realtime.agents import LOOK, LOOKUP, STRICT
 

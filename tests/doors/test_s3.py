@@ -10,7 +10,7 @@ from relay.doors.s3 import PACE_MS, S3Door
 from relay.realtime.endings import FORBIDDEN, MISSING_PARAMETERS, UNAUTHORIZED, Ending, Refused
 from relay.realtime.grant import Bounds, Grant
 from relay.realtime.view import S3View
-from relay.wire.handshake import Handshake
+from relay.websocket.handshake import Handshake
 from tests.doors.knock import knock
 from tests.doors.test_openai import FakeVerifier
 from tests.realtime.agents import LOOK, LOOKUP, STRICT

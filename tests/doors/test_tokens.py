@@ -3,7 +3,7 @@
 import pytest
 
 from relay.doors.tokens import find_token, select_subprotocol
-from relay.wire.handshake import Handshake
+from relay.websocket.handshake import Handshake
 from tests.doors.knock import knock, knock_with
 
 KEY = "openai-insecure-api-key."

@@ -20,7 +20,7 @@ from yarl import URL
 
 from tests.components import require
 from tests.scenarios.stage import Line, token
-from tests.wire.certificate import make_certificate
+from tests.websocket.certificate import make_certificate
 
 ROOT = Path(__file__).parents[2]
 SHIPPED = ROOT / "nginx" / "relay.conf"

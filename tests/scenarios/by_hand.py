@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from relay.app import running
-from relay.clock import Clock
+from relay.tasks import Clock
 from tests.scenarios.stage import AGENT, Event, Stage, loaded, token
-from tests.wire.ends import (
+from tests.websocket.ends import (
     CLOSE,
     PING,
     PONG,

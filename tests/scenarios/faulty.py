@@ -15,7 +15,6 @@ import msgspec
 import structlog
 
 from relay.app import running
-from relay.clock import Clock
 from relay.engines.offline.delivery import Pace
 from relay.engines.offline.parts import Parts
 from relay.engines.offline.replies import Message, Reply
@@ -25,6 +24,7 @@ from relay.simulator import Faults, SimulatorOptions, simulate
 from relay.simulator.faults import Only
 from relay.simulator.faults.table import Fault
 from relay.stores import sqlite_tables
+from relay.tasks import Clock
 from tests.scenarios.stage import SECRET, SILENCE, SPEECH, Event, Line, Stage, loaded, new_id, token
 
 KEY = "sk-a-providers-key-for-bad-days"

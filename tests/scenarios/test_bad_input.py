@@ -14,7 +14,7 @@ import pytest_asyncio
 
 from tests.scenarios.by_hand import client, openai, provided, s3
 from tests.scenarios.stage import AGENT, SECRET, Line, Stage, stage, token
-from tests.wire.ends import TEXT
+from tests.websocket.ends import TEXT
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")

@@ -15,10 +15,10 @@ from relay.realtime import endings
 from relay.realtime.endings import Ending
 from relay.realtime.events import encode
 from relay.realtime.view import GaView, S3View, View
-from relay.wire.options import CLOSE_GRACE, FAIL_GRACE
+from relay.websocket.closing import CLOSE_GRACE, FAIL_GRACE
 from tests.scenarios.by_hand import End, Provider, client, provided
 from tests.scenarios.stage import AGENT, Stage, token
-from tests.wire.ends import BINARY, TEXT
+from tests.websocket.ends import BINARY, TEXT
 
 SOON = 0.8
 """Seconds to a deadline that a test sets up; nothing waits longer for one."""

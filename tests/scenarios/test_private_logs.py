@@ -13,7 +13,7 @@ from tests.edge.program import Program, served
 from tests.realtime import wire_events as wire
 from tests.scenarios.by_hand import KEY, Provider, listening, openai, s3
 from tests.scenarios.stage import SECRET, Event, token
-from tests.wire.ends import TEXT
+from tests.websocket.ends import TEXT
 
 HEARD = "My neighbour waters the tomatoes."
 SAID = "Then thank him with a marmalade."

@@ -31,7 +31,7 @@ from tests.scenarios.stage import (
     stage,
     token,
 )
-from tests.wire.ends import PING, TEXT, frame
+from tests.websocket.ends import PING, TEXT, frame
 
 SCRIPT = Script(heard=("Good morning.",), replies=("Good morning to you.",))
 

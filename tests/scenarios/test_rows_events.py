@@ -12,7 +12,7 @@ import pytest
 from tests.realtime import wire_events as wire
 from tests.scenarios.by_hand import CREATED, client, metric, openai, provided, s3, spoken
 from tests.scenarios.stage import Event, new_id
-from tests.wire.ends import TEXT
+from tests.websocket.ends import TEXT
 
 CONVERSATION_CREATED = {"type": "conversation.created", "conversation": {"id": "conv_theirs"}}
 

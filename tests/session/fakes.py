@@ -20,7 +20,7 @@ from relay.realtime.view import GaView
 from relay.session.recorder import Recorder
 from relay.session.seats import Seats, Surroundings
 from relay.session.session import Session
-from relay.wire.fake import FakePeer
+from tests.fake_connection import FakePeer
 
 CALLER = Caller(sub="u1", role="learner", expires_at=9e9)
 CREATED = '{"type":"session.created","event_id":"e","session":{"id":"sess_1"}}'

@@ -13,7 +13,7 @@ from relay.session import booth
 from relay.session.booth import MOST_LINES
 from relay.session.line import Line
 from relay.session.session import Session
-from relay.wire.fake import FakePeer
+from tests.fake_connection import FakePeer
 from tests.realtime import wire_events as wire
 from tests.realtime.test_coach_voice import PAUSE, WORD
 from tests.session.fakes import CREATED, FakeEngine, Stage, settle

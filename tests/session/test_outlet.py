@@ -2,7 +2,7 @@
 
 from relay.realtime.playout import START_SECONDS, Playout
 from relay.session.outlet import Direct, Paced, Silent, outlet_for
-from relay.wire.fake import FakePeer
+from tests.fake_connection import FakePeer
 from tests.session.fakes import FakeClock
 
 

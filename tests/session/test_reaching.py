@@ -8,7 +8,7 @@ from relay.interfaces import Call
 from relay.realtime.endings import ENGINE_TIMED_OUT, Refused
 from relay.session.reaching import reached
 from relay.tasks import Tasks
-from relay.wire.fake import FakePeer
+from tests.fake_connection import FakePeer
 from tests.session.fakes import SESSION, FakeEngine, settle
 
 CALL = Call(SESSION, "m", "u1")

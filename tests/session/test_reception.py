@@ -19,9 +19,9 @@ from relay.session.reception import Reception
 from relay.session.registry import Registry
 from relay.session.seating import House, Rules
 from relay.session.seats import Surroundings
-from relay.wire.fake import FakePeer
-from relay.wire.handshake import Handshake
+from relay.websocket.handshake import Handshake
 from tests.doors.knock import knock
+from tests.fake_connection import FakePeer
 from tests.session.fakes import (
     CALLER,
     CREATED,

@@ -15,8 +15,8 @@ from relay.session.registry import Registry
 from relay.session.seating import Admitted, Arrival, House, Rules, seat
 from relay.session.seats import Surroundings
 from relay.session.session import Session
-from relay.wire.fake import FakePeer
 from tests.doors.knock import knock
+from tests.fake_connection import FakePeer
 from tests.session.fakes import (
     CALLER,
     SESSION,

@@ -10,7 +10,7 @@ from relay.realtime import endings
 from relay.realtime.endings import Ending
 from relay.realtime.events import encode
 from relay.session.sides import EARLY_BYTES, EARLY_FRAMES
-from relay.wire.fake import FakePeer
+from tests.fake_connection import FakePeer
 from tests.realtime import wire_events as wire
 from tests.session.fakes import CALLER, CREATED, SESSION, Stage, settle
 

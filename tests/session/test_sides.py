@@ -13,7 +13,7 @@ from relay.realtime.setup import Setup
 from relay.realtime.view import BetaView, View
 from relay.session.outlet import Direct
 from relay.session.sides import Down, Up
-from relay.wire.fake import FakePeer
+from tests.fake_connection import FakePeer
 from tests.session.fakes import CALLER, CREATED, FakeClock
 
 DELTA = b'{"type":"response.output_audio.delta","event_id":"e","item_id":"A1","delta":"%s"}'

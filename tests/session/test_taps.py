@@ -3,7 +3,7 @@
 from relay.realtime.playout import Playout
 from relay.session.outlet import outlet_for
 from relay.session.taps import Tapped, tapped_send
-from relay.wire.fake import FakePeer
+from tests.fake_connection import FakePeer
 
 
 class Tap:

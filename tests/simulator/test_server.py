@@ -20,7 +20,7 @@ from relay.engines.offline.tones import silence, tone
 from relay.simulator import Simulator, SimulatorOptions, simulate
 from tests.engines.offline.driving import valid
 from tests.engines.offline.listening import turns
-from tests.wire.certificate import make_certificate
+from tests.websocket.certificate import make_certificate
 
 KEY = {"Authorization": "Bearer sk-good"}
 FAST = Pace(burst=1000, text_seconds=0)

@@ -13,13 +13,7 @@ from hypothesis import given, settings, strategies
 from relay.realtime.utterance import Record
 from relay.stores import journal_sql as sql
 from relay.stores.database import transaction
-from relay.stores.journal_file import (
-    FILE_NAME,
-    JournalDamaged,
-    JournalFile,
-    JournalInUse,
-    Tally,
-)
+from relay.stores.journal_file import FILE_NAME, JournalDamaged, JournalFile, JournalInUse, Tally
 from tests.stores.words import (
     CONVERSATION,
     LATER_SESSION,

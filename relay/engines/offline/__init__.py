@@ -32,7 +32,7 @@ def offline_parts() -> Parts:
     which is ready in a second, before that session's first turn can end.
     """
     _load()
-    from relay.engines.offline.brain import CoachBrain  # noqa: PLC0415 - only with the extra
+    from relay.engines.offline.brain import CoachBrain  # noqa: PLC0415
     from relay.engines.offline.hearing import PocketEar  # noqa: PLC0415
     from relay.engines.offline.recogniser import PocketRecogniser  # noqa: PLC0415
     from relay.engines.offline.speech import EspeakMouth  # noqa: PLC0415
@@ -48,7 +48,10 @@ def offline_parts() -> Parts:
 
 def _load() -> None:
     try:
-        from relay.engines.offline import hearing, speech  # noqa: F401, PLC0415
+        from relay.engines.offline import (  # noqa: PLC0415
+            hearing,  # noqa: F401
+            speech,
+        )
 
         speech.load()
     except ImportError as error:

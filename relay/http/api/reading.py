@@ -10,20 +10,9 @@ from aiohttp import web
 
 from relay.feed.feed import Feed
 from relay.feed.hub import Hub
-from relay.feed.shapes import (
-    ConversationTranscript,
-    Sessions,
-    SessionTranscript,
-    utterance_of,
-)
+from relay.feed.shapes import ConversationTranscript, Sessions, SessionTranscript, utterance_of
 from relay.http.api.access import Access
-from relay.http.api.faults import (
-    BAD_LIMIT,
-    BAD_SINCE,
-    NOT_FOUND,
-    UNAVAILABLE,
-    Refused,
-)
+from relay.http.api.faults import BAD_LIMIT, BAD_SINCE, NOT_FOUND, UNAVAILABLE, Refused
 from relay.http.api.gate import Gate
 from relay.interfaces import Earlier
 from relay.realtime.grant import Caller

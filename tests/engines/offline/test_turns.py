@@ -6,13 +6,7 @@ import pytest
 
 from relay.engines.offline.refusals import Refusal
 from relay.engines.offline.tones import LoudnessEar, silence, tone
-from relay.engines.offline.turns import (
-    MAX_TURN_MS,
-    InputAudio,
-    Listening,
-    Started,
-    Stopped,
-)
+from relay.engines.offline.turns import MAX_TURN_MS, InputAudio, Listening, Started, Stopped
 
 VAD = Listening(silence_ms=200, prefix_ms=300)
 MANUAL = Listening(silence_ms=None)

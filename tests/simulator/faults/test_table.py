@@ -6,15 +6,7 @@ import pytest
 
 from relay.simulator.faults import Only as Limits
 from relay.simulator.faults import door, held, noise, transcriptions
-from relay.simulator.faults.table import (
-    EACH,
-    MODES,
-    REPLIES,
-    DoorFault,
-    Fault,
-    RulesFault,
-    holding,
-)
+from relay.simulator.faults.table import EACH, MODES, REPLIES, DoorFault, Fault, RulesFault, holding
 
 HOLDING: dict[type, type] = {
     transcriptions.TranscriptionLate: held.Late,

@@ -5,9 +5,9 @@ import contextlib
 import pytest
 import websockets
 
-from relay.wire.options import PeerOptions
-from relay.wire.server import ListenOptions
-from tests.wire.ends import (
+from relay.websocket.closing import PeerOptions
+from relay.websocket.server import ListenOptions
+from tests.websocket.ends import (
     BINARY,
     CLOSE,
     CONTINUATION,

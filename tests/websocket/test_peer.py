@@ -7,11 +7,11 @@ import pytest
 import websockets
 
 from relay.interfaces import Frame, Peer
-from relay.wire.client import ConnectOptions, connect
-from relay.wire.options import PeerOptions
-from relay.wire.peer import WirePeer
-from relay.wire.server import ListenOptions
-from tests.wire.ends import (
+from relay.websocket.client import ConnectOptions, connect
+from relay.websocket.closing import PeerOptions
+from relay.websocket.connection import WirePeer
+from relay.websocket.server import ListenOptions
+from tests.websocket.ends import (
     CLOSE,
     PATIENCE,
     PING,

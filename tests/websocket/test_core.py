@@ -2,7 +2,16 @@
 
 import pytest
 
-from tests.wire.ends import BINARY, CLOSE, CONTINUATION, PING, TEXT, Stage, close_payload, frame
+from tests.websocket.ends import (
+    BINARY,
+    CLOSE,
+    CONTINUATION,
+    PING,
+    TEXT,
+    Stage,
+    close_payload,
+    frame,
+)
 
 BROKEN = {
     "rsv1": [frame(TEXT, b"{}", rsv=4)],

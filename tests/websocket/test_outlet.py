@@ -5,8 +5,8 @@ import asyncio
 import pytest
 
 from relay.interfaces import Frame
-from relay.wire.outlet import MAX_HELD_BYTES, MAX_HELD_FRAMES, Outlet
-from tests.wire.ends import (
+from relay.websocket.connection import MAX_HELD_BYTES, MAX_HELD_FRAMES, Outlet
+from tests.websocket.ends import (
     CLOSE,
     PATIENCE,
     TEXT,

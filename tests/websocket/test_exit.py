@@ -5,8 +5,8 @@ from dataclasses import replace
 import pytest
 import websockets
 
-from relay.wire.server import ListenOptions
-from tests.wire.ends import (
+from relay.websocket.server import ListenOptions
+from tests.websocket.ends import (
     BINARY,
     CLOSE,
     PING,

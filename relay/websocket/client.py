@@ -13,9 +13,9 @@ import aiofastnet
 from aiohappyeyeballs import start_connection
 from picows import WSError, WSHandshakeError, WSInvalidStatusError
 
-from relay.wire.core import Target, make_connection
-from relay.wire.options import PeerOptions
-from relay.wire.peer import WirePeer
+from relay.websocket.closing import PeerOptions
+from relay.websocket.connection import WirePeer
+from relay.websocket.picows_protocol import Target, make_connection
 
 UPSTREAM_MESSAGE_BYTES: Final = 16 * 1024 * 1024
 """Retrieved audio of four minutes is this large (PROTOCOL §3 "Sizes")."""

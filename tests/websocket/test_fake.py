@@ -6,10 +6,10 @@ from typing import Protocol
 import pytest
 
 from relay.interfaces import Peer
-from relay.wire.client import ConnectOptions, connect
-from relay.wire.fake import FakePeer
-from relay.wire.peer import WirePeer
-from tests.wire.ends import QUICK, Recorder, Stage
+from relay.websocket.client import ConnectOptions, connect
+from relay.websocket.connection import WirePeer
+from tests.fake_connection import FakePeer
+from tests.websocket.ends import QUICK, Recorder, Stage
 
 
 class FarEnd(Protocol):

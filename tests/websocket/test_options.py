@@ -1,7 +1,7 @@
 """The bounds that the outside promises."""
 
-from relay.wire.client import ConnectOptions
-from relay.wire.options import PeerOptions
+from relay.websocket.client import ConnectOptions
+from relay.websocket.closing import PeerOptions
 
 
 def test_a_client_may_send_ten_mebibytes_and_an_upstream_sixteen() -> None:

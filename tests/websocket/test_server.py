@@ -10,11 +10,11 @@ import aiofastnet.constants
 import pytest
 import websockets
 
-from relay.wire.handshake import Handshake
-from relay.wire.options import PeerOptions
-from relay.wire.peer import WirePeer
-from relay.wire.server import Ear, ListenOptions, listen
-from tests.wire.ends import (
+from relay.websocket.closing import PeerOptions
+from relay.websocket.connection import WirePeer
+from relay.websocket.handshake import Handshake
+from relay.websocket.server import Ear, ListenOptions, listen
+from tests.websocket.ends import (
     CLOSE,
     PATIENCE,
     QUICK,

@@ -12,17 +12,16 @@ import aiofastnet
 from picows import WSUpgradeRequest, WSUpgradeResponse, WSUpgradeResponseWithListener
 
 from relay.interfaces import Frame
-from relay.wire.closing import Close
-from relay.wire.core import Connection, address_of, make_connection
-from relay.wire.handshake import (
+from relay.websocket.closing import Close, PeerOptions
+from relay.websocket.connection import WirePeer
+from relay.websocket.handshake import (
     Handshake,
     Refused,
     check_origin,
     choose_subprotocol,
     read_handshake,
 )
-from relay.wire.options import PeerOptions
-from relay.wire.peer import WirePeer
+from relay.websocket.picows_protocol import Connection, address_of, make_connection
 
 OnConnect = Callable[[WirePeer, Handshake], None]
 """Called once the 101 is out. What it raises ends that connection with 1011 and no other."""

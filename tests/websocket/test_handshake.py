@@ -5,9 +5,9 @@ from dataclasses import replace
 
 import pytest
 
-from relay.wire.handshake import MAX_QUERY_BYTES, MAX_QUERY_FIELDS, Handshake
-from relay.wire.server import ListenOptions
-from tests.wire.ends import QUICK, Raw, Stage, upgrade
+from relay.websocket.handshake import MAX_QUERY_BYTES, MAX_QUERY_FIELDS, Handshake
+from relay.websocket.server import ListenOptions
+from tests.websocket.ends import QUICK, Raw, Stage, upgrade
 
 JWT = "eyJhbGciOi.eyJzdWIiOi.c2lnbmF0dXJl-_x"
 

@@ -1,6 +1,6 @@
 """Counting pings and pongs."""
 
-from relay.wire.pulse import Pulse
+from relay.websocket.connection import Pulse
 
 
 def test_a_pong_answers_its_ping_and_those_before_it() -> None:

@@ -9,11 +9,11 @@ import pytest
 from picows import WSMsgType
 
 from relay.interfaces import Frame
-from relay.wire.options import PeerOptions
-from relay.wire.peer import WirePeer
-from relay.wire.server import ListenOptions
+from relay.websocket.closing import PeerOptions
+from relay.websocket.connection import WirePeer
+from relay.websocket.server import ListenOptions
 from tests.components import needs, require
-from tests.wire.ends import Stage
+from tests.websocket.ends import Stage
 
 SECONDS = 120
 """The whole suite takes about twenty."""

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from relay.wire.closing import (
+from relay.websocket.closing import (
     MAX_REASON_BYTES,
     Malformed,
     may_travel,

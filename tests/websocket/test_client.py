@@ -12,8 +12,8 @@ from dataclasses import replace
 import pytest
 import websockets
 
-from relay.wire.client import UPSTREAM_MESSAGE_BYTES, ConnectOptions, WireError, connect
-from tests.wire.ends import (
+from relay.websocket.client import UPSTREAM_MESSAGE_BYTES, ConnectOptions, WireError, connect
+from tests.websocket.ends import (
     CLOSE,
     PATIENCE,
     PING,

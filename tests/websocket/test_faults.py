@@ -2,7 +2,7 @@
 
 import pytest
 
-from relay.wire.faults import where
+from relay.tasks import where
 
 
 def fail(text: str) -> None:

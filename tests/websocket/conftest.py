@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 import uvloop
 
-from tests.wire.certificate import make_certificate
-from tests.wire.ends import Stage
+from tests.websocket.certificate import make_certificate
+from tests.websocket.ends import Stage
 
 
 def pytest_asyncio_loop_factories(

@@ -12,10 +12,10 @@ from dataclasses import replace
 from typing import Self
 
 from relay.interfaces import Frame
-from relay.wire.handshake import Handshake
-from relay.wire.options import PeerOptions
-from relay.wire.peer import WirePeer
-from relay.wire.server import Listener, ListenOptions, listen
+from relay.websocket.closing import PeerOptions
+from relay.websocket.connection import WirePeer
+from relay.websocket.handshake import Handshake
+from relay.websocket.server import Listener, ListenOptions, listen
 
 PATIENCE = 5.0
 """Seconds after which a test that waits for something has failed."""

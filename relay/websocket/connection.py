@@ -1,19 +1,268 @@
 """One WebSocket connection as a `Peer`: picows' listener on one side, a `Receiver` on the other."""
 
+import codecs
+from asyncio import Transport
+from collections import deque
 from collections.abc import Callable
 from functools import partial
+from typing import Final
 
 from picows import WSFrame, WSListener, WSMsgType, WSTransport
 
 from relay.interfaces import Frame, Receiver
-from relay.wire.assembly import Assembly
-from relay.wire.closing import BAD_TEXT, BROKEN, FAULT, LOST, Close, Malformed
-from relay.wire.core import address_of
-from relay.wire.exit import Exit
-from relay.wire.options import PeerOptions
-from relay.wire.outlet import Outlet
-from relay.wire.pulse import Pulse
-from relay.wire.reading import Reading
+from relay.websocket.closing import (
+    BAD_TEXT,
+    BROKEN,
+    FAULT,
+    LOST,
+    NO_BINARY,
+    TOO_BIG,
+    Close,
+    Exit,
+    Malformed,
+    PeerOptions,
+)
+from relay.websocket.picows_protocol import address_of
+
+# ---- Whether a connection is read.
+
+
+class Reading:
+    """Two reasons not to read, and one to read all the same.
+
+    Not read are a peer that was paused and one whose hold is full. One that is closing is always
+    read, or it would not see the answer. All calls may be repeated, also once the connection is
+    gone.
+    """
+
+    __slots__ = ("_closing", "_full", "_paused", "_transport")
+
+    def __init__(self, transport: Transport) -> None:
+        self._transport = transport
+        self._full = False
+        self._closing = False
+        self._paused = False
+
+    @property
+    def stopped(self) -> bool:
+        """True while nothing is read."""
+        return (self._paused or self._full) and not self._closing
+
+    def pause(self, paused: bool) -> None:
+        """The receiver wants no more, or wants more again."""
+        self._paused = paused
+        self._apply()
+
+    def fill(self, full: bool) -> None:
+        """The hold is full, or was emptied."""
+        self._full = full
+        self._apply()
+
+    def close(self) -> None:
+        """Read until the end."""
+        self._closing = True
+        self._apply()
+
+    def _apply(self) -> None:
+        if self.stopped:
+            self._transport.pause_reading()
+        else:
+            self._transport.resume_reading()
+
+
+# ---- Counts pings and the pongs that answer them.
+
+_MAX_DIGITS: Final = 12
+"""A number of ours has no more; whatever is longer is nobody's answer."""
+
+
+class Pulse:
+    """The pings of one connection, numbered in their payload."""
+
+    __slots__ = ("_answered", "_sent")
+
+    def __init__(self) -> None:
+        self._sent = 0
+        self._answered = 0
+
+    @property
+    def unanswered(self) -> int:
+        """How many pings wait for their pong."""
+        return self._sent - self._answered
+
+    def beat(self) -> bytes:
+        """The payload of one more ping."""
+        self._sent += 1
+        return b"%d" % self._sent
+
+    def pong(self, payload: bytes) -> None:
+        """A pong answers its ping and all before it (RFC 6455 §5.5.3); others answer nothing."""
+        if not payload.isdigit() or len(payload) > _MAX_DIGITS:
+            return
+        number = int(payload)
+        if self._answered < number <= self._sent:
+            self._answered = number
+
+
+# ---- Joins the pieces of messages, within the message limit.
+
+_utf8_decoder = codecs.getincrementaldecoder("utf-8")
+
+
+class Message:
+    """One message, half here or whole."""
+
+    __slots__ = ("_decoder", "data", "is_text")
+
+    def __init__(self, is_text: bool) -> None:
+        self.is_text = is_text
+        self.data = bytearray()
+        self._decoder = _utf8_decoder() if is_text else None
+
+    def add(self, piece: memoryview, last: bool) -> None:
+        """Take a piece; raises `Malformed` as soon as a text can no longer become UTF-8."""
+        self.data += piece
+        if self._decoder is not None:
+            try:
+                self._decoder.decode(piece, last)
+            except UnicodeDecodeError:
+                raise Malformed(BAD_TEXT) from None
+
+
+class Assembly:
+    """What is half here of one connection's messages: at most one, and at most `limit` bytes."""
+
+    __slots__ = ("_binary", "_limit", "_message")
+
+    def __init__(self, limit: int, binary: bool) -> None:
+        self._limit = limit
+        self._binary = binary
+        self._message: Message | None = None
+
+    @property
+    def pending(self) -> bool:
+        """True while a message is half here."""
+        return self._message is not None
+
+    def clear(self) -> None:
+        """Let go of what is half here."""
+        self._message = None
+
+    def take(self, frame: WSFrame) -> Message | None:
+        """Take a data frame; returns the message once it is whole.
+
+        Raises `Malformed` for pieces out of turn, too much of them, bad UTF-8, and binary messages
+        where none are wanted.
+        """
+        message = self._begun(frame)
+        if len(message.data) + frame.payload_size > self._limit:
+            raise Malformed(TOO_BIG)
+        message.add(frame.get_payload_as_memoryview(), bool(frame.fin))
+        self._message = None if frame.fin else message
+        return message if frame.fin else None
+
+    def _begun(self, frame: WSFrame) -> Message:
+        """The message that this frame goes on with, or begins."""
+        kind = frame.msg_type
+        goes_on = kind is WSMsgType.CONTINUATION
+        if goes_on is (self._message is None):
+            raise Malformed(BROKEN)
+        if self._message is not None:
+            return self._message
+        if kind is not WSMsgType.TEXT and not self._binary:
+            raise Malformed(NO_BINARY)
+        return Message(kind is WSMsgType.TEXT)
+
+
+# ---- Whom a peer pushes to, and what it keeps while that is nobody.
+
+MAX_HELD_BYTES: Final = 1024 * 1024
+"""Above this the peer stops reading: 16 s of base64 audio, far more than an engine needs to open.
+What one read brought is still taken, at most one message of the peer's limit."""
+
+MAX_HELD_FRAMES: Final = 2048
+"""The same for small frames: 40 s of audio in 20 ms pieces, bounds what Python's objects cost."""
+
+
+class Hold:
+    """The receiver of a peer to whom nobody is attached yet.
+
+    Frames are copied, because their buffer is valid only during the call. `on_full` is called each
+    time a frame comes that is over the bound.
+    """
+
+    __slots__ = ("_on_full", "frames", "size")
+
+    def __init__(self, on_full: Callable[[], None]) -> None:
+        self.frames: deque[bytes] = deque()
+        self.size = 0
+        self._on_full = on_full
+
+    def frame(self, frame: Frame) -> None:
+        """Keep a copy."""
+        self.frames.append(bytes(frame))
+        self.size += len(frame)
+        if self.size > MAX_HELD_BYTES or len(self.frames) > MAX_HELD_FRAMES:
+            self._on_full()
+
+    def writable(self, ready: bool) -> None:
+        """Nobody is sending yet; the peer remembers it for the one who attaches."""
+
+    def closed(self, code: int, reason: str) -> None:
+        """The peer remembers its ending for the one who attaches."""
+
+
+class Outlet:
+    """A receiver whose faults end with `on_fault`, and a hold until there is one."""
+
+    __slots__ = ("_hold", "_on_fault", "receiver")
+
+    def __init__(self, on_full: Callable[[], None], on_fault: Callable[[Exception], None]) -> None:
+        self._hold: Hold | None = Hold(on_full)
+        self._on_fault = on_fault
+        self.receiver: Receiver = self._hold
+
+    def attach(self, receiver: Receiver) -> None:
+        """Push to this receiver, what was held first."""
+        self.receiver = receiver
+        hold = self._hold
+        if hold is not None:
+            # A frame may make its receiver discard the rest, or attach another to take it.
+            while hold.frames:
+                self.push(hold.frames.popleft())
+            self._hold = None
+
+    def discard(self) -> None:
+        """Forget what is still held."""
+        if self._hold is not None:
+            self._hold.frames.clear()
+
+    def push(self, frame: Frame) -> None:
+        """Hand over one message."""
+        self.give(self.receiver.frame, frame)
+
+    def give(self, take: Callable[[Frame], None], frame: Frame) -> None:
+        """Hand one message to somebody else, with the same care."""
+        try:
+            take(frame)
+        except Exception as fault:  # noqa: BLE001 - one receiver's fault ends one connection
+            self.discard()
+            self._on_fault(fault)
+
+    def writable(self, ready: bool) -> None:
+        """Tell whether the outgoing buffer has room."""
+        try:
+            self.receiver.writable(ready)
+        except Exception as fault:  # noqa: BLE001 - one receiver's fault ends one connection
+            self._on_fault(fault)
+
+    def closed(self, code: int, reason: str) -> None:
+        """Tell that the peer is gone."""
+        try:
+            self.receiver.closed(code, reason)
+        except Exception as fault:  # noqa: BLE001 - one receiver's fault ends one connection
+            self._on_fault(fault)
+
 
 # picows hands out these very members, so `is` is enough, at half the price of `==`.
 _TEXT = WSMsgType.TEXT

@@ -1,6 +1,6 @@
 """Pausing and resuming, in any order and at any time."""
 
-from tests.wire.ends import CLOSE, TEXT, Raw, Recorder, Stage, close_payload, frame
+from tests.websocket.ends import CLOSE, TEXT, Raw, Recorder, Stage, close_payload, frame
 
 
 async def test_a_paused_peer_pushes_nothing_until_it_is_resumed(stage: Stage) -> None:
