@@ -10,8 +10,8 @@ from typing import Any, Final
 
 import structlog
 
-from relay.access.grants import Defaults
-from relay.access.tokens import Verifier, mint, open_verifier
+from relay.agents.agent import Defaults
+from relay.auth.tokens import Verifier, mint, open_verifier
 from relay.coach import Coach, open_coach
 from relay.doors.openai import OpenAIDoor
 from relay.doors.s3 import S3Door

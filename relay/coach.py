@@ -6,7 +6,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
-from relay.access.tokens import Verifier
+from relay.auth.tokens import Verifier
 from relay.feed.history import History
 from relay.feed.hub import Hub
 from relay.http.api.api import Api

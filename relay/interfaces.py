@@ -1,8 +1,8 @@
 """What a peer, an engine, a journal and a store look like to each other; types only."""
 
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass
-from typing import Protocol
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol
 
 from relay.realtime.events import Event
 from relay.realtime.grant import Grant
@@ -162,3 +162,59 @@ class Admission:
     first_shown: bool
     truncates: bool = False
     pace_ms: int | None = None
+
+
+# ---- What every store can do about people: forget what is old, tell one person all, erase them.
+
+Mode = Literal["delete", "redact"]
+"""`delete` takes the rows of words, `redact` empties them and keeps that they were said."""
+
+
+class NoSuchPerson(Exception):  # noqa: N818 - it is what somebody asked for, not a fault
+    """Nobody in this store can have that id."""
+
+
+class People(Protocol):
+    """A store, for those who run it. Every method raises what the store does."""
+
+    async def forget(self, days: int, mode: Mode) -> int:
+        """Forget words of calls that are older; returns how many utterances it was."""
+
+    async def export(self, user_id: str) -> Mapping[str, Any]:
+        """All that is kept about one person, as JSON; raises NoSuchPerson."""
+
+    async def erase(self, user_id: str) -> Mapping[str, int]:
+        """Erase one person; returns how many rows of each kind it was. Raises NoSuchPerson."""
+
+    async def aclose(self) -> None:
+        """Let go of it."""
+
+
+# ---- How a store says that some records can never be stored.
+
+FOREIGN_CONVERSATION = "foreign_conversation"
+"""The conversation is somebody else's."""
+CONSTRAINT = "constraint"
+"""The database's own rules do not allow the row."""
+
+
+class RecordsRefused(Exception):  # noqa: N818 - it is an outcome, not a fault
+    """`put` stored every record but these, and trying these again will not help.
+
+    `refused` maps record ids to one of the reasons above; neither holds a spoken word.
+    """
+
+    def __init__(self, refused: Mapping[str, str]) -> None:
+        super().__init__(f"{len(refused)} records refused")
+        self.refused = refused
+
+
+# ---- How the relay itself gets into a Supabase project.
+
+
+@dataclass(frozen=True, slots=True)
+class ProjectAccess:
+    """A project's address, like `https://ref.supabase.co`, and its service key."""
+
+    url: str
+    service_key: str = field(repr=False)

@@ -8,8 +8,7 @@ from typing import Final
 
 import structlog
 
-from relay.access.project import ProjectAccess
-from relay.interfaces import Store
+from relay.interfaces import ProjectAccess, Store
 from relay.stores.delivery import Delivery
 from relay.stores.journal import DiskJournal
 from relay.stores.sqlite import SqliteStore

@@ -13,8 +13,8 @@ from typing import Any
 import aiohttp
 import pytest
 
-from relay.access.tokens import open_verifier
 from relay.app import App, page_token, run, running
+from relay.auth.tokens import open_verifier
 from relay.realtime.endings import SERVICE_RESTART
 from relay.settings import trust_of
 from relay.stores.journal_file import JournalInUse

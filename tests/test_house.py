@@ -68,7 +68,7 @@ VENDORS = {
     "openai": {
         "engines/openai.py": "is the one that knows it",
         "doors/openai.py": "speaks to its clients in its own manners",
-        "access/bearer.py": "its clients carry the token in a subprotocol of its name",
+        "auth/tokens.py": "its clients carry the token in a subprotocol of its name",
         "engines/offline/courtesies.py": "names the two ways to a real voice",
         "engines/offline/speech.py": "says its name aloud",
         "logs/redaction.py": "masks that token",
@@ -85,7 +85,7 @@ VENDORS = {
         "commands/": "what a person types and reads",
     },
     "supabase": {
-        "access/": "its tokens are the tokens",
+        "auth/": "its tokens are the tokens",
         "check/hosted/": "looks at its projects",
         "app.py": "wires",
         "stores/supabase": "its tables are the store",

@@ -8,11 +8,8 @@ from typing import Final
 
 import aiohttp
 
-from relay.access.auth_check import AuthCheck
-from relay.access.development import FILE, SECRET_BYTES
-from relay.access.fetch import Unreachable, fetch_json
-from relay.access.jwks import read_keys
-from relay.access.tokens import Trust, mint, open_verifier
+from relay.auth.jwks import Unreachable, fetch_json, read_keys
+from relay.auth.tokens import FILE, SECRET_BYTES, AuthCheck, Trust, mint, open_verifier
 from relay.check.finding import Finding, fail, ok
 from relay.check.folder import trouble
 from relay.realtime.endings import UNAUTHORIZED, Refused

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Final, TypeVar
 
 from relay.commands.command import fail
+from relay.interfaces import NoSuchPerson, People
 from relay.settings import Settings, SettingsError, local_settings, project_of, serve_settings
 from relay.stores.journal_file import JournalDamaged, JournalInUse
-from relay.stores.people import NoSuchPerson, People
 from relay.stores.sqlite_people import SqlitePeople
 from relay.stores.supabase_people import SupabasePeople
 from relay.stores.supabase_troubles import DatabaseNotMigrated, DatabaseTrouble

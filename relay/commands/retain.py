@@ -6,7 +6,7 @@ from typing import Final
 
 from relay.commands.command import say
 from relay.commands.kept import Kept, with_kept
-from relay.stores.people import Mode
+from relay.interfaces import Mode
 
 HELP = "forget what was said in calls more than some days ago"
 EXAMPLE = "relay retain --days 90 --redact"

@@ -3,8 +3,7 @@
 import argparse
 import json
 
-from relay.access.claims import Unverified, read_caller
-from relay.access.tokens import mint, read_claims
+from relay.auth.tokens import Unverified, mint, read_caller, read_claims
 from relay.commands.command import fail, say
 from relay.realtime.grant import Caller
 from relay.settings import SettingsError, dev_settings, trust_of

@@ -2,8 +2,8 @@
 
 from typing import Any, Final
 
-from relay.access.grants import Asked, Defaults, decide
-from relay.access.tokens import Verifier
+from relay.agents.agent import Asked, Defaults, decide
+from relay.auth.tokens import Verifier
 from relay.doors.tokens import RELAY_SUBPROTOCOL, find_token
 from relay.interfaces import Admission
 from relay.realtime.endings import NOT_BUILT, UNAUTHORIZED, UNKNOWN_PATH, Refused

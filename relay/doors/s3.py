@@ -4,8 +4,8 @@ from typing import Any, Final
 
 import structlog
 
-from relay.access.grants import Asked, Defaults, choose_voice, decide
-from relay.access.tokens import Verifier
+from relay.agents.agent import Asked, Defaults, choose_voice, decide
+from relay.auth.tokens import Verifier
 from relay.doors.tokens import find_token
 from relay.interfaces import Admission
 from relay.realtime.endings import MISSING_PARAMETERS, Refused

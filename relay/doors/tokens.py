@@ -1,6 +1,6 @@
 """Where a caller's token may stand, and which subprotocol is answered."""
 
-from relay.access.bearer import RELAY_SUBPROTOCOL, find_bearer, select_subprotocol
+from relay.auth.tokens import RELAY_SUBPROTOCOL, find_bearer, select_subprotocol
 from relay.websocket.handshake import Handshake
 
 __all__ = ["RELAY_SUBPROTOCOL", "find_token", "select_subprotocol"]

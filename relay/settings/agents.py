@@ -4,8 +4,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from relay.access.agent_file import BadAgents, load_agents
-from relay.access.agents import Agents, AnyAgent, ListedAgents
+from relay.agents.agent import Agents, AnyAgent, ListedAgents
+from relay.agents.config import BadAgents, load_agents
 from relay.settings.checks import Given
 from relay.settings.names import Settings
 

@@ -4,7 +4,7 @@ import tomllib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from relay.access.agents import Agents, ListedAgents
+from relay.agents.agent import Agents, ListedAgents
 from relay.realtime.prices import Prices
 from relay.settings.names import Settings
 

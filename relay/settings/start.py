@@ -7,11 +7,10 @@ from typing import Any
 from pydantic import SecretStr, ValidationError
 from pydantic_settings import DotEnvSettingsSource, EnvSettingsSource
 
-from relay.access.agent_file import BadAgents
-from relay.access.agents import Agents, AnyAgent
-from relay.access.development import development_secret
-from relay.access.project import ProjectAccess
-from relay.access.tokens import Trust
+from relay.agents.agent import Agents, AnyAgent
+from relay.agents.config import BadAgents
+from relay.auth.tokens import Trust, development_secret
+from relay.interfaces import ProjectAccess
 from relay.realtime.prices import Prices
 from relay.settings.agents import configured
 from relay.settings.checks import (

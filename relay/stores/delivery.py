@@ -11,10 +11,10 @@ from typing import NoReturn, Protocol
 
 import structlog
 
+from relay.interfaces import RecordsRefused
 from relay.realtime.records import AnyRecord
 from relay.stores.backoff import backoff
 from relay.stores.journal import DiskJournal
-from relay.stores.refused import RecordsRefused
 
 BATCH = 256
 """Most records given to the store at once. 4,200 a second go through to PostgREST like that; 128,

@@ -5,12 +5,11 @@ from collections.abc import Collection, Sequence
 from functools import partial
 from pathlib import Path
 
-from relay.interfaces import Talk
+from relay.interfaces import RecordsRefused, Talk
 from relay.realtime.records import AnyRecord
 from relay.realtime.utterance import Record
 from relay.stores import sqlite_coaches, sqlite_tables, sqlite_usage
 from relay.stores.database import open_database
-from relay.stores.refused import RecordsRefused
 from relay.stores.sqlite_schema import SCHEMA
 from relay.stores.sqlite_tables import Conversation
 from relay.stores.worker import Worker

@@ -7,8 +7,8 @@ import sqlite3
 from collections.abc import Iterable
 from typing import Final
 
+from relay.interfaces import Mode
 from relay.stores.database import transaction
-from relay.stores.people import Mode
 from relay.stores.sqlite_schema import NOW
 
 AT_ONCE: Final = 10_000

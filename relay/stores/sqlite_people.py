@@ -8,8 +8,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
+from relay.interfaces import Mode
 from relay.stores.database import open_database, transaction
-from relay.stores.people import Mode
 from relay.stores.rows import timestamp
 from relay.stores.sqlite_forgetting import empty_log, erase, forget
 from relay.stores.sqlite_schema import SCHEMA

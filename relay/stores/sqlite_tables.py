@@ -6,10 +6,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+from relay.interfaces import CONSTRAINT, FOREIGN_CONVERSATION
 from relay.realtime.records import ActionRecord, AnyRecord, SessionRecord, UsageRecord
 from relay.realtime.utterance import Head, Record
 from relay.stores.database import transaction
-from relay.stores.refused import CONSTRAINT, FOREIGN_CONVERSATION
 from relay.stores.rows import conversation_row, message_row, record_of, seconds
 from relay.stores.sqlite_coaches import put_action
 from relay.stores.sqlite_schema import NOW

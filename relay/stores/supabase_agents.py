@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import structlog
 
-from relay.access.agent_table import BadAgent, read_agent
-from relay.access.agents import Agent
+from relay.agents.agent import Agent
+from relay.agents.config import BadAgent, read_agent
 from relay.realtime.endings import INTERNAL_ERROR, Refused
 from relay.stores.kept import Kept, Terms
 from relay.stores.supabase import is_uuid

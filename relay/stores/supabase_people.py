@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
-from relay.stores.people import Mode, NoSuchPerson
+from relay.interfaces import Mode, NoSuchPerson
 from relay.stores.supabase import is_uuid
 from relay.stores.supabase_troubles import DatabaseUnreadable
 

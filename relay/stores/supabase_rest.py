@@ -10,7 +10,7 @@ from typing import Any, Final, TypeVar
 import httpx
 from postgrest import APIError, AsyncQueryRequestBuilder, AsyncSelectRequestBuilder, CountMethod
 
-from relay.access.project import ProjectAccess
+from relay.interfaces import ProjectAccess
 from relay.stores.supabase_troubles import (
     CLOCK_SKEW,
     DatabaseKeyRefused,

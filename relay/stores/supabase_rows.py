@@ -6,10 +6,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, cast
 
+from relay.interfaces import CONSTRAINT
 from relay.realtime.records import ActionRecord, AnyRecord, SessionRecord, UsageRecord
 from relay.realtime.utterance import Head, Record, Speaker, Utterance
 from relay.realtime.versions import place
-from relay.stores.refused import CONSTRAINT
 from relay.stores.rows import (
     action_row,
     conversation_row,

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from relay.access.agents import Agents, ListedAgents
+from relay.agents.agent import Agents, ListedAgents
 from relay.realtime.grant import Grant
 from relay.tools.work import Context
 from relay.tools.workshop import Bench, Workshop

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from relay.access.tokens import mint
+from relay.auth.tokens import mint
 from relay.realtime.grant import Caller
 from tests.benchmarks.plan import NGINX, RELAY, SKELETON
 from tests.components import COMPONENTS

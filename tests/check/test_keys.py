@@ -7,10 +7,9 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 
-from relay.access.development import FILE, development_secret
-from relay.access.tokens import Trust
+from relay.auth.tokens import FILE, Trust, development_secret
 from relay.check import keys
-from tests.access.supabase import SECRET, SERVICE_KEY, FakeAuth, ec_key, public_row, rsa_key, serve
+from tests.auth.supabase import SECRET, SERVICE_KEY, FakeAuth, ec_key, public_row, rsa_key, serve
 
 
 @pytest.fixture

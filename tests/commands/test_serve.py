@@ -8,7 +8,7 @@ import aiohttp
 import pytest
 from websockets.asyncio.client import connect
 
-from relay.access.tokens import mint
+from relay.auth.tokens import mint
 from relay.realtime.grant import Caller
 from tests.commands.program import Program, one_line, relay
 from tests.scenarios.stage import Line

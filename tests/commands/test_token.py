@@ -8,8 +8,7 @@ from pathlib import Path
 import jwt
 import pytest
 
-from relay.access.development import FILE
-from relay.access.tokens import Trust, open_verifier
+from relay.auth.tokens import FILE, Trust, open_verifier
 from relay.realtime.grant import Caller
 from relay.settings import dev_settings, trust_of
 from tests.commands.conftest import Ran

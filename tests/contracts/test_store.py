@@ -5,8 +5,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 import pytest
 
-from relay.interfaces import Store
-from relay.stores.refused import FOREIGN_CONVERSATION, RecordsRefused
+from relay.interfaces import FOREIGN_CONVERSATION, RecordsRefused, Store
 from relay.stores.sqlite import SqliteStore
 from tests.components import needs
 from tests.stores.hosted import hosted

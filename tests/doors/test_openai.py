@@ -4,8 +4,7 @@ import dataclasses
 
 import pytest
 
-from relay.access.agents import Agent, ListedAgents
-from relay.access.grants import Defaults
+from relay.agents.agent import Agent, Defaults, ListedAgents
 from relay.doors.openai import OpenAIDoor
 from relay.realtime.endings import FORBIDDEN, NOT_BUILT, UNAUTHORIZED, UNKNOWN_PATH, Ending, Refused
 from relay.realtime.grant import Bounds, Caller

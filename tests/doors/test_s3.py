@@ -4,8 +4,7 @@ import dataclasses
 
 import pytest
 
-from relay.access.agents import Agent, ListedAgents
-from relay.access.grants import Defaults
+from relay.agents.agent import Agent, Defaults, ListedAgents
 from relay.doors.s3 import PACE_MS, S3Door
 from relay.realtime.endings import FORBIDDEN, MISSING_PARAMETERS, UNAUTHORIZED, Ending, Refused
 from relay.realtime.grant import Bounds, Grant

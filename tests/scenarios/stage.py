@@ -18,8 +18,8 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 from websockets.typing import Subprotocol
 
-from relay.access.tokens import mint
 from relay.app import App, running
+from relay.auth.tokens import mint
 from relay.engines.offline.delivery import Pace
 from relay.engines.offline.scripted import Script, scripted_parts
 from relay.realtime.grant import Caller, Role

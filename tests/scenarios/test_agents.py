@@ -12,7 +12,7 @@ from pydantic import SecretStr
 from websockets.asyncio.server import ServerConnection, serve
 from websockets.http11 import Request
 
-from relay.access.agent_file import load_agents
+from relay.agents.config import load_agents
 from relay.app import running
 from relay.engines.offline.scripted import scripted_parts
 from relay.simulator import SimulatorOptions, simulate

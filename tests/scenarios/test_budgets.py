@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from websockets.exceptions import ConnectionClosed
 
-from relay.access.agent_file import load_agents
+from relay.agents.config import load_agents
 from relay.app import running
 from relay.engines.offline.delivery import Pace
 from relay.engines.offline.scripted import scripted_parts

@@ -19,7 +19,7 @@ from websockets.exceptions import ConnectionClosed
 
 from relay.engines.offline.scripted import Script
 from relay.session.registry import Registry
-from tests.access.supabase import SERVICE_KEY, FakeAuth, ec_key, public_row, rsa_key, serve
+from tests.auth.supabase import SERVICE_KEY, FakeAuth, ec_key, public_row, rsa_key, serve
 from tests.realtime import wire_events as wire
 from tests.scenarios.by_hand import KEY, End, Provider, client, metric, openai, provided, s3, spoken
 from tests.scenarios.stage import (
@@ -65,7 +65,7 @@ def supabase_token(auth: FakeAuth, key: Any, alg: str, kid: str | None = None, *
 async def test_S3_5_every_kind_of_supabase_token_gets_in_also_after_a_rotation(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("relay.access.jwks.REFETCH_PAUSE", 0.0)
+    monkeypatch.setattr("relay.auth.jwks.REFETCH_PAUSE", 0.0)
     old, other, new = ec_key("old"), rsa_key("other"), ec_key("new")
     async with supabase() as auth, stage(tmp_path, supabase_url=auth.url) as here:
         auth.keys = [public_row(old, "old"), public_row(other, "other")]

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from relay.access.agent_file import load_agents
+from relay.agents.config import load_agents
 from relay.app import running
 from relay.engines.offline.delivery import Pace
 from relay.engines.offline.replies import FunctionCall, Reply

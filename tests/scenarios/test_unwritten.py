@@ -5,7 +5,7 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
-from relay.access.agent_file import load_agents
+from relay.agents.config import load_agents
 from relay.app import running
 from relay.engines.offline.scripted import Script, scripted_parts
 from relay.simulator import SimulatorOptions, simulate

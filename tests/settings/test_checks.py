@@ -2,7 +2,7 @@
 
 import pytest
 
-from relay.access.project import ProjectAccess
+from relay.interfaces import ProjectAccess
 from relay.settings import SettingsError, dev_settings, project_of, serve_settings
 
 SECRET = "s" * 40

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from relay.access.tokens import Trust
+from relay.auth.tokens import Trust
 from relay.settings import (
     Settings,
     SettingsError,

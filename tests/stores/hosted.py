@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from relay.access.project import ProjectAccess
+from relay.interfaces import ProjectAccess
 from relay.stores.supabase import SupabaseStore
 from relay.stores.supabase_rest import Patience, Rest
 from tests.stores.words import AGENT, COACH, LEARNER, OTHER_AGENT, STRANGER

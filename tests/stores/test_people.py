@@ -8,8 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from relay.interfaces import Store
-from relay.stores.people import People
+from relay.interfaces import People, Store
 from relay.stores.sqlite import SqliteStore
 from relay.stores.sqlite_people import SqlitePeople
 from relay.stores.supabase_people import SupabasePeople

@@ -1,4 +1,4 @@
-from relay.stores.refused import FOREIGN_CONVERSATION, RecordsRefused
+from relay.interfaces import FOREIGN_CONVERSATION, RecordsRefused
 
 
 def test_a_refusal_names_ids_and_reasons_and_counts_them_in_its_text() -> None:

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from relay.interfaces import CONSTRAINT, FOREIGN_CONVERSATION
 from relay.stores import sqlite_tables
 from relay.stores.database import open_database
-from relay.stores.refused import CONSTRAINT, FOREIGN_CONVERSATION
 from relay.stores.sqlite_schema import SCHEMA
 from relay.stores.sqlite_tables import Conversation
 from tests.stores.words import (

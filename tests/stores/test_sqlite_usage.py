@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from relay.interfaces import CONSTRAINT
 from relay.stores.database import open_database
-from relay.stores.refused import CONSTRAINT
 from relay.stores.sqlite_schema import SCHEMA
 from relay.stores.sqlite_tables import put
 from relay.stores.sqlite_usage import spent

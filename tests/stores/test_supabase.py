@@ -12,9 +12,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from relay.access.project import ProjectAccess
+from relay.interfaces import CONSTRAINT, ProjectAccess, RecordsRefused
 from relay.stores.delivery import Delivery
-from relay.stores.refused import CONSTRAINT, RecordsRefused
 from relay.stores.supabase import SupabaseStore, is_uuid
 from relay.stores.supabase_rest import Patience, Rest
 from relay.stores.supabase_troubles import (

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import structlog
 
-from relay.access.agent_table import BadAgent
+from relay.agents.config import BadAgent
 from relay.realtime.endings import INTERNAL_ERROR, Refused
 from relay.realtime.grant import Caller
 from relay.stores.supabase_agents import TableAgents, agent_of

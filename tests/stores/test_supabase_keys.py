@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import structlog
 
-from relay.access.project import ProjectAccess
+from relay.interfaces import ProjectAccess
 from relay.realtime.endings import INTERNAL_ERROR, Refused
 from relay.stores.supabase_keys import VaultKey, key_in
 from relay.stores.supabase_rest import Patience, Rest

@@ -2,8 +2,8 @@
 
 import pytest
 
+from relay.interfaces import NoSuchPerson
 from relay.stores import supabase_people
-from relay.stores.people import NoSuchPerson
 from relay.stores.supabase_people import SupabasePeople
 from relay.stores.supabase_rest import Rest
 from relay.stores.supabase_troubles import DatabaseNotMigrated, DatabaseUnreadable

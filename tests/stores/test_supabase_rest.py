@@ -8,7 +8,7 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from relay.access.project import ProjectAccess
+from relay.interfaces import ProjectAccess
 from relay.stores.supabase_rest import PAGE, Patience, Rest
 from relay.stores.supabase_troubles import (
     DatabaseFailing,

@@ -6,8 +6,8 @@ from typing import Any
 import msgspec
 import pytest
 
+from relay.interfaces import CONSTRAINT
 from relay.realtime.utterance import Record
-from relay.stores.refused import CONSTRAINT
 from relay.stores.rows import message_row
 from relay.stores.supabase_rows import batch_of, records_of
 from tests.stores.words import (

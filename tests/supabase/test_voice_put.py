@@ -7,11 +7,11 @@ from typing import Any
 import msgspec
 import pytest
 
+from relay.interfaces import CONSTRAINT, FOREIGN_CONVERSATION
 from relay.realtime.meter import Line
 from relay.realtime.records import SessionRecord, UsageRecord, usage_id
 from relay.realtime.usage import Usage
 from relay.realtime.utterance import Record
-from relay.stores.refused import CONSTRAINT, FOREIGN_CONVERSATION
 from relay.stores.supabase_rows import batch_of
 from tests.components import needs
 from tests.stores.words import (

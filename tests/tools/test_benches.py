@@ -3,7 +3,7 @@ from typing import Any
 
 import pytest
 
-from relay.access.agents import AnyAgent, ListedAgents, plain_agent
+from relay.agents.agent import AnyAgent, ListedAgents, plain_agent
 from relay.realtime.grant import ServerTool
 from relay.tools.benches import benches
 from relay.tools.endpoint import http_session

@@ -12,7 +12,7 @@ import openai
 import pytest
 from aiohttp import web
 
-from relay.access.agent_file import load_agents
+from relay.agents.config import load_agents
 from relay.app import running
 from relay.engines.offline.delivery import Pace
 from relay.engines.offline.replies import FunctionCall, Message, Reply

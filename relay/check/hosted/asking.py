@@ -7,9 +7,9 @@ from typing import Any, Final
 
 import aiohttp
 
-from relay.access.project import ProjectAccess
 from relay.check.finding import Finding, fail, skip
 from relay.check.probe import reason
+from relay.interfaces import ProjectAccess
 
 SECONDS: Final = 5.0
 """For one question, connecting included; `probe.reason` tells the same number."""

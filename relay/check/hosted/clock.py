@@ -4,7 +4,7 @@ from collections.abc import Callable
 from email.utils import parsedate_to_datetime
 from typing import Final
 
-from relay.access.claims import LEEWAY
+from relay.auth.tokens import LEEWAY
 from relay.check.finding import Finding, fail, ok, skip
 from relay.check.hosted.asking import Hosted
 

@@ -3,7 +3,7 @@
 from http import HTTPStatus
 from typing import Final
 
-from relay.access.agent_table import BadAgent
+from relay.agents.config import BadAgent
 from relay.check.finding import Finding, fail, ok, skip
 from relay.check.hosted.asking import Hosted, Said
 from relay.stores.supabase import is_uuid

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from http import HTTPStatus
 from typing import Final
 
-from relay.access.tokens import Trust, mint
+from relay.auth.tokens import Trust, mint
 from relay.check.finding import Finding, fail, ok, skip
 from relay.check.hosted.asking import Hosted
 from relay.realtime.grant import Caller

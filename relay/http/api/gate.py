@@ -8,7 +8,7 @@ from typing import Final
 
 from aiohttp import hdrs, web
 
-from relay.access.bearer import find_bearer
+from relay.auth.tokens import find_bearer
 from relay.http.api.faults import UNAUTHORIZED, UNAVAILABLE, Refused
 from relay.http.api.rates import Rates
 from relay.realtime import endings

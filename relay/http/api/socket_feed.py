@@ -7,7 +7,7 @@ from typing import Final
 
 from aiohttp import web
 
-from relay.access.bearer import select_subprotocol
+from relay.auth.tokens import select_subprotocol
 from relay.feed.shapes import ErrorMessage
 from relay.feed.watcher import Shown, Watcher, shown
 from relay.http.api.faults import Refusal, fault

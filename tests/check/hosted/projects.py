@@ -2,10 +2,10 @@
 
 import asyncio
 
-from relay.access.project import ProjectAccess
 from relay.check.finding import Finding
 from relay.check.hosted.asking import Hosted
 from relay.check.hosted.project import project as look_at
+from relay.interfaces import ProjectAccess
 from tests.supabase.project import Project
 
 AGENT = "33333333-3333-4333-8333-333333333333"

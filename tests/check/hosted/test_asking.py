@@ -4,10 +4,10 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from relay.access.project import ProjectAccess
 from relay.check.finding import Finding, ok
 from relay.check.hosted import asking
 from relay.check.hosted.asking import Hosted, NoAnswer, of
+from relay.interfaces import ProjectAccess
 from tests.check.hosted.projects import asked
 from tests.components import needs
 from tests.supabase.misbehaviour import Fault

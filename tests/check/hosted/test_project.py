@@ -7,9 +7,9 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from relay.access.project import ProjectAccess
 from relay.check.hosted.asking import Hosted
 from relay.check.hosted.project import project as look_at
+from relay.interfaces import ProjectAccess
 from tests.check.hosted.projects import first_look
 from tests.components import needs
 from tests.supabase.project import Project

@@ -2,7 +2,7 @@
 
 import time
 
-from relay.access.tokens import Trust
+from relay.auth.tokens import Trust
 from relay.check.hosted.shared_secret import shared_secret
 from tests.check.hosted.projects import asked
 from tests.components import needs

@@ -6,8 +6,8 @@ import aiohttp
 import pytest
 from aiohttp import web
 
-from relay.access import fetch
-from relay.access.fetch import MAX_BODY, Answer, Unreachable, fetch_json
+from relay.auth import jwks as fetch
+from relay.auth.jwks import MAX_BODY, Answer, Unreachable, fetch_json
 
 
 async def test_the_status_and_the_document_come_back(auth, http):

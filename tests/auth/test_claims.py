@@ -5,9 +5,9 @@ import math
 
 import pytest
 
-from relay.access.claims import LEEWAY, MAX_SUBJECT, Unverified, read_caller
+from relay.auth.tokens import LEEWAY, MAX_SUBJECT, Unverified, read_caller
 from relay.realtime.grant import Caller
-from tests.access.supabase import ISSUER, NOW, SUB, claims
+from tests.auth.supabase import ISSUER, NOW, SUB, claims
 
 
 def test_a_supabase_token_is_a_learner_until_its_end():

@@ -5,10 +5,10 @@ import asyncio
 import pytest
 from aiohttp import web
 
-from relay.access import fetch
-from relay.access.auth_check import AuthCheck
+from relay.auth import jwks as fetch
+from relay.auth.tokens import AuthCheck
 from relay.realtime.endings import INTERNAL_ERROR, UNAUTHORIZED, Refused
-from tests.access.supabase import SERVICE_KEY, SUB
+from tests.auth.supabase import SERVICE_KEY, SUB
 
 
 @pytest.fixture

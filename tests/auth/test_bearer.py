@@ -1,6 +1,6 @@
 import pytest
 
-from relay.access.bearer import find_bearer, select_subprotocol
+from relay.auth.tokens import find_bearer, select_subprotocol
 
 KEY = "openai-insecure-api-key."
 

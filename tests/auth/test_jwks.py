@@ -5,10 +5,18 @@ import asyncio
 import pytest
 from aiohttp import web
 
-from relay.access import fetch
-from relay.access.fetch import Answer, Unreachable
-from relay.access.jwks import MAX_AGE, MAX_KEYS, REFETCH_PAUSE, Jwks, NoKeySet, read_keys
-from tests.access.supabase import ec_key, public_row, rsa_key
+from relay.auth import jwks as fetch
+from relay.auth.jwks import (
+    MAX_AGE,
+    MAX_KEYS,
+    REFETCH_PAUSE,
+    Answer,
+    Jwks,
+    NoKeySet,
+    Unreachable,
+    read_keys,
+)
+from tests.auth.supabase import ec_key, public_row, rsa_key
 
 
 class Clock:

@@ -2,7 +2,9 @@
 
 import dataclasses
 import difflib
+import tomllib
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Self
 from urllib.parse import urlsplit
 
@@ -17,7 +19,7 @@ from pydantic import (
     model_validator,
 )
 
-from relay.access.agents import Agent, plain_agent
+from relay.agents.agent import MAX_NAME, Agent, ListedAgents, plain_agent
 from relay.realtime.grant import HIDDEN, Bounds, ServerTool
 from relay.realtime.locks import LOCKABLE
 from relay.realtime.scrub import HIDEABLE
@@ -228,3 +230,66 @@ def _hint(key: str) -> str:
     known = [name for table in tables for name in table.model_fields]
     close = difflib.get_close_matches(key, known, n=1)
     return f"; did you mean {close[0]}?" if close and close[0] != key else ""
+
+
+# ---- The agents of a TOML file: read once, at the start.
+
+MAX_FILE: Final = 16 * 1024 * 1024  # bytes; a thousand agents of the longest instructions fit
+_AGENTS: Final = "agents"
+
+
+class BadAgents(Exception):  # noqa: N818 - mistakes in what somebody wrote, told to them
+    """A file that holds no agents one can start with; `problems` says each in one line."""
+
+    def __init__(self, *problems: str) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = problems
+
+
+def load_agents(path: Path) -> ListedAgents:
+    """The agents of a file; raises `BadAgents` with everything that is wrong in it."""
+    tables = _tables(path)
+    agents: dict[str, Agent] = {}
+    problems = list(_misplaced(path, tables))
+    written = tables.get(_AGENTS)
+    for agent_id, table in written.items() if isinstance(written, dict) else ():
+        try:
+            agents[agent_id] = read_agent(agent_id, _as_table(agent_id, table))
+        except BadAgent as bad:
+            problems += [f"{path}: agent {agent_id!r}: {problem}" for problem in bad.problems]
+    if not problems and not agents:
+        problems = [f"{path}: has no agent; write one as [agents.NAME]"]
+    if problems:
+        raise BadAgents(*problems)
+    return ListedAgents(agents)
+
+
+def _tables(path: Path) -> dict[str, Any]:
+    try:
+        with path.open("rb") as file:
+            text = file.read(MAX_FILE + 1)
+        if len(text) > MAX_FILE:
+            raise BadAgents(f"{path}: is larger than {MAX_FILE} bytes")
+        return tomllib.loads(text.decode("utf-8-sig"))
+    except OSError as error:
+        raise BadAgents(f"{path}: cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise BadAgents(f"{path}: is not UTF-8") from None
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
+        raise BadAgents(f"{path}: is no TOML: {error}") from None
+
+
+def _misplaced(path: Path, tables: dict[str, Any]) -> Iterator[str]:
+    for key in tables:
+        if key != _AGENTS:
+            yield f"{path}: {key!r} is not known here; agents are written as [agents.NAME]"
+    if not isinstance(tables.get(_AGENTS, {}), dict):
+        yield f"{path}: {_AGENTS!r} must be a table; agents are written as [agents.NAME]"
+
+
+def _as_table(agent_id: str, table: object) -> dict[str, Any]:
+    if not agent_id or len(agent_id) > MAX_NAME or not agent_id.isprintable():
+        raise BadAgent((f"its name must be printable and have 1 to {MAX_NAME} characters",))
+    if not isinstance(table, dict):
+        raise BadAgent(("must be a table",))
+    return table

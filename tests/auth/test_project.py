@@ -1,6 +1,6 @@
 """How the relay itself gets into a project."""
 
-from relay.access.project import ProjectAccess
+from relay.interfaces import ProjectAccess
 
 
 def test_the_service_key_is_in_no_repr() -> None:

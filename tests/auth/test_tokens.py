@@ -8,12 +8,11 @@ import json
 import jwt
 import pytest
 
-from relay.access.claims import LEEWAY, Unverified
-from relay.access.jwks import NoKeySet
-from relay.access.tokens import MAX_TOKEN, Trust, mint, open_verifier
+from relay.auth.jwks import NoKeySet
+from relay.auth.tokens import LEEWAY, MAX_TOKEN, Trust, Unverified, mint, open_verifier
 from relay.realtime.endings import INTERNAL_ERROR, UNAUTHORIZED, Refused
 from relay.realtime.grant import Caller
-from tests.access.supabase import (
+from tests.auth.supabase import (
     ISSUER,
     NOW,
     SECRET,
@@ -181,7 +180,7 @@ async def test_S3_4_a_public_key_is_no_secret_even_when_there_is_a_secret(auth):
 
 
 async def test_S3_5_a_rotated_key_is_learned_while_the_relay_runs(auth, monkeypatch):
-    monkeypatch.setattr("relay.access.jwks.REFETCH_PAUSE", 0.0)
+    monkeypatch.setattr("relay.auth.jwks.REFETCH_PAUSE", 0.0)
     new = ec_key("rotated")
     async with open_verifier(by_keys(auth), lambda: NOW) as verifier:
         assert (await verifier.verify(signed(EC, "e"))).sub == SUB

@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from relay.access.development import FILE, development_secret
+from relay.auth.tokens import FILE, development_secret
 
 
 def test_it_is_made_once_and_private(tmp_path):

@@ -5,7 +5,7 @@ import tomllib
 
 import pytest
 
-from relay.access.agent_table import BadAgent, read_agent
+from relay.agents.config import BadAgent, read_agent
 from relay.realtime.first_update import openai_update
 from relay.realtime.grant import HIDDEN, Bounds, Grant, ServerTool
 from relay.realtime.locks import LOCKABLE

@@ -5,9 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from relay.access import agent_file
-from relay.access.agent_file import BadAgents, load_agents
-from relay.access.agent_table import AgentTable, Limits, ServerToolTable
+from relay.agents import config as agent_file
+from relay.agents.config import AgentTable, BadAgents, Limits, ServerToolTable, load_agents
 from relay.realtime.locks import LOCKABLE
 from relay.realtime.scrub import HIDEABLE
 

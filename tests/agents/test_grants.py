@@ -5,8 +5,17 @@ import uuid
 
 import pytest
 
-from relay.access.agents import Agent, ListedAgents
-from relay.access.grants import MAX_NAME, VOICES, Asked, Defaults, VoiceChoice, choose_voice, decide
+from relay.agents.agent import (
+    MAX_NAME,
+    VOICES,
+    Agent,
+    Asked,
+    Defaults,
+    ListedAgents,
+    VoiceChoice,
+    choose_voice,
+    decide,
+)
 from relay.realtime.endings import FORBIDDEN, INTERNAL_ERROR, Refused
 from relay.realtime.grant import Bounds, Caller, Grant
 

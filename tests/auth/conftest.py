@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 import aiohttp
 import pytest
 
-from tests.access.supabase import FakeAuth, serve
+from tests.auth.supabase import FakeAuth, serve
 
 
 @pytest.fixture

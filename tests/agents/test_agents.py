@@ -2,7 +2,7 @@
 
 import pytest
 
-from relay.access.agents import Agent, AnyAgent, ListedAgents, plain_agent
+from relay.agents.agent import Agent, AnyAgent, ListedAgents, plain_agent
 from relay.realtime.grant import Caller, Role
 
 
