@@ -4,11 +4,10 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
+from relay.realtime.dialects.client import View
 from relay.realtime.events import Event
 from relay.realtime.grant import Grant
-from relay.realtime.records import AnyRecord
-from relay.realtime.utterance import Record
-from relay.realtime.view import View
+from relay.realtime.records import AnyRecord, Record
 
 Frame = bytes | bytearray | memoryview
 """One event as it travels: the UTF-8 JSON of one text message."""

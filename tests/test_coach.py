@@ -12,7 +12,7 @@ from relay.feed.shapes import iso
 from relay.feed.watcher import Shown, Watcher
 from relay.realtime.endings import SERVICE_RESTART
 from relay.realtime.grant import Caller
-from relay.realtime.utterance import Head
+from relay.realtime.records import Head
 from relay.tasks import Tasks
 from relay.words import open_words
 from tests.feed.calls import HEAD, FakeCall, said

@@ -7,8 +7,9 @@ import pytest
 
 from relay import cli
 from relay.metrics import NAMES
-from relay.realtime import endings, policy
-from relay.realtime.dialect import BETA_NAMES
+from relay.realtime import client_policy as policy
+from relay.realtime import endings
+from relay.realtime.dialects.beta import BETA_NAMES
 from relay.realtime.endings import Ending
 from relay.settings import describe
 

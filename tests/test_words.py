@@ -4,7 +4,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from relay.realtime.utterance import Record, Utterance, record_id
+from relay.realtime.records import Record, Utterance, record_id
 from relay.tasks import Tasks
 from relay.words import open_place, open_words
 from tests.components import needs

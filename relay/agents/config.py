@@ -20,9 +20,9 @@ from pydantic import (
 )
 
 from relay.agents.agent import MAX_NAME, Agent, ListedAgents, plain_agent
+from relay.realtime.client_encoder import HIDEABLE
+from relay.realtime.client_policy import LOCKABLE
 from relay.realtime.grant import HIDDEN, Bounds, ServerTool
-from relay.realtime.locks import LOCKABLE
-from relay.realtime.scrub import HIDEABLE
 
 _MODEL: Final = r"[A-Za-z0-9][A-Za-z0-9._:/@-]{0,127}"
 _TOOL_NAME: Final = r"^[A-Za-z0-9_-]{1,64}$"  # as the Realtime API wants it

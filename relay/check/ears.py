@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from relay.interfaces import Frame
-from relay.realtime.dialect import BETA_NAMES
+from relay.realtime.dialects.beta import BETA_NAMES
 from relay.realtime.events import BadEvent, Event, decode
 
 

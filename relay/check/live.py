@@ -9,10 +9,10 @@ from typing import Final
 from relay.check.ears import Deaf, Ears, Heard
 from relay.check.engine import USER
 from relay.interfaces import Call, Engine, Peer
+from relay.realtime.billing.pricing import DATE, Prices
+from relay.realtime.billing.usage import Cost, Meter
 from relay.realtime.endings import Refused
 from relay.realtime.events import Event, encode
-from relay.realtime.meter import Cost, Meter
-from relay.realtime.prices import DATE, Prices
 
 SECONDS: Final = 60.0
 """For both turns; a provider's slowest answer to a short question takes about ten."""

@@ -10,8 +10,8 @@ import aiohttp
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus, InvalidURI
 
+from relay.realtime.dialects.client import GaView, S3View, View
 from relay.realtime.endings import AT_CAPACITY, MISSING_PARAMETERS, UNAUTHORIZED, Ending
-from relay.realtime.view import GaView, S3View, View
 
 SECONDS: Final = 5.0
 """For one question, connecting included."""

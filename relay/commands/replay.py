@@ -8,8 +8,8 @@ from typing import Any
 import msgspec
 
 from relay.commands.command import fail, say
-from relay.realtime.meter import Meter
-from relay.realtime.prices import DATE, Prices
+from relay.realtime.billing.pricing import DATE, Prices
+from relay.realtime.billing.usage import Meter
 from relay.realtime.replay import Row, replay
 
 HELP = "feed a recorded session (JSON lines) through the rules and print its transcript"

@@ -11,7 +11,7 @@ from typing import Protocol
 import msgspec
 
 from relay.commands.command import fail, plain, say
-from relay.realtime.utterance import Record, Utterance
+from relay.realtime.records import Record, Utterance
 from relay.settings import Settings, SettingsError, local_settings, project_of
 from relay.stores.sqlite_reader import SqliteReader
 from relay.stores.supabase_reader import SupabaseReader

@@ -11,7 +11,7 @@ from typing import Any, Final, Protocol, get_args
 import msgspec
 
 from relay.commands.command import fail, plain, say
-from relay.realtime.usage import Usage
+from relay.realtime.billing.usage import Usage
 from relay.settings import Settings, SettingsError, local_settings, project_of
 from relay.stores.costs import By, Cost, Report
 from relay.stores.rows import iso_day

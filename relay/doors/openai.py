@@ -6,9 +6,9 @@ from relay.agents.agent import Asked, Defaults, decide
 from relay.auth.tokens import Verifier
 from relay.doors.tokens import RELAY_SUBPROTOCOL, find_token
 from relay.interfaces import Admission
+from relay.realtime.dialects.client import BetaView, GaView, View
 from relay.realtime.endings import NOT_BUILT, UNAUTHORIZED, UNKNOWN_PATH, Refused
-from relay.realtime.first_update import openai_update
-from relay.realtime.view import BetaView, GaView, View
+from relay.realtime.opening import openai_update
 from relay.websocket.handshake import Handshake
 
 PATHS: Final = frozenset({"/v1/realtime", "/realtime", "/openai/v1/realtime"})

@@ -8,9 +8,9 @@ from relay.agents.agent import Asked, Defaults, choose_voice, decide
 from relay.auth.tokens import Verifier
 from relay.doors.tokens import find_token
 from relay.interfaces import Admission
+from relay.realtime.dialects.client import S3View, View
 from relay.realtime.endings import MISSING_PARAMETERS, Refused
-from relay.realtime.first_update import s3_update
-from relay.realtime.view import S3View, View
+from relay.realtime.opening import s3_update
 from relay.websocket.handshake import Handshake
 
 PACE_MS: Final = 500  # S3's clients cannot truncate: an interruption must find little to flush

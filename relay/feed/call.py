@@ -5,10 +5,9 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from relay.feed.voice import Line, NoLine
-from relay.realtime.coaching import Command
-from relay.realtime.control import Outcome
-from relay.realtime.partials import Partial
-from relay.realtime.utterance import Head
+from relay.realtime.coaching.control import Command, Outcome
+from relay.realtime.records import Head
+from relay.realtime.transcript import Partial
 
 
 class Call(Protocol):

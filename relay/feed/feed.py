@@ -8,8 +8,7 @@ from relay.feed.history import History
 from relay.feed.log import Log
 from relay.feed.shapes import EndedMessage, Session, SessionMessage, iso, partial_of
 from relay.feed.watcher import Key, Shown, Watcher, shown, shown_final
-from relay.realtime.utterance import Record
-from relay.realtime.versions import newest
+from relay.realtime.records import Record, newest
 
 
 @dataclass(slots=True)

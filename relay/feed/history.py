@@ -5,8 +5,7 @@ from collections.abc import Sequence
 from typing import Final, Protocol
 
 from relay.interfaces import Earlier
-from relay.realtime.utterance import Record
-from relay.realtime.versions import newest
+from relay.realtime.records import Record, newest
 
 READ_SECONDS: Final = 3.0
 """Within which the disk and the database must have answered; a coach waits for this."""

@@ -14,9 +14,7 @@ from relay.feed.history import History
 from relay.feed.watcher import Watcher
 from relay.interfaces import Earlier
 from relay.realtime.endings import AT_CAPACITY, SERVICE_RESTART, Refused
-from relay.realtime.records import AnyRecord
-from relay.realtime.utterance import Record
-from relay.realtime.versions import newest
+from relay.realtime.records import AnyRecord, Record, newest
 
 BEAT_SECONDS: Final = 0.1
 """Between two looks at the words so far, of watched sessions alone."""

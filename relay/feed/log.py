@@ -4,7 +4,7 @@ from collections import deque
 from itertools import takewhile
 from typing import Final
 
-from relay.realtime.utterance import Record
+from relay.realtime.records import Record
 
 RECORDS: Final = 200
 """Most utterances of one session, 110 KiB; older ones are read from the disk."""

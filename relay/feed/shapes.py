@@ -7,9 +7,9 @@ from typing import Final, Literal
 import msgspec
 
 from relay.interfaces import Talk
-from relay.realtime.partials import Partial
-from relay.realtime.utterance import Origin, Record, State
-from relay.realtime.utterance import Speaker as Role
+from relay.realtime.records import Origin, Record, State
+from relay.realtime.records import Speaker as Role
+from relay.realtime.transcript import Partial
 
 Who = Literal["learner", "model", "coach"]
 _WHO: Final[Mapping[Role, Who]] = {"user": "learner", "assistant": "model"}

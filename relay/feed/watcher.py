@@ -9,7 +9,7 @@ import msgspec
 
 from relay.feed.shapes import CaughtUpMessage, Message, final_of
 from relay.realtime.endings import CLIENT_TOO_SLOW, Ending
-from relay.realtime.utterance import Record
+from relay.realtime.records import Record
 
 QUEUE: Final = 256
 """Finals that may wait for one coach; a lively minute has twenty."""

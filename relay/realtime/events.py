@@ -1,5 +1,8 @@
 """Events as bytes and as plain values: sniffing, decoding, encoding, errors in OpenAI's shape."""
 
+from binascii import Error, a2b_base64
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 
 import msgspec
@@ -243,3 +246,114 @@ def error(
 _SERVER_CODES = frozenset(
     {"server_error", "engine_closed", "engine_timed_out", "no_provider_key", "service_restart"}
 )
+
+# ---- The sound in a frame of either direction, for who listens along.
+
+
+class _Frame(msgspec.Struct):
+    audio: str = ""  # of the client's `append`
+    delta: str = ""  # of the model's
+
+
+_decode_frame_sound = msgspec.json.Decoder(_Frame).decode
+
+
+def sound_in(frame: Frame) -> bytes:
+    """The bytes of sound; none where the frame has no readable ones."""
+    try:
+        found = _decode_frame_sound(frame)
+        return a2b_base64(found.audio or found.delta)
+    except (msgspec.DecodeError, UnicodeDecodeError, Error, ValueError):
+        return b""
+
+
+# ---- What sound a session's client speaks and hears, as the engine says it; pure.
+
+PCM: Final = "audio/pcm"
+"""PCM16 mono 24 kHz: what a session has unless it asked for another one."""
+
+
+class Formats:
+    """Feed it every `session.created` and `session.updated`."""
+
+    def __init__(self) -> None:
+        self.spoken = PCM  # by the client
+        self.heard = PCM
+
+    def feed(self, event: Event) -> None:
+        """Take what the engine says of the session; anything else is none of this."""
+        if event["type"] in ("session.created", "session.updated"):
+            self.spoken = _format(event, "input") or self.spoken
+            self.heard = _format(event, "output") or self.heard
+
+
+def _format(event: Event, side: str) -> str | None:
+    value: Any = event
+    for name in ("session", "audio", side, "format", "type"):
+        value = value.get(name) if isinstance(value, dict) else None
+    return value if isinstance(value, str) else None
+
+
+# ---- The events of the relay's own making, for aware clients and for the engine.
+
+
+def locked_fields(removed: Sequence[str]) -> Event:
+    """`relay.warning`: what of an event was the server's, and so was not forwarded."""
+    message = f"Set by the server, and so not forwarded: {', '.join(removed)}."
+    return {"type": "relay.warning", "code": "locked_fields", "message": message}
+
+
+def budget(left: int) -> Event:
+    """`relay.budget`: how many micro-dollars the session may still spend."""
+    return {"type": "relay.budget", "left": max(0, left)}
+
+
+def truncate(item_id: str, ms: int) -> Event:
+    """`conversation.item.truncate` for a client that cannot say how much it played."""
+    kind = "conversation.item.truncate"
+    return {"type": kind, "item_id": item_id, "content_index": 0, "audio_end_ms": ms}
+
+
+@dataclass(frozen=True, slots=True)
+class Played:
+    """A client says how much of an item it has played."""
+
+    item_id: str
+    ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """A client means to go on with this token."""
+
+    token: str
+
+
+def read_own(event: Event) -> Played | Token | None:
+    """What a relay-aware client has for the relay itself; None for an event of the API.
+
+    Raises BadEvent for one in a wrong shape.
+    """
+    if event["type"] == "relay.token":
+        token = event.get("token")
+        if not isinstance(token, str):
+            raise _wants("token", "a string", event)
+        return Token(token)
+    if event["type"] == "relay.playback":
+        item_id, played = event.get("item_id"), event.get("played_ms")
+        if not isinstance(item_id, str):
+            raise _wants("item_id", "a string", event)
+        if not isinstance(played, int) or isinstance(played, bool):
+            raise _wants("played_ms", "an integer", event)
+        return Played(item_id, played)
+    return None
+
+
+def _wants(name: str, what: str, event: Event) -> BadEvent:
+    """The refusal of an event for the relay itself that lacks something."""
+    return BadEvent(
+        f"Invalid '{name}': expected {what}.",
+        code="invalid_type",
+        param=name,
+        event_id=event.get("event_id"),
+    )

@@ -1,8 +1,11 @@
 """What one client has been sent of the model's sound, and how much of it was heard by now."""
 
 import math
+from collections import deque
 from dataclasses import dataclass
 from typing import Final, Protocol
+
+from relay.realtime.events import Frame
 
 START_SECONDS: Final = 0.1
 """Until a player that ran dry is heard again: the network and a jitter buffer."""
@@ -173,3 +176,98 @@ class AtOnce:
     def ends_at(self, item_id: str) -> float:
         """Long ago."""
         return 0.0
+
+
+# ---- How much of an answer was heard, as text.
+
+MS_PER_CHARACTER: Final = 65  # of speech, where the sound itself went another way (WIRE §2)
+
+
+def heard_text(text: str, heard_ms: int | None, audio_ms: int) -> str:
+    """The whole words of `text` that fit in `heard_ms` of its `audio_ms`; all when not cut.
+
+    Speech has no aligned text on this wire, so this goes by ratio (PROTOCOL §5.4). `audio_ms` 0
+    means that no sound came this way, and then its length is guessed from the text.
+    """
+    if heard_ms is None:
+        return text
+    length = audio_ms or len(text) * MS_PER_CHARACTER
+    if heard_ms >= length:
+        return text
+    end = max(0, round(len(text) * heard_ms / length))
+    if not text[end : end + 1].isspace():
+        end = text.rfind(" ", 0, end) + 1
+    return text[:end].rstrip()
+
+
+# ---- Sound held back so that a client never has more of it than a bounded lead.
+
+HELD_BYTES: Final = 8 * 1024 * 1024  # two minutes of sound; beyond it everything is sent at once
+
+
+@dataclass(frozen=True, slots=True)
+class _Held:
+    """One frame that waits; `ms` is 0 and `item_id` empty for what is no sound."""
+
+    frame: bytes
+    item_id: str
+    ms: int
+
+
+class Pacing:
+    """Keeps frames in order: whatever comes behind held sound waits with it.
+
+    An interruption then flushes what was not sent yet, also at clients that know nothing of it.
+    Times are seconds of one clock.
+    """
+
+    def __init__(self, playout: Playout, lead_ms: int) -> None:
+        self._playout = playout
+        self._lead_ms = lead_ms
+        self._held: deque[_Held] = deque()
+        self._bytes = 0
+
+    @property
+    def is_holding(self) -> bool:
+        """Whether anything waits."""
+        return bool(self._held)
+
+    def sound(self, frame: Frame, item_id: str, ms: int, now: float) -> list[Frame]:
+        """Sound comes: what may be sent now."""
+        self._hold(_Held(bytes(frame), item_id, ms))
+        return self.due(now)
+
+    def other(self, frame: Frame, now: float) -> list[Frame]:
+        """Anything else comes: it is sent now unless it stands behind held sound."""
+        if not self._held:
+            return [frame]
+        self._hold(_Held(bytes(frame), "", 0))
+        return self.due(now)
+
+    def due(self, now: float) -> list[Frame]:
+        """What may be sent by now."""
+        free: list[Frame] = []
+        while self._held and (self._bytes > HELD_BYTES or self._may_go(now)):
+            held = self._held.popleft()
+            self._bytes -= len(held.frame)
+            self._playout.sent(held.item_id, held.ms, now)
+            free.append(held.frame)
+        return free
+
+    def next(self) -> float:
+        """When something more may be sent; infinity when nothing waits."""
+        return self._playout.short_at(self._lead_ms) if self._held else float("inf")
+
+    def flush(self) -> list[Frame]:
+        """The sound that waits is dropped, the rest may be sent now."""
+        rest: list[Frame] = [held.frame for held in self._held if not held.ms]
+        self._held.clear()
+        self._bytes = 0
+        return rest
+
+    def _hold(self, held: _Held) -> None:
+        self._held.append(held)
+        self._bytes += len(held.frame)
+
+    def _may_go(self, now: float) -> bool:
+        return not self._held[0].ms or now >= self._playout.short_at(self._lead_ms)

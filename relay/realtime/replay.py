@@ -4,12 +4,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from relay.realtime.dialect import beta_to_ga
+from relay.realtime.billing.usage import OTHER, Meter
+from relay.realtime.dialects.beta import beta_to_ga
 from relay.realtime.events import AUDIO_DELTA, BASE64_PER_MS
-from relay.realtime.meter import OTHER, Meter
 from relay.realtime.playout import AtOnce
+from relay.realtime.records import Utterance
 from relay.realtime.transcript import Transcript
-from relay.realtime.utterance import Utterance
 
 Row = dict[str, Any]
 """`{"dir": "c2s" | "s2c" | None, "t": seconds | None, "event": {...}}`, in recorded order."""

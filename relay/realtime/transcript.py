@@ -1,15 +1,263 @@
 """What both speakers said, put together from the engine's events by item id (PROTOCOL §5)."""
 
 import math
-from collections.abc import Callable
-from typing import Any, Final
+from collections.abc import Callable, Container, Mapping
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import Any, Final, NamedTuple, cast
+
+import msgspec
 
 from relay.realtime.events import Event, TextDelta
-from relay.realtime.partials import Partials
-from relay.realtime.playout import Heard, Playback
-from relay.realtime.settling import Settling
-from relay.realtime.transcript_item import Item
-from relay.realtime.utterance import Utterance
+from relay.realtime.items import Order
+from relay.realtime.playout import Heard, Playback, heard_text
+from relay.realtime.records import Origin, Speaker, State, Utterance
+
+# ---- One conversation item while its words come in.
+
+_TEXT_OF: Final = {
+    "input_text": "text",
+    "output_text": "text",
+    "text": "text",
+    "input_audio": "transcript",
+    "output_audio": "transcript",
+    "audio": "transcript",
+}
+_MAX_PARTS: Final = 64  # content parts of one item; the API itself shows one or two
+
+
+@dataclass(slots=True)
+class Part:
+    """One content part: the deltas so far, and the text once an event gave it whole."""
+
+    deltas: list[str] = field(default_factory=list)
+    text: str | None = None
+
+    def so_far(self) -> str:
+        """What is known of the text; deltas join raw, as they bring their own spaces."""
+        return (self.text if self.text is not None else "".join(self.deltas)).strip()
+
+
+@dataclass(slots=True)
+class Item:
+    """What is known of one item. `seen` and `created` are Unix seconds."""
+
+    id: str
+    role: str
+    seen: float
+    created: float = 0.0
+    generated: bool = False
+    typed: bool = False
+    status: str = "in_progress"
+    failed: bool = False
+    deleted: bool = False
+    audio_ms: int = 0
+    heard_ms: int | None = None
+    estimated: bool = False
+    parts: dict[int, Part] = field(default_factory=dict)
+
+    def part(self, index: Any) -> Part | None:
+        """The content part at this index, made when it is new; None beyond the bound."""
+        key = index if isinstance(index, int) else 0
+        if key not in self.parts and len(self.parts) >= _MAX_PARTS:
+            return None
+        return self.parts.setdefault(key, Part())
+
+    def answer_state(self) -> State:
+        """What became of a complete answer."""
+        if self.deleted or self.heard_ms == 0:
+            return "unheard"
+        cut = self.heard_ms is not None and (not self.audio_ms or self.heard_ms < self.audio_ms)
+        return "interrupted" if cut or self.status == "incomplete" else "final"
+
+    def read_content(self, content: Any) -> None:
+        """Take the texts of an item object; what is already known whole stays."""
+        if not isinstance(content, list):
+            return
+        for index, given in enumerate(content):
+            if not isinstance(given, dict):
+                continue
+            kind = given.get("type")
+            text = given.get(_TEXT_OF.get(str(kind), ""))
+            part = self.part(index) if isinstance(text, str) else None
+            if part is not None and part.text is None and isinstance(text, str):
+                part.text = text
+            self.typed = self.typed or kind == "input_text"
+
+    def take_delta(self, event: Event) -> None:
+        """A piece of a part's text."""
+        if isinstance(event.get("delta"), str):
+            self.take_word(event.get("content_index"), event["delta"])
+
+    def take_word(self, index: Any, text: str) -> None:
+        """The same, where it is known what is what."""
+        part = self.part(index)
+        if part is not None:
+            part.deltas.append(text)
+
+    def take_text(self, event: Event) -> None:
+        """A part's whole text, from any of the events that have it; the first one counts."""
+        part = self.part(event.get("content_index"))
+        given = event.get("part", event)
+        text = given.get("transcript", given.get("text")) if isinstance(given, dict) else None
+        if part is not None and part.text is None and isinstance(text, str):
+            part.text = text
+
+
+# ---- How long answers let the learner wait; pure.
+
+
+class Delays:
+    """From the end of a turn (committed sound, or a written message) to the answer's first item."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.last_ms: int | None = None
+        self._turn_over: float | None = None
+
+    def turn(self, now: float) -> None:
+        """The learner has said their turn; of two without an answer the later one counts."""
+        self._turn_over = now
+
+    def answer(self, now: float) -> None:
+        """The model has begun to answer; what it says of its own accord is no answer."""
+        if self._turn_over is not None:
+            self.count += 1
+            self.last_ms = max(0, round((now - self._turn_over) * 1000))
+            self._turn_over = None
+
+
+# ---- Utterances get their place, their `seq` and their final words here, each once.
+
+_SPEAKERS: Final = ("user", "assistant")
+
+
+class Settling:
+    """Keeps what settled of a session's items, and in which order."""
+
+    def __init__(self, items: Mapping[str, Item]) -> None:
+        self._items = items
+        self._order = Order()
+        self._settled: dict[tuple[str, int], Utterance] = {}
+        self.seq = 0
+        self.delays = Delays()
+        self.coaches: dict[str, str] = {}  # who said an item in the model's place
+
+    def has_settled(self, item: Item) -> bool:
+        """Whether any of the item's words settled."""
+        return any((item.id, index) in self._settled for index in item.parts)
+
+    def last(self, gone: Container[str]) -> str | None:
+        """The item at the conversation's end, of those that are not gone."""
+        return self._order.last(gone)
+
+    def link(self, item: Item, previous: Any, over: float | None = None) -> None:
+        """Give the item its place; `created` follows the places, whatever arrived first.
+
+        `over` is when the turn that it holds was over, where that is later than its first sign.
+        """
+        if over is not None:
+            self.delays.turn(over)
+        if item.id in self._order:
+            return
+        if over is None and item.role == "user":
+            self.delays.turn(item.seen)
+        elif item.generated and item.id not in self.coaches:
+            self.delays.answer(item.seen)
+        self._order.link(item.id, previous if isinstance(previous, str) else None)
+        before, after = self._order.neighbours(item.id)
+        item.created = max(item.seen, self._items[before].created if before else 0.0)
+        if after is not None:
+            item.created = min(item.created, self._items[after].created)
+
+    def settle(self, item: Item, state: State) -> list[Utterance]:
+        """The item's utterances as they are now; those that say nothing new are left out."""
+        if item.role not in _SPEAKERS:
+            return []
+        settled = []
+        for index in sorted(item.parts):
+            text = item.parts[index].so_far()
+            if text:
+                self.link(item, None)
+                settled += self._changed(self._utterance(item, index, text, state))
+        return settled
+
+    def _utterance(self, item: Item, index: int, text: str, state: State) -> Utterance:
+        origin: Origin = "voice"
+        if item.role == "user" and item.typed:
+            origin = "text"
+        elif item.role == "assistant" and not item.generated:
+            origin = "seeded"
+        return Utterance(
+            item_id=item.id,
+            content_index=index,
+            role=cast(Speaker, item.role),
+            text=text,
+            heard_text=heard_text(text, item.heard_ms, item.audio_ms),
+            state=state,
+            origin=origin,
+            seq=0,
+            position=self._order.position(item.id),
+            created_at=item.created,
+            heard_ms=item.heard_ms,
+            heard_estimated=item.estimated,
+            audio_ms=item.audio_ms or None,
+            coach_id=self.coaches.get(item.id),
+        )
+
+    def _changed(self, utterance: Utterance) -> list[Utterance]:
+        """The utterance with the next `seq`, or nothing when it says what was already settled."""
+        key = utterance.item_id, utterance.content_index
+        known = self._settled.get(key)
+        if known is not None and msgspec.structs.replace(utterance, seq=known.seq) == known:
+            return []
+        self.seq += 1
+        self._settled[key] = msgspec.structs.replace(utterance, seq=self.seq)
+        return [self._settled[key]]
+
+
+# ---- The words so far of what nobody has finished saying; read only while somebody watches.
+
+_NEWEST: Final = 32  # items looked at: what is open is always among the last that began
+_SPEAKING_ROLES: Final = ("user", "assistant")
+
+
+class Partial(NamedTuple):
+    """What is known so far of one content part that has not settled, and which coach says it."""
+
+    item_id: str
+    content_index: int
+    role: Speaker
+    text: str
+    coach_id: str | None = None
+
+
+class Partials:
+    """Looks into a transcript's own items when asked, so that collecting words costs nothing."""
+
+    def __init__(self, items: dict[str, Item], settling: Settling) -> None:
+        self._items = items
+        self._settling = settling
+
+    @property
+    def settled(self) -> int:
+        """The newest `seq`: how many times something settled."""
+        return self._settling.seq
+
+    def open(self) -> list[Partial]:
+        """The open parts that have words, the oldest item first."""
+        coaches = self._settling.coaches
+        newest = [self._items[key] for key in islice(reversed(self._items), _NEWEST)]
+        return [
+            Partial(item.id, index, cast("Speaker", item.role), text, coaches.get(item.id))
+            for item in reversed(newest)
+            if item.role in _SPEAKING_ROLES
+            and not item.deleted
+            and not self._settling.has_settled(item)
+            for index, part in sorted(item.parts.items())
+            if (text := part.so_far())
+        ]
+
 
 _Handler = Callable[[Event, float], list[Utterance]]
 _HEARD: Final = "conversation.item.input_audio_transcription."

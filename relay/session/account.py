@@ -6,10 +6,9 @@ from typing import Final
 from structlog.typing import FilteringBoundLogger
 
 from relay.metrics import Metrics
-from relay.realtime.brake import Bill
-from relay.realtime.budget import Purse, Standing
-from relay.realtime.meter import day_of
-from relay.realtime.spending import Spending
+from relay.realtime.billing.budget import Bill, Purse, Standing
+from relay.realtime.billing.usage import day_of
+from relay.realtime.charging import Spending
 
 _TOKEN_KINDS: Final = ("text_in", "audio_in", "image_in", "text_out", "audio_out")
 

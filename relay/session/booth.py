@@ -10,13 +10,10 @@ import structlog
 
 from relay.feed.voice import REPLACED, NoLine
 from relay.interfaces import Call, Engine, Frame
-from relay.realtime.actions import Action, Dictate, Sound
-from relay.realtime.coaching import Command
-from relay.realtime.control import Outcome
+from relay.realtime.coaching.control import Command, Outcome
+from relay.realtime.effects import Action, Dictate, Sound
 from relay.realtime.endings import Ending
-from relay.realtime.events import Event
-from relay.realtime.formats import PCM
-from relay.realtime.sound_frames import sound_in
+from relay.realtime.events import PCM, Event, sound_in
 from relay.session.ear import Ear
 from relay.session.line import Line
 from relay.session.outlet import Outlet

@@ -6,8 +6,7 @@ from dataclasses import dataclass
 
 import structlog
 
-from relay.realtime.coaching import Command
-from relay.realtime.control import Outcome
+from relay.realtime.coaching.control import Command, Outcome
 from relay.realtime.endings import Ending
 from relay.session.recorder import Recorder
 from relay.session.sides import Shell

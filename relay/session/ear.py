@@ -11,7 +11,7 @@ import structlog
 from relay.interfaces import Call, Engine, Frame, Peer
 from relay.realtime.endings import Refused
 from relay.realtime.events import APPEND, BadEvent, Event, decode, encode
-from relay.realtime.first_update import PCM
+from relay.realtime.opening import PCM
 from relay.tasks import Tasks
 
 EARLY_BYTES: Final = 4 * 1024 * 1024  # a minute of speech that waits until the engine is there

@@ -4,11 +4,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from relay.feed.voice import Line, NoLine
-from relay.realtime.coaching import Command
-from relay.realtime.control import Outcome
-from relay.realtime.conversation import Conversation
-from relay.realtime.partials import Partial
-from relay.realtime.utterance import Head
+from relay.realtime.coaching.control import Command, Outcome
+from relay.realtime.core import Conversation
+from relay.realtime.records import Head
+from relay.realtime.transcript import Partial
 from relay.session.account import tokens_of
 from relay.session.booth import Booth
 from relay.session.coached import Coached

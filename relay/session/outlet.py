@@ -4,8 +4,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from relay.interfaces import Frame, Peer
-from relay.realtime.pacing import Pacing
-from relay.realtime.playout import Playout
+from relay.realtime.playout import Pacing, Playout
 
 
 class Outlet(Protocol):

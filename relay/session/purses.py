@@ -6,12 +6,11 @@ from typing import Final
 
 import structlog
 
-from relay.realtime.brake import Brake
-from relay.realtime.budget import Budgets, Limit, Purse
+from relay.realtime.billing.budget import Brake, Budgets, Limit, Purse
+from relay.realtime.billing.pricing import Prices
+from relay.realtime.billing.usage import day_of
 from relay.realtime.endings import BUDGET_EXHAUSTED, FORBIDDEN, Refused
 from relay.realtime.grant import Grant
-from relay.realtime.meter import day_of
-from relay.realtime.prices import Prices
 
 ASK_SECONDS: Final = 2.0
 """How long the store may take to say what was spent today."""

@@ -9,9 +9,9 @@ import structlog
 from structlog.contextvars import bind_contextvars
 
 from relay.interfaces import Earlier, Peer
+from relay.realtime.dialects.client import View
 from relay.realtime.endings import FORBIDDEN, INTERNAL_ERROR, SERVICE_RESTART, Ending, Refused
 from relay.realtime.events import encode
-from relay.realtime.view import View
 from relay.session.seating import Admitted, Arrival, Door, House, seat
 from relay.session.session import CLOSE_SECONDS, Session
 from relay.session.sides import ending_of

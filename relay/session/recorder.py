@@ -5,10 +5,18 @@ import uuid
 import msgspec
 
 from relay.interfaces import Journal
-from relay.realtime.actions import Settled, Used
-from relay.realtime.coaching import Command
-from relay.realtime.records import ActionRecord, SessionRecord, UsageRecord, usage_id
-from relay.realtime.utterance import Head, Record, Utterance, record_id
+from relay.realtime.coaching.control import Command
+from relay.realtime.effects import Settled, Used
+from relay.realtime.records import (
+    ActionRecord,
+    Head,
+    Record,
+    SessionRecord,
+    UsageRecord,
+    Utterance,
+    record_id,
+    usage_id,
+)
 
 
 class Recorder:

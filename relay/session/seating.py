@@ -7,15 +7,13 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from relay.interfaces import Admission, Call, Earlier, Journal, Past, Peer
-from relay.realtime.budget import Purse
-from relay.realtime.conversation import Conversation
+from relay.realtime.billing.budget import Purse
+from relay.realtime.core import Conversation
 from relay.realtime.deadlines import Deadlines, Limits
+from relay.realtime.dialects.client import View
 from relay.realtime.grant import Grant
-from relay.realtime.records import AnyRecord
-from relay.realtime.seeding import seeded
-from relay.realtime.setup import Setup
-from relay.realtime.utterance import Head
-from relay.realtime.view import View
+from relay.realtime.opening import Setup, seeded
+from relay.realtime.records import AnyRecord, Head
 from relay.session.live_call import LiveCall
 from relay.session.purses import Purses
 from relay.session.recorder import Recorder

@@ -6,11 +6,11 @@ from typing import Protocol
 
 from relay.interfaces import Call, Engine, Peer
 from relay.metrics import Metrics
-from relay.realtime.budget import Purse
+from relay.realtime.billing.budget import Purse
+from relay.realtime.billing.pricing import Prices
+from relay.realtime.dialects.client import View
 from relay.realtime.grant import Caller, Grant
-from relay.realtime.prices import Prices
-from relay.realtime.tools import ToolCall
-from relay.realtime.view import View
+from relay.realtime.server_tools import ToolCall
 
 
 class Tools(Protocol):

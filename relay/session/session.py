@@ -7,7 +7,10 @@ import structlog
 
 from relay.interfaces import Peer
 from relay.realtime import endings
-from relay.realtime.actions import (
+from relay.realtime.billing.budget import Bill
+from relay.realtime.core import Conversation
+from relay.realtime.deadlines import UNANSWERED_PINGS
+from relay.realtime.effects import (
     Action,
     Apart,
     CallTool,
@@ -24,12 +27,9 @@ from relay.realtime.actions import (
     ToEngine,
     Used,
 )
-from relay.realtime.brake import Bill
-from relay.realtime.conversation import Conversation
-from relay.realtime.deadlines import UNANSWERED_PINGS
 from relay.realtime.endings import Ending, Refused
 from relay.realtime.events import encode
-from relay.realtime.tools import ToolCall
+from relay.realtime.server_tools import ToolCall
 from relay.session.account import Account
 from relay.session.booth import Booth, Wires
 from relay.session.coached import Coached

@@ -6,8 +6,9 @@ from typing import Final, Protocol
 from relay.interfaces import Frame, Peer
 from relay.metrics import Traffic
 from relay.realtime import endings
-from relay.realtime.actions import Action, ToClient
-from relay.realtime.conversation import Conversation
+from relay.realtime.core import Conversation
+from relay.realtime.dialects.client import View
+from relay.realtime.effects import Action, ToClient
 from relay.realtime.endings import Ending
 from relay.realtime.events import (
     AUDIO_DELTA,
@@ -21,7 +22,6 @@ from relay.realtime.events import (
     sound_of,
     text_of,
 )
-from relay.realtime.view import View
 from relay.session.outlet import Outlet
 from relay.session.taps import Tap, tapped_send
 

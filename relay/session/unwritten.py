@@ -6,8 +6,7 @@ from collections.abc import Callable, Sequence
 import msgspec
 
 from relay.interfaces import Journal
-from relay.realtime.records import ActionRecord, AnyRecord
-from relay.realtime.utterance import Record
+from relay.realtime.records import ActionRecord, AnyRecord, Record
 
 
 class Unwritten:

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from relay.agents.agent import Agents, ListedAgents
-from relay.realtime.prices import Prices
+from relay.realtime.billing.pricing import Prices
 from relay.settings.names import Settings
 
 

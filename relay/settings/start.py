@@ -11,7 +11,7 @@ from relay.agents.agent import Agents, AnyAgent
 from relay.agents.config import BadAgents
 from relay.auth.tokens import Trust, development_secret
 from relay.interfaces import ProjectAccess
-from relay.realtime.prices import Prices
+from relay.realtime.billing.pricing import Prices
 from relay.settings.agents import configured
 from relay.settings.checks import (
     Given,

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
-from relay.realtime.usage import Usage
+from relay.realtime.billing.usage import Usage
 
 By = Literal["session", "user", "agent", "day", "model"]
 DAY_SECONDS: Final = 86_400

@@ -12,8 +12,7 @@ from typing import NamedTuple, TypeVar
 
 import structlog
 
-from relay.realtime.records import AnyRecord
-from relay.realtime.utterance import Record
+from relay.realtime.records import AnyRecord, Record
 from relay.stores.journal_file import JournalFile, Tally
 from relay.stores.journal_queue import Entry, JournalQueue, merged
 from relay.stores.journal_state import JournalLimits, JournalState, Latencies

@@ -14,8 +14,7 @@ from pathlib import Path
 
 import msgspec
 
-from relay.realtime.records import AnyRecord
-from relay.realtime.utterance import Record
+from relay.realtime.records import AnyRecord, Record
 from relay.stores import journal_sql as sql
 from relay.stores.database import open_database, transaction
 

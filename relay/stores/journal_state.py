@@ -4,8 +4,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from relay.realtime.records import AnyRecord
-from relay.realtime.utterance import Record
+from relay.realtime.records import AnyRecord, Record
 
 LATENCIES_KEPT = 1000
 """Receipt-to-commit times that the reported percentiles look back on."""

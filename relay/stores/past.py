@@ -5,8 +5,7 @@ from collections.abc import Sequence
 from typing import Final, Protocol
 
 from relay.interfaces import Earlier
-from relay.realtime.utterance import Record
-from relay.realtime.versions import newest
+from relay.realtime.records import Record, newest
 
 STORE_SECONDS: Final = 3.0
 """A caller waits for this; a store that takes longer counts as away."""

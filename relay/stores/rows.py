@@ -6,8 +6,17 @@ from typing import Any, Final, cast
 
 import msgspec
 
-from relay.realtime.records import ActionRecord, SessionRecord, UsageRecord
-from relay.realtime.utterance import Head, Origin, Record, Speaker, State, Utterance
+from relay.realtime.records import (
+    ActionRecord,
+    Head,
+    Origin,
+    Record,
+    SessionRecord,
+    Speaker,
+    State,
+    UsageRecord,
+    Utterance,
+)
 
 TITLE = "Voice Chat"
 STARTED_VIA = "realtime_voice"

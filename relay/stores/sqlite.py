@@ -6,8 +6,7 @@ from functools import partial
 from pathlib import Path
 
 from relay.interfaces import RecordsRefused, Talk
-from relay.realtime.records import AnyRecord
-from relay.realtime.utterance import Record
+from relay.realtime.records import AnyRecord, Record
 from relay.stores import sqlite_coaches, sqlite_tables, sqlite_usage
 from relay.stores.database import open_database
 from relay.stores.sqlite_schema import SCHEMA

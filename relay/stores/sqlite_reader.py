@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from functools import partial
 from pathlib import Path
 
-from relay.realtime.utterance import Record
+from relay.realtime.records import Record
 from relay.stores import sqlite_tables, sqlite_usage
 from relay.stores.costs import By, Report
 from relay.stores.sqlite_tables import Conversation

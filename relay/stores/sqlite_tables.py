@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from relay.interfaces import CONSTRAINT, FOREIGN_CONVERSATION
-from relay.realtime.records import ActionRecord, AnyRecord, SessionRecord, UsageRecord
-from relay.realtime.utterance import Head, Record
+from relay.realtime.records import ActionRecord, AnyRecord, Head, Record, SessionRecord, UsageRecord
 from relay.stores.database import transaction
 from relay.stores.rows import conversation_row, message_row, record_of, seconds
 from relay.stores.sqlite_coaches import put_action

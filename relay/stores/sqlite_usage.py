@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from datetime import date
 from typing import Any, Final
 
+from relay.realtime.billing.usage import Usage
 from relay.realtime.records import SessionRecord, UsageRecord
-from relay.realtime.usage import Usage
 from relay.stores.costs import By, Called, Report, Used, report
 from relay.stores.rows import iso_day, seconds, session_row, usage_row
 

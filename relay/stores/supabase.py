@@ -6,8 +6,7 @@ from collections.abc import Collection, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from relay.interfaces import CONSTRAINT, RecordsRefused, Talk
-from relay.realtime.records import AnyRecord
-from relay.realtime.utterance import Record
+from relay.realtime.records import AnyRecord, Record
 from relay.stores.rows import iso_day, seconds
 from relay.stores.supabase_rows import Item, batch_of, records_of
 from relay.stores.supabase_troubles import DatabaseRejected, DatabaseUnreadable

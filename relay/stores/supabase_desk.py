@@ -4,7 +4,7 @@ from collections.abc import Callable
 from datetime import date
 from typing import TYPE_CHECKING, Any, Final
 
-from relay.realtime.usage import Usage
+from relay.realtime.billing.usage import Usage
 from relay.stores.costs import By, Called, Report, Used, report
 from relay.stores.rows import iso_day, seconds
 from relay.stores.supabase_troubles import DatabaseUnreadable

@@ -5,7 +5,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from relay.realtime.utterance import Record
+from relay.realtime.records import Record
 from relay.stores.supabase import SupabaseStore
 
 if TYPE_CHECKING:

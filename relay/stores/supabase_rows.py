@@ -7,9 +7,17 @@ from dataclasses import dataclass
 from typing import Any, Final, cast
 
 from relay.interfaces import CONSTRAINT
-from relay.realtime.records import ActionRecord, AnyRecord, SessionRecord, UsageRecord
-from relay.realtime.utterance import Head, Record, Speaker, Utterance
-from relay.realtime.versions import place
+from relay.realtime.records import (
+    ActionRecord,
+    AnyRecord,
+    Head,
+    Record,
+    SessionRecord,
+    Speaker,
+    UsageRecord,
+    Utterance,
+    place,
+)
 from relay.stores.rows import (
     action_row,
     conversation_row,

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from relay.realtime.utterance import Record
+from relay.realtime.records import Record
 
 Who = Literal["learner", "model", "coach"]
 

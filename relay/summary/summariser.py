@@ -6,7 +6,7 @@ from typing import Final, Literal, Protocol
 
 import structlog
 
-from relay.realtime.utterance import Record
+from relay.realtime.records import Record
 from relay.summary.extract import extract
 from relay.summary.lines import Line, figures_of, lines_of
 from relay.summary.model import ModelFailed

@@ -9,7 +9,7 @@ import aiohttp
 import structlog
 
 from relay.realtime.grant import ServerTool
-from relay.realtime.tools import ToolCall
+from relay.realtime.server_tools import ToolCall
 from relay.tools.endpoint import Address, Endpoint
 from relay.tools.entry_point import EntryPoint, find
 from relay.tools.threads import Threads

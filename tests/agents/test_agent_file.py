@@ -7,8 +7,8 @@ import pytest
 
 from relay.agents import config as agent_file
 from relay.agents.config import AgentTable, BadAgents, Limits, ServerToolTable, load_agents
-from relay.realtime.locks import LOCKABLE
-from relay.realtime.scrub import HIDEABLE
+from relay.realtime.client_encoder import HIDEABLE
+from relay.realtime.client_policy import LOCKABLE
 
 
 @pytest.fixture

@@ -6,9 +6,9 @@ import tomllib
 import pytest
 
 from relay.agents.config import BadAgent, read_agent
-from relay.realtime.first_update import openai_update
+from relay.realtime.client_policy import LOCKABLE
 from relay.realtime.grant import HIDDEN, Bounds, Grant, ServerTool
-from relay.realtime.locks import LOCKABLE
+from relay.realtime.opening import openai_update
 
 WHOLE = """
 model = "gpt-realtime-2.1"

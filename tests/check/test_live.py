@@ -14,7 +14,7 @@ from relay.engines.offline.delivery import Pace
 from relay.engines.offline.scripted import Script, scripted_parts
 from relay.engines.offline.tones import tone
 from relay.engines.openai import FixedKey, OpenAIEngine, OpenAIOptions
-from relay.realtime.prices import DATE
+from relay.realtime.billing.pricing import DATE
 from relay.simulator import SimulatorOptions, simulate
 
 MODEL = "gpt-realtime-2.1"

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from relay.check.examination import Patience
-from relay.realtime.prices import DATE
+from relay.realtime.billing.pricing import DATE
 from tests.commands.conftest import Ran
 from tests.commands.program import Program, one_line, port_of, relay, taken_port
 from tests.components import needs

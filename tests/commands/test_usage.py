@@ -8,10 +8,9 @@ from uuid import UUID
 
 import pytest
 
-from relay.realtime.meter import Line
-from relay.realtime.prices import Prices
+from relay.realtime.billing.pricing import Prices
+from relay.realtime.billing.usage import Line, Usage, cost
 from relay.realtime.records import AnyRecord, UsageRecord, usage_id
-from relay.realtime.usage import Usage, cost
 from relay.stores.sqlite import SqliteStore
 from tests.commands.conftest import Ran
 from tests.commands.program import one_line

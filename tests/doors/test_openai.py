@@ -6,9 +6,9 @@ import pytest
 
 from relay.agents.agent import Agent, Defaults, ListedAgents
 from relay.doors.openai import OpenAIDoor
+from relay.realtime.dialects.client import BetaView, GaView
 from relay.realtime.endings import FORBIDDEN, NOT_BUILT, UNAUTHORIZED, UNKNOWN_PATH, Ending, Refused
 from relay.realtime.grant import Bounds, Caller
-from relay.realtime.view import BetaView, GaView
 from relay.websocket.handshake import Handshake
 from tests.doors.knock import knock, knock_with
 from tests.realtime.agents import LOOK, LOOKUP, STRICT

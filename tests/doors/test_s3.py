@@ -6,9 +6,9 @@ import pytest
 
 from relay.agents.agent import Agent, Defaults, ListedAgents
 from relay.doors.s3 import PACE_MS, S3Door
+from relay.realtime.dialects.client import S3View
 from relay.realtime.endings import FORBIDDEN, MISSING_PARAMETERS, UNAUTHORIZED, Ending, Refused
 from relay.realtime.grant import Bounds, Grant
-from relay.realtime.view import S3View
 from relay.websocket.handshake import Handshake
 from tests.doors.knock import knock
 from tests.doors.test_openai import FakeVerifier

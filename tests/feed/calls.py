@@ -8,12 +8,10 @@ from relay.feed.feed import Feed
 from relay.feed.history import History
 from relay.feed.hub import Hub
 from relay.feed.voice import NoLine
-from relay.realtime.coaching import Command
-from relay.realtime.control import Outcome
+from relay.realtime.coaching.control import Command, Outcome
 from relay.realtime.endings import CLIENT_LEFT, Ending
-from relay.realtime.partials import Partial
-from relay.realtime.records import AnyRecord
-from relay.realtime.utterance import Head, Record
+from relay.realtime.records import AnyRecord, Head, Record
+from relay.realtime.transcript import Partial
 from tests.stores.words import Call, corrected
 
 WORDS = Call()

@@ -1,7 +1,7 @@
 """What is kept of a call that has ended."""
 
 from relay.feed.call import over
-from relay.realtime.coaching import Command
+from relay.realtime.coaching.control import Command
 from tests.feed.calls import HEAD, FakeCall
 
 

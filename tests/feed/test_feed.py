@@ -3,7 +3,7 @@ import json
 from relay.feed.feed import Feed
 from relay.feed.history import History
 from relay.feed.watcher import Watcher
-from relay.realtime.partials import Partial
+from relay.realtime.transcript import Partial
 from tests.feed.calls import Disk, FakeCall, said
 
 HELLO = Partial("item_1", 0, "user", "Hel")

@@ -17,9 +17,8 @@ from relay.feed.hub import ENDED_KNOWN, ENDED_WITH_WORDS, FINISH_SECONDS, WATCHE
 from relay.feed.log import Log
 from relay.feed.watcher import QUEUE, Watcher
 from relay.realtime.endings import AT_CAPACITY, SERVICE_RESTART, Refused
-from relay.realtime.partials import Partial
-from relay.realtime.records import SessionRecord
-from relay.realtime.utterance import Record
+from relay.realtime.records import Record, SessionRecord
+from relay.realtime.transcript import Partial
 from tests.feed.calls import HEAD, FakeCall, House, again, said
 from tests.stores.words import STRANGER, Call
 

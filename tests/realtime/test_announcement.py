@@ -2,10 +2,10 @@
 
 from dataclasses import replace
 
-from relay.realtime.actions import Action
-from relay.realtime.announcement import Announcement
-from relay.realtime.client_side import ClientSide
-from relay.realtime.view import S3View
+from relay.realtime.client_encoder import ClientSide
+from relay.realtime.core import Announcement
+from relay.realtime.dialects.client import S3View
+from relay.realtime.effects import Action
 from tests.realtime.test_conversation import conversation
 
 

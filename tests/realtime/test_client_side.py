@@ -3,10 +3,10 @@
 import json
 from typing import Any
 
-from relay.realtime.actions import Action, ToClient
-from relay.realtime.client_side import ClientSide
+from relay.realtime.client_encoder import ClientSide
+from relay.realtime.dialects.client import BetaView, GaView, S3View
+from relay.realtime.effects import Action, ToClient
 from relay.realtime.events import BadEvent, encode
-from relay.realtime.view import BetaView, GaView, S3View
 from tests.realtime.agents import OPEN, SECRET, grant
 
 CREATED = {"type": "session.created", "session": {"id": "sess_1", "instructions": SECRET}}

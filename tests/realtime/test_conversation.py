@@ -6,7 +6,10 @@ from typing import Any
 import pytest
 
 from relay.realtime import endings
-from relay.realtime.actions import (
+from relay.realtime.core import Conversation
+from relay.realtime.deadlines import Deadlines, Limits
+from relay.realtime.dialects.client import GaView, S3View, View
+from relay.realtime.effects import (
     Action,
     CheckToken,
     End,
@@ -16,13 +19,9 @@ from relay.realtime.actions import (
     ToClient,
     ToEngine,
 )
-from relay.realtime.conversation import Conversation
-from relay.realtime.deadlines import Deadlines, Limits
 from relay.realtime.events import encode, sniff
-from relay.realtime.first_update import openai_update, s3_update
 from relay.realtime.grant import Caller, Grant
-from relay.realtime.setup import Setup
-from relay.realtime.view import GaView, S3View, View
+from relay.realtime.opening import Setup, openai_update, s3_update
 from tests.realtime import wire_events as wire
 from tests.realtime.wire_events import Event
 

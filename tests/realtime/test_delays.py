@@ -1,8 +1,7 @@
 """From the end of a turn to the answer's first item."""
 
-from relay.realtime.delays import Delays
 from relay.realtime.playout import Playout
-from relay.realtime.transcript import Transcript
+from relay.realtime.transcript import Delays, Transcript
 
 
 def test_an_answer_is_as_late_as_it_begins_after_the_turn() -> None:

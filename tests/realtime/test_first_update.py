@@ -1,7 +1,7 @@
 """What the engine is asked for first."""
 
-from relay.realtime.first_update import greeting, openai_update, s3_update
 from relay.realtime.grant import Bounds, Caller, Grant
+from relay.realtime.opening import greeting, openai_update, s3_update
 from tests.realtime.agents import LOOK, LOOKUP, STRICT, grant
 
 CALLER = Caller(sub="u1", role="learner", expires_at=2e9)

@@ -1,6 +1,6 @@
 """Which sound a session has."""
 
-from relay.realtime.formats import PCM, Formats
+from relay.realtime.events import PCM, Formats
 
 
 def configured(heard: object, spoken: object, kind: str = "session.updated") -> dict[str, object]:

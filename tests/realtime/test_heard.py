@@ -2,7 +2,7 @@
 
 import pytest
 
-from relay.realtime.heard import heard_text
+from relay.realtime.playout import heard_text
 
 TEXT = "one two three four five"
 

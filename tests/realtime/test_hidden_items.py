@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from relay.realtime.events import BadEvent
-from relay.realtime.hidden_items import HiddenItems
+from relay.realtime.items import HiddenItems
 from tests.realtime import wire_events as wire
 
 Event = dict[str, Any]

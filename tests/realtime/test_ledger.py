@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from relay.realtime.ledger import Ledger
+from relay.realtime.requests import Ledger
 
 UPDATED: dict[str, Any] = {"type": "session.updated", "session": {}}
 

@@ -8,12 +8,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from relay.realtime import events, policy
+from relay.realtime import client_policy as policy
+from relay.realtime import events
+from relay.realtime.client_policy import LOCKABLE, RESPONSE_FIELDS, SESSION_FIELDS
+from relay.realtime.dialects.client import BetaView, GaView, S3View, View
 from relay.realtime.events import BadEvent, Event
-from relay.realtime.first_update import openai_update
 from relay.realtime.grant import Bounds, Grant
-from relay.realtime.locks import LOCKABLE, RESPONSE_FIELDS, SESSION_FIELDS
-from relay.realtime.view import BetaView, GaView, S3View, View
+from relay.realtime.opening import openai_update
 from tests.realtime.agents import LOOK, LOOKUP, OPEN, STRICT, WHISPER, grant
 
 Json = dict[str, Any]

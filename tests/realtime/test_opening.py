@@ -2,15 +2,12 @@
 
 import json
 
-from relay.realtime.actions import ToClient, ToEngine
-from relay.realtime.first_update import openai_update
+from relay.realtime.dialects.client import GaView
+from relay.realtime.effects import ToClient, ToEngine
 from relay.realtime.grant import Grant
-from relay.realtime.ledger import Ledger
-from relay.realtime.opening import opening
-from relay.realtime.own_items import OwnItems
-from relay.realtime.seeding import seeded
-from relay.realtime.setup import Setup
-from relay.realtime.view import GaView
+from relay.realtime.items import OwnItems
+from relay.realtime.opening import Setup, openai_update, opening, seeded
+from relay.realtime.requests import Ledger
 from tests.realtime.agents import WHISPER, grant
 from tests.stores.words import Call
 

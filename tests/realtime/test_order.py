@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from relay.realtime.order import Order
+from relay.realtime.items import Order
 
 
 def order_of(order: Order, items: list[str]) -> list[str]:

@@ -2,14 +2,11 @@
 
 import pytest
 
-from relay.realtime import own_events
-from relay.realtime.events import BadEvent, Event
-from relay.realtime.first_update import openai_update
+from relay.realtime import events as own_events
+from relay.realtime.dialects.client import GaView
+from relay.realtime.events import BadEvent, Event, Played, Token, read_own
 from relay.realtime.grant import Caller, Grant
-from relay.realtime.opening import hello
-from relay.realtime.own_events import Played, Token, read_own
-from relay.realtime.setup import Setup
-from relay.realtime.view import GaView
+from relay.realtime.opening import Setup, hello, openai_update
 
 
 def test_hello_says_which_session_and_conversation_this_is() -> None:

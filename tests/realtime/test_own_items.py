@@ -3,8 +3,8 @@
 import pytest
 
 from relay.realtime.events import BadEvent, Event
-from relay.realtime.ledger import Ledger
-from relay.realtime.own_items import OwnItems, system_item
+from relay.realtime.items import OwnItems, system_item
+from relay.realtime.requests import Ledger
 from tests.realtime import wire_events as wire
 
 NOTE = system_item("Speak slowly.")

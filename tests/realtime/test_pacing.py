@@ -4,8 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from relay.realtime.events import Frame
-from relay.realtime.pacing import HELD_BYTES, Pacing
-from relay.realtime.playout import START_SECONDS, Playout
+from relay.realtime.playout import HELD_BYTES, START_SECONDS, Pacing, Playout
 
 
 def pacing(lead_ms: int = 500) -> tuple[Playout, Pacing]:

@@ -1,6 +1,5 @@
-from relay.realtime.partials import Partial
 from relay.realtime.playout import Playout
-from relay.realtime.transcript import Transcript
+from relay.realtime.transcript import Partial, Transcript
 
 HEARD = "conversation.item.input_audio_transcription."
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from relay.realtime import policy
+from relay.realtime import client_policy as policy
 from relay.realtime.events import BadEvent
 from relay.realtime.grant import Caller, Grant
 

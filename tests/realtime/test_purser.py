@@ -4,17 +4,15 @@ import json
 import math
 from typing import Any
 
-from relay.realtime.actions import Action, End, ToClient, ToEngine
-from relay.realtime.brake import FIRST_ANSWER, GOOD_BYE, WRAP_UP_SECONDS, Brake
-from relay.realtime.budget import Standing
+from relay.realtime.billing.budget import FIRST_ANSWER, GOOD_BYE, WRAP_UP_SECONDS, Brake, Standing
+from relay.realtime.billing.pricing import Prices
+from relay.realtime.billing.usage import Meter
+from relay.realtime.charging import Purser, Spending
 from relay.realtime.deadlines import Deadlines, Limits
+from relay.realtime.effects import Action, End, ToClient, ToEngine
 from relay.realtime.endings import BUDGET_EXHAUSTED
-from relay.realtime.ledger import Ledger
-from relay.realtime.meter import Meter
-from relay.realtime.own_items import OwnItems
-from relay.realtime.prices import Prices
-from relay.realtime.purser import Purser
-from relay.realtime.spending import Spending
+from relay.realtime.items import OwnItems
+from relay.realtime.requests import Ledger
 from tests.realtime import wire_events as wire
 
 LIMIT = 100 * FIRST_ANSWER

@@ -1,6 +1,6 @@
 """What is remembered, and what no longer."""
 
-from relay.realtime.recent import Recent
+from relay.realtime.items import Recent
 
 
 def test_the_oldest_is_forgotten_and_a_repeat_takes_no_room() -> None:

@@ -2,9 +2,8 @@
 
 import msgspec
 
-from relay.realtime.meter import Line
+from relay.realtime.billing.usage import Line, Usage
 from relay.realtime.records import AnyRecord, SessionRecord, UsageRecord, usage_id
-from relay.realtime.usage import Usage
 from tests.stores.words import SESSION, Call
 
 HEAD = Call().user("Hello").head

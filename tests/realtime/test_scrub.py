@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from relay.realtime import dialect
+from relay.realtime.client_encoder import SCRUBBED, scrub
+from relay.realtime.dialects import beta as dialect
 from relay.realtime.events import Event
 from relay.realtime.grant import Grant
-from relay.realtime.scrub import SCRUBBED, scrub
 from tests.realtime.agents import LOOK, LOOKUP, OPEN, SECRET, STRICT, grant
 
 DEFAULT = "Your knowledge cutoff is 2023-10. You are a helpful, witty, and friendly AI."

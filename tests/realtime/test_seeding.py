@@ -1,6 +1,6 @@
 """What the engine is told when a conversation goes on in a new session."""
 
-from relay.realtime.seeding import MAX_CHARACTERS, MAX_TURNS, seeded
+from relay.realtime.opening import MAX_CHARACTERS, MAX_TURNS, seeded
 from tests.stores.words import Call
 
 CALL = Call()

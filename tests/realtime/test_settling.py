@@ -1,7 +1,6 @@
 """Places, `seq` and final words, each once."""
 
-from relay.realtime.settling import Settling
-from relay.realtime.transcript_item import Item
+from relay.realtime.transcript import Item, Settling
 
 
 def test_a_correction_takes_a_new_seq_and_a_repeat_none() -> None:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from relay.realtime.sound_frames import sound_in
+from relay.realtime.events import sound_in
 
 
 @pytest.mark.parametrize(

@@ -2,12 +2,11 @@
 
 import pytest
 
-from relay.realtime.actions import Settle, Used
-from relay.realtime.brake import Brake
-from relay.realtime.budget import Standing
-from relay.realtime.meter import Meter
-from relay.realtime.prices import Prices
-from relay.realtime.spending import Spending
+from relay.realtime.billing.budget import Brake, Standing
+from relay.realtime.billing.pricing import Prices
+from relay.realtime.billing.usage import Meter
+from relay.realtime.charging import Spending
+from relay.realtime.effects import Settle, Used
 from tests.realtime import wire_events as wire
 from tests.realtime.wire_usage import lasted, response_done, response_usage, session, transcribed
 

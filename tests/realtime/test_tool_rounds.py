@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from relay.realtime.tool_rounds import Rounds
+from relay.realtime.server_tools import Rounds
 
 Event = dict[str, Any]
 ASK: Event = {"type": "response.create", "event_id": "c1"}

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from relay.realtime.events import BadEvent
-from relay.realtime.tools import ToolCall, ToolDesk
+from relay.realtime.server_tools import ToolCall, ToolDesk
 from tests.realtime import wire_events as wire
 from tests.realtime.tool_call import SECRET, WEATHER, Call, client_call, server_call
 

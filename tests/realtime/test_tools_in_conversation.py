@@ -4,13 +4,13 @@ import dataclasses
 import json
 from typing import Any
 
-from relay.realtime.actions import Action, CallTool, ToClient, ToEngine
-from relay.realtime.conversation import Conversation
+from relay.realtime.core import Conversation
 from relay.realtime.deadlines import Deadlines, Limits
+from relay.realtime.dialects.client import BetaView, GaView, View
+from relay.realtime.effects import Action, CallTool, ToClient, ToEngine
 from relay.realtime.events import sniff
 from relay.realtime.grant import Caller, Grant, ServerTool
-from relay.realtime.setup import Setup
-from relay.realtime.view import BetaView, GaView, View
+from relay.realtime.opening import Setup
 from tests.realtime.tool_call import SECRET, WEATHER, server_call
 from tests.realtime.tool_engine import Engine
 

@@ -3,8 +3,8 @@
 import pytest
 
 from relay.realtime.playout import AtOnce
+from relay.realtime.records import Utterance
 from relay.realtime.transcript import Transcript
-from relay.realtime.utterance import Utterance
 from tests.realtime import wire_events as wire
 from tests.realtime.wire_events import Event
 

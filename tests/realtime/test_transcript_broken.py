@@ -1,8 +1,8 @@
 """An answer that breaks off while it is generated: as far as it was heard, and partial."""
 
 from relay.realtime.playout import START_SECONDS, AtOnce, Playout
+from relay.realtime.records import Utterance
 from relay.realtime.transcript import Transcript
-from relay.realtime.utterance import Utterance
 from tests.realtime import wire_events as wire
 
 SAID = "One two three four."

@@ -1,6 +1,6 @@
 """One item while its words come in."""
 
-from relay.realtime.transcript_item import Item
+from relay.realtime.transcript import Item
 
 
 def item() -> Item:

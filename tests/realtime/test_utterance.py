@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from relay.realtime.utterance import record_id
+from relay.realtime.records import record_id
 
 SESSION = "6f9f0c3e-0000-4000-8000-000000000001"
 

@@ -1,4 +1,4 @@
-from relay.realtime.versions import newest
+from relay.realtime.records import newest
 from tests.feed.calls import again, said
 from tests.stores.words import Call, texts
 

@@ -5,7 +5,7 @@ from collections import deque
 from collections.abc import Sequence
 from typing import Any
 
-from relay.realtime.tools import Handled, ToolCall, ToolDesk
+from relay.realtime.server_tools import Handled, ToolCall, ToolDesk
 from tests.realtime.tool_engine import Engine, Part
 
 Event = dict[str, Any]

@@ -19,7 +19,7 @@ from relay.engines.offline.delivery import Pace
 from relay.engines.offline.parts import Parts
 from relay.engines.offline.replies import Message, Reply
 from relay.engines.offline.scripted import Script, scripted_parts
-from relay.realtime.utterance import Utterance
+from relay.realtime.records import Utterance
 from relay.simulator import Faults, SimulatorOptions, simulate
 from relay.simulator.faults import Only
 from relay.simulator.faults.table import Fault

@@ -14,7 +14,7 @@ from relay.agents.config import load_agents
 from relay.app import running
 from relay.engines.offline.delivery import Pace
 from relay.engines.offline.scripted import scripted_parts
-from relay.realtime.brake import GOOD_BYE
+from relay.realtime.billing.budget import GOOD_BYE
 from relay.simulator import SimulatorOptions, simulate
 from tests.scenarios.stage import Line, Stage, loaded, token
 

@@ -9,8 +9,7 @@ from pathlib import Path
 import pytest
 from playwright.async_api import BrowserContext, async_playwright
 
-from relay.realtime.records import AnyRecord
-from relay.realtime.utterance import Record
+from relay.realtime.records import AnyRecord, Record
 from relay.stores.journal import DiskJournal
 from tests.components import needs, require
 from tests.scenarios.coaching import session_of, typed

@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 
 from relay.realtime import endings
+from relay.realtime.dialects.client import GaView, S3View, View
 from relay.realtime.endings import Ending
 from relay.realtime.events import encode
-from relay.realtime.view import GaView, S3View, View
 from relay.websocket.closing import CLOSE_GRACE, FAIL_GRACE
 from tests.scenarios.by_hand import End, Provider, client, provided
 from tests.scenarios.stage import AGENT, Stage, token

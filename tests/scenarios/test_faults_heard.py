@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 from relay.engines.offline.scripted import Script
-from relay.realtime.utterance import Utterance
+from relay.realtime.records import Utterance
 from tests.scenarios.faulty import Bad, Caller, bad_day
 from tests.scenarios.stage import SILENCE, SPEECH
 

@@ -9,8 +9,7 @@ import pytest
 
 from relay.engines.offline.scripted import Script
 from relay.feed.log import Log
-from relay.realtime.records import AnyRecord
-from relay.realtime.utterance import Record
+from relay.realtime.records import AnyRecord, Record
 from relay.stores.journal import DiskJournal
 from tests.scenarios.coaching import (
     Screen,

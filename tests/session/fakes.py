@@ -7,16 +7,14 @@ from typing import Any
 
 from relay.interfaces import Call, Earlier, Peer
 from relay.metrics import Metrics
-from relay.realtime.conversation import Conversation
+from relay.realtime.billing.pricing import Prices
+from relay.realtime.core import Conversation
 from relay.realtime.deadlines import Deadlines, Limits
+from relay.realtime.dialects.client import GaView
 from relay.realtime.endings import Ending, Refused
-from relay.realtime.first_update import openai_update
 from relay.realtime.grant import Caller, Grant
-from relay.realtime.prices import Prices
-from relay.realtime.records import AnyRecord
-from relay.realtime.setup import Setup
-from relay.realtime.utterance import Head, Record
-from relay.realtime.view import GaView
+from relay.realtime.opening import Setup, openai_update
+from relay.realtime.records import AnyRecord, Head, Record
 from relay.session.recorder import Recorder
 from relay.session.seats import Seats, Surroundings
 from relay.session.session import Session

@@ -4,11 +4,10 @@ import structlog
 from structlog.testing import capture_logs
 
 from relay.metrics import Metrics
-from relay.realtime.brake import Bill, Brake
-from relay.realtime.budget import Budgets, Limit
-from relay.realtime.meter import Meter
-from relay.realtime.prices import Prices
-from relay.realtime.spending import Spending
+from relay.realtime.billing.budget import Bill, Brake, Budgets, Limit
+from relay.realtime.billing.pricing import Prices
+from relay.realtime.billing.usage import Meter
+from relay.realtime.charging import Spending
 from relay.session.account import Account
 from tests.realtime import wire_events as wire
 from tests.realtime.wire_usage import response_done, response_usage

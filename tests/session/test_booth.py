@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from relay.interfaces import Call, Peer
-from relay.realtime.coaching import Command
+from relay.realtime.coaching.control import Command
 from relay.realtime.endings import CLIENT_LEFT
 from relay.session import booth
 from relay.session.booth import MOST_LINES
@@ -15,7 +15,7 @@ from relay.session.line import Line
 from relay.session.session import Session
 from tests.fake_connection import FakePeer
 from tests.realtime import wire_events as wire
-from tests.realtime.test_coach_voice import PAUSE, WORD
+from tests.realtime.coaching.test_coach_voice import PAUSE, WORD
 from tests.session.fakes import CREATED, FakeEngine, Stage, settle
 from tests.session.test_session import DELTA
 

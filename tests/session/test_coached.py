@@ -3,7 +3,7 @@
 import json
 from typing import Any
 
-from relay.realtime.coaching import Command
+from relay.realtime.coaching.control import Command
 from relay.realtime.endings import ENDED_BY_COACH
 from relay.realtime.records import ActionRecord
 from tests.realtime import wire_events as wire

@@ -1,6 +1,6 @@
 import json
 
-from relay.realtime.partials import Partial
+from relay.realtime.transcript import Partial
 from tests.session.fakes import CREATED, HEAD, Stage, settle
 
 HEARD = "conversation.item.input_audio_transcription."

@@ -5,9 +5,9 @@ from typing import Any
 import pytest
 
 from relay.interfaces import Earlier
+from relay.realtime.billing.pricing import Prices
 from relay.realtime.endings import BUDGET_EXHAUSTED, FORBIDDEN, Refused
 from relay.realtime.grant import Bounds, Grant
-from relay.realtime.prices import Prices
 from relay.session.purses import Purses
 from tests.session.fakes import CALLER, FakePast
 

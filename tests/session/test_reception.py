@@ -7,13 +7,12 @@ import pytest
 from relay.interfaces import Admission, Earlier
 from relay.metrics import Metrics
 from relay.realtime import endings
+from relay.realtime.billing.pricing import Prices
+from relay.realtime.dialects.client import GaView, View
 from relay.realtime.endings import Ending, Refused
-from relay.realtime.first_update import openai_update
 from relay.realtime.grant import Bounds, Caller, Grant
-from relay.realtime.prices import Prices
-from relay.realtime.records import SessionRecord
-from relay.realtime.utterance import Record
-from relay.realtime.view import GaView, View
+from relay.realtime.opening import openai_update
+from relay.realtime.records import Record, SessionRecord
 from relay.session.purses import Purses
 from relay.session.reception import Reception
 from relay.session.registry import Registry

@@ -3,8 +3,8 @@
 import uuid
 
 from relay.realtime.playout import AtOnce
+from relay.realtime.records import record_id
 from relay.realtime.transcript import Transcript
-from relay.realtime.utterance import record_id
 from relay.session.recorder import Recorder
 from tests.realtime import wire_events as wire
 from tests.session.fakes import HEAD, SESSION, FakeJournal

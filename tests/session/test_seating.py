@@ -5,11 +5,11 @@ from typing import Any
 
 from relay.interfaces import Admission, Earlier
 from relay.metrics import Metrics
+from relay.realtime.billing.pricing import Prices
+from relay.realtime.dialects.client import S3View
 from relay.realtime.endings import IDLE, SESSION_TIME_LIMIT
-from relay.realtime.first_update import s3_update
 from relay.realtime.grant import Bounds, Grant
-from relay.realtime.prices import Prices
-from relay.realtime.view import S3View
+from relay.realtime.opening import s3_update
 from relay.session.purses import Purses
 from relay.session.registry import Registry
 from relay.session.seating import Admitted, Arrival, House, Rules, seat

@@ -3,14 +3,13 @@
 from typing import Any
 
 from relay.metrics import Traffic
-from relay.realtime.actions import Action, ToClient
-from relay.realtime.conversation import Conversation
+from relay.realtime.core import Conversation
 from relay.realtime.deadlines import Deadlines, Limits
+from relay.realtime.dialects.client import BetaView, View
+from relay.realtime.effects import Action, ToClient
 from relay.realtime.endings import Ending
-from relay.realtime.first_update import openai_update
 from relay.realtime.grant import Grant
-from relay.realtime.setup import Setup
-from relay.realtime.view import BetaView, View
+from relay.realtime.opening import Setup, openai_update
 from relay.session.outlet import Direct
 from relay.session.sides import Down, Up
 from tests.fake_connection import FakePeer

@@ -2,7 +2,7 @@
 
 import pytest
 
-from relay.realtime.usage import Usage
+from relay.realtime.billing.usage import Usage
 from relay.stores.costs import DAY_SECONDS, By, Called, Used, report
 
 DAY = 20_000

@@ -9,8 +9,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from relay.interfaces import FOREIGN_CONVERSATION, RecordsRefused
-from relay.realtime.records import AnyRecord
-from relay.realtime.utterance import Record
+from relay.realtime.records import AnyRecord, Record
 from relay.stores.delivery import BATCH, NAMES_KEPT, Delivery
 from relay.stores.journal import DiskJournal
 from relay.stores.sqlite import SqliteStore

@@ -10,7 +10,7 @@ from tempfile import TemporaryDirectory
 import pytest
 from hypothesis import given, settings, strategies
 
-from relay.realtime.utterance import Record
+from relay.realtime.records import Record
 from relay.stores import journal_sql as sql
 from relay.stores.database import transaction
 from relay.stores.journal_file import FILE_NAME, JournalDamaged, JournalFile, JournalInUse, Tally

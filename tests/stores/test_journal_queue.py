@@ -1,7 +1,6 @@
 """What waits in memory for the disk: bounded, in order, and one person's can be taken out."""
 
-from relay.realtime.records import AnyRecord
-from relay.realtime.utterance import Record
+from relay.realtime.records import AnyRecord, Record
 from relay.stores.journal_queue import Entry, JournalQueue, merged
 from relay.stores.journal_state import JournalLimits
 from tests.stores.words import CONVERSATION, LATER_SESSION, LEARNER, STRANGER, Call, corrected

@@ -2,7 +2,7 @@
 
 import pytest
 
-from relay.realtime.utterance import Record
+from relay.realtime.records import Record
 from relay.stores.past import KnownPast
 from tests.stores.words import (
     CONVERSATION,

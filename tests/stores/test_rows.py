@@ -1,10 +1,8 @@
 import msgspec
 import pytest
 
-from relay.realtime.meter import Line
-from relay.realtime.records import SessionRecord, UsageRecord, usage_id
-from relay.realtime.usage import Usage
-from relay.realtime.utterance import Record
+from relay.realtime.billing.usage import Line, Usage
+from relay.realtime.records import Record, SessionRecord, UsageRecord, usage_id
 from relay.stores.rows import (
     action_row,
     conversation_row,

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from relay.realtime.utterance import Record
+from relay.realtime.records import Record
 from relay.stores.sqlite import SqliteStore
 from relay.stores.sqlite_reader import SqliteReader
 from tests.stores.words import CONVERSATION, LATER_SESSION, Call, corrected, names_in, texts

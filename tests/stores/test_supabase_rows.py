@@ -7,7 +7,7 @@ import msgspec
 import pytest
 
 from relay.interfaces import CONSTRAINT
-from relay.realtime.utterance import Record
+from relay.realtime.records import Record
 from relay.stores.rows import message_row
 from relay.stores.supabase_rows import batch_of, records_of
 from tests.stores.words import (

@@ -8,17 +8,20 @@ from typing import Any
 
 import msgspec
 
-from relay.realtime.meter import Line
+from relay.realtime.billing.usage import Line, Usage
 from relay.realtime.records import (
     ActionRecord,
     AnyRecord,
     CoachAction,
+    Head,
+    Record,
     SessionRecord,
+    Speaker,
     UsageRecord,
+    Utterance,
+    record_id,
     usage_id,
 )
-from relay.realtime.usage import Usage
-from relay.realtime.utterance import Head, Record, Speaker, Utterance, record_id
 from relay.stores.journal import DiskJournal
 from relay.stores.journal_state import JournalLimits
 

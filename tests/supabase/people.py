@@ -1,8 +1,7 @@
 """A project with a learner, a stranger and two coaches, and a call that each may or may not see."""
 
-from relay.realtime.meter import Line
+from relay.realtime.billing.usage import Line, Usage
 from relay.realtime.records import AnyRecord, SessionRecord, UsageRecord, usage_id
-from relay.realtime.usage import Usage
 from tests.stores.words import AGENT, CONVERSATION, LEARNER, MORNING, SESSION, STRANGER, Call
 from tests.supabase.api import Api
 from tests.supabase.project import Project

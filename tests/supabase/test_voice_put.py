@@ -8,10 +8,8 @@ import msgspec
 import pytest
 
 from relay.interfaces import CONSTRAINT, FOREIGN_CONVERSATION
-from relay.realtime.meter import Line
-from relay.realtime.records import SessionRecord, UsageRecord, usage_id
-from relay.realtime.usage import Usage
-from relay.realtime.utterance import Record
+from relay.realtime.billing.usage import Line, Usage
+from relay.realtime.records import Record, SessionRecord, UsageRecord, usage_id
 from relay.stores.supabase_rows import batch_of
 from tests.components import needs
 from tests.stores.words import (

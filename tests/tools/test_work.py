@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from relay.realtime import tool_rounds
+from relay.realtime import server_tools as tool_rounds
 from relay.tools.work import _MESSAGES, ToolFailed, arguments_of
 
 DOCS = (Path(__file__).parents[2] / "docs" / "tools.md").read_text()

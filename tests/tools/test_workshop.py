@@ -11,7 +11,7 @@ import structlog
 from aiohttp import web
 
 from relay.realtime.grant import ServerTool
-from relay.realtime.tools import ToolCall
+from relay.realtime.server_tools import ToolCall
 from relay.tools.endpoint import http_session
 from relay.tools.work import Context, ToolMisconfigured
 from relay.tools.workshop import MAX_AT_ONCE, Bench, Workshop

@@ -16,8 +16,8 @@ from relay.http.api.api import Api
 from relay.http.pages import Pages
 from relay.interfaces import Talk
 from relay.realtime.grant import Caller, Role
-from relay.realtime.partials import Partial
-from relay.realtime.utterance import Record
+from relay.realtime.records import Record
+from relay.realtime.transcript import Partial
 from tests.components import needs
 from tests.feed.calls import HEAD, FakeCall, House, again
 from tests.http.api.desk import Assignments, Shelf, bearer, verify

@@ -15,8 +15,7 @@ from relay.http.api.gate import Gate
 from relay.http.api.reading import Reading, id_of, json_answer, number, read
 from relay.interfaces import Talk
 from relay.realtime.grant import Caller
-from relay.realtime.records import ActionRecord
-from relay.realtime.utterance import Record
+from relay.realtime.records import ActionRecord, Record
 from relay.summary.shapes import Summary
 from relay.summary.summariser import Summariser, TooMany
 

@@ -19,8 +19,7 @@ from relay.http.api.faults import (
 )
 from relay.http.api.gate import Gate
 from relay.http.api.reading import Reading, json_answer
-from relay.realtime.coaching import Command
-from relay.realtime.control import MAX_WHISPER, Mode, Outcome
+from relay.realtime.coaching.control import MAX_WHISPER, Command, Mode, Outcome
 from relay.realtime.grant import Caller
 from relay.realtime.records import CoachAction
 

@@ -10,7 +10,7 @@ from relay.feed import shapes
 from relay.http.api import archive
 from relay.http.api.commands import ACTIONS, NEEDS_TEXT
 from relay.http.api.faults import ALL
-from relay.realtime.control import MAX_WHISPER
+from relay.realtime.coaching.control import MAX_WHISPER
 from relay.realtime.records import CoachAction
 from relay.summary.shapes import Summary
 

@@ -5,8 +5,7 @@ from typing import Any
 import pytest
 
 from relay.http.api.commands import ACTIONS, MAX_BODY
-from relay.realtime.coaching import Command
-from relay.realtime.control import Outcome
+from relay.realtime.coaching.control import Command, Outcome
 from tests.feed.calls import FakeCall
 from tests.http.api.desk import SESSION, Answer, Desk, desk, header
 from tests.stores.words import LEARNER

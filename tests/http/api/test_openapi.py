@@ -9,7 +9,7 @@ from aiohttp import web
 from relay.http.api.api import PREFIX, Api, application
 from relay.http.api.faults import ALL
 from relay.http.api.openapi import document
-from relay.realtime.partials import Partial
+from relay.realtime.transcript import Partial
 from tests.feed.calls import FakeCall, House, said
 from tests.http.api.desk import FEED, SESSION, Assignments, Shelf, desk, verify
 from tests.http.api.write_openapi import PATH, text

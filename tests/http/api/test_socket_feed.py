@@ -4,7 +4,7 @@ import logging
 import pytest
 
 from relay.http.api import socket_feed, stream
-from relay.realtime.partials import Partial
+from relay.realtime.transcript import Partial
 from tests.feed.calls import FakeCall, again, said
 from tests.http.api.desk import PATIENCE, bearer, desk
 

@@ -1,0 +1,350 @@
+"""A coach's voice in one session: heard as an ordinary answer, written down, told to the model."""
+
+from collections import deque
+from collections.abc import Callable
+from enum import Enum
+from math import inf
+from operator import mul
+from typing import Any, Final
+
+from relay.realtime.client_encoder import ClientSide
+from relay.realtime.coaching.items import BYTES_PER_MS, CoachItems, Turn
+from relay.realtime.effects import Action, Dictate, Settled, Sound, ToClient, ToEngine
+from relay.realtime.events import AUDIO_DELTA, BadEvent, Event, encode
+from relay.realtime.playout import Heard, heard_text
+from relay.realtime.requests import Ledger
+from relay.realtime.transcript import Transcript
+
+# ---- Where speech begins and ends in a stream of PCM16: an energy gate with a pre-roll; pure.
+
+WINDOW_MS: Final = 20
+WINDOW_BYTES: Final = 960  # of PCM16 mono 24 kHz
+LOUD: Final = 400
+"""Root mean square of a window that may be speech: -38 dB of full scale, above a quiet room."""
+STARTS_WINDOWS: Final = 2  # a click is shorter
+PRE_ROLL_WINDOWS: Final = 10  # 200 ms: the soft beginning of a word
+HANG_WINDOWS: Final = 35  # 700 ms: a pause within a sentence is shorter
+HANG_SECONDS: Final = HANG_WINDOWS * WINDOW_MS / 1000
+MOST_WINDOWS: Final = 3000  # one minute: a turn that never ends would never be written down
+
+
+class Edge(Enum):
+    """Speech begins, speech ends."""
+
+    BEGIN = "begin"
+    END = "end"
+
+
+class Gate:
+    """Cuts a stream into turns. Its clock is the sound itself, and the wall where none comes."""
+
+    def __init__(self) -> None:
+        self._rest = b""
+        self._before: deque[bytes] = deque(maxlen=PRE_ROLL_WINDOWS)
+        self._loud = 0  # windows in a row
+        self._quiet = 0
+        self._length = 0
+        self._heard_at = 0.0
+        self.is_open = False
+
+    def feed(self, pcm: bytes, now: float) -> list[Edge | bytes]:
+        """The next piece of sound, at `now` seconds: the edges in it, and the sound of speech."""
+        if now >= self._heard_at + HANG_SECONDS:
+            self._forget()  # another stream, for all that is known
+        self._heard_at = now
+        sound = self._rest + pcm
+        whole = len(sound) // WINDOW_BYTES * WINDOW_BYTES
+        self._rest = sound[whole:]
+        found: list[Edge | bytes] = []
+        for start in range(0, whole, WINDOW_BYTES):
+            found += self._window(sound[start : start + WINDOW_BYTES])
+        return _joined(found)
+
+    def due(self, now: float) -> bool:
+        """Whether an open turn is over because nothing comes any more."""
+        return self.is_open and now >= self.next()
+
+    def next(self) -> float:
+        """When to ask `due`; infinity when no turn is open."""
+        return self._heard_at + HANG_SECONDS if self.is_open else inf
+
+    def close(self) -> None:
+        """The turn is over, whatever is being said; what follows may begin another one."""
+        self.is_open = False
+        self._loud = self._quiet = self._length = 0
+        self._before.clear()
+
+    def _forget(self) -> None:
+        """What came before stands in no connection with what comes."""
+        self._rest = b""
+        self._before.clear()
+
+    def _window(self, window: bytes) -> list[Edge | bytes]:
+        loud = _is_loud(window)
+        self._loud = self._loud + 1 if loud else 0
+        self._quiet = 0 if loud else self._quiet + 1
+        if not self.is_open:
+            self._before.append(window)
+            return self._opened() if self._loud >= STARTS_WINDOWS else []
+        self._length += 1
+        if self._quiet < HANG_WINDOWS and self._length < MOST_WINDOWS:
+            return [window]
+        self.close()
+        return [window, Edge.END]
+
+    def _opened(self) -> list[Edge | bytes]:
+        found: list[Edge | bytes] = [Edge.BEGIN, *self._before]
+        self.is_open = True
+        self._length = len(self._before)
+        self._before.clear()
+        return found
+
+
+def _is_loud(window: bytes) -> bool:
+    samples: list[int] = memoryview(window).cast("h").tolist()
+    power: int = sum(map(mul, samples, samples))
+    return power > LOUD * LOUD * len(samples)
+
+
+def _joined(found: list[Edge | bytes]) -> list[Edge | bytes]:
+    """Windows of one piece in a row become one piece of sound."""
+    joined: list[Edge | bytes] = []
+    for piece in found:
+        if isinstance(piece, bytes) and joined and isinstance(joined[-1], bytes):
+            joined[-1] += piece
+        else:
+            joined.append(piece)
+    return joined
+
+
+WORDS_SECONDS: Final = 3.0
+"""How long an answer's end waits for its words; later ones follow by themselves."""
+MOST_UNKNOWN: Final = 64
+"""Turns whose words may still come; those of an earlier one are lost."""
+_TRUNCATE: Final = "conversation.item.truncate"
+_ASKING: Final = frozenset(
+    {_TRUNCATE, "conversation.item.retrieve", "conversation.item.delete", "response.cancel"}
+)
+_NONE_ACTIVE: Final = "Cancellation failed: no active response found"
+
+
+class CoachVoice:
+    """Costs next to nothing until a coach speaks. Times are Unix seconds of one clock.
+
+    At most one answer of a coach's is open in the client's eyes. `prefix` makes its ids those of
+    one session, since clients bring old items along. `relinked` is the last look of a rule at what
+    stands before an item.
+    """
+
+    def __init__(
+        self,
+        prefix: str,
+        transcript: Transcript,
+        client: ClientSide,
+        ledger: Ledger,
+        relinked: Callable[[Event], Event],
+    ) -> None:
+        self._prefix = prefix[:8]
+        self._transcript = transcript
+        self._client = client
+        self._ledger = ledger
+        self._relinked = relinked
+        self._items = CoachItems()
+        self._gate = Gate()
+        self._turns: dict[int, Turn] = {}  # whose words are not known
+        self._open: Turn | None = None
+        self._coach = ""
+        self._made = 0
+        self._words_by = inf
+
+    def hear(self, coach: str, pcm: bytes, now: float) -> list[Action]:
+        """Sound of the coach who has the word: PCM16 mono 24 kHz."""
+        self._coach = coach
+        actions: list[Action] = []
+        for piece in self._gate.feed(pcm, now):
+            if piece is Edge.BEGIN:
+                actions += self._begin(now)
+            elif piece is Edge.END:
+                actions += self._silent(now)
+            elif isinstance(piece, bytes):
+                actions += self._sound(piece)
+        return actions
+
+    def words(self, number: int, text: str | None, now: float) -> list[Action]:
+        """What was understood of a turn; None where that failed."""
+        turn = self._turns.pop(number, None)
+        if turn is None:
+            return []
+        turn.words = text.strip() or None if text else None
+        if turn is self._open:
+            return self._close(now) + self._up(turn)
+        if turn.words is None:
+            return []
+        actions = self._tell(turn.spelled(), now)
+        late = turn.told("conversation.item.retrieved", item=turn.item(done=True))
+        actions += [Settled(said) for said in self._transcript.feed(late, now)]
+        return actions + self._up(turn)
+
+    def stop(self, now: float) -> list[Action]:
+        """The coach has the word no more."""
+        self._gate.close()
+        return self._silent(now)
+
+    def interrupted(self, now: float) -> list[Action]:
+        """The learner speaks: players drop what is left of an answer, so the rest is a new one."""
+        return self._cut_off("turn_detected", now)
+
+    def gives_way(self, event: Event, now: float) -> list[Action]:
+        """An event of the engine's: before its answer begins, the coach's has ended."""
+        waits = self._open is not None and not self._gate.is_open
+        return self._close(now) if waits and event["type"] == "response.created" else []
+
+    def heard(self, heard: Heard) -> bool:
+        """Take how much was heard of what was cut, if it is the coach's; whether it is."""
+        turn = self._items.find(heard.item_id)
+        if turn is not None:
+            turn.heard_ms = heard.ms
+        return turn is not None
+
+    def visible(self, event: Event, seen: Event | None) -> Event | None:
+        """The engine's event, of which `seen` is left, as the client may see it."""
+        self._items.follow(event)
+        return self._items.visible(seen) if seen is not None else None
+
+    def from_client(self, event: Event) -> Event | None:
+        """A client's event as the engine shall see it, None for one to `answer`. Or BadEvent."""
+        if event["type"] == "response.cancel":
+            return self._cancel(event)
+        turn = self._items.find(event.get("item_id")) if event["type"] in _ASKING else None
+        if turn is None:
+            return self._items.checked(event)
+        if event["type"] == _TRUNCATE and event["audio_end_ms"] > turn.audio_ms:
+            wanted = event["audio_end_ms"]
+            raise _refused(
+                f"Audio content of {turn.audio_ms}ms is already shorter than {wanted}ms", event
+            )
+        return None
+
+    def answer(self, event: Event, now: float) -> list[Action]:
+        """What becomes of a client's event that is the relay's to answer."""
+        if event["type"] == "response.cancel":
+            return self._cut_off("client_cancelled", now)
+        turn = self._items.find(event["item_id"])
+        if turn is None:
+            return []
+        if event["type"] == _TRUNCATE:
+            turn.heard_ms = event["audio_end_ms"]
+            cut = {"content_index": 0, "audio_end_ms": turn.heard_ms}
+            told = turn.told("conversation.item.truncated", item_id=turn.item_id, **cut)
+        elif event["type"] == "conversation.item.retrieve":
+            item = turn.item(done=turn is not self._open)
+            told = turn.told("conversation.item.retrieved", item=item)
+        else:
+            return self._deleted(turn, now)
+        return self._tell([told], now)
+
+    def next(self) -> float:
+        """When to ask `due`."""
+        return min(self._gate.next(), self._words_by)
+
+    def due(self, now: float) -> list[Action]:
+        """What the time asks for."""
+        actions = self.stop(now) if self._gate.due(now) else []
+        return actions + (self._close(now) if now >= self._words_by else [])
+
+    def _begin(self, now: float) -> list[Action]:
+        actions = self._close(now)
+        self._made += 1
+        name = f"relay_coach_{self._prefix}_{self._made}"
+        turn = Turn(
+            number=self._made,
+            coach_id=self._coach,
+            item_id=f"item_{name}",
+            response_id=f"resp_{name}",
+            previous=self._transcript.settling.last(self._items.gone),
+            anchor=self._items.tail,
+        )
+        self._open = self._turns[turn.number] = turn
+        self._turns.pop(turn.number - MOST_UNKNOWN, None)
+        self._items.add(turn)
+        self._transcript.settling.coaches[turn.item_id] = turn.coach_id
+        return actions + self._tell(turn.began(), now)
+
+    def _sound(self, pcm: bytes) -> list[Action]:
+        turn = self._open
+        if turn is None:
+            return []
+        ms = len(pcm) // BYTES_PER_MS
+        turn.audio_ms += ms
+        self._transcript.audio(turn.item_id, ms)
+        shown = self._client.unread(encode(turn.sound(pcm)), AUDIO_DELTA)
+        frames = [action.frame for action in shown if isinstance(action, ToClient)]
+        return [*(Sound(frame, turn.item_id, ms) for frame in frames), Dictate(turn.number, pcm)]
+
+    def _silent(self, now: float) -> list[Action]:
+        """No more sound comes of the open turn: now its words are wanted."""
+        turn = self._open
+        if turn is None or self._words_by < inf:
+            return []
+        self._words_by = now + WORDS_SECONDS
+        return [*self._tell(turn.silent(), now), Dictate(turn.number, None)]
+
+    def _cut_off(self, reason: str, now: float) -> list[Action]:
+        if self._open is None or not self._gate.is_open:
+            return []
+        self._open.cut = reason
+        return self.stop(now)
+
+    def _close(self, now: float) -> list[Action]:
+        """The open answer ends, with its words or without."""
+        turn, self._open, self._words_by = self._open, None, inf
+        if turn is None:
+            return []
+        return self._tell(turn.spelled() + turn.ended(), now)
+
+    def _tell(self, events: list[Event], now: float) -> list[Action]:
+        """Events as the engine would send them: written down, and shown to the client."""
+        actions: list[Action] = []
+        for event in events:
+            settled = self._transcript.feed(event, now)
+            actions += self._client.shown(self._relinked(event))
+            actions += [Settled(utterance) for utterance in settled]
+        return actions
+
+    def _up(self, turn: Turn) -> list[Action]:
+        """Tell the model what was said in its place, as far as it was heard."""
+        text = heard_text(turn.words or "", turn.heard_ms, turn.audio_ms)
+        if not text or turn.is_deleted:
+            return []
+        content = [{"type": "output_text", "text": text}]
+        item = {"id": turn.item_id, "type": "message", "role": "assistant", "content": content}
+        event: dict[str, Any] = {"type": "conversation.item.create", "item": item}
+        before = self._items.before(turn)
+        if before is not None:
+            event["previous_item_id"] = before
+        turn.is_sent = True
+        return [ToEngine(encode(self._ledger.own(event)))]
+
+    def _deleted(self, turn: Turn, now: float) -> list[Action]:
+        self._items.delete(turn)
+        told = turn.told("conversation.item.deleted", item_id=turn.item_id)
+        actions = self._tell([told], now)
+        if turn.is_sent:
+            up = {"type": "conversation.item.delete", "item_id": turn.item_id}
+            actions.append(ToEngine(encode(self._ledger.own(up))))
+        return actions
+
+    def _cancel(self, event: Event) -> Event | None:
+        """A cancel that names no response means the one that is being said."""
+        named = event.get("response_id")
+        speaking = self._open is not None and self._gate.is_open
+        ours = self._open.response_id if self._open is not None else ""
+        if speaking and named in (None, ours):
+            return None
+        if isinstance(named, str) and named.startswith(f"resp_relay_coach_{self._prefix}_"):
+            raise _refused(_NONE_ACTIVE, event, "response_cancel_not_active")
+        return event
+
+
+def _refused(message: str, event: Event, code: str = "invalid_value") -> BadEvent:
+    return BadEvent(message, code=code, event_id=event.get("event_id"))

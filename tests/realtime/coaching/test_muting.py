@@ -1,0 +1,130 @@
+"""The model kept silent, and the client's picture whole."""
+
+from typing import Any
+
+from relay.realtime.coaching.muting import Muting
+from relay.realtime.events import Event
+from tests.realtime import wire_events as wire
+
+VAD = {"type": "server_vad", "threshold": 0.5, "create_response": True, "idle_timeout_ms": 6000}
+QUIET = {**VAD, "create_response": False, "idle_timeout_ms": None}
+
+
+def configured(turns: Any, kind: str = "session.created") -> Event:
+    return {
+        "type": kind,
+        "session": {"id": "sess_1", "audio": {"input": {"turn_detection": turns}}},
+    }
+
+
+def update(turns: Any) -> Event:
+    session = {"type": "realtime", "audio": {"input": {"turn_detection": turns}}}
+    return {"type": "session.update", "session": session}
+
+
+def done(response: str) -> Event:
+    return {"type": "response.done", "response": {"id": response, "status": "completed"}}
+
+
+def muting(turns: Any = VAD) -> Muting:
+    rules = Muting()
+    rules.from_engine(configured(turns))
+    return rules
+
+
+def test_muted_turn_detection_goes_on_and_asks_for_no_answer() -> None:
+    rules = muting()
+    assert rules.mute() == [update(QUIET)]
+    assert rules.mute() == [], "a repeat changes nothing"
+    assert rules.unmute() == [update(VAD)]
+    assert rules.unmute() == []
+
+
+def test_without_turn_detection_there_is_nothing_to_tell() -> None:
+    rules = muting(None)
+    assert rules.mute() == []
+    assert rules.is_muted
+    assert rules.unmute() == []
+
+
+def test_answers_in_progress_are_cancelled_and_those_that_ended_are_not() -> None:
+    rules = muting(None)
+    for event in (wire.response_created("R1"), wire.response_created("R2"), done("R1")):
+        rules.from_engine(event)
+    assert rules.mute() == [{"type": "response.cancel", "response_id": "R2"}]
+
+
+def test_an_answer_that_begins_all_the_same_is_cancelled() -> None:
+    rules = muting()
+    rules.mute()
+    event, asked = rules.from_engine(wire.response_created("R1"))
+    assert event == wire.response_created("R1")
+    assert asked == [{"type": "response.cancel", "response_id": "R1"}]
+
+
+def test_a_client_that_asks_gets_an_answer_without_a_word() -> None:
+    rules = muting()
+    rules.mute()
+    wish = {"type": "response.create", "response": {"metadata": {"turn": "3"}}}
+    kept = rules.from_client(wish)
+    assert kept.up == []
+    created, ended = kept.down
+    assert (created["type"], ended["type"]) == ("response.created", "response.done")
+    assert created["response"]["id"] == ended["response"]["id"]
+    assert ended["response"]["status"] == "cancelled"
+    assert ended["response"]["metadata"] == {"turn": "3"}
+    again = rules.from_client({"type": "response.create"}).down[0]
+    assert again["response"]["id"] != created["response"]["id"]
+
+
+def test_what_a_client_wishes_for_turns_meanwhile_counts_when_the_model_may_speak() -> None:
+    rules = muting()
+    rules.mute()
+    wish = {"type": "semantic_vad", "create_response": True, "eagerness": "low"}
+    (told,) = rules.from_client(update(wish)).up
+    assert told["session"]["audio"]["input"]["turn_detection"]["create_response"] is False
+    answer = configured({**wish, "create_response": False}, "session.updated")
+    seen, _ = rules.from_engine(answer)
+    assert seen["session"]["audio"]["input"]["turn_detection"]["create_response"] is True
+    (restored,) = rules.unmute()
+    turns = restored["session"]["audio"]["input"]["turn_detection"]
+    assert (turns["type"], turns["create_response"], turns["eagerness"]) == (
+        "semantic_vad",
+        True,
+        "low",
+    )
+
+
+def test_a_client_that_wanted_no_answers_gets_none_afterwards() -> None:
+    rules = muting({**VAD, "create_response": False})
+    rules.mute()
+    (restored,) = rules.unmute()
+    assert restored["session"]["audio"]["input"]["turn_detection"]["create_response"] is False
+
+
+def test_everything_else_passes() -> None:
+    rules = muting()
+    rules.mute()
+    for event in (
+        {"type": "input_audio_buffer.commit"},
+        {"type": "session.update", "session": {"type": "realtime", "instructions": "x"}},
+        update(None),
+    ):
+        assert rules.from_client(event).up == [event]
+    assert rules.from_engine(wire.committed("U1", None)) == (wire.committed("U1", None), [])
+
+
+def test_an_answer_that_the_relay_owes_waits_for_the_models_turn() -> None:
+    rules = muting(None)
+    rules.mute()
+    owed = {"type": "response.create", "event_id": "relay-tool-1"}
+    rules.owe(owed)
+    assert rules.unmute() == [owed]
+    rules.mute()
+    assert rules.unmute() == [], "once"
+
+
+def test_muted_before_it_began_an_engine_is_silenced_when_it_does() -> None:
+    rules = Muting()
+    assert rules.mute() == []
+    assert rules.from_engine(configured(VAD)) == (configured(VAD), [update(QUIET)])
