@@ -13,8 +13,8 @@ import structlog
 from relay.agents.agent import Defaults
 from relay.auth.tokens import Verifier, mint, open_verifier
 from relay.coach import Coach, open_coach
+from relay.doors.browser import S3Door
 from relay.doors.openai import OpenAIDoor
-from relay.doors.s3 import S3Door
 from relay.doors.tokens import select_subprotocol
 from relay.http.api.api import Api
 from relay.http.health import Health
@@ -24,11 +24,10 @@ from relay.interfaces import Engine
 from relay.metrics import Metrics, measure_loop_lag
 from relay.realtime.endings import SERVICE_RESTART
 from relay.realtime.grant import Caller, Role
-from relay.session.purses import Purses
-from relay.session.reception import Reception
-from relay.session.registry import Registry
-from relay.session.seating import House, Rules
-from relay.session.seats import Surroundings
+from relay.session.billing import Purses
+from relay.session.directory import Registry
+from relay.session.server import House, Reception, Rules
+from relay.session.session import Surroundings
 from relay.settings import Loaded, Settings, project_of, trust_of
 from relay.stores.past import KnownPast
 from relay.tasks import Clock, Tasks, unix_clock

@@ -1,6 +1,8 @@
 """Hands what was said, used and begun to the journal, with the name of the session it was in."""
 
+import asyncio
 import uuid
+from collections.abc import Callable, Sequence
 
 import msgspec
 
@@ -9,6 +11,7 @@ from relay.realtime.coaching.control import Command
 from relay.realtime.effects import Settled, Used
 from relay.realtime.records import (
     ActionRecord,
+    AnyRecord,
     Head,
     Record,
     SessionRecord,
@@ -70,3 +73,29 @@ class Recorder:
         if self._begun is not None:
             end = {"seq": 2, "ended_at": at, "ending": ending}
             self._journal.append(msgspec.structs.replace(self._begun, **end))
+
+
+# ---- A journal that writes no words: for agents whose conversations are not to be stored.
+
+
+class Unwritten:
+    """A `relay.interfaces.Journal` before the one on disk.
+
+    What was said goes to `show` alone, for those who follow the call now. What the call used, when
+    it was and what a coach did is written, but for the words of a whisper.
+    """
+
+    def __init__(self, journal: Journal, show: Callable[[Sequence[AnyRecord]], None]) -> None:
+        self._journal = journal
+        self._show = show
+
+    def append(self, record: AnyRecord) -> None:
+        """Write it or show it; never blocks, never raises."""
+        if isinstance(record, Record):
+            # Not at once: whoever is shown it must not be able to disturb the call.
+            asyncio.get_running_loop().call_soon(self._show, [record])
+            return
+        if isinstance(record, ActionRecord):
+            told = {name: text for name, text in record.details.items() if name != "text"}
+            record = msgspec.structs.replace(record, details=told)
+        self._journal.append(record)

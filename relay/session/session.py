@@ -1,15 +1,21 @@
 """One live call: a client's seat and an engine's, both directions, and the one teardown."""
 
 import asyncio
-from typing import Final
+from collections.abc import Awaitable, Callable, Coroutine
+from dataclasses import dataclass, field
+from math import inf
+from typing import Any, Final, Protocol
 
 import structlog
 
-from relay.interfaces import Peer
+from relay.interfaces import Call, Engine, Peer
+from relay.metrics import Metrics
 from relay.realtime import endings
-from relay.realtime.billing.budget import Bill
+from relay.realtime.billing.budget import Bill, Purse
+from relay.realtime.billing.pricing import Prices
 from relay.realtime.core import Conversation
 from relay.realtime.deadlines import UNANSWERED_PINGS
+from relay.realtime.dialects.client import View
 from relay.realtime.effects import (
     Action,
     Apart,
@@ -29,19 +35,117 @@ from relay.realtime.effects import (
 )
 from relay.realtime.endings import Ending, Refused
 from relay.realtime.events import encode
+from relay.realtime.grant import Caller, Grant
 from relay.realtime.server_tools import ToolCall
-from relay.session.account import Account
-from relay.session.booth import Booth, Wires
-from relay.session.coached import Coached
-from relay.session.live_call import LiveCall
-from relay.session.outlet import outlet_for
-from relay.session.reaching import reached
+from relay.session.billing import Account
+from relay.session.coach_bridge import Booth, Wires
+from relay.session.handle import Coached, LiveCall
+from relay.session.links import Down, Spout, Up, Watched
+from relay.session.output import outlet_for
 from relay.session.recorder import Recorder
-from relay.session.seats import Seats, Surroundings
-from relay.session.sides import Down, Up, Watched
-from relay.session.spout import Spout
-from relay.session.timer import Timer
 from relay.tasks import Tasks, where
+
+# ---- Who sits in a session, and what every session of a process shares.
+
+
+class Tools(Protocol):
+    """Where one session's server-side tools are carried out."""
+
+    async def run(self, call: ToolCall) -> str:
+        """What the model is told, a failure included."""
+
+
+MakeTools = Callable[[Grant, str, str], Tools | None]
+"""Given the grant, the session's and the conversation's id; None where the grant has no tools."""
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What every session of one process shares. `clock` gives Unix seconds that never go back.
+
+    `prices` is None for a voice that costs nothing, whatever model it is asked for.
+    """
+
+    engine: Engine
+    metrics: Metrics
+    clock: Callable[[], float]
+    verify: Callable[[str], Awaitable[Caller]]
+    prices: Prices | None = field(default_factory=Prices)
+    tools: MakeTools = lambda *_: None
+
+
+@dataclass(frozen=True, slots=True)
+class Seats:
+    """Who sits in this session and how they are spoken to; `pace_ms` is None for all at once."""
+
+    client: Peer
+    view: View
+    call: Call
+    caller: Caller
+    door: str = ""
+    pace_ms: int | None = None
+    tools: Tools | None = None
+    purse: Purse | None = None
+
+
+# ---- Waits for an engine as long as its session lasts, and no longer.
+
+
+async def reached(
+    opening: Coroutine[Any, Any, Peer], ended: asyncio.Future[Any], tasks: Tasks
+) -> Peer | None:
+    """The engine that was opened, None where the session ended first; raises what `open` does."""
+    reaching = tasks.start(opening, "engine.open")
+    both: set[asyncio.Future[Any]] = {reaching, ended}
+    await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
+    if not reaching.done():
+        reaching.cancel()
+        await asyncio.wait({reaching})
+    return None if reaching.cancelled() else reaching.result()
+
+
+# ---- The one timer of a session, moved rather than made anew.
+
+
+class Timer:
+    """Calls `due` when `next()` has come, by `clock`; late wake-ups cost nothing but a look."""
+
+    def __init__(
+        self, clock: Callable[[], float], next_at: Callable[[], float], due: Callable[[], None]
+    ) -> None:
+        self._clock = clock
+        self._next_at = next_at
+        self._due = due
+        self._handle: asyncio.TimerHandle | None = None
+        self._at = 0.0
+
+    def arm(self) -> None:
+        """Make sure that it wakes up in time for the next deadline."""
+        at = self._next_at()
+        if at == inf:
+            return  # stopped, or nothing is due
+        if self._handle is not None:
+            if self._at <= at:
+                return
+            self._handle.cancel()
+        self._at = at
+        delay = max(0.0, at - self._clock())
+        self._handle = asyncio.get_running_loop().call_later(delay, self._wake)
+
+    def _wake(self) -> None:
+        self._handle = None
+        if self._clock() >= self._next_at():
+            self._due()
+        else:
+            self.arm()
+
+    def stop(self) -> None:
+        """No more wake-ups."""
+        if self._handle is not None:
+            self._handle.cancel()
+            self._handle = None
+        self._next_at = lambda: inf
+
 
 CLOSE_SECONDS: Final = 2.0  # peers end by themselves within a second; this only bounds a fault
 log = structlog.get_logger(__name__)

@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 
 from relay.agents.agent import Agent, Defaults, ListedAgents
-from relay.doors.s3 import PACE_MS, S3Door
+from relay.doors.browser import PACE_MS, S3Door
 from relay.realtime.dialects.client import S3View
 from relay.realtime.endings import FORBIDDEN, MISSING_PARAMETERS, UNAUTHORIZED, Ending, Refused
 from relay.realtime.grant import Bounds, Grant

@@ -10,7 +10,7 @@ import pytest
 
 from relay.app import running
 from relay.engines.offline.scripted import Script
-from relay.session import booth
+from relay.session import coach_bridge as booth
 from tests.scenarios.coaching import assign, watching
 from tests.scenarios.on_the_line import LEARNER, MODEL, on_the_line, sound_of
 from tests.scenarios.stage import SILENCE, SPEECH, Line, Stage, loaded, stage, token

@@ -18,7 +18,7 @@ from pydantic import SecretStr
 from websockets.exceptions import ConnectionClosed
 
 from relay.engines.offline.scripted import Script
-from relay.session.registry import Registry
+from relay.session.directory import Registry
 from tests.auth.supabase import SERVICE_KEY, FakeAuth, ec_key, public_row, rsa_key, serve
 from tests.realtime import wire_events as wire
 from tests.scenarios.by_hand import KEY, End, Provider, client, metric, openai, provided, s3, spoken

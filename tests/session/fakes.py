@@ -16,8 +16,7 @@ from relay.realtime.grant import Caller, Grant
 from relay.realtime.opening import Setup, openai_update
 from relay.realtime.records import AnyRecord, Head, Record
 from relay.session.recorder import Recorder
-from relay.session.seats import Seats, Surroundings
-from relay.session.session import Session
+from relay.session.session import Seats, Session, Surroundings
 from tests.fake_connection import FakePeer
 
 CALLER = Caller(sub="u1", role="learner", expires_at=9e9)

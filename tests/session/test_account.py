@@ -8,7 +8,7 @@ from relay.realtime.billing.budget import Bill, Brake, Budgets, Limit
 from relay.realtime.billing.pricing import Prices
 from relay.realtime.billing.usage import Meter
 from relay.realtime.charging import Spending
-from relay.session.account import Account
+from relay.session.billing import Account
 from tests.realtime import wire_events as wire
 from tests.realtime.wire_usage import response_done, response_usage
 

@@ -9,9 +9,8 @@ import pytest
 from relay.interfaces import Call, Peer
 from relay.realtime.coaching.control import Command
 from relay.realtime.endings import CLIENT_LEFT
-from relay.session import booth
-from relay.session.booth import MOST_LINES
-from relay.session.line import Line
+from relay.session import coach_bridge as booth
+from relay.session.coach_bridge import MOST_LINES, Line
 from relay.session.session import Session
 from tests.fake_connection import FakePeer
 from tests.realtime import wire_events as wire

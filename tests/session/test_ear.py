@@ -8,7 +8,7 @@ import pytest
 
 from relay.interfaces import Call
 from relay.realtime.endings import ENGINE_TIMED_OUT
-from relay.session.ear import EARLY_BYTES, MOST_TURNS, Ear
+from relay.session.coach_transcriber import EARLY_BYTES, MOST_TURNS, Ear
 from tests.fake_connection import FakePeer
 from tests.realtime import wire_events as wire
 from tests.session.fakes import CREATED, SESSION, FakeEngine, settle

@@ -3,7 +3,7 @@
 import asyncio
 
 from relay.realtime.endings import CLIENT_LEFT, TOKEN_EXPIRED
-from relay.session.line import MOST_AHEAD, MOST_PER_SECOND, Line
+from relay.session.coach_bridge import MOST_AHEAD, MOST_PER_SECOND, Line
 from tests.session.fakes import FakeClock, settle
 
 

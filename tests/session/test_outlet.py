@@ -1,7 +1,7 @@
 """The last step down: at once, or paced."""
 
 from relay.realtime.playout import START_SECONDS, Playout
-from relay.session.outlet import Direct, Paced, Silent, outlet_for
+from relay.session.output import Direct, Paced, Silent, outlet_for
 from tests.fake_connection import FakePeer
 from tests.session.fakes import FakeClock
 

@@ -8,7 +8,7 @@ from relay.interfaces import Earlier
 from relay.realtime.billing.pricing import Prices
 from relay.realtime.endings import BUDGET_EXHAUSTED, FORBIDDEN, Refused
 from relay.realtime.grant import Bounds, Grant
-from relay.session.purses import Purses
+from relay.session.billing import Purses
 from tests.session.fakes import CALLER, FakePast
 
 DOLLAR = 1_000_000

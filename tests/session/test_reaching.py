@@ -6,7 +6,7 @@ import pytest
 
 from relay.interfaces import Call
 from relay.realtime.endings import ENGINE_TIMED_OUT, Refused
-from relay.session.reaching import reached
+from relay.session.session import reached
 from relay.tasks import Tasks
 from tests.fake_connection import FakePeer
 from tests.session.fakes import SESSION, FakeEngine, settle

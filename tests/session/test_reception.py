@@ -13,11 +13,10 @@ from relay.realtime.endings import Ending, Refused
 from relay.realtime.grant import Bounds, Caller, Grant
 from relay.realtime.opening import openai_update
 from relay.realtime.records import Record, SessionRecord
-from relay.session.purses import Purses
-from relay.session.reception import Reception
-from relay.session.registry import Registry
-from relay.session.seating import House, Rules
-from relay.session.seats import Surroundings
+from relay.session.billing import Purses
+from relay.session.directory import Registry
+from relay.session.server import House, Reception, Rules
+from relay.session.session import Surroundings
 from relay.websocket.handshake import Handshake
 from tests.doors.knock import knock
 from tests.fake_connection import FakePeer

@@ -3,7 +3,7 @@
 import pytest
 
 from relay.realtime.endings import AT_CAPACITY, SERVICE_RESTART, TOO_MANY_SESSIONS, Ending, Refused
-from relay.session.registry import Registry
+from relay.session.directory import Registry
 
 
 class FakeSession:

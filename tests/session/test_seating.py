@@ -10,11 +10,10 @@ from relay.realtime.dialects.client import S3View
 from relay.realtime.endings import IDLE, SESSION_TIME_LIMIT
 from relay.realtime.grant import Bounds, Grant
 from relay.realtime.opening import s3_update
-from relay.session.purses import Purses
-from relay.session.registry import Registry
-from relay.session.seating import Admitted, Arrival, House, Rules, seat
-from relay.session.seats import Surroundings
-from relay.session.session import Session
+from relay.session.billing import Purses
+from relay.session.directory import Registry
+from relay.session.server import Admitted, Arrival, House, Rules, seat
+from relay.session.session import Session, Surroundings
 from tests.doors.knock import knock
 from tests.fake_connection import FakePeer
 from tests.session.fakes import (

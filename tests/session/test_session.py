@@ -9,7 +9,7 @@ from relay.interfaces import Frame
 from relay.realtime import endings
 from relay.realtime.endings import Ending
 from relay.realtime.events import encode
-from relay.session.sides import EARLY_BYTES, EARLY_FRAMES
+from relay.session.links import EARLY_BYTES, EARLY_FRAMES
 from tests.fake_connection import FakePeer
 from tests.realtime import wire_events as wire
 from tests.session.fakes import CALLER, CREATED, SESSION, Stage, settle

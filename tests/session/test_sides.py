@@ -10,8 +10,8 @@ from relay.realtime.effects import Action, ToClient
 from relay.realtime.endings import Ending
 from relay.realtime.grant import Grant
 from relay.realtime.opening import Setup, openai_update
-from relay.session.outlet import Direct
-from relay.session.sides import Down, Up
+from relay.session.links import Down, Up
+from relay.session.output import Direct
 from tests.fake_connection import FakePeer
 from tests.session.fakes import CALLER, CREATED, FakeClock
 

@@ -1,8 +1,7 @@
 """Which way frames go down: mutes and taps come and go in any order."""
 
-from relay.session.outlet import Silent
-from relay.session.spout import Spout
-from relay.session.taps import Tapped
+from relay.session.links import Spout
+from relay.session.output import Silent, Tapped
 from tests.session.fakes import CREATED, Stage, settle
 from tests.session.test_session import DELTA
 from tests.session.test_taps import Tap

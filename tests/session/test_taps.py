@@ -1,8 +1,7 @@
 """Listening along."""
 
 from relay.realtime.playout import Playout
-from relay.session.outlet import outlet_for
-from relay.session.taps import Tapped, tapped_send
+from relay.session.output import Tapped, outlet_for, tapped_send
 from tests.fake_connection import FakePeer
 
 

@@ -2,7 +2,7 @@
 
 import asyncio
 
-from relay.session.timer import Timer
+from relay.session.session import Timer
 from tests.session.fakes import FakeClock
 
 

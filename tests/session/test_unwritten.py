@@ -1,7 +1,7 @@
 """What is written of a call whose words are not to be stored."""
 
 from relay.realtime.records import ActionRecord, AnyRecord
-from relay.session.unwritten import Unwritten
+from relay.session.recorder import Unwritten
 from tests.session.fakes import settle
 from tests.stores.words import COACH, Call
 

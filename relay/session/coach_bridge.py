@@ -1,9 +1,11 @@
 """The coaches on a session's line: they listen, one may speak, and an ear writes that down."""
 
 import asyncio
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from math import inf
 from typing import Final
 
 import structlog
@@ -12,14 +14,165 @@ from relay.feed.voice import REPLACED, NoLine
 from relay.interfaces import Call, Engine, Frame
 from relay.realtime.coaching.control import Command, Outcome
 from relay.realtime.effects import Action, Dictate, Sound
-from relay.realtime.endings import Ending
+from relay.realtime.endings import CLIENT_LEFT, Ending
 from relay.realtime.events import PCM, Event, sound_in
-from relay.session.ear import Ear
-from relay.session.line import Line
-from relay.session.outlet import Outlet
-from relay.session.sides import Shell
-from relay.session.taps import Tap
+from relay.session.coach_transcriber import Ear
+from relay.session.links import Shell
+from relay.session.output import Outlet, Tap
 from relay.tasks import Tasks
+
+# ---- What one coach hears of a call: the learner at once, the model as fast as it is heard; pure.
+
+LEARNER: Final = b"\x00"
+"""First byte of a frame of the learner's sound."""
+MODEL: Final = b"\x01"
+"""First byte of a frame of the model's. 2 is kept for later use."""
+LEAD_SECONDS: Final = 0.2
+"""How far ahead of what is heard the model's sound goes out; it comes several times faster."""
+BYTES_PER_SECOND: Final = 48_000
+LEARNER_BYTES: Final = 5 * BYTES_PER_SECOND  # what waits for a slow coach; the oldest is dropped
+MODEL_BYTES: Final = 120 * BYTES_PER_SECOND  # an answer of two minutes that came at once
+
+
+class _Queue:
+    """Sound that waits, at most so many bytes of it."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._bytes = 0
+        self._pieces: deque[bytes] = deque()
+
+    def __bool__(self) -> bool:
+        return bool(self._pieces)
+
+    def put(self, pcm: bytes) -> None:
+        self._pieces.append(pcm)
+        self._bytes += len(pcm)
+        while self._bytes > self._most and len(self._pieces) > 1:
+            self.take()
+
+    def take(self) -> bytes:
+        pcm = self._pieces.popleft()
+        self._bytes -= len(pcm)
+        return pcm
+
+    def clear(self) -> None:
+        self._pieces.clear()
+        self._bytes = 0
+
+
+class Listening:
+    """Times are seconds of one clock."""
+
+    def __init__(self) -> None:
+        self._learner = _Queue(LEARNER_BYTES)
+        self._model = _Queue(MODEL_BYTES)
+        self._heard_until = 0.0
+
+    def learner(self, pcm: bytes) -> None:
+        """The learner said this."""
+        self._learner.put(pcm)
+
+    def model(self, pcm: bytes) -> None:
+        """Sound came from the model; it may be heard later."""
+        self._model.put(pcm)
+
+    def flush(self) -> None:
+        """The learner's player was flushed: what waits of the model is heard by nobody."""
+        self._model.clear()
+        self._heard_until = 0.0
+
+    def take(self, now: float) -> bytes | None:
+        """The next frame for the coach, None when nothing may go out yet."""
+        if self._learner:
+            return LEARNER + self._learner.take()
+        if now < self.next():
+            return None
+        pcm = self._model.take()
+        self._heard_until = max(self._heard_until, now) + len(pcm) / BYTES_PER_SECOND
+        return MODEL + pcm
+
+    def next(self) -> float:
+        """When something may go out; infinity when nothing waits."""
+        if self._learner:
+            return 0.0
+        return self._heard_until - LEAD_SECONDS if self._model else inf
+
+
+# ---- One coach's line into a call: what the coach hears, and what of their voice comes in.
+
+MOST_PER_SECOND: Final = 2 * BYTES_PER_SECOND
+"""Bytes of a coach's sound that are taken, on and on."""
+MOST_AHEAD: Final = 20 * BYTES_PER_SECOND
+"""… and at once, for a page that sends what it recorded."""
+
+
+class Line:
+    """A `relay.feed.voice.Line`. `said` takes the coach's sound, `left` is called once."""
+
+    def __init__(
+        self,
+        clock: Callable[[], float],
+        said: Callable[[bytes], None],
+        left: Callable[["Line"], None],
+    ) -> None:
+        self._clock = clock
+        self._said = said
+        self._left = left
+        self._listening = Listening()
+        self._woken = asyncio.Event()
+        self._room, self._fed_at = float(MOST_AHEAD), clock()
+        self.ending: Ending | None = None
+
+    def hear(self, pcm: bytes) -> None:
+        """Sound of the coach's: PCM16 mono 24 kHz, heard while this coach has the word.
+
+        What comes much faster than it can be heard is dropped.
+        """
+        now = self._clock()
+        more = (now - self._fed_at) * MOST_PER_SECOND
+        self._room, self._fed_at = min(MOST_AHEAD, self._room + more), now
+        if self.ending is None and len(pcm) <= self._room:
+            self._room -= len(pcm)
+            self._said(pcm)
+
+    async def next(self) -> bytes | None:
+        """The next frame for the coach, None when the line was closed."""
+        while self.ending is None:
+            now = self._clock()
+            frame = self._listening.take(now)
+            if frame is not None:
+                return frame
+            self._woken.clear()
+            wait = self._listening.next() - now
+            try:
+                async with asyncio.timeout(None if wait == inf else max(wait, 0.001)):
+                    await self._woken.wait()
+            except TimeoutError:
+                continue
+        return None
+
+    def learner(self, pcm: bytes) -> None:
+        """The learner said this."""
+        self._listening.learner(pcm)
+        self._woken.set()
+
+    def model(self, pcm: bytes) -> None:
+        """The model said this."""
+        self._listening.model(pcm)
+        self._woken.set()
+
+    def flush(self) -> None:
+        """The learner does not hear the rest."""
+        self._listening.flush()
+
+    def close(self, ending: Ending = CLIENT_LEFT) -> None:
+        """The coach leaves, or has to; the first ending counts."""
+        if self.ending is None:
+            self.ending = ending
+            self._woken.set()
+            self._left(self)
+
 
 GRACE_SECONDS: Final = 5.0
 """How long a coach who has the word may be off the line before it goes back to the model."""

@@ -22,8 +22,7 @@ from relay.realtime.events import (
     sound_of,
     text_of,
 )
-from relay.session.outlet import Outlet
-from relay.session.taps import Tap, tapped_send
+from relay.session.output import Outlet, Silent, Tap, Tapped, tapped_send
 
 EARLY_BYTES: Final = (
     1024 * 1024
@@ -229,3 +228,34 @@ class Watched:
         """Exactly once a peer (see `Peer`)."""
         self._receiver.closed(code, reason)
         self._gone()
+
+
+# ---- Which way a session's frames go down just now: listened to or not, the model's sound or none.
+
+
+class Spout:
+    """`plain` is the way past every tap and mute, `outlet` the one for what is not the model's."""
+
+    def __init__(self, plain: Outlet, up: Up) -> None:
+        self.plain = plain
+        self.outlet = plain
+        self._up = up
+        self._down: Down | None = None
+        self._is_muted = False
+
+    def lead(self, down: Down) -> None:
+        """The engine is there, and this is its direction."""
+        self._down = down
+        self.silence(self._is_muted)
+
+    def silence(self, muted: bool) -> None:
+        """Whether the model's sound is for nobody."""
+        self._is_muted = muted
+        if self._down is not None:
+            self._down.outlet = Silent(self.outlet) if muted else self.outlet
+
+    def listen(self, tap: Tap | None) -> None:
+        """From now on this tap hears both directions; None takes it out."""
+        self._up.listen(tap)
+        self.outlet = self.plain if tap is None else Tapped(self.plain, tap)
+        self.silence(self._is_muted)

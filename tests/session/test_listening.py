@@ -2,7 +2,7 @@
 
 from math import inf
 
-from relay.realtime.listening import LEARNER, LEARNER_BYTES, MODEL, MODEL_BYTES, Listening
+from relay.session.coach_bridge import LEARNER, LEARNER_BYTES, MODEL, MODEL_BYTES, Listening
 
 SECOND = bytes(48_000)
 TENTH = bytes(4_800)
