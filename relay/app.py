@@ -29,7 +29,8 @@ from relay.session.directory import Registry
 from relay.session.server import House, Reception, Rules
 from relay.session.session import Surroundings
 from relay.settings import Loaded, Settings, project_of, trust_of
-from relay.stores.past import KnownPast
+from relay.storage import Words, open_words
+from relay.stores.history import KnownPast
 from relay.tasks import Clock, Tasks, unix_clock
 from relay.tools.benches import benches
 from relay.tools.endpoint import http_session
@@ -37,7 +38,6 @@ from relay.tools.workshop import Workshop
 from relay.voices import make_engine, own_key, summary_writer
 from relay.websocket.closing import PeerOptions
 from relay.websocket.server import Listener, ListenOptions, listen
-from relay.words import Words, open_words
 
 PAGE_TOKEN_SECONDS: Final = 3600
 PAGE_USER: Final = "developer"

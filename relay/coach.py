@@ -12,7 +12,7 @@ from relay.feed.hub import Hub
 from relay.http.api.api import Api
 from relay.http.api.archive import Archive
 from relay.interfaces import Store
-from relay.stores.journal import DiskJournal
+from relay.stores.journal.journal import DiskJournal
 from relay.summary.model import Writer
 from relay.summary.summariser import Summariser
 from relay.tasks import Tasks

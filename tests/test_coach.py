@@ -13,8 +13,8 @@ from relay.feed.watcher import Shown, Watcher
 from relay.realtime.endings import SERVICE_RESTART
 from relay.realtime.grant import Caller
 from relay.realtime.records import Head
+from relay.storage import open_words
 from relay.tasks import Tasks
-from relay.words import open_words
 from tests.feed.calls import HEAD, FakeCall, said
 
 NOW = 1_760_000_100.0

@@ -5,8 +5,8 @@ import sys
 from pathlib import Path
 
 from relay.realtime.records import Record, Utterance, record_id
+from relay.storage import open_place, open_words
 from relay.tasks import Tasks
-from relay.words import open_place, open_words
 from tests.components import needs
 from tests.session.fakes import HEAD, SESSION
 from tests.stores.hosted import access, peopled

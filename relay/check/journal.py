@@ -9,8 +9,8 @@ from pathlib import Path
 
 from relay.check.finding import Finding, fail, ok
 from relay.check.folder import OWN, trouble
-from relay.stores.journal_file import FILE_NAME, LOCK_NAME, SCHEMA_VERSION
-from relay.stores.looking import looking_at
+from relay.stores.database import looking_at
+from relay.stores.journal.file import FILE_NAME, LOCK_NAME, SCHEMA_VERSION
 
 _MOVE = "move the folder away; it may still hold words that were never stored"
 IN_USE = "in use by a running relay, process "

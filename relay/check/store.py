@@ -5,7 +5,7 @@ from pathlib import Path
 
 from relay.check.finding import Finding, fail, ok
 from relay.check.folder import OWN, trouble
-from relay.stores.looking import looking_at
+from relay.stores.database import looking_at
 
 _TABLES = "SELECT count(*) FROM sqlite_master WHERE name = 'chat_messages_v2'"
 _CALLS = "SELECT count(*) FROM conversation_sessions"

@@ -7,9 +7,9 @@ from typing import Protocol
 
 from relay.commands.command import fail, say
 from relay.settings import Settings, SettingsError, local_settings, project_of
-from relay.stores.sqlite import SqliteStore
-from relay.stores.supabase_desk import SupabaseDesk
-from relay.stores.supabase_troubles import DatabaseRejected, DatabaseTrouble
+from relay.stores.sqlite.store import SqliteStore
+from relay.stores.supabase.admin import SupabaseDesk
+from relay.stores.supabase.errors import DatabaseRejected, DatabaseTrouble
 
 HELP = "let a coach follow a learner"
 EXAMPLE = "relay assign --coach carla --learner ada"
@@ -62,7 +62,7 @@ def _desk(settings: Settings) -> Desk:
     project = project_of(settings)
     if project is None:
         return SqliteStore(settings.relay_data_dir / "relay.db")
-    from relay.stores.supabase_rest import Rest  # noqa: PLC0415
+    from relay.stores.supabase.client import Rest  # noqa: PLC0415
 
     return SupabaseDesk(Rest(project))
 

@@ -29,9 +29,9 @@ from relay.settings import (
     serve_settings,
     trust_of,
 )
+from relay.storage import Place, open_place
 from relay.tasks import unix_clock
 from relay.voices import make_engine, own_key
-from relay.words import Place, open_place
 
 SETTINGS: Final = "settings"
 STAND_IN: Final = "a long string in the place of a secret that only looking must not make"

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from relay.commands.command import fail, say
 from relay.commands.kept import Kept, with_kept
-from relay.stores.journal_people import emptied_of
+from relay.stores.journal.journal import emptied_of
 
 HELP = "erase one person's words and calls, from the journal and the store"
 EXAMPLE = "relay erase --user 5b6f8f5e-8a31-4d5c-9a0e-7f1c2d3e4a5b --yes"

@@ -10,7 +10,7 @@ from typing import Any
 
 from relay.commands.command import fail, say
 from relay.commands.kept import Kept, with_kept
-from relay.stores.journal_people import waiting_of
+from relay.stores.journal.journal import waiting_of
 
 HELP = "print all that is kept about one person, as JSON"
 EXAMPLE = "relay export --user 5b6f8f5e-8a31-4d5c-9a0e-7f1c2d3e4a5b --out ada.json"

@@ -10,10 +10,10 @@ from typing import Final, TypeVar
 from relay.commands.command import fail
 from relay.interfaces import NoSuchPerson, People
 from relay.settings import Settings, SettingsError, local_settings, project_of, serve_settings
-from relay.stores.journal_file import JournalDamaged, JournalInUse
-from relay.stores.sqlite_people import SqlitePeople
-from relay.stores.supabase_people import SupabasePeople
-from relay.stores.supabase_troubles import DatabaseNotMigrated, DatabaseTrouble
+from relay.stores.journal.file import JournalDamaged, JournalInUse
+from relay.stores.sqlite.privacy import SqlitePeople
+from relay.stores.supabase.admin import SupabasePeople
+from relay.stores.supabase.errors import DatabaseNotMigrated, DatabaseTrouble
 
 STATEMENT_SECONDS: Final = 60.0
 """Nobody waits at a door: a long conversation may take its time."""
@@ -84,7 +84,7 @@ def _open(settings: Settings) -> Kept:
     journal, project = settings.relay_data_dir / "journal", project_of(settings)
     if project is None:
         return Kept(SqlitePeople(_file(settings)), str(_file(settings)), journal)
-    from relay.stores.supabase_rest import (  # noqa: PLC0415
+    from relay.stores.supabase.client import (  # noqa: PLC0415
         Patience,
         Rest,
     )

@@ -46,7 +46,7 @@ def run(given: argparse.Namespace) -> int:
 
 def _apply(address: str, files: Sequence[Path], *, as_json: bool) -> None:
     # PostgreSQL's library is only for this command.
-    from relay.stores.migrations import (  # noqa: PLC0415
+    from relay.stores.supabase.migrations import (  # noqa: PLC0415
         MigrationFailed,
         apply,
     )

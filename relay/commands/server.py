@@ -16,7 +16,7 @@ from relay.commands.command import fail, say
 from relay.commands.descriptors import make_room
 from relay.logs import configure
 from relay.settings import Loaded, SettingsError, secrets_of
-from relay.stores.journal_file import JournalDamaged, JournalInUse
+from relay.stores.journal.file import JournalDamaged, JournalInUse
 from relay.tools.work import ToolMisconfigured
 
 _MENDS: Final = {

@@ -13,9 +13,9 @@ import msgspec
 from relay.commands.command import fail, plain, say
 from relay.realtime.records import Record, Utterance
 from relay.settings import Settings, SettingsError, local_settings, project_of
-from relay.stores.sqlite_reader import SqliteReader
-from relay.stores.supabase_reader import SupabaseReader
-from relay.stores.supabase_troubles import DatabaseTrouble
+from relay.stores.sqlite.reader import SqliteReader
+from relay.stores.supabase.admin import SupabaseReader
+from relay.stores.supabase.errors import DatabaseTrouble
 
 HELP = "print what was said in a conversation, the latest when none is named"
 EXAMPLE = "relay transcript --follow"
@@ -77,7 +77,7 @@ def _reader(settings: Settings) -> Reader:
     project = project_of(settings)
     if project is None:
         return SqliteReader(settings.relay_data_dir / "relay.db")
-    from relay.stores.supabase_rest import Rest  # noqa: PLC0415
+    from relay.stores.supabase.client import Rest  # noqa: PLC0415
 
     return SupabaseReader(Rest(project))
 

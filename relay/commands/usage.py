@@ -15,9 +15,9 @@ from relay.realtime.billing.usage import Usage
 from relay.settings import Settings, SettingsError, local_settings, project_of
 from relay.stores.costs import By, Cost, Report
 from relay.stores.rows import iso_day
-from relay.stores.sqlite_reader import SqliteReader
-from relay.stores.supabase_desk import SupabaseDesk, TooMuch
-from relay.stores.supabase_troubles import DatabaseTrouble
+from relay.stores.sqlite.reader import SqliteReader
+from relay.stores.supabase.admin import SupabaseDesk, TooMuch
+from relay.stores.supabase.errors import DatabaseTrouble
 
 HELP = "print what calls used and cost: tokens, minutes and dollars"
 EXAMPLE = "relay usage --by user --since 2026-11-01"
@@ -74,7 +74,7 @@ def _ledger(settings: Settings) -> Ledger:
     project = project_of(settings)
     if project is None:
         return SqliteReader(settings.relay_data_dir / "relay.db")
-    from relay.stores.supabase_rest import Rest  # noqa: PLC0415
+    from relay.stores.supabase.client import Rest  # noqa: PLC0415
 
     return SupabaseDesk(Rest(project))
 

@@ -45,6 +45,22 @@ from relay.session.output import outlet_for
 from relay.session.recorder import Recorder
 from relay.tasks import Tasks, where
 
+# ---- Waits for an engine as long as its session lasts, and no longer.
+
+
+async def reached(
+    opening: Coroutine[Any, Any, Peer], ended: asyncio.Future[Any], tasks: Tasks
+) -> Peer | None:
+    """The engine that was opened, None where the session ended first; raises what `open` does."""
+    reaching = tasks.start(opening, "engine.open")
+    both: set[asyncio.Future[Any]] = {reaching, ended}
+    await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
+    if not reaching.done():
+        reaching.cancel()
+        await asyncio.wait({reaching})
+    return None if reaching.cancelled() else reaching.result()
+
+
 # ---- Who sits in a session, and what every session of a process shares.
 
 
@@ -86,22 +102,6 @@ class Seats:
     pace_ms: int | None = None
     tools: Tools | None = None
     purse: Purse | None = None
-
-
-# ---- Waits for an engine as long as its session lasts, and no longer.
-
-
-async def reached(
-    opening: Coroutine[Any, Any, Peer], ended: asyncio.Future[Any], tasks: Tasks
-) -> Peer | None:
-    """The engine that was opened, None where the session ended first; raises what `open` does."""
-    reaching = tasks.start(opening, "engine.open")
-    both: set[asyncio.Future[Any]] = {reaching, ended}
-    await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
-    if not reaching.done():
-        reaching.cancel()
-        await asyncio.wait({reaching})
-    return None if reaching.cancelled() else reaching.result()
 
 
 # ---- The one timer of a session, moved rather than made anew.

@@ -9,7 +9,7 @@ import pytest
 
 from relay.realtime.records import AnyRecord
 from relay.stores.delivery import BATCH, Delivery
-from relay.stores.supabase import AT_ONCE
+from relay.stores.supabase.store import AT_ONCE
 from tests.chaos.learners import user_of
 from tests.components import needs
 from tests.stores.hosted import hosted

@@ -10,7 +10,7 @@ import pytest
 
 from relay.check import journal as looked_at
 from relay.check.journal import journal, own_journal
-from relay.stores.journal_file import FILE_NAME, JournalFile
+from relay.stores.journal.file import FILE_NAME, JournalFile
 from tests.stores.words import Call
 
 CALL = Call()

@@ -7,7 +7,7 @@ import pytest
 
 from relay.check import store as looked_at
 from relay.check.store import store
-from relay.stores.sqlite import SqliteStore
+from relay.stores.sqlite.store import SqliteStore
 from tests.stores.words import LATER_SESSION, STRANGER, Call
 
 CALL = Call()

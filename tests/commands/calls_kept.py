@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from relay.stores.sqlite import SqliteStore
+from relay.stores.sqlite.store import SqliteStore
 from tests.stores.words import LATER_SESSION, STRANGER, Call, open_journal
 
 CALL = Call()

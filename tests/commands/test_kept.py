@@ -3,7 +3,7 @@
 import pytest
 
 from relay.commands.kept import Kept, with_kept
-from relay.stores.journal_file import JournalDamaged
+from relay.stores.journal.file import JournalDamaged
 from tests.commands.program import one_line
 from tests.stores.words import LEARNER
 

@@ -8,7 +8,7 @@ import pytest
 
 from relay.commands.project_parts import project_parts
 from relay.settings import dev_settings
-from relay.stores.journal_file import JournalFile
+from relay.stores.journal.file import JournalFile
 from tests.check.hosted.projects import AGENT, has_key
 from tests.commands.broken_projects import BROKEN
 from tests.commands.program import relay, taken_port

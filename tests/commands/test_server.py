@@ -9,7 +9,7 @@ import pytest
 
 from relay.cli import parser
 from relay.commands import server
-from relay.stores.journal_file import JournalInUse
+from relay.stores.journal.file import JournalInUse
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from relay.stores.sqlite import SqliteStore
+from relay.stores.sqlite.store import SqliteStore
 from tests.commands.conftest import Ran
 from tests.commands.program import Program, one_line
 from tests.components import needs

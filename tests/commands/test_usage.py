@@ -11,7 +11,7 @@ import pytest
 from relay.realtime.billing.pricing import Prices
 from relay.realtime.billing.usage import Line, Usage, cost
 from relay.realtime.records import AnyRecord, UsageRecord, usage_id
-from relay.stores.sqlite import SqliteStore
+from relay.stores.sqlite.store import SqliteStore
 from tests.commands.conftest import Ran
 from tests.commands.program import one_line
 from tests.components import needs

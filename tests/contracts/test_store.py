@@ -6,7 +6,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 import pytest
 
 from relay.interfaces import FOREIGN_CONVERSATION, RecordsRefused, Store
-from relay.stores.sqlite import SqliteStore
+from relay.stores.sqlite.store import SqliteStore
 from tests.components import needs
 from tests.stores.hosted import hosted
 from tests.stores.words import (

@@ -12,7 +12,7 @@ import pytest
 from relay.engines.offline.scripted import Script
 from relay.session.session import CLOSE_SECONDS
 from relay.settings import Settings
-from relay.words import FLUSH_SECONDS
+from relay.storage import FLUSH_SECONDS
 from tests.components import needs, require
 from tests.edge.program import provider, served
 from tests.edge.sandbox import allowed_calls, setting

@@ -5,7 +5,7 @@ import pytest
 
 from relay.feed import history as history_module
 from relay.feed.history import History
-from relay.stores.sqlite import SqliteStore
+from relay.stores.sqlite.store import SqliteStore
 from tests.feed.calls import Disk, again, said
 from tests.stores.words import CONVERSATION, LEARNER, open_journal, texts
 

@@ -10,7 +10,7 @@ import pytest
 from playwright.async_api import BrowserContext, async_playwright
 
 from relay.realtime.records import AnyRecord, Record
-from relay.stores.journal import DiskJournal
+from relay.stores.journal.journal import DiskJournal
 from tests.components import needs, require
 from tests.scenarios.coaching import session_of, typed
 from tests.scenarios.stage import Line

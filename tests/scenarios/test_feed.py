@@ -10,7 +10,7 @@ import pytest
 from relay.engines.offline.scripted import Script
 from relay.feed.log import Log
 from relay.realtime.records import AnyRecord, Record
-from relay.stores.journal import DiskJournal
+from relay.stores.journal.journal import DiskJournal
 from tests.scenarios.coaching import (
     Screen,
     ask,

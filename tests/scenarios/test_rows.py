@@ -114,7 +114,7 @@ async def test_S3_10_a_store_that_fails_during_set_up_is_1011(
     async def broken(*_: object) -> None:
         raise OSError("disk on fire")
 
-    monkeypatch.setattr("relay.stores.sqlite.SqliteStore.owner", broken)
+    monkeypatch.setattr("relay.stores.sqlite.store.SqliteStore.owner", broken)
     async with provided(tmp_path) as (here, provider):
         async with client(here, s3(conversation_id=new_id())) as end:
             assert await end.ended() == (1011, "Internal server error")

@@ -4,8 +4,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from relay.interfaces import ProjectAccess
-from relay.stores.supabase import SupabaseStore
-from relay.stores.supabase_rest import Patience, Rest
+from relay.stores.supabase.client import Patience, Rest
+from relay.stores.supabase.store import SupabaseStore
 from tests.stores.words import AGENT, COACH, LEARNER, OTHER_AGENT, STRANGER
 from tests.supabase.project import Project
 

@@ -1,7 +1,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from relay.stores.backoff import FIRST, LONGEST, backoff
+from relay.stores.delivery import FIRST, LONGEST, backoff
 
 
 def test_waits_double_until_they_are_capped() -> None:

@@ -11,8 +11,8 @@ from structlog.testing import capture_logs
 from relay.interfaces import FOREIGN_CONVERSATION, RecordsRefused
 from relay.realtime.records import AnyRecord, Record
 from relay.stores.delivery import BATCH, NAMES_KEPT, Delivery
-from relay.stores.journal import DiskJournal
-from relay.stores.sqlite import SqliteStore
+from relay.stores.journal.journal import DiskJournal
+from relay.stores.sqlite.store import SqliteStore
 from tests.stores.words import (
     CONVERSATION,
     LEARNER,

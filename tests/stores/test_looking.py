@@ -7,8 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from relay.stores.database import open_database
-from relay.stores.looking import looking_at
+from relay.stores.database import looking_at, open_database
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@
 import pytest
 
 from relay.realtime.records import Record
-from relay.stores.past import KnownPast
+from relay.stores.history import KnownPast
 from tests.stores.words import (
     CONVERSATION,
     LATER_SESSION,

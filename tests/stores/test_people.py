@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from relay.interfaces import People, Store
-from relay.stores.sqlite import SqliteStore
-from relay.stores.sqlite_people import SqlitePeople
-from relay.stores.supabase_people import SupabasePeople
-from relay.stores.supabase_rest import Rest
+from relay.stores.sqlite.privacy import SqlitePeople
+from relay.stores.sqlite.store import SqliteStore
+from relay.stores.supabase.admin import SupabasePeople
+from relay.stores.supabase.client import Rest
 from tests.components import needs
 from tests.stores.hosted import access, hosted
 from tests.stores.words import CONVERSATION, LEARNER, STRANGER, Call

@@ -4,15 +4,15 @@ import asyncio
 
 import pytest
 
-from relay.stores.sharing import REST, RESTS, Sharing
+from relay.stores.worker import REST, RESTS, Sharing
 
 
 @pytest.fixture
 def rests(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """How long the loop rested each time; nobody rests or waits for real."""
     rests: list[float] = []
-    monkeypatch.setattr("relay.stores.sharing.PATIENCE", 0)
-    monkeypatch.setattr("relay.stores.sharing.time.sleep", rests.append)
+    monkeypatch.setattr("relay.stores.worker.PATIENCE", 0)
+    monkeypatch.setattr("relay.stores.worker.time.sleep", rests.append)
     return rests
 
 

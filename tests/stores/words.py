@@ -22,8 +22,7 @@ from relay.realtime.records import (
     record_id,
     usage_id,
 )
-from relay.stores.journal import DiskJournal
-from relay.stores.journal_state import JournalLimits
+from relay.stores.journal.journal import DiskJournal, JournalLimits
 
 DAY = 20_370
 """The UTC day of MORNING, counted since 1970."""

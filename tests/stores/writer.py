@@ -10,7 +10,7 @@ from pathlib import Path
 
 from relay.realtime.records import AnyRecord
 from relay.stores.delivery import Delivery
-from relay.stores.sqlite import SqliteStore
+from relay.stores.sqlite.store import SqliteStore
 from tests.stores.words import Call, open_journal
 
 IN_FLIGHT = 20

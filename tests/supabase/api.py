@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 
 from relay.realtime.records import AnyRecord
-from relay.stores.supabase_rows import batch_of
+from relay.stores.supabase.store import batch_of
 from tests.supabase.project import Project
 
 Rows = list[dict[str, Any]]

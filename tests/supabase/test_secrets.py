@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from relay.stores.supabase_keys import key_in
+from relay.stores.supabase.config import key_in
 from tests.components import needs
 from tests.supabase.api import Api
 from tests.supabase.fixtures import HERE, migrations

@@ -10,7 +10,7 @@ import pytest
 from relay.interfaces import CONSTRAINT, FOREIGN_CONVERSATION
 from relay.realtime.billing.usage import Line, Usage
 from relay.realtime.records import Record, SessionRecord, UsageRecord, usage_id
-from relay.stores.supabase_rows import batch_of
+from relay.stores.supabase.store import batch_of
 from tests.components import needs
 from tests.stores.words import (
     AGENT,

@@ -6,8 +6,8 @@ from typing import Final
 from relay.agents.config import BadAgent
 from relay.check.finding import Finding, fail, ok, skip
 from relay.check.hosted.asking import Hosted, Said
-from relay.stores.supabase import is_uuid
-from relay.stores.supabase_agents import agent_of
+from relay.stores.supabase.config import agent_of
+from relay.stores.supabase.store import is_uuid
 
 _MEND: Final = "set DEFAULT_AGENT to the id of a row of the project's table agents"
 _REFUSED: Final = "callers who name no agent are refused"

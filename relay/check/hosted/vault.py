@@ -5,8 +5,8 @@ from typing import Final
 
 from relay.check.finding import Finding, fail, ok
 from relay.check.hosted.asking import Hosted
-from relay.stores.supabase import is_uuid
-from relay.stores.supabase_keys import PROVIDER, key_in
+from relay.stores.supabase.config import PROVIDER, key_in
+from relay.stores.supabase.store import is_uuid
 
 _ROW: Final = f"/rest/v1/system_api_keys?select=*&provider_name=eq.{PROVIDER}&limit=1"
 _PUT_IT_THERE: Final = (

@@ -12,59 +12,6 @@ from typing import Any
 
 from relay.realtime.events import Event, Frame
 
-# ---- Conversation items and their content parts in both dialects (PROTOCOL §1b and §2).
-
-_BETA_CONTENT = {"output_text": "text", "output_audio": "audio"}
-_GA_CONTENT = {
-    "assistant": {"text": "output_text", "audio": "output_audio"},
-    "user": {"text": "input_text"},
-    "system": {"text": "input_text"},
-}
-# Beta clients append deltas to these, so a part must begin with an empty string (PROTOCOL §6).
-_PART_TEXT = {"audio": "transcript", "text": "text"}
-
-
-def beta_item(item: Any) -> Any:
-    """Show an item as beta did: `object`, beta content types, a message never without content."""
-    if not isinstance(item, dict):
-        return item
-    beta = {**item, "object": item.get("object") or "realtime.item"}
-    if item.get("type") == "message":
-        content = item.get("content")
-        beta["content"] = [] if content is None else _renamed_parts(content, _BETA_CONTENT)
-    return beta
-
-
-def ga_item(item: Any) -> Any:
-    """Give an item its GA content types, which depend on who speaks."""
-    if not isinstance(item, dict) or "content" not in item:
-        return item
-    role = item.get("role")
-    names = _GA_CONTENT.get(role, {}) if isinstance(role, str) else {}
-    return {**item, "content": _renamed_parts(item["content"], names)}
-
-
-def beta_part(part: Any) -> Any:
-    """Show the part of a `response.content_part` event, its text there from the beginning."""
-    beta = _renamed(part, _BETA_CONTENT)
-    kind = beta.get("type") if isinstance(beta, dict) else None
-    text = _PART_TEXT.get(kind) if isinstance(kind, str) else None
-    if text is None or beta.get(text) is not None:
-        return beta
-    return {**beta, text: ""}
-
-
-def _renamed_parts(content: Any, names: Mapping[str, str]) -> Any:
-    return [_renamed(part, names) for part in content] if isinstance(content, list) else content
-
-
-def _renamed(part: Any, names: Mapping[str, str]) -> Any:
-    kind = part.get("type") if isinstance(part, dict) else None
-    if not isinstance(kind, str) or kind not in names:
-        return part
-    return {**part, "type": names[kind]}
-
-
 # ---- Session and response objects in both dialects: flat as in beta, nested as in GA (PROTOCOL
 # §2).
 
@@ -234,6 +181,59 @@ def _without(tree: Json, path: tuple[str, ...]) -> Json:
     if rest and (left := _without(child, tuple(rest))):
         pruned[name] = left
     return pruned
+
+
+# ---- Conversation items and their content parts in both dialects (PROTOCOL §1b and §2).
+
+_BETA_CONTENT = {"output_text": "text", "output_audio": "audio"}
+_GA_CONTENT = {
+    "assistant": {"text": "output_text", "audio": "output_audio"},
+    "user": {"text": "input_text"},
+    "system": {"text": "input_text"},
+}
+# Beta clients append deltas to these, so a part must begin with an empty string (PROTOCOL §6).
+_PART_TEXT = {"audio": "transcript", "text": "text"}
+
+
+def beta_item(item: Any) -> Any:
+    """Show an item as beta did: `object`, beta content types, a message never without content."""
+    if not isinstance(item, dict):
+        return item
+    beta = {**item, "object": item.get("object") or "realtime.item"}
+    if item.get("type") == "message":
+        content = item.get("content")
+        beta["content"] = [] if content is None else _renamed_parts(content, _BETA_CONTENT)
+    return beta
+
+
+def ga_item(item: Any) -> Any:
+    """Give an item its GA content types, which depend on who speaks."""
+    if not isinstance(item, dict) or "content" not in item:
+        return item
+    role = item.get("role")
+    names = _GA_CONTENT.get(role, {}) if isinstance(role, str) else {}
+    return {**item, "content": _renamed_parts(item["content"], names)}
+
+
+def beta_part(part: Any) -> Any:
+    """Show the part of a `response.content_part` event, its text there from the beginning."""
+    beta = _renamed(part, _BETA_CONTENT)
+    kind = beta.get("type") if isinstance(beta, dict) else None
+    text = _PART_TEXT.get(kind) if isinstance(kind, str) else None
+    if text is None or beta.get(text) is not None:
+        return beta
+    return {**beta, text: ""}
+
+
+def _renamed_parts(content: Any, names: Mapping[str, str]) -> Any:
+    return [_renamed(part, names) for part in content] if isinstance(content, list) else content
+
+
+def _renamed(part: Any, names: Mapping[str, str]) -> Any:
+    kind = part.get("type") if isinstance(part, dict) else None
+    if not isinstance(kind, str) or kind not in names:
+        return part
+    return {**part, "type": names[kind]}
 
 
 # ---- The table behind the dialect: every GA server event, its beta name, and what in it reads

@@ -1,0 +1,218 @@
+"""Forgetting, telling and erasing in the embedded store's file, until no byte of it is left."""
+
+import json
+import sqlite3
+from collections.abc import Callable, Iterable, Mapping
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import Any, Final
+
+from relay.interfaces import Mode
+from relay.stores.database import open_database, transaction
+from relay.stores.rows import timestamp
+from relay.stores.sqlite.schema import NOW, SCHEMA
+from relay.stores.worker import Worker
+
+# ---- Words that are forgotten and people who are erased, in the embedded store's tables.
+
+AT_ONCE: Final = 10_000
+"""Utterances of one transaction: a relay that runs beside waits no longer than for these."""
+
+_OLD: Final = """
+SELECT rowid, conversation_id FROM chat_messages_v2
+WHERE created_at < ? AND json_extract(metadata, '$.voice_session_id') IS NOT NULL LIMIT ?
+"""
+_REDACT: Final = f"""
+UPDATE chat_messages_v2 SET content = json_set(content, '$.text', ''), updated_at = {NOW},
+    metadata = json_set(json_remove(metadata, '$.full_text'), '$.heard_text', '',
+        '$.redacted', json('true'))
+WHERE rowid IN (
+    SELECT rowid FROM chat_messages_v2
+    WHERE created_at < ? AND json_extract(metadata, '$.voice_session_id') IS NOT NULL
+        AND json_extract(metadata, '$.redacted') IS NULL LIMIT ?
+)
+"""  # noqa: S608 - made of constants
+_RECOUNT: Final = """
+UPDATE conversation_sessions SET message_count = (
+    SELECT count(*) FROM chat_messages_v2 m
+    WHERE m.conversation_id = conversation_sessions.conversation_id
+) WHERE conversation_id = ?
+"""
+_DROP_EMPTY: Final = """
+DELETE FROM conversation_sessions WHERE conversation_id = ? AND message_count = 0
+    AND json_extract(session_state, '$.started_via') = 'realtime_voice'
+"""
+_ERASE: Final = {
+    "coach_actions_of_others": """
+        UPDATE coach_actions SET details = '{}', conversation_id = NULL
+        WHERE conversation_id IN
+                (SELECT conversation_id FROM conversation_sessions WHERE user_id = ?1)
+            OR session_id IN (SELECT id FROM voice_sessions WHERE user_id = ?1)
+    """,
+    "coach_actions": "UPDATE coach_actions SET coach_id = NULL WHERE coach_id = ?1",
+    "messages": """
+        DELETE FROM chat_messages_v2 WHERE json_extract(metadata, '$.voice_session_id') IS NOT NULL
+            AND conversation_id IN
+                (SELECT conversation_id FROM conversation_sessions WHERE user_id = ?1)
+    """,
+    "messages_to_others": """
+        UPDATE chat_messages_v2 SET sender_user_id = NULL,
+            sender_agent_id = (SELECT agent_id FROM conversation_sessions c
+                WHERE c.conversation_id = chat_messages_v2.conversation_id),
+            metadata = json_set(metadata, '$.sender_erased', json('true'))
+        WHERE sender_user_id = ?1 AND json_extract(metadata, '$.voice_session_id') IS NOT NULL
+    """,
+    "calls": "DELETE FROM voice_sessions WHERE user_id = ?1",
+    "usage": """
+        UPDATE voice_usage SET user_id = '', conversation_id = '', voice_session_id = ''
+        WHERE user_id = ?1
+    """,
+    "assignments": "DELETE FROM coach_assignments WHERE ?1 IN (coach_id, learner_id)",
+}
+_UNTOLD: Final = ("coach_actions_of_others", "messages_to_others")
+_OWN: Final = "SELECT conversation_id FROM conversation_sessions WHERE user_id = ?"
+
+
+def forget(connection: sqlite3.Connection, before: str, mode: Mode) -> int:
+    """Forget what was said before a time, and from the file's bytes; how many utterances it was."""
+    forgotten = 0
+    while many := _some(connection, before, mode):
+        forgotten += many
+    with transaction(connection):
+        query = "UPDATE coach_actions SET details = '{}' WHERE at < ? AND details <> '{}'"
+        connection.execute(query, (before,))
+    empty_log(connection)
+    return forgotten
+
+
+def _some(connection: sqlite3.Connection, before: str, mode: Mode) -> int:
+    with transaction(connection):
+        if mode == "redact":
+            return connection.execute(_REDACT, (before, AT_ONCE)).rowcount
+        old = connection.execute(_OLD, (before, AT_ONCE)).fetchall()
+        delete = "DELETE FROM chat_messages_v2 WHERE rowid = ?"
+        connection.executemany(delete, [(number,) for number, _ in old])
+        _recount(connection, {conversation for _, conversation in old})
+        return len(old)
+
+
+def erase(connection: sqlite3.Connection, user_id: str) -> dict[str, int]:
+    """Erase one person from every table; how many rows of each kind it was.
+
+    What they used stays without their name, for the accounts, and so do their words as a coach in
+    others' conversations.
+    """
+    with transaction(connection):
+        own = [row[0] for row in connection.execute(_OWN, (user_id,)).fetchall()]
+        counts = {n: connection.execute(q, (user_id,)).rowcount for n, q in _ERASE.items()}
+        counts["conversations"] = _recount(connection, own)
+    return {name: many for name, many in counts.items() if name not in _UNTOLD}
+
+
+def _recount(connection: sqlite3.Connection, conversations: Iterable[str]) -> int:
+    """Counts as they are, and no conversation of calls that is empty; how many of those it was."""
+    gone = 0
+    for conversation in conversations:
+        connection.execute(_RECOUNT, (conversation,))
+        gone += connection.execute(_DROP_EMPTY, (conversation,)).rowcount
+    return gone
+
+
+def empty_log(connection: sqlite3.Connection) -> None:
+    """Cut the write-ahead log, which holds older versions of pages; raises sqlite3.Error."""
+    (busy, *_) = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+    if busy:
+        raise sqlite3.OperationalError("another program reads it: old words are left in its log")
+
+
+DAY_SECONDS: Final = 86_400
+_JSON: Final = ("session_state", "content", "metadata", "context", "details")
+_PARTS: Final = {
+    "calls": "SELECT * FROM voice_sessions WHERE user_id = ? ORDER BY started_at, id",
+    "usage": "SELECT * FROM voice_usage WHERE user_id = ? ORDER BY day, id",
+    "assignments": "SELECT * FROM coach_assignments WHERE ? IN (coach_id, learner_id)",
+    "said_elsewhere": """
+        SELECT m.* FROM chat_messages_v2 m JOIN conversation_sessions c USING (conversation_id)
+        WHERE m.sender_user_id = ?1 AND c.user_id IS NOT ?1 ORDER BY m.created_at, m.id
+    """,
+    "coach_actions": """
+        SELECT * FROM coach_actions WHERE coach_id = ?1
+            OR session_id IN (SELECT id FROM voice_sessions WHERE user_id = ?1) ORDER BY at, id
+    """,
+}
+_CONVERSATIONS: Final = "SELECT * FROM conversation_sessions WHERE user_id = ? ORDER BY started_at"
+_WORDS: Final = "SELECT * FROM chat_messages_v2 WHERE conversation_id = ? ORDER BY created_at, id"
+
+
+def _now() -> float:
+    return datetime.now(UTC).timestamp()
+
+
+class SqlitePeople:
+    """A `relay.stores.people.People` in the file of a `SqliteStore`; `now` is in Unix seconds.
+
+    Every method raises FileNotFoundError where there is no such file, sqlite3.Error where it
+    cannot be used: also when another program reads it, since its log would keep the words.
+    """
+
+    def __init__(self, path: Path, now: Callable[[], float] = _now) -> None:
+        self._worker = Worker("sqlite-people", partial(_open, path))
+        self._now = now
+
+    async def forget(self, days: int, mode: Mode) -> int:
+        """Forget words of calls that are older; returns how many utterances it was."""
+        before = timestamp(self._now() - days * DAY_SECONDS)
+        return await self._worker.run(lambda file: forget(file, before, mode))
+
+    async def export(self, user_id: str) -> Mapping[str, Any]:
+        """All that is kept about one person, as `voice_export` of `supabase/migrations` has it."""
+        at = timestamp(self._now())
+        return await self._worker.run(lambda file: _export(file, user_id, at))
+
+    async def erase(self, user_id: str) -> Mapping[str, int]:
+        """Erase one person; returns how many rows of each kind it was."""
+        return await self._worker.run(lambda file: _erase(file, user_id))
+
+    async def aclose(self) -> None:
+        """Let go of the file."""
+        await self._worker.aclose()
+
+
+def _open(path: Path) -> sqlite3.Connection:
+    if not path.is_file():
+        raise FileNotFoundError(path)
+    connection = open_database(path)
+    try:
+        connection.row_factory = sqlite3.Row
+        connection.executescript(SCHEMA)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _erase(connection: sqlite3.Connection, user_id: str) -> dict[str, int]:
+    counts = erase(connection, user_id)
+    connection.execute("VACUUM")  # the file is written anew, without what pages had kept
+    empty_log(connection)
+    return counts
+
+
+def _export(connection: sqlite3.Connection, user_id: str, at: str) -> dict[str, Any]:
+    """Everything at one moment."""
+    with transaction(connection):
+        conversations = [
+            talk | {"messages": _plain(connection.execute(_WORDS, (talk["conversation_id"],)))}
+            for talk in _plain(connection.execute(_CONVERSATIONS, (user_id,)))
+        ]
+        parts = {n: _plain(connection.execute(q, (user_id,))) for n, q in _PARTS.items()}
+    return {"user_id": user_id, "exported_at": at, "conversations": conversations, **parts}
+
+
+def _plain(rows: Iterable[sqlite3.Row]) -> list[dict[str, Any]]:
+    """Rows as JSON: what is JSON in a column is so here, too."""
+    return [
+        {name: json.loads(row[name]) if name in _JSON else row[name] for name in row.keys()}  # noqa: SIM118
+        for row in rows
+    ]

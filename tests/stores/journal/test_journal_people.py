@@ -1,0 +1,65 @@
+"""What the journal has of a person: told at any time, erased while no relay runs."""
+
+from pathlib import Path
+
+import pytest
+
+from relay.stores.journal.file import FILE_NAME, JournalInUse
+from relay.stores.journal.journal import emptied_of, waiting_of
+from tests.stores.words import LATER_SESSION, LEARNER, STRANGER, Call, open_journal
+
+CALL = Call()
+HERS = CALL.of(session_id=LATER_SESSION, conversation_id=STRANGER, user_id=STRANGER)
+
+
+async def filled(folder: Path) -> None:
+    journal = await open_journal(folder)
+    for record in (CALL.begun(), CALL.user("rhubarb"), HERS.user("celery")):
+        journal.append(record)
+    await journal.aclose()
+
+
+async def test_what_waits_is_told_as_it_is(tmp_path: Path) -> None:
+    await filled(tmp_path)
+    call, words = waiting_of(tmp_path, LEARNER)
+
+    assert (call["type"], words["type"]) == ("session", "utterance")
+    assert words["utterance"]["text"] == "rhubarb"
+    assert words["head"]["user_id"] == LEARNER
+    assert waiting_of(tmp_path, "nobody") == []
+
+
+async def test_it_is_told_beside_a_relay_and_not_erased(tmp_path: Path) -> None:
+    await filled(tmp_path)
+    relay = await open_journal(tmp_path)
+
+    assert len(waiting_of(tmp_path, LEARNER)) == 2
+    with pytest.raises(JournalInUse):
+        async with emptied_of(tmp_path, LEARNER):
+            pass
+    assert len(waiting_of(tmp_path, LEARNER)) == 2
+    await relay.aclose()
+
+
+async def test_it_is_erased_from_every_byte_and_no_relay_starts_meanwhile(tmp_path: Path) -> None:
+    await filled(tmp_path)
+    async with emptied_of(tmp_path, LEARNER) as many:
+        with pytest.raises(JournalInUse):
+            await open_journal(tmp_path)
+
+    assert many == 2
+    left = b"".join(path.read_bytes() for path in tmp_path.iterdir())
+    assert b"rhubarb" not in left
+    assert LEARNER.encode() not in left
+    assert b"celery" in left
+
+
+@pytest.mark.parametrize("empty", [True, False])
+async def test_a_journal_that_never_was_is_not_made(tmp_path: Path, empty: bool) -> None:
+    if empty:
+        (tmp_path / FILE_NAME).touch()
+    assert waiting_of(tmp_path, LEARNER) == []
+    if not empty:
+        async with emptied_of(tmp_path, LEARNER) as many:
+            assert many == 0
+        assert list(tmp_path.iterdir()) == []

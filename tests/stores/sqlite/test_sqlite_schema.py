@@ -1,0 +1,38 @@
+"""The tables themselves: made once, and made again without harm."""
+
+from pathlib import Path
+
+from relay.stores.database import open_database
+from relay.stores.rows import seconds
+from relay.stores.sqlite.schema import NOW, SCHEMA
+
+TABLES = {
+    "chat_messages_v2",
+    "coach_actions",
+    "coach_assignments",
+    "conversation_sessions",
+    "voice_sessions",
+    "voice_usage",
+}
+
+
+def test_a_file_of_an_earlier_relay_gets_what_it_lacks_and_keeps_what_it_has(
+    tmp_path: Path,
+) -> None:
+    connection = open_database(tmp_path / "relay.sqlite")
+    connection.executescript(SCHEMA)
+    connection.execute("DROP TABLE voice_usage")
+    connection.execute("INSERT INTO coach_assignments VALUES ('c', 'l')")
+    connection.executescript(SCHEMA)
+    query = "SELECT name FROM sqlite_master WHERE type = 'table'"
+    assert {name for (name,) in connection.execute(query)} == TABLES
+    assert connection.execute("SELECT count(*) FROM coach_assignments").fetchone() == (1,)
+    connection.close()
+
+
+def test_the_databases_own_time_is_written_as_ours_is(tmp_path: Path) -> None:
+    connection = open_database(tmp_path / "relay.sqlite")
+    (now,) = connection.execute(f"SELECT {NOW}").fetchone()
+    assert seconds(now) > 1_700_000_000
+    assert len(now) == len("2026-11-21T00:00:00.000000+00:00")
+    connection.close()

@@ -1,0 +1,138 @@
+"""Answers that are kept for a while."""
+
+import asyncio
+
+import pytest
+
+from relay.stores.supabase.config import PAUSE_SECONDS, Kept, Terms
+
+TERMS = Terms(fresh=30.0, stale=600.0, most=2)
+
+
+class Source:
+    """A database: what it says of each name, how often it was asked, and whether it is away."""
+
+    def __init__(self) -> None:
+        self.values = {"a": 1, "b": 2, "c": 3}
+        self.asked: list[str] = []
+        self.away = False
+        self.gate = asyncio.Event()
+        self.gate.set()
+        self.now = 0.0
+        self.kept = Kept(self.read, TERMS, lambda: self.now)
+
+    async def read(self, name: str) -> int:
+        self.asked.append(name)
+        await self.gate.wait()
+        if self.away:
+            raise ConnectionError
+        return self.values[name]
+
+
+async def test_a_value_is_asked_for_once_and_again_when_it_is_no_longer_fresh() -> None:
+    source = Source()
+    assert await source.kept.get("a") == 1
+    source.values["a"] = 10
+    source.now = 29.9
+    assert await source.kept.get("a") == 1
+    source.now = 30.0
+    assert await source.kept.get("a") == 10
+    assert source.asked == ["a", "a"]
+
+
+async def test_many_who_ask_at_once_wait_for_one_answer() -> None:
+    source = Source()
+    source.gate.clear()
+    async with asyncio.TaskGroup() as group:
+        waiting = [group.create_task(source.kept.get("a")) for _ in range(20)]
+        await asyncio.sleep(0)
+        source.gate.set()
+    assert [task.result() for task in waiting] == [1] * 20
+    assert source.asked == ["a"]
+
+
+async def test_one_who_hangs_up_does_not_end_it_for_the_others() -> None:
+    source = Source()
+    source.gate.clear()
+    first = asyncio.create_task(source.kept.get("a"))
+    second = asyncio.create_task(source.kept.get("a"))
+    await asyncio.sleep(0)
+    first.cancel()
+    await asyncio.wait({first})
+    source.gate.set()
+    assert await second == 1
+    assert source.asked == ["a"]
+
+
+async def test_what_was_known_serves_while_the_database_is_away_but_not_for_ever() -> None:
+    source = Source()
+    await source.kept.get("a")
+    source.away, source.now = True, 599.9
+    assert await source.kept.get("a") == 1
+    source.now = 599.9 + PAUSE_SECONDS
+    with pytest.raises(ConnectionError):
+        await source.kept.get("a")
+
+
+async def test_a_database_that_hangs_keeps_nobody_who_can_have_what_was_known() -> None:
+    source = Source()
+    source.kept = Kept(source.read, Terms(30.0, 600.0, 2, patience=0.0), lambda: source.now)
+    await source.kept.get("a")
+    source.values["a"], source.now = 10, 100.0
+    source.gate.clear()
+    assert [await source.kept.get("a") for _ in range(3)] == [1, 1, 1]
+    assert len(source.asked) == 2
+    source.gate.set()
+    await asyncio.sleep(0.01)
+    assert await source.kept.get("a") == 10
+
+
+async def test_nobody_waits_for_a_database_that_was_away_just_now() -> None:
+    source = Source()
+    await source.kept.get("a")
+    source.away, source.now = True, 100.0
+    for _ in range(3):
+        assert await source.kept.get("a") == 1
+    assert len(source.asked) == 2
+    source.away, source.values["a"] = False, 10
+    source.now += PAUSE_SECONDS
+    assert await source.kept.get("a") == 10
+
+
+async def test_what_was_never_known_is_asked_for_each_time() -> None:
+    source = Source()
+    source.away = True
+    for _ in range(2):
+        with pytest.raises(ConnectionError):
+            await source.kept.get("a")
+    source.away = False
+    assert await source.kept.get("a") == 1
+
+
+async def test_a_doubt_asks_again_but_not_twice_in_a_moment() -> None:
+    source = Source()
+    await source.kept.get("a")
+    source.values["a"] = 10
+    source.kept.doubt("a", after=1.0)
+    source.now = 0.9
+    assert await source.kept.get("a") == 1
+    source.now = 1.0
+    assert await source.kept.get("a") == 10
+    source.kept.doubt("never heard of", after=1.0)
+
+
+async def test_only_so_many_are_kept_and_who_was_asked_for_last_stays() -> None:
+    source = Source()
+    for name in ("a", "b", "a", "c", "a", "b"):
+        await source.kept.get(name)
+    assert source.asked == ["a", "b", "c", "b"]
+
+
+async def test_closing_gives_up_what_is_under_way() -> None:
+    source = Source()
+    source.gate.clear()
+    asking = asyncio.create_task(source.kept.get("a"))
+    await asyncio.sleep(0)
+    await source.kept.aclose()
+    await asyncio.wait({asking})
+    assert asking.cancelled()

@@ -1,0 +1,157 @@
+"""The connection to a project: the real PostgREST, and what stands before it when it errs."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
+
+from relay.interfaces import ProjectAccess
+from relay.stores.supabase.client import PAGE, Patience, Rest
+from relay.stores.supabase.errors import (
+    DatabaseFailing,
+    DatabaseKeyRefused,
+    DatabaseNotMigrated,
+    DatabaseRejected,
+    DatabaseTooSlow,
+    DatabaseTrouble,
+    DatabaseUnreachable,
+    DatabaseUnreadable,
+)
+from tests.components import needs
+from tests.stores.hosted import access
+from tests.supabase.project import Project
+
+REAL = needs("postgresql", "postgrest")
+SECRET = "88888888-8888-4888-8888-888888888888"
+AGENTS = "/rest/v1/agents"
+
+
+@pytest.fixture
+async def rest(s3_project: Project) -> AsyncIterator[Rest]:
+    rest = Rest(access(s3_project))
+    yield rest
+    await rest.aclose()
+
+
+@REAL
+async def test_rows_and_functions_answer(rest: Rest, s3_project: Project) -> None:
+    await s3_project.add_agent(SECRET)
+    rows = await rest.rows(rest.select("agents", "id", "user_id").eq("id", SECRET))
+    assert rows == [{"id": SECRET, "user_id": None}]
+    assert await rest.call("get_secret", {"secret_id": SECRET}) == []
+
+
+@REAL
+@pytest.mark.parametrize(
+    ("most", "found"), [(1, 1), (PAGE, PAGE), (PAGE + 1, PAGE + 1), (10 * PAGE, 2100)]
+)
+async def test_all_rows_come_page_by_page_up_to_a_bound(
+    rest: Rest, s3_project: Project, most: int, found: int
+) -> None:
+    await s3_project.sql(
+        "insert into agents (name) select 'Ada ' || n from generate_series(1, 2100) n"
+    )
+    rows = await rest.all_rows(lambda: rest.select("agents", "id").order("id"), most)
+    ids = [row["id"] for row in rows]
+    assert (len(ids), sorted(set(ids))) == (found, ids)
+    assert s3_project.misbehave.seen[AGENTS] == -(-found // PAGE)
+
+
+@REAL
+@pytest.mark.parametrize(
+    ("function", "arguments", "trouble"),
+    [
+        ("voice_puts", {}, DatabaseNotMigrated),
+        ("get_secret", {"secret": "x"}, DatabaseNotMigrated),
+        ("get_secret", {"secret_id": "x"}, DatabaseRejected),
+    ],
+)
+async def test_what_the_database_says_has_a_name_and_no_text(
+    rest: Rest, function: str, arguments: dict[str, Any], trouble: type[DatabaseTrouble]
+) -> None:
+    with pytest.raises(trouble) as told:
+        await rest.call(function, arguments)
+    assert str(told.value) == ""
+    assert told.value.__cause__ is None
+
+
+@REAL
+async def test_a_table_and_a_column_that_are_not_there(rest: Rest) -> None:
+    for question in (rest.select("voice_agent", "*"), rest.select("agents", "voice_agent")):
+        with pytest.raises(DatabaseNotMigrated):
+            await rest.rows(question)
+
+
+@REAL
+@pytest.mark.parametrize("key", ["sb_secret_wrong", "anon"])
+async def test_a_wrong_key_and_a_key_that_may_not_are_told_as_such(
+    s3_project: Project, key: str
+) -> None:
+    key = s3_project.anon_key if key == "anon" else key
+    rest = Rest(ProjectAccess(s3_project.url, key))
+    with pytest.raises(DatabaseKeyRefused):
+        await rest.call("get_secret", {"secret_id": SECRET})
+    await rest.aclose()
+
+
+async def test_where_nobody_listens() -> None:
+    rest = Rest(ProjectAccess("http://127.0.0.1:1", "sb_secret_1"))
+    with pytest.raises(DatabaseUnreachable):
+        await rest.rows(rest.select("agents", "id"))
+    await rest.aclose()
+
+
+async def asked(answer: web.StreamResponse, patience: Patience | None = None) -> Any:
+    """What a question comes to when somebody answers so."""
+
+    async def respond(_: web.Request) -> web.StreamResponse:
+        return answer
+
+    app = web.Application()
+    app.router.add_route("*", "/{any:.*}", respond)
+    async with TestServer(app) as server:
+        url = str(server.make_url("")).rstrip("/")
+        rest = Rest(ProjectAccess(url, "sb_secret_1"), patience)
+        try:
+            return await rest.rows(rest.select("agents", "id"))
+        finally:
+            await rest.aclose()
+
+
+def json_text(text: str) -> web.Response:
+    return web.Response(text=text, content_type="application/json")
+
+
+@pytest.mark.parametrize("text", ['"text"', "{}", "[1]", "[" * 100_000, "nil", "[NaN", "null"])
+async def test_a_2xx_that_is_no_list_of_rows_is_no_answer(text: str) -> None:
+    with pytest.raises(DatabaseUnreadable):
+        await asked(json_text(text))
+
+
+async def test_a_2xx_that_is_not_utf_8_is_no_answer() -> None:
+    with pytest.raises(DatabaseUnreadable):
+        await asked(web.Response(body=b'[{"id": "\xff"}]', content_type="application/json"))
+
+
+async def test_a_redirect_is_not_followed() -> None:
+    with pytest.raises(DatabaseUnreadable):
+        await asked(web.Response(status=302, headers={"Location": "/rest/v1/elsewhere"}))
+
+
+async def test_of_an_endless_error_only_the_beginning_is_read() -> None:
+    with pytest.raises(DatabaseFailing):
+        await asked(web.Response(status=500, text="<html>" * 4_000_000))
+
+
+async def test_an_answer_that_drips_is_too_slow_altogether() -> None:
+    class Drip(web.StreamResponse):
+        async def write_eof(self, data: bytes = b"") -> None:
+            while True:
+                await self.write(b" ")
+                await asyncio.sleep(0.01)
+
+    with pytest.raises(DatabaseTooSlow):
+        await asked(Drip(), Patience(answer=0.2))
