@@ -17,9 +17,7 @@ from relay.doors.browser import S3Door
 from relay.doors.openai import OpenAIDoor
 from relay.doors.tokens import select_subprotocol
 from relay.http.api.api import Api
-from relay.http.health import Health
-from relay.http.pages import Pages
-from relay.http.server import HttpServer, HttpSide, serve
+from relay.http.server import Health, HttpServer, HttpSide, Pages, serve
 from relay.interfaces import Engine
 from relay.metrics import Metrics, measure_loop_lag
 from relay.realtime.endings import SERVICE_RESTART

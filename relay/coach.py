@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import Final
 
 from relay.auth.tokens import Verifier
-from relay.feed.history import History
+from relay.feed.feed import History
 from relay.feed.hub import Hub
 from relay.http.api.api import Api
-from relay.http.api.archive import Archive
+from relay.http.api.sessions import Archive
 from relay.interfaces import Store
 from relay.stores.journal.journal import DiskJournal
 from relay.summary.model import Writer

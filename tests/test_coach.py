@@ -8,8 +8,8 @@ from pathlib import Path
 import msgspec
 
 from relay.coach import Coach, open_coach
-from relay.feed.shapes import iso
-from relay.feed.watcher import Shown, Watcher
+from relay.feed.messages import iso
+from relay.feed.subscriber import Shown, Watcher
 from relay.realtime.endings import SERVICE_RESTART
 from relay.realtime.grant import Caller
 from relay.realtime.records import Head

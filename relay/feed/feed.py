@@ -1,14 +1,134 @@
 """One session's feed: what is committed of it, how it stands, and who watches."""
 
+import asyncio
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import takewhile
+from typing import Final, Protocol
 
-from relay.feed.call import Call, over
-from relay.feed.history import History
-from relay.feed.log import Log
-from relay.feed.shapes import EndedMessage, Session, SessionMessage, iso, partial_of
-from relay.feed.watcher import Key, Shown, Watcher, shown, shown_final
+from relay.feed.live_session import Call, over
+from relay.feed.messages import EndedMessage, Session, SessionMessage, iso, partial_of
+from relay.feed.subscriber import Key, Shown, Watcher, shown, shown_final
+from relay.interfaces import Earlier
 from relay.realtime.records import Record, newest
+
+# ---- What was said in a conversation as the disk knows it: the journal and the store together.
+
+READ_SECONDS: Final = 3.0
+"""Within which the disk and the database must have answered; a coach waits for this."""
+MOST_WAITING: Final = 10_000
+"""Of one conversation's words in the journal; a session has no more items."""
+
+
+class Undelivered(Protocol):
+    """The journal, as far as it is read here."""
+
+    async def of_conversation(self, conversation_id: str, limit: int) -> Sequence[Record]:
+        """A conversation's committed words that wait for the store."""
+
+
+class Stored(Protocol):
+    """The store, as far as it is read here."""
+
+    async def owner(self, conversation_id: str) -> str | None:
+        """The user whose conversation this is, None when nobody has it."""
+
+    async def transcript(self, conversation_id: str) -> Sequence[Record]:
+        """A conversation's stored words."""
+
+
+class History:
+    """All or nothing: half a conversation would be a gap that nobody sees."""
+
+    def __init__(self, journal: Undelivered, store: Stored) -> None:
+        self._journal = journal
+        self._store = store
+
+    async def read(self, conversation_id: str) -> Earlier:
+        """Whose it is, and all that was committed when this was called, in conversation order.
+
+        Raises what the journal or the store does, and TimeoutError when they take too long.
+        """
+        async with asyncio.timeout(READ_SECONDS):
+            # The journal first: what moves on to the store meanwhile is then found there.
+            waiting = await self._journal.of_conversation(conversation_id, MOST_WAITING)
+            stored = await self._store.transcript(conversation_id)
+            owner = await self._store.owner(conversation_id)
+        said = newest((*stored, *waiting))
+        if owner is None and said:  # the store has not heard of it yet
+            owner = said[0].head.user_id
+        return Earlier(owner, said)
+
+
+# ---- One session's committed utterances in memory: the newest version of each, by `seq`.
+
+RECORDS: Final = 200
+"""Most utterances of one session, 110 KiB; older ones are read from the disk."""
+CHARACTERS: Final = 65_536
+"""Most characters of them: one answer of a model's has some hundred, at most some ten thousand."""
+
+
+class Log:
+    """Takes versions of utterances with rising `seq`; whatever is not above `floor` may be gone."""
+
+    __slots__ = (
+        "_characters",
+        "_max_characters",
+        "_max_records",
+        "_records",
+        "floor",
+        "missing",
+        "top",
+    )
+
+    def __init__(self, records: int = RECORDS, characters: int = CHARACTERS) -> None:
+        self._max_records = records
+        self._max_characters = characters
+        self._records: dict[str, Record] = {}  # the order of insertion is that of `seq`
+        self._characters = 0
+        self.floor = 0
+        self.top = 0
+        self.missing = 0  # numbers that were left out: words that were lost before the disk
+
+    def __len__(self) -> int:
+        return len(self._records)
+
+    def take(self, record: Record) -> bool:
+        """Keep a record; False for a repeat, which changes nothing."""
+        if record.seq <= self.top:
+            return False
+        corrected = self._records.pop(record.id, None)
+        if corrected is not None:
+            self._characters -= _size(corrected)
+        self._records[record.id] = record
+        self._characters += _size(record)
+        self.missing += record.seq - self.top - 1
+        self.top = record.seq
+        while len(self) > self._max_records or self._characters > self._max_characters:
+            self._forget_oldest()
+        return True
+
+    def since(self, seq: int) -> list[Record]:
+        """The kept records above `seq`, in its order."""
+        newer = deque[Record]()
+        newer.extendleft(takewhile(lambda r: r.seq > seq, reversed(self._records.values())))
+        return list(newer)
+
+    def forget(self) -> None:
+        """Keep no record; `top` stays."""
+        self._records.clear()
+        self._characters = 0
+        self.floor = self.top
+
+    def _forget_oldest(self) -> None:
+        oldest = self._records.pop(next(iter(self._records)))
+        self._characters -= _size(oldest)
+        self.floor = oldest.seq
+
+
+def _size(record: Record) -> int:
+    return len(record.utterance.text) + len(record.utterance.heard_text)
 
 
 @dataclass(slots=True)

@@ -8,10 +8,9 @@ from typing import Final, NoReturn
 
 import structlog
 
-from relay.feed.call import Call
-from relay.feed.feed import Feed
-from relay.feed.history import History
-from relay.feed.watcher import Watcher
+from relay.feed.feed import Feed, History
+from relay.feed.live_session import Call
+from relay.feed.subscriber import Watcher
 from relay.interfaces import Earlier
 from relay.realtime.endings import AT_CAPACITY, SERVICE_RESTART, Refused
 from relay.realtime.records import AnyRecord, Record, newest

@@ -7,26 +7,6 @@ from typing import Any, Final
 from relay.realtime.events import BadEvent, Event
 from relay.realtime.requests import Ledger
 
-# ---- A set that forgets its oldest members.
-
-
-class Recent:
-    """Remembers the last `most` different strings that were added."""
-
-    def __init__(self, most: int) -> None:
-        self._most = most
-        self._members: dict[str, None] = {}
-
-    def __contains__(self, member: object) -> bool:
-        return isinstance(member, str) and member in self._members
-
-    def add(self, member: str) -> None:
-        """Remember it; the oldest one goes where there is no more room."""
-        self._members[member] = None
-        if len(self._members) > self._most:
-            del self._members[next(iter(self._members))]
-
-
 # ---- Conversation order: items linked by `previous_item_id`, kept as positions that can be sorted.
 
 ROOT = "root"
@@ -82,6 +62,26 @@ class Order:
     def _index(self, item_id: str | None) -> int:
         assert item_id is not None  # noqa: S101 - narrows the type for `_place`
         return bisect_left(self._sorted, (self._position[item_id], item_id))
+
+
+# ---- A set that forgets its oldest members.
+
+
+class Recent:
+    """Remembers the last `most` different strings that were added."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._members: dict[str, None] = {}
+
+    def __contains__(self, member: object) -> bool:
+        return isinstance(member, str) and member in self._members
+
+    def add(self, member: str) -> None:
+        """Remember it; the oldest one goes where there is no more room."""
+        self._members[member] = None
+        if len(self._members) > self._most:
+            del self._members[next(iter(self._members))]
 
 
 Json = dict[str, Any]

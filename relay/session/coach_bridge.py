@@ -10,7 +10,7 @@ from typing import Final
 
 import structlog
 
-from relay.feed.voice import REPLACED, NoLine
+from relay.feed.live_session import REPLACED, NoLine
 from relay.interfaces import Call, Engine, Frame
 from relay.realtime.coaching.control import Command, Outcome
 from relay.realtime.effects import Action, Dictate, Sound

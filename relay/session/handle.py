@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import structlog
 
-from relay.feed.voice import Line, NoLine
+from relay.feed.live_session import Line, NoLine
 from relay.realtime.coaching.control import Command, Outcome
 from relay.realtime.core import Conversation
 from relay.realtime.endings import Ending

@@ -24,50 +24,38 @@ from relay.websocket.closing import (
 )
 from relay.websocket.picows_protocol import address_of
 
-# ---- Whether a connection is read.
+# ---- Counts pings and the pongs that answer them.
+
+_MAX_DIGITS: Final = 12
+"""A number of ours has no more; whatever is longer is nobody's answer."""
 
 
-class Reading:
-    """Two reasons not to read, and one to read all the same.
+class Pulse:
+    """The pings of one connection, numbered in their payload."""
 
-    Not read are a peer that was paused and one whose hold is full. One that is closing is always
-    read, or it would not see the answer. All calls may be repeated, also once the connection is
-    gone.
-    """
+    __slots__ = ("_answered", "_sent")
 
-    __slots__ = ("_closing", "_full", "_paused", "_transport")
-
-    def __init__(self, transport: Transport) -> None:
-        self._transport = transport
-        self._full = False
-        self._closing = False
-        self._paused = False
+    def __init__(self) -> None:
+        self._sent = 0
+        self._answered = 0
 
     @property
-    def stopped(self) -> bool:
-        """True while nothing is read."""
-        return (self._paused or self._full) and not self._closing
+    def unanswered(self) -> int:
+        """How many pings wait for their pong."""
+        return self._sent - self._answered
 
-    def pause(self, paused: bool) -> None:
-        """The receiver wants no more, or wants more again."""
-        self._paused = paused
-        self._apply()
+    def beat(self) -> bytes:
+        """The payload of one more ping."""
+        self._sent += 1
+        return b"%d" % self._sent
 
-    def fill(self, full: bool) -> None:
-        """The hold is full, or was emptied."""
-        self._full = full
-        self._apply()
-
-    def close(self) -> None:
-        """Read until the end."""
-        self._closing = True
-        self._apply()
-
-    def _apply(self) -> None:
-        if self.stopped:
-            self._transport.pause_reading()
-        else:
-            self._transport.resume_reading()
+    def pong(self, payload: bytes) -> None:
+        """A pong answers its ping and all before it (RFC 6455 §5.5.3); others answer nothing."""
+        if not payload.isdigit() or len(payload) > _MAX_DIGITS:
+            return
+        number = int(payload)
+        if self._answered < number <= self._sent:
+            self._answered = number
 
 
 # ---- Joins the pieces of messages, within the message limit.
@@ -138,6 +126,52 @@ class Assembly:
         if kind is not WSMsgType.TEXT and not self._binary:
             raise Malformed(NO_BINARY)
         return Message(kind is WSMsgType.TEXT)
+
+
+# ---- Whether a connection is read.
+
+
+class Reading:
+    """Two reasons not to read, and one to read all the same.
+
+    Not read are a peer that was paused and one whose hold is full. One that is closing is always
+    read, or it would not see the answer. All calls may be repeated, also once the connection is
+    gone.
+    """
+
+    __slots__ = ("_closing", "_full", "_paused", "_transport")
+
+    def __init__(self, transport: Transport) -> None:
+        self._transport = transport
+        self._full = False
+        self._closing = False
+        self._paused = False
+
+    @property
+    def stopped(self) -> bool:
+        """True while nothing is read."""
+        return (self._paused or self._full) and not self._closing
+
+    def pause(self, paused: bool) -> None:
+        """The receiver wants no more, or wants more again."""
+        self._paused = paused
+        self._apply()
+
+    def fill(self, full: bool) -> None:
+        """The hold is full, or was emptied."""
+        self._full = full
+        self._apply()
+
+    def close(self) -> None:
+        """Read until the end."""
+        self._closing = True
+        self._apply()
+
+    def _apply(self) -> None:
+        if self.stopped:
+            self._transport.pause_reading()
+        else:
+            self._transport.resume_reading()
 
 
 # ---- Whom a peer pushes to, and what it keeps while that is nobody.
@@ -228,40 +262,6 @@ class Outlet:
             self.receiver.closed(code, reason)
         except Exception as fault:  # noqa: BLE001 - one receiver's fault ends one connection
             self._on_fault(fault)
-
-
-# ---- Counts pings and the pongs that answer them.
-
-_MAX_DIGITS: Final = 12
-"""A number of ours has no more; whatever is longer is nobody's answer."""
-
-
-class Pulse:
-    """The pings of one connection, numbered in their payload."""
-
-    __slots__ = ("_answered", "_sent")
-
-    def __init__(self) -> None:
-        self._sent = 0
-        self._answered = 0
-
-    @property
-    def unanswered(self) -> int:
-        """How many pings wait for their pong."""
-        return self._sent - self._answered
-
-    def beat(self) -> bytes:
-        """The payload of one more ping."""
-        self._sent += 1
-        return b"%d" % self._sent
-
-    def pong(self, payload: bytes) -> None:
-        """A pong answers its ping and all before it (RFC 6455 §5.5.3); others answer nothing."""
-        if not payload.isdigit() or len(payload) > _MAX_DIGITS:
-            return
-        number = int(payload)
-        if self._answered < number <= self._sent:
-            self._answered = number
 
 
 # picows hands out these very members, so `is` is enough, at half the price of `==`.

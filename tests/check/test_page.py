@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from relay.check.page import page
-from relay.http.pages import WEB
+from relay.http.server import WEB
 
 
 def test_the_shipped_page_is_whole_and_all_of_it_is_found() -> None:

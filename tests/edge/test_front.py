@@ -18,7 +18,7 @@ from websockets.exceptions import InvalidStatus
 from websockets.extensions.permessage_deflate import ClientPerMessageDeflateFactory
 
 from relay.engines.offline.scripted import Script
-from relay.http.pages import CONTENT_TYPES, HEADERS, WEB
+from relay.http.server import CONTENT_TYPES, HEADERS, WEB
 from relay.settings import Settings
 from tests.components import needs
 from tests.edge.front import (

@@ -4,10 +4,9 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from relay.feed.feed import Feed
-from relay.feed.history import History
+from relay.feed.feed import Feed, History
 from relay.feed.hub import Hub
-from relay.feed.voice import NoLine
+from relay.feed.live_session import NoLine
 from relay.realtime.coaching.control import Command, Outcome
 from relay.realtime.endings import CLIENT_LEFT, Ending
 from relay.realtime.records import AnyRecord, Head, Record

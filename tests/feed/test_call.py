@@ -1,6 +1,6 @@
 """What is kept of a call that has ended."""
 
-from relay.feed.call import over
+from relay.feed.live_session import over
 from relay.realtime.coaching.control import Command
 from tests.feed.calls import HEAD, FakeCall
 

@@ -1,8 +1,7 @@
 import json
 
-from relay.feed.feed import Feed
-from relay.feed.history import History
-from relay.feed.watcher import Watcher
+from relay.feed.feed import Feed, History
+from relay.feed.subscriber import Watcher
 from relay.realtime.transcript import Partial
 from tests.feed.calls import Disk, FakeCall, said
 

@@ -3,8 +3,8 @@ from pathlib import Path
 
 import pytest
 
-from relay.feed import history as history_module
-from relay.feed.history import History
+from relay.feed import feed as history_module
+from relay.feed.feed import History
 from relay.stores.sqlite.store import SqliteStore
 from tests.feed.calls import Disk, again, said
 from tests.stores.words import CONVERSATION, LEARNER, open_journal, texts

@@ -12,10 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from relay.feed import hub as hub_module
-from relay.feed.feed import Feed
+from relay.feed.feed import Feed, Log
 from relay.feed.hub import ENDED_KNOWN, ENDED_WITH_WORDS, FINISH_SECONDS, WATCHERS
-from relay.feed.log import Log
-from relay.feed.watcher import QUEUE, Watcher
+from relay.feed.subscriber import QUEUE, Watcher
 from relay.realtime.endings import AT_CAPACITY, SERVICE_RESTART, Refused
 from relay.realtime.records import Record, SessionRecord
 from relay.realtime.transcript import Partial

@@ -1,7 +1,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from relay.feed.log import Log
+from relay.feed.feed import Log
 from tests.feed.calls import again, said
 
 

@@ -2,7 +2,7 @@ import json
 
 import msgspec
 
-from relay.feed.shapes import Message, SessionMessage, final_of, iso, partial_of, utterance_of
+from relay.feed.messages import Message, SessionMessage, final_of, iso, partial_of, utterance_of
 from relay.realtime.transcript import Partial
 from relay.stores.rows import message_row, record_of
 from tests.feed.calls import HEAD, WORDS

@@ -1,7 +1,7 @@
 import asyncio
 import json
 
-from relay.feed.watcher import FINISHED, QUEUE, Shown, Watcher, shown_final
+from relay.feed.subscriber import FINISHED, QUEUE, Shown, Watcher, shown_final
 from relay.realtime.endings import CLIENT_LEFT, CLIENT_TOO_SLOW
 from tests.feed.calls import again, said
 

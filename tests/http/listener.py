@@ -6,8 +6,7 @@ from dataclasses import dataclass, replace
 
 from aiohttp import ClientSession
 
-from relay.http.health import Health
-from relay.http.server import HttpServer, HttpSide, serve
+from relay.http.server import Health, HttpServer, HttpSide, serve
 
 SIDE = HttpSide(health=lambda: Health(2, 1000, 12.5), metrics=lambda: b"relay_test 1\n")
 

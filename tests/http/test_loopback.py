@@ -3,7 +3,7 @@ from unittest.mock import Mock
 import pytest
 from aiohttp.test_utils import make_mocked_request
 
-from relay.http.loopback import is_loopback_host, is_ours
+from relay.http.server import is_loopback_host, is_ours
 
 BROWSER = {"Host": "localhost:8081", "Sec-Fetch-Site": "same-origin"}
 

@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from relay.http.pages import WEB, Pages
+from relay.http.server import WEB, Pages
 from tests.http.listener import ask, listening
 
 CONFIG = {"url": "ws://127.0.0.1:8080/v1/realtime", "token": "a.b.c", "engine": "offline"}

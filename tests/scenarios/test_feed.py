@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from relay.engines.offline.scripted import Script
-from relay.feed.log import Log
+from relay.feed.feed import Log
 from relay.realtime.records import AnyRecord, Record
 from relay.stores.journal.journal import DiskJournal
 from tests.scenarios.coaching import (

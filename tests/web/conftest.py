@@ -8,9 +8,7 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, Page
 
-from relay.http.health import Health
-from relay.http.pages import Pages
-from relay.http.server import HttpServer, HttpSide, serve
+from relay.http.server import Health, HttpServer, HttpSide, Pages, serve
 from tests.components import COMPONENTS
 from tests.web.caller import Caller, calling
 from tests.web.chromium import Screen, chromium, screen_of

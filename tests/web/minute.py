@@ -4,9 +4,7 @@ import asyncio
 from dataclasses import dataclass
 from pathlib import Path
 
-from relay.http.health import Health
-from relay.http.pages import Pages
-from relay.http.server import HttpSide, serve
+from relay.http.server import Health, HttpSide, Pages, serve
 from tests.web.caller import Caller, calling
 from tests.web.chromium import chromium
 from tests.web.far_end import FarEnd, answer_begins, answer_ends, answer_goes_on, far_end

@@ -13,7 +13,7 @@ import pytest_asyncio
 from playwright.async_api import Browser, Page
 
 from relay.http.api.api import Api
-from relay.http.pages import Pages
+from relay.http.server import Pages
 from relay.interfaces import Talk
 from relay.realtime.grant import Caller, Role
 from relay.realtime.records import Record

@@ -6,10 +6,10 @@ from typing import Any, Final
 
 import msgspec
 
-from relay.feed import shapes
-from relay.http.api import archive
-from relay.http.api.commands import ACTIONS, NEEDS_TEXT
-from relay.http.api.faults import ALL
+from relay.feed import messages as shapes
+from relay.http.api import sessions as archive
+from relay.http.api.errors import ALL
+from relay.http.api.sessions import ACTIONS, NEEDS_TEXT
 from relay.realtime.coaching.control import MAX_WHISPER
 from relay.realtime.records import CoachAction
 from relay.summary.shapes import Summary
@@ -33,7 +33,12 @@ _LIMIT: Final = {
 }
 _FEWER: Final = {
     **_LIMIT,
-    "schema": {"type": "integer", "minimum": 1, "maximum": archive.MOST, "default": archive.LIMIT},
+    "schema": {
+        "type": "integer",
+        "minimum": 1,
+        "maximum": archive.MOST_CONVERSATIONS,
+        "default": archive.CONVERSATIONS_LIMIT,
+    },
 }
 _USER: Final = {
     "name": "user_id",

@@ -11,7 +11,7 @@ from typing import Any
 from aiohttp import ClientSession, ClientWebSocketResponse, WSMsgType
 
 from relay.http.api.api import Api
-from relay.http.api.archive import Archive
+from relay.http.api.sessions import Archive
 from relay.interfaces import Talk
 from relay.realtime.endings import INTERNAL_ERROR, UNAUTHORIZED, Refused
 from relay.realtime.grant import Caller, Role

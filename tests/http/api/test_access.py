@@ -1,8 +1,8 @@
 import pytest
 
-from relay.http.api import access as access_module
-from relay.http.api.access import REMEMBERED_SECONDS, Access
-from relay.http.api.faults import UNAVAILABLE, Refused
+from relay.http.api import auth as access_module
+from relay.http.api.auth import REMEMBERED_SECONDS, Access
+from relay.http.api.errors import UNAVAILABLE, Refused
 from relay.realtime.grant import Caller, Role
 from tests.http.api.desk import Assignments
 from tests.http.api.test_rates import Clock

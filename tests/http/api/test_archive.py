@@ -6,8 +6,8 @@ from typing import Any
 import aiohttp
 import pytest
 
-from relay.http.api.archive import MOST_USERS
 from relay.http.api.openapi import document
+from relay.http.api.sessions import MOST_USERS
 from relay.interfaces import Talk
 from relay.summary.model import Chat, Writer
 from tests.feed.calls import FakeCall, said

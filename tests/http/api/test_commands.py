@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from relay.http.api.commands import ACTIONS, MAX_BODY
+from relay.http.api.sessions import ACTIONS, MAX_BODY
 from relay.realtime.coaching.control import Command, Outcome
 from tests.feed.calls import FakeCall
 from tests.http.api.desk import SESSION, Answer, Desk, desk, header

@@ -5,7 +5,7 @@ from typing import Any
 import aiohttp
 import pytest
 
-from relay.http.api import stream
+from relay.http.api import feeds as stream
 from tests.feed.calls import FakeCall, said
 from tests.http.api.desk import FEED, PATIENCE, Desk, bearer, desk, header
 

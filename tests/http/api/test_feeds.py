@@ -1,8 +1,8 @@
 import pytest
 
 from relay.feed import hub as hub_module
-from relay.feed.log import Log
-from relay.http.api import rates
+from relay.feed.feed import Log
+from relay.http.api import auth as rates
 from tests.feed.calls import FakeCall, said
 from tests.http.api.desk import FEED, desk, header
 from tests.stores.words import STRANGER

@@ -1,6 +1,6 @@
 import pytest
 
-from relay.http.api.rates import Rates
+from relay.http.api.auth import Rates
 from tests.http.api.desk import SERVICE_KEY, bearer, desk, header
 from tests.stores.words import LEARNER
 

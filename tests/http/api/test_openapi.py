@@ -7,7 +7,7 @@ import pytest
 from aiohttp import web
 
 from relay.http.api.api import PREFIX, Api, application
-from relay.http.api.faults import ALL
+from relay.http.api.errors import ALL
 from relay.http.api.openapi import document
 from relay.realtime.transcript import Partial
 from tests.feed.calls import FakeCall, House, said

@@ -1,8 +1,8 @@
 import pytest
 
-from relay.http.api import rates as rates_module
-from relay.http.api.faults import Refused
-from relay.http.api.rates import FEEDS, Rates
+from relay.http.api import auth as rates_module
+from relay.http.api.auth import FEEDS, Rates
+from relay.http.api.errors import Refused
 
 
 class Clock:

@@ -1,8 +1,8 @@
 import msgspec
 import pytest
 
-from relay.feed.log import Log
-from relay.feed.shapes import ConversationTranscript, Session, Sessions, SessionTranscript
+from relay.feed.feed import Log
+from relay.feed.messages import ConversationTranscript, Session, Sessions, SessionTranscript
 from tests.feed.calls import HEAD, FakeCall, again, said
 from tests.http.api.desk import FEED, SESSION, desk, header
 from tests.stores.words import CONVERSATION, LEARNER, STRANGER, Call

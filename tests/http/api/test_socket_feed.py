@@ -3,7 +3,8 @@ import logging
 
 import pytest
 
-from relay.http.api import socket_feed, stream
+from relay.http.api import feeds as socket_feed
+from relay.http.api import feeds as stream
 from relay.realtime.transcript import Partial
 from tests.feed.calls import FakeCall, again, said
 from tests.http.api.desk import PATIENCE, bearer, desk
@@ -84,7 +85,7 @@ async def test_an_assignment_is_withdrawn_while_the_coach_watches(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(stream, "QUIET_SECONDS", 0.05)
-    monkeypatch.setattr("relay.http.api.access.REMEMBERED_SECONDS", 0.0)
+    monkeypatch.setattr("relay.http.api.auth.REMEMBERED_SECONDS", 0.0)
     async with desk() as here:
         with here.house.hub.live(FakeCall()):
             async with here.watch(f"?token={bearer('kim', 'coach')}", headers={}) as socket:

@@ -2,10 +2,10 @@ import asyncio
 
 import pytest
 
-from relay.feed.watcher import FINISHED, Shown, Watcher
-from relay.http.api import stream
-from relay.http.api.access import Access
-from relay.http.api.stream import QUIET_SECONDS, Watching, pump
+from relay.feed.subscriber import FINISHED, Shown, Watcher
+from relay.http.api import feeds as stream
+from relay.http.api.auth import Access
+from relay.http.api.feeds import QUIET_SECONDS, Watching, pump
 from relay.realtime import endings
 from relay.realtime.grant import Caller
 from tests.http.api.desk import Assignments

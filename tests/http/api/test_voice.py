@@ -5,8 +5,8 @@ import asyncio
 import pytest
 from aiohttp import ClientWebSocketResponse, WSMsgType
 
-from relay.feed.voice import NoLine
-from relay.http.api.voice import FRAME_BYTES
+from relay.feed.live_session import NoLine
+from relay.http.api.coach_audio import FRAME_BYTES
 from tests.feed.calls import FakeCall, FakeLine
 from tests.http.api.desk import PATIENCE, SERVICE_KEY, SESSION, desk, header
 from tests.stores.words import LEARNER

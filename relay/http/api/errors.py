@@ -6,7 +6,7 @@ from typing import Final
 import msgspec
 from aiohttp import web
 
-from relay.feed.shapes import ErrorAnswer, Fault
+from relay.feed.messages import ErrorAnswer, Fault
 from relay.realtime import endings
 from relay.realtime.endings import Ending
 

@@ -8,13 +8,11 @@ from typing import Final
 
 from aiohttp import WSMsgType, hdrs, web
 
-from relay.feed.voice import Line, NoLine
-from relay.http.api.access import Access
-from relay.http.api.faults import FULL, NO_PCM, NO_SOCKET, NOT_A_COACH, OVER, Refusal, Refused
-from relay.http.api.gate import Gate
-from relay.http.api.reading import Reading
-from relay.http.api.socket_feed import SocketFeed, accept
-from relay.http.api.stream import SEND_SECONDS, Watching
+from relay.feed.live_session import Line, NoLine
+from relay.http.api.auth import Access, Gate
+from relay.http.api.errors import FULL, NO_PCM, NO_SOCKET, NOT_A_COACH, OVER, Refusal, Refused
+from relay.http.api.feeds import SEND_SECONDS, SocketFeed, Watching, accept
+from relay.http.api.sessions import Reading
 from relay.realtime.endings import CLIENT_LEFT, CLIENT_LOST, CLIENT_TOO_SLOW, INTERNAL_ERROR
 
 FRAME_BYTES: Final = 96_000

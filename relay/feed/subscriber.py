@@ -7,7 +7,7 @@ from typing import Final, NamedTuple
 
 import msgspec
 
-from relay.feed.shapes import CaughtUpMessage, Message, final_of
+from relay.feed.messages import CaughtUpMessage, Message, final_of
 from relay.realtime.endings import CLIENT_TOO_SLOW, Ending
 from relay.realtime.records import Record
 
