@@ -5,12 +5,12 @@ from urllib.parse import urlsplit
 import aiohttp
 import structlog
 
-from relay.engines.offline import VoiceNotInstalled, offline_parts
-from relay.engines.offline.echo import echo_parts
-from relay.engines.offline.parts import Parts
-from relay.engines.offline.voice import OfflineVoice
+from relay.engines.cascade.engine import OfflineVoice
+from relay.engines.cascade.offline import VoiceNotInstalled, offline_parts
 from relay.engines.openai import FixedKey, KeySource, OpenAIEngine, OpenAIOptions, azure_options
 from relay.interfaces import Engine
+from relay.parts.interfaces import Parts
+from relay.parts.simple import echo_parts
 from relay.settings import Settings
 from relay.summary.model import Chat, Writer
 

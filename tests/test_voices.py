@@ -8,10 +8,10 @@ import pytest
 from pydantic import SecretStr
 
 from relay import voices
-from relay.engines.offline import VoiceNotInstalled
-from relay.engines.offline.scripted import scripted_parts
+from relay.engines.cascade.offline import VoiceNotInstalled
 from relay.engines.openai import FixedKey
 from relay.interfaces import Call
+from relay.parts.simple import scripted_parts
 from relay.realtime.endings import NO_PROVIDER_KEY, Refused
 from relay.settings import Settings
 from relay.simulator import SimulatorOptions, simulate

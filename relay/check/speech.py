@@ -1,7 +1,7 @@
 """A question to be spoken: by the demonstration voice's mouth, or as a tone where there is none."""
 
-from relay.engines.offline import available
-from relay.engines.offline.tones import ToneMouth
+from relay.engines.cascade.offline import available
+from relay.parts.simple import ToneMouth
 
 QUESTION = "What is the capital of France?"
 
@@ -10,7 +10,7 @@ async def spoken_question() -> bytes:
     """PCM16 at 24 kHz; a tone is enough for a turn, but no words will be understood in it."""
     if available() is not None:
         return await ToneMouth().speak(QUESTION, "alloy")
-    from relay.engines.offline.speech import EspeakMouth  # noqa: PLC0415
+    from relay.parts.tts import EspeakMouth  # noqa: PLC0415
 
     mouth = EspeakMouth()
     try:

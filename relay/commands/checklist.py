@@ -18,7 +18,7 @@ from relay.check.ports import http_port, trouble, voice_port
 from relay.check.proxy import proxied_health, proxied_voice
 from relay.check.store import store
 from relay.commands.project_parts import project_parts
-from relay.engines.offline import available
+from relay.engines.cascade.offline import available
 from relay.http.server import WEB
 from relay.settings import (
     Settings,

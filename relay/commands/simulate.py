@@ -8,8 +8,8 @@ import signal
 from pathlib import Path
 
 from relay.commands.command import fail, say
-from relay.engines.offline.scripted import scripted_parts
 from relay.logs import configure
+from relay.parts.simple import scripted_parts
 from relay.simulator import BadScript, Scenario, SimulatorOptions, load, simulate
 from relay.voices import offline_or_echo
 

@@ -15,39 +15,6 @@ from prometheus_client import CONTENT_TYPE_PLAIN_0_0_4
 from relay.http.api.api import PREFIX, Api
 from relay.http.api.api import application as api_application
 
-# ---- GET /metrics: the process's numbers in Prometheus' text format.
-
-
-def scrape(render: Callable[[], bytes]) -> Handler:
-    """Answer with whatever `render` gives (`relay.metrics.Metrics.render`)."""
-
-    async def handle(_request: web.Request) -> web.Response:
-        return web.Response(body=render(), headers={"Content-Type": CONTENT_TYPE_PLAIN_0_0_4})
-
-    return handle
-
-
-# ---- GET /ready: whether this process wants new sessions, and if not, which part is why.
-
-Part = Callable[[], str | None]
-"""Why a part is not ready, in words without secrets, or None when it is; must not block."""
-
-
-def ready(parts: Mapping[str, Part]) -> Handler:
-    """Answer 200 `{"status":"ready"}`, or 503 with `parts`: the name and reason of each."""
-
-    async def handle(_request: web.Request) -> web.Response:
-        reasons = {name: part() for name, part in parts.items()}
-        missing = {name: reason for name, reason in reasons.items() if reason is not None}
-        headers = {"Cache-Control": "no-store"}
-        if missing:
-            body = {"status": "not ready", "parts": missing}
-            return web.json_response(body, status=503, headers=headers)
-        return web.json_response({"status": "ready"}, headers=headers)
-
-    return handle
-
-
 # ---- GET /health, exactly as S3's monitors expect it (CONTRACTS S3-42).
 
 
@@ -76,6 +43,39 @@ def health(ask: Callable[[], Health]) -> Handler:
             },
             headers={"Cache-Control": "no-store"},
         )
+
+    return handle
+
+
+# ---- GET /ready: whether this process wants new sessions, and if not, which part is why.
+
+Part = Callable[[], str | None]
+"""Why a part is not ready, in words without secrets, or None when it is; must not block."""
+
+
+def ready(parts: Mapping[str, Part]) -> Handler:
+    """Answer 200 `{"status":"ready"}`, or 503 with `parts`: the name and reason of each."""
+
+    async def handle(_request: web.Request) -> web.Response:
+        reasons = {name: part() for name, part in parts.items()}
+        missing = {name: reason for name, reason in reasons.items() if reason is not None}
+        headers = {"Cache-Control": "no-store"}
+        if missing:
+            body = {"status": "not ready", "parts": missing}
+            return web.json_response(body, status=503, headers=headers)
+        return web.json_response({"status": "ready"}, headers=headers)
+
+    return handle
+
+
+# ---- GET /metrics: the process's numbers in Prometheus' text format.
+
+
+def scrape(render: Callable[[], bytes]) -> Handler:
+    """Answer with whatever `render` gives (`relay.metrics.Metrics.render`)."""
+
+    async def handle(_request: web.Request) -> web.Response:
+        return web.Response(body=render(), headers={"Content-Type": CONTENT_TYPE_PLAIN_0_0_4})
 
     return handle
 

@@ -14,8 +14,7 @@ from websockets.asyncio.server import ServerConnection
 from websockets.http11 import Request, Response
 from websockets.typing import Subprotocol
 
-from relay.engines.offline.ids import at_random, unix
-from relay.engines.offline.refusals import Refusal, error
+from relay.engines.cascade.effects import Refusal, at_random, error, unix
 
 PATHS = frozenset({"/v1/realtime", "/realtime", "/openai/v1/realtime"})
 

@@ -10,9 +10,9 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta, Struct
 
-from relay.engines.offline.delivery import Pace
-from relay.engines.offline.replies import FunctionCall, McpCall, Message, Output, Reply, Weave
-from relay.engines.offline.scripted import Script
+from relay.engines.cascade.outputs import Pace
+from relay.parts.interfaces import FunctionCall, McpCall, Message, Output, Reply, Weave
+from relay.parts.simple import Script
 from relay.simulator.faults.only import Seconds
 from relay.simulator.faults.plan import NO_FAULTS, Faults, senseless
 from relay.simulator.faults.table import MODES, Fault

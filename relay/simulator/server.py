@@ -13,10 +13,10 @@ from weakref import WeakKeyDictionary
 from websockets.asyncio.server import Server, ServerConnection, serve
 from websockets.http11 import Request, Response
 
-from relay.engines.offline.delivery import Pace
-from relay.engines.offline.ids import at_random, unix
-from relay.engines.offline.parts import Parts
-from relay.engines.offline.voice import OfflineVoice
+from relay.engines.cascade.effects import at_random, unix
+from relay.engines.cascade.engine import OfflineVoice
+from relay.engines.cascade.outputs import Pace
+from relay.parts.interfaces import Parts
 from relay.realtime.endings import Refused
 from relay.simulator.faults.door import answer
 from relay.simulator.faults.plan import NO_FAULTS, Faults, SessionFaults

@@ -9,8 +9,8 @@ import signal
 import sys
 from dataclasses import replace
 
-from relay.engines.offline.delivery import Pace
-from relay.engines.offline.scripted import Script, scripted_parts
+from relay.engines.cascade.outputs import Pace
+from relay.parts.simple import Script, scripted_parts
 from relay.simulator import SimulatorOptions, simulate
 
 ANSWER = "Yes, "

@@ -6,11 +6,10 @@ import pytest
 from websockets.asyncio.server import ServerConnection, serve
 
 from relay.check.engine import Names, engine
-from relay.engines.offline.echo import echo_parts
-from relay.engines.offline.scripted import scripted_parts
-from relay.engines.offline.voice import OfflineVoice
+from relay.engines.cascade.engine import OfflineVoice
 from relay.engines.openai import FixedKey, OpenAIEngine, OpenAIOptions
 from relay.interfaces import Call, Engine
+from relay.parts.simple import echo_parts, scripted_parts
 from relay.realtime.endings import AT_CAPACITY
 from relay.simulator import Simulator, SimulatorOptions, simulate
 from tests.session.fakes import FakeEngine

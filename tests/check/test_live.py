@@ -10,10 +10,9 @@ import pytest
 from websockets.asyncio.server import ServerConnection, serve
 
 from relay.check.live import WRITTEN, LiveFailed, Report, Wanted, live
-from relay.engines.offline.delivery import Pace
-from relay.engines.offline.scripted import Script, scripted_parts
-from relay.engines.offline.tones import tone
+from relay.engines.cascade.outputs import Pace
 from relay.engines.openai import FixedKey, OpenAIEngine, OpenAIOptions
+from relay.parts.simple import Script, scripted_parts, tone
 from relay.realtime.billing.pricing import DATE
 from relay.simulator import SimulatorOptions, simulate
 

@@ -12,7 +12,7 @@ from websockets.asyncio.server import ServerConnection, serve
 
 from relay.check import probe
 from relay.check.probe import PATHS, Answer, ask_health, ask_voice
-from relay.engines.offline.scripted import scripted_parts
+from relay.parts.simple import scripted_parts
 from relay.simulator import SimulatorOptions, simulate
 from tests.scenarios.stage import stage
 from tests.websocket.certificate import make_certificate

@@ -6,9 +6,9 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from relay.engines.offline.delivery import Pace
-from relay.engines.offline.replies import FunctionCall, Reply
-from relay.engines.offline.scripted import Script, scripted_parts
+from relay.engines.cascade.outputs import Pace
+from relay.parts.interfaces import FunctionCall, Reply
+from relay.parts.simple import Script, scripted_parts
 from relay.simulator import SimulatorOptions, simulate
 from tests.edge.front import in_front
 from tests.scenarios.stage import SILENCE, SPEECH, stage, token

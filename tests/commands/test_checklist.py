@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from relay.commands.checklist import Reading, parts_of, read_settings
-from relay.engines.offline.scripted import scripted_parts
+from relay.parts.simple import scripted_parts
 from relay.simulator import SimulatorOptions, simulate
 from tests.components import needs
 from tests.supabase.project import Project

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from relay.engines.offline.scripted import Script
+from relay.parts.simple import Script
 from relay.talk.wav import write_wav
 from tests.commands.program import one_line, relay
 from tests.scenarios.stage import SPEECH, Stage, stage, token

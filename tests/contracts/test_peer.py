@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from relay.engines.offline.scripted import scripted_parts
-from relay.engines.offline.voice import OfflineVoice
+from relay.engines.cascade.engine import OfflineVoice
 from relay.interfaces import Call, Frame, Peer
+from relay.parts.simple import scripted_parts
 from relay.websocket.client import ConnectOptions, connect
 from relay.websocket.closing import PeerOptions
 from relay.websocket.connection import WirePeer

@@ -12,8 +12,8 @@ from typing import Any
 
 from websockets.asyncio.client import connect
 
-from relay.engines.offline.delivery import Pace
-from relay.engines.offline.scripted import Script, scripted_parts
+from relay.engines.cascade.outputs import Pace
+from relay.parts.simple import Script, scripted_parts
 from relay.simulator import SimulatorOptions, simulate
 from tests.edge.front import PATIENCE, free_ports
 from tests.scenarios.stage import SECRET, Line

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from websockets.exceptions import InvalidMessage, InvalidStatus
 
-from relay.engines.offline.scripted import Script
+from relay.parts.simple import Script
 from tests.components import needs
 from tests.edge.front import Front, free_ports, in_front
 from tests.scenarios.stage import stage, token

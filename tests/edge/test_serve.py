@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from relay.engines.offline.scripted import Script
+from relay.parts.simple import Script
 from tests.edge.program import PROVIDER_KEY, SERVE, Program, provider, served
 from tests.scenarios.stage import AGENT, SECRET, SILENCE, SPEECH, Line, token
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from relay.engines.offline.scripted import Script
+from relay.parts.simple import Script
 from relay.session.session import CLOSE_SECONDS
 from relay.settings import Settings
 from relay.storage import FLUSH_SECONDS

@@ -9,7 +9,6 @@ import pytest
 from websockets.asyncio.server import ServerConnection, serve
 from websockets.http11 import Request
 
-from relay.engines.offline.scripted import scripted_parts
 from relay.engines.openai import (
     FixedKey,
     OpenAIEngine,
@@ -19,6 +18,7 @@ from relay.engines.openai import (
     safety_identifier,
 )
 from relay.interfaces import Call
+from relay.parts.simple import scripted_parts
 from relay.realtime.endings import ENGINE_CLOSED, ENGINE_TIMED_OUT, NO_PROVIDER_KEY, Refused
 from relay.simulator import SimulatorOptions, simulate
 

@@ -15,10 +15,9 @@ import msgspec
 import structlog
 
 from relay.app import running
-from relay.engines.offline.delivery import Pace
-from relay.engines.offline.parts import Parts
-from relay.engines.offline.replies import Message, Reply
-from relay.engines.offline.scripted import Script, scripted_parts
+from relay.engines.cascade.outputs import Pace
+from relay.parts.interfaces import Message, Parts, Reply
+from relay.parts.simple import Script, scripted_parts
 from relay.realtime.records import Utterance
 from relay.simulator import Faults, SimulatorOptions, simulate
 from relay.simulator.faults import Only

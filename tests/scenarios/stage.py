@@ -20,8 +20,8 @@ from websockets.typing import Subprotocol
 
 from relay.app import App, running
 from relay.auth.tokens import mint
-from relay.engines.offline.delivery import Pace
-from relay.engines.offline.scripted import Script, scripted_parts
+from relay.engines.cascade.outputs import Pace
+from relay.parts.simple import Script, scripted_parts
 from relay.realtime.grant import Caller, Role
 from relay.settings import Loaded, Settings
 from relay.simulator import Simulator, SimulatorOptions, simulate

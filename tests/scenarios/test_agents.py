@@ -14,7 +14,7 @@ from websockets.http11 import Request
 
 from relay.agents.config import load_agents
 from relay.app import running
-from relay.engines.offline.scripted import scripted_parts
+from relay.parts.simple import scripted_parts
 from relay.simulator import SimulatorOptions, simulate
 from tests.scenarios.stage import AGENT, Line, Stage, loaded, token
 

@@ -12,8 +12,8 @@ from websockets.exceptions import ConnectionClosed
 
 from relay.agents.config import load_agents
 from relay.app import running
-from relay.engines.offline.delivery import Pace
-from relay.engines.offline.scripted import scripted_parts
+from relay.engines.cascade.outputs import Pace
+from relay.parts.simple import scripted_parts
 from relay.realtime.billing.budget import GOOD_BYE
 from relay.simulator import SimulatorOptions, simulate
 from tests.scenarios.stage import Line, Stage, loaded, token

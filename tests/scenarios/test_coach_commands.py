@@ -11,7 +11,7 @@ from typing import Any
 import aiohttp
 import pytest
 
-from relay.engines.offline.scripted import Script
+from relay.parts.simple import Script
 from tests.scenarios.coaching import assign, bearer, session_of, typed, watching
 from tests.scenarios.stage import Line, Stage, stage, token
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from relay.app import running
-from relay.engines.offline.scripted import Script
+from relay.parts.simple import Script
 from relay.session import coach_bridge as booth
 from tests.scenarios.coaching import assign, watching
 from tests.scenarios.on_the_line import LEARNER, MODEL, on_the_line, sound_of

@@ -6,7 +6,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from relay.engines.offline.scripted import Script
+from relay.parts.simple import Script
 from relay.simulator.faults import (
     Errors,
     EventDoubled,

@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from relay.engines.offline.scripted import Script
+from relay.parts.simple import Script
 from relay.realtime.records import Utterance
 from tests.scenarios.faulty import Bad, Caller, bad_day
 from tests.scenarios.stage import SILENCE, SPEECH

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from relay.engines.offline.replies import FunctionCall, McpCall, Message, Reply
-from relay.engines.offline.scripted import Script
+from relay.parts.interfaces import FunctionCall, McpCall, Message, Reply
+from relay.parts.simple import Script
 from relay.simulator.faults import (
     Errors,
     EventDoubled,

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from relay.engines.offline.scripted import Script
 from relay.feed.feed import Log
+from relay.parts.simple import Script
 from relay.realtime.records import AnyRecord, Record
 from relay.stores.journal.journal import DiskJournal
 from tests.scenarios.coaching import (

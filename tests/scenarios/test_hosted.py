@@ -12,8 +12,8 @@ import pytest
 from pydantic import SecretStr
 
 from relay.app import running
-from relay.engines.offline.delivery import Pace
-from relay.engines.offline.scripted import scripted_parts
+from relay.engines.cascade.outputs import Pace
+from relay.parts.simple import scripted_parts
 from relay.simulator import SimulatorOptions, simulate
 from tests.components import needs
 from tests.scenarios.stage import Line, Stage, loaded, new_id

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from relay.engines.offline.courtesies import COURTESIES
+from relay.parts.responder import COURTESIES
 from tests.commands.program import Program, relay
 from tests.components import needs
 from tests.edge.front import free_ports

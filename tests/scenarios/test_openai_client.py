@@ -8,7 +8,7 @@ from typing import Any
 import openai
 from openai.resources.realtime.realtime import AsyncRealtimeConnection
 
-from relay.engines.offline.scripted import Script
+from relay.parts.simple import Script
 from tests.scenarios.stage import SILENCE, SPEECH, stage, token
 
 SCRIPT = Script(heard=("Good morning.",), replies=("Good morning to you.", "Blue."))

@@ -17,7 +17,7 @@ import pytest
 from pydantic import SecretStr
 from websockets.exceptions import ConnectionClosed
 
-from relay.engines.offline.scripted import Script
+from relay.parts.simple import Script
 from relay.session.directory import Registry
 from tests.auth.supabase import SERVICE_KEY, FakeAuth, ec_key, public_row, rsa_key, serve
 from tests.realtime import wire_events as wire

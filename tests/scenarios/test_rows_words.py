@@ -10,7 +10,7 @@ from openai.types.realtime import RealtimeServerEvent
 from pydantic import TypeAdapter
 
 from relay.app import running
-from relay.engines.offline.scripted import Script
+from relay.parts.simple import Script
 from tests.components import needs
 from tests.realtime import wire_events as wire
 from tests.scenarios.by_hand import client, openai, provided, s3, spoken

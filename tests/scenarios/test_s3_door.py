@@ -11,7 +11,7 @@ from pydantic import SecretStr
 from websockets.exceptions import ConnectionClosed
 
 from relay.app import running
-from relay.engines.offline.scripted import Script
+from relay.parts.simple import Script
 from tests.scenarios.stage import SECRET, SILENCE, SPEECH, Stage, loaded, new_id, stage, token
 
 SCRIPT = Script(heard=("Good morning.",), replies=("Good morning to you.",))

@@ -7,9 +7,9 @@ import pytest
 
 from relay.agents.config import load_agents
 from relay.app import running
-from relay.engines.offline.delivery import Pace
-from relay.engines.offline.replies import FunctionCall, Reply
-from relay.engines.offline.scripted import Script, scripted_parts
+from relay.engines.cascade.outputs import Pace
+from relay.parts.interfaces import FunctionCall, Reply
+from relay.parts.simple import Script, scripted_parts
 from relay.settings import Loaded
 from relay.simulator import SimulatorOptions, simulate
 from relay.tools.work import Context, ToolMisconfigured

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 from websockets.exceptions import ConnectionClosed
 
-from relay.engines.offline.machine import Machine
-from relay.engines.offline.peer import OfflinePeer
+from relay.engines.cascade.engine import OfflinePeer
+from relay.engines.cascade.machine import Machine
 from relay.realtime.endings import IDLE, INTERNAL_ERROR
 from tests.scenarios.stage import SPEECH, Line, Stage, stage
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from relay.agents.config import load_agents
 from relay.app import running
-from relay.engines.offline.scripted import Script, scripted_parts
+from relay.parts.simple import Script, scripted_parts
 from relay.simulator import SimulatorOptions, simulate
 from tests.scenarios.stage import Stage, loaded
 

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from relay.engines.offline.scripted import Script
+from relay.parts.simple import Script
 from tests.scenarios.stage import stage, token
 
 

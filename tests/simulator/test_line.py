@@ -9,7 +9,7 @@ from websockets.exceptions import ConnectionClosedError
 
 from relay.interfaces import Frame, Receiver
 from relay.simulator.line import HIGH_BYTES, Line
-from tests.engines.offline.listening import turns
+from tests.engines.cascade.listening import turns
 
 
 class FakePeer:

@@ -6,7 +6,7 @@ import pytest
 from websockets.datastructures import Headers
 from websockets.http11 import Request
 
-from relay.engines.offline.refusals import Refusal
+from relay.engines.cascade.effects import Refusal
 from relay.simulator.manners import (
     BAD_KEY,
     BAD_MODEL,
@@ -19,7 +19,7 @@ from relay.simulator.manners import (
     model_of,
     spoken_error,
 )
-from tests.engines.offline.driving import valid
+from tests.engines.cascade.driving import valid
 
 KEY = ("Authorization", "Bearer sk-good")
 PROTOCOL = "Sec-WebSocket-Protocol"

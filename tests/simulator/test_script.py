@@ -8,8 +8,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from relay.engines.offline.delivery import Pace
-from relay.engines.offline.replies import FunctionCall, McpCall, Message, Reply
+from relay.engines.cascade.outputs import Pace
+from relay.parts.interfaces import FunctionCall, McpCall, Message, Reply
 from relay.simulator.faults import Only, ResponseFailed, TranscriptionLate
 from relay.simulator.faults.table import MODES
 from relay.simulator.place import BadScript

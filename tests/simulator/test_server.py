@@ -12,14 +12,13 @@ from openai import AsyncOpenAI
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
-from relay.engines.offline import voice
-from relay.engines.offline.delivery import Pace
-from relay.engines.offline.peer import HIGH_BYTES
-from relay.engines.offline.scripted import Script, scripted_parts
-from relay.engines.offline.tones import silence, tone
+from relay.engines.cascade import engine as voice
+from relay.engines.cascade.engine import HIGH_BYTES
+from relay.engines.cascade.outputs import Pace
+from relay.parts.simple import Script, scripted_parts, silence, tone
 from relay.simulator import Simulator, SimulatorOptions, simulate
-from tests.engines.offline.driving import valid
-from tests.engines.offline.listening import turns
+from tests.engines.cascade.driving import valid
+from tests.engines.cascade.listening import turns
 from tests.websocket.certificate import make_certificate
 
 KEY = {"Authorization": "Bearer sk-good"}

@@ -11,13 +11,12 @@ import pytest
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
-from relay.engines.offline.delivery import Pace
-from relay.engines.offline.replies import FunctionCall, Message, Reply
-from relay.engines.offline.scripted import Script, scripted_parts
-from relay.engines.offline.tones import silence, tone
+from relay.engines.cascade.outputs import Pace
+from relay.parts.interfaces import FunctionCall, Message, Reply
+from relay.parts.simple import Script, scripted_parts, silence, tone
 from relay.simulator import Faults, Simulator, SimulatorOptions, parse, simulate
 from relay.simulator.faults.table import Fault
-from tests.engines.offline.driving import NO_TURNS, TEXT, TRANSCRIBED, Event
+from tests.engines.cascade.driving import NO_TURNS, TEXT, TRANSCRIBED, Event
 
 KEY = {"Authorization": "Bearer sk-good"}
 FAST = Pace(burst=1000, text_seconds=0)

@@ -14,9 +14,9 @@ from aiohttp import web
 
 from relay.agents.config import load_agents
 from relay.app import running
-from relay.engines.offline.delivery import Pace
-from relay.engines.offline.replies import FunctionCall, Message, Reply
-from relay.engines.offline.scripted import Script, scripted_parts
+from relay.engines.cascade.outputs import Pace
+from relay.parts.interfaces import FunctionCall, Message, Reply
+from relay.parts.simple import Script, scripted_parts
 from relay.simulator import SimulatorOptions, simulate
 from relay.tools.work import ToolMisconfigured
 from tests.scenarios.stage import Line, Stage, loaded, token

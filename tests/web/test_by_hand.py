@@ -16,8 +16,8 @@ import pytest_asyncio
 from playwright.async_api import Browser
 
 from relay.app import App
-from relay.engines.offline.delivery import Pace
-from relay.engines.offline.scripted import Script, scripted_parts
+from relay.engines.cascade.outputs import Pace
+from relay.parts.simple import Script, scripted_parts
 from tests.components import needs
 from tests.scenarios.stage import token
 from tests.web.cable import cable

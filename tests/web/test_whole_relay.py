@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from relay.app import App
-from relay.engines.offline import offline_parts
-from relay.engines.offline.delivery import Pace
-from relay.engines.offline.scripted import Script, scripted_parts
+from relay.engines.cascade.offline import offline_parts
+from relay.engines.cascade.outputs import Pace
+from relay.parts.simple import Script, scripted_parts
 from tests.components import needs
 from tests.web.chromium import Screen, chromium, screen_of
 from tests.web.sound import read, silence, syllables, write

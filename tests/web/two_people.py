@@ -12,9 +12,9 @@ from typing import Any
 from playwright.async_api import Page
 
 from relay.app import App
-from relay.engines.offline.delivery import Pace
-from relay.engines.offline.parts import Parts
-from relay.engines.offline.scripted import Script, scripted_parts
+from relay.engines.cascade.outputs import Pace
+from relay.parts.interfaces import Parts
+from relay.parts.simple import Script, scripted_parts
 from tests.web.chromium import Screen, chromium, screen_of
 from tests.web.far_end import PATIENCE
 from tests.web.sound import RATE, loudness, read, silence, syllables, write

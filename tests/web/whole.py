@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from relay.app import App, running
-from relay.engines.offline.delivery import Pace
-from relay.engines.offline.parts import Parts
+from relay.engines.cascade.outputs import Pace
+from relay.parts.interfaces import Parts
 from relay.simulator import SimulatorOptions, simulate
 from tests.scenarios.stage import loaded
 

@@ -3,9 +3,7 @@
 from dataclasses import replace
 from typing import Any
 
-from relay.engines.offline.ids import NewId
-from relay.engines.offline.outgoing import Close, Emit
-from relay.engines.offline.refusals import Event
+from relay.engines.cascade.effects import Close, Emit, Event, NewId
 from relay.simulator.faults.seen import Seen
 
 

@@ -5,10 +5,10 @@ from typing import Annotated, ClassVar, Literal
 
 from msgspec import Meta, Struct
 
-from relay.engines.offline import replies
-from relay.engines.offline.delivery import split
-from relay.engines.offline.ids import NewId
-from relay.engines.offline.replies import Message, Output, Reply
+from relay.engines.cascade.effects import NewId
+from relay.engines.cascade.outputs import split
+from relay.parts import interfaces as replies
+from relay.parts.interfaces import Message, Output, Reply
 from relay.simulator.faults.alter import ended
 from relay.simulator.faults.only import ALWAYS, FAULT, Only, Unit
 from relay.simulator.faults.seen import Seen

@@ -7,7 +7,7 @@ from msgspec import Meta, Struct
 from websockets.asyncio.server import ServerConnection
 from websockets.http11 import Response
 
-from relay.engines.offline.refusals import Refusal
+from relay.engines.cascade.effects import Refusal
 from relay.simulator.faults.only import ALWAYS, FAULT, Count, Only, Seconds, Unit
 from relay.simulator.manners import BAD_KEY, BAD_MODEL, BETA, NO_MODEL, TurnedAway
 

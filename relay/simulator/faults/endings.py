@@ -4,8 +4,7 @@ from typing import Annotated, ClassVar
 
 from msgspec import Meta, Struct
 
-from relay.engines.offline.ids import NewId
-from relay.engines.offline.outgoing import Close
+from relay.engines.cascade.effects import Close, NewId
 from relay.simulator.faults.alter import ended
 from relay.simulator.faults.answers import LOST
 from relay.simulator.faults.only import ALWAYS, FAULT, Count, Only, Unit

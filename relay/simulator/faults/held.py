@@ -4,7 +4,7 @@ import math
 from collections import deque
 from collections.abc import Callable
 
-from relay.engines.offline.outgoing import Close
+from relay.engines.cascade.effects import Close
 from relay.simulator.faults.seen import Seen
 
 TRANSCRIPTION = "conversation.item.input_audio_transcription."

@@ -4,8 +4,7 @@ from typing import Annotated, Any, ClassVar
 
 from msgspec import Meta, Struct
 
-from relay.engines.offline.ids import NewId
-from relay.engines.offline.refusals import Event
+from relay.engines.cascade.effects import Event, NewId
 from relay.simulator.faults.alter import again, changed, instead
 from relay.simulator.faults.only import ALWAYS, FAULT, Only, Seconds, Unit
 from relay.simulator.faults.seen import Seen

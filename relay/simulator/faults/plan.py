@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
-from relay.engines.offline.ids import NewId
-from relay.engines.offline.machine import Opening
-from relay.engines.offline.peer import Rules
-from relay.engines.offline.replies import Occasion, Reply, Revise
+from relay.engines.cascade.effects import NewId
+from relay.engines.cascade.engine import Rules
+from relay.engines.cascade.machine import Opening
+from relay.parts.interfaces import Occasion, Reply, Revise
 from relay.simulator.faults import door
 from relay.simulator.faults.endings import SessionExpired
 from relay.simulator.faults.only import Luck, Only, among

@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
-from relay.engines.offline.outgoing import Close, Effect, Emit
-from relay.engines.offline.peer import Rules
+from relay.engines.cascade.effects import Close, Effect, Emit
+from relay.engines.cascade.engine import Rules
 from relay.interfaces import Frame
 from relay.simulator.faults.seen import Census, Seen
 from relay.simulator.faults.stages import Pipeline, Stage

@@ -3,8 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from relay.engines.offline.outgoing import Close, Emit
-from relay.engines.offline.refusals import Event
+from relay.engines.cascade.effects import Close, Emit, Event
 from relay.simulator.faults.only import Luck, Only, Unit, among
 
 _MAX_KNOWN = 4096  # items and responses remembered; the eldest are forgotten

@@ -3,8 +3,8 @@
 from collections.abc import Callable, Mapping
 from typing import Any, get_args
 
-from relay.engines.offline.ids import NewId
-from relay.engines.offline.replies import Reply
+from relay.engines.cascade.effects import NewId
+from relay.parts.interfaces import Reply
 from relay.simulator.faults import answers, door, endings, noise, transcriptions
 from relay.simulator.faults.held import TRANSCRIPTION, BeforeItem, Late, OutOfOrder
 from relay.simulator.faults.seen import Seen

@@ -4,8 +4,8 @@ from typing import Annotated, ClassVar
 
 from msgspec import Meta, Struct
 
-from relay.engines.offline.delivery import split
-from relay.engines.offline.ids import NewId
+from relay.engines.cascade.effects import NewId
+from relay.engines.cascade.outputs import split
 from relay.simulator.faults.alter import again, changed, instead
 from relay.simulator.faults.held import TRANSCRIPTION
 from relay.simulator.faults.only import ALWAYS, FAULT, Only, Seconds, Unit

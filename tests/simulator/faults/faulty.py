@@ -2,14 +2,14 @@
 
 from typing import Any
 
-from relay.engines.offline.delivery import Pace
-from relay.engines.offline.ids import NewId
-from relay.engines.offline.machine import Opening
-from relay.engines.offline.parts import Parts
-from relay.engines.offline.peer import Rules
+from relay.engines.cascade.effects import NewId
+from relay.engines.cascade.engine import Rules
+from relay.engines.cascade.machine import Opening
+from relay.engines.cascade.outputs import Pace
+from relay.parts.interfaces import Parts
 from relay.simulator.faults import Faults
 from relay.simulator.faults.table import Fault
-from tests.engines.offline.driving import NO_TURNS, TEXT, TRANSCRIBED, Event, Talk, scripted
+from tests.engines.cascade.driving import NO_TURNS, TEXT, TRANSCRIBED, Event, Talk, scripted
 
 COMPLETED = "conversation.item.input_audio_transcription.completed"
 FAILED = "conversation.item.input_audio_transcription.failed"

@@ -1,6 +1,6 @@
 """Small changes to an event."""
 
-from relay.engines.offline.outgoing import Close, Emit
+from relay.engines.cascade.effects import Close, Emit
 from relay.simulator.faults.alter import again, changed, ended, instead
 from relay.simulator.faults.seen import Seen
 

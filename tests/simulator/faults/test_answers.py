@@ -2,8 +2,8 @@
 
 import pytest
 
-from relay.engines.offline.outgoing import Close
-from relay.engines.offline.replies import FunctionCall, Message, Reply, as_reply
+from relay.engines.cascade.effects import Close
+from relay.parts.interfaces import FunctionCall, Message, Reply, as_reply
 from relay.simulator.faults import (
     Only,
     RateLimitsMissing,
@@ -14,7 +14,7 @@ from relay.simulator.faults import (
     ResponseNotCreated,
 )
 from relay.simulator.faults.answers import incomplete, interleaved
-from tests.engines.offline.driving import Talk, scripted, types
+from tests.engines.cascade.driving import Talk, scripted, types
 from tests.simulator.faults.faulty import answered, faulty, writing
 
 SIX = scripted(replies=("One two three four five six.",))

@@ -4,10 +4,10 @@ import math
 
 import pytest
 
-from relay.engines.offline.machine import EXPIRED
-from relay.engines.offline.outgoing import Close
+from relay.engines.cascade.effects import Close
+from relay.engines.cascade.machine import EXPIRED
 from relay.simulator.faults import Only, SessionCut, SessionExpired, SessionStalled
-from tests.engines.offline.driving import UNIX, scripted, types
+from tests.engines.cascade.driving import UNIX, scripted, types
 from tests.simulator.faults.faulty import faulty
 
 

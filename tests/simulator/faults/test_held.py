@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from relay.engines.offline.outgoing import Close, Emit
+from relay.engines.cascade.effects import Close, Emit
 from relay.simulator.faults import held
 from relay.simulator.faults.held import TRANSCRIPTION, BeforeItem, Late, OutOfOrder
 from relay.simulator.faults.seen import Seen

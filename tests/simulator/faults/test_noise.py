@@ -16,7 +16,7 @@ from relay.simulator.faults import (
     UnknownEvents,
     UnknownFields,
 )
-from tests.engines.offline.driving import types, valid
+from tests.engines.cascade.driving import types, valid
 from tests.simulator.faults.faulty import answered, faulty, listening, writing
 
 

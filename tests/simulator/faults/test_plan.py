@@ -2,9 +2,9 @@
 
 import pytest
 
-from relay.engines.offline.delivery import Pace
-from relay.engines.offline.machine import Opening
-from relay.engines.offline.replies import Occasion, Reply, as_reply
+from relay.engines.cascade.machine import Opening
+from relay.engines.cascade.outputs import Pace
+from relay.parts.interfaces import Occasion, Reply, as_reply
 from relay.simulator.faults import (
     Errors,
     Faults,
@@ -20,7 +20,7 @@ from relay.simulator.faults import (
 from relay.simulator.faults.plan import NO_FAULTS
 from relay.simulator.faults.rules import FaultyRules
 from relay.simulator.faults.table import Fault
-from tests.engines.offline.driving import Talk
+from tests.engines.cascade.driving import Talk
 
 OPENING = Opening("m", 0, Pace())
 

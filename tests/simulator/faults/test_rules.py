@@ -7,10 +7,10 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from relay.engines.offline.delivery import Pace
-from relay.engines.offline.outgoing import Close
-from relay.engines.offline.replies import FunctionCall, Message, Reply
-from relay.engines.offline.tones import silence, tone
+from relay.engines.cascade.effects import Close
+from relay.engines.cascade.outputs import Pace
+from relay.parts.interfaces import FunctionCall, Message, Reply
+from relay.parts.simple import silence, tone
 from relay.simulator.faults import (
     EventLate,
     Only,
@@ -24,7 +24,7 @@ from relay.simulator.faults.noise import EventDoubled, EventMissing
 from relay.simulator.faults.rules import FaultyRules
 from relay.simulator.faults.seen import Seen
 from relay.simulator.faults.table import MODES, Fault
-from tests.engines.offline.driving import NO_TURNS, TEXT, TRANSCRIBED, Talk, scripted, types
+from tests.engines.cascade.driving import NO_TURNS, TEXT, TRANSCRIBED, Talk, scripted, types
 from tests.simulator.faults.faulty import answered, faulty, writing
 
 AT_THE_DOOR = (Handshake, InBandRefusal, SlowReader)

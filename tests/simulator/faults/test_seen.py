@@ -1,10 +1,10 @@
 """Which turn and which response an event belongs to."""
 
-from relay.engines.offline.outgoing import Close, Emit
+from relay.engines.cascade.effects import Close, Emit
 from relay.simulator.faults import seen as seen_module
 from relay.simulator.faults.only import Luck, Only
 from relay.simulator.faults.seen import Census, Seen, concerned
-from tests.engines.offline.driving import NO_TURNS, TRANSCRIBED, Talk, scripted
+from tests.engines.cascade.driving import NO_TURNS, TRANSCRIBED, Talk, scripted
 
 LUCK = Luck(0, 0, 1)
 

@@ -2,7 +2,7 @@
 
 import math
 
-from relay.engines.offline.outgoing import Emit
+from relay.engines.cascade.effects import Emit
 from relay.simulator.faults.alter import changed
 from relay.simulator.faults.held import Late
 from relay.simulator.faults.seen import Seen

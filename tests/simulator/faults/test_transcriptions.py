@@ -10,7 +10,7 @@ from relay.simulator.faults import (
     TranscriptionLate,
     TranscriptionOutOfOrder,
 )
-from tests.engines.offline.driving import scripted, types, valid
+from tests.engines.cascade.driving import scripted, types, valid
 from tests.simulator.faults.faulty import (
     COMPLETED,
     DELTA,

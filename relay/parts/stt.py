@@ -1,0 +1,158 @@
+"""The recogniser of the offline voice: hands turns to processes that decode them."""
+
+import asyncio
+import os
+import subprocess
+import sys
+import threading
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import IO, Final, cast
+
+from relay.parts.interfaces import SAMPLE_RATE, PartFailed
+from relay.parts.stt_worker import read_message, write_message
+
+WORKERS: Final = 2  # decoding processes at most; the second starts when two turns overlap
+MOST_TURNS: Final = 16  # turns waiting or being decoded at once; one more is refused: PartFailed
+LONGEST_TURN_SECONDS: Final = 30  # of a longer turn only the beginning is decoded
+LONGEST_TURN_BYTES: Final = LONGEST_TURN_SECONDS * SAMPLE_RATE * 2
+DECODE_SECONDS: Final = 30.0  # a process that takes longer for one turn is killed: PartFailed
+
+
+class DecodingProcess:
+    """One process of `decoder.py` and its two pipes. One thread uses it, any may kill it."""
+
+    def __init__(self) -> None:
+        self._child = subprocess.Popen(  # noqa: S603 - our own module, no shell
+            [sys.executable, "-m", "relay.parts.stt_worker", str(os.getpid())],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            start_new_session=True,  # Ctrl-C is for the relay; this process ends with it
+        )
+        self._calls = cast(IO[bytes], self._child.stdin)
+        self._answers = cast(IO[bytes], self._child.stdout)
+
+    @property
+    def pid(self) -> int:
+        """The process's id."""
+        return self._child.pid
+
+    @property
+    def alive(self) -> bool:
+        """Whether the process still runs."""
+        return self._child.poll() is None
+
+    def decode(self, pcm: bytes, seconds: float = DECODE_SECONDS) -> str:
+        """Return the words; raises `PartFailed` when the process dies or is killed for its time."""
+        overdue = threading.Timer(seconds, self._child.kill)
+        overdue.start()
+        try:
+            write_message(self._calls, pcm)
+            answer = read_message(self._answers)
+        except OSError as error:
+            raise PartFailed("the decoding process is gone") from error
+        finally:
+            overdue.cancel()
+        if answer is None:
+            raise PartFailed("the decoding process ended in the middle of a turn")
+        return answer.decode()
+
+    def kill(self) -> None:
+        """End the process at once; a `decode` under way fails."""
+        self._child.kill()
+
+    def forget(self) -> None:
+        """Kill the process and release its pipes; nobody may be using it any more."""
+        self._child.kill()
+        self._child.wait()
+        for pipe in (self._calls, self._answers):
+            try:
+                pipe.close()
+            except OSError:
+                continue  # it held bytes for a reader that is gone
+
+
+class PocketRecogniser:
+    """A `Recogniser` on pocketsphinx, in processes of its own.
+
+    Each thread of a small pool owns one process. It is started by the thread's first turn or by
+    `warm_up`, and one that died is replaced: that costs only the turn it was working on.
+    """
+
+    def __init__(self, workers: int = WORKERS) -> None:
+        # Linux kills a decoding process when the thread that started it ends, not only with the
+        # whole relay. The two end together here.
+        self._threads = ThreadPoolExecutor(workers, thread_name_prefix="recogniser")
+        self._own = threading.local()
+        self._lock = threading.Lock()  # guards what follows
+        self._processes: list[DecodingProcess] = []
+        self._turns = 0
+        self._closed = False
+
+    def warm_up(self) -> None:
+        """Start the first process in the background unless there is one; returns at once."""
+        with self._lock:
+            needed = not (self._closed or self._processes or self._turns)
+        if needed:
+            self._submit(b"")
+
+    async def transcribe(self, pcm: bytes) -> str:
+        """Return the words in one turn's audio, "" when nothing was understood.
+
+        Raises `PartFailed` when `MOST_TURNS` are under way, when the decoding process died or took
+        too long, and once closed.
+        """
+        return await asyncio.wrap_future(self._submit(pcm[:LONGEST_TURN_BYTES]))
+
+    async def aclose(self) -> None:
+        """Kill the processes; turns under way or waiting fail."""
+        with self._lock:
+            self._closed = True
+            processes = list(self._processes)
+        for process in processes:
+            process.kill()
+        await asyncio.to_thread(self._threads.shutdown)
+        for process in self._processes:
+            process.forget()
+        self._processes.clear()
+
+    def _submit(self, pcm: bytes) -> Future[str]:
+        with self._lock:
+            if self._closed:
+                raise PartFailed("the recogniser is closed")
+            if self._turns >= MOST_TURNS:
+                raise PartFailed("too many turns are waiting for the recogniser")
+            self._turns += 1
+            turn = self._threads.submit(self._decode, pcm)
+        turn.add_done_callback(self._turn_done)
+        return turn
+
+    def _turn_done(self, turn: Future[str]) -> None:
+        with self._lock:
+            self._turns -= 1
+
+    def _decode(self, pcm: bytes) -> str:
+        return self._process_of_this_thread().decode(pcm)
+
+    def _process_of_this_thread(self) -> DecodingProcess:
+        process: DecodingProcess | None = getattr(self._own, "process", None)
+        if process is not None:
+            if process.alive:
+                return process
+            with self._lock:
+                self._processes.remove(process)
+            process.forget()
+        return self._start_process()
+
+    def _start_process(self) -> DecodingProcess:
+        """Start this thread's process. Slow (some ms), so not while holding the lock."""
+        try:
+            self._own.process = process = DecodingProcess()
+        except OSError as error:
+            self._own.process = None
+            raise PartFailed("no decoding process can be started") from error
+        with self._lock:
+            self._processes.append(process)
+            closed = self._closed
+        if closed:  # `aclose` did not see it in time
+            process.kill()
+        return process

@@ -1,0 +1,201 @@
+"""Drives a machine by hand: a clock that only moves when told, parts that work when asked."""
+
+import asyncio
+import base64
+import itertools
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import msgspec
+from openai.types.realtime import RealtimeServerEvent
+from pydantic import TypeAdapter
+
+from relay.engines.cascade.effects import Close, Effect, Emit, NewId, Speak, Transcribe
+from relay.engines.cascade.engine import Rules
+from relay.engines.cascade.machine import Machine, Opening
+from relay.engines.cascade.outputs import Pace
+from relay.parts.interfaces import Parts, Reply
+from relay.parts.simple import Script, scripted_parts, silence, tone
+
+Event = dict[str, Any]
+
+DELTAS = (
+    "response.output_audio.delta",
+    "response.output_audio_transcript.delta",
+    "response.output_text.delta",
+    "response.function_call_arguments.delta",
+    "response.mcp_call_arguments.delta",
+    "conversation.item.input_audio_transcription.delta",
+)
+NO_TURNS = {"type": "realtime", "audio": {"input": {"turn_detection": None}}}
+TRANSCRIBED = {
+    "type": "realtime",
+    "audio": {"input": {"transcription": {"model": "gpt-realtime-whisper"}}},
+}
+TEXT = {"type": "realtime", "output_modalities": ["text"]}
+UNIX = 1_785_214_050
+
+Shape = Callable[[Opening, Callable[[Opening], Machine], NewId], Rules]
+"""Makes a session's rules out of its opening and what makes a machine."""
+
+_SERVER_EVENT: TypeAdapter[Any] = TypeAdapter(RealtimeServerEvent)
+
+
+class Talk:
+    """One session with a machine; what it answered is in `events`, its open work in `work`."""
+
+    def __init__(
+        self,
+        parts: Parts | None = None,
+        *,
+        model: str = "gpt-realtime",
+        pace: Pace | None = None,
+        shape: Shape | None = None,
+    ) -> None:
+        self.parts = parts or scripted_parts()
+        self.now = 100.0
+        self.events: list[Event] = []
+        self.work: list[Transcribe | Speak] = []
+        self.closed: Close | None = None
+        counters: dict[str, itertools.count[int]] = {}
+
+        def new_id(prefix: str) -> str:
+            number = next(counters.setdefault(prefix, itertools.count(1)))
+            return f"{prefix}_{number:021d}"
+
+        def made(opening: Opening) -> Machine:
+            return Machine(opening, self.parts.make_ear(), self.parts.make_brain(), new_id)
+
+        opening = Opening(model, UNIX, pace or Pace(), servers=self.parts.servers)
+        self.check = valid if shape is None else as_read
+        self.machine: Any = made(opening) if shape is None else shape(opening, made, new_id)
+        self._note(self.machine.begin(self.now))
+
+    def say(self, kind: str, **fields: Any) -> list[Event]:
+        """Send one client event; returns what was answered at once."""
+        return self.send({"type": kind, **fields})
+
+    def send(self, event: Any) -> list[Event]:
+        """Send any JSON."""
+        return self.frame(msgspec.json.encode(event))
+
+    def frame(self, frame: bytes) -> list[Event]:
+        """Send any bytes."""
+        return self._note(self.machine.receive(frame, self.now))
+
+    def append(self, pcm: bytes) -> list[Event]:
+        """Send audio in one event."""
+        audio = base64.b64encode(pcm).decode()
+        return self.say("input_audio_buffer.append", audio=audio)
+
+    def speak(self, ms: int = 1000, pause_ms: int = 1000) -> list[Event]:
+        """Send a voice and the silence that ends the turn."""
+        return self.append(tone(ms) + silence(pause_ms))
+
+    def type(self, text: str, **fields: Any) -> list[Event]:
+        """Send a typed message."""
+        content = [{"type": "input_text", "text": text}]
+        item = {"type": "message", "role": "user", "content": content}
+        return self.say("conversation.item.create", item=item, **fields)
+
+    def do_work(self) -> list[Event]:
+        """Let the parts do what they were asked."""
+        answered: list[Event] = []
+        while self.work:
+            effect = self.work.pop(0)
+            if isinstance(effect, Transcribe):
+                text = asyncio.run(self.parts.recogniser.transcribe(effect.pcm))
+                effects = self.machine.transcribed(effect.item_id, text, self.now)
+            else:
+                pcm = asyncio.run(self.parts.mouth.speak(effect.text, effect.voice))
+                effects = self.machine.spoken(effect.response_id, effect.output, pcm, self.now)
+            answered += self._note(effects)
+        return answered
+
+    def fail_work(self) -> list[Event]:
+        """Let the parts fail at what they were asked."""
+        answered: list[Event] = []
+        work, self.work = self.work, []
+        for effect in work:
+            if isinstance(effect, Transcribe):
+                effects = self.machine.transcribed(effect.item_id, None, self.now)
+            else:
+                effects = self.machine.spoken(effect.response_id, effect.output, None, self.now)
+            answered += self._note(effects)
+        return answered
+
+    def wait(self, seconds: float) -> list[Event]:
+        """Let time pass, with everything that comes due in it."""
+        until = self.now + seconds
+        answered = self.do_work()
+        while self.closed is None and (due := self.machine.deadline(self.now)) <= until:
+            self.now = max(self.now, due)
+            answered += self._note(self.machine.tick(self.now))
+            answered += self.do_work()
+        self.now = until
+        return answered
+
+    def finish(self) -> list[Event]:
+        """Let all answers be given."""
+        return self.wait(60.0)
+
+    def of(self, kind: str) -> list[Event]:
+        """Return the events of one type so far."""
+        return [event for event in self.events if event["type"] == kind]
+
+    def last(self, kind: str) -> Event:
+        """Return the latest event of one type."""
+        return self.of(kind)[-1]
+
+    def forget(self) -> None:
+        """Forget the events so far."""
+        self.events.clear()
+
+    def _note(self, effects: Iterable[Effect]) -> list[Event]:
+        answered: list[Event] = []
+        for effect in effects:
+            assert self.closed is None, "nothing comes after the end"
+            match effect:
+                case Emit(event):
+                    answered.append(self.check(event))
+                case Close():
+                    self.closed = effect
+                case _:
+                    self.work.append(effect)
+        self.events += answered
+        return answered
+
+
+def scripted(*heard: str, replies: tuple[str | Reply, ...] = ("You said: {heard}",)) -> Parts:
+    """Return parts that hear and answer these."""
+    return scripted_parts(Script(heard=heard or ("Hello there.",), replies=replies))
+
+
+def types(events: Iterable[Event]) -> list[str]:
+    """Return the events' types, a run of deltas of one kind as one entry with a star."""
+    names: list[str] = []
+    for event in events:
+        name = event["type"] + ("*" if event["type"] in DELTAS else "")
+        if not names or names[-1] != name or not name.endswith("*"):
+            names.append(name)
+    return names
+
+
+def without_deltas(events: Iterable[Event]) -> list[str]:
+    """Return the types of all events but deltas."""
+    return [event["type"] for event in events if event["type"] not in DELTAS]
+
+
+def as_read(event: Event) -> Event:
+    """Return a copy of an event as a client reads it."""
+    read: Event = msgspec.json.decode(msgspec.json.encode(event))
+    return read
+
+
+def valid(event: Event) -> Event:
+    """Return a copy of an event as a client reads it, checked against OpenAI's own types."""
+    read = as_read(event)
+    assert list(read)[:2] == ["type", "event_id"]
+    assert read["event_id"].startswith("event_")
+    _SERVER_EVENT.validate_python(read)
+    return read

@@ -1,0 +1,188 @@
+"""How a session is set, merged and refused."""
+
+import copy
+from typing import Any
+
+import pytest
+
+from relay.engines.cascade import settings as config
+from relay.engines.cascade.effects import Refusal
+from relay.engines.cascade.settings import SEMANTIC_SILENCE_MS, Settings, opening, update
+from tests.engines.cascade.driving import Talk
+
+
+def settings(model: str = "gpt-realtime") -> Settings:
+    return opening("sess_1", model, 0)
+
+
+def changed(**change: Any) -> Settings:
+    return update(settings(), {"type": "realtime", **change}, spoke=False)
+
+
+@pytest.mark.parametrize(
+    ("model", "voice", "silence"),
+    [("gpt-realtime", "alloy", 200), ("gpt-realtime-2.1", "marin", 500)],
+)
+def test_the_defaults_are_the_models(model: str, voice: str, silence: int):
+    audio = settings(model)["audio"]
+
+    assert audio["output"]["voice"] == voice
+    assert audio["input"]["turn_detection"]["silence_duration_ms"] == silence
+
+
+def test_an_update_keeps_what_it_does_not_name():
+    after = changed(instructions="Be brief.")
+
+    before = settings()
+    assert after == {**before, "instructions": "Be brief."}
+
+
+def test_an_update_changes_nothing_in_place():
+    before = settings()
+    kept = copy.deepcopy(before)
+
+    update(before, {"type": "realtime", "audio": {"output": {"voice": "ash"}}}, spoke=False)
+
+    assert before == kept
+
+
+def test_turn_detection_is_merged_by_kind():
+    kept = changed(audio={"input": {"turn_detection": {"type": "server_vad", "threshold": 0.9}}})
+    assert kept["audio"]["input"]["turn_detection"]["silence_duration_ms"] == 200
+
+    other = changed(audio={"input": {"turn_detection": {"type": "semantic_vad"}}})
+    assert other["audio"]["input"]["turn_detection"] == {
+        "type": "semantic_vad",
+        "eagerness": "auto",
+        "create_response": True,
+        "interrupt_response": True,
+    }
+
+
+def test_null_clears():
+    after = changed(audio={"input": {"turn_detection": None}}, tools=None, instructions="")
+
+    assert after["audio"]["input"]["turn_detection"] is None
+    assert after["tools"] == []
+    assert after["instructions"] == settings()["instructions"]
+
+
+def test_transcription_is_filled_up():
+    after = changed(audio={"input": {"transcription": {"model": "gpt-4o-transcribe"}}})
+
+    assert after["audio"]["input"]["transcription"] == {
+        "model": "gpt-4o-transcribe",
+        "language": None,
+        "prompt": None,
+    }
+
+
+def test_function_tools_are_kept_as_they_are():
+    tool = {"type": "function", "name": "f", "parameters": {"type": "object"}}
+
+    assert changed(tools=[tool], tool_choice="required")["tools"] == [tool]
+
+
+@pytest.mark.parametrize(
+    ("change", "code", "param"),
+    [
+        ({"type": "transcription"}, "invalid_value", "session.type"),
+        ({"bogus": 1}, "unknown_parameter", "session.bogus"),
+        ({"voice": "ash"}, "unknown_parameter", "session.voice"),
+        ({"id": "sess_2"}, "unknown_parameter", "session.id"),
+        ({"model": "gpt-realtime-2.1"}, "invalid_value", "session.model"),
+        ({"output_modalities": ["text", "audio"]}, "invalid_value", "session.output_modalities"),
+        ({"instructions": 5}, "invalid_type", "session.instructions"),
+        ({"tools": "f"}, "invalid_type", "session.tools"),
+        ({"tools": ["f"]}, "invalid_type", "session.tools[0]"),
+        ({"max_output_tokens": 0}, "integer_below_min_value", "session.max_output_tokens"),
+        ({"max_output_tokens": 4097}, "integer_above_max_value", "session.max_output_tokens"),
+        ({"audio": {"input": {"gain": 1}}}, "unknown_parameter", "session.audio.input.gain"),
+        (
+            {"audio": {"input": {"format": {"type": "audio/pcmu"}}}},
+            "invalid_value",
+            "session.audio.input.format.type",
+        ),
+        (
+            {"audio": {"output": {"format": {"type": "audio/pcma"}}}},
+            "invalid_value",
+            "session.audio.output.format.type",
+        ),
+        (
+            {"audio": {"input": {"format": {"type": "audio/pcm", "rate": 16000}}}},
+            "integer_below_min_value",
+            "session.audio.input.format.rate",
+        ),
+        (
+            {"audio": {"input": {"turn_detection": {"threshold": 0.5}}}},
+            "missing_required_parameter",
+            "session.audio.input.turn_detection.type",
+        ),
+        (
+            {"audio": {"input": {"turn_detection": {"type": "psychic"}}}},
+            "invalid_value",
+            "session.audio.input.turn_detection.type",
+        ),
+        (
+            {"audio": {"input": {"turn_detection": {"type": "semantic_vad", "threshold": 1}}}},
+            "unknown_parameter",
+            "session.audio.input.turn_detection.threshold",
+        ),
+        (
+            {"audio": {"output": {"voice": "nobody"}}},
+            "invalid_value",
+            "session.audio.output.voice",
+        ),
+    ],
+)
+def test_what_a_session_cannot_be(change: dict[str, Any], code: str, param: str):
+    with pytest.raises(Refusal) as refused:
+        changed(**change)
+
+    assert (refused.value.code, refused.value.param) == (code, param)
+
+
+def test_a_refused_update_is_refused_whole():
+    talk = Talk()
+
+    (error,) = talk.say(
+        "session.update",
+        session={"type": "realtime", "instructions": "New.", "bogus": 1},
+        event_id="u1",
+    )
+    (updated,) = talk.say("session.update", session={"type": "realtime"})
+
+    assert error["error"]["event_id"] == "u1"
+    assert updated["session"] == talk.events[0]["session"]
+
+
+def test_the_voice_stays_once_it_was_heard():
+    talk = Talk()
+    voice = {"type": "realtime", "audio": {"output": {"voice": "ash"}}}
+    (updated,) = talk.say("session.update", session=voice)
+    assert updated["session"]["audio"]["output"]["voice"] == "ash"
+    talk.speak()
+    talk.finish()
+
+    (same,) = talk.say("session.update", session=voice)
+    (error,) = talk.say(
+        "session.update", session={"type": "realtime", "audio": {"output": {"voice": "sage"}}}
+    )
+
+    assert same["type"] == "session.updated"
+    assert error["error"]["code"] == "cannot_update_voice"
+
+
+@pytest.mark.parametrize(("eagerness", "silence"), SEMANTIC_SILENCE_MS.items())
+def test_eagerness_is_a_silence(eagerness: str, silence: int):
+    turns = {"type": "semantic_vad", "eagerness": eagerness}
+
+    assert config.silence_ms(changed(audio={"input": {"turn_detection": turns}})) == silence
+
+
+def test_the_answer_to_an_update_is_not_changed_by_the_next():
+    talk = Talk()
+    (first,) = talk.say("session.update", session={"type": "realtime", "instructions": "One."})
+    talk.say("session.update", session={"type": "realtime", "instructions": "Two."})
+
+    assert first["session"]["instructions"] == "One."

@@ -1,0 +1,30 @@
+"""Ids look like OpenAI's, down to the clock in them."""
+
+import re
+
+from relay.engines.cascade.effects import at_random, padding, unix
+
+
+def test_an_id_is_a_prefix_and_21_characters():
+    new_id = at_random(unix)
+
+    ids = {new_id("item") for _ in range(1000)}
+
+    assert len(ids) == 1000
+    assert all(re.fullmatch(r"item_[0-9A-Za-z]{21}", item_id) for item_id in ids)
+    assert max(map(len, ids)) <= 32
+
+
+def test_the_first_five_characters_tell_the_time():
+    """A recorded session that was opened at 1785214050 has the id sess_E6U0w…."""
+    assert at_random(lambda: 1_785_214_050)("sess").startswith("sess_E6U0w")
+
+
+def test_a_time_before_the_epoch_is_no_trouble():
+    assert at_random(lambda: 0)("sess").startswith("sess_00000")
+
+
+def test_padding_makes_every_delta_equally_long():
+    """As recorded: "Hello" has 11 characters of padding, " Marcelo" 8."""
+    assert [len(padding(delta)) for delta in ("Hello", " Marcelo", "", "x" * 16)] == [11, 8, 16, 16]
+    assert padding("Hello") != padding("Hello")

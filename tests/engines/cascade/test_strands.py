@@ -1,0 +1,125 @@
+"""One message of a response, from its first event to its last."""
+
+from typing import Any
+
+import pytest
+
+from relay.engines.cascade import items as conversation
+from relay.engines.cascade.effects import Emit, Outgoing
+from relay.engines.cascade.items import Conversation, spoken_by_user
+from relay.engines.cascade.outputs import MessageStrand, Pace, Slot
+from relay.parts.interfaces import Message
+
+SECOND = 48_000
+
+
+def a_strand(
+    message: Message, *, spoken: bool, known: Conversation | None = None
+) -> tuple[MessageStrand, Outgoing]:
+    out = Outgoing(lambda prefix: f"{prefix}_new")
+    return MessageStrand(Slot("resp_1", 2, known, out), message, spoken, Pace()), out
+
+
+def events(out: Outgoing) -> list[dict[str, Any]]:
+    return [effect.event for effect in out.take() if isinstance(effect, Emit)]
+
+
+def told(strand: MessageStrand) -> None:
+    strand.open()
+    while strand.delivery is not None and not strand.delivery.finished:
+        for piece in strand.delivery.take():
+            strand.tell(piece)
+
+
+def test_a_text_needs_no_mouth_and_sound_does():
+    text, _ = a_strand(Message("Hello."), spoken=False)
+    aloud, _ = a_strand(Message("Hello."), spoken=True)
+    parrot, _ = a_strand(Message("Hello.", pcm=bytes(SECOND)), spoken=True)
+
+    assert text.delivery is not None
+    assert aloud.delivery is None
+    assert parrot.delivery is not None
+    aloud.voice(bytes(SECOND))
+    assert aloud.delivery is not None
+
+
+def test_every_event_says_where_it_belongs():
+    strand, out = a_strand(Message("Hello there."), spoken=True)
+    strand.voice(bytes(SECOND))
+    told(strand)
+    strand.close("completed")
+
+    for event in events(out):
+        assert (event["response_id"], event["output_index"]) == ("resp_1", 2)
+
+
+def test_a_phase_is_told_from_the_first_event_on():
+    strand, out = a_strand(Message("One moment.", phase="commentary"), spoken=False)
+    told(strand)
+    strand.close("completed")
+
+    bodies = [event["item"] for event in events(out) if "item" in event]
+    assert [body["phase"] for body in bodies] == ["commentary", "commentary"]
+    assert [body["status"] for body in bodies] == ["in_progress", "completed"]
+
+
+def test_nothing_is_told_of_it_before_it_is_opened():
+    strand, out = a_strand(Message("Hello."), spoken=False)
+
+    assert strand.items == []
+    assert events(out) == []
+    strand.open()
+    assert [item.id for item in strand.items] == ["item_new"]
+
+
+def test_in_a_conversation_it_follows_the_item_before_it():
+    known = Conversation("conv_1")
+    known.add(spoken_by_user("item_user", b""))
+    strand, out = a_strand(Message("Hello."), spoken=False, known=known)
+    told(strand)
+    strand.close("completed")
+
+    added, done = (event for event in events(out) if event["type"].startswith("conversation.item"))
+    assert added["previous_item_id"] == "item_user"
+    assert done["previous_item_id"] is None  # the second item of a conversation: the quirk
+
+
+def test_the_sound_of_an_answer_counts_towards_what_a_conversation_remembers(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    monkeypatch.setattr(conversation, "MAX_BYTES", SECOND)
+    known = Conversation("conv_1")
+    known.add(spoken_by_user("item_user", bytes(SECOND // 2)))
+    strand, _ = a_strand(Message("Hello."), spoken=True, known=known)
+    strand.voice(bytes(SECOND // 2))
+    told(strand)
+
+    strand.close("completed")
+
+    assert [len(item.audio) for item in known] == [0, SECOND // 2]
+
+
+def test_what_was_cut_keeps_what_was_sent():
+    strand, _ = a_strand(Message("One two three four five six seven eight."), spoken=True)
+    strand.voice(bytes(2 * SECOND))
+    strand.open()
+    assert strand.delivery is not None
+    for piece in strand.delivery.take():
+        strand.tell(piece)
+
+    strand.close("incomplete")
+
+    (item,) = strand.items
+    assert item.audio_ms == 250
+    assert len(item.audio) == SECOND // 4
+    assert item.words == "One two three four"
+    assert item.body["status"] == "incomplete"
+
+
+def test_a_message_that_says_nothing_is_whole_all_the_same():
+    strand, out = a_strand(Message(""), spoken=False)
+    told(strand)
+    strand.close("completed")
+
+    last = events(out)[-1]
+    assert last["item"]["content"] == [{"type": "output_text", "text": ""}]

@@ -1,0 +1,70 @@
+"""The ear and the voice that need no packages."""
+
+import time
+
+import pytest
+
+from relay.parts.interfaces import SpeechStarted, SpeechStopped
+from relay.parts.simple import LoudnessEar, ToneMouth, silence, tone
+
+
+def test_a_tone_and_a_silence_last_as_long_as_asked():
+    assert len(tone(250)) == len(silence(250)) == 12_000
+    assert max(memoryview(tone(250)).cast("h")) > 5000
+
+
+async def test_the_longer_the_text_the_longer_the_tone():
+    mouth = ToneMouth()
+
+    assert len(await mouth.speak("Ten chars.", "alloy")) == 600 * 48
+    assert await mouth.speak("", "alloy") == b""
+
+
+def test_the_ear_finds_where_a_voice_begins_and_ends():
+    ear = LoudnessEar()
+
+    happened = ear.hear(silence(1000) + tone(400) + silence(1000))
+
+    assert happened == [SpeechStarted(1000), SpeechStopped(1400)]
+
+
+@pytest.mark.parametrize("silence_ms", [0, 200, 480, 500])
+def test_the_ear_waits_for_the_silence(silence_ms: int):
+    ear = LoudnessEar()
+    ear.silence_ms = silence_ms
+    ear.hear(tone(400))
+
+    assert ear.hear(silence(max(silence_ms, 20) - 20)) == []
+    assert ear.hear(silence(20)) == [SpeechStopped(400)]
+
+
+def test_a_pause_in_a_sentence_does_not_end_it():
+    ear = LoudnessEar()
+
+    assert len(ear.hear((tone(400) + silence(300)) * 3)) == 1
+
+
+def test_a_click_and_a_quiet_room_begin_nothing():
+    ear = LoudnessEar()
+    room = bytes(memoryview(tone(1000)).cast("h")[:0]) + b"\x40\x01" * 24_000
+
+    assert ear.hear(silence(100) + tone(20) + silence(900)) == []
+    assert ear.hear(room) == []
+
+
+def test_a_reset_forgets_the_turn_and_goes_on_counting():
+    ear = LoudnessEar()
+    ear.hear(tone(400))
+    ear.reset()
+
+    assert ear.hear(silence(1000)) == []
+    assert ear.hear(tone(100)) == [SpeechStarted(1400)]
+
+
+def test_the_ear_is_cheap():
+    """A minute of audio in 20 ms pieces takes less than half a second."""
+    ear, piece = LoudnessEar(), tone(20)
+    begin = time.process_time()
+    for _ in range(3000):
+        ear.hear(piece)
+    assert time.process_time() - begin < 0.5
