@@ -3,44 +3,151 @@
 import asyncio
 import signal
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Collection, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, Final
+from urllib.parse import urlsplit
 
+import aiohttp
 import structlog
 
 from relay.agents.agent import Defaults
 from relay.auth.tokens import Verifier, mint, open_verifier
-from relay.coach import Coach, open_coach
+from relay.config import Loaded, Settings, project_of, trust_of
 from relay.doors.browser import S3Door
 from relay.doors.openai import OpenAIDoor
 from relay.doors.tokens import select_subprotocol
+from relay.engines.cascade.engine import OfflineVoice
+from relay.engines.cascade.offline import VoiceNotInstalled, offline_parts
+from relay.engines.openai import FixedKey, KeySource, OpenAIEngine, OpenAIOptions, azure_options
+from relay.feed.feed import History
+from relay.feed.hub import Hub
 from relay.http.api.api import Api
+from relay.http.api.sessions import Archive
 from relay.http.server import Health, HttpServer, HttpSide, Pages, serve
-from relay.interfaces import Engine
+from relay.interfaces import Engine, Store
 from relay.metrics import Metrics, measure_loop_lag
+from relay.parts.interfaces import Parts
+from relay.parts.simple import echo_parts
 from relay.realtime.endings import SERVICE_RESTART
 from relay.realtime.grant import Caller, Role
 from relay.session.billing import Purses
 from relay.session.directory import Registry
 from relay.session.server import House, Reception, Rules
 from relay.session.session import Surroundings
-from relay.settings import Loaded, Settings, project_of, trust_of
 from relay.storage import Words, open_words
 from relay.stores.history import KnownPast
+from relay.stores.journal.journal import DiskJournal
+from relay.summary.summarizer import Chat, Summariser, Writer
 from relay.tasks import Clock, Tasks, unix_clock
-from relay.tools.benches import benches
-from relay.tools.endpoint import http_session
-from relay.tools.workshop import Workshop
-from relay.voices import make_engine, own_key, summary_writer
+from relay.tools.http_tool import http_session
+from relay.tools.runner import Workshop, benches
 from relay.websocket.closing import PeerOptions
 from relay.websocket.server import Listener, ListenOptions, listen
+
+# ---- The coach's side put together: feeds told by the journal, and the API that shows them.
+
+LAST_WORDS_SECONDS: Final = 1.0
+"""At the end: how long the last words may take to the disk, and so to those who watch."""
+
+
+@dataclass(frozen=True, slots=True)
+class Coach:
+    """Feeds of all sessions of this process. `clock` gives Unix seconds."""
+
+    hub: Hub
+    journal: DiskJournal
+    store: Store
+    clock: Callable[[], float]
+    summariser: Summariser
+
+    def api(self, verifier: Verifier, service_key: str, origins: Collection[str]) -> Api:
+        """What the HTTP side shows; who holds the service key is an admin."""
+        store, keep = self.store, self.journal.append
+        archive = Archive(store.conversations, keep, self.summariser, self.clock)
+        known = verifier.verify, store.learners, self.clock, archive
+        return Api(self.hub, *known, service_key, origins)
+
+    async def aclose(self) -> None:
+        """Show the last words and ends, then send away who still watches."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(LAST_WORDS_SECONDS):
+                await self.journal.settled()
+        self.hub.close()
+
+
+def open_coach(
+    journal: DiskJournal,
+    store: Store,
+    tasks: Tasks,
+    clock: Callable[[], float],
+    writer: Writer | None = None,
+) -> Coach:
+    """Feeds that run until `tasks` are closed; mind `aclose` before the listeners go.
+
+    `writer` is the text model for summaries, None where there is none.
+    """
+    hub = Hub(History(journal, store), clock)
+    journal.subscribe(hub.committed)
+    tasks.run(hub.run(), "feeds")
+    return Coach(hub, journal, store, clock, Summariser(writer, clock))
+
+
+# ---- Which engine, and which text model, the settings ask for.
+
+log = structlog.get_logger(__name__)
+
+
+def make_engine(settings: Settings, vault: KeySource | None = None) -> Engine:
+    """The engine of RELAY_ENGINE; OpenAI's key is the vault's, where there is one."""
+    if settings.relay_engine == "openai":
+        return OpenAIEngine(_provider(settings, vault))
+    parts = offline_or_echo() if settings.relay_engine == "offline" else echo_parts()
+    return OfflineVoice(parts)
+
+
+def own_key(settings: Settings) -> str:
+    """The provider's key in the environment, "" where there is none."""
+    return settings.openai_api_key.get_secret_value() if settings.openai_api_key else ""
+
+
+def summary_writer(settings: Settings, http: aiohttp.ClientSession) -> Writer | None:
+    """The text model of RELAY_SUMMARY_MODEL; the provider's key goes to the provider alone."""
+    if settings.relay_summary_model is None:
+        return None
+    url, own = settings.relay_summary_url, settings.relay_summary_key
+    key = "" if own is None else own.get_secret_value()
+    if own is None and urlsplit(url).netloc == urlsplit(settings.openai_base_url).netloc:
+        key = own_key(settings)
+    return Writer(http, Chat(url, settings.relay_summary_model, key))
+
+
+def _provider(settings: Settings, vault: KeySource | None) -> OpenAIOptions:
+    """OpenAI, a server like it, or Azure's resource in its place."""
+    endpoint, azure_key = settings.azure_openai_endpoint, settings.azure_openai_api_key
+    if endpoint is not None and azure_key is not None:
+        key, deployment = azure_key.get_secret_value(), settings.azure_openai_deployment
+        return azure_options(endpoint, key, deployment, settings.engine_timeout)
+    return OpenAIOptions(
+        key=vault or FixedKey(own_key(settings)),
+        base_url=settings.openai_base_url,
+        timeout=settings.engine_timeout,
+    )
+
+
+def offline_or_echo() -> Parts:
+    """The demonstration voice, or the echo where it is not installed."""
+    try:
+        return offline_parts()
+    except VoiceNotInstalled as missing:
+        log.warning("the echo answers instead of the offline voice", reason=str(missing))
+        return echo_parts()
+
 
 PAGE_TOKEN_SECONDS: Final = 3600
 PAGE_USER: Final = "developer"
 PAGE_COACH: Final = "coach"
-log = structlog.get_logger(__name__)
 
 
 @dataclass(slots=True)

@@ -15,8 +15,8 @@ import pytest
 
 from relay.app import App, page_token, run, running
 from relay.auth.tokens import open_verifier
+from relay.config import trust_of
 from relay.realtime.endings import SERVICE_RESTART
-from relay.settings import trust_of
 from relay.stores.journal.file import JournalInUse
 from relay.stores.sqlite.reader import SqliteReader
 from relay.tasks import unix_clock

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import msgspec
 
-from relay.coach import Coach, open_coach
+from relay.app import Coach, open_coach
 from relay.feed.messages import iso
 from relay.feed.subscriber import Shown, Watcher
 from relay.realtime.endings import SERVICE_RESTART

@@ -6,12 +6,12 @@ from pathlib import Path
 import pytest
 
 from relay import cli
+from relay.config import describe
 from relay.metrics import NAMES
 from relay.realtime import client_policy as policy
 from relay.realtime import endings
 from relay.realtime.dialects.beta import BETA_NAMES
 from relay.realtime.endings import Ending
-from relay.settings import describe
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()

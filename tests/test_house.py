@@ -80,8 +80,7 @@ VENDORS = {
         "talk/client.py": "carries that token",
         "check/hosted/vault.py": "looks for its key in a vault",
         "app.py": "wires",
-        "voices.py": "wires",
-        "settings/": "its settings",
+        "config/": "its settings",
         "commands/": "what a person types and reads",
     },
     "supabase": {
@@ -90,7 +89,7 @@ VENDORS = {
         "app.py": "wires",
         "stores/supabase": "its tables are the store",
         "storage.py": "wires",
-        "settings/": "its settings",
+        "config/": "its settings",
         "commands/": "what a person types and reads",
     },
 }

@@ -7,16 +7,16 @@ import aiohttp
 import pytest
 from pydantic import SecretStr
 
-from relay import voices
+from relay import app as voices
+from relay.app import make_engine, own_key, summary_writer
+from relay.config import Settings
 from relay.engines.cascade.offline import VoiceNotInstalled
 from relay.engines.openai import FixedKey
 from relay.interfaces import Call
 from relay.parts.simple import scripted_parts
 from relay.realtime.endings import NO_PROVIDER_KEY, Refused
-from relay.settings import Settings
 from relay.simulator import SimulatorOptions, simulate
-from relay.summary.lines import Line
-from relay.voices import make_engine, own_key, summary_writer
+from relay.summary.extract import Line
 from tests.components import needs
 from tests.summary.chat_server import chat_server
 

@@ -6,7 +6,7 @@ import sqlite3
 from typing import Protocol
 
 from relay.commands.command import fail, say
-from relay.settings import Settings, SettingsError, local_settings, project_of
+from relay.config import Settings, SettingsError, local_settings, project_of
 from relay.stores.sqlite.store import SqliteStore
 from relay.stores.supabase.admin import SupabaseDesk
 from relay.stores.supabase.errors import DatabaseRejected, DatabaseTrouble

@@ -9,15 +9,15 @@ from collections.abc import AsyncIterator
 from dataclasses import asdict, dataclass, field
 from typing import Any, Final
 
+from relay.app import make_engine
 from relay.check.examination import Patience, examine, telling
 from relay.check.finding import Finding
 from relay.check.live import LiveFailed, Report, Wanted, live
 from relay.check.speech import spoken_question
 from relay.commands.checklist import Reading, parts_of, read_settings
 from relay.commands.command import fail, plain, say
+from relay.config import Settings
 from relay.logs import configure
-from relay.settings import Settings
-from relay.voices import make_engine
 
 HELP = "say what would work here and how to mend what would not"
 EXAMPLE = "relay check --live"

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
+from relay.app import make_engine, own_key
 from relay.check import keys
 from relay.check.engine import Names, engine
 from relay.check.examination import Part
@@ -18,9 +19,7 @@ from relay.check.ports import http_port, trouble, voice_port
 from relay.check.proxy import proxied_health, proxied_voice
 from relay.check.store import store
 from relay.commands.project_parts import project_parts
-from relay.engines.cascade.offline import available
-from relay.http.server import WEB
-from relay.settings import (
+from relay.config import (
     Settings,
     SettingsError,
     dev_settings,
@@ -29,9 +28,10 @@ from relay.settings import (
     serve_settings,
     trust_of,
 )
+from relay.engines.cascade.offline import available
+from relay.http.server import WEB
 from relay.storage import Place, open_place
 from relay.tasks import unix_clock
-from relay.voices import make_engine, own_key
 
 SETTINGS: Final = "settings"
 STAND_IN: Final = "a long string in the place of a secret that only looking must not make"

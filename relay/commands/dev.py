@@ -3,7 +3,7 @@
 import argparse
 
 from relay.commands import server
-from relay.settings import dev_settings
+from relay.config import dev_settings
 
 HELP = "run with everything embedded: no key, no account, no database"
 EXAMPLE = "relay dev --port 8080"

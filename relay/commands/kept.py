@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Final, TypeVar
 
 from relay.commands.command import fail
+from relay.config import Settings, SettingsError, local_settings, project_of, serve_settings
 from relay.interfaces import NoSuchPerson, People
-from relay.settings import Settings, SettingsError, local_settings, project_of, serve_settings
 from relay.stores.journal.file import JournalDamaged, JournalInUse
 from relay.stores.sqlite.privacy import SqlitePeople
 from relay.stores.supabase.admin import SupabasePeople

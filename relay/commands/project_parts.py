@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from functools import partial
 from typing import Final
 
+from relay.app import own_key
 from relay.check.examination import Part
 from relay.check.finding import Finding, skip
 from relay.check.hosted.asking import Hosted, of
@@ -14,9 +15,8 @@ from relay.check.hosted.readers import readers
 from relay.check.hosted.schema import cache, call_tables, chat_tables, schema
 from relay.check.hosted.shared_secret import shared_secret
 from relay.check.hosted.vault import provider_key
-from relay.settings import Settings, project_of, trust_of
+from relay.config import Settings, project_of, trust_of
 from relay.tasks import unix_clock
-from relay.voices import own_key
 
 Look = Callable[[Hosted], Awaitable[Finding]]
 NO_DEFAULT: Final = "DEFAULT_AGENT is not set: callers who name no agent are refused"

@@ -3,7 +3,7 @@
 import argparse
 
 from relay.commands import server
-from relay.settings import serve_settings
+from relay.config import serve_settings
 
 HELP = "run in production, with settings from the environment"
 EXAMPLE = "RELAY_STORE=sqlite SUPABASE_URL=https://ref.supabase.co relay serve"

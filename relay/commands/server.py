@@ -14,10 +14,10 @@ import structlog
 from relay.app import App, page_token, run
 from relay.commands.command import fail, say
 from relay.commands.descriptors import make_room
+from relay.config import Loaded, SettingsError, secrets_of
 from relay.logs import configure
-from relay.settings import Loaded, SettingsError, secrets_of
 from relay.stores.journal.file import JournalDamaged, JournalInUse
-from relay.tools.work import ToolMisconfigured
+from relay.tools.call import ToolMisconfigured
 
 _MENDS: Final = {
     errno.EADDRINUSE: "stop what runs there, or choose others with --port and --http-port",

@@ -7,11 +7,11 @@ import logging
 import signal
 from pathlib import Path
 
+from relay.app import offline_or_echo
 from relay.commands.command import fail, say
 from relay.logs import configure
 from relay.parts.simple import scripted_parts
 from relay.simulator import BadScript, Scenario, SimulatorOptions, load, simulate
-from relay.voices import offline_or_echo
 
 HELP = "speak the OpenAI Realtime API offline, to develop against"
 EXAMPLE = "relay simulate --port 9090 --faults faults.toml"

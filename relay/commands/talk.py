@@ -7,9 +7,8 @@ from pathlib import Path
 
 from relay.app import page_token
 from relay.commands.command import fail, plain, say
-from relay.settings import SettingsError, dev_settings
-from relay.talk.client import Heard, Talk, TalkFailed, chunks_of
-from relay.talk.microphone import microphone
+from relay.config import SettingsError, dev_settings
+from relay.talk.client import Heard, Talk, TalkFailed, chunks_of, microphone
 from relay.talk.wav import BadWav, read_wav, write_wav
 
 HELP = "speak a WAV file (or the microphone, -) through a relay"

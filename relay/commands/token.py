@@ -5,8 +5,8 @@ import json
 
 from relay.auth.tokens import Unverified, mint, read_caller, read_claims
 from relay.commands.command import fail, say
+from relay.config import SettingsError, dev_settings, trust_of
 from relay.realtime.grant import Caller
-from relay.settings import SettingsError, dev_settings, trust_of
 from relay.tasks import unix_clock
 
 HELP = "print a development token"

@@ -11,8 +11,8 @@ from typing import Protocol
 import msgspec
 
 from relay.commands.command import fail, plain, say
+from relay.config import Settings, SettingsError, local_settings, project_of
 from relay.realtime.records import Record, Utterance
-from relay.settings import Settings, SettingsError, local_settings, project_of
 from relay.stores.sqlite.reader import SqliteReader
 from relay.stores.supabase.admin import SupabaseReader
 from relay.stores.supabase.errors import DatabaseTrouble

@@ -11,8 +11,8 @@ from typing import Any, Final, Protocol, get_args
 import msgspec
 
 from relay.commands.command import fail, plain, say
+from relay.config import Settings, SettingsError, local_settings, project_of
 from relay.realtime.billing.usage import Usage
-from relay.settings import Settings, SettingsError, local_settings, project_of
 from relay.stores.costs import By, Cost, Report
 from relay.stores.rows import iso_day
 from relay.stores.sqlite.reader import SqliteReader

@@ -45,49 +45,6 @@ from relay.session.output import outlet_for
 from relay.session.recorder import Recorder
 from relay.tasks import Tasks, where
 
-# ---- Who sits in a session, and what every session of a process shares.
-
-
-class Tools(Protocol):
-    """Where one session's server-side tools are carried out."""
-
-    async def run(self, call: ToolCall) -> str:
-        """What the model is told, a failure included."""
-
-
-MakeTools = Callable[[Grant, str, str], Tools | None]
-"""Given the grant, the session's and the conversation's id; None where the grant has no tools."""
-
-
-@dataclass(frozen=True, slots=True)
-class Surroundings:
-    """What every session of one process shares. `clock` gives Unix seconds that never go back.
-
-    `prices` is None for a voice that costs nothing, whatever model it is asked for.
-    """
-
-    engine: Engine
-    metrics: Metrics
-    clock: Callable[[], float]
-    verify: Callable[[str], Awaitable[Caller]]
-    prices: Prices | None = field(default_factory=Prices)
-    tools: MakeTools = lambda *_: None
-
-
-@dataclass(frozen=True, slots=True)
-class Seats:
-    """Who sits in this session and how they are spoken to; `pace_ms` is None for all at once."""
-
-    client: Peer
-    view: View
-    call: Call
-    caller: Caller
-    door: str = ""
-    pace_ms: int | None = None
-    tools: Tools | None = None
-    purse: Purse | None = None
-
-
 # ---- The one timer of a session, moved rather than made anew.
 
 
@@ -145,6 +102,49 @@ async def reached(
         reaching.cancel()
         await asyncio.wait({reaching})
     return None if reaching.cancelled() else reaching.result()
+
+
+# ---- Who sits in a session, and what every session of a process shares.
+
+
+class Tools(Protocol):
+    """Where one session's server-side tools are carried out."""
+
+    async def run(self, call: ToolCall) -> str:
+        """What the model is told, a failure included."""
+
+
+MakeTools = Callable[[Grant, str, str], Tools | None]
+"""Given the grant, the session's and the conversation's id; None where the grant has no tools."""
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What every session of one process shares. `clock` gives Unix seconds that never go back.
+
+    `prices` is None for a voice that costs nothing, whatever model it is asked for.
+    """
+
+    engine: Engine
+    metrics: Metrics
+    clock: Callable[[], float]
+    verify: Callable[[str], Awaitable[Caller]]
+    prices: Prices | None = field(default_factory=Prices)
+    tools: MakeTools = lambda *_: None
+
+
+@dataclass(frozen=True, slots=True)
+class Seats:
+    """Who sits in this session and how they are spoken to; `pace_ms` is None for all at once."""
+
+    client: Peer
+    view: View
+    call: Call
+    caller: Caller
+    door: str = ""
+    pace_ms: int | None = None
+    tools: Tools | None = None
+    purse: Purse | None = None
 
 
 CLOSE_SECONDS: Final = 2.0  # peers end by themselves within a second; this only bounds a fault

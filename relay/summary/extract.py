@@ -1,13 +1,179 @@
 """A summary that only chooses: the sentences whose words came most often; pure."""
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Literal
 
-from relay.summary.lines import Line, Who
-from relay.summary.shapes import MOST_POINTS, Points
-from relay.summary.words import content_words, is_promise, is_wish, sentences
+import msgspec
+
+from relay.realtime.records import Record
+
+# ---- English as `extract` needs it: sentences, content words, promises and wishes; pure.
+
+_SENTENCE: Final = re.compile(r"[^.!?…\n]+[.!?…]*")
+_WORD: Final = re.compile(r"[^\W\d_]+(?:'[^\W\d_]+)?")
+_COMMON: Final = """
+    a about actually after again all also always am an and any anything are around as ask at away
+    back be because been before being both but by came can could did do does doing done down each
+    even ever every everything few fine for from get getting give go going gone good got great had
+    has have having he hello her here hey hi him his how i if in into is it its just keep kind know
+    last let like little long look lot made make many may maybe me mean might mine more most much
+    must my need never new next nice no not nothing now of off oh ok okay on one only or other our
+    out over own people please put quite rather really right said same say see seem she should
+    since so some something sometimes soon sorry still such sure take talk tell than thank thanks
+    that the their them then there these they thing things think this those though thought through
+    time to today together told tomorrow too try trying two under until up us very want wanted was
+    way we well went were what when where which while who why will with without word words work
+    would yeah yes yesterday yet you your hear heard feel felt day days week weeks help start stop
+"""
+"""Words that every conversation has."""
+_STOP: Final = frozenset(_COMMON.split())
+_APOSTROPHE: Final = "\u2019"
+_CLITIC: Final = re.compile(r"(?:n't|'(?:s|m|re|ve|ll|d))$")
+_PROMISE: Final = re.compile(
+    r"\b(?:(?:i|we)(?:'ll| will| am going to|'m going to| are going to|'re going to"
+    r"| promise to)|let's|you(?:'ll| will)(?! be able\b))\s+(?!see\b|know\b|have to think\b)",
+    re.IGNORECASE,
+)
+_WISH: Final = re.compile(
+    r"\b(?:my (?:next )?goal|goals? (?:is|for|are)|i (?:want|would like|hope|plan|aim) to|i'd"
+    r" like to|by (?:next|the end of)|next (?:week|time|month)|this week|until (?:next|monday"
+    r"|tuesday|wednesday|thursday|friday|saturday|sunday))\b",
+    re.IGNORECASE,
+)
+
+
+def sentences(text: str) -> list[str]:
+    """The sentences of a text, white space made one."""
+    found = (" ".join(match.group().split()) for match in _SENTENCE.finditer(text))
+    return [sentence for sentence in found if _WORD.search(sentence)]
+
+
+def content_words(text: str) -> list[str]:
+    """Its words in lower case, in order, without those that every text has."""
+    words = (_CLITIC.sub("", word.lower()) for word in _WORD.findall(_plain(text)))
+    return [word for word in words if len(word) > 2 and word not in _STOP]
+
+
+def is_promise(sentence: str) -> bool:
+    """Whether somebody says that something will be done; a question says nothing."""
+    return not sentence.endswith("?") and _PROMISE.search(_plain(sentence)) is not None
+
+
+def is_wish(sentence: str) -> bool:
+    """Whether somebody says what they are after."""
+    return not sentence.endswith("?") and _WISH.search(_plain(sentence)) is not None
+
+
+def _plain(text: str) -> str:
+    return text.replace(_APOSTROPHE, "'")
+
+
+# ---- A conversation as summaries read it: who said what was heard, and the figures of it; pure.
+
+Who = Literal["learner", "model", "coach"]
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """What one speaker said, as far as it was heard."""
+
+    who: Who
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """What is counted; `duration` in whole seconds."""
+
+    duration: int
+    total_interactions: int
+    ai_responses: int
+    coach_interventions: int
+
+
+def lines_of(said: Sequence[Record]) -> list[Line]:
+    """What was heard, in the order of `said`; an answer that nobody heard is none."""
+    lines = []
+    for record in said:
+        utterance = record.utterance
+        by_user = utterance.role == "user"
+        text = (utterance.text if by_user else utterance.heard_text).strip()
+        if text:
+            who: Who = "learner" if by_user else "model" if utterance.coach_id is None else "coach"
+            lines.append(Line(who, text))
+    return lines
+
+
+def figures_of(said: Sequence[Record]) -> Figures:
+    """The figures; a conversation's duration is that of its sessions, without the time between."""
+    lines = lines_of(said)
+    return Figures(
+        duration=round(sum(_lengths(said).values())),
+        total_interactions=len(lines),
+        ai_responses=sum(line.who == "model" for line in lines),
+        coach_interventions=sum(line.who == "coach" for line in lines),
+    )
+
+
+def _lengths(said: Sequence[Record]) -> dict[str, float]:
+    """Seconds from each session's start to the end of its last words."""
+    lengths: dict[str, float] = {}
+    for record in said:
+        head, utterance = record.head, record.utterance
+        heard = utterance.heard_ms if utterance.heard_ms is not None else utterance.audio_ms
+        over = utterance.created_at + (heard or 0) / 1000
+        known = lengths.get(head.session_id, 0.0)
+        lengths[head.session_id] = max(known, over - head.started_at)
+    return lengths
+
+
+# ---- A summary as it is shown and stored.
+
+NO_MODEL: Final = "no text model is configured"
+FAILED: Final = "the text model did not answer"
+MOST_POINTS: Final = 8
+"""Topics, action items or goals of one summary; who reads more reads the transcript."""
+
+
+class Points(msgspec.Struct, frozen=True, kw_only=True):
+    """What was written of a conversation, by a model or by `extract`."""
+
+    text: str
+    main_topics: list[str] = []
+    action_items: list[str] = []
+    next_week_goals: list[str] = []
+
+
+class Summary(msgspec.Struct, frozen=True, kw_only=True):
+    """What a conversation, or one session of it, comes to.
+
+    `by` says who wrote the words: the text `model` that is named, or `extract`, which only chose
+    sentences that were said, and then `reason` says why. The figures are counted, never guessed:
+    `duration` in whole seconds, `total_interactions` all utterances that were said and heard,
+    `ai_responses` those of the model, `coach_interventions` what a coach said in its place.
+    `client_satisfaction` is null: nobody measures it. `session_id` is null for a whole
+    conversation.
+    """
+
+    conversation_id: str
+    session_id: str | None
+    created_at: str
+    by: Literal["model", "extract"]
+    model: str | None
+    reason: str | None
+    text: str
+    duration: int
+    total_interactions: int
+    ai_responses: int
+    coach_interventions: int
+    main_topics: list[str]
+    client_satisfaction: float | None
+    action_items: list[str]
+    next_week_goals: list[str]
+
 
 SENTENCES: Final = 4
 """Sentences that are chosen of a conversation."""

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from relay.cli import main
-from relay.settings import Settings
+from relay.config import Settings
 
 
 @pytest.fixture(autouse=True)

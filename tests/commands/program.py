@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Self
 
-from relay.settings import Settings
+from relay.config import Settings
 
 START_SECONDS = 30.0
 """A start takes two or three; a machine that also does other things gets more."""

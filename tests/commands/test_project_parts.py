@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from relay.commands.project_parts import project_parts
-from relay.settings import dev_settings
+from relay.config import dev_settings
 from relay.stores.journal.file import JournalFile
 from tests.check.hosted.projects import AGENT, has_key
 from tests.commands.broken_projects import BROKEN

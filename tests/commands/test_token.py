@@ -9,8 +9,8 @@ import jwt
 import pytest
 
 from relay.auth.tokens import FILE, Trust, open_verifier
+from relay.config import dev_settings, trust_of
 from relay.realtime.grant import Caller
-from relay.settings import dev_settings, trust_of
 from tests.commands.conftest import Ran
 from tests.commands.program import one_line
 

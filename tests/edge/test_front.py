@@ -17,9 +17,9 @@ import pytest
 from websockets.exceptions import InvalidStatus
 from websockets.extensions.permessage_deflate import ClientPerMessageDeflateFactory
 
+from relay.config import Settings
 from relay.http.server import CONTENT_TYPES, HEADERS, WEB
 from relay.parts.simple import Script
-from relay.settings import Settings
 from tests.components import needs
 from tests.edge.front import (
     MARK,

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from relay.config import Settings
 from relay.parts.simple import Script
 from relay.session.session import CLOSE_SECONDS
-from relay.settings import Settings
 from relay.storage import FLUSH_SECONDS
 from tests.components import needs, require
 from tests.edge.program import provider, served

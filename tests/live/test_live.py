@@ -5,10 +5,10 @@ With OPENAI_BASE_URL it is any other server that speaks the Realtime API.
 
 import pytest
 
+from relay.app import make_engine
 from relay.check.live import Report, Wanted, live
 from relay.check.speech import spoken_question
-from relay.settings import Settings, local_settings
-from relay.voices import make_engine
+from relay.config import Settings, local_settings
 from tests.components import needs
 
 pytestmark = pytest.mark.live

@@ -9,9 +9,9 @@ import threading
 import pytest
 import structlog
 
-from relay.logs import writing
+from relay.logs import setup as writing
 from relay.logs.redaction import Redactor
-from relay.logs.writing import ForPeople, Intake, JsonLines, Writer, harmless, read_event
+from relay.logs.setup import ForPeople, Intake, JsonLines, Writer, harmless, read_event
 
 
 def record(message="hello", *args, level=logging.INFO, **more):

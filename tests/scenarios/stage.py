@@ -20,10 +20,10 @@ from websockets.typing import Subprotocol
 
 from relay.app import App, running
 from relay.auth.tokens import mint
+from relay.config import Loaded, Settings
 from relay.engines.cascade.outputs import Pace
 from relay.parts.simple import Script, scripted_parts
 from relay.realtime.grant import Caller, Role
-from relay.settings import Loaded, Settings
 from relay.simulator import Simulator, SimulatorOptions, simulate
 from relay.stores.sqlite.reader import SqliteReader
 

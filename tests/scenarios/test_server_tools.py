@@ -7,12 +7,12 @@ import pytest
 
 from relay.agents.config import load_agents
 from relay.app import running
+from relay.config import Loaded
 from relay.engines.cascade.outputs import Pace
 from relay.parts.interfaces import FunctionCall, Reply
 from relay.parts.simple import Script, scripted_parts
-from relay.settings import Loaded
 from relay.simulator import SimulatorOptions, simulate
-from relay.tools.work import Context, ToolMisconfigured
+from relay.tools.call import Context, ToolMisconfigured
 from tests.scenarios.stage import Stage, loaded
 
 AGENTS = """

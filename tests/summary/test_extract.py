@@ -1,8 +1,6 @@
 """Sentences that were said, chosen by how often their words came."""
 
-from relay.summary.extract import LONGEST, SENTENCES, extract
-from relay.summary.lines import Line
-from relay.summary.shapes import MOST_POINTS, Points
+from relay.summary.extract import LONGEST, MOST_POINTS, SENTENCES, Line, Points, extract
 
 TALK = [
     Line("learner", "Hello. I want to run a marathon, but my knee hurts after long runs."),

@@ -1,6 +1,6 @@
 """What was heard, and the figures of it (S0-13)."""
 
-from relay.summary.lines import Figures, Line, figures_of, lines_of
+from relay.summary.extract import Figures, Line, figures_of, lines_of
 from tests.stores.words import LATER_SESSION, MORNING, Call
 
 FIRST = Call()

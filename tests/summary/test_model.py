@@ -7,9 +7,8 @@ from typing import Any
 import aiohttp
 import pytest
 
-from relay.summary.lines import Line
-from relay.summary.model import MOST_READ, MOST_SENT, Chat, ModelFailed, Writer
-from relay.summary.shapes import MOST_POINTS, Points
+from relay.summary.extract import MOST_POINTS, Line, Points
+from relay.summary.summarizer import MOST_READ, MOST_SENT, Chat, ModelFailed, Writer
 from tests.summary.chat_server import POINTS, ChatServer, chat_server, completion
 
 TALK = [Line("learner", "My knee\nhurts."), Line("coach", "Stretch it.")]

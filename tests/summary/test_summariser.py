@@ -5,10 +5,8 @@ from collections.abc import Sequence
 
 import pytest
 
-from relay.summary.lines import Line
-from relay.summary.model import ModelFailed
-from relay.summary.shapes import FAILED, NO_MODEL, Points
-from relay.summary.summariser import AT_ONCE, Summariser, TooMany
+from relay.summary.extract import FAILED, NO_MODEL, Line, Points
+from relay.summary.summarizer import AT_ONCE, ModelFailed, Summariser, TooMany
 from tests.stores.words import CONVERSATION, SESSION, Call
 
 CALL = Call()

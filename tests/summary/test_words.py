@@ -1,6 +1,6 @@
 import pytest
 
-from relay.summary.words import content_words, is_promise, is_wish, sentences
+from relay.summary.extract import content_words, is_promise, is_wish, sentences
 
 
 def test_sentences_and_words() -> None:

@@ -8,8 +8,7 @@ from typing import Any
 
 import pytest
 
-from relay.talk.client import CHUNK_BYTES, TalkFailed
-from relay.talk.microphone import NONE, QUEUED_CHUNKS, microphone
+from relay.talk.client import CHUNK_BYTES, NONE, QUEUED_CHUNKS, TalkFailed, microphone
 
 
 class Card:

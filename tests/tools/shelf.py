@@ -6,7 +6,7 @@ import threading
 from dataclasses import dataclass
 from typing import Any
 
-from relay.tools.work import Context
+from relay.tools.call import Context
 
 NOT_A_FUNCTION = "get_weather"
 Arguments = dict[str, Any]

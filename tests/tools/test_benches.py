@@ -5,10 +5,9 @@ import pytest
 
 from relay.agents.agent import AnyAgent, ListedAgents, plain_agent
 from relay.realtime.grant import ServerTool
-from relay.tools.benches import benches
-from relay.tools.endpoint import http_session
-from relay.tools.work import ToolMisconfigured
-from relay.tools.workshop import Workshop
+from relay.tools.call import ToolMisconfigured
+from relay.tools.http_tool import http_session
+from relay.tools.runner import Workshop, benches
 
 NO_PARAMETERS: dict[str, Any] = {"type": "object", "properties": {}}
 

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from relay.tools.endpoint import Address, Endpoint, http_session
-from relay.tools.work import Context, ToolFailed, Work
+from relay.tools.call import Context, ToolFailed, Work
+from relay.tools.http_tool import Address, Endpoint, http_session
 from tests.tools.server import Answer, serve
 
 ADA = Context(user="ada", agent="coach", conversation="conv", session="s1")

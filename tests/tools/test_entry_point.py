@@ -5,9 +5,8 @@ import json
 
 import pytest
 
-from relay.tools.entry_point import EntryPoint, find
-from relay.tools.threads import Threads
-from relay.tools.work import Context, ToolFailed, ToolMisconfigured, Work
+from relay.tools.call import Context, ToolFailed, ToolMisconfigured, Work
+from relay.tools.python_tool import EntryPoint, Threads, find
 from tests.tools import shelf
 
 ADA = Context(user="ada", agent="coach", conversation="conv", session="s1")

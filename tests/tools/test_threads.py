@@ -6,8 +6,8 @@ import threading
 
 import pytest
 
-from relay.tools.threads import MAX_THREADS, Threads
-from relay.tools.work import ToolFailed
+from relay.tools.call import ToolFailed
+from relay.tools.python_tool import MAX_THREADS, Threads
 
 
 async def until_idle(threads: Threads) -> None:

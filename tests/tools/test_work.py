@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from relay.realtime import server_tools as tool_rounds
-from relay.tools.work import _MESSAGES, ToolFailed, arguments_of
+from relay.tools.call import _MESSAGES, ToolFailed, arguments_of
 
 DOCS = (Path(__file__).parents[2] / "docs" / "tools.md").read_text()
 ANSWERED_BY_THE_RULES = (

@@ -12,9 +12,9 @@ from aiohttp import web
 
 from relay.realtime.grant import ServerTool
 from relay.realtime.server_tools import ToolCall
-from relay.tools.endpoint import http_session
-from relay.tools.work import Context, ToolMisconfigured
-from relay.tools.workshop import MAX_AT_ONCE, Bench, Workshop
+from relay.tools.call import Context, ToolMisconfigured
+from relay.tools.http_tool import http_session
+from relay.tools.runner import MAX_AT_ONCE, Bench, Workshop
 from tests.realtime.tool_call import WEATHER, Call, server_call
 from tests.tools import shelf
 from tests.tools.server import serve

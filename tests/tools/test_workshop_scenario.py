@@ -18,7 +18,7 @@ from relay.engines.cascade.outputs import Pace
 from relay.parts.interfaces import FunctionCall, Message, Reply
 from relay.parts.simple import Script, scripted_parts
 from relay.simulator import SimulatorOptions, simulate
-from relay.tools.work import ToolMisconfigured
+from relay.tools.call import ToolMisconfigured
 from tests.scenarios.stage import Line, Stage, loaded, token
 from tests.tools.server import Answer, Server, serve
 

@@ -12,7 +12,7 @@ from relay.http.api.errors import ALL
 from relay.http.api.sessions import ACTIONS, NEEDS_TEXT
 from relay.realtime.coaching.control import MAX_WHISPER
 from relay.realtime.records import CoachAction
-from relay.summary.shapes import Summary
+from relay.summary.extract import Summary
 
 _ID: Final = {
     "name": "id",

@@ -43,8 +43,8 @@ from relay.interfaces import Earlier, Talk
 from relay.realtime.coaching.control import MAX_WHISPER, Command, Mode, Outcome
 from relay.realtime.grant import Caller
 from relay.realtime.records import ActionRecord, CoachAction, Record
-from relay.summary.shapes import Summary
-from relay.summary.summariser import Summariser, TooMany
+from relay.summary.extract import Summary
+from relay.summary.summarizer import Summariser, TooMany
 
 LIMIT: Final = 200
 """Sessions of one answer, where nobody asks for another number."""

@@ -16,7 +16,7 @@ from relay.interfaces import Talk
 from relay.realtime.endings import INTERNAL_ERROR, UNAUTHORIZED, Refused
 from relay.realtime.grant import Caller, Role
 from relay.realtime.records import ActionRecord
-from relay.summary.summariser import Summariser, Writes
+from relay.summary.summarizer import Summariser, Writes
 from tests.feed.calls import HEAD, House
 from tests.http.listener import listening
 from tests.stores.words import LEARNER, STRANGER

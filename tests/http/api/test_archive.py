@@ -9,7 +9,7 @@ import pytest
 from relay.http.api.openapi import document
 from relay.http.api.sessions import MOST_USERS
 from relay.interfaces import Talk
-from relay.summary.model import Chat, Writer
+from relay.summary.summarizer import Chat, Writer
 from tests.feed.calls import FakeCall, said
 from tests.http.api.desk import SESSION, Assignments, Desk, Shelf, desk, header
 from tests.http.api.test_openapi import matches

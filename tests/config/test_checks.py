@@ -2,8 +2,8 @@
 
 import pytest
 
+from relay.config import SettingsError, dev_settings, project_of, serve_settings
 from relay.interfaces import ProjectAccess
-from relay.settings import SettingsError, dev_settings, project_of, serve_settings
 
 SECRET = "s" * 40
 GOOD = {"RELAY_STORE": "sqlite", "SUPABASE_JWT_SECRET": SECRET, "OPENAI_API_KEY": "sk-1234567890"}

@@ -4,8 +4,8 @@ from pathlib import Path
 
 from dotenv import dotenv_values
 
-from relay.settings import Settings, describe, env_example
-from relay.settings.checks import UNBUILT, UNBUILT_ENGINES
+from relay.config import Settings, describe, env_example
+from relay.config.loading import UNBUILT, UNBUILT_ENGINES
 
 ROOT = Path(__file__).parents[2]
 

@@ -1,19 +1,19 @@
 """Where every tool of the process is made ready, and the bench at which one session works."""
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
 import aiohttp
 import structlog
 
-from relay.realtime.grant import ServerTool
+from relay.agents.agent import Agents, ListedAgents
+from relay.realtime.grant import Grant, ServerTool
 from relay.realtime.server_tools import ToolCall
-from relay.tools.endpoint import Address, Endpoint
-from relay.tools.entry_point import EntryPoint, find
-from relay.tools.threads import Threads
-from relay.tools.work import Action, Context, ToolFailed, ToolMisconfigured, Work, arguments_of
+from relay.tools.call import Action, Context, ToolFailed, ToolMisconfigured, Work, arguments_of
+from relay.tools.http_tool import Address, Endpoint
+from relay.tools.python_tool import EntryPoint, Threads, find
 
 MAX_AT_ONCE: Final = 4  # calls of one session that run at the same time; the others wait
 log = structlog.get_logger(__name__)
@@ -119,3 +119,24 @@ def _is_ending() -> bool:
     """Whether this very task was cancelled, and not just something that it waits for."""
     task = asyncio.current_task()
     return task is not None and task.cancelling() > 0
+
+
+# ---- A bench for each session whose agent has tools that run here.
+
+
+def benches(agents: Agents, workshop: Workshop) -> Callable[[Grant, str, str], Bench | None]:
+    """Given grant, session and conversation: where its tools run, None for a grant without any.
+
+    Every tool that is known now is made ready once; raises ToolMisconfigured.
+    """
+    if isinstance(agents, ListedAgents):
+        for agent in agents.all.values():
+            workshop.prepare(agent.offer.server_tools)
+
+    def make(grant: Grant, session_id: str, conversation_id: str) -> Bench | None:
+        if not grant.server_tools:
+            return None
+        context = Context(grant.caller.sub, grant.agent_id, conversation_id, session_id)
+        return workshop.bench(grant.server_tools, context)
+
+    return make

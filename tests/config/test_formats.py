@@ -2,7 +2,7 @@
 
 import pytest
 
-from relay.settings import Settings, SettingsError, local_settings
+from relay.config import Settings, SettingsError, local_settings
 
 
 def problems_of(**overrides):

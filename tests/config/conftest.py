@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from relay.settings import Settings
+from relay.config import Settings
 
 
 @pytest.fixture(autouse=True)

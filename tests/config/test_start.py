@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from relay.auth.tokens import Trust
-from relay.settings import (
+from relay.config import (
     Settings,
     SettingsError,
     dev_settings,

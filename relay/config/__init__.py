@@ -1,7 +1,6 @@
 """What the environment and `.env` say, checked; nothing else in the relay reads them."""
 
-from relay.settings.names import Described, Settings, describe, env_example
-from relay.settings.start import (
+from relay.config.loading import (
     Loaded,
     SettingsError,
     dev_settings,
@@ -11,6 +10,7 @@ from relay.settings.start import (
     serve_settings,
     trust_of,
 )
+from relay.config.settings import Described, Settings, describe, env_example
 
 __all__ = [
     "Described",

@@ -6,7 +6,7 @@ from typing import Final
 import aiohttp
 import msgspec
 
-from relay.tools.work import DONE, ToolFailed, Work
+from relay.tools.call import DONE, ToolFailed, Work
 
 MAX_CONNECTIONS: Final = 256  # in one process; who finds none waits, within the tool's time
 _READ_AT_ONCE: Final = 16 * 1024  # bytes

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from relay.settings import SettingsError, serve_settings
+from relay.config import SettingsError, serve_settings
 
 DOCS = (Path(__file__).parents[2] / "docs" / "agents.md").read_text("utf-8")
 SERVE = {"RELAY_STORE": "sqlite", "SUPABASE_JWT_SECRET": "s" * 40, "OPENAI_API_KEY": "sk-1"}

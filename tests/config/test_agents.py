@@ -3,7 +3,7 @@
 import pytest
 
 from relay.agents.agent import AnyAgent, ListedAgents
-from relay.settings import SettingsError, dev_settings, serve_settings
+from relay.config import SettingsError, dev_settings, serve_settings
 
 SERVE = {"RELAY_STORE": "sqlite", "SUPABASE_JWT_SECRET": "s" * 40, "OPENAI_API_KEY": "sk-1"}
 TOOL = """

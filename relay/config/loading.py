@@ -1,0 +1,355 @@
+"""The settings that each command starts with, or the reasons why it cannot."""
+
+import difflib
+import tomllib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from pydantic import SecretStr, ValidationError
+from pydantic_settings import DotEnvSettingsSource, EnvSettingsSource
+
+from relay.agents.agent import Agents, AnyAgent, ListedAgents
+from relay.agents.config import BadAgents, load_agents
+from relay.auth.tokens import Trust, development_secret
+from relay.config.settings import Settings
+from relay.interfaces import ProjectAccess
+from relay.realtime.billing.pricing import Prices
+
+# ---- The prices that RELAY_PRICES adds to the table, and agents whose budget nobody could charge.
+
+
+class BadPrices(Exception):  # noqa: N818 - a mistake in what somebody wrote, told to them
+    """A file that holds no prices one can start with; its text is one line."""
+
+
+def priced(path: Path | None) -> Prices:
+    """The table of prices with the file's rows over it; raises `BadPrices`."""
+    if path is None:
+        return Prices()
+    try:
+        rows = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise BadPrices(f"RELAY_PRICES={path} cannot be read: {error.strerror}") from None
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise BadPrices(f"{path}: not TOML: {error}") from None
+    for model, row in rows.items():
+        if not isinstance(row, Mapping):
+            raise BadPrices(f"{path}: {model}: write a table, as in [{model!r}]")
+    try:
+        return Prices(rows)
+    except ValueError as error:
+        raise BadPrices(f"{path}: {error}") from None
+
+
+def unpriced(settings: Settings, agents: Agents, prices: Prices) -> Iterator[str]:
+    """Name each agent with a budget whose model or whose writer-down has no price."""
+    if settings.relay_engine != "openai" or not isinstance(agents, ListedAgents):
+        return
+    for agent_id, agent in agents.all.items():
+        model = agent.offer.model or settings.openai_realtime_model
+        for name in (model, settings.openai_transcription_model):
+            if agent.offer.bounds.is_budgeted and prices.find(name) is None:
+                yield f"agent {agent_id!r} has a budget, but {name} has no price: see RELAY_PRICES"
+
+
+# ---- Settings that contradict each other, are missing, unknown or not built yet; pure.
+
+MIN_SECRET = 32  # bytes: RFC 7518 §3.2 wants an HS256 key as long as its hash
+LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
+UNBUILT = ("workers", "redis_url")
+"""Promised names that nothing listens to yet: set, they would be silently without effect."""
+UNBUILT_ENGINES = ("cascade",)
+
+Given = Mapping[str, str]
+"""What the environment sets: names in lower case, values that are not empty."""
+
+
+def not_built(given: Given) -> Iterator[str]:
+    """Name what is promised and set, but not there yet."""
+    for name in UNBUILT:
+        if name in given:
+            yield f"{name.upper()} is not built yet: unset it"
+    if given.get("relay_engine") in UNBUILT_ENGINES:
+        yield f"RELAY_ENGINE={given['relay_engine']} is not built yet: use openai, offline or echo"
+
+
+def misspelt(given: Given) -> Iterator[str]:
+    """Name each RELAY_ name that nobody reads."""
+    known = [name for name in Settings.model_fields if name.startswith("relay_")]
+    for name in given:
+        if name.startswith("relay_") and name not in known:
+            close = difflib.get_close_matches(name, known, n=1)
+            hint = f": did you mean {close[0].upper()}?" if close else ""
+            yield f"{name.upper()} is not a setting of the relay{hint}"
+
+
+def contradictions(settings: Settings) -> Iterator[str]:
+    """Name what cannot be true at once, for whichever command."""
+    if settings.port == settings.http_port != 0:
+        yield f"PORT and HTTP_PORT are both {settings.port}: give HTTP_PORT another one"
+    wanted = {
+        "SUPABASE_URL": settings.supabase_url,
+        "SUPABASE_SERVICE_ROLE_KEY": settings.supabase_service_role_key,
+    }
+    missing = " and ".join(name for name, value in wanted.items() if value is None)
+    if settings.supabase_auth_check is not None and missing:
+        yield f"SUPABASE_AUTH_CHECK=user needs {missing}: set them, or unset it"
+    yield from _two_providers(settings)
+
+
+def _two_providers(settings: Settings) -> Iterator[str]:
+    """Name what is half of Azure, or Azure and OpenAI at once."""
+    key, endpoint = settings.azure_openai_api_key, settings.azure_openai_endpoint
+    azure = {
+        "AZURE_OPENAI_ENDPOINT": endpoint,
+        "AZURE_OPENAI_API_KEY": key,
+        "AZURE_OPENAI_DEPLOYMENT": settings.azure_openai_deployment,
+    }
+    given = [name for name, value in azure.items() if value is not None]
+    for name in ("AZURE_OPENAI_ENDPOINT", "AZURE_OPENAI_API_KEY"):
+        if given and azure[name] is None:
+            yield f"{' and '.join(given)} without {name}: set it too, or unset the rest"
+    if key is not None and settings.openai_api_key is not None:
+        yield "OPENAI_API_KEY and AZURE_OPENAI_API_KEY are both set: unset the one not to be used"
+    if endpoint is not None and "openai_base_url" in settings.model_fields_set:
+        yield "OPENAI_BASE_URL and AZURE_OPENAI_ENDPOINT are both set: unset the one not meant"
+
+
+def not_servable(settings: Settings) -> Iterator[str]:
+    """Name what `relay serve` cannot do without (S3-59)."""
+    trusted = (settings.supabase_url, settings.supabase_jwt_secret, settings.supabase_jwks_url)
+    if not any(trusted):
+        yield (
+            "nobody's token could be verified: set SUPABASE_URL, SUPABASE_JWT_SECRET or"
+            " SUPABASE_JWKS_URL"
+        )
+    yield from storeless(settings)
+
+
+def storeless(settings: Settings) -> Iterator[str]:
+    """Name what the store needs, for whichever command."""
+    project = (settings.supabase_url, settings.supabase_service_role_key)
+    if settings.relay_store == "supabase" and None in project:
+        yield (
+            "RELAY_STORE=supabase, the default, needs SUPABASE_URL and"
+            " SUPABASE_SERVICE_ROLE_KEY: set both, or RELAY_STORE=sqlite to keep words here"
+        )
+
+
+def doubts(settings: Settings) -> Iterator[str]:
+    """Name what one can start with, but should know of."""
+    azure = settings.azure_openai_endpoint is not None
+    hosted = settings.relay_store == "supabase"  # and its vault may have the key
+    key = settings.openai_api_key
+    if settings.relay_engine == "openai" and not azure and key is None and not hosted:
+        yield "OPENAI_API_KEY is not set: sessions will end with 1011"
+    if azure and "openai_transcription_model" not in settings.model_fields_set:
+        yield (
+            "OPENAI_TRANSCRIPTION_MODEL is not set, and on Azure it is the name of a deployment:"
+            f" without one called {settings.openai_transcription_model} users are not written down"
+        )
+    secret = settings.supabase_jwt_secret
+    if secret is not None and len(secret.get_secret_value().encode()) < MIN_SECRET:
+        yield f"SUPABASE_JWT_SECRET is shorter than {MIN_SECRET} bytes and could be guessed"
+    for name in ("supabase_url", "supabase_jwks_url"):
+        parts = urlsplit(getattr(settings, name) or "")
+        if parts.scheme == "http" and parts.hostname not in LOOPBACK:
+            yield f"{name.upper()} is not https: whoever is on the way can forge tokens"
+
+
+# ---- The agents that RELAY_AGENTS names, and the secrets that their tools need.
+
+
+@dataclass(frozen=True, slots=True)
+class Configured:
+    """The agents, the secrets of their tools by environment variable, and what is doubtful."""
+
+    agents: Agents = field(default_factory=AnyAgent)
+    secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
+    warnings: tuple[str, ...] = ()
+
+
+def configured(settings: Settings, given: Given) -> Configured:
+    """Read the file; raises `BadAgents` with each mistake in one line."""
+    path = settings.relay_agents
+    if path is None:
+        return Configured()
+    agents = load_agents(path)
+    secrets = {name: given.get(name.lower(), "") for _, name in _secrets(agents)}
+    problems = list(_unusable(path, agents, secrets))
+    if problems:
+        raise BadAgents(*problems)
+    return Configured(agents, secrets, tuple(_doubts(settings, path, agents)))
+
+
+def _secrets(agents: ListedAgents) -> Iterator[tuple[str, str]]:
+    """Every place that names an environment variable, and the name."""
+    for agent_id, agent in agents.all.items():
+        for tool in agent.offer.server_tools:
+            if tool.secret_env is not None:
+                yield f"agent {agent_id!r}: server_tools.{tool.name}.secret_env", tool.secret_env
+
+
+def _unusable(path: Path, agents: ListedAgents, secrets: Mapping[str, str]) -> Iterator[str]:
+    for place, name in _secrets(agents):
+        if name.lower() in Settings.model_fields:  # a key of the relay's own leaves it to nobody
+            yield f"{path}: {place}: {name} is a setting of the relay: name a variable of its own"
+        elif not secrets[name]:
+            yield f"{path}: {place}: {name} is not set in the environment"
+
+
+def _doubts(settings: Settings, path: Path, agents: ListedAgents) -> Iterator[str]:
+    if settings.default_agent not in agents.all:
+        named = f"DEFAULT_AGENT={settings.default_agent}"
+        yield f"{named} is no agent of {path}: callers who name none are refused"
+
+
+LOCAL_KEY = "local"  # shown to a Realtime server of one's own, which wants no key
+
+
+class SettingsError(Exception):
+    """Settings that one cannot start with; `problems` says each in one line, with what to do."""
+
+    def __init__(self, *problems: str) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = problems
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """What a server starts with.
+
+    `pages` serves `web/` too, `warnings` are for the log, `tool_secrets` are those that the server
+    tools of `agents` name, by environment variable.
+    """
+
+    settings: Settings
+    pages: bool
+    warnings: tuple[str, ...] = ()
+    agents: Agents = field(default_factory=AnyAgent)
+    tool_secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
+    prices: Prices = field(default_factory=Prices)
+
+
+def serve_settings(**overrides: Any) -> Loaded:
+    """Read what `relay serve` runs with; raises `SettingsError` with every problem found."""
+    given = _environment()
+    problems = [*not_built(given), *misspelt(given)]
+    settings = _settings({}, overrides, problems)
+    _refuse([*problems, *contradictions(settings), *not_servable(settings)])
+    return _loaded(settings, pages=False, warnings=tuple(doubts(settings)))
+
+
+def dev_settings(**overrides: Any) -> Loaded:
+    """Read what `relay dev` and `relay token` run with; raises `SettingsError`.
+
+    Without SUPABASE_JWT_SECRET the development signing secret takes its place; it is made on first
+    use and kept in RELAY_DATA_DIR.
+    """
+    settings = local_settings(**overrides)
+    if settings.supabase_jwt_secret is None:
+        try:
+            secret = SecretStr(development_secret(settings.relay_data_dir))
+        except OSError as error:
+            raise SettingsError(
+                f"RELAY_DATA_DIR={settings.relay_data_dir} cannot be used: {error.strerror}"
+            ) from error
+        settings = settings.model_copy(update={"supabase_jwt_secret": secret})
+    warnings = (*misspelt(_environment()), *doubts(settings))
+    return _loaded(settings, pages=True, warnings=warnings)
+
+
+def local_settings(**overrides: Any) -> Settings:
+    """Read the settings of commands on one's own machine; touches no file, raises `SettingsError`.
+
+    The defaults are dev's: loopback, SQLite, and the offline voice unless a key or the address of
+    another voice is set.
+    """
+    given = _environment()
+    names = given.keys() | overrides.keys()
+    defaults = {"host": "127.0.0.1", "relay_store": "sqlite", "relay_engine": "offline"}
+    if "azure_openai_endpoint" in names:
+        defaults |= {"relay_engine": "openai"}
+    elif names & {"openai_api_key", "openai_base_url"}:
+        defaults |= {"relay_engine": "openai", "openai_api_key": LOCAL_KEY}
+    problems = list(not_built(given))
+    ours = {name: value for name, value in defaults.items() if name not in given}
+    settings = _settings(ours, overrides, problems)
+    _refuse([*problems, *contradictions(settings), *storeless(settings)])
+    return settings
+
+
+def trust_of(settings: Settings) -> Trust:
+    """Say whose tokens are believed."""
+    url, secret = settings.supabase_url, settings.supabase_jwt_secret
+    service_key = settings.supabase_service_role_key
+    own_keys = f"{url}/auth/v1/.well-known/jwks.json" if url else None
+    return Trust(
+        secret=secret.get_secret_value() if secret else None,
+        jwks_url=settings.supabase_jwks_url or own_keys,
+        issuer=f"{url}/auth/v1" if url else None,
+        auth_url=url if settings.supabase_auth_check else None,
+        api_key=service_key.get_secret_value() if service_key else "",
+    )
+
+
+def project_of(settings: Settings) -> ProjectAccess | None:
+    """Say which Supabase project keeps the words, None where they stay here."""
+    url, key = settings.supabase_url, settings.supabase_service_role_key
+    if settings.relay_store != "supabase" or url is None or key is None:
+        return None
+    return ProjectAccess(url, key.get_secret_value())
+
+
+def secrets_of(settings: Settings) -> tuple[str, ...]:
+    """List every secret in the settings, for the log to mask should one ever get there."""
+    values = (getattr(settings, name) for name in Settings.model_fields)
+    return tuple(value.get_secret_value() for value in values if isinstance(value, SecretStr))
+
+
+def _loaded(settings: Settings, *, pages: bool, warnings: tuple[str, ...]) -> Loaded:
+    try:
+        found = configured(settings, _environment())
+        prices = priced(settings.relay_prices)
+    except BadAgents as bad:
+        raise SettingsError(*bad.problems) from None
+    except BadPrices as bad:
+        raise SettingsError(str(bad)) from None
+    _refuse(list(unpriced(settings, found.agents, prices)))
+    told = (*warnings, *found.warnings)
+    return Loaded(settings, pages, told, found.agents, found.secrets, prices)
+
+
+def _environment() -> Given:
+    try:
+        found = {**DotEnvSettingsSource(Settings).env_vars, **EnvSettingsSource(Settings).env_vars}
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsError(f".env cannot be read: {error}") from error
+    said = {name.lower(): (value or "").strip() for name, value in found.items()}
+    return {name: value for name, value in said.items() if value}
+
+
+def _settings(
+    ours: Mapping[str, Any], overrides: Mapping[str, Any], problems: list[str]
+) -> Settings:
+    """Build the settings; where a value is wrong, all `problems` so far are told with it."""
+    try:
+        return Settings(**{**ours, **overrides})
+    except ValidationError as error:
+        raise SettingsError(*problems, *_told(error, problems)) from None
+
+
+def _told(error: ValidationError, known: list[str]) -> Iterator[str]:
+    for one in error.errors(include_url=False, include_input=False):
+        name = str(one["loc"][0]).upper()
+        follows = one["type"] == "default_factory_not_called"  # from another one's error
+        if not follows and not any(problem.startswith(name) for problem in known):
+            yield f"{name}: {one['msg'].removeprefix('Value error, ')}"
+
+
+def _refuse(problems: list[str]) -> None:
+    if problems:
+        raise SettingsError(*problems)
