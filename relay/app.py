@@ -46,54 +46,6 @@ from relay.tools.runner import Workshop, benches
 from relay.websocket.closing import PeerOptions
 from relay.websocket.server import Listener, ListenOptions, listen
 
-# ---- The coach's side put together: feeds told by the journal, and the API that shows them.
-
-LAST_WORDS_SECONDS: Final = 1.0
-"""At the end: how long the last words may take to the disk, and so to those who watch."""
-
-
-@dataclass(frozen=True, slots=True)
-class Coach:
-    """Feeds of all sessions of this process. `clock` gives Unix seconds."""
-
-    hub: Hub
-    journal: DiskJournal
-    store: Store
-    clock: Callable[[], float]
-    summariser: Summariser
-
-    def api(self, verifier: Verifier, service_key: str, origins: Collection[str]) -> Api:
-        """What the HTTP side shows; who holds the service key is an admin."""
-        store, keep = self.store, self.journal.append
-        archive = Archive(store.conversations, keep, self.summariser, self.clock)
-        known = verifier.verify, store.learners, self.clock, archive
-        return Api(self.hub, *known, service_key, origins)
-
-    async def aclose(self) -> None:
-        """Show the last words and ends, then send away who still watches."""
-        with suppress(TimeoutError):
-            async with asyncio.timeout(LAST_WORDS_SECONDS):
-                await self.journal.settled()
-        self.hub.close()
-
-
-def open_coach(
-    journal: DiskJournal,
-    store: Store,
-    tasks: Tasks,
-    clock: Callable[[], float],
-    writer: Writer | None = None,
-) -> Coach:
-    """Feeds that run until `tasks` are closed; mind `aclose` before the listeners go.
-
-    `writer` is the text model for summaries, None where there is none.
-    """
-    hub = Hub(History(journal, store), clock)
-    journal.subscribe(hub.committed)
-    tasks.run(hub.run(), "feeds")
-    return Coach(hub, journal, store, clock, Summariser(writer, clock))
-
-
 # ---- Which engine, and which text model, the settings ask for.
 
 log = structlog.get_logger(__name__)
@@ -143,6 +95,54 @@ def offline_or_echo() -> Parts:
     except VoiceNotInstalled as missing:
         log.warning("the echo answers instead of the offline voice", reason=str(missing))
         return echo_parts()
+
+
+# ---- The coach's side put together: feeds told by the journal, and the API that shows them.
+
+LAST_WORDS_SECONDS: Final = 1.0
+"""At the end: how long the last words may take to the disk, and so to those who watch."""
+
+
+@dataclass(frozen=True, slots=True)
+class Coach:
+    """Feeds of all sessions of this process. `clock` gives Unix seconds."""
+
+    hub: Hub
+    journal: DiskJournal
+    store: Store
+    clock: Callable[[], float]
+    summariser: Summariser
+
+    def api(self, verifier: Verifier, service_key: str, origins: Collection[str]) -> Api:
+        """What the HTTP side shows; who holds the service key is an admin."""
+        store, keep = self.store, self.journal.append
+        archive = Archive(store.conversations, keep, self.summariser, self.clock)
+        known = verifier.verify, store.learners, self.clock, archive
+        return Api(self.hub, *known, service_key, origins)
+
+    async def aclose(self) -> None:
+        """Show the last words and ends, then send away who still watches."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(LAST_WORDS_SECONDS):
+                await self.journal.settled()
+        self.hub.close()
+
+
+def open_coach(
+    journal: DiskJournal,
+    store: Store,
+    tasks: Tasks,
+    clock: Callable[[], float],
+    writer: Writer | None = None,
+) -> Coach:
+    """Feeds that run until `tasks` are closed; mind `aclose` before the listeners go.
+
+    `writer` is the text model for summaries, None where there is none.
+    """
+    hub = Hub(History(journal, store), clock)
+    journal.subscribe(hub.committed)
+    tasks.run(hub.run(), "feeds")
+    return Coach(hub, journal, store, clock, Summariser(writer, clock))
 
 
 PAGE_TOKEN_SECONDS: Final = 3600

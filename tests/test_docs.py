@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from relay import cli
+from relay.cli import main as cli
 from relay.config import describe
 from relay.metrics import NAMES
 from relay.realtime import client_policy as policy

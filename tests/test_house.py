@@ -78,19 +78,19 @@ VENDORS = {
         "simulator/": "is its offline twin",
         "stores/supabase/config.py": "asks a vault for its key",
         "talk/client.py": "carries that token",
-        "check/hosted/vault.py": "looks for its key in a vault",
+        "check/supabase.py": "looks for its key in a vault",
         "app.py": "wires",
         "config/": "its settings",
-        "commands/": "what a person types and reads",
+        "cli/": "what a person types and reads",
     },
     "supabase": {
         "auth/": "its tokens are the tokens",
-        "check/hosted/": "looks at its projects",
+        "check/supabase": "looks at its projects",
         "app.py": "wires",
         "stores/supabase": "its tables are the store",
         "storage.py": "wires",
         "config/": "its settings",
-        "commands/": "what a person types and reads",
+        "cli/": "what a person types and reads",
     },
 }
 """Who may use a vendor's word in code, and why. Docstrings and comments are free."""

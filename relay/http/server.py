@@ -15,6 +15,38 @@ from prometheus_client import CONTENT_TYPE_PLAIN_0_0_4
 from relay.http.api.api import PREFIX, Api
 from relay.http.api.api import application as api_application
 
+# ---- GET /health, exactly as S3's monitors expect it (CONTRACTS S3-42).
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """Live sessions, how many are allowed, and seconds since the start."""
+
+    active_connections: int
+    max_connections: int
+    uptime: float
+
+
+def health(ask: Callable[[], Health]) -> Handler:
+    """Answer with S3's five fields and no other; being able to answer is being healthy."""
+
+    async def handle(_request: web.Request) -> web.Response:
+        now = ask()
+        stamp = datetime.now(UTC).isoformat(timespec="milliseconds")
+        return web.json_response(
+            {
+                "status": "healthy",
+                "activeConnections": now.active_connections,
+                "maxConnections": now.max_connections,
+                "uptime": now.uptime,
+                "timestamp": stamp.replace("+00:00", "Z"),
+            },
+            headers={"Cache-Control": "no-store"},
+        )
+
+    return handle
+
+
 # ---- GET /ready: whether this process wants new sessions, and if not, which part is why.
 
 Part = Callable[[], str | None]
@@ -44,38 +76,6 @@ def scrape(render: Callable[[], bytes]) -> Handler:
 
     async def handle(_request: web.Request) -> web.Response:
         return web.Response(body=render(), headers={"Content-Type": CONTENT_TYPE_PLAIN_0_0_4})
-
-    return handle
-
-
-# ---- GET /health, exactly as S3's monitors expect it (CONTRACTS S3-42).
-
-
-@dataclass(frozen=True, slots=True)
-class Health:
-    """Live sessions, how many are allowed, and seconds since the start."""
-
-    active_connections: int
-    max_connections: int
-    uptime: float
-
-
-def health(ask: Callable[[], Health]) -> Handler:
-    """Answer with S3's five fields and no other; being able to answer is being healthy."""
-
-    async def handle(_request: web.Request) -> web.Response:
-        now = ask()
-        stamp = datetime.now(UTC).isoformat(timespec="milliseconds")
-        return web.json_response(
-            {
-                "status": "healthy",
-                "activeConnections": now.active_connections,
-                "maxConnections": now.max_connections,
-                "uptime": now.uptime,
-                "timestamp": stamp.replace("+00:00", "Z"),
-            },
-            headers={"Cache-Control": "no-store"},
-        )
 
     return handle
 

@@ -45,65 +45,6 @@ from relay.session.output import outlet_for
 from relay.session.recorder import Recorder
 from relay.tasks import Tasks, where
 
-# ---- The one timer of a session, moved rather than made anew.
-
-
-class Timer:
-    """Calls `due` when `next()` has come, by `clock`; late wake-ups cost nothing but a look."""
-
-    def __init__(
-        self, clock: Callable[[], float], next_at: Callable[[], float], due: Callable[[], None]
-    ) -> None:
-        self._clock = clock
-        self._next_at = next_at
-        self._due = due
-        self._handle: asyncio.TimerHandle | None = None
-        self._at = 0.0
-
-    def arm(self) -> None:
-        """Make sure that it wakes up in time for the next deadline."""
-        at = self._next_at()
-        if at == inf:
-            return  # stopped, or nothing is due
-        if self._handle is not None:
-            if self._at <= at:
-                return
-            self._handle.cancel()
-        self._at = at
-        delay = max(0.0, at - self._clock())
-        self._handle = asyncio.get_running_loop().call_later(delay, self._wake)
-
-    def _wake(self) -> None:
-        self._handle = None
-        if self._clock() >= self._next_at():
-            self._due()
-        else:
-            self.arm()
-
-    def stop(self) -> None:
-        """No more wake-ups."""
-        if self._handle is not None:
-            self._handle.cancel()
-            self._handle = None
-        self._next_at = lambda: inf
-
-
-# ---- Waits for an engine as long as its session lasts, and no longer.
-
-
-async def reached(
-    opening: Coroutine[Any, Any, Peer], ended: asyncio.Future[Any], tasks: Tasks
-) -> Peer | None:
-    """The engine that was opened, None where the session ended first; raises what `open` does."""
-    reaching = tasks.start(opening, "engine.open")
-    both: set[asyncio.Future[Any]] = {reaching, ended}
-    await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
-    if not reaching.done():
-        reaching.cancel()
-        await asyncio.wait({reaching})
-    return None if reaching.cancelled() else reaching.result()
-
-
 # ---- Who sits in a session, and what every session of a process shares.
 
 
@@ -145,6 +86,65 @@ class Seats:
     pace_ms: int | None = None
     tools: Tools | None = None
     purse: Purse | None = None
+
+
+# ---- Waits for an engine as long as its session lasts, and no longer.
+
+
+async def reached(
+    opening: Coroutine[Any, Any, Peer], ended: asyncio.Future[Any], tasks: Tasks
+) -> Peer | None:
+    """The engine that was opened, None where the session ended first; raises what `open` does."""
+    reaching = tasks.start(opening, "engine.open")
+    both: set[asyncio.Future[Any]] = {reaching, ended}
+    await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
+    if not reaching.done():
+        reaching.cancel()
+        await asyncio.wait({reaching})
+    return None if reaching.cancelled() else reaching.result()
+
+
+# ---- The one timer of a session, moved rather than made anew.
+
+
+class Timer:
+    """Calls `due` when `next()` has come, by `clock`; late wake-ups cost nothing but a look."""
+
+    def __init__(
+        self, clock: Callable[[], float], next_at: Callable[[], float], due: Callable[[], None]
+    ) -> None:
+        self._clock = clock
+        self._next_at = next_at
+        self._due = due
+        self._handle: asyncio.TimerHandle | None = None
+        self._at = 0.0
+
+    def arm(self) -> None:
+        """Make sure that it wakes up in time for the next deadline."""
+        at = self._next_at()
+        if at == inf:
+            return  # stopped, or nothing is due
+        if self._handle is not None:
+            if self._at <= at:
+                return
+            self._handle.cancel()
+        self._at = at
+        delay = max(0.0, at - self._clock())
+        self._handle = asyncio.get_running_loop().call_later(delay, self._wake)
+
+    def _wake(self) -> None:
+        self._handle = None
+        if self._clock() >= self._next_at():
+            self._due()
+        else:
+            self.arm()
+
+    def stop(self) -> None:
+        """No more wake-ups."""
+        if self._handle is not None:
+            self._handle.cancel()
+            self._handle = None
+        self._next_at = lambda: inf
 
 
 CLOSE_SECONDS: Final = 2.0  # peers end by themselves within a second; this only bounds a fault

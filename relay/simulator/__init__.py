@@ -4,8 +4,7 @@
 """
 
 from relay.simulator.faults.plan import Faults
-from relay.simulator.place import BadScript
-from relay.simulator.script import Scenario, load, parse
+from relay.simulator.script import BadScript, Scenario, load, parse
 from relay.simulator.server import Simulator, SimulatorOptions, simulate
 
 __all__ = [

@@ -24,6 +24,110 @@ from relay.websocket.closing import (
 )
 from relay.websocket.picows_protocol import address_of
 
+# ---- Joins the pieces of messages, within the message limit.
+
+_utf8_decoder = codecs.getincrementaldecoder("utf-8")
+
+
+class Message:
+    """One message, half here or whole."""
+
+    __slots__ = ("_decoder", "data", "is_text")
+
+    def __init__(self, is_text: bool) -> None:
+        self.is_text = is_text
+        self.data = bytearray()
+        self._decoder = _utf8_decoder() if is_text else None
+
+    def add(self, piece: memoryview, last: bool) -> None:
+        """Take a piece; raises `Malformed` as soon as a text can no longer become UTF-8."""
+        self.data += piece
+        if self._decoder is not None:
+            try:
+                self._decoder.decode(piece, last)
+            except UnicodeDecodeError:
+                raise Malformed(BAD_TEXT) from None
+
+
+class Assembly:
+    """What is half here of one connection's messages: at most one, and at most `limit` bytes."""
+
+    __slots__ = ("_binary", "_limit", "_message")
+
+    def __init__(self, limit: int, binary: bool) -> None:
+        self._limit = limit
+        self._binary = binary
+        self._message: Message | None = None
+
+    @property
+    def pending(self) -> bool:
+        """True while a message is half here."""
+        return self._message is not None
+
+    def clear(self) -> None:
+        """Let go of what is half here."""
+        self._message = None
+
+    def take(self, frame: WSFrame) -> Message | None:
+        """Take a data frame; returns the message once it is whole.
+
+        Raises `Malformed` for pieces out of turn, too much of them, bad UTF-8, and binary messages
+        where none are wanted.
+        """
+        message = self._begun(frame)
+        if len(message.data) + frame.payload_size > self._limit:
+            raise Malformed(TOO_BIG)
+        message.add(frame.get_payload_as_memoryview(), bool(frame.fin))
+        self._message = None if frame.fin else message
+        return message if frame.fin else None
+
+    def _begun(self, frame: WSFrame) -> Message:
+        """The message that this frame goes on with, or begins."""
+        kind = frame.msg_type
+        goes_on = kind is WSMsgType.CONTINUATION
+        if goes_on is (self._message is None):
+            raise Malformed(BROKEN)
+        if self._message is not None:
+            return self._message
+        if kind is not WSMsgType.TEXT and not self._binary:
+            raise Malformed(NO_BINARY)
+        return Message(kind is WSMsgType.TEXT)
+
+
+# ---- Counts pings and the pongs that answer them.
+
+_MAX_DIGITS: Final = 12
+"""A number of ours has no more; whatever is longer is nobody's answer."""
+
+
+class Pulse:
+    """The pings of one connection, numbered in their payload."""
+
+    __slots__ = ("_answered", "_sent")
+
+    def __init__(self) -> None:
+        self._sent = 0
+        self._answered = 0
+
+    @property
+    def unanswered(self) -> int:
+        """How many pings wait for their pong."""
+        return self._sent - self._answered
+
+    def beat(self) -> bytes:
+        """The payload of one more ping."""
+        self._sent += 1
+        return b"%d" % self._sent
+
+    def pong(self, payload: bytes) -> None:
+        """A pong answers its ping and all before it (RFC 6455 §5.5.3); others answer nothing."""
+        if not payload.isdigit() or len(payload) > _MAX_DIGITS:
+            return
+        number = int(payload)
+        if self._answered < number <= self._sent:
+            self._answered = number
+
+
 # ---- Whom a peer pushes to, and what it keeps while that is nobody.
 
 MAX_HELD_BYTES: Final = 1024 * 1024
@@ -158,110 +262,6 @@ class Reading:
             self._transport.pause_reading()
         else:
             self._transport.resume_reading()
-
-
-# ---- Counts pings and the pongs that answer them.
-
-_MAX_DIGITS: Final = 12
-"""A number of ours has no more; whatever is longer is nobody's answer."""
-
-
-class Pulse:
-    """The pings of one connection, numbered in their payload."""
-
-    __slots__ = ("_answered", "_sent")
-
-    def __init__(self) -> None:
-        self._sent = 0
-        self._answered = 0
-
-    @property
-    def unanswered(self) -> int:
-        """How many pings wait for their pong."""
-        return self._sent - self._answered
-
-    def beat(self) -> bytes:
-        """The payload of one more ping."""
-        self._sent += 1
-        return b"%d" % self._sent
-
-    def pong(self, payload: bytes) -> None:
-        """A pong answers its ping and all before it (RFC 6455 §5.5.3); others answer nothing."""
-        if not payload.isdigit() or len(payload) > _MAX_DIGITS:
-            return
-        number = int(payload)
-        if self._answered < number <= self._sent:
-            self._answered = number
-
-
-# ---- Joins the pieces of messages, within the message limit.
-
-_utf8_decoder = codecs.getincrementaldecoder("utf-8")
-
-
-class Message:
-    """One message, half here or whole."""
-
-    __slots__ = ("_decoder", "data", "is_text")
-
-    def __init__(self, is_text: bool) -> None:
-        self.is_text = is_text
-        self.data = bytearray()
-        self._decoder = _utf8_decoder() if is_text else None
-
-    def add(self, piece: memoryview, last: bool) -> None:
-        """Take a piece; raises `Malformed` as soon as a text can no longer become UTF-8."""
-        self.data += piece
-        if self._decoder is not None:
-            try:
-                self._decoder.decode(piece, last)
-            except UnicodeDecodeError:
-                raise Malformed(BAD_TEXT) from None
-
-
-class Assembly:
-    """What is half here of one connection's messages: at most one, and at most `limit` bytes."""
-
-    __slots__ = ("_binary", "_limit", "_message")
-
-    def __init__(self, limit: int, binary: bool) -> None:
-        self._limit = limit
-        self._binary = binary
-        self._message: Message | None = None
-
-    @property
-    def pending(self) -> bool:
-        """True while a message is half here."""
-        return self._message is not None
-
-    def clear(self) -> None:
-        """Let go of what is half here."""
-        self._message = None
-
-    def take(self, frame: WSFrame) -> Message | None:
-        """Take a data frame; returns the message once it is whole.
-
-        Raises `Malformed` for pieces out of turn, too much of them, bad UTF-8, and binary messages
-        where none are wanted.
-        """
-        message = self._begun(frame)
-        if len(message.data) + frame.payload_size > self._limit:
-            raise Malformed(TOO_BIG)
-        message.add(frame.get_payload_as_memoryview(), bool(frame.fin))
-        self._message = None if frame.fin else message
-        return message if frame.fin else None
-
-    def _begun(self, frame: WSFrame) -> Message:
-        """The message that this frame goes on with, or begins."""
-        kind = frame.msg_type
-        goes_on = kind is WSMsgType.CONTINUATION
-        if goes_on is (self._message is None):
-            raise Malformed(BROKEN)
-        if self._message is not None:
-            return self._message
-        if kind is not WSMsgType.TEXT and not self._binary:
-            raise Malformed(NO_BINARY)
-        return Message(kind is WSMsgType.TEXT)
 
 
 # picows hands out these very members, so `is` is enough, at half the price of `==`.

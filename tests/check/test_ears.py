@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from relay.check.ears import Deaf, Ears
+from relay.check.engine import Deaf, Ears
 
 
 def frame(kind: str, **more: Any) -> bytes:

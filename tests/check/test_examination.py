@@ -2,8 +2,7 @@
 
 import asyncio
 
-from relay.check.examination import Part, Patience, examine
-from relay.check.finding import Finding, ok
+from relay.check.runner import Finding, Part, Patience, examine, ok
 
 
 async def well() -> Finding:

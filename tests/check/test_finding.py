@@ -2,7 +2,7 @@
 
 import pytest
 
-from relay.check.finding import Finding, fail, ok, skip
+from relay.check.runner import Finding, fail, ok, skip
 
 
 @pytest.mark.parametrize(

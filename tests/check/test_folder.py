@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from relay.check.folder import MIN_FREE_BYTES, OWN, trouble
+from relay.check.local import MIN_FREE_BYTES, OWN, trouble
 
 
 def test_a_folder_of_ones_own_is_well(tmp_path: Path) -> None:

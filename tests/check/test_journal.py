@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from relay.check import journal as looked_at
-from relay.check.journal import journal, own_journal
+from relay.check import local as looked_at
+from relay.check.local import journal, own_journal
 from relay.stores.journal.file import FILE_NAME, JournalFile
 from tests.stores.words import Call
 

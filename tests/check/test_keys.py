@@ -8,7 +8,7 @@ import pytest
 from aiohttp import web
 
 from relay.auth.tokens import FILE, Trust, development_secret
-from relay.check import keys
+from relay.check import local as keys
 from tests.auth.supabase import SECRET, SERVICE_KEY, FakeAuth, ec_key, public_row, rsa_key, serve
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from websockets.asyncio.server import ServerConnection, serve
 
-from relay.check.live import WRITTEN, LiveFailed, Report, Wanted, live
+from relay.check.engine import WRITTEN, LiveFailed, Report, Wanted, live
 from relay.engines.cascade.outputs import Pace
 from relay.engines.openai import FixedKey, OpenAIEngine, OpenAIOptions
 from relay.parts.simple import Script, scripted_parts, tone

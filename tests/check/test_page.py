@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from relay.check.page import page
+from relay.check.local import page
 from relay.http.server import WEB
 
 

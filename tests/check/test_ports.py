@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from relay.check import ports
-from relay.check.ports import http_port, shown, trouble, voice_port
+from relay.check import local as ports
+from relay.check.local import http_port, port_trouble, shown, voice_port
 from tests.scenarios.stage import stage
 
 
@@ -58,7 +58,7 @@ async def test_its_two_ports_are_told_apart(tmp_path: Path) -> None:
 
 
 async def test_somebody_else_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("relay.check.probe.SECONDS", 0.1)
+    monkeypatch.setattr("relay.check.proxy.SECONDS", 0.1)
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
         found = await voice_port("127.0.0.1", port)
@@ -91,7 +91,7 @@ async def test_a_port_that_only_root_may_have(monkeypatch: pytest.MonkeyPatch) -
 
     assert found.what == "127.0.0.1:80 cannot be had: Permission denied"
     assert found.mend.startswith("take one above 1023")
-    assert isinstance(await trouble("127.0.0.1", 80), PermissionError)
+    assert isinstance(await port_trouble("127.0.0.1", 80), PermissionError)
 
 
 @pytest.mark.parametrize(

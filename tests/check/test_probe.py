@@ -10,8 +10,8 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 from websockets.asyncio.server import ServerConnection, serve
 
-from relay.check import probe
-from relay.check.probe import PATHS, Answer, ask_health, ask_voice
+from relay.check import proxy as probe
+from relay.check.proxy import PATHS, Answer, ask_health, ask_voice
 from relay.parts.simple import scripted_parts
 from relay.simulator import SimulatorOptions, simulate
 from tests.scenarios.stage import stage

@@ -2,8 +2,8 @@
 
 import pytest
 
-from relay.check import speech
-from relay.check.speech import QUESTION, spoken_question
+from relay.check import engine as speech
+from relay.check.engine import QUESTION, spoken_question
 from tests.components import needs
 
 SECOND = 48_000

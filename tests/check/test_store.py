@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from relay.check import store as looked_at
-from relay.check.store import store
+from relay.check import local as looked_at
+from relay.check.local import store
 from relay.stores.sqlite.store import SqliteStore
 from tests.stores.words import LATER_SESSION, STRANGER, Call
 

@@ -6,8 +6,7 @@ With OPENAI_BASE_URL it is any other server that speaks the Realtime API.
 import pytest
 
 from relay.app import make_engine
-from relay.check.live import Report, Wanted, live
-from relay.check.speech import spoken_question
+from relay.check.engine import Report, Wanted, live, spoken_question
 from relay.config import Settings, local_settings
 from tests.components import needs
 

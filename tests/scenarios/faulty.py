@@ -21,7 +21,7 @@ from relay.parts.simple import Script, scripted_parts
 from relay.realtime.records import Utterance
 from relay.simulator import Faults, SimulatorOptions, simulate
 from relay.simulator.faults import Only
-from relay.simulator.faults.table import Fault
+from relay.simulator.faults.plan import Fault
 from relay.stores.sqlite import store as sqlite_tables
 from relay.tasks import Clock
 from tests.scenarios.stage import SECRET, SILENCE, SPEECH, Event, Line, Stage, loaded, new_id, token

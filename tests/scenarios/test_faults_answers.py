@@ -13,7 +13,7 @@ from relay.simulator.faults import (
     ResponseInterleaved,
     ResponseNotCreated,
 )
-from relay.simulator.faults.table import Fault
+from relay.simulator.faults.plan import Fault
 from tests.scenarios.faulty import ANSWERS, FIRST, PLAIN, bad_day, together
 
 SECOND_ANSWER = Only(session=1, response=2)

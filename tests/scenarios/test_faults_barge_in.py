@@ -23,7 +23,7 @@ from relay.simulator.faults import (
     TranscriptionOutOfOrder,
     UnknownFields,
 )
-from relay.simulator.faults.table import Fault
+from relay.simulator.faults.plan import Fault
 from tests.scenarios.faulty import SPOKEN, Bad, Caller, bad_day, together
 
 LONG = "One tells a long story here, unless somebody interrupts it."

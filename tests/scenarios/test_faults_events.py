@@ -16,7 +16,7 @@ from relay.simulator.faults import (
     UnknownEvents,
     UnknownFields,
 )
-from relay.simulator.faults.table import Fault
+from relay.simulator.faults.plan import Fault
 from tests.scenarios.faulty import FIRST, PLAIN, TRANSCRIPTION, bad_day, together
 
 KINDS = (

@@ -21,7 +21,7 @@ from relay.simulator.faults import (
     UnknownEvents,
     UnknownFields,
 )
-from relay.simulator.faults.table import Fault
+from relay.simulator.faults.plan import Fault
 from tests.scenarios.faulty import PLAIN, TRANSCRIPTION, Bad, Caller, bad_day, together
 
 FAULTS: tuple[Fault, ...] = (

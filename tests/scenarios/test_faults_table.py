@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from relay.simulator.faults.table import MODES
+from relay.simulator.faults.plan import MODES
 
 BESIDE = sorted(Path(__file__).parent.glob("test_faults_*.py"))
 

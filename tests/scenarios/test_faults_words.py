@@ -14,7 +14,7 @@ from relay.simulator.faults import (
     TranscriptionLate,
     TranscriptionOutOfOrder,
 )
-from relay.simulator.faults.table import Fault
+from relay.simulator.faults.plan import Fault
 from tests.scenarios.faulty import FIRST, PLAIN, SPOKEN, TRANSCRIPTION, bad_day, together
 
 COMPLETED = TRANSCRIPTION + "completed"

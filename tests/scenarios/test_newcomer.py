@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from relay.parts.responder import COURTESIES
-from tests.commands.program import Program, relay
+from tests.cli.program import Program, relay
 from tests.components import needs
 from tests.edge.front import free_ports
 

@@ -8,7 +8,7 @@ import pytest
 from websockets.exceptions import ConnectionClosedError
 
 from relay.interfaces import Frame, Receiver
-from relay.simulator.line import HIGH_BYTES, Line
+from relay.simulator.server import HIGH_BYTES, Line
 from tests.engines.cascade.listening import turns
 
 

@@ -7,7 +7,7 @@ from websockets.datastructures import Headers
 from websockets.http11 import Request
 
 from relay.engines.cascade.effects import Refusal
-from relay.simulator.manners import (
+from relay.simulator.handshake import (
     BAD_KEY,
     BAD_MODEL,
     BETA,

@@ -2,7 +2,7 @@
 
 import pytest
 
-from relay.simulator.place import complaint
+from relay.simulator.script import complaint
 
 SCRIPT = """\
 seed = 1

@@ -11,9 +11,8 @@ import pytest
 from relay.engines.cascade.outputs import Pace
 from relay.parts.interfaces import FunctionCall, McpCall, Message, Reply
 from relay.simulator.faults import Only, ResponseFailed, TranscriptionLate
-from relay.simulator.faults.table import MODES
-from relay.simulator.place import BadScript
-from relay.simulator.script import MAX_BYTES, Scenario, load, parse
+from relay.simulator.faults.plan import MODES
+from relay.simulator.script import MAX_BYTES, BadScript, Scenario, load, parse
 
 GOOD = """
 seed = 7

@@ -15,7 +15,7 @@ from relay.engines.cascade.outputs import Pace
 from relay.parts.interfaces import FunctionCall, Message, Reply
 from relay.parts.simple import Script, scripted_parts, silence, tone
 from relay.simulator import Faults, Simulator, SimulatorOptions, parse, simulate
-from relay.simulator.faults.table import Fault
+from relay.simulator.faults.plan import Fault
 from tests.engines.cascade.driving import NO_TURNS, TEXT, TRANSCRIBED, Event
 
 KEY = {"Authorization": "Bearer sk-good"}

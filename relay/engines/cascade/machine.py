@@ -19,34 +19,39 @@ from relay.engines.cascade.settings import Request, Settings, request
 from relay.interfaces import Frame
 from relay.parts.interfaces import Brain, Ear, Revise, Servers, as_it_is
 
-# ---- When a user who says nothing is spoken to: `idle_timeout_ms` (PROTOCOL §4.9).
-
-_PROMPT = (
-    "No user speech was detected for a while. Ask shortly whether the user is still there, or go "
-    "on with the conversation."
-)
+# ---- What a session's settings ask of its rules: how to listen, when to speak, what to write down.
 
 
-class Idle:
-    """The time at which silence has lasted too long; infinity while nobody waits for the user."""
-
-    def __init__(self) -> None:
-        self.due = math.inf
-
-    def wait(self, now: float, audio_ms: int, timeout_ms: int | None) -> None:
-        """An answer with so much sound has ended: it is still being heard, then the user's turn."""
-        self.due = math.inf if timeout_ms is None else now + (audio_ms + timeout_ms) / 1000
-
-    def stop(self) -> None:
-        """Somebody speaks."""
-        self.due = math.inf
+def listening(settings: Settings) -> Listening:
+    """Return how turns are found."""
+    prefix_ms = _turns(settings).get("prefix_padding_ms", config.PREFIX_MS)
+    return Listening(config.silence_ms(settings), prefix_ms)
 
 
-def prompt(item_id: str) -> Item:
-    """Return the system's message that makes a model speak first."""
-    content = [{"type": "input_text", "text": _PROMPT}]
-    body = {"id": item_id, "type": "message", "status": "completed", "role": "system"}
-    return Item({**body, "content": content}, words=_PROMPT)
+def interrupts(settings: Settings) -> bool:
+    """Tell whether a voice stops the answer that runs."""
+    return bool(_turns(settings).get("interrupt_response"))
+
+
+def answers(settings: Settings) -> bool:
+    """Tell whether the end of a turn begins an answer."""
+    return bool(_turns(settings).get("create_response"))
+
+
+def idle_ms(settings: Settings) -> int | None:
+    """Return how long a user may say nothing before the model speaks, None for ever."""
+    timeout: int | None = _turns(settings).get("idle_timeout_ms")
+    return timeout
+
+
+def transcriber(settings: Settings) -> str | None:
+    """Return the model from which a client is promised its user's words, None for none."""
+    transcription = settings["audio"]["input"]["transcription"]
+    return str(transcription["model"]) if transcription else None
+
+
+def _turns(settings: Settings) -> Settings:
+    return settings["audio"]["input"]["turn_detection"] or {}
 
 
 # ---- What a client does to the items of its conversation: create, retrieve, truncate, delete.
@@ -131,39 +136,34 @@ class ItemEvents:
         self._out.emit("conversation.item.deleted", item_id=item.id)
 
 
-# ---- What a session's settings ask of its rules: how to listen, when to speak, what to write down.
+# ---- When a user who says nothing is spoken to: `idle_timeout_ms` (PROTOCOL §4.9).
+
+_PROMPT = (
+    "No user speech was detected for a while. Ask shortly whether the user is still there, or go "
+    "on with the conversation."
+)
 
 
-def listening(settings: Settings) -> Listening:
-    """Return how turns are found."""
-    prefix_ms = _turns(settings).get("prefix_padding_ms", config.PREFIX_MS)
-    return Listening(config.silence_ms(settings), prefix_ms)
+class Idle:
+    """The time at which silence has lasted too long; infinity while nobody waits for the user."""
+
+    def __init__(self) -> None:
+        self.due = math.inf
+
+    def wait(self, now: float, audio_ms: int, timeout_ms: int | None) -> None:
+        """An answer with so much sound has ended: it is still being heard, then the user's turn."""
+        self.due = math.inf if timeout_ms is None else now + (audio_ms + timeout_ms) / 1000
+
+    def stop(self) -> None:
+        """Somebody speaks."""
+        self.due = math.inf
 
 
-def interrupts(settings: Settings) -> bool:
-    """Tell whether a voice stops the answer that runs."""
-    return bool(_turns(settings).get("interrupt_response"))
-
-
-def answers(settings: Settings) -> bool:
-    """Tell whether the end of a turn begins an answer."""
-    return bool(_turns(settings).get("create_response"))
-
-
-def idle_ms(settings: Settings) -> int | None:
-    """Return how long a user may say nothing before the model speaks, None for ever."""
-    timeout: int | None = _turns(settings).get("idle_timeout_ms")
-    return timeout
-
-
-def transcriber(settings: Settings) -> str | None:
-    """Return the model from which a client is promised its user's words, None for none."""
-    transcription = settings["audio"]["input"]["transcription"]
-    return str(transcription["model"]) if transcription else None
-
-
-def _turns(settings: Settings) -> Settings:
-    return settings["audio"]["input"]["turn_detection"] or {}
+def prompt(item_id: str) -> Item:
+    """Return the system's message that makes a model speak first."""
+    content = [{"type": "input_text", "text": _PROMPT}]
+    body = {"id": item_id, "type": "message", "status": "completed", "role": "system"}
+    return Item({**body, "content": content}, words=_PROMPT)
 
 
 EXPIRED = "Your session hit the maximum duration of 60 minutes."

@@ -11,8 +11,6 @@ from relay.simulator.faults.answers import (
     ResponseInterleaved,
     ResponseNotCreated,
 )
-from relay.simulator.faults.door import Handshake, InBandRefusal, SlowReader
-from relay.simulator.faults.endings import SessionCut, SessionExpired, SessionStalled
 from relay.simulator.faults.noise import (
     Errors,
     EventDoubled,
@@ -23,8 +21,16 @@ from relay.simulator.faults.noise import (
     UnknownEvents,
     UnknownFields,
 )
-from relay.simulator.faults.only import Only
 from relay.simulator.faults.plan import Faults
+from relay.simulator.faults.sessions import (
+    Handshake,
+    InBandRefusal,
+    SessionCut,
+    SessionExpired,
+    SessionStalled,
+    SlowReader,
+)
+from relay.simulator.faults.tracking import Only
 from relay.simulator.faults.transcriptions import (
     TranscriptionBeforeItem,
     TranscriptionDoubled,

@@ -9,9 +9,7 @@ from relay.engines.cascade.effects import NewId
 from relay.engines.cascade.outputs import split
 from relay.parts import interfaces as replies
 from relay.parts.interfaces import Message, Output, Reply
-from relay.simulator.faults.alter import ended
-from relay.simulator.faults.only import ALWAYS, FAULT, Only, Unit
-from relay.simulator.faults.seen import Seen
+from relay.simulator.faults.tracking import ALWAYS, FAULT, Only, Seen, Unit, ended
 
 LOST = 1006
 """The code of a connection that broke off without a close frame."""

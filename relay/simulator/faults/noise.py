@@ -5,9 +5,17 @@ from typing import Annotated, Any, ClassVar
 from msgspec import Meta, Struct
 
 from relay.engines.cascade.effects import Event, NewId
-from relay.simulator.faults.alter import again, changed, instead
-from relay.simulator.faults.only import ALWAYS, FAULT, Only, Seconds, Unit
-from relay.simulator.faults.seen import Seen
+from relay.simulator.faults.tracking import (
+    ALWAYS,
+    FAULT,
+    Only,
+    Seconds,
+    Seen,
+    Unit,
+    again,
+    changed,
+    instead,
+)
 
 Every = Annotated[int, Meta(ge=1)]
 Base64 = Annotated[int, Meta(ge=4, le=64 << 20)]

@@ -1,21 +1,246 @@
 """All the faults of a simulator, and which of them happen in its n-th session."""
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import Any, Protocol, get_args
 
-from relay.engines.cascade.effects import NewId
+from relay.engines.cascade.effects import Close, Effect, Emit, NewId
 from relay.engines.cascade.engine import Rules
 from relay.engines.cascade.machine import Opening
+from relay.interfaces import Frame
 from relay.parts.interfaces import Occasion, Reply, Revise
-from relay.simulator.faults import door
-from relay.simulator.faults.endings import SessionExpired
-from relay.simulator.faults.only import Luck, Only, among
-from relay.simulator.faults.rules import FaultyRules
-from relay.simulator.faults.seen import concerned
-from relay.simulator.faults.stages import Each, Stage
-from relay.simulator.faults.table import EACH, REPLIES, DoorFault, Fault, RulesFault, holding
-from relay.simulator.manners import TurnedAway
+from relay.simulator.faults import answers, noise, transcriptions
+from relay.simulator.faults import sessions as door
+from relay.simulator.faults import sessions as endings
+from relay.simulator.faults.sessions import SessionExpired
+from relay.simulator.faults.tracking import (
+    TRANSCRIPTION,
+    BeforeItem,
+    Census,
+    Late,
+    Luck,
+    Only,
+    OutOfOrder,
+    Seen,
+    among,
+    concerned,
+)
+from relay.simulator.handshake import TurnedAway
+
+# ---- How faults stand behind one another: what one lets through, the next one alters.
+
+
+class Stage(Protocol):
+    """One fault in one session."""
+
+    def take(self, seen: Seen, now: float) -> list[Seen]:
+        """Return what goes on in place of this; what is held comes back from `tick`."""
+
+    def due(self) -> float:
+        """Return when `tick` wants to be called, infinity while nothing is held."""
+
+    def tick(self, now: float) -> list[Seen]:
+        """Return what was held until now."""
+
+
+@dataclass(frozen=True, slots=True)
+class Each:
+    """A fault that holds nothing: a function of one event, for those that concern it."""
+
+    concerns: Callable[[Seen], bool]
+    apply: Callable[[Seen], list[Seen]]
+
+    def take(self, seen: Seen, now: float) -> list[Seen]:
+        """Alter what concerns it."""
+        return self.apply(seen) if self.concerns(seen) else [seen]
+
+    def due(self) -> float:
+        """Hold nothing."""
+        return math.inf
+
+    def tick(self, now: float) -> list[Seen]:
+        """Hold nothing."""
+        return []
+
+
+class Pipeline:
+    """All the faults of one session, in the order of the script."""
+
+    def __init__(self, stages: Sequence[Stage]) -> None:
+        self._stages = stages
+
+    def take(self, seen: Seen, now: float) -> list[Seen]:
+        """Return what becomes of an event."""
+        return self._through(0, [seen], now)
+
+    def due(self) -> float:
+        """Return when `tick` wants to be called."""
+        return min((stage.due() for stage in self._stages), default=math.inf)
+
+    def tick(self, now: float) -> list[Seen]:
+        """Return what was held until now, altered by the faults behind the one that held it."""
+        freed: list[Seen] = []
+        for index, stage in enumerate(self._stages):
+            freed += self._through(index + 1, stage.tick(now), now)
+        return freed
+
+    def _through(self, first: int, several: list[Seen], now: float) -> list[Seen]:
+        for stage in self._stages[first:]:
+            several = [passed for seen in several for passed in stage.take(seen, now)]
+        return several
+
+
+# ---- A session whose events are altered by faults, between its machine and its peer; pure.
+
+
+class FaultyRules:
+    """The `Rules` of a session with faults; work for ear and mouth passes as it is.
+
+    A session whose machine has ended lives on as long as nothing tells the client of the end.
+    """
+
+    def __init__(self, rules: Rules, stages: Sequence[Stage]) -> None:
+        self._rules = rules
+        self._pipeline = Pipeline(stages)
+        self._census = Census()
+        self._over = False
+
+    def begin(self, now: float) -> list[Effect]:
+        """Open the session."""
+        return self._alter(self._rules.begin(now), now)
+
+    def receive(self, frame: Frame, now: float) -> list[Effect]:
+        """Carry out one client event."""
+        return self._alter(() if self._over else self._rules.receive(frame, now), now)
+
+    def transcribed(self, item_id: str, text: str | None, now: float) -> list[Effect]:
+        """Take what was understood of an item."""
+        effects = () if self._over else self._rules.transcribed(item_id, text, now)
+        return self._alter(effects, now)
+
+    def spoken(self, response_id: str, output: int, pcm: bytes | None, now: float) -> list[Effect]:
+        """Take the sound of one output of an answer."""
+        effects = () if self._over else self._rules.spoken(response_id, output, pcm, now)
+        return self._alter(effects, now)
+
+    def tick(self, now: float) -> list[Effect]:
+        """Let go of what was held long enough, and do what has come due."""
+        freed = _until_the_end(self._pipeline.tick(now))
+        if any(isinstance(effect, Close) for effect in freed):
+            return freed
+        due = not self._over and self._rules.deadline(now) <= now
+        return [*freed, *self._alter(self._rules.tick(now) if due else (), now)]
+
+    def deadline(self, now: float) -> float:
+        """Return when `tick` wants to be called next."""
+        held = self._pipeline.due()
+        return held if self._over else min(held, self._rules.deadline(now))
+
+    def _alter(self, effects: Sequence[Effect], now: float) -> list[Effect]:
+        altered: list[Effect] = []
+        for effect in effects:
+            if isinstance(effect, Emit | Close):
+                self._over = self._over or isinstance(effect, Close)
+                seen = self._census.see(effect)
+                altered += [passed.effect for passed in self._pipeline.take(seen, now)]
+            else:
+                altered.append(effect)
+        return _until_the_end(altered)
+
+
+def _until_the_end(effects: Sequence[Effect | Seen]) -> list[Effect]:
+    """Return the effects up to the first end: nothing comes after it."""
+    kept: list[Effect] = []
+    for effect in effects:
+        kept.append(effect.effect if isinstance(effect, Seen) else effect)
+        if isinstance(kept[-1], Close):
+            break
+    return kept
+
+
+# ---- Every fault there is: its shape as a script has it, and the function that carries it out.
+
+DoorFault = door.Handshake | door.InBandRefusal | door.SlowReader
+"""What happens before a session begins, or beside it."""
+
+RulesFault = (
+    transcriptions.TranscriptionLate
+    | transcriptions.TranscriptionOutOfOrder
+    | transcriptions.TranscriptionBeforeItem
+    | transcriptions.TranscriptionDoubled
+    | transcriptions.TranscriptionEmpty
+    | transcriptions.TranscriptionFailed
+    | transcriptions.TranscriptionInterim
+    | answers.ResponseFailed
+    | answers.ResponseIncomplete
+    | answers.ResponseInterleaved
+    | answers.ResponseNotCreated
+    | answers.ResponseCut
+    | answers.RateLimitsMissing
+    | noise.Errors
+    | noise.UnknownEvents
+    | noise.UnknownFields
+    | noise.KeyOrder
+    | noise.LargeItem
+    | noise.EventMissing
+    | noise.EventDoubled
+    | noise.EventLate
+    | endings.SessionExpired
+    | endings.SessionStalled
+    | endings.SessionCut
+)
+"""What happens within a session."""
+
+Fault = DoorFault | RulesFault
+
+MODES: Mapping[str, type] = {shape.__struct_config__.tag: shape for shape in get_args(Fault)}
+"""The faults by what they are called in a script."""
+
+EACH: Mapping[type, Callable[[Any, Seen, NewId], list[Seen]]] = {
+    transcriptions.TranscriptionDoubled: transcriptions.doubled,
+    transcriptions.TranscriptionEmpty: transcriptions.empty,
+    transcriptions.TranscriptionFailed: transcriptions.failed,
+    transcriptions.TranscriptionInterim: transcriptions.interim,
+    answers.ResponseNotCreated: answers.not_created,
+    answers.ResponseCut: answers.cut,
+    answers.RateLimitsMissing: answers.limits_missing,
+    noise.Errors: noise.errors,
+    noise.UnknownEvents: noise.unknown_events,
+    noise.UnknownFields: noise.unknown_fields,
+    noise.KeyOrder: noise.key_order,
+    noise.LargeItem: noise.large_item,
+    noise.EventMissing: noise.missing,
+    noise.EventDoubled: noise.doubled,
+    endings.SessionExpired: endings.expired,
+    endings.SessionStalled: endings.stalled,
+    endings.SessionCut: endings.cut,
+}
+"""Faults of one event at a time: what goes on in its place."""
+
+REPLIES: Mapping[type, Callable[[Any, Reply], Reply]] = {
+    answers.ResponseFailed: answers.failed,
+    answers.ResponseIncomplete: answers.incomplete,
+    answers.ResponseInterleaved: answers.interleaved,
+}
+"""Faults of what is answered, before any event tells of it."""
+
+
+def holding(fault: RulesFault, concerns: Callable[[Seen], bool]) -> Stage | None:
+    """Return the stage of a fault that holds events back, None for any other."""
+    match fault:
+        case transcriptions.TranscriptionLate(seconds=seconds):
+            return Late(lambda s: s.kind.startswith(TRANSCRIPTION) and concerns(s), seconds)
+        case transcriptions.TranscriptionOutOfOrder(seconds=seconds):
+            return OutOfOrder(concerns, seconds)
+        case transcriptions.TranscriptionBeforeItem(seconds=seconds):
+            return BeforeItem(concerns, seconds)
+        case noise.EventLate(event=kind, seconds=seconds):
+            return Late(lambda s: s.kind == kind and concerns(s), seconds)
+        case _:
+            return None
+
 
 _LIMITS = {
     "session": ("session",),

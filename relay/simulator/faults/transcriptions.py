@@ -6,10 +6,18 @@ from msgspec import Meta, Struct
 
 from relay.engines.cascade.effects import NewId
 from relay.engines.cascade.outputs import split
-from relay.simulator.faults.alter import again, changed, instead
-from relay.simulator.faults.held import TRANSCRIPTION
-from relay.simulator.faults.only import ALWAYS, FAULT, Only, Seconds, Unit
-from relay.simulator.faults.seen import Seen
+from relay.simulator.faults.tracking import (
+    ALWAYS,
+    FAULT,
+    TRANSCRIPTION,
+    Only,
+    Seconds,
+    Seen,
+    Unit,
+    again,
+    changed,
+    instead,
+)
 
 _COMPLETED = f"{TRANSCRIPTION}completed"
 _DELTA = f"{TRANSCRIPTION}delta"

@@ -8,7 +8,7 @@ from relay.engines.cascade.machine import Opening
 from relay.engines.cascade.outputs import Pace
 from relay.parts.interfaces import Parts
 from relay.simulator.faults import Faults
-from relay.simulator.faults.table import Fault
+from relay.simulator.faults.plan import Fault
 from tests.engines.cascade.driving import NO_TURNS, TEXT, TRANSCRIBED, Event, Talk, scripted
 
 COMPLETED = "conversation.item.input_audio_transcription.completed"

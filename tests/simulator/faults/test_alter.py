@@ -1,8 +1,7 @@
 """Small changes to an event."""
 
 from relay.engines.cascade.effects import Close, Emit
-from relay.simulator.faults.alter import again, changed, ended, instead
-from relay.simulator.faults.seen import Seen
+from relay.simulator.faults.tracking import Seen, again, changed, ended, instead
 
 SEEN = Seen(Emit({"type": "x", "event_id": "event_1", "a": 1}), 3, 2, 1)
 

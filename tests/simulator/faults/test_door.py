@@ -3,7 +3,7 @@
 import pytest
 
 from relay.simulator.faults import InBandRefusal
-from relay.simulator.faults.door import turned_away
+from relay.simulator.faults.sessions import turned_away
 
 
 @pytest.mark.parametrize(

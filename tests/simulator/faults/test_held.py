@@ -5,9 +5,8 @@ import math
 import pytest
 
 from relay.engines.cascade.effects import Close, Emit
-from relay.simulator.faults import held
-from relay.simulator.faults.held import TRANSCRIPTION, BeforeItem, Late, OutOfOrder
-from relay.simulator.faults.seen import Seen
+from relay.simulator.faults import tracking as held
+from relay.simulator.faults.tracking import TRANSCRIPTION, BeforeItem, Late, OutOfOrder, Seen
 
 STOPPED = "input_audio_buffer.speech_stopped"
 COMMITTED = "input_audio_buffer.committed"

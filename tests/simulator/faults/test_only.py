@@ -2,7 +2,7 @@
 
 import pytest
 
-from relay.simulator.faults.only import Luck, Numbers, among, mode
+from relay.simulator.faults.tracking import Luck, Numbers, among, mode
 
 
 @pytest.mark.parametrize(

@@ -17,9 +17,7 @@ from relay.simulator.faults import (
     SlowReader,
     TranscriptionLate,
 )
-from relay.simulator.faults.plan import NO_FAULTS
-from relay.simulator.faults.rules import FaultyRules
-from relay.simulator.faults.table import Fault
+from relay.simulator.faults.plan import NO_FAULTS, Fault, FaultyRules
 from tests.engines.cascade.driving import Talk
 
 OPENING = Opening("m", 0, Pace())

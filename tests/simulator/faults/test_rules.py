@@ -19,11 +19,10 @@ from relay.simulator.faults import (
     SessionExpired,
     TranscriptionLate,
 )
-from relay.simulator.faults.door import Handshake, InBandRefusal, SlowReader
 from relay.simulator.faults.noise import EventDoubled, EventMissing
-from relay.simulator.faults.rules import FaultyRules
-from relay.simulator.faults.seen import Seen
-from relay.simulator.faults.table import MODES, Fault
+from relay.simulator.faults.plan import MODES, Fault, FaultyRules
+from relay.simulator.faults.sessions import Handshake, InBandRefusal, SlowReader
+from relay.simulator.faults.tracking import Seen
 from tests.engines.cascade.driving import NO_TURNS, TEXT, TRANSCRIBED, Talk, scripted, types
 from tests.simulator.faults.faulty import answered, faulty, writing
 

@@ -1,9 +1,8 @@
 """Which turn and which response an event belongs to."""
 
 from relay.engines.cascade.effects import Close, Emit
-from relay.simulator.faults import seen as seen_module
-from relay.simulator.faults.only import Luck, Only
-from relay.simulator.faults.seen import Census, Seen, concerned
+from relay.simulator.faults import tracking as seen_module
+from relay.simulator.faults.tracking import Census, Luck, Only, Seen, concerned
 from tests.engines.cascade.driving import NO_TURNS, TRANSCRIBED, Talk, scripted
 
 LUCK = Luck(0, 0, 1)

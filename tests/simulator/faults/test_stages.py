@@ -3,10 +3,8 @@
 import math
 
 from relay.engines.cascade.effects import Emit
-from relay.simulator.faults.alter import changed
-from relay.simulator.faults.held import Late
-from relay.simulator.faults.seen import Seen
-from relay.simulator.faults.stages import Each, Pipeline
+from relay.simulator.faults.plan import Each, Pipeline
+from relay.simulator.faults.tracking import Late, Seen, changed
 
 
 def seen(kind: str, **fields: object) -> Seen:

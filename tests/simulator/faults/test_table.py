@@ -5,8 +5,10 @@ from typing import get_args
 import pytest
 
 from relay.simulator.faults import Only as Limits
-from relay.simulator.faults import door, held, noise, transcriptions
-from relay.simulator.faults.table import EACH, MODES, REPLIES, DoorFault, Fault, RulesFault, holding
+from relay.simulator.faults import noise, transcriptions
+from relay.simulator.faults import sessions as door
+from relay.simulator.faults import tracking as held
+from relay.simulator.faults.plan import EACH, MODES, REPLIES, DoorFault, Fault, RulesFault, holding
 
 HOLDING: dict[type, type] = {
     transcriptions.TranscriptionLate: held.Late,

@@ -1,1 +1,0 @@
-"""Whether the Supabase project where words end up is as the relay needs it."""

@@ -1,0 +1,223 @@
+"""Which parts `relay check` looks at: made from the settings that a relay would start with."""
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from functools import partial
+from typing import Final
+
+from relay.app import make_engine, own_key
+from relay.check import local as keys
+from relay.check.engine import Names, engine
+from relay.check.local import http_port, own_journal, page, port_trouble, store, voice_port
+from relay.check.proxy import proxied_health, proxied_voice
+from relay.check.runner import Finding, Part, State, fail, skip
+from relay.check.supabase import (
+    Hosted,
+    cache,
+    call_tables,
+    chat_tables,
+    clock,
+    default_agent,
+    of,
+    project,
+    provider_key,
+    readers,
+    schema,
+    shared_secret,
+)
+from relay.config import (
+    Settings,
+    SettingsError,
+    dev_settings,
+    local_settings,
+    project_of,
+    serve_settings,
+    trust_of,
+)
+from relay.engines.cascade.offline import available
+from relay.http.server import WEB
+from relay.storage import Place, open_place
+from relay.tasks import unix_clock
+
+# ---- Which parts of a Supabase project `relay check` looks at.
+
+Look = Callable[[Hosted], Awaitable[Finding]]
+NO_DEFAULT: Final = "DEFAULT_AGENT is not set: callers who name no agent are refused"
+
+
+def project_parts(settings: Settings) -> Iterator[Part]:
+    """The project where words end up, from its address to its agents; none without a project."""
+    access = project_of(settings)
+    if access is None:
+        return
+    hosted = Hosted(access)
+    yield Part("project", partial(project, hosted))
+    for name, look in _looks(settings):
+        yield Part(f"project, {name}", partial(of, hosted, look))
+
+
+def _looks(settings: Settings) -> Iterator[tuple[str, Look]]:
+    trust = trust_of(settings)
+    yield "clock", partial(clock, unix_clock())
+    if trust.secret is not None:
+        yield "token secret", partial(shared_secret, trust, unix_clock())
+    yield "API cache", cache
+    yield "chat tables", chat_tables
+    yield "call tables", call_tables
+    yield "schema", schema
+    yield "readers", readers
+    if settings.relay_engine == "openai" and settings.azure_openai_endpoint is None:
+        yield "provider key", partial(provider_key, own_key(settings))
+    if settings.relay_agents is None:
+        yield "default agent", _agent(settings)
+
+
+def _agent(settings: Settings) -> Look:
+    if "default_agent" in settings.model_fields_set:
+        return partial(default_agent, settings.default_agent)
+
+    async def unset(_: Hosted) -> Finding:
+        return skip(NO_DEFAULT)
+
+    return unset
+
+
+SETTINGS: Final = "settings"
+STAND_IN: Final = "a long string in the place of a secret that only looking must not make"
+OPENAI: Final = Names("OPENAI_API_KEY", "OPENAI_BASE_URL", "OPENAI_REALTIME_MODEL")
+AZURE: Final = Names("AZURE_OPENAI_API_KEY", "AZURE_OPENAI_ENDPOINT", "AZURE_OPENAI_DEPLOYMENT")
+KEY_SET_NAMES: Final = "see SUPABASE_URL or SUPABASE_JWKS_URL; SUPABASE_JWT_SECRET needs no keys"
+SERVER_NAMES: Final = "see SUPABASE_URL and SUPABASE_SERVICE_ROLE_KEY"
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """The settings as the relay here would read them, None where none would start.
+
+    `serves` says that they are `relay serve`'s.
+    """
+
+    settings: Settings | None
+    serves: bool
+    findings: tuple[Finding, ...]
+
+
+def read_settings() -> Reading:
+    """Read what `relay serve` would start with, else what `relay dev` would; makes no file.
+
+    Where the settings speak of people elsewhere `relay serve` is meant, and its problems count:
+    nothing else is looked at before they are mended, since it would be by the wrong settings.
+    """
+    try:
+        loaded = serve_settings()
+    except SettingsError as error:
+        return _read_local(error.problems)
+    return Reading(loaded.settings, True, (_well("relay serve", loaded.warnings),))
+
+
+def _read_local(serve_problems: tuple[str, ...]) -> Reading:
+    try:
+        settings = local_settings()
+        if settings.supabase_url or settings.supabase_jwks_url or settings.public_url:
+            return Reading(None, True, tuple(_told("fail", serve_problems)))
+        # With a secret at hand `dev_settings` makes no file.
+        secret = {} if settings.supabase_jwt_secret else {"supabase_jwt_secret": STAND_IN}
+        loaded = dev_settings(**secret)
+    except SettingsError as error:
+        return Reading(None, False, tuple(_told("fail", error.problems)))
+    well = _well("relay dev", loaded.warnings)
+    return Reading(settings, False, (well, *_told("skip", serve_problems, "settings, serve")))
+
+
+def _well(command: str, doubted: tuple[str, ...]) -> Finding:
+    return Finding("ok", f"`{command}` can start with them", "; ".join(doubted), SETTINGS)
+
+
+def _told(state: State, problems: tuple[str, ...], part: str = SETTINGS) -> Iterator[Finding]:
+    for problem in problems:
+        yield Finding(state, problem, part=part)
+
+
+def parts_of(reading: Reading) -> Iterator[Part]:
+    """Every part that these settings lead to, in the order in which they matter."""
+    settings = reading.settings
+    if settings is None:
+        return
+    folder = settings.relay_data_dir
+    yield from project_parts(settings)
+    yield from _keys(settings)
+    yield Part("voice", partial(_voice, settings))
+    is_here = partial(_listens, settings)
+    yield Part("journal", partial(own_journal, folder / "journal", is_here))
+    if project_of(settings) is None:
+        yield Part("store", partial(asyncio.to_thread, store, folder / "relay.db"))
+    yield Part("voice port", partial(voice_port, settings.host, settings.port))
+    yield Part("HTTP port", partial(http_port, settings.host, settings.http_port))
+    yield Part("page", partial(_page, reading.serves))
+    yield from _proxy(settings)
+
+
+def _keys(settings: Settings) -> Iterator[Part]:
+    trust = trust_of(settings)
+    if trust.secret is not None:
+        yield Part("token secret", partial(keys.secret, trust, unix_clock(), "SUPABASE_JWT_SECRET"))
+    if trust.jwks_url is not None:
+        look = keys.key_set if trust.secret is None else keys.spare_key_set
+        yield Part("key set", partial(look, trust.jwks_url, KEY_SET_NAMES))
+    if trust.auth_url is not None:
+        asked = partial(keys.token_server, trust.auth_url, trust.api_key, SERVER_NAMES)
+        yield Part("token server", asked)
+    if trust.secret is None and trust.jwks_url is None:
+        made = partial(asyncio.to_thread, keys.development_secret, settings.relay_data_dir)
+        yield Part("token secret", made)
+
+
+def place_of(settings: Settings) -> AbstractAsyncContextManager[Place]:
+    """Where words would end up, and perhaps the provider's key."""
+    return open_place(settings.relay_data_dir, project_of(settings), own_key(settings))
+
+
+async def _voice(settings: Settings) -> Finding:
+    if settings.relay_engine == "offline" and (missing := available()) is not None:
+        return fail("the echo answers instead of the demonstration voice", missing)
+    async with contextlib.AsyncExitStack() as closing:
+        place = await closing.enter_async_context(place_of(settings))
+        voice = make_engine(settings, place.vault)
+        closing.push_async_callback(voice.aclose)
+        names = AZURE if settings.azure_openai_endpoint else OPENAI
+        model = settings.openai_realtime_model
+        return await engine(voice, model, settings.engine_timeout, names)
+
+
+async def _listens(settings: Settings) -> bool:
+    """Whether somebody has the ports of these settings; any free one says nothing."""
+    ports = settings.port, settings.http_port
+    return 0 in ports or any(
+        [await port_trouble(settings.host, port) is not None for port in ports]
+    )
+
+
+async def _page(serves: bool) -> Finding:
+    if serves:
+        return skip("in production the proxy serves web/")
+    return await asyncio.to_thread(page, WEB)
+
+
+def _proxy(settings: Settings) -> Iterator[Part]:
+    url = settings.public_url
+
+    async def started() -> bool:
+        return await port_trouble(settings.host, settings.port) is not None
+
+    if url is not None:
+        yield Part("proxy, health", partial(proxied_health, url, started))
+        yield Part("proxy, voice", partial(proxied_voice, url, started))
+    else:
+        yield Part("proxy", partial(_nothing, "PUBLIC_URL is not set"))
+
+
+async def _nothing(why: str) -> Finding:
+    return skip(why)

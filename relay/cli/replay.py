@@ -1,0 +1,127 @@
+"""A recorded session through the rules that a live one goes through."""
+
+import argparse
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from relay.cli.console import fail, say
+from relay.realtime.billing.pricing import DATE, Prices
+from relay.realtime.billing.usage import OTHER, Meter
+from relay.realtime.dialects.beta import beta_to_ga
+from relay.realtime.events import AUDIO_DELTA, BASE64_PER_MS
+from relay.realtime.playout import AtOnce
+from relay.realtime.records import Utterance
+from relay.realtime.transcript import Transcript
+
+Row = dict[str, Any]
+"""`{"dir": "c2s" | "s2c" | None, "t": seconds | None, "event": {...}}`, in recorded order."""
+
+
+@dataclass(frozen=True, slots=True)
+class Replayed:
+    """What was said, in conversation order, and what it used."""
+
+    utterances: list[Utterance]
+    meter: Meter
+
+
+def replay(rows: Iterable[Row]) -> Replayed:
+    """Feed a recording through the rules; logs with beta names are understood too.
+
+    Where a row has no time, its number counts as one.
+    """
+    transcript, meter = Transcript(AtOnce()), Meter(OTHER, OTHER)
+    last, now = dict[tuple[str, int], Utterance](), 0.0
+    for number, row in enumerate(rows):
+        time = row.get("t")
+        now = max(now, float(time) if isinstance(time, (int, float)) else float(number))
+        event = row.get("event")
+        if row.get("dir") != "s2c" or not isinstance(event, dict) or "type" not in event:
+            continue
+        event = beta_to_ga(event)
+        if event["type"] == AUDIO_DELTA:
+            _count(transcript, event)
+        meter.feed(event, now)
+        for utterance in transcript.feed(event, now):
+            last[utterance.item_id, utterance.content_index] = utterance
+    for utterance in transcript.finish(now):
+        last[utterance.item_id, utterance.content_index] = utterance
+    ordered = sorted(last.values(), key=lambda utterance: utterance.position)
+    return Replayed(ordered, meter)
+
+
+def _count(transcript: Transcript, event: dict[str, Any]) -> None:
+    item, delta = event.get("item_id"), event.get("delta")
+    if isinstance(item, str) and isinstance(delta, str):
+        transcript.audio(item, len(delta) // BASE64_PER_MS)
+
+
+# ---- `relay replay`: a recorded session through the real rules.
+
+HELP = "feed a recorded session (JSON lines) through the rules and print its transcript"
+EXAMPLE = "relay replay session.jsonl --json"
+
+
+def options(parser: argparse.ArgumentParser) -> None:
+    """Add the options."""
+    parser.add_argument("file", type=Path, metavar="FILE.jsonl", help="rows of dir, t and event")
+    parser.add_argument("--json", action="store_true", help="everything known, as one JSON object")
+
+
+def run(given: argparse.Namespace) -> int:
+    """Print what was said; exit code 1 for a file that is no recording."""
+    replayed = replay(_rows(given.file))
+    used = usage_of(replayed.meter, Prices())
+    if given.json:
+        said = [msgspec.to_builtins(utterance) for utterance in replayed.utterances]
+        say(json.dumps({"utterances": said, "usage": used}, ensure_ascii=False))
+        return 0
+    for utterance in replayed.utterances:
+        note = "" if utterance.state == "final" else f"  [{utterance.state}]"
+        say(f"{utterance.role + ':':11}{utterance.text}{note}")
+    say(f"{used['input_tokens']} tokens in, {used['output_tokens']} out{_cost(used)}")
+    return 0
+
+
+def usage_of(meter: Meter, prices: Prices) -> dict[str, Any]:
+    """What a session used as plain values; money in dollars at the prices of `priced_at`."""
+    totals, cost = meter.totals(), meter.cost(prices)
+    return {
+        "input_tokens": sum(usage.input_tokens for usage in totals.values()),
+        "cached_tokens": sum(usage.cached_tokens for usage in totals.values()),
+        "output_tokens": sum(usage.output_tokens for usage in totals.values()),
+        "by_model": {model: msgspec.to_builtins(usage) for model, usage in totals.items()},
+        "cost_usd": cost.known / 1_000_000,
+        "unpriced": list(cost.unpriced),
+        "priced_at": DATE,
+    }
+
+
+def _cost(used: dict[str, Any]) -> str:
+    if used["unpriced"]:
+        return f"; no price is known for {', '.join(used['unpriced'])}"
+    return f", {used['cost_usd']:.4f} dollars at the prices of {used['priced_at']}"
+
+
+def _rows(path: Path) -> list[Row]:
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        fail(f"{path} cannot be read: {error}")
+    rows: list[Row] = []
+    for number, line in enumerate(lines, 1):
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line)
+        except ValueError:
+            row = None
+        if not isinstance(row, dict):
+            fail(f"{path}:{number}: not a row of a recording, which is a JSON object")
+        rows.append(row)
+    return rows

@@ -1,0 +1,72 @@
+"""`relay simulate`: the offline twin of the OpenAI Realtime API."""
+
+import argparse
+import asyncio
+import contextlib
+import logging
+import signal
+from pathlib import Path
+
+from relay.app import offline_or_echo
+from relay.cli.console import fail, say
+from relay.logs import configure
+from relay.parts.simple import scripted_parts
+from relay.simulator import BadScript, Scenario, SimulatorOptions, load, simulate
+
+HELP = "speak the OpenAI Realtime API offline, to develop against"
+EXAMPLE = "relay simulate --port 9090 --faults faults.toml"
+
+
+def options(parser: argparse.ArgumentParser) -> None:
+    """Add the options."""
+    parser.add_argument("--port", type=int, default=9090, help="where it listens on loopback")
+    parser.add_argument(
+        "--faults",
+        type=Path,
+        metavar="FILE.toml",
+        help="what shall go wrong, and what is said; docs/simulator.md explains the file",
+    )
+
+
+def run(given: argparse.Namespace) -> int:
+    """Run until Ctrl-C or SIGTERM."""
+    scenario = _scenario(given.faults)
+    with contextlib.closing(configure("warning")):
+        # Who breaks off a handshake is no news, and `websockets` tells it with a traceback.
+        logging.getLogger("websockets").setLevel(logging.CRITICAL)
+        try:
+            asyncio.run(_serve(given.port, scenario))
+        except (OSError, OverflowError) as error:
+            fail(f"port {given.port} cannot be had: {error}")
+    return 0
+
+
+def _scenario(file: Path | None) -> Scenario:
+    if file is None:
+        return Scenario()
+    try:
+        return load(file)
+    except BadScript as error:
+        fail(str(error))
+    except OSError as error:
+        fail(f"{file} cannot be read: {error.strerror}")
+
+
+async def _serve(port: int, scenario: Scenario) -> None:
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    told = scenario.script
+    made = SimulatorOptions(
+        parts=offline_or_echo() if told is None else scripted_parts(told),
+        port=port,
+        pace=scenario.pace,
+        faults=scenario.faults,
+    )
+    async with await simulate(made) as simulator:
+        say(f"OpenAI Realtime, offline: {simulator.url}?model=any")
+        say("Any key will do, but for those that begin with bad. Stop with Ctrl-C.")
+        say(f"A relay uses it with OPENAI_API_KEY=any OPENAI_BASE_URL={simulator.base_url}")
+        if scenario.faults.faults:
+            say(f"Faults on purpose: {', '.join(scenario.faults.modes)}")
+        await stop.wait()

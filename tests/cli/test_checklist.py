@@ -1,0 +1,159 @@
+"""Which settings lead to which parts."""
+
+from pathlib import Path
+
+import pytest
+
+from relay.cli.checklist import Reading, parts_of, read_settings
+from relay.parts.simple import scripted_parts
+from relay.simulator import SimulatorOptions, simulate
+from tests.components import needs
+from tests.supabase.project import Project
+
+SECRET = "s" * 32
+DEV = ["token secret", "voice", "journal", "store", "voice port", "HTTP port", "page", "proxy"]
+
+
+@pytest.fixture
+def setting(monkeypatch: pytest.MonkeyPatch):
+    def put(**names: str) -> Reading:
+        for name, value in names.items():
+            monkeypatch.setenv(name, value)
+        return read_settings()
+
+    return put
+
+
+def names(reading: Reading) -> list[str]:
+    return [part.name for part in parts_of(reading)]
+
+
+def told(reading: Reading) -> list[str]:
+    return [str(finding) for finding in reading.findings]
+
+
+def test_nothing_set_is_what_relay_dev_needs(setting, folder: Path) -> None:
+    reading = setting()
+    first, *later = told(reading)
+
+    assert first == "ok   settings: `relay dev` can start with them"
+    assert [line.split(":")[0] for line in later] == ["skip settings, serve"] * 2
+    assert names(reading) == DEV
+    assert not reading.serves
+    assert list(folder.iterdir()) == []
+
+
+def test_what_relay_serve_needs_is_looked_at_as_relay_serve_would(setting) -> None:
+    reading = setting(
+        RELAY_STORE="sqlite",
+        SUPABASE_URL="https://ref.supabase.co",
+        SUPABASE_SERVICE_ROLE_KEY="sb_secret_1",
+        SUPABASE_AUTH_CHECK="user",
+        OPENAI_API_KEY="sk-1",
+        PUBLIC_URL="https://voice.example.org",
+    )
+
+    assert told(reading) == ["ok   settings: `relay serve` can start with them"]
+    assert reading.serves
+    assert names(reading) == [
+        *("key set", "token server", "voice", "journal", "store", "voice port", "HTTP port"),
+        *("page", "proxy, health", "proxy, voice"),
+    ]
+
+
+def test_secret_and_key_set_are_both_looked_at(setting) -> None:
+    reading = setting(
+        RELAY_STORE="sqlite", SUPABASE_URL="https://ref.supabase.co", SUPABASE_JWT_SECRET=SECRET
+    )
+
+    assert names(reading)[:2] == ["token secret", "key set"]
+
+
+@pytest.mark.parametrize("name", ["SUPABASE_URL", "SUPABASE_JWKS_URL", "PUBLIC_URL"])
+def test_who_speaks_of_others_means_relay_serve(setting, name: str) -> None:
+    """Nothing is looked at by settings that are not the ones a relay would have."""
+    reading = setting(**{name: "https://ref.example.org"})
+
+    assert reading.findings
+    assert {finding.state for finding in reading.findings} == {"fail"}
+    assert names(reading) == []
+
+
+def test_every_wrong_value_is_named_and_none_is_shown(setting) -> None:
+    reading = setting(PORT="a lot", OPENAI_API_KEY="sk two words")
+
+    assert [line.split(": ")[1] for line in told(reading)] == ["PORT", "OPENAI_API_KEY"]
+    assert "two words" not in "".join(told(reading))
+    assert names(reading) == []
+
+
+def test_a_doubt_comes_with_the_settings(setting) -> None:
+    reading = setting(SUPABASE_JWT_SECRET="short", RELAY_STORE="sqlite", RELAY_ENGINE="echo")
+
+    assert told(reading) == [
+        "ok   settings: `relay serve` can start with them "
+        "(SUPABASE_JWT_SECRET is shorter than 32 bytes and could be guessed)"
+    ]
+
+
+async def test_a_demonstration_voice_that_is_not_installed_is_told(
+    setting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("relay.cli.checklist.available", lambda: "install it with `make run`")
+    (voice,) = (part for part in parts_of(setting()) if part.name == "voice")
+    found = await voice.look()
+
+    assert found.state == "fail"
+    assert found.what == "the echo answers instead of the demonstration voice"
+    assert found.mend == "install it with `make run`"
+
+
+def test_a_doubt_of_relay_dev_is_told_and_nothing_is_made(setting, folder: Path) -> None:
+    reading = setting(RELAY_DATADIR="elsewhere", SUPABASE_JWT_SECRET="short")
+
+    assert "RELAY_DATADIR is not a setting of the relay: did you mean RELAY_DATA_DIR?" in (
+        reading.findings[0].mend
+    )
+    assert "SUPABASE_JWT_SECRET is shorter than 32 bytes" in reading.findings[0].mend
+    assert list(folder.iterdir()) == []
+
+
+def test_agents_that_cannot_be_read_are_told(setting, folder: Path) -> None:
+    reading = setting(RELAY_AGENTS="agents.toml")
+
+    assert {finding.state for finding in reading.findings} == {"fail"}
+    assert "agents.toml" in told(reading)[0]
+    assert names(reading) == []
+    assert list(folder.iterdir()) == []
+
+
+async def test_a_key_of_azure_is_named_where_azure_is_meant(setting) -> None:
+    reading = setting(
+        AZURE_OPENAI_ENDPOINT="http://127.0.0.1:8", AZURE_OPENAI_API_KEY="k", ENGINE_TIMEOUT="2"
+    )
+    (voice,) = (part for part in parts_of(reading) if part.name == "voice")
+    found = await voice.look()
+
+    assert found.state == "fail"
+    assert found.mend == "is AZURE_OPENAI_ENDPOINT right, and may this machine reach it?"
+
+
+@needs("postgresql", "postgrest")
+async def test_S3_15_the_voice_is_asked_with_the_vaults_key(setting, project: Project) -> None:
+    async with await simulate(SimulatorOptions(parts=scripted_parts())) as simulator:
+        reading = setting(
+            SUPABASE_URL=project.url,
+            SUPABASE_SERVICE_ROLE_KEY=project.service_key,
+            OPENAI_BASE_URL=simulator.base_url,
+        )
+        voice = next(part for part in parts_of(reading) if part.name == "voice")
+        without = await voice.look()
+        await project.sql("insert into vault.secrets (name, secret) values ('openai', 'sk-vault')")
+        await project.sql(
+            "update system_api_keys set vault_secret_id = 'openai', is_active = true"
+            " where provider_name = 'openai'"
+        )
+        found = await voice.look()
+
+    assert (without.state, found.state) == ("fail", "ok")
+    assert "key not configured" in without.what

@@ -1,0 +1,108 @@
+"""`relay dev`, as a newcomer starts and stops it."""
+
+import json
+import signal
+import time
+from pathlib import Path
+
+import aiohttp
+import pytest
+from websockets.asyncio.client import connect
+
+from tests.cli.program import Program, one_line, port_of, relay
+
+QUICKLY = 5.0
+"""Seconds that an end may take."""
+
+
+def dev(folder: Path, **settings: str) -> Program:
+    """A relay on free ports, which answers with the echo: no voice has to be loaded."""
+    return Program("dev", "--port", "0", cwd=folder, RELAY_ENGINE="echo", **settings)
+
+
+async def test_it_prints_a_page_a_socket_and_a_token_that_work(tmp_path: Path) -> None:
+    with dev(tmp_path) as program:
+        page, socket, token = (program.line(name) for name in ("page", "socket", "token"))
+        assert program.line("voice").startswith("echo (it says back what it hears; set OPENAI_")
+        async with aiohttp.ClientSession() as http:
+            async with http.get(page) as answer:
+                assert answer.status == 200
+                assert "<title>relay</title>" in await answer.text()
+            async with http.get(f"{page}config.json") as answer:
+                config = await answer.json()
+        assert config["url"] == socket
+        assert config["engine"] == "echo"
+        for bearer in (token, config["token"]):
+            headers = {"Authorization": f"Bearer {bearer}"}
+            async with connect(socket, additional_headers=headers) as line:
+                assert json.loads(await line.recv())["type"] == "session.created"
+
+
+@pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGTERM])
+async def test_it_ends_quickly_with_a_call_open_and_leaves_nothing(
+    tmp_path: Path, ending: signal.Signals
+) -> None:
+    with dev(tmp_path) as program:
+        socket, token = program.line("socket"), program.line("token")
+        async with connect(socket, additional_headers={"Authorization": f"Bearer {token}"}) as line:
+            await line.recv()
+            began = time.monotonic()
+            code = program.stop(ending)
+
+        assert code == 0
+        assert time.monotonic() - began < QUICKLY
+        assert program.left() == []
+        levels = [json.loads(said)["level"] for said in program.stderr.splitlines()]
+        assert levels, "sessions that end are logged"
+        assert set(levels) == {"info"}
+
+
+async def test_what_was_printed_once_is_not_in_the_log(tmp_path: Path) -> None:
+    with dev(tmp_path) as program:
+        socket, token = program.line("socket"), program.line("token")
+        async with connect(f"{socket}?token={token}") as line:
+            await line.recv()
+        program.stop()
+
+        assert "session ended" in program.stderr
+        assert token not in program.stderr
+
+
+def test_a_second_one_on_the_same_folder_is_refused_in_one_line(tmp_path: Path) -> None:
+    with dev(tmp_path) as program:
+        program.line("socket")
+        second = relay("dev", "--port", "0", cwd=tmp_path, RELAY_ENGINE="echo")
+
+        assert (second.returncode, second.stdout) == (1, "")
+        told = one_line(second.stderr)
+        assert told.startswith("the journal in var/journal is in use by process ")
+        assert told.endswith("give this one its own RELAY_DATA_DIR")
+
+
+@pytest.mark.parametrize(
+    ("shown", "taken", "free"),
+    [("socket", "--port", "--http-port"), ("page", "--http-port", "--port")],
+)
+def test_a_second_one_on_the_same_port_is_refused_in_one_line(
+    tmp_path: Path, shown: str, taken: str, free: str
+) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    with dev(tmp_path) as program:
+        port = str(port_of(program.line(shown)))
+        options = (taken, port, free, "0")
+        second = relay("dev", *options, cwd=elsewhere, RELAY_ENGINE="echo")
+
+        assert (second.returncode, second.stdout) == (1, "")
+        told = one_line(second.stderr)
+        assert port in told
+        assert told.endswith("stop what runs there, or choose others with --port and --http-port")
+
+
+def test_it_starts_again_in_the_folder_of_one_that_was_killed(tmp_path: Path) -> None:
+    with dev(tmp_path) as first:
+        first.line("socket")
+        first.stop(signal.SIGKILL)
+    with dev(tmp_path) as second:
+        assert second.line("socket").startswith("ws://127.0.0.1:")
+        assert second.stop() == 0

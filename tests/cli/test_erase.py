@@ -1,0 +1,74 @@
+"""`relay erase`: one person's words and calls, out of the journal and the store."""
+
+import json
+from pathlib import Path
+
+from tests.cli.calls_kept import CALL, HERS, kept, words_in
+from tests.cli.program import Program, one_line, relay
+from tests.components import needs
+from tests.stores.hosted import hosted
+from tests.stores.words import LEARNER
+from tests.supabase.project import Project
+
+
+async def test_the_words_are_in_no_byte_of_journal_and_store(folder: Path) -> None:
+    await kept(folder)
+    assert words_in(folder) == {"rhubarb", "quince", "celery", "leek", LEARNER}
+    ran = relay("erase", "--user", LEARNER, "--yes", cwd=folder)
+    again = relay("erase", "--user", LEARNER, "--yes", "--json", cwd=folder)
+
+    assert ran.stdout == (
+        "erased from var/relay.db: journal: 1, messages: 1, calls: 1, usage: 1, conversations: 1\n"
+    )
+    assert set(json.loads(again.stdout)["erased"].values()) == {0}
+    assert words_in(folder) == {"celery", "leek"}
+
+
+async def test_nothing_happens_without_yes(folder: Path) -> None:
+    await kept(folder)
+    ran = relay("erase", "--user", LEARNER, cwd=folder)
+    nobody = relay("erase", "--user", " ", "--yes", cwd=folder)
+
+    assert (ran.returncode, nobody.returncode) == (2, 2)
+    assert one_line(ran.stderr).endswith("then add --yes")
+    assert one_line(nobody.stderr) == "--user must not be empty"
+    assert "rhubarb" in words_in(folder)
+
+
+async def test_while_a_relay_runs_it_says_to_stop_it(folder: Path) -> None:
+    await kept(folder)
+    with Program("dev", "--port", "0", cwd=folder, RELAY_ENGINE="echo") as program:
+        program.line("socket")
+        ran = relay("erase", "--user", LEARNER, "--yes", cwd=folder)
+        assert program.stop() == 0
+    assert ran.returncode == 1
+    assert one_line(ran.stderr) == (
+        "a relay runs in var, and may still write their words: stop it and try again"
+    )
+    assert "rhubarb" in words_in(folder)
+    assert relay("erase", "--user", LEARNER, "--yes", cwd=folder).returncode == 0
+    assert words_in(folder) == {"celery", "leek"}
+
+
+def test_a_folder_without_anything_keeps_nothing(folder: Path) -> None:
+    ran = relay("erase", "--user", LEARNER, "--yes", cwd=folder)
+
+    assert (ran.returncode, ran.stdout) == (0, "nothing is kept of them in var/relay.db\n")
+    assert list(folder.iterdir()) == []
+
+
+@needs("postgresql", "postgrest")
+async def test_a_project_forgets_them_and_so_does_the_journal_here(
+    project: Project, folder: Path
+) -> None:
+    async with hosted(project) as store:
+        await store.put([CALL.user("damson"), CALL.begun(), HERS.user("chard")])
+    await kept(folder)
+    settings = {"SUPABASE_URL": project.url, "SUPABASE_SERVICE_ROLE_KEY": project.service_key}
+    ran = relay("erase", "--user", LEARNER, "--yes", cwd=folder, RELAY_STORE="supabase", **settings)
+
+    assert ran.returncode == 0, ran.stderr
+    assert ran.stdout.startswith(f"erased from {project.url}: journal: 1, ")
+    assert await project.sql("select content ->> 'text' from chat_messages_v2") == [("chard",)]
+    assert await project.sql("select count(*) from voice_sessions") == [(0,)]
+    assert "quince" not in words_in(folder)

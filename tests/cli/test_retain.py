@@ -1,0 +1,64 @@
+"""`relay retain`: forget what was said long ago."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.cli.calls_kept import kept, words_in
+from tests.cli.program import one_line, relay
+from tests.components import needs
+from tests.stores.hosted import hosted
+from tests.stores.words import Call
+from tests.supabase.project import Project
+
+
+async def test_old_words_are_deleted_and_the_second_time_there_are_none(folder: Path) -> None:
+    await kept(folder)
+    first = relay("retain", "--days", "30", cwd=folder)
+    again = relay("retain", "--days", "30", "--json", cwd=folder)
+
+    assert first.stdout == "deleted 2 utterances older than 30 days in var/relay.db\n"
+    assert json.loads(again.stdout) == {
+        "days": 30,
+        "mode": "delete",
+        "utterances": 0,
+        "store": "var/relay.db",
+    }
+    assert not words_in(folder / "var") & {"rhubarb", "celery"}
+
+
+async def test_old_words_are_emptied(folder: Path) -> None:
+    await kept(folder)
+    ran = relay("retain", "--days", "0", "--redact", cwd=folder)
+
+    assert ran.stdout == "emptied 2 utterances older than 0 days in var/relay.db\n"
+    assert not words_in(folder / "var") & {"rhubarb", "celery"}
+
+
+@needs("postgresql", "postgrest")
+async def test_a_projects_words_are_forgotten_there(project: Project, folder: Path) -> None:
+    async with hosted(project) as store:
+        await store.put([Call().user("rhubarb"), Call().assistant("quince")])
+    settings = {"SUPABASE_URL": project.url, "SUPABASE_SERVICE_ROLE_KEY": project.service_key}
+    ran = relay("retain", "--days", "30", cwd=folder, **settings)
+
+    assert ran.stdout == f"deleted 2 utterances older than 30 days in {project.url}\n"
+    assert await project.sql("select count(*) from chat_messages_v2") == [(0,)]
+    assert list(folder.iterdir()) == [], "nothing is made here"
+
+
+@pytest.mark.parametrize("days", ["-1", "some", "1.5", "99999999"])
+def test_days_that_are_none_are_refused(folder: Path, days: str) -> None:
+    ran = relay("retain", f"--days={days}", cwd=folder)
+
+    assert ran.returncode == 2
+    assert "invalid _days value" in ran.stderr or "argument --days" in ran.stderr
+
+
+def test_a_folder_without_a_store_is_told(folder: Path) -> None:
+    ran = relay("retain", "--days", "1", cwd=folder)
+
+    assert ran.returncode == 1
+    assert one_line(ran.stderr).startswith("var/relay.db is not there")
+    assert list(folder.iterdir()) == []

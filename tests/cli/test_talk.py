@@ -1,0 +1,112 @@
+"""`relay talk` as a program, against a relay whose OpenAI is simulated."""
+
+import asyncio
+import json
+import subprocess
+import wave
+from pathlib import Path
+
+import pytest
+
+from relay.parts.simple import Script
+from relay.talk.wav import write_wav
+from tests.cli.program import one_line, relay
+from tests.scenarios.stage import SPEECH, Stage, stage, token
+
+SCRIPT = Script(heard=("Good morning.",), replies=("And to you.",))
+Ran = subprocess.CompletedProcess[str]
+
+
+@pytest.fixture
+def spoken(tmp_path: Path) -> str:
+    """A second of sound that the simulator takes for speech."""
+    write_wav(tmp_path / "spoken.wav", SPEECH)
+    return "spoken.wav"
+
+
+async def talk(here: Stage, *words: str, bearer: str | None = None) -> Ran:
+    """Talk to this stage's relay."""
+    where = ("--url", f"{here.voice}/v1/realtime", "--token", bearer or token())
+    return await asyncio.to_thread(relay, "talk", *where, *words, cwd=here.folder)
+
+
+async def test_both_sides_are_printed_and_the_answer_is_saved(tmp_path: Path, spoken: str) -> None:
+    async with stage(tmp_path, SCRIPT) as here:
+        ran = await talk(here, "--save", "reply.wav", spoken)
+
+    assert (ran.returncode, ran.stderr) == (0, "")
+    assert ran.stdout.splitlines() == [
+        "you:   Good morning.",
+        "voice: And to you.",
+        "0.7 s of answer, saved to reply.wav",
+    ]
+    with wave.open(str(tmp_path / "reply.wav")) as reply:
+        assert reply.getparams()[:3] == (1, 2, 24_000)
+        assert reply.getnframes() / 24_000 == pytest.approx(0.66, abs=0.01)
+    assert not (tmp_path / "var").exists(), "with an address and a token it needs no settings"
+
+
+async def test_as_json_it_is_one_object(tmp_path: Path, spoken: str) -> None:
+    async with stage(tmp_path, SCRIPT) as here:
+        ran = await talk(here, "--json", spoken)
+    told = json.loads(ran.stdout)
+
+    assert told["lines"] == [
+        {"speaker": "you", "text": "Good morning."},
+        {"speaker": "voice", "text": "And to you."},
+    ]
+    assert told["errors"] == []
+    assert told["answer_seconds"] == 0.66
+    assert 0 <= told["first_audio_ms"] < 5000
+
+
+async def test_a_bad_token_is_told_and_ends_with_1(tmp_path: Path, spoken: str) -> None:
+    async with stage(tmp_path, SCRIPT) as here:
+        ran = await talk(here, spoken, bearer="not.a.token")
+
+    assert ran.returncode == 1
+    assert ran.stdout.startswith("error: The token is missing or not valid.")
+    told = one_line(ran.stderr)
+    assert told == "the relay closed the session: 3000 invalid_request_error.invalid_api_key"
+
+
+async def test_another_door_shows_that_it_is_no_realtime_api(tmp_path: Path, spoken: str) -> None:
+    async with stage(tmp_path, SCRIPT) as here:
+        where = ("--url", f"{here.http}/".replace("http", "ws"), "--token", token())
+        ran = await asyncio.to_thread(relay, "talk", *where, spoken, cwd=tmp_path)
+
+    assert ran.returncode == 1
+    assert "HTTP 404" in one_line(ran.stderr)
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "told"),
+    [
+        (("nothing.wav",), 2, "nothing.wav: no such file"),
+        ((".",), 2, ".: not a PCM WAV file"),
+        (("garbage.wav",), 2, "garbage.wav: not a PCM WAV file"),
+        (("--save", "no/where.wav", "spoken.wav"), 2, "--save: there is no folder "),
+        (("spoken.wav",), 1, "cannot reach ws://127.0.0.1:8/v1/realtime: "),
+        (("--url", "127.0.0.1", "spoken.wav"), 1, "127.0.0.1 is no ws:// or wss:// address"),
+        (("--url", "ws://127.0.0.1:99999", "spoken.wav"), 1, "ws://127.0.0.1:99999 is no ws:// or"),
+        (("--token", "a b", "spoken.wav"), 1, "that is no token; `relay token` makes one"),
+    ],
+)
+def test_every_mistake_is_one_line(
+    tmp_path: Path, spoken: str, words: tuple[str, ...], code: int, told: str
+) -> None:
+    (tmp_path / "garbage.wav").write_bytes(b"RIFF....WAVEgarbage")
+    ran = relay("talk", *words, cwd=tmp_path, PORT="8")
+
+    assert (ran.returncode, ran.stdout) == (code, "")
+    assert one_line(ran.stderr).startswith(told)
+
+
+async def test_silence_is_answered_by_advice(tmp_path: Path) -> None:
+    """Nobody is on the other end of what nobody said."""
+    write_wav(tmp_path / "silence.wav", bytes(4800))
+    async with stage(tmp_path, SCRIPT, engine_timeout=1, idle_timeout=1) as here:
+        ran = await talk(here, "silence.wav")
+
+    assert ran.returncode == 1
+    assert one_line(ran.stderr) == "the relay closed the session: 4011 Idle"
