@@ -67,7 +67,7 @@ def test_an_engine_that_answered_is_timed_and_one_that_did_not_is_counted():
     assert read["relay_engine_refused_total|ending=engine_timed_out"] == 1
 
 
-def test_S3_39_what_the_store_did_not_take_and_what_was_lost_are_counted():
+def test_S3_39_S3_75_what_the_store_did_not_take_and_what_was_lost_are_counted():
     counts = {"retries": 0, "lost": 0}
     metrics = Metrics()
     metrics.troubles(retries=lambda: counts["retries"], lost=lambda: counts["lost"])

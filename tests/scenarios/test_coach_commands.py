@@ -29,10 +29,10 @@ async def command(
         return answer.status, await answer.json()
 
 
-async def test_S0_7_S0_23_S0_24_a_pause_silences_the_model_and_the_learner_is_heard(
+async def test_S0_7_S0_23_S0_24_SX_3_a_pause_silences_the_model_and_the_learner_is_heard(
     tmp_path: Path,
 ) -> None:
-    """SX-3: the coach reads along meanwhile."""
+    """The coach reads along meanwhile."""
     async with stage(tmp_path, SCRIPT, burst=2.0) as here, here.openai_client("?relay=1") as line:
         session_id = await session_of(line)
         async with watching(here, session_id) as feed:

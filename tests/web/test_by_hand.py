@@ -98,7 +98,7 @@ async def stop(screen: Screen) -> None:
     await screen.state("idle")
 
 
-async def test_S3_83_connect_record_reply_persistence_and_latency(house, learner):
+async def test_S3_81_S3_83_connect_record_reply_persistence_and_latency(house, learner):
     """Tests 1, 2, 3, 4 and 10: a call, a spoken turn, its answer, both stored, soon enough."""
     conversation = await talk(learner)
     await learner.until("numbers.connectMs > 0")
@@ -158,7 +158,7 @@ async def test_S3_83_voice(house, learner):
     assert voice == "sage"
 
 
-async def test_S3_83_errors(house, learner):
+async def test_S3_81_S3_83_errors(house, learner):
     """Test 7: a token that is none is told in words, with what to do."""
     config = {"url": f"ws://localhost:{house.app.listener.port}/v1/realtime", "token": "no.to.ken"}
     await learner.page.route("**/config.json", lambda route: route.fulfill(json=config))
@@ -169,7 +169,7 @@ async def test_S3_83_errors(house, learner):
     await learner.state("error")
 
 
-async def test_S3_83_S3_52_reconnect(house, learner):
+async def test_S3_52_S3_81_S3_83_reconnect(house, learner):
     """Test 8: the cable is pulled in mid-call; the page comes back into its conversation."""
     async with cable(house.app.listener.port) as line:
         config = {"url": f"ws://localhost:{line.port}/v1/realtime", "token": token("bea")}
