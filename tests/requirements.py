@@ -26,7 +26,7 @@ NAMED = re.compile(r"`([^`]+)`")
 OPEN, RETIRED, IN_PART = "open", "retired", "in part: "
 MISSING_MARK, RETIRED_MARK = "*missing:*", "*retired:*"
 
-WHOLE_CALLS = ("scenarios", "web", "edge", "chaos", "supabase", "commands", "cli")
+WHOLE_CALLS = ("scenarios", "web", "edge", "chaos", "supabase", "cli")
 """Folders of tests that look at the relay from outside, the most telling ones first."""
 
 

@@ -44,7 +44,7 @@ def test_every_beta_name_is_in_the_protocol() -> None:
 
 
 def test_every_relay_event_of_the_code_is_in_the_protocol_and_no_other() -> None:
-    code = "".join(path.read_text() for path in (ROOT / "relay" / "realtime").glob("*.py"))
+    code = "".join(path.read_text() for path in (ROOT / "relay" / "realtime").rglob("*.py"))
     ours = set(re.findall(r'"(relay\.[a-z_]+)"', code))
     assert ours == set(re.findall(r"`(relay\.[a-z_]+)`", PROTOCOL))
 

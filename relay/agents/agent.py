@@ -71,7 +71,7 @@ class ListedAgents:
 MAX_NAME = 128  # characters of an agent's id or a model's name; both travel on and are stored
 MODEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/@-]{0,127}")
 
-FALLBACK_VOICE = "alloy"  # S3's default (CONTRACTS 2.3)
+FALLBACK_VOICE = "alloy"  # S3's default (CONTRACTS §2.3)
 VOICES = frozenset(
     {"alloy", "ash", "ballad", "coral", "echo", "sage", "shimmer", "verse", "marin", "cedar"}
 )

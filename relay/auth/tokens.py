@@ -136,7 +136,7 @@ _BEARER: Final = "bearer "
 def find_bearer(
     authorization: str, offered: Iterable[str], parameter: Callable[[str], str | None]
 ) -> str | None:
-    """The token, first place that has one: header, subprotocol, query (OUTSIDE, "Token")."""
+    """The token, first place that has one: header, subprotocol, query (docs/protocol.md)."""
     if authorization[: len(_BEARER)].lower() == _BEARER and authorization[len(_BEARER) :].strip():
         return authorization[len(_BEARER) :].strip()
     for name in offered:

@@ -18,7 +18,7 @@ log = structlog.get_logger(__name__)
 
 
 class S3Door:
-    """Answers at every path that no other door wants (CONTRACTS 2.3)."""
+    """Answers at every path that no other door wants (CONTRACTS §2.3)."""
 
     name = "s3"
 

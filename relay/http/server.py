@@ -15,7 +15,7 @@ from prometheus_client import CONTENT_TYPE_PLAIN_0_0_4
 from relay.http.api.api import PREFIX, Api
 from relay.http.api.api import application as api_application
 
-# ---- GET /health, exactly as S3's monitors expect it (CONTRACTS S3-42).
+# ---- GET /health, exactly as S3's monitors expect it (S3-42).
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +141,7 @@ CONTENT_TYPES = {
     ".svg": "image/svg+xml",
     ".png": "image/png",
 }
-"""What is served, and as what: a worklet of another type is refused by browsers (PARTS §3), and
+"""What is served, and as what: a worklet of another type is refused by browsers, and
 the machine's own MIME table is not to be relied on."""
 
 HEADERS = {

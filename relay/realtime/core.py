@@ -64,7 +64,7 @@ class Announcement:
         return self._client.announced(self._conversation_id)
 
 
-# Signs that somebody is there; an open microphone alone is none (OUTSIDE, "Endings").
+# Signs that somebody is there; an open microphone alone is none (docs/protocol.md, "Endings").
 _ACTIVITY: Final = ("input_audio_buffer.speech_", "response.", "conversation.item.")
 # What the ledger, the greeting and the scrubbing read, beside what the transcript does.
 _READ: Final = SCRUBBED | {"session.created", "session.updated", "error"}

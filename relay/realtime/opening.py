@@ -26,7 +26,7 @@ _S3_OUTPUT_TOKENS = 4096
 
 
 def openai_update(grant: Grant, transcription: dict[str, Any]) -> Event:
-    """Only what the grant sets, and input transcription (OUTSIDE, "First session.update")."""
+    """Only what the grant sets, and input transcription (docs/protocol.md)."""
     session: dict[str, Any] = {
         "type": "realtime",
         "audio": {"input": {"transcription": transcription}},

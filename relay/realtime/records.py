@@ -16,7 +16,7 @@ Origin = Literal["voice", "text", "seeded"]
 
 
 class Utterance(msgspec.Struct, frozen=True, kw_only=True):
-    """One settled utterance of one session (DESIGN §2, PROTOCOL §5).
+    """One settled utterance of one session (docs/architecture.md, "Words"; PROTOCOL §5).
 
     `seq` is the order in which utterances settled, gapless from 1 within a session; a correction
     keeps `item_id` and takes a new `seq`. `position` is conversation order. `text` is all that was

@@ -13,7 +13,7 @@ _MAX_PENDING: Final = 256  # updates on their way; beyond that the oldest are fo
 
 
 class Ledger:
-    """Follows `session.update` up and its answer down (DESIGN §2).
+    """Follows `session.update` up and its answer down (docs/architecture.md, "Words").
 
     Every update that goes up carries an `event_id`, the client's own or a stamp of ours, so that
     an error can be told apart from the answer to another update; a stamp is taken off again

@@ -1,4 +1,4 @@
-"""Records as rows of S3's tables and ours, and back (CONTRACTS 2.3, OUTSIDE "Database"); pure."""
+"""Records as rows of S3's tables and ours, and back (CONTRACTS §2.3, docs/database.md); pure."""
 
 from collections.abc import Mapping
 from datetime import UTC, date, datetime, timedelta

@@ -94,7 +94,7 @@ def read_close(payload: bytes) -> Close:
 # ---- The bounds and habits of a peer.
 
 MAX_MESSAGE_BYTES: Final = 10 * 1024 * 1024
-"""The largest message a client may send (OUTSIDE "Endings", 1009)."""
+"""The largest message a client may send (docs/protocol.md, "Endings": 1009)."""
 
 CLOSE_GRACE: Final = 0.75
 """Seconds between our close frame and force."""
@@ -102,7 +102,7 @@ CLOSE_GRACE: Final = 0.75
 FAIL_GRACE: Final = 0.2
 """The same for one who broke the protocol, whose answer nobody waits for (RFC 6455 §7.1.7): time to
 read why. Only then is the other side of its session closed, and together that must be within a
-second (OUTSIDE "Endings")."""
+second (docs/architecture.md, "Bounds")."""
 
 WRITE_HIGH: Final = 1024 * 1024
 """Outgoing bytes above which a receiver is told to hold back: 16 s of answer in one burst."""

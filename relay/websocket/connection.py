@@ -272,7 +272,7 @@ _PONG = WSMsgType.PONG
 
 
 class WirePeer(WSListener):
-    """A `Peer` over one connection, client's or server's side (DESIGN §4.2).
+    """A `Peer` over one connection, client's or server's side (docs/adr/0002).
 
     Everything happens on the event loop, in the call that brings it; there is no task and no queue
     but the transport's own. `send` and `attach` may therefore call the receiver back.

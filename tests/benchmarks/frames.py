@@ -1,4 +1,4 @@
-"""The frames of a benchmark: GA events in the sizes and the order of recordings (WIRE §1-3)."""
+"""The frames of a benchmark: GA events in the sizes and the order of recordings (WIRE §1 to §3)."""
 
 import base64
 import json

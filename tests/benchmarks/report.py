@@ -101,7 +101,7 @@ def _median(values: Iterable[float]) -> float:
 
 
 def goals(found: Sequence[Row]) -> list[str]:
-    """What DESIGN §6 wants of the relay, and what was seen; steady rate, most sessions."""
+    """What the relay is held to, and what was seen; steady rate, most sessions."""
     told = []
     for upstream, wanted in (("plain", (1.2, 1.6, 600)), ("tls", (None, 1.4, 400))):
         mine = [

@@ -1,4 +1,4 @@
-"""What every peer must do, whatever is at its far end (interfaces.Peer, DESIGN §4.2)."""
+"""What every peer must do, whatever is at its far end (interfaces.Peer, docs/adr/0002)."""
 
 import asyncio
 import json

@@ -1,4 +1,4 @@
-"""What every store must do, whichever database is behind it (interfaces.Store, CONTRACTS S3)."""
+"""What every store must do, whichever database is behind it (interfaces.Store, CONTRACTS §2.3)."""
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager

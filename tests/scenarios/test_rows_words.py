@@ -199,7 +199,7 @@ async def test_S3_91_every_event_that_a_client_gets_is_one_of_the_published_type
 
 
 def _unknown(read: Any, event: Event) -> set[str]:
-    """Fields that the published type does not have; `obfuscation` comes all the same (WIRE)."""
+    """Fields that the published type does not have; `obfuscation` comes all the same (WIRE §3)."""
     return event.keys() - set(type(read).model_fields) - {"obfuscation"}
 
 

@@ -1,4 +1,4 @@
--- A database that S3's own migrations have made (CONTRACTS 2.3), on top of empty_project.sql.
+-- A database that S3's own migrations have made (CONTRACTS §2.3), on top of empty_project.sql.
 -- What the relay does not touch is left out.
 
 create table agents (

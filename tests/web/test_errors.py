@@ -1,4 +1,4 @@
-"""Every way a call ends is a code for programs and sentences that say what to do (OUTSIDE)."""
+"""Every ending of docs/protocol.md is a code for programs and sentences that say what to do."""
 
 import pytest
 from playwright.async_api import Page
@@ -26,7 +26,7 @@ LATER = [
     (3000, "invalid_request_error.invalid_api_key", "unauthorized"),
     (1001, "Your session hit the maximum duration of 60 minutes.", "going_away"),
 ]
-"""Endings of OUTSIDE's table that the relay does not have yet, and OpenAI's own."""
+"""Endings that the relay does not have yet, and OpenAI's own."""
 
 OTHERWISE = {
     "client_lost": "connection_lost",

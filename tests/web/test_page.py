@@ -160,7 +160,7 @@ async def test_speaking_interrupts_an_answer_that_is_still_being_made(screen, en
 
 
 async def test_every_unheard_item_of_an_answer_is_truncated(screen, end):
-    """PROTOCOL 5.11: an answer may be several items."""
+    """PROTOCOL §5.11: an answer may be several items."""
     await talking(screen, end)
     await answer_begins(end, "R1", "A1", None)
     await answer_goes_on(end, "R1", "A1", "First.", tone(3))
@@ -190,7 +190,7 @@ async def test_speaking_into_silence_interrupts_nothing(screen, end):
 
 
 async def test_a_late_transcript_finds_its_place(screen, end):
-    """PROTOCOL 5.2: the user's words may come after the answer to them."""
+    """PROTOCOL §5.2: the user's words may come after the answer to them."""
     await talking(screen, end)
     await user_speaks(end, "U1", None, None)
     await answer_begins(end, "R1", "A1", "U1")

@@ -213,7 +213,7 @@ WAYS = [
 
 
 async def test_connections_that_ended_leave_nothing_behind(stage: Stage) -> None:
-    """S3-64 and DESIGN §8: no socket, task, timer or peer stays, however it ended."""
+    """S3-64: no socket, task, timer or peer stays, however it ended."""
     listener = await stage.listen()
     tasks = asyncio.all_tasks()
     peers = []

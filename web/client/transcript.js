@@ -35,7 +35,7 @@ export class Transcript {
     return open.map(({ id }) => id);
   }
 
-  // Sounds that were taken for speech and came to nothing (PROTOCOL 5.21).
+  // Sounds that were taken for speech and came to nothing (PROTOCOL §5.21).
   forgetFalseStarts() {
     const gone = [...this.#entries.values()].filter(({ id, role, state, text }) => (
       role === "user" && state === "partial" && text === "" && !this.#placed.has(id)
@@ -56,7 +56,7 @@ export class Transcript {
     return this.#entries.get(id);
   }
 
-  // Conversation order comes from the first event that names the item before (PROTOCOL 5.3: later
+  // Conversation order comes from the first event that names the item before (PROTOCOL §5.3: later
   // ones may say null), never from the time of arrival.
   place(id, previous) {
     if (this.#placed.has(id)) return;

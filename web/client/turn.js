@@ -1,4 +1,4 @@
-// Whose turn it is on one connection, and what an interruption asks for (PROTOCOL in docs/).
+// Whose turn it is on one connection, and what an interruption asks for (PROTOCOL §4.4 and §4.8).
 
 import { fromBase64 } from "./pcm.js";
 

@@ -100,7 +100,7 @@ def retrieved(item: Item) -> dict[str, Any]:
 
 
 def truncate(item: Item, audio_end_ms: int) -> None:
-    """Cut an answer to what was heard; its transcript is gone, as with OpenAI (PROTOCOL 5.4)."""
+    """Cut an answer to what was heard; its transcript is gone, as with OpenAI (PROTOCOL §5.4)."""
     content = item.body.get("content") or [{}]
     if item.role != "assistant" or not _is_audio(content[0]):
         raise Refusal(
@@ -286,7 +286,7 @@ class Conversation:
     def before(self, item: Item) -> str | None:
         """Return what `conversation.item.done` says stands before a generated item.
 
-        It is null for the second item of a conversation, a quirk of OpenAI's server (PROTOCOL 5.3).
+        It is null for a conversation's second item, a quirk of OpenAI's server (PROTOCOL §5.3).
         """
         position = self._order.index(item.id) if item.id in self._items else 0
         return self._order[position - 1] if position > 1 else None

@@ -103,7 +103,7 @@ class Delivery:
 
 
 class Listing:
-    """Which servers a session was told of, and what the client was told of them (§4.7)."""
+    """Which servers a session was told of, and what the client was told of them (PROTOCOL §4.7)."""
 
     def __init__(self, servers: Servers, conversation: Conversation, out: Outgoing) -> None:
         self._servers = servers
@@ -305,7 +305,7 @@ _DENIED = "The tool call was not approved."
 
 
 class FunctionStrand:
-    """A function that the client shall call (§4.6)."""
+    """A function that the client shall call (PROTOCOL §4.6)."""
 
     def __init__(self, slot: Slot, call: FunctionCall, pace: Pace) -> None:
         self.delivery: Delivery | None = Delivery(split_json(as_json(call.arguments)), None, pace)
@@ -355,7 +355,7 @@ class FunctionStrand:
 
 
 class McpStrand:
-    """A tool of an MCP server that is called at once, or when the client has approved (§4.7).
+    """A tool of an MCP server called at once or when the client has approved (PROTOCOL §4.7).
 
     `approval` is where the request for an approval stands, None where none is needed.
     """

@@ -79,7 +79,7 @@ class Turn:
         ]
 
     def ended(self) -> list[Event]:
-        """How the answer ends (PROTOCOL §4.1, cut off §4.4)."""
+        """How the answer ends (PROTOCOL §4.1; cut off, PROTOCOL §4.4)."""
         item, part = self.item(done=True), {"type": "audio", **self._transcript()}
         placed = {"previous_item_id": self.previous, "item": item}
         status = "cancelled" if self.cut else "completed"

@@ -22,7 +22,7 @@ class Kept:
 
 
 class Muting:
-    """One layer over what the engine is told (DESIGN §4.9); feed it always, muted or not.
+    """One layer over what the engine is told (docs/architecture.md); feed it always, muted or not.
 
     While muted, no answer is paid for: turn detection asks for none, one that began is cancelled,
     and a client that asks gets an answer which was cancelled before its first word.

@@ -1,6 +1,6 @@
 """GA and beta Realtime events: what a client that still speaks beta is told, and what it means.
 
-Inside, GA is the only vocabulary (DESIGN §4.1); a door whose client speaks beta translates with
+Inside, GA is the only vocabulary (docs/adr/0001); a door whose client speaks beta translates with
 this module. Nothing here changes what it is given; an event that needs no translation is returned
 itself. What is malformed or unknown goes through: the other end shall judge it.
 """
@@ -291,7 +291,7 @@ def _same_name(names: str, body: Body | None = None) -> dict[str, Row]:
 
 TABLE: dict[str, Row] = {
     **_same_name("session.created session.updated", SESSION),
-    # Beta had this one, but S3's front end takes it for the relay's own (CONTRACTS S3-26).
+    # Beta had this one, but S3's front end takes it for the relay's own (S3-26).
     "conversation.created": Row(None),
     "conversation.item.added": Row("conversation.item.created", ITEM),
     "conversation.item.created": Row("conversation.item.created", ITEM),

@@ -1,4 +1,4 @@
-"""Faults of what is said about a user's words (PROTOCOL §5.1, 5.2, 5.7 to 5.9)."""
+"""Faults of what is said about a user's words (PROTOCOL §5.1, §5.2, §5.7 to §5.9)."""
 
 from typing import Annotated, ClassVar
 
