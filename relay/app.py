@@ -12,19 +12,19 @@ from urllib.parse import urlsplit
 import aiohttp
 import structlog
 
-from relay.agents.agent import Defaults
+from relay.agents.agent import AgentDefaults
 from relay.auth.tokens import Verifier, mint, open_verifier
 from relay.config import Loaded, Settings, project_of, trust_of
 from relay.doors.browser import S3Door
 from relay.doors.openai import OpenAIDoor
 from relay.doors.tokens import select_subprotocol
-from relay.engines.cascade.engine import OfflineVoice
+from relay.engines.cascade.engine import CascadeEngine
 from relay.engines.cascade.offline import VoiceNotInstalled, offline_parts
 from relay.engines.openai import FixedKey, KeySource, OpenAIEngine, OpenAIOptions, azure_options
-from relay.feed.feed import History
-from relay.feed.hub import Hub
+from relay.feed.feed import FeedHistory
+from relay.feed.hub import FeedHub
 from relay.http.api.api import Api
-from relay.http.api.sessions import Archive
+from relay.http.api.sessions import ConversationArchive
 from relay.http.server import Health, HttpServer, HttpSide, Pages, serve
 from relay.interfaces import Engine, Store
 from relay.metrics import Metrics, measure_loop_lag
@@ -32,18 +32,18 @@ from relay.parts.interfaces import Parts
 from relay.parts.simple import echo_parts
 from relay.realtime.endings import SERVICE_RESTART
 from relay.realtime.grant import Caller, Role
-from relay.session.billing import Purses
-from relay.session.directory import Registry
-from relay.session.server import House, Reception, Rules
-from relay.session.session import Surroundings
-from relay.storage import Words, open_words
-from relay.stores.history import KnownPast
+from relay.session.billing import BudgetService
+from relay.session.directory import SessionDirectory
+from relay.session.server import ServerContext, SessionDefaults, SessionServer
+from relay.session.session import Services
+from relay.storage import Storage, open_storage
+from relay.stores.history import StoredHistory
 from relay.stores.journal.journal import DiskJournal
-from relay.summary.summarizer import Chat, Summariser, Writer
+from relay.summary.summarizer import Chat, Summarizer, SummaryWriter
 from relay.tasks import Clock, Tasks, unix_clock
 from relay.tools.http_tool import http_session
-from relay.tools.runner import Workshop, benches
-from relay.websocket.closing import PeerOptions
+from relay.tools.runner import ToolRegistry, tool_runners
+from relay.websocket.closing import ConnectionOptions
 from relay.websocket.server import Listener, ListenOptions, listen
 
 # ---- Which engine, and which text model, the settings ask for.
@@ -56,7 +56,7 @@ def make_engine(settings: Settings, vault: KeySource | None = None) -> Engine:
     if settings.relay_engine == "openai":
         return OpenAIEngine(_provider(settings, vault))
     parts = offline_or_echo() if settings.relay_engine == "offline" else echo_parts()
-    return OfflineVoice(parts)
+    return CascadeEngine(parts)
 
 
 def own_key(settings: Settings) -> str:
@@ -64,7 +64,7 @@ def own_key(settings: Settings) -> str:
     return settings.openai_api_key.get_secret_value() if settings.openai_api_key else ""
 
 
-def summary_writer(settings: Settings, http: aiohttp.ClientSession) -> Writer | None:
+def summary_writer(settings: Settings, http: aiohttp.ClientSession) -> SummaryWriter | None:
     """The text model of RELAY_SUMMARY_MODEL; the provider's key goes to the provider alone."""
     if settings.relay_summary_model is None:
         return None
@@ -72,7 +72,7 @@ def summary_writer(settings: Settings, http: aiohttp.ClientSession) -> Writer | 
     key = "" if own is None else own.get_secret_value()
     if own is None and urlsplit(url).netloc == urlsplit(settings.openai_base_url).netloc:
         key = own_key(settings)
-    return Writer(http, Chat(url, settings.relay_summary_model, key))
+    return SummaryWriter(http, Chat(url, settings.relay_summary_model, key))
 
 
 def _provider(settings: Settings, vault: KeySource | None) -> OpenAIOptions:
@@ -104,19 +104,19 @@ LAST_WORDS_SECONDS: Final = 1.0
 
 
 @dataclass(frozen=True, slots=True)
-class Coach:
+class CoachServices:
     """Feeds of all sessions of this process. `clock` gives Unix seconds."""
 
-    hub: Hub
+    hub: FeedHub
     journal: DiskJournal
     store: Store
     clock: Callable[[], float]
-    summariser: Summariser
+    summariser: Summarizer
 
     def api(self, verifier: Verifier, service_key: str, origins: Collection[str]) -> Api:
         """What the HTTP side shows; who holds the service key is an admin."""
         store, keep = self.store, self.journal.append
-        archive = Archive(store.conversations, keep, self.summariser, self.clock)
+        archive = ConversationArchive(store.conversations, keep, self.summariser, self.clock)
         known = verifier.verify, store.learners, self.clock, archive
         return Api(self.hub, *known, service_key, origins)
 
@@ -133,16 +133,16 @@ def open_coach(
     store: Store,
     tasks: Tasks,
     clock: Callable[[], float],
-    writer: Writer | None = None,
-) -> Coach:
+    writer: SummaryWriter | None = None,
+) -> CoachServices:
     """Feeds that run until `tasks` are closed; mind `aclose` before the listeners go.
 
     `writer` is the text model for summaries, None where there is none.
     """
-    hub = Hub(History(journal, store), clock)
+    hub = FeedHub(FeedHistory(journal, store), clock)
     journal.subscribe(hub.committed)
     tasks.run(hub.run(), "feeds")
-    return Coach(hub, journal, store, clock, Summariser(writer, clock))
+    return CoachServices(hub, journal, store, clock, Summarizer(writer, clock))
 
 
 PAGE_TOKEN_SECONDS: Final = 3600
@@ -158,8 +158,8 @@ class App:
     engine: Engine
     listener: Listener
     http: HttpServer
-    reception: Reception
-    registry: Registry
+    reception: SessionServer
+    registry: SessionDirectory
     draining: bool = False
 
     @property
@@ -188,10 +188,10 @@ async def running(loaded: Loaded, clock: Clock | None = None) -> AsyncIterator[A
     """
     settings, clock = loaded.settings, clock or unix_clock()
     metrics, tasks = Metrics(), Tasks(_task_failed)
-    registry = Registry(settings.max_connections, settings.max_sessions_per_user)
+    registry = SessionDirectory(settings.max_connections, settings.max_sessions_per_user)
     app: App | None = None
     async with (
-        open_words(
+        open_storage(
             settings.relay_data_dir, tasks, project_of(settings), own_key(settings)
         ) as words,
         open_verifier(trust_of(settings), clock) as verifier,
@@ -199,9 +199,9 @@ async def running(loaded: Loaded, clock: Clock | None = None) -> AsyncIterator[A
         AsyncExitStack() as closing,
     ):
         engine = make_engine(settings, words.place.vault)
-        tools = benches(loaded.agents, Workshop(client, loaded.tool_secrets))
+        tools = tool_runners(loaded.agents, ToolRegistry(client, loaded.tool_secrets))
         prices = loaded.prices if settings.relay_engine == "openai" else None
-        shared = Surroundings(engine, metrics, clock, verifier.verify, prices, tools)
+        shared = Services(engine, metrics, clock, verifier.verify, prices, tools)
         writer = summary_writer(settings, client)
         coach = open_coach(words.journal, words.store, tasks, clock, writer)
         reception = _reception(loaded, shared, verifier, words, registry, coach)
@@ -224,46 +224,48 @@ async def running(loaded: Loaded, clock: Clock | None = None) -> AsyncIterator[A
 
 def _reception(
     loaded: Loaded,
-    shared: Surroundings,
+    shared: Services,
     verifier: Verifier,
-    words: Words,
-    registry: Registry,
-    coach: Coach,
-) -> Reception:
+    words: Storage,
+    registry: SessionDirectory,
+    coach: CoachServices,
+) -> SessionServer:
     settings = loaded.settings
     transcription = {"model": settings.openai_transcription_model}
     # A file wins over the table.
     agents = (None if settings.relay_agents else words.place.agents) or loaded.agents
-    defaults = Defaults(settings.default_agent, settings.openai_realtime_model, agents)
+    defaults = AgentDefaults(settings.default_agent, settings.openai_realtime_model, agents)
     doors = (
         OpenAIDoor(verifier, defaults, transcription),
         S3Door(verifier, defaults, transcription),
     )
-    rules = Rules(
+    rules = SessionDefaults(
         engine_seconds=settings.engine_timeout,
         session_seconds=settings.connection_timeout / 1000,
         idle_seconds=settings.idle_timeout,
         transcription=transcription,
     )
-    past = KnownPast(words.journal, words.store)
-    purses = Purses(shared.prices, past.spent)
+    past = StoredHistory(words.journal, words.store)
+    purses = BudgetService(shared.prices, past.spent)
     hub, journal = coach.hub, words.journal
     show = hub.committed
-    return Reception(House(doors, registry, shared, journal, past, purses, rules, hub.live, show))
+    return SessionServer(
+        ServerContext(doors, registry, shared, journal, past, purses, rules, hub.live, show)
+    )
 
 
-def _listen_options(settings: Settings, reception: Reception) -> ListenOptions:
+def _listen_options(settings: Settings, reception: SessionServer) -> ListenOptions:
     return ListenOptions(
         host=settings.host,
         port=settings.port,
         allowed_origins=settings.allowed_origins,
         select=select_subprotocol,
         last_words=reception.last_words,
-        peer=PeerOptions(max_message_bytes=settings.max_message_bytes),
+        peer=ConnectionOptions(max_message_bytes=settings.max_message_bytes),
     )
 
 
-def _measure(metrics: Metrics, registry: Registry, words: Words) -> None:
+def _measure(metrics: Metrics, registry: SessionDirectory, words: Storage) -> None:
     metrics.sessions_active(lambda: registry.active)
     metrics.journal(
         depth=lambda: words.delivery.state.depth,
@@ -279,8 +281,8 @@ def _measure(metrics: Metrics, registry: Registry, words: Words) -> None:
 def _http_side(
     loaded: Loaded,
     metrics: Metrics,
-    words: Words,
-    registry: Registry,
+    words: Storage,
+    registry: SessionDirectory,
     app: Callable[[], App | None],
     api: Api,
 ) -> HttpSide:

@@ -4,7 +4,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
-from relay.realtime.dialects.client import View
+from relay.realtime.dialects.client import ClientDialect
 from relay.realtime.events import Event
 from relay.realtime.grant import Grant
 from relay.realtime.records import AnyRecord, Record
@@ -29,7 +29,7 @@ class Receiver(Protocol):
         """
 
 
-class Peer(Protocol):
+class Connection(Protocol):
     """One end of a session. Clients and engines have the same shape."""
 
     def attach(self, receiver: Receiver) -> None:
@@ -56,7 +56,7 @@ class Peer(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Call:
+class EngineRequest:
     """What an engine is told when a session asks it for a voice."""
 
     session_id: str
@@ -69,7 +69,7 @@ class Engine(Protocol):
 
     name: str
 
-    async def open(self, call: Call) -> Peer:
+    async def open(self, call: EngineRequest) -> Connection:
         """Reach the voice; its first frame is `session.created`, and before that it is not ready.
 
         Raises `realtime.endings.Refused` with the ending that the client shall see. A cancelled
@@ -88,7 +88,7 @@ class Journal(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Talk:
+class ConversationSummary:
     """One conversation in a list of them; times are in Unix seconds."""
 
     conversation_id: str
@@ -121,7 +121,9 @@ class Store(Protocol):
     async def learners(self, coach_id: str) -> frozenset[str]:
         """The users whose conversations this coach may follow."""
 
-    async def conversations(self, users: Collection[str] | None, limit: int) -> Sequence[Talk]:
+    async def conversations(
+        self, users: Collection[str] | None, limit: int
+    ) -> Sequence[ConversationSummary]:
         """The conversations of these users (None: of all) that were active last, newest first."""
 
     async def aclose(self) -> None:
@@ -129,17 +131,17 @@ class Store(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Earlier:
+class ConversationHistory:
     """A conversation before this call: whose it is (None: nobody's), and what was said in it."""
 
     owner: str | None = None
     said: Sequence[Record] = ()
 
 
-class Past(Protocol):
+class History(Protocol):
     """What the journal and the store know together."""
 
-    async def conversation(self, conversation_id: str) -> Earlier:
+    async def conversation(self, conversation_id: str) -> ConversationHistory:
         """Everything that was said in it until now. Raises what the store does."""
 
     async def spent(self, day: int, agent_id: str, user_id: str | None) -> int:
@@ -156,7 +158,7 @@ class Admission:
     """
 
     grant: Grant
-    view: View
+    view: ClientDialect
     first_update: Event
     first_shown: bool
     truncates: bool = False
@@ -173,7 +175,7 @@ class NoSuchPerson(Exception):  # noqa: N818 - it is what somebody asked for, no
     """Nobody in this store can have that id."""
 
 
-class People(Protocol):
+class PrivacyStore(Protocol):
     """A store, for those who run it. Every method raises what the store does."""
 
     async def forget(self, days: int, mode: Mode) -> int:
@@ -212,7 +214,7 @@ class RecordsRefused(Exception):  # noqa: N818 - it is an outcome, not a fault
 
 
 @dataclass(frozen=True, slots=True)
-class ProjectAccess:
+class SupabaseCredentials:
     """A project's address, like `https://ref.supabase.co`, and its service key."""
 
     url: str

@@ -8,7 +8,7 @@ from typing import Final
 
 import structlog
 
-from relay.interfaces import ProjectAccess, Store
+from relay.interfaces import Store, SupabaseCredentials
 from relay.stores.delivery import Delivery
 from relay.stores.journal.journal import DiskJournal
 from relay.stores.sqlite.store import SqliteStore
@@ -21,7 +21,7 @@ log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class StoreBackend:
     """Where words end up, and what a project knows besides: the provider's key and the agents."""
 
     store: Store
@@ -30,12 +30,12 @@ class Place:
 
 
 @dataclass(frozen=True, slots=True)
-class Words:
+class Storage:
     """Where words go: the journal first, then the place."""
 
     journal: DiskJournal
     delivery: Delivery
-    place: Place
+    place: StoreBackend
 
     @property
     def store(self) -> Store:
@@ -44,21 +44,21 @@ class Words:
 
 
 @asynccontextmanager
-async def open_words(
-    folder: Path, tasks: Tasks, project: ProjectAccess | None = None, own_key: str = ""
-) -> AsyncIterator[Words]:
+async def open_storage(
+    folder: Path, tasks: Tasks, project: SupabaseCredentials | None = None, own_key: str = ""
+) -> AsyncIterator[Storage]:
     """The journal, the store and the delivery between them; flushed at the end.
 
     The store is the project's, SQLite in the folder where there is none. `own_key` is the
     provider's key where the project's vault has none.
     """
-    async with open_place(folder, project, own_key) as place:
+    async with open_store(folder, project, own_key) as place:
         journal = DiskJournal(folder / "journal")
         await journal.start()
         delivery = Delivery(journal, place.store)
         tasks.run(delivery.run(), "delivery")
         try:
-            yield Words(journal, delivery, place)
+            yield Storage(journal, delivery, place)
         finally:
             if not await delivery.flush(FLUSH_SECONDS):
                 log.warning("not all was delivered; the rest is in the journal")
@@ -67,23 +67,23 @@ async def open_words(
 
 
 @asynccontextmanager
-async def open_place(
-    folder: Path, project: ProjectAccess | None, own_key: str = ""
-) -> AsyncIterator[Place]:
+async def open_store(
+    folder: Path, project: SupabaseCredentials | None, own_key: str = ""
+) -> AsyncIterator[StoreBackend]:
     """Where words end up; nothing is asked of it before it is used."""
     if project is None:
         store = SqliteStore(folder / "relay.db")
         try:
-            yield Place(store)
+            yield StoreBackend(store)
         finally:
             await store.aclose()
         return
-    from relay.stores.supabase.client import Rest  # noqa: PLC0415
+    from relay.stores.supabase.client import RestClient  # noqa: PLC0415
 
-    rest = Rest(project)
+    rest = RestClient(project)
     vault, agents = VaultKey(rest, own_key), TableAgents(rest)
     try:
-        yield Place(SupabaseStore(rest), vault, agents)
+        yield StoreBackend(SupabaseStore(rest), vault, agents)
     finally:
         await agents.aclose()
         await vault.aclose()

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import msgspec
 
-from relay.app import Coach, open_coach
+from relay.app import CoachServices, open_coach
 from relay.feed.messages import iso
-from relay.feed.subscriber import Shown, Watcher
+from relay.feed.subscriber import EncodedMessage, Subscriber
 from relay.realtime.endings import SERVICE_RESTART
 from relay.realtime.grant import Caller
-from relay.realtime.records import Head
-from relay.storage import open_words
+from relay.realtime.records import SessionHead
+from relay.storage import open_storage
 from relay.tasks import Tasks
 from tests.feed.calls import HEAD, FakeCall, said
 
@@ -21,9 +21,9 @@ NOW = 1_760_000_100.0
 
 
 @asynccontextmanager
-async def opened(folder: Path) -> AsyncIterator[Coach]:
+async def opened(folder: Path) -> AsyncIterator[CoachServices]:
     tasks = Tasks(lambda *_: None)
-    async with open_words(folder, tasks) as words:
+    async with open_storage(folder, tasks) as words:
         yield open_coach(words.journal, words.store, tasks, lambda: NOW)
 
 
@@ -39,7 +39,7 @@ async def test_a_word_is_shown_when_it_is_on_disk_and_not_before(tmp_path: Path)
             async with coach.hub.watch(feed, 0) as watcher:
                 state, caught_up = await watcher.next(), await watcher.next()
                 assert state is not None
-                assert caught_up == Shown('{"type":"caught_up","seq":0}', 0)
+                assert caught_up == EncodedMessage('{"type":"caught_up","seq":0}', 0)
                 coach.journal.append(said(1))
                 assert watcher._first() is None
                 assert coach.journal.state.committed == 0
@@ -75,11 +75,11 @@ async def test_the_api_asks_this_store_and_keeps_the_key_to_itself(tmp_path: Pat
         assert "sb_secret_1" not in repr(api)
 
 
-def other() -> Head:
+def other() -> SessionHead:
     return msgspec.structs.replace(HEAD, session_id="77777777-7777-4777-8777-777777777777")
 
 
-async def everything(watcher: Watcher) -> AsyncIterator[Shown]:
+async def everything(watcher: Subscriber) -> AsyncIterator[EncodedMessage]:
     async with asyncio.timeout(5):
         while (shown := await watcher.next()) is not None:
             yield shown

@@ -88,6 +88,7 @@ VENDORS = {
         "check/supabase": "looks at its projects",
         "app.py": "wires",
         "stores/supabase": "its tables are the store",
+        "interfaces.py": "names its credentials",
         "storage.py": "wires",
         "config/": "its settings",
         "cli/": "what a person types and reads",

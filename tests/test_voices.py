@@ -12,15 +12,15 @@ from relay.app import make_engine, own_key, summary_writer
 from relay.config import Settings
 from relay.engines.cascade.offline import VoiceNotInstalled
 from relay.engines.openai import FixedKey
-from relay.interfaces import Call
+from relay.interfaces import EngineRequest
 from relay.parts.simple import scripted_parts
-from relay.realtime.endings import NO_PROVIDER_KEY, Refused
+from relay.realtime.endings import NO_PROVIDER_KEY, SessionRefused
 from relay.simulator import SimulatorOptions, simulate
-from relay.summary.extract import Line
+from relay.summary.extract import SpokenLine
 from tests.components import needs
 from tests.summary.chat_server import chat_server
 
-CALL = Call("s1", "gpt-realtime-2.1", "ada")
+CALL = EngineRequest("s1", "gpt-realtime-2.1", "ada")
 
 
 def settings(tmp_path: Path, **more: Any) -> Settings:
@@ -73,7 +73,7 @@ async def test_S3_15_a_vaults_key_comes_before_the_environments(tmp_path: Path) 
 
 async def test_S3_9_without_a_key_the_engine_refuses(tmp_path: Path) -> None:
     engine = make_engine(settings(tmp_path, relay_engine="openai"))
-    with pytest.raises(Refused) as refused:
+    with pytest.raises(SessionRefused) as refused:
         await engine.open(CALL)
 
     assert refused.value.ending is NO_PROVIDER_KEY
@@ -113,7 +113,7 @@ async def test_the_text_model_is_the_one_that_is_named_and_gets_no_foreign_key(
         }
         writer = summary_writer(settings(tmp_path, **(given | more)), http)
         assert writer is not None
-        assert (await writer.write([Line("learner", "Hello.")])).main_topics == ["knee"]
+        assert (await writer.write([SpokenLine("learner", "Hello.")])).main_topics == ["knee"]
         assert summary_writer(settings(tmp_path), http) is None
     assert server.asked[0]["model"] == "small-model"
     assert server.given[0].get("authorization") == shown

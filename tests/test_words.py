@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 from relay.realtime.records import Record, Utterance, record_id
-from relay.storage import open_place, open_words
+from relay.storage import open_storage, open_store
 from relay.tasks import Tasks
 from tests.components import needs
 from tests.session.fakes import HEAD, SESSION
@@ -28,10 +28,10 @@ RECORD = Record(id=record_id(SESSION, "U1"), head=HEAD, utterance=SAID)
 
 async def test_what_is_journalled_is_in_the_store_when_they_are_closed(tmp_path: Path) -> None:
     tasks = Tasks(lambda *_: None)
-    async with open_words(tmp_path, tasks) as words:
+    async with open_storage(tmp_path, tasks) as words:
         words.journal.append(RECORD)
     assert len(tasks) == 0
-    async with open_words(tmp_path, tasks) as words:
+    async with open_storage(tmp_path, tasks) as words:
         stored = await words.store.transcript(HEAD.conversation_id)
         assert [record.utterance.text for record in stored] == ["Hi"]
         assert words.journal.state.waiting == 0
@@ -42,16 +42,16 @@ async def test_what_is_journalled_is_in_the_project_when_they_are_closed(
     tmp_path: Path, project: Project
 ) -> None:
     await peopled(project)
-    async with open_words(tmp_path, Tasks(lambda *_: None), access(project)) as words:
+    async with open_storage(tmp_path, Tasks(lambda *_: None), access(project)) as words:
         words.journal.append(Call().user("Hello?"))
-    async with open_place(tmp_path, access(project)) as place:
+    async with open_store(tmp_path, access(project)) as place:
         assert texts(await place.store.transcript(CONVERSATION)) == ["Hello?"]
     assert not (tmp_path / "relay.db").exists()
 
 
 @needs("postgresql", "postgrest")
 async def test_a_project_has_a_key_and_agents_besides(tmp_path: Path, project: Project) -> None:
-    async with open_place(tmp_path, access(project), "sk-environment") as place:
+    async with open_store(tmp_path, access(project), "sk-environment") as place:
         assert place.vault is not None
         assert await place.vault.current() == "sk-environment"
         assert place.agents is not None

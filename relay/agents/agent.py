@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
-from relay.realtime.endings import FORBIDDEN, Refused
+from relay.realtime.endings import FORBIDDEN, SessionRefused
 from relay.realtime.grant import Caller, Grant
 
 # Whom an offer is made to before anybody calls.
@@ -32,13 +32,13 @@ class Agent:
         return caller.role in self.roles or caller.sub in self.subs
 
 
-class Agents(Protocol):
+class AgentCatalog(Protocol):
     """Whoever knows the agents: nobody, a file, a table."""
 
     async def find(self, agent_id: str) -> Agent | None:
         """The agent of this id, None where there is no such agent.
 
-        Raises `Refused` (INTERNAL_ERROR) when nobody could be asked.
+        Raises `SessionRefused` (INTERNAL_ERROR) when nobody could be asked.
         """
 
 
@@ -47,7 +47,7 @@ def plain_agent(agent_id: str) -> Agent:
     return Agent(Grant(caller=_NOBODY, agent_id=agent_id))
 
 
-class AnyAgent:
+class OpenCatalog:
     """Where no agents are configured, every id is an agent that sets nothing."""
 
     async def find(self, agent_id: str) -> Agent | None:
@@ -55,7 +55,7 @@ class AnyAgent:
         return plain_agent(agent_id)
 
 
-class ListedAgents:
+class StaticCatalog:
     """Those agents and no others."""
 
     def __init__(self, agents: Mapping[str, Agent]) -> None:
@@ -78,7 +78,7 @@ VOICES = frozenset(
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class SessionRequest:
     """What the caller asked for at the door; an empty text is as good as none."""
 
     agent_id: str | None = None
@@ -88,12 +88,12 @@ class Asked:
 
 
 @dataclass(frozen=True, slots=True)
-class Defaults:
+class AgentDefaults:
     """What one gets without asking: DEFAULT_AGENT and OPENAI_REALTIME_MODEL; and the agents."""
 
     agent_id: str
     model: str
-    agents: Agents = field(default_factory=AnyAgent)
+    agents: AgentCatalog = field(default_factory=OpenCatalog)
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,27 +104,27 @@ class VoiceChoice:
     refused: str | None = None
 
 
-async def decide(caller: Caller, asked: Asked, defaults: Defaults) -> Grant:
+async def grant_for(caller: Caller, asked: SessionRequest, defaults: AgentDefaults) -> Grant:
     """Grant a call of the agent that is asked for, else of the token's own, else of the default.
 
-    Raises `Refused`: FORBIDDEN for an agent that is unknown or not for this caller, an id that
-    cannot be one, or a conversation that is not a UUID (that it is the caller's own is for the
+    Raises `SessionRefused`: FORBIDDEN for an agent that is unknown or not for this caller, an id
+    that cannot be one, or a conversation that is not a UUID (that it is the caller's own is for the
     store to say); INTERNAL_ERROR when nobody could be asked for the agent.
     """
     agent = await defaults.agents.find(_agent_id(caller, asked, defaults))
     if agent is None or not agent.serves(caller):
-        raise Refused(FORBIDDEN)
+        raise SessionRefused(FORBIDDEN)
     return _granted(agent, caller, asked, defaults)
 
 
-def _agent_id(caller: Caller, asked: Asked, defaults: Defaults) -> str:
+def _agent_id(caller: Caller, asked: SessionRequest, defaults: AgentDefaults) -> str:
     agent_id = asked.agent_id or caller.agent_id or defaults.agent_id
     if len(agent_id) > MAX_NAME or not agent_id.isprintable():
-        raise Refused(FORBIDDEN)
+        raise SessionRefused(FORBIDDEN)
     return agent_id
 
 
-def _granted(agent: Agent, caller: Caller, asked: Asked, defaults: Defaults) -> Grant:
+def _granted(agent: Agent, caller: Caller, asked: SessionRequest, defaults: AgentDefaults) -> Grant:
     """The agent's offer, to this caller; the wish for a model counts where the agent has none."""
     offer = agent.offer
     model = offer.model or defaults.model
@@ -163,7 +163,7 @@ def _conversation(asked: str | None) -> str | None:
     try:
         canonical = str(uuid.UUID(asked))
     except ValueError:
-        raise Refused(FORBIDDEN) from None
+        raise SessionRefused(FORBIDDEN) from None
     if canonical != asked.lower():  # braces, urn: and missing hyphens are other names for it
-        raise Refused(FORBIDDEN)
+        raise SessionRefused(FORBIDDEN)
     return canonical

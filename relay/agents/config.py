@@ -19,7 +19,7 @@ from pydantic import (
     model_validator,
 )
 
-from relay.agents.agent import MAX_NAME, Agent, ListedAgents, plain_agent
+from relay.agents.agent import MAX_NAME, Agent, StaticCatalog, plain_agent
 from relay.realtime.client_encoder import HIDEABLE
 from relay.realtime.client_policy import LOCKABLE
 from relay.realtime.grant import HIDDEN, Bounds, ServerTool
@@ -58,7 +58,7 @@ def _names(known: frozenset[str]) -> AfterValidator:
     return AfterValidator(check)
 
 
-class ToolTable(BaseModel):
+class ToolConfig(BaseModel):
     """A function that the client carries out."""
 
     model_config = _STRICT
@@ -69,7 +69,7 @@ class ToolTable(BaseModel):
     parameters: Schema = Field(default_factory=_no_parameters)
 
 
-class ServerToolTable(BaseModel):
+class ServerToolConfig(BaseModel):
     """A function that runs here."""
 
     model_config = _STRICT
@@ -102,7 +102,7 @@ class ServerToolTable(BaseModel):
         return self
 
 
-class Limits(BaseModel):
+class AgentLimits(BaseModel):
     """How much of it there is."""
 
     model_config = _STRICT
@@ -114,7 +114,7 @@ class Limits(BaseModel):
     budget_usd_per_user_per_day: Dollars | None = None
 
 
-class AgentTable(BaseModel):
+class AgentConfig(BaseModel):
     """What an agent may set; `docs/agents.md` explains it to people."""
 
     model_config = _STRICT
@@ -122,8 +122,8 @@ class AgentTable(BaseModel):
     model: str | None = Field(default=None, pattern=f"^{_MODEL}$")
     voice: str | None = Field(default=None, pattern=r"^[A-Za-z0-9._-]{1,128}$")
     instructions: str | None = Field(default=None, min_length=1, max_length=_MAX_TEXT)
-    tools: list[ToolTable] | None = Field(default=None, max_length=_MAX_LIST)
-    server_tools: dict[ToolName, ServerToolTable] = Field(
+    tools: list[ToolConfig] | None = Field(default=None, max_length=_MAX_LIST)
+    server_tools: dict[ToolName, ServerToolConfig] = Field(
         default_factory=dict, max_length=_MAX_LIST
     )
     output_modalities: list[Literal["audio", "text"]] | None = Field(
@@ -139,7 +139,7 @@ class AgentTable(BaseModel):
     greeting: str | None = Field(default=None, min_length=1, max_length=_MAX_TEXT)
     pace_ms: int | None = Field(default=None, ge=20, le=60_000)
     store_text: bool = True
-    limits: Limits = Limits()
+    limits: AgentLimits = AgentLimits()
 
     @model_validator(mode="after")
     def _is_one_will(self) -> Self:
@@ -156,7 +156,7 @@ class AgentTable(BaseModel):
         return self
 
 
-class BadAgent(Exception):  # noqa: N818 - a mistake in what somebody wrote, told to them
+class InvalidAgent(Exception):  # noqa: N818 - a mistake in what somebody wrote, told to them
     """An agent that is not written as it should be; `problems` is each as key and reason."""
 
     def __init__(self, problems: tuple[str, ...]) -> None:
@@ -165,15 +165,15 @@ class BadAgent(Exception):  # noqa: N818 - a mistake in what somebody wrote, tol
 
 
 def read_agent(agent_id: str, table: Mapping[str, Any]) -> Agent:
-    """One agent from its table or row; raises `BadAgent` with every mistake in it."""
+    """One agent from its table or row; raises `InvalidAgent` with every mistake in it."""
     try:
-        written = AgentTable.model_validate(dict(table))
+        written = AgentConfig.model_validate(dict(table))
     except ValidationError as error:
-        raise BadAgent(tuple(_told(error))) from None
+        raise InvalidAgent(tuple(_told(error))) from None
     return _agent(agent_id, written)
 
 
-def _agent(agent_id: str, written: AgentTable) -> Agent:
+def _agent(agent_id: str, written: AgentConfig) -> Agent:
     plain = plain_agent(agent_id)
     tools, modalities, bounds = written.tools, written.output_modalities, _bounds(written)
     # Where money counts, nobody may have users written down by a dearer or an unpriced model.
@@ -199,7 +199,7 @@ def _agent(agent_id: str, written: AgentTable) -> Agent:
     return Agent(offer, frozenset(written.roles or ()), frozenset(written.subs or ()))
 
 
-def _bounds(written: AgentTable) -> Bounds:
+def _bounds(written: AgentConfig) -> Bounds:
     limits = written.limits
     return Bounds(
         session_seconds=limits.session_seconds,
@@ -226,7 +226,7 @@ def _told(error: ValidationError) -> Iterator[str]:
 
 
 def _hint(key: str) -> str:
-    tables = (AgentTable, Limits, ServerToolTable, ToolTable)
+    tables = (AgentConfig, AgentLimits, ServerToolConfig, ToolConfig)
     known = [name for table in tables for name in table.model_fields]
     close = difflib.get_close_matches(key, known, n=1)
     return f"; did you mean {close[0]}?" if close and close[0] != key else ""
@@ -238,7 +238,7 @@ MAX_FILE: Final = 16 * 1024 * 1024  # bytes; a thousand agents of the longest in
 _AGENTS: Final = "agents"
 
 
-class BadAgents(Exception):  # noqa: N818 - mistakes in what somebody wrote, told to them
+class InvalidAgents(Exception):  # noqa: N818 - mistakes in what somebody wrote, told to them
     """A file that holds no agents one can start with; `problems` says each in one line."""
 
     def __init__(self, *problems: str) -> None:
@@ -246,8 +246,8 @@ class BadAgents(Exception):  # noqa: N818 - mistakes in what somebody wrote, tol
         self.problems = problems
 
 
-def load_agents(path: Path) -> ListedAgents:
-    """The agents of a file; raises `BadAgents` with everything that is wrong in it."""
+def load_agents(path: Path) -> StaticCatalog:
+    """The agents of a file; raises `InvalidAgents` with everything that is wrong in it."""
     tables = _tables(path)
     agents: dict[str, Agent] = {}
     problems = list(_misplaced(path, tables))
@@ -255,13 +255,13 @@ def load_agents(path: Path) -> ListedAgents:
     for agent_id, table in written.items() if isinstance(written, dict) else ():
         try:
             agents[agent_id] = read_agent(agent_id, _as_table(agent_id, table))
-        except BadAgent as bad:
+        except InvalidAgent as bad:
             problems += [f"{path}: agent {agent_id!r}: {problem}" for problem in bad.problems]
     if not problems and not agents:
         problems = [f"{path}: has no agent; write one as [agents.NAME]"]
     if problems:
-        raise BadAgents(*problems)
-    return ListedAgents(agents)
+        raise InvalidAgents(*problems)
+    return StaticCatalog(agents)
 
 
 def _tables(path: Path) -> dict[str, Any]:
@@ -269,14 +269,14 @@ def _tables(path: Path) -> dict[str, Any]:
         with path.open("rb") as file:
             text = file.read(MAX_FILE + 1)
         if len(text) > MAX_FILE:
-            raise BadAgents(f"{path}: is larger than {MAX_FILE} bytes")
+            raise InvalidAgents(f"{path}: is larger than {MAX_FILE} bytes")
         return tomllib.loads(text.decode("utf-8-sig"))
     except OSError as error:
-        raise BadAgents(f"{path}: cannot be read: {error.strerror}") from None
+        raise InvalidAgents(f"{path}: cannot be read: {error.strerror}") from None
     except UnicodeDecodeError:
-        raise BadAgents(f"{path}: is not UTF-8") from None
+        raise InvalidAgents(f"{path}: is not UTF-8") from None
     except (tomllib.TOMLDecodeError, RecursionError) as error:
-        raise BadAgents(f"{path}: is no TOML: {error}") from None
+        raise InvalidAgents(f"{path}: is no TOML: {error}") from None
 
 
 def _misplaced(path: Path, tables: dict[str, Any]) -> Iterator[str]:
@@ -289,7 +289,7 @@ def _misplaced(path: Path, tables: dict[str, Any]) -> Iterator[str]:
 
 def _as_table(agent_id: str, table: object) -> dict[str, Any]:
     if not agent_id or len(agent_id) > MAX_NAME or not agent_id.isprintable():
-        raise BadAgent((f"its name must be printable and have 1 to {MAX_NAME} characters",))
+        raise InvalidAgent((f"its name must be printable and have 1 to {MAX_NAME} characters",))
     if not isinstance(table, dict):
-        raise BadAgent(("must be a table",))
+        raise InvalidAgent(("must be a table",))
     return table

@@ -17,12 +17,12 @@ MAX_BODY = 256 * 1024  # bytes; a key set has 1 to 4 keys of under 1 KiB, a user
 READ_AT_ONCE = 16 * 1024  # bytes
 
 
-class Unreachable(Exception):  # noqa: N818 - it is an outcome, not a fault
+class FetchFailed(Exception):  # noqa: N818 - it is an outcome, not a fault
     """No usable answer came; the text names the kind of failure, never the address or a header."""
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class HttpAnswer:
     """What came back: the HTTP status, and the JSON document (None where it was not JSON)."""
 
     status: int
@@ -31,19 +31,19 @@ class Answer:
 
 async def fetch_json(
     http: aiohttp.ClientSession, url: str, headers: Mapping[str, str] | None = None
-) -> Answer:
+) -> HttpAnswer:
     """GET `url` without following redirects (they would carry the headers along).
 
-    Raises `Unreachable` when nothing came in `MAX_SECONDS` or more than `MAX_BODY` bytes did.
+    Raises `FetchFailed` when nothing came in `MAX_SECONDS` or more than `MAX_BODY` bytes did.
     """
     limit = aiohttp.ClientTimeout(total=MAX_SECONDS)
     try:
         async with http.get(url, headers=headers, timeout=limit, allow_redirects=False) as response:
             body = await _read(response)
-            return Answer(response.status, _parse(body))
+            return HttpAnswer(response.status, _parse(body))
     except (aiohttp.ClientError, TimeoutError, OSError) as error:
         # The kind alone: aiohttp's texts hold the address.
-        raise Unreachable(type(error).__name__) from None
+        raise FetchFailed(type(error).__name__) from None
 
 
 async def _read(response: aiohttp.ClientResponse) -> bytes:
@@ -51,7 +51,7 @@ async def _read(response: aiohttp.ClientResponse) -> bytes:
     async for chunk in response.content.iter_chunked(READ_AT_ONCE):
         body += chunk
         if len(body) > MAX_BODY:
-            raise Unreachable(f"more than {MAX_BODY} bytes")
+            raise FetchFailed(f"more than {MAX_BODY} bytes")
     return bytes(body)
 
 
@@ -73,7 +73,7 @@ KeyName = tuple[str | None, str]
 """A key id and the one algorithm that this key may be used with."""
 
 
-class NoKeySet(Exception):  # noqa: N818 - it is an outcome, not a fault
+class KeySetUnavailable(Exception):  # noqa: N818 - it is an outcome, not a fault
     """Not one set of keys was ever fetched, so nothing can be said about a token."""
 
 
@@ -97,12 +97,12 @@ class Jwks:
         """Find the key of this id for this algorithm, None when the issuer has no such key.
 
         A token without an id finds the key only where there is exactly one for its algorithm.
-        Raises `NoKeySet`.
+        Raises `KeySetUnavailable`.
         """
         if self._clock() - self._fetched_at >= MAX_AGE or self._pick(kid, algorithm) is None:
             await self._refresh()
         if self._keys is None:
-            raise NoKeySet
+            raise KeySetUnavailable
         return self._pick(kid, algorithm)
 
     async def aclose(self) -> None:
@@ -136,23 +136,23 @@ class Jwks:
         try:
             self._keys = read_keys(await fetch_json(self._http, self._url))
             self._fetched_at = self._clock()
-        except Unreachable as error:
+        except FetchFailed as error:
             log.warning("key set not fetched", why=str(error), kept=len(self._keys or ()))
         finally:
             self._tried_at = self._clock()
             self._fetching = None
 
 
-def read_keys(answer: Answer) -> dict[KeyName, jwt.PyJWK]:
+def read_keys(answer: HttpAnswer) -> dict[KeyName, jwt.PyJWK]:
     """Read the usable keys of a JWKS answer: public P-256 and RSA keys for signatures.
 
     Each is bound to the algorithm of its own type, whatever a token claims. Others are passed over,
-    symmetric ones above all. Raises `Unreachable` when the answer is not a key set.
+    symmetric ones above all. Raises `FetchFailed` when the answer is not a key set.
     """
     document = answer.document if answer.status == 200 else None
     rows = document.get("keys") if isinstance(document, Mapping) else None
     if not isinstance(rows, list):
-        raise Unreachable(f"not a key set (HTTP {answer.status})")
+        raise FetchFailed(f"not a key set (HTTP {answer.status})")
     keys: dict[KeyName, jwt.PyJWK] = {}
     for row in rows[:MAX_KEYS]:
         key = _read_key(row)

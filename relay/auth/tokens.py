@@ -15,8 +15,8 @@ import aiohttp
 import jwt
 from jwt.types import Options
 
-from relay.auth.jwks import Answer, Jwks, NoKeySet, Unreachable, fetch_json
-from relay.realtime.endings import INTERNAL_ERROR, UNAUTHORIZED, Refused
+from relay.auth.jwks import FetchFailed, HttpAnswer, Jwks, KeySetUnavailable, fetch_json
+from relay.realtime.endings import INTERNAL_ERROR, UNAUTHORIZED, SessionRefused
 from relay.realtime.grant import Caller, Role
 
 # ---- What a token says, checked and read as a caller; pure, the time is an argument.
@@ -27,20 +27,20 @@ LATEST = 253_402_300_800  # the year 10000; beyond it a time is a mistake or an 
 MAX_SUBJECT = 255  # characters; Supabase's are UUIDs of 36
 
 
-class Unverified(Exception):  # noqa: N818 - it is an outcome, not a fault
+class InvalidToken(Exception):  # noqa: N818 - it is an outcome, not a fault
     """The token proves nothing; the text says why and holds nothing of the token itself."""
 
 
 def read_caller(claims: Mapping[str, object], issuer: str | None, now: float) -> Caller:
     """Check the claims of a token whose signature is good, and say who it is.
 
-    `issuer` None means that any is believed; `now` is in Unix seconds. Raises `Unverified`.
+    `issuer` None means that any is believed; `now` is in Unix seconds. Raises `InvalidToken`.
     """
     if issuer is not None and claims.get("iss") != issuer:
-        raise Unverified("wrong issuer")
+        raise InvalidToken("wrong issuer")
     audience = claims.get("aud")
     if AUDIENCE not in (audience if isinstance(audience, list) else [audience]):
-        raise Unverified("wrong audience")
+        raise InvalidToken("wrong audience")
     expires_at = _lifetime(claims, now)
     metadata = claims.get("app_metadata")
     if not isinstance(metadata, Mapping):
@@ -55,28 +55,28 @@ def read_caller(claims: Mapping[str, object], issuer: str | None, now: float) ->
 
 
 def _lifetime(claims: Mapping[str, object], now: float) -> float:
-    """Return the token's end; raises `Unverified` when it has ended or has not begun."""
+    """Return the token's end; raises `InvalidToken` when it has ended or has not begun."""
     expires_at = _seconds(claims.get("exp"), "exp")
     if now >= expires_at + LEEWAY:
-        raise Unverified("expired")
+        raise InvalidToken("expired")
     for name in ("nbf", "iat"):
         if name in claims and _seconds(claims[name], name) > now + LEEWAY:
-            raise Unverified(f"not valid yet ({name})")
+            raise InvalidToken(f"not valid yet ({name})")
     return expires_at
 
 
 def _seconds(value: object, name: str) -> float:
     # JSON's true is an int to Python, NaN compares false, and an int of any length compares.
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= LATEST:
-        raise Unverified(f"{name} is missing or not a time")
+        raise InvalidToken(f"{name} is missing or not a time")
     return float(value)
 
 
 def _subject(value: object) -> str:
     if not isinstance(value, str) or not value.strip():
-        raise Unverified("no subject")
+        raise InvalidToken("no subject")
     if len(value) > MAX_SUBJECT or not value.isprintable():
-        raise Unverified("the subject is too long or not printable")
+        raise InvalidToken("the subject is too long or not printable")
     return value
 
 
@@ -167,20 +167,23 @@ class AuthCheck:
     async def confirm(self, token: str, sub: str) -> None:
         """Return when the server knows the user `sub` by this token.
 
-        Raises `Refused`: UNAUTHORIZED when it does not, INTERNAL_ERROR when it cannot be asked.
+        Raises `SessionRefused`: UNAUTHORIZED when it does not know them,
+        INTERNAL_ERROR when it cannot be asked.
         """
         headers = {"apikey": self._api_key, "Authorization": f"Bearer {token}"}
         try:
             answer = await fetch_json(self._http, self._url, headers)
-        except Unreachable as error:
-            raise Refused(INTERNAL_ERROR) from error
+        except FetchFailed as error:
+            raise SessionRefused(INTERNAL_ERROR) from error
         document = answer.document if isinstance(answer.document, Mapping) else {}
         if answer.status in REFUSALS and not _our_key_is_refused(document):
-            raise Refused(UNAUTHORIZED) from Unverified("the authentication server refused it")
+            raise SessionRefused(UNAUTHORIZED) from InvalidToken(
+                "the authentication server refused it"
+            )
         if answer.status != 200 or "id" not in document:
-            raise Refused(INTERNAL_ERROR) from Unreachable(_strange(answer))
+            raise SessionRefused(INTERNAL_ERROR) from FetchFailed(_strange(answer))
         if document["id"] != sub:
-            raise Refused(UNAUTHORIZED) from Unverified("the token is another user's")
+            raise SessionRefused(UNAUTHORIZED) from InvalidToken("the token is another user's")
 
 
 def _our_key_is_refused(document: Mapping[str, object]) -> bool:
@@ -188,7 +191,7 @@ def _our_key_is_refused(document: Mapping[str, object]) -> bool:
     return "api key" in str(document.get("message", "")).lower()
 
 
-def _strange(answer: Answer) -> str:
+def _strange(answer: HttpAnswer) -> str:
     return f"the authentication server answered HTTP {answer.status}"
 
 
@@ -214,13 +217,13 @@ class Verifier(Protocol):
     async def verify(self, token: str) -> Caller:
         """Say whose token this is.
 
-        Raises `Refused`: UNAUTHORIZED, or INTERNAL_ERROR when nobody could be asked. Its
+        Raises `SessionRefused`: UNAUTHORIZED, or INTERNAL_ERROR when nobody could be asked. Its
         `__cause__` says why in a text that is safe to log.
         """
 
 
 @dataclass(frozen=True, slots=True)
-class Trust:
+class JwtConfig:
     """Whose tokens are believed; what is None is not.
 
     `secret` signs HS256; `jwks_url` has the public keys for ES256 and RS256; `issuer` is what
@@ -238,7 +241,11 @@ class TokenVerifier:
     """Verifies JWTs by signature, claims and, where wanted, the authentication server."""
 
     def __init__(
-        self, trust: Trust, keys: Jwks | None, check: AuthCheck | None, clock: Callable[[], float]
+        self,
+        trust: JwtConfig,
+        keys: Jwks | None,
+        check: AuthCheck | None,
+        clock: Callable[[], float],
     ) -> None:
         self._secret = trust.secret
         self._issuer = trust.issuer
@@ -252,10 +259,10 @@ class TokenVerifier:
             header = read_header(token)
             claims = await self._claims(token, header["alg"], header.get("kid"))
             caller = read_caller(claims, self._issuer, self._clock())
-        except Unverified as why:
-            raise Refused(UNAUTHORIZED) from why
-        except NoKeySet as why:
-            raise Refused(INTERNAL_ERROR) from why
+        except InvalidToken as why:
+            raise SessionRefused(UNAUTHORIZED) from why
+        except KeySetUnavailable as why:
+            raise SessionRefused(INTERNAL_ERROR) from why
         if self._check is not None:
             await self._check.confirm(token, caller.sub)
         return caller
@@ -274,40 +281,40 @@ class TokenVerifier:
         elif self._keys is not None:
             key = await self._keys.find(kid, algorithm)
             if key is None:
-                raise Unverified("unknown key")
+                raise InvalidToken("unknown key")
             return read_claims(token, key, algorithm)
-        raise Unverified(f"no key for {algorithm}")
+        raise InvalidToken(f"no key for {algorithm}")
 
 
 def read_header(token: str) -> dict[str, Any]:
-    """Read the header of a token worth a look at its signature; raises `Unverified`."""
+    """Read the header of a token worth a look at its signature; raises `InvalidToken`."""
     if len(token) > MAX_TOKEN:
-        raise Unverified("too long")
+        raise InvalidToken("too long")
     try:
         header = jwt.get_unverified_header(token)
     except (jwt.PyJWTError, ValueError, RecursionError):
-        raise Unverified("not a token") from None
+        raise InvalidToken("not a token") from None
     algorithm = header.get("alg")
     if not isinstance(algorithm, str) or algorithm not in ALGORITHMS:
-        raise Unverified("this algorithm is not accepted")
+        raise InvalidToken("this algorithm is not accepted")
     if not FOREIGN_HEADERS.isdisjoint(header):
-        raise Unverified("a token may not bring its own key")
+        raise InvalidToken("a token may not bring its own key")
     return header
 
 
 def read_claims(token: str, key: jwt.PyJWK | str | None, algorithm: str) -> dict[str, Any]:
-    """Read the claims signed by `key` (None: whoever signed them); raises `Unverified`."""
+    """Read the claims signed by `key` (None: whoever signed them); raises `InvalidToken`."""
     options: Options = {**SIGNATURE_ONLY, "verify_signature": key is not None}
     try:
         return jwt.decode(token, key or "", algorithms=[algorithm], options=options)
     except jwt.InvalidSignatureError:
-        raise Unverified("wrong signature") from None
+        raise InvalidToken("wrong signature") from None
     except (jwt.PyJWTError, ValueError, TypeError, RecursionError):
-        raise Unverified("not a token") from None
+        raise InvalidToken("not a token") from None
 
 
 @asynccontextmanager
-async def open_verifier(trust: Trust, clock: Callable[[], float]) -> AsyncIterator[Verifier]:
+async def open_verifier(trust: JwtConfig, clock: Callable[[], float]) -> AsyncIterator[Verifier]:
     """Keep a verifier for as long as the context lasts; `clock` gives Unix seconds."""
     async with aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as http:
         keys = Jwks(trust.jwks_url, http) if trust.jwks_url else None

@@ -7,14 +7,14 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from relay.check.runner import Finding, fail, ok
+from relay.check.runner import CheckResult, fail, ok
 from relay.engines.cascade.offline import available
-from relay.interfaces import Call, Engine, Frame, Peer
-from relay.parts.simple import ToneMouth
+from relay.interfaces import Connection, Engine, EngineRequest, Frame
+from relay.parts.simple import ToneSynthesizer
 from relay.realtime.billing.pricing import DATE, Prices
-from relay.realtime.billing.usage import Cost, Meter
+from relay.realtime.billing.usage import Cost, UsageMeter
 from relay.realtime.dialects.beta import BETA_NAMES
-from relay.realtime.endings import ENGINE_CLOSED, ENGINE_TIMED_OUT, NO_PROVIDER_KEY, Refused
+from relay.realtime.endings import ENGINE_CLOSED, ENGINE_TIMED_OUT, NO_PROVIDER_KEY, SessionRefused
 from relay.realtime.events import BadEvent, Event, decode, encode
 
 # ---- Whom an engine's peer talks to during a check: it keeps every event, with its time.
@@ -28,19 +28,19 @@ class Deaf(Exception):  # noqa: N818 - it is what the other end did, not a fault
 
 
 @dataclass(frozen=True, slots=True)
-class Heard:
+class ReceivedEvent:
     """One event and when it came, in seconds of the loop's clock."""
 
     event: Event
     at: float
 
 
-class Ears:
+class EventCollector:
     """A `Receiver` that can be waited on; use it on one event loop."""
 
     def __init__(self) -> None:
         self.unknown: Counter[str] = Counter()
-        self._heard: list[Heard] = []
+        self._heard: list[ReceivedEvent] = []
         self._gone: tuple[int, str] | None = None
         self._something = asyncio.Event()
 
@@ -52,7 +52,7 @@ class Ears:
             event = {"type": "(not an event)"}
         if event["type"] not in BETA_NAMES:
             self.unknown[event["type"]] += 1
-        self._heard.append(Heard(event, asyncio.get_running_loop().time()))
+        self._heard.append(ReceivedEvent(event, asyncio.get_running_loop().time()))
         self._something.set()
 
     def writable(self, ready: bool) -> None:
@@ -63,7 +63,7 @@ class Ears:
         self._gone = (code, reason)
         self._something.set()
 
-    async def until(self, *kinds: str, after: int = 0) -> Heard:
+    async def until(self, *kinds: str, after: int = 0) -> ReceivedEvent:
         """The first event of one of these types beyond the first `after`; raises Deaf."""
         at = after
         while True:
@@ -83,7 +83,7 @@ class Ears:
         """How many events there are so far."""
         return len(self._heard)
 
-    def all(self, *kinds: str) -> Iterator[Heard]:
+    def all(self, *kinds: str) -> Iterator[ReceivedEvent]:
         """Every event of these types so far."""
         return (heard for heard in self._heard if heard.event["type"] in kinds)
 
@@ -103,10 +103,10 @@ QUESTION = "What is the capital of France?"
 async def spoken_question() -> bytes:
     """PCM16 at 24 kHz; a tone is enough for a turn, but no words will be understood in it."""
     if available() is not None:
-        return await ToneMouth().speak(QUESTION, "alloy")
-    from relay.parts.tts import EspeakMouth  # noqa: PLC0415
+        return await ToneSynthesizer().speak(QUESTION, "alloy")
+    from relay.parts.tts import EspeakSynthesizer  # noqa: PLC0415
 
-    mouth = EspeakMouth()
+    mouth = EspeakSynthesizer()
     try:
         return await mouth.speak(QUESTION, "alloy")
     finally:
@@ -125,14 +125,14 @@ class Names:
     model: str
 
 
-async def engine(engine: Engine, model: str, seconds: float, names: Names) -> Finding:
+async def engine(engine: Engine, model: str, seconds: float, names: Names) -> CheckResult:
     """Begin a session within `seconds`."""
     loop = asyncio.get_running_loop()
     began = loop.time()
     try:
         async with asyncio.timeout(seconds):
             await _begin(engine, model)
-    except Refused as refused:
+    except SessionRefused as refused:
         return fail(f"{engine.name}: {refused.ending.reason}", _mend(refused, names))
     except Deaf as deaf:
         mend = f"see {names.key}, {names.address} and {names.model}"
@@ -144,8 +144,8 @@ async def engine(engine: Engine, model: str, seconds: float, names: Names) -> Fi
 
 
 async def _begin(engine: Engine, model: str) -> None:
-    peer = await engine.open(Call("relay-check", model, USER))
-    ears = Ears()
+    peer = await engine.open(EngineRequest("relay-check", model, USER))
+    ears = EventCollector()
     peer.attach(ears)
     try:
         await ears.until("session.created")
@@ -153,7 +153,7 @@ async def _begin(engine: Engine, model: str) -> None:
         peer.close(1000, "")
 
 
-def _mend(refused: Refused, names: Names) -> str:
+def _mend(refused: SessionRefused, names: Names) -> str:
     if refused.ending is NO_PROVIDER_KEY:
         return f"set {names.key}"
     if refused.ending in (ENGINE_CLOSED, ENGINE_TIMED_OUT):
@@ -173,7 +173,7 @@ INSTRUCTIONS: Final = "Answer in one short English sentence."
 WRITTEN: Final = "What is the capital of Italy?"
 
 
-class LiveFailed(Exception):  # noqa: N818 - one line for the user
+class LiveCheckFailed(Exception):  # noqa: N818 - one line for the user
     """A turn did not come about; the text says which, and why."""
 
 
@@ -187,7 +187,7 @@ class Wanted:
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
+class LiveReport:
     """What came of it.
 
     Times are whole ms: until `session.created`; from the end of speech to the first sound; from
@@ -210,23 +210,25 @@ class Report:
     priced_at: str = DATE
 
 
-async def live(engine: Engine, wanted: Wanted, seconds: float = SECONDS) -> Report:
+async def live(engine: Engine, wanted: Wanted, seconds: float = SECONDS) -> LiveReport:
     """Take both turns; raises LiveFailed."""
     try:
         async with asyncio.timeout(seconds):
             return await _converse(engine, wanted)
-    except Refused as refused:
-        raise LiveFailed(f"no session: {refused.ending.reason}. {refused.ending.advice}") from None
+    except SessionRefused as refused:
+        raise LiveCheckFailed(
+            f"no session: {refused.ending.reason}. {refused.ending.advice}"
+        ) from None
     except Deaf as deaf:
-        raise LiveFailed(f"the conversation broke off: {deaf}") from None
+        raise LiveCheckFailed(f"the conversation broke off: {deaf}") from None
     except TimeoutError:
-        raise LiveFailed(f"the conversation was not over after {seconds:.0f} s") from None
+        raise LiveCheckFailed(f"the conversation was not over after {seconds:.0f} s") from None
 
 
-async def _converse(engine: Engine, wanted: Wanted) -> Report:
+async def _converse(engine: Engine, wanted: Wanted) -> LiveReport:
     began = asyncio.get_running_loop().time()
-    peer = await engine.open(Call(USER, wanted.model, USER))
-    ears = Ears()
+    peer = await engine.open(EngineRequest(USER, wanted.model, USER))
+    ears = EventCollector()
     peer.attach(ears)
     try:
         created = await ears.until("session.created")
@@ -238,7 +240,7 @@ async def _converse(engine: Engine, wanted: Wanted) -> Report:
         peer.close(1000, "")
     model = str(created.event["session"].get("model") or wanted.model)
     cost = _cost(ears, wanted)
-    return Report(
+    return LiveReport(
         model=model,
         connect_ms=_ms(created.at - began),
         first_audio_ms=_ms(voice.waited),
@@ -261,7 +263,7 @@ class _Turn:
     audio_bytes: int = 0
 
 
-async def _voice_turn(peer: Peer, ears: Ears, question: bytes) -> _Turn:
+async def _voice_turn(peer: Connection, ears: EventCollector, question: bytes) -> _Turn:
     """Push to talk, so that the turn ends where the question does and nowhere else."""
     for start in range(0, len(question), CHUNK_BYTES):
         audio = base64.b64encode(question[start : start + CHUNK_BYTES]).decode()
@@ -273,7 +275,7 @@ async def _voice_turn(peer: Peer, ears: Ears, question: bytes) -> _Turn:
     transcription = "conversation.item.input_audio_transcription"
     heard = await ears.until(f"{transcription}.completed", f"{transcription}.failed")
     if heard.event["type"].endswith("failed"):
-        raise LiveFailed(f"the question was not written down: {_code(heard.event)}")
+        raise LiveCheckFailed(f"the question was not written down: {_code(heard.event)}")
     said = await ears.until("response.output_audio_transcript.done")
     deltas = ears.all("response.output_audio.delta")
     return _Turn(
@@ -284,7 +286,7 @@ async def _voice_turn(peer: Peer, ears: Ears, question: bytes) -> _Turn:
     )
 
 
-async def _text_turn(peer: Peer, ears: Ears) -> _Turn:
+async def _text_turn(peer: Connection, ears: EventCollector) -> _Turn:
     before, asked = ears.count, asyncio.get_running_loop().time()
     content = [{"type": "input_text", "text": WRITTEN}]
     item = {"type": "message", "role": "user", "content": content}
@@ -306,20 +308,20 @@ def _session(wanted: Wanted) -> Event:
     return {"type": "session.update", "session": {**session, "audio": audio}}
 
 
-def _send(peer: Peer, *events: Event) -> None:
+def _send(peer: Connection, *events: Event) -> None:
     for event in events:
         peer.send(encode(event))
 
 
-def _completed(done: Heard, first: Heard, turn: str) -> None:
+def _completed(done: ReceivedEvent, first: ReceivedEvent, turn: str) -> None:
     """See that the answer is whole and that there was something in it."""
     response = done.event["response"]
     if response.get("status") != "completed":
         details = response.get("status_details") or {}
         why = (details.get("error") or {}).get("code") or details.get("reason") or "no reason given"
-        raise LiveFailed(f"the {turn} turn is {response.get('status')}: {why}")
+        raise LiveCheckFailed(f"the {turn} turn is {response.get('status')}: {why}")
     if first is done:
-        raise LiveFailed(f"the {turn} turn was answered with nothing")
+        raise LiveCheckFailed(f"the {turn} turn was answered with nothing")
 
 
 def _code(event: Event) -> str:
@@ -327,8 +329,8 @@ def _code(event: Event) -> str:
     return str(error.get("code") or error.get("type") or "no reason given")
 
 
-def _cost(ears: Ears, wanted: Wanted) -> Cost:
-    meter = Meter(wanted.model, wanted.transcription)
+def _cost(ears: EventCollector, wanted: Wanted) -> Cost:
+    meter = UsageMeter(wanted.model, wanted.transcription)
     for heard in ears.all(*meter.reads):
         meter.feed(heard.event, heard.at)
     return meter.cost(Prices())

@@ -16,11 +16,11 @@ from typing import Final
 
 import aiohttp
 
-from relay.auth.jwks import Unreachable, fetch_json, read_keys
-from relay.auth.tokens import FILE, SECRET_BYTES, AuthCheck, Trust, mint, open_verifier
-from relay.check.proxy import Answer, ask_health, ask_voice
-from relay.check.runner import Finding, fail, ok
-from relay.realtime.endings import UNAUTHORIZED, Refused
+from relay.auth.jwks import FetchFailed, fetch_json, read_keys
+from relay.auth.tokens import FILE, SECRET_BYTES, AuthCheck, JwtConfig, mint, open_verifier
+from relay.check.proxy import ProbeAnswer, ask_health, ask_voice
+from relay.check.runner import CheckResult, fail, ok
+from relay.realtime.endings import UNAUTHORIZED, SessionRefused
 from relay.realtime.grant import Caller
 from relay.stores.database import looking_at
 from relay.stores.journal.file import FILE_NAME, LOCK_NAME, SCHEMA_VERSION
@@ -56,7 +56,7 @@ _ASKED = re.compile(r"""(?:\bsrc=|\bhref=|\bfrom\s+|\bimport\s+|\bnew URL\()["']
 """What HTML and ES modules name: scripts, styles, modules, and worklets by `new URL`."""
 
 
-def page(folder: Path) -> Finding:
+def page(folder: Path) -> CheckResult:
     """Follow the voice page and the coach's to every file that they lead to."""
     folder = folder.resolve()
     index = folder / "index.html"
@@ -104,7 +104,7 @@ _MENDS: Final = {
 }
 
 
-async def voice_port(host: str, port: int) -> Finding:
+async def voice_port(host: str, port: int) -> CheckResult:
     """Look at the voice listener's address."""
     refused = await port_trouble(host, port)
     if refused is None or refused.errno != errno.EADDRINUSE:
@@ -112,7 +112,7 @@ async def voice_port(host: str, port: int) -> Finding:
     return _taken(port, await ask_voice(f"ws://{shown(host, port)}", "/"))
 
 
-async def http_port(host: str, port: int) -> Finding:
+async def http_port(host: str, port: int) -> CheckResult:
     """Look at the HTTP listener's address."""
     refused = await port_trouble(host, port)
     if refused is None or refused.errno != errno.EADDRINUSE:
@@ -147,7 +147,7 @@ def shown(host: str, port: int) -> str:
     return f"[{name}]:{port}" if ":" in name else f"{name}:{port}"
 
 
-def _untaken(host: str, port: int, refused: OSError | None) -> Finding:
+def _untaken(host: str, port: int, refused: OSError | None) -> CheckResult:
     if refused is None:
         return ok(f"{port} is free" if port else "any that is free")
     if isinstance(refused, socket.gaierror):
@@ -156,7 +156,7 @@ def _untaken(host: str, port: int, refused: OSError | None) -> Finding:
     return fail(f"{shown(host, port)} cannot be had: {refused.strerror}", mend)
 
 
-def _taken(port: int, answer: Answer) -> Finding:
+def _taken(port: int, answer: ProbeAnswer) -> CheckResult:
     if answer.is_relay:
         return ok(f"a relay answers at {port}")
     return fail(f"{port} is taken, and not by a relay: {answer.said}", _MENDS[errno.EADDRINUSE])
@@ -169,7 +169,7 @@ IN_USE = "in use by a running relay, process "
 _COUNT = "SELECT count(*) - count(aside), count(aside) FROM records"
 
 
-def journal(folder: Path) -> Finding:
+def journal(folder: Path) -> CheckResult:
     """Look at the journal's folder; one that a running relay holds is left alone."""
     file = folder / FILE_NAME
     bad = trouble(folder, file)
@@ -181,7 +181,7 @@ def journal(folder: Path) -> Finding:
     return _content(file) if file.exists() else ok(f"will be made in {folder}")
 
 
-async def own_journal(folder: Path, is_here: Callable[[], Awaitable[bool]]) -> Finding:
+async def own_journal(folder: Path, is_here: Callable[[], Awaitable[bool]]) -> CheckResult:
     """The same, and where a relay holds it, whether that one is the relay of these settings."""
     found = await asyncio.to_thread(journal, folder)
     if not found.what.startswith(IN_USE) or await is_here():
@@ -190,7 +190,7 @@ async def own_journal(folder: Path, is_here: Callable[[], Awaitable[bool]]) -> F
     return fail(what, "stop that process, or give this relay a RELAY_DATA_DIR of its own")
 
 
-def _content(file: Path) -> Finding:
+def _content(file: Path) -> CheckResult:
     try:
         with looking_at(file) as connection:
             (version,) = connection.execute("PRAGMA user_version").fetchone()
@@ -230,7 +230,7 @@ _CALLS = "SELECT count(*) FROM conversation_sessions"
 _WORDS = "SELECT count(*) FROM chat_messages_v2"
 
 
-def store(file: Path) -> Finding:
+def store(file: Path) -> CheckResult:
     """Look at the file of a `SqliteStore`."""
     bad = trouble(file.parent, file)
     if bad is not None:
@@ -262,19 +262,19 @@ def _count(file: Path) -> tuple[int, int] | None:
 NO_KEY: Final = " has no key for signatures"
 
 
-async def secret(trust: Trust, clock: Callable[[], float], name: str) -> Finding:
+async def secret(trust: JwtConfig, clock: Callable[[], float], name: str) -> CheckResult:
     """Sign a token with the shared secret and verify it; `name` is the secret's own."""
     now = clock()
     token = mint(Caller("relay-check", "learner", now + 60), trust.secret or "", now, trust.issuer)
     try:
-        async with open_verifier(Trust(trust.secret, issuer=trust.issuer), clock) as verifier:
+        async with open_verifier(JwtConfig(trust.secret, issuer=trust.issuer), clock) as verifier:
             await verifier.verify(token)
-    except Refused as refused:
+    except SessionRefused as refused:
         return fail(f"a token signed with it is refused: {refused.__cause__}", f"see {name}")
     return ok(f"a token signed with {name} is believed")
 
 
-def development_secret(folder: Path) -> Finding:
+def development_secret(folder: Path) -> CheckResult:
     """Look at the secret that `relay dev` signs with when no other is set."""
     file = folder / FILE
     if (bad := trouble(folder, file)) is not None:
@@ -290,12 +290,12 @@ def development_secret(folder: Path) -> Finding:
     return ok(f"tokens are signed with {file}")
 
 
-async def key_set(url: str, mend: str) -> Finding:
+async def key_set(url: str, mend: str) -> CheckResult:
     """Fetch the issuer's public keys; `mend` says which settings lead to them."""
     try:
         async with aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as http:
             keys = read_keys(await fetch_json(http, url))
-    except Unreachable as why:
+    except FetchFailed as why:
         return fail(f"{url} gives no keys: {why}", mend)
     if not keys:
         return fail(f"{url}{NO_KEY}", mend)
@@ -304,7 +304,7 @@ async def key_set(url: str, mend: str) -> Finding:
     return ok(f"{told} at {url}")
 
 
-async def spare_key_set(url: str, mend: str) -> Finding:
+async def spare_key_set(url: str, mend: str) -> CheckResult:
     """The same where a shared secret verifies the tokens: old projects have an empty set."""
     found = await key_set(url, mend)
     if found.what.endswith(NO_KEY):
@@ -312,13 +312,13 @@ async def spare_key_set(url: str, mend: str) -> Finding:
     return found
 
 
-async def token_server(url: str, api_key: str, mend: str) -> Finding:
+async def token_server(url: str, api_key: str, mend: str) -> CheckResult:
     """Ask the authentication server about a token that is none: it must refuse it, and not us."""
     began = time.monotonic()
     try:
         async with aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as http:
             await AuthCheck(url, api_key, http).confirm("relay-check", "nobody")
-    except Refused as refused:
+    except SessionRefused as refused:
         if refused.ending is UNAUTHORIZED:
             took = round((time.monotonic() - began) * 1000)
             return ok(f"{url} refuses what is no token, after {took} ms")

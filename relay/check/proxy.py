@@ -13,8 +13,8 @@ import aiohttp
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus, InvalidURI
 
-from relay.check.runner import Finding, fail, ok, skip
-from relay.realtime.dialects.client import GaView, S3View, View
+from relay.check.runner import CheckResult, fail, ok, skip
+from relay.realtime.dialects.client import BrowserDialect, ClientDialect, GaDialect
 from relay.realtime.endings import AT_CAPACITY, MISSING_PARAMETERS, UNAUTHORIZED, Ending
 
 # ---- Whether it is a relay that answers at an address: told by what no other server says.
@@ -27,24 +27,24 @@ MAX_ANSWER: Final = 64 * 1024
 """Bytes of an answer that are read; a relay's has some hundred."""
 
 
-def _close(view: View, ending: Ending) -> tuple[int, str]:
+def _close(view: ClientDialect, ending: Ending) -> tuple[int, str]:
     farewell = view.farewell(ending)
     return farewell.code, farewell.reason
 
 
 PATHS: Final = {
     "/": frozenset(
-        {_close(S3View(), ending) for ending in (MISSING_PARAMETERS, AT_CAPACITY)},
+        {_close(BrowserDialect(), ending) for ending in (MISSING_PARAMETERS, AT_CAPACITY)},
     ),
     "/v1/realtime": frozenset(
-        {_close(GaView(), ending) for ending in (UNAUTHORIZED, AT_CAPACITY)},
+        {_close(GaDialect(), ending) for ending in (UNAUTHORIZED, AT_CAPACITY)},
     ),
 }
 """How a relay's doors close on a caller without a token: two frames that no other server sends."""
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class ProbeAnswer:
     """What came back: whether a relay said it, and what was said; `status` is HTTP's, if any."""
 
     is_relay: bool
@@ -52,7 +52,7 @@ class Answer:
     status: int | None = None
 
 
-async def ask_health(origin: str, tls: ssl.SSLContext | None = None) -> Answer:
+async def ask_health(origin: str, tls: ssl.SSLContext | None = None) -> ProbeAnswer:
     """GET `/health` of an `http(s)://host:port`; never raises."""
     limit = aiohttp.ClientTimeout(total=SECONDS)
     try:
@@ -62,8 +62,8 @@ async def ask_health(origin: str, tls: ssl.SSLContext | None = None) -> Answer:
         ):
             body = await answer.content.read(MAX_ANSWER)
     except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
-        return Answer(False, reason(error))
-    return Answer(_is_health(body), f"HTTP {answer.status}", answer.status)
+        return ProbeAnswer(False, reason(error))
+    return ProbeAnswer(_is_health(body), f"HTTP {answer.status}", answer.status)
 
 
 def _is_health(body: bytes) -> bool:
@@ -74,7 +74,7 @@ def _is_health(body: bytes) -> bool:
     return isinstance(document, dict) and document.keys() == HEALTH_FIELDS
 
 
-async def ask_voice(origin: str, path: str, tls: ssl.SSLContext | None = None) -> Answer:
+async def ask_voice(origin: str, path: str, tls: ssl.SSLContext | None = None) -> ProbeAnswer:
     """Upgrade at one of `PATHS` of a `ws(s)://host:port`, without a token; never raises."""
     options: dict[str, Any] = {"compression": None, "close_timeout": 1, "max_size": MAX_ANSWER}
     if tls is not None:
@@ -84,10 +84,10 @@ async def ask_voice(origin: str, path: str, tls: ssl.SSLContext | None = None) -
             code, said = await _hear_out(socket)
     except InvalidStatus as refused:
         status = refused.response.status_code
-        return Answer(False, f"HTTP {status} instead of an upgrade", status)
+        return ProbeAnswer(False, f"HTTP {status} instead of an upgrade", status)
     except (InvalidHandshake, InvalidURI, TimeoutError, OSError) as error:
-        return Answer(False, reason(error))
-    return Answer((code, said) in PATHS[path], f"close {code} {said}".rstrip(), 101)
+        return ProbeAnswer(False, reason(error))
+    return ProbeAnswer((code, said) in PATHS[path], f"close {code} {said}".rstrip(), 101)
 
 
 async def _hear_out(socket: ClientConnection) -> tuple[int, str]:
@@ -127,7 +127,9 @@ Started = Callable[[], Awaitable[bool]]
 """Whether a relay runs on this machine, so that there is something to reach."""
 
 
-async def proxied_health(url: str, started: Started, tls: ssl.SSLContext | None = None) -> Finding:
+async def proxied_health(
+    url: str, started: Started, tls: ssl.SSLContext | None = None
+) -> CheckResult:
     """Ask for the relay's health through the proxy."""
     answer = await ask_health(url.rstrip("/"), tls)
     if answer.is_relay:
@@ -136,7 +138,9 @@ async def proxied_health(url: str, started: Started, tls: ssl.SSLContext | None 
     return await _missed(f"{url}/health", answer, mend, started)
 
 
-async def proxied_voice(url: str, started: Started, tls: ssl.SSLContext | None = None) -> Finding:
+async def proxied_voice(
+    url: str, started: Started, tls: ssl.SSLContext | None = None
+) -> CheckResult:
     """Upgrade through the proxy at each door's path."""
     address = _voice_address(url)
     for path in PATHS:
@@ -153,7 +157,7 @@ def _voice_address(url: str) -> str:
     return parts._replace(scheme=scheme).geturl().rstrip("/")
 
 
-async def _missed(address: str, answer: Answer, mend: str, started: Started) -> Finding:
+async def _missed(address: str, answer: ProbeAnswer, mend: str, started: Started) -> CheckResult:
     if answer.status in _NO_UPSTREAM:
         if not await started():
             return skip(f"{address} answers {answer.said}, but no relay runs here yet")

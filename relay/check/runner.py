@@ -13,7 +13,7 @@ State = Literal["ok", "fail", "skip"]
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class CheckResult:
     """One line of `relay check`: `what` was found, and how to `mend` it where it needs that.
 
     Neither text holds a token or a key. `part` is filled in by whoever asked for the look.
@@ -31,19 +31,19 @@ class Finding:
         return f"{state:4} {self.part}: {self.what}{mend}"
 
 
-def ok(what: str, mend: str = "") -> Finding:
+def ok(what: str, mend: str = "") -> CheckResult:
     """The part works; `mend` may say what could be better still."""
-    return Finding("ok", what, mend)
+    return CheckResult("ok", what, mend)
 
 
-def fail(what: str, mend: str) -> Finding:
+def fail(what: str, mend: str) -> CheckResult:
     """The part would not work."""
-    return Finding("fail", what, mend)
+    return CheckResult("fail", what, mend)
 
 
-def skip(what: str) -> Finding:
+def skip(what: str) -> CheckResult:
     """There is nothing to look at, or not yet."""
-    return Finding("skip", what)
+    return CheckResult("skip", what)
 
 
 SLOW_SECONDS: Final = 2.0
@@ -54,15 +54,15 @@ LONGEST_SECONDS: Final = 30.0
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class Check:
     """One thing to look at."""
 
     name: str
-    look: Callable[[], Awaitable[Finding]]
+    look: Callable[[], Awaitable[CheckResult]]
 
 
 @dataclass(frozen=True, slots=True)
-class Patience:
+class CheckTimeouts:
     """Seconds until `slow(part, seconds)` is called, each time, and until a part is given up."""
 
     slow: Callable[[str, float], None]
@@ -70,7 +70,7 @@ class Patience:
     longest_seconds: float = LONGEST_SECONDS
 
 
-async def examine(parts: Iterable[Part], patience: Patience) -> AsyncIterator[Finding]:
+async def examine(parts: Iterable[Check], patience: CheckTimeouts) -> AsyncIterator[CheckResult]:
     """Give each part's finding as soon as it is there; a look that breaks is a finding too."""
     for part in parts:
         with telling(part.name, patience):
@@ -78,7 +78,7 @@ async def examine(parts: Iterable[Part], patience: Patience) -> AsyncIterator[Fi
         yield replace(finding, part=part.name)
 
 
-async def _look(part: Part, longest: float) -> Finding:
+async def _look(part: Check, longest: float) -> CheckResult:
     limit = asyncio.timeout(longest)
     try:
         async with limit:
@@ -90,7 +90,7 @@ async def _look(part: Part, longest: float) -> Finding:
 
 
 @contextmanager
-def telling(name: str, patience: Patience) -> Iterator[None]:
+def telling(name: str, patience: CheckTimeouts) -> Iterator[None]:
     """While this lasts, call `patience.slow` each time when another `slow_seconds` are over."""
     loop = asyncio.get_running_loop()
     began = loop.time()

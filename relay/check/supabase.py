@@ -11,11 +11,11 @@ from typing import Any, Final
 
 import aiohttp
 
-from relay.agents.config import BadAgent
-from relay.auth.tokens import LEEWAY, Trust, mint
+from relay.agents.config import InvalidAgent
+from relay.auth.tokens import LEEWAY, JwtConfig, mint
 from relay.check.proxy import reason
-from relay.check.runner import Finding, fail, ok, skip
-from relay.interfaces import ProjectAccess
+from relay.check.runner import CheckResult, fail, ok, skip
+from relay.interfaces import SupabaseCredentials
 from relay.realtime.grant import Caller
 from relay.stores.supabase.config import PROVIDER, agent_of, key_in
 from relay.stores.supabase.store import is_uuid
@@ -30,12 +30,12 @@ CHECK: Final = "voice_check"
 """The function of `supabase/migrations` that says how the database stands."""
 
 
-class NoAnswer(Exception):  # noqa: N818 - it is an outcome, not a fault
+class ProjectUnreachable(Exception):  # noqa: N818 - it is an outcome, not a fault
     """Nothing came back; the text says why in few words."""
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
+class ProjectAnswer:
     """What came back: HTTP's status and date, and the JSON document, None where it was none."""
 
     status: int
@@ -57,21 +57,21 @@ class Said:
         return found if isinstance(found, str) else ""
 
 
-class Hosted:
+class ProjectClient:
     """One project during one check.
 
     `description` is what its API says of itself (OpenAPI), None until the first look has it: then
     the looks that come after it have nobody to ask. `live` is `voice_check`'s answer.
     """
 
-    def __init__(self, access: ProjectAccess) -> None:
+    def __init__(self, access: SupabaseCredentials) -> None:
         self.access = access
-        self.description: Said | None = None
+        self.description: ProjectAnswer | None = None
         self.live: Mapping[str, Any] | None = None
 
     async def ask(
         self, path: str, *, token: str | None = None, body: Mapping[str, Any] | None = None
-    ) -> Said:
+    ) -> ProjectAnswer:
         """GET a path, or POST to it where there is a body; raises NoAnswer.
 
         `token` is somebody else's, in whose name the project is asked.
@@ -88,21 +88,23 @@ class Hosted:
             ):
                 document = _read(await _body(answer))
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
-            raise NoAnswer(reason(error)) from None
-        return Said(answer.status, answer.headers.get("Date", ""), document)
+            raise ProjectUnreachable(reason(error)) from None
+        return ProjectAnswer(answer.status, answer.headers.get("Date", ""), document)
 
-    async def call(self, function: str, arguments: Mapping[str, Any]) -> Said:
+    async def call(self, function: str, arguments: Mapping[str, Any]) -> ProjectAnswer:
         """What an SQL function answers; raises NoAnswer."""
         return await self.ask(f"/rest/v1/rpc/{function}", body=arguments)
 
 
-async def of(hosted: Hosted, look: Callable[[Hosted], Awaitable[Finding]]) -> Finding:
+async def of(
+    hosted: ProjectClient, look: Callable[[ProjectClient], Awaitable[CheckResult]]
+) -> CheckResult:
     """One more look at a project that answered the first one."""
     if hosted.description is None:
         return skip("the project cannot be asked")
     try:
         return await look(hosted)
-    except NoAnswer as why:
+    except ProjectUnreachable as why:
         return fail(f"the project does not answer: {why}", "try again")
 
 
@@ -111,7 +113,7 @@ async def _body(answer: aiohttp.ClientResponse) -> bytes:
     async for chunk in answer.content.iter_chunked(64 * 1024):
         body += chunk
         if len(body) > MAX_ANSWER:
-            raise NoAnswer(f"more than {MAX_ANSWER >> 20} MiB came")
+            raise ProjectUnreachable(f"more than {MAX_ANSWER >> 20} MiB came")
     return bytes(body)
 
 
@@ -177,7 +179,7 @@ _ADDRESS: Final = "set SUPABASE_URL to the project's address, like https://REF.s
 _REACH: Final = "is SUPABASE_URL right, may this machine reach it, and is the project not paused?"
 
 
-async def project(hosted: Hosted) -> Finding:
+async def project(hosted: ProjectClient) -> CheckResult:
     """Ask the project's API what it is; later looks go on from its answer."""
     wrong = _wrong_key(hosted.access.service_key)
     if wrong is not None:
@@ -189,7 +191,7 @@ async def project(hosted: Hosted) -> Finding:
             return _refused(url, said)
         hosted.description = said
         live = await hosted.call(CHECK, {})
-    except NoAnswer as why:
+    except ProjectUnreachable as why:
         hosted.description = None
         return fail(f"{url} does not answer: {why}", _REACH)
     if live.status == HTTPStatus.OK and isinstance(live.document, Mapping):
@@ -218,7 +220,7 @@ def _claims(key: str) -> Mapping[str, Any] | None:
     return claims if isinstance(claims, dict) else None
 
 
-def _is_description(said: Said) -> bool:
+def _is_description(said: ProjectAnswer) -> bool:
     """PostgREST's, of all that the key may use."""
     document = said.document
     return (
@@ -229,7 +231,7 @@ def _is_description(said: Said) -> bool:
     )
 
 
-def _refused(url: str, said: Said) -> Finding:
+def _refused(url: str, said: ProjectAnswer) -> CheckResult:
     """Why an answer is no description."""
     if said.status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
         return fail(f"{url} refuses SUPABASE_SERVICE_ROLE_KEY (HTTP {said.status})", _KEY)
@@ -251,7 +253,7 @@ _PUT_IT_THERE: Final = (
 )
 
 
-async def provider_key(own_key: str, hosted: Hosted) -> Finding:
+async def provider_key(own_key: str, hosted: ProjectClient) -> CheckResult:
     """Look for the key as a call would; `own_key` is the environment's."""
     lacking = await _lacking(hosted)
     if lacking is None:
@@ -261,7 +263,7 @@ async def provider_key(own_key: str, hosted: Hosted) -> Finding:
     return fail(f"{lacking}, and OPENAI_API_KEY is not set", _PUT_IT_THERE)
 
 
-async def _lacking(hosted: Hosted) -> str | None:
+async def _lacking(hosted: ProjectClient) -> str | None:
     """Why the vault has no key for us, None where it has."""
     said = await hosted.ask(_ROW)
     rows = said.document if said.status == HTTPStatus.OK else None
@@ -275,7 +277,7 @@ async def _lacking(hosted: Hosted) -> str | None:
     return await _lacking_secret(hosted, secret)
 
 
-async def _lacking_secret(hosted: Hosted, secret: str) -> str | None:
+async def _lacking_secret(hosted: ProjectClient, secret: str) -> str | None:
     named = "secret_id" if is_uuid(secret) else "secret_name"
     said = await hosted.call("get_secret", {named: secret})
     if said.status != HTTPStatus.OK:
@@ -289,7 +291,7 @@ _MEND: Final = "set DEFAULT_AGENT to the id of a row of the project's table agen
 _REFUSED: Final = "callers who name no agent are refused"
 
 
-async def default_agent(agent_id: str, hosted: Hosted) -> Finding:
+async def default_agent(agent_id: str, hosted: ProjectClient) -> CheckResult:
     """Read the agent as a call would."""
     if not is_uuid(agent_id):
         return fail(f"DEFAULT_AGENT is no id of the project's agents: {_REFUSED}", _MEND)
@@ -303,13 +305,13 @@ async def default_agent(agent_id: str, hosted: Hosted) -> Finding:
         return fail(f"DEFAULT_AGENT is no agent of the project: {_REFUSED}", _MEND)
     try:
         agent_of(agent_id, row, (_first(voices) or {}).get("settings", {}))
-    except BadAgent as bad:
+    except InvalidAgent as bad:
         mend = f"mend voice_agents.settings of agent {agent_id}, see docs/agents.md"
         return fail(f"the settings of DEFAULT_AGENT are none: {bad}", mend)
     return ok("DEFAULT_AGENT is an agent of the project")
 
 
-def _first(said: Said) -> dict[str, object] | None:
+def _first(said: ProjectAnswer) -> dict[str, object] | None:
     rows = said.document if said.status == HTTPStatus.OK else None
     return rows[0] if isinstance(rows, list) and rows and isinstance(rows[0], dict) else None
 
@@ -325,7 +327,9 @@ _MEND_SHARED: Final = (
 )
 
 
-async def shared_secret(trust: Trust, clock: Callable[[], float], hosted: Hosted) -> Finding:
+async def shared_secret(
+    trust: JwtConfig, clock: Callable[[], float], hosted: ProjectClient
+) -> CheckResult:
     """Ask the project for nothing, in the name of nobody, with a token of our own."""
     now = clock()
     nobody = Caller(str(uuid.uuid4()), "learner", now + SECRET_SECONDS)
@@ -343,7 +347,7 @@ async def shared_secret(trust: Trust, clock: Callable[[], float], hosted: Hosted
 _MEND_CLOCK: Final = "let this machine set its clock by NTP, like `timedatectl set-ntp true`"
 
 
-async def clock(now: Callable[[], float], hosted: Hosted) -> Finding:
+async def clock(now: Callable[[], float], hosted: ProjectClient) -> CheckResult:
     """Compare `now`, in Unix seconds, with the date of an answer."""
     began = now()
     said = await hosted.ask("/rest/v1/conversation_sessions?select=id&limit=1")
@@ -371,19 +375,19 @@ RELOAD: Final = "run `notify pgrst, 'reload schema';` in the project's SQL edito
 
 
 @dataclass(frozen=True, slots=True)
-class Schema:
+class ProjectSchema:
     """What there is, by name."""
 
     tables: Names
     functions: Names
 
 
-def described(hosted: Hosted) -> Schema:
+def described(hosted: ProjectClient) -> ProjectSchema:
     """As the API describes it: tables as it remembers them, functions as they are."""
     document = hosted.description.document if hosted.description is not None else {}
     paths = {name: way for name, way in document.get("paths", {}).items() if "/rpc/" in name}
     tables = (document.get("definitions") or {}).items()  # a new project has none
-    return Schema(
+    return ProjectSchema(
         {name: frozenset(table.get("properties", ())) for name, table in tables},
         {name.rpartition("/")[2]: _arguments(way) for name, way in paths.items()},
     )
@@ -394,18 +398,18 @@ def _arguments(way: Mapping[str, Any]) -> frozenset[str]:
     return frozenset(name for body in bodies for name in body.get("properties", ()))
 
 
-def standing(hosted: Hosted) -> Schema:
+def standing(hosted: ProjectClient) -> ProjectSchema:
     """As the database itself says it, or the API where nobody has told that function to it yet."""
     if hosted.live is None:
         return described(hosted)
     tables, functions = hosted.live.get("tables") or {}, hosted.live.get("functions") or {}
-    return Schema(
+    return ProjectSchema(
         {name: frozenset(table["columns"]) for name, table in tables.items()},
         {name: frozenset(arguments) for name, arguments in functions.items()},
     )
 
 
-async def cache(hosted: Hosted) -> Finding:
+async def cache(hosted: ProjectClient) -> CheckResult:
     """Look whether the API knows what is in the database: it remembers the schema."""
     unknown = await _forgotten(hosted)
     if unknown:
@@ -413,7 +417,7 @@ async def cache(hosted: Hosted) -> Finding:
     return ok("the project's API knows its database")
 
 
-async def _forgotten(hosted: Hosted) -> list[str]:
+async def _forgotten(hosted: ProjectClient) -> list[str]:
     """What the database has and the API does not know."""
     seen, there = described(hosted), standing(hosted)
     if hosted.live is None:
@@ -429,7 +433,7 @@ async def _forgotten(hosted: Hosted) -> list[str]:
     return unknown
 
 
-async def chat_tables(hosted: Hosted) -> Finding:
+async def chat_tables(hosted: ProjectClient) -> CheckResult:
     """Look for the tables of the text chat."""
     if (untold := _untold(hosted)) is not None:
         return untold
@@ -441,7 +445,7 @@ async def chat_tables(hosted: Hosted) -> Finding:
     return ok(f"{len(CHAT_TABLES)} tables are there")
 
 
-async def call_tables(hosted: Hosted) -> Finding:
+async def call_tables(hosted: ProjectClient) -> CheckResult:
     """Look for the relay's own tables and functions."""
     if (untold := _untold(hosted)) is not None:
         return untold
@@ -453,7 +457,7 @@ async def call_tables(hosted: Hosted) -> Finding:
     return ok(f"{len(CALL_TABLES)} tables and {len(CALL_FUNCTIONS)} functions are there")
 
 
-async def schema(hosted: Hosted) -> Finding:
+async def schema(hosted: ProjectClient) -> CheckResult:
     """Look whether all that is there has every column and argument."""
     if (untold := _untold(hosted)) is not None:
         return untold
@@ -470,7 +474,7 @@ async def schema(hosted: Hosted) -> Finding:
     return ok("columns and arguments are those of this relay")
 
 
-def _untold(hosted: Hosted) -> Finding | None:
+def _untold(hosted: ProjectClient) -> CheckResult | None:
     """Nothing can be said of tables that the API has not noticed."""
     stale = hosted.live is None and CHECK in described(hosted).functions
     return skip("not before the project's API has noticed them") if stale else None
@@ -496,7 +500,7 @@ OURS = "voice:"
 """How the names of the relay's own policies begin."""
 
 
-async def readers(hosted: Hosted) -> Finding:
+async def readers(hosted: ProjectClient) -> CheckResult:
     """Look at row-level security and at the policies of every table with words, keys or costs."""
     tables = (hosted.live or {}).get("tables")
     if not isinstance(tables, Mapping):

@@ -8,8 +8,8 @@ from typing import Protocol
 from relay.cli.console import fail, say
 from relay.config import Settings, SettingsError, local_settings, project_of
 from relay.stores.sqlite.store import SqliteStore
-from relay.stores.supabase.admin import SupabaseDesk
-from relay.stores.supabase.errors import DatabaseRejected, DatabaseTrouble
+from relay.stores.supabase.admin import SupabaseAdmin
+from relay.stores.supabase.errors import DatabaseError, DatabaseRejected
 
 HELP = "let a coach follow a learner"
 EXAMPLE = "relay assign --coach carla --learner ada"
@@ -50,7 +50,7 @@ def run(given: argparse.Namespace) -> int:
         fail(f"{settings.relay_data_dir / 'relay.db'} cannot be written: {error}")
     except DatabaseRejected:
         fail("one of these ids is no user's: a project's users have UUIDs, and must have signed up")
-    except DatabaseTrouble as trouble:
+    except DatabaseError as trouble:
         fail(f"the project's database cannot be written: {type(trouble).__name__}")
     does = "no longer follows" if given.remove else "follows"
     say(f"{given.coach} {does} {given.learner}" + ("" if changed else ", as before"))
@@ -62,9 +62,9 @@ def _desk(settings: Settings) -> Desk:
     project = project_of(settings)
     if project is None:
         return SqliteStore(settings.relay_data_dir / "relay.db")
-    from relay.stores.supabase.client import Rest  # noqa: PLC0415
+    from relay.stores.supabase.client import RestClient  # noqa: PLC0415
 
-    return SupabaseDesk(Rest(project))
+    return SupabaseAdmin(RestClient(project))
 
 
 async def _write(settings: Settings, given: argparse.Namespace) -> bool:

@@ -10,9 +10,9 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Final
 
 from relay.app import make_engine
-from relay.check.engine import LiveFailed, Report, Wanted, live, spoken_question
-from relay.check.runner import Finding, Patience, examine, telling
-from relay.cli.checklist import Reading, parts_of, read_settings
+from relay.check.engine import LiveCheckFailed, LiveReport, Wanted, live, spoken_question
+from relay.check.runner import CheckResult, CheckTimeouts, examine, telling
+from relay.cli.checklist import SetupReport, parts_of, read_settings
 from relay.cli.console import fail, plain, say
 from relay.config import Settings
 from relay.logs import configure
@@ -55,15 +55,15 @@ def _has_key(settings: Settings) -> bool:
 class _Seen:
     """All that was found."""
 
-    findings: list[Finding] = field(default_factory=list)
-    report: Report | None = None
+    findings: list[CheckResult] = field(default_factory=list)
+    report: LiveReport | None = None
 
     @property
     def well(self) -> bool:
         return all(finding.state != "fail" for finding in self.findings)
 
 
-async def _look(reading: Reading, given: argparse.Namespace) -> _Seen:
+async def _look(reading: SetupReport, given: argparse.Namespace) -> _Seen:
     seen = _Seen()
     async for finding in _findings(reading, seen if given.live else None):
         seen.findings.append(finding)
@@ -72,10 +72,10 @@ async def _look(reading: Reading, given: argparse.Namespace) -> _Seen:
     return seen
 
 
-async def _findings(reading: Reading, live_seen: _Seen | None) -> AsyncIterator[Finding]:
+async def _findings(reading: SetupReport, live_seen: _Seen | None) -> AsyncIterator[CheckResult]:
     for finding in reading.findings:
         yield finding
-    patience = Patience(_slow)
+    patience = CheckTimeouts(_slow)
     async for finding in examine(parts_of(reading), patience):
         yield finding
     if live_seen is not None and reading.settings is not None:
@@ -83,7 +83,7 @@ async def _findings(reading: Reading, live_seen: _Seen | None) -> AsyncIterator[
             yield await _live(reading.settings, live_seen)
 
 
-async def _live(settings: Settings, seen: _Seen) -> Finding:
+async def _live(settings: Settings, seen: _Seen) -> CheckResult:
     voice = make_engine(settings.model_copy(update={"relay_engine": "openai"}))
     wanted = Wanted(
         model=settings.openai_realtime_model,
@@ -92,19 +92,19 @@ async def _live(settings: Settings, seen: _Seen) -> Finding:
     )
     try:
         seen.report = await live(voice, wanted)
-    except LiveFailed as failed:
+    except LiveCheckFailed as failed:
         mend = "see OPENAI_API_KEY, OPENAI_REALTIME_MODEL and OPENAI_TRANSCRIPTION_MODEL"
-        return Finding("fail", str(failed), mend, LIVE)
+        return CheckResult("fail", str(failed), mend, LIVE)
     finally:
         await voice.aclose()
-    return Finding("ok", f"a voice turn and a text turn with {seen.report.model}", part=LIVE)
+    return CheckResult("ok", f"a voice turn and a text turn with {seen.report.model}", part=LIVE)
 
 
 def _slow(part: str, seconds: float) -> None:
     print(f"     {part}: still waiting after {seconds:.0f} s", file=sys.stderr)  # noqa: T201
 
 
-def _lines(report: Report) -> list[str]:
+def _lines(report: LiveReport) -> list[str]:
     unknown = ", ".join(f"{kind} ({count})" for kind, count in sorted(report.unknown.items()))
     table = {
         "connect": f"{report.connect_ms} ms until session.created",
@@ -119,7 +119,7 @@ def _lines(report: Report) -> list[str]:
     return [f"     {name + ':':16}{plain(text)}" for name, text in table.items()]
 
 
-def _cost(report: Report) -> str:
+def _cost(report: LiveReport) -> str:
     if report.unpriced:
         return f"no price is known for {', '.join(report.unpriced)}"
     return f"{report.cost_usd:.4f} dollars at the prices of {report.priced_at}"

@@ -13,9 +13,9 @@ from relay.check import local as keys
 from relay.check.engine import Names, engine
 from relay.check.local import http_port, own_journal, page, port_trouble, store, voice_port
 from relay.check.proxy import proxied_health, proxied_voice
-from relay.check.runner import Finding, Part, State, fail, skip
+from relay.check.runner import Check, CheckResult, State, fail, skip
 from relay.check.supabase import (
-    Hosted,
+    ProjectClient,
     cache,
     call_tables,
     chat_tables,
@@ -39,24 +39,24 @@ from relay.config import (
 )
 from relay.engines.cascade.offline import available
 from relay.http.server import WEB
-from relay.storage import Place, open_place
+from relay.storage import StoreBackend, open_store
 from relay.tasks import unix_clock
 
 # ---- Which parts of a Supabase project `relay check` looks at.
 
-Look = Callable[[Hosted], Awaitable[Finding]]
+Look = Callable[[ProjectClient], Awaitable[CheckResult]]
 NO_DEFAULT: Final = "DEFAULT_AGENT is not set: callers who name no agent are refused"
 
 
-def project_parts(settings: Settings) -> Iterator[Part]:
+def project_parts(settings: Settings) -> Iterator[Check]:
     """The project where words end up, from its address to its agents; none without a project."""
     access = project_of(settings)
     if access is None:
         return
-    hosted = Hosted(access)
-    yield Part("project", partial(project, hosted))
+    hosted = ProjectClient(access)
+    yield Check("project", partial(project, hosted))
     for name, look in _looks(settings):
-        yield Part(f"project, {name}", partial(of, hosted, look))
+        yield Check(f"project, {name}", partial(of, hosted, look))
 
 
 def _looks(settings: Settings) -> Iterator[tuple[str, Look]]:
@@ -79,7 +79,7 @@ def _agent(settings: Settings) -> Look:
     if "default_agent" in settings.model_fields_set:
         return partial(default_agent, settings.default_agent)
 
-    async def unset(_: Hosted) -> Finding:
+    async def unset(_: ProjectClient) -> CheckResult:
         return skip(NO_DEFAULT)
 
     return unset
@@ -94,7 +94,7 @@ SERVER_NAMES: Final = "see SUPABASE_URL and SUPABASE_SERVICE_ROLE_KEY"
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class SetupReport:
     """The settings as the relay here would read them, None where none would start.
 
     `serves` says that they are `relay serve`'s.
@@ -102,10 +102,10 @@ class Reading:
 
     settings: Settings | None
     serves: bool
-    findings: tuple[Finding, ...]
+    findings: tuple[CheckResult, ...]
 
 
-def read_settings() -> Reading:
+def read_settings() -> SetupReport:
     """Read what `relay serve` would start with, else what `relay dev` would; makes no file.
 
     Where the settings speak of people elsewhere `relay serve` is meant, and its problems count:
@@ -115,33 +115,33 @@ def read_settings() -> Reading:
         loaded = serve_settings()
     except SettingsError as error:
         return _read_local(error.problems)
-    return Reading(loaded.settings, True, (_well("relay serve", loaded.warnings),))
+    return SetupReport(loaded.settings, True, (_well("relay serve", loaded.warnings),))
 
 
-def _read_local(serve_problems: tuple[str, ...]) -> Reading:
+def _read_local(serve_problems: tuple[str, ...]) -> SetupReport:
     try:
         settings = local_settings()
         if settings.supabase_url or settings.supabase_jwks_url or settings.public_url:
-            return Reading(None, True, tuple(_told("fail", serve_problems)))
+            return SetupReport(None, True, tuple(_told("fail", serve_problems)))
         # With a secret at hand `dev_settings` makes no file.
         secret = {} if settings.supabase_jwt_secret else {"supabase_jwt_secret": STAND_IN}
         loaded = dev_settings(**secret)
     except SettingsError as error:
-        return Reading(None, False, tuple(_told("fail", error.problems)))
+        return SetupReport(None, False, tuple(_told("fail", error.problems)))
     well = _well("relay dev", loaded.warnings)
-    return Reading(settings, False, (well, *_told("skip", serve_problems, "settings, serve")))
+    return SetupReport(settings, False, (well, *_told("skip", serve_problems, "settings, serve")))
 
 
-def _well(command: str, doubted: tuple[str, ...]) -> Finding:
-    return Finding("ok", f"`{command}` can start with them", "; ".join(doubted), SETTINGS)
+def _well(command: str, doubted: tuple[str, ...]) -> CheckResult:
+    return CheckResult("ok", f"`{command}` can start with them", "; ".join(doubted), SETTINGS)
 
 
-def _told(state: State, problems: tuple[str, ...], part: str = SETTINGS) -> Iterator[Finding]:
+def _told(state: State, problems: tuple[str, ...], part: str = SETTINGS) -> Iterator[CheckResult]:
     for problem in problems:
-        yield Finding(state, problem, part=part)
+        yield CheckResult(state, problem, part=part)
 
 
-def parts_of(reading: Reading) -> Iterator[Part]:
+def parts_of(reading: SetupReport) -> Iterator[Check]:
     """Every part that these settings lead to, in the order in which they matter."""
     settings = reading.settings
     if settings is None:
@@ -149,38 +149,40 @@ def parts_of(reading: Reading) -> Iterator[Part]:
     folder = settings.relay_data_dir
     yield from project_parts(settings)
     yield from _keys(settings)
-    yield Part("voice", partial(_voice, settings))
+    yield Check("voice", partial(_voice, settings))
     is_here = partial(_listens, settings)
-    yield Part("journal", partial(own_journal, folder / "journal", is_here))
+    yield Check("journal", partial(own_journal, folder / "journal", is_here))
     if project_of(settings) is None:
-        yield Part("store", partial(asyncio.to_thread, store, folder / "relay.db"))
-    yield Part("voice port", partial(voice_port, settings.host, settings.port))
-    yield Part("HTTP port", partial(http_port, settings.host, settings.http_port))
-    yield Part("page", partial(_page, reading.serves))
+        yield Check("store", partial(asyncio.to_thread, store, folder / "relay.db"))
+    yield Check("voice port", partial(voice_port, settings.host, settings.port))
+    yield Check("HTTP port", partial(http_port, settings.host, settings.http_port))
+    yield Check("page", partial(_page, reading.serves))
     yield from _proxy(settings)
 
 
-def _keys(settings: Settings) -> Iterator[Part]:
+def _keys(settings: Settings) -> Iterator[Check]:
     trust = trust_of(settings)
     if trust.secret is not None:
-        yield Part("token secret", partial(keys.secret, trust, unix_clock(), "SUPABASE_JWT_SECRET"))
+        yield Check(
+            "token secret", partial(keys.secret, trust, unix_clock(), "SUPABASE_JWT_SECRET")
+        )
     if trust.jwks_url is not None:
         look = keys.key_set if trust.secret is None else keys.spare_key_set
-        yield Part("key set", partial(look, trust.jwks_url, KEY_SET_NAMES))
+        yield Check("key set", partial(look, trust.jwks_url, KEY_SET_NAMES))
     if trust.auth_url is not None:
         asked = partial(keys.token_server, trust.auth_url, trust.api_key, SERVER_NAMES)
-        yield Part("token server", asked)
+        yield Check("token server", asked)
     if trust.secret is None and trust.jwks_url is None:
         made = partial(asyncio.to_thread, keys.development_secret, settings.relay_data_dir)
-        yield Part("token secret", made)
+        yield Check("token secret", made)
 
 
-def place_of(settings: Settings) -> AbstractAsyncContextManager[Place]:
+def place_of(settings: Settings) -> AbstractAsyncContextManager[StoreBackend]:
     """Where words would end up, and perhaps the provider's key."""
-    return open_place(settings.relay_data_dir, project_of(settings), own_key(settings))
+    return open_store(settings.relay_data_dir, project_of(settings), own_key(settings))
 
 
-async def _voice(settings: Settings) -> Finding:
+async def _voice(settings: Settings) -> CheckResult:
     if settings.relay_engine == "offline" and (missing := available()) is not None:
         return fail("the echo answers instead of the demonstration voice", missing)
     async with contextlib.AsyncExitStack() as closing:
@@ -200,24 +202,24 @@ async def _listens(settings: Settings) -> bool:
     )
 
 
-async def _page(serves: bool) -> Finding:
+async def _page(serves: bool) -> CheckResult:
     if serves:
         return skip("in production the proxy serves web/")
     return await asyncio.to_thread(page, WEB)
 
 
-def _proxy(settings: Settings) -> Iterator[Part]:
+def _proxy(settings: Settings) -> Iterator[Check]:
     url = settings.public_url
 
     async def started() -> bool:
         return await port_trouble(settings.host, settings.port) is not None
 
     if url is not None:
-        yield Part("proxy, health", partial(proxied_health, url, started))
-        yield Part("proxy, voice", partial(proxied_voice, url, started))
+        yield Check("proxy, health", partial(proxied_health, url, started))
+        yield Check("proxy, voice", partial(proxied_voice, url, started))
     else:
-        yield Part("proxy", partial(_nothing, "PUBLIC_URL is not set"))
+        yield Check("proxy", partial(_nothing, "PUBLIC_URL is not set"))
 
 
-async def _nothing(why: str) -> Finding:
+async def _nothing(why: str) -> CheckResult:
     return skip(why)

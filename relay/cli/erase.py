@@ -5,7 +5,7 @@ import json
 from collections.abc import Mapping
 
 from relay.cli.console import fail, say
-from relay.cli.privacy import Kept, with_kept
+from relay.cli.privacy import PrivacyData, with_kept
 from relay.stores.journal.journal import emptied_of
 
 HELP = "erase one person's words and calls, from the journal and the store"
@@ -26,7 +26,7 @@ def run(given: argparse.Namespace) -> int:
     if not given.yes:
         fail("this cannot be undone: look at it by `relay export`, then add --yes", code=2)
 
-    async def act(kept: Kept) -> tuple[Mapping[str, int], str]:
+    async def act(kept: PrivacyData) -> tuple[Mapping[str, int], str]:
         # No relay starts before the store is done: so nothing follows from the journal.
         async with emptied_of(kept.journal, given.user) as waiting:
             try:

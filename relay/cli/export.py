@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from relay.cli.console import fail, say
-from relay.cli.privacy import Kept, with_kept
+from relay.cli.privacy import PrivacyData, with_kept
 from relay.stores.journal.journal import waiting_of
 
 HELP = "print all that is kept about one person, as JSON"
@@ -27,7 +27,7 @@ def options(parser: argparse.ArgumentParser) -> None:
 def run(given: argparse.Namespace) -> int:
     """Tell it: the store's, and what the journal still has. A relay may run meanwhile."""
 
-    async def act(kept: Kept) -> dict[str, Any]:
+    async def act(kept: PrivacyData) -> dict[str, Any]:
         # The journal first: what moves on to the store meanwhile is told twice, never not at all.
         waiting = await asyncio.to_thread(waiting_of, kept.journal, given.user)
         return {**await kept.people.export(given.user), "journal": waiting}

@@ -9,11 +9,11 @@ from typing import Final, TypeVar
 
 from relay.cli.console import fail
 from relay.config import Settings, SettingsError, local_settings, project_of, serve_settings
-from relay.interfaces import NoSuchPerson, People
+from relay.interfaces import NoSuchPerson, PrivacyStore
 from relay.stores.journal.file import JournalDamaged, JournalInUse
 from relay.stores.sqlite.privacy import SqlitePeople
 from relay.stores.supabase.admin import SupabasePeople
-from relay.stores.supabase.errors import DatabaseNotMigrated, DatabaseTrouble
+from relay.stores.supabase.errors import DatabaseError, DatabaseNotMigrated
 
 STATEMENT_SECONDS: Final = 60.0
 """Nobody waits at a door: a long conversation may take its time."""
@@ -21,15 +21,15 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
+class PrivacyData:
     """The store, its name for people, and the journal's folder."""
 
-    people: People
+    people: PrivacyStore
     place: str
     journal: Path
 
 
-Act = Callable[[Kept], Awaitable[T]]
+Act = Callable[[PrivacyData], Awaitable[T]]
 
 
 def with_kept(act: Act[T]) -> T:
@@ -48,7 +48,7 @@ def with_kept(act: Act[T]) -> T:
         fail(f"{settings.relay_data_dir} cannot be used: {error}")
     except DatabaseNotMigrated:
         fail("the project's database is not up to date: see `relay migrate`")
-    except DatabaseTrouble as trouble:
+    except DatabaseError as trouble:
         name = type(trouble).__name__
         fail(f"the project's database does not answer as it should: {name}; see `relay check`")
 
@@ -80,14 +80,14 @@ def _file(settings: Settings) -> Path:
     return settings.relay_data_dir / "relay.db"
 
 
-def _open(settings: Settings) -> Kept:
+def _open(settings: Settings) -> PrivacyData:
     journal, project = settings.relay_data_dir / "journal", project_of(settings)
     if project is None:
-        return Kept(SqlitePeople(_file(settings)), str(_file(settings)), journal)
+        return PrivacyData(SqlitePeople(_file(settings)), str(_file(settings)), journal)
     from relay.stores.supabase.client import (  # noqa: PLC0415
-        Patience,
-        Rest,
+        RestClient,
+        RestTimeouts,
     )
 
-    patience = Patience(answer=STATEMENT_SECONDS, write=STATEMENT_SECONDS)
-    return Kept(SupabasePeople(Rest(project, patience)), project.url, journal)
+    patience = RestTimeouts(answer=STATEMENT_SECONDS, write=STATEMENT_SECONDS)
+    return PrivacyData(SupabasePeople(RestClient(project, patience)), project.url, journal)

@@ -11,7 +11,7 @@ import msgspec
 
 from relay.cli.console import fail, say
 from relay.realtime.billing.pricing import DATE, Prices
-from relay.realtime.billing.usage import OTHER, Meter
+from relay.realtime.billing.usage import OTHER, UsageMeter
 from relay.realtime.dialects.beta import beta_to_ga
 from relay.realtime.events import AUDIO_DELTA, BASE64_PER_MS
 from relay.realtime.playout import AtOnce
@@ -27,7 +27,7 @@ class Replayed:
     """What was said, in conversation order, and what it used."""
 
     utterances: list[Utterance]
-    meter: Meter
+    meter: UsageMeter
 
 
 def replay(rows: Iterable[Row]) -> Replayed:
@@ -35,7 +35,7 @@ def replay(rows: Iterable[Row]) -> Replayed:
 
     Where a row has no time, its number counts as one.
     """
-    transcript, meter = Transcript(AtOnce()), Meter(OTHER, OTHER)
+    transcript, meter = Transcript(AtOnce()), UsageMeter(OTHER, OTHER)
     last, now = dict[tuple[str, int], Utterance](), 0.0
     for number, row in enumerate(rows):
         time = row.get("t")
@@ -88,7 +88,7 @@ def run(given: argparse.Namespace) -> int:
     return 0
 
 
-def usage_of(meter: Meter, prices: Prices) -> dict[str, Any]:
+def usage_of(meter: UsageMeter, prices: Prices) -> dict[str, Any]:
     """What a session used as plain values; money in dollars at the prices of `priced_at`."""
     totals, cost = meter.totals(), meter.cost(prices)
     return {

@@ -5,7 +5,7 @@ import json
 from typing import Final
 
 from relay.cli.console import say
-from relay.cli.privacy import Kept, with_kept
+from relay.cli.privacy import PrivacyData, with_kept
 from relay.interfaces import Mode
 
 HELP = "forget what was said in calls more than some days ago"
@@ -29,7 +29,7 @@ def run(given: argparse.Namespace) -> int:
     """Forget them; doing it twice is no error. A relay may run meanwhile."""
     mode: Mode = "redact" if given.redact else "delete"
 
-    async def act(kept: Kept) -> tuple[int, str]:
+    async def act(kept: PrivacyData) -> tuple[int, str]:
         return await kept.people.forget(given.days, mode), kept.place
 
     many, place = with_kept(act)

@@ -8,7 +8,7 @@ from pathlib import Path
 from relay.app import page_token
 from relay.cli.console import fail, plain, say
 from relay.config import SettingsError, dev_settings
-from relay.talk.client import Heard, Talk, TalkFailed, chunks_of, microphone
+from relay.talk.client import HeardReply, TalkFailed, VoiceClient, chunks_of, microphone
 from relay.talk.wav import BadWav, read_wav, write_wav
 
 HELP = "speak a WAV file (or the microphone, -) through a relay"
@@ -35,7 +35,7 @@ def run(given: argparse.Namespace) -> int:
         fail(str(bad), code=2)
     except SettingsError as error:
         fail(*error.problems)
-    talk = Talk(_quiet if given.json else _tell)
+    talk = VoiceClient(_quiet if given.json else _tell)
     chunks = microphone() if given.file == "-" else chunks_of(pcm)
     try:
         heard = asyncio.run(talk.run(url, token, chunks))
@@ -63,7 +63,7 @@ def _quiet(speaker: str, text: str) -> None:
     """The JSON at the end says it."""
 
 
-def _report(heard: Heard, given: argparse.Namespace) -> int:
+def _report(heard: HeardReply, given: argparse.Namespace) -> int:
     if given.save is not None and heard.audio:
         try:
             write_wav(given.save, bytes(heard.audio))

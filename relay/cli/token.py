@@ -3,7 +3,7 @@
 import argparse
 import json
 
-from relay.auth.tokens import Unverified, mint, read_caller, read_claims
+from relay.auth.tokens import InvalidToken, mint, read_caller, read_claims
 from relay.cli.console import fail, say
 from relay.config import SettingsError, dev_settings, trust_of
 from relay.realtime.grant import Caller
@@ -40,7 +40,7 @@ def run(given: argparse.Namespace) -> int:
     token = mint(caller, secret.get_secret_value(), now, trust_of(settings).issuer)
     try:
         read_caller(read_claims(token, secret.get_secret_value(), "HS256"), None, now)
-    except Unverified as why:
+    except InvalidToken as why:
         fail(f"the relay would refuse that token: {why}", code=2)
     say(json.dumps({"token": token, "expires_at": int(now + given.ttl)}) if given.json else token)
     return 0

@@ -15,14 +15,14 @@ from relay.config import Settings, SettingsError, local_settings, project_of
 from relay.realtime.records import Record, Utterance
 from relay.stores.sqlite.reader import SqliteReader
 from relay.stores.supabase.admin import SupabaseReader
-from relay.stores.supabase.errors import DatabaseTrouble
+from relay.stores.supabase.errors import DatabaseError
 
 HELP = "print what was said in a conversation, the latest when none is named"
 EXAMPLE = "relay transcript --follow"
 _NONE_YET = "nothing has been said yet; start `relay dev` in this folder and talk"
 
 
-class Conversation(Protocol):
+class StoredConversation(Protocol):
     """One of those there are."""
 
     @property
@@ -33,7 +33,7 @@ class Conversation(Protocol):
 class Reader(Protocol):
     """What is asked of a store here."""
 
-    async def recent(self, limit: int) -> Sequence[Conversation]:
+    async def recent(self, limit: int) -> Sequence[StoredConversation]:
         """The conversations that were active last, newest first."""
 
     async def transcript(self, conversation_id: str) -> Sequence[Record]:
@@ -65,7 +65,7 @@ def run(given: argparse.Namespace) -> int:
         fail(_NONE_YET)
     except sqlite3.Error as error:
         fail(f"{settings.relay_data_dir / 'relay.db'} cannot be read: {error}")
-    except DatabaseTrouble as trouble:
+    except DatabaseError as trouble:
         fail(f"the project's database cannot be read: {type(trouble).__name__}")
     except KeyboardInterrupt:
         pass  # how one stops following
@@ -77,9 +77,9 @@ def _reader(settings: Settings) -> Reader:
     project = project_of(settings)
     if project is None:
         return SqliteReader(settings.relay_data_dir / "relay.db")
-    from relay.stores.supabase.client import Rest  # noqa: PLC0415
+    from relay.stores.supabase.client import RestClient  # noqa: PLC0415
 
-    return SupabaseReader(Rest(project))
+    return SupabaseReader(RestClient(project))
 
 
 async def _print(settings: Settings, given: argparse.Namespace) -> None:

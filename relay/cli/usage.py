@@ -13,11 +13,11 @@ import msgspec
 from relay.cli.console import fail, plain, say
 from relay.config import Settings, SettingsError, local_settings, project_of
 from relay.realtime.billing.usage import Usage
-from relay.stores.costs import By, Cost, Report
+from relay.stores.costs import By, CostRow, UsageReport
 from relay.stores.rows import iso_day
 from relay.stores.sqlite.reader import SqliteReader
-from relay.stores.supabase.admin import SupabaseDesk, TooMuch
-from relay.stores.supabase.errors import DatabaseTrouble
+from relay.stores.supabase.admin import SupabaseAdmin, TooMuch
+from relay.stores.supabase.errors import DatabaseError
 
 HELP = "print what calls used and cost: tokens, minutes and dollars"
 EXAMPLE = "relay usage --by user --since 2026-11-01"
@@ -26,10 +26,10 @@ _HEAD: Final = "calls", "minutes", "tokens in", "cached", "tokens out", "dollars
 _EPOCH: Final = date(1970, 1, 1)
 
 
-class Ledger(Protocol):
+class UsageReader(Protocol):
     """What is asked of a store here."""
 
-    async def costs(self, by: By, since: int) -> Report:
+    async def costs(self, by: By, since: int) -> UsageReport:
         """Sums from a UTC day on."""
 
     async def aclose(self) -> None:
@@ -59,7 +59,7 @@ def run(given: argparse.Namespace) -> int:
         fail(f"{settings.relay_data_dir / 'relay.db'} cannot be read: {error}")
     except TooMuch:
         fail("there are too many calls for one report: name a later day with --since")
-    except DatabaseTrouble as trouble:
+    except DatabaseError as trouble:
         fail(f"the project's database cannot be read: {type(trouble).__name__}")
     if given.json:
         say(json.dumps(_plain(report, given.since), ensure_ascii=False))
@@ -69,17 +69,17 @@ def run(given: argparse.Namespace) -> int:
     return 0
 
 
-def _ledger(settings: Settings) -> Ledger:
+def _ledger(settings: Settings) -> UsageReader:
     """Of the store that these settings name."""
     project = project_of(settings)
     if project is None:
         return SqliteReader(settings.relay_data_dir / "relay.db")
-    from relay.stores.supabase.client import Rest  # noqa: PLC0415
+    from relay.stores.supabase.client import RestClient  # noqa: PLC0415
 
-    return SupabaseDesk(Rest(project))
+    return SupabaseAdmin(RestClient(project))
 
 
-async def _read(settings: Settings, given: argparse.Namespace) -> Report:
+async def _read(settings: Settings, given: argparse.Namespace) -> UsageReport:
     reader = _ledger(settings)
     try:
         return await reader.costs(given.by, given.since)
@@ -92,7 +92,7 @@ def _day(text: str) -> int:
     return (date.fromisoformat(text) - _EPOCH).days
 
 
-def _sorted(report: Report) -> list[tuple[str, Cost]]:
+def _sorted(report: UsageReport) -> list[tuple[str, CostRow]]:
     """Days in their order, all else the dearest first."""
     if report.by == "day":
         return [(iso_day(int(day)), report.costs[day]) for day in sorted(report.costs)]
@@ -100,13 +100,13 @@ def _sorted(report: Report) -> list[tuple[str, Cost]]:
     return sorted(named, key=lambda one: (-one[1].micro, one[0]))
 
 
-def _plain(report: Report, since: int) -> dict[str, Any]:
+def _plain(report: UsageReport, since: int) -> dict[str, Any]:
     lines = [{report.by: name} | _numbers(cost) for name, cost in _sorted(report)]
     first = iso_day(since) if since else None
     return {"by": report.by, "since": first, "lines": lines, "total": _numbers(report.total)}
 
 
-def _numbers(cost: Cost) -> dict[str, Any]:
+def _numbers(cost: CostRow) -> dict[str, Any]:
     return {
         "calls": len(cost.sessions),
         "unended_calls": len(cost.unended),
@@ -119,7 +119,7 @@ def _numbers(cost: Cost) -> dict[str, Any]:
     }
 
 
-def _table(report: Report) -> Iterator[str]:
+def _table(report: UsageReport) -> Iterator[str]:
     rows: list[tuple[str, ...]] = [(report.by, *_HEAD)]
     rows += [(plain(name), *_cells(cost)) for name, cost in _sorted(report)]
     rows.append(("total", *_cells(report.total)))
@@ -130,7 +130,7 @@ def _table(report: Report) -> Iterator[str]:
     yield from _remarks(report.total)
 
 
-def _cells(cost: Cost) -> tuple[str, ...]:
+def _cells(cost: CostRow) -> tuple[str, ...]:
     usage: Usage = cost.usage
     each = cost.micro_per_minute
     tokens = usage.input_tokens, usage.cached_tokens, usage.output_tokens
@@ -143,7 +143,7 @@ def _cells(cost: Cost) -> tuple[str, ...]:
     )
 
 
-def _remarks(total: Cost) -> Iterator[str]:
+def _remarks(total: CostRow) -> Iterator[str]:
     if total.unpriced:
         names = plain(", ".join(sorted(total.unpriced)))
         yield f"?  unknown: no price was known for {names}"

@@ -11,11 +11,11 @@ from urllib.parse import urlsplit
 from pydantic import SecretStr, ValidationError
 from pydantic_settings import DotEnvSettingsSource, EnvSettingsSource
 
-from relay.agents.agent import Agents, AnyAgent, ListedAgents
-from relay.agents.config import BadAgents, load_agents
-from relay.auth.tokens import Trust, development_secret
+from relay.agents.agent import AgentCatalog, OpenCatalog, StaticCatalog
+from relay.agents.config import InvalidAgents, load_agents
+from relay.auth.tokens import JwtConfig, development_secret
 from relay.config.settings import Settings
-from relay.interfaces import ProjectAccess
+from relay.interfaces import SupabaseCredentials
 from relay.realtime.billing.pricing import Prices
 
 # ---- The prices that RELAY_PRICES adds to the table, and agents whose budget nobody could charge.
@@ -44,9 +44,9 @@ def priced(path: Path | None) -> Prices:
         raise BadPrices(f"{path}: {error}") from None
 
 
-def unpriced(settings: Settings, agents: Agents, prices: Prices) -> Iterator[str]:
+def unpriced(settings: Settings, agents: AgentCatalog, prices: Prices) -> Iterator[str]:
     """Name each agent with a budget whose model or whose writer-down has no price."""
-    if settings.relay_engine != "openai" or not isinstance(agents, ListedAgents):
+    if settings.relay_engine != "openai" or not isinstance(agents, StaticCatalog):
         return
     for agent_id, agent in agents.all.items():
         model = agent.offer.model or settings.openai_realtime_model
@@ -167,13 +167,13 @@ def doubts(settings: Settings) -> Iterator[str]:
 class Configured:
     """The agents, the secrets of their tools by environment variable, and what is doubtful."""
 
-    agents: Agents = field(default_factory=AnyAgent)
+    agents: AgentCatalog = field(default_factory=OpenCatalog)
     secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
     warnings: tuple[str, ...] = ()
 
 
 def configured(settings: Settings, given: Given) -> Configured:
-    """Read the file; raises `BadAgents` with each mistake in one line."""
+    """Read the file; raises `InvalidAgents` with each mistake in one line."""
     path = settings.relay_agents
     if path is None:
         return Configured()
@@ -181,11 +181,11 @@ def configured(settings: Settings, given: Given) -> Configured:
     secrets = {name: given.get(name.lower(), "") for _, name in _secrets(agents)}
     problems = list(_unusable(path, agents, secrets))
     if problems:
-        raise BadAgents(*problems)
+        raise InvalidAgents(*problems)
     return Configured(agents, secrets, tuple(_doubts(settings, path, agents)))
 
 
-def _secrets(agents: ListedAgents) -> Iterator[tuple[str, str]]:
+def _secrets(agents: StaticCatalog) -> Iterator[tuple[str, str]]:
     """Every place that names an environment variable, and the name."""
     for agent_id, agent in agents.all.items():
         for tool in agent.offer.server_tools:
@@ -193,7 +193,7 @@ def _secrets(agents: ListedAgents) -> Iterator[tuple[str, str]]:
                 yield f"agent {agent_id!r}: server_tools.{tool.name}.secret_env", tool.secret_env
 
 
-def _unusable(path: Path, agents: ListedAgents, secrets: Mapping[str, str]) -> Iterator[str]:
+def _unusable(path: Path, agents: StaticCatalog, secrets: Mapping[str, str]) -> Iterator[str]:
     for place, name in _secrets(agents):
         if name.lower() in Settings.model_fields:  # a key of the relay's own leaves it to nobody
             yield f"{path}: {place}: {name} is a setting of the relay: name a variable of its own"
@@ -201,7 +201,7 @@ def _unusable(path: Path, agents: ListedAgents, secrets: Mapping[str, str]) -> I
             yield f"{path}: {place}: {name} is not set in the environment"
 
 
-def _doubts(settings: Settings, path: Path, agents: ListedAgents) -> Iterator[str]:
+def _doubts(settings: Settings, path: Path, agents: StaticCatalog) -> Iterator[str]:
     if settings.default_agent not in agents.all:
         named = f"DEFAULT_AGENT={settings.default_agent}"
         yield f"{named} is no agent of {path}: callers who name none are refused"
@@ -229,7 +229,7 @@ class Loaded:
     settings: Settings
     pages: bool
     warnings: tuple[str, ...] = ()
-    agents: Agents = field(default_factory=AnyAgent)
+    agents: AgentCatalog = field(default_factory=OpenCatalog)
     tool_secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
     prices: Prices = field(default_factory=Prices)
 
@@ -282,12 +282,12 @@ def local_settings(**overrides: Any) -> Settings:
     return settings
 
 
-def trust_of(settings: Settings) -> Trust:
+def trust_of(settings: Settings) -> JwtConfig:
     """Say whose tokens are believed."""
     url, secret = settings.supabase_url, settings.supabase_jwt_secret
     service_key = settings.supabase_service_role_key
     own_keys = f"{url}/auth/v1/.well-known/jwks.json" if url else None
-    return Trust(
+    return JwtConfig(
         secret=secret.get_secret_value() if secret else None,
         jwks_url=settings.supabase_jwks_url or own_keys,
         issuer=f"{url}/auth/v1" if url else None,
@@ -296,12 +296,12 @@ def trust_of(settings: Settings) -> Trust:
     )
 
 
-def project_of(settings: Settings) -> ProjectAccess | None:
+def project_of(settings: Settings) -> SupabaseCredentials | None:
     """Say which Supabase project keeps the words, None where they stay here."""
     url, key = settings.supabase_url, settings.supabase_service_role_key
     if settings.relay_store != "supabase" or url is None or key is None:
         return None
-    return ProjectAccess(url, key.get_secret_value())
+    return SupabaseCredentials(url, key.get_secret_value())
 
 
 def secrets_of(settings: Settings) -> tuple[str, ...]:
@@ -314,7 +314,7 @@ def _loaded(settings: Settings, *, pages: bool, warnings: tuple[str, ...]) -> Lo
     try:
         found = configured(settings, _environment())
         prices = priced(settings.relay_prices)
-    except BadAgents as bad:
+    except InvalidAgents as bad:
         raise SettingsError(*bad.problems) from None
     except BadPrices as bad:
         raise SettingsError(str(bad)) from None

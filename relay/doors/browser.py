@@ -4,12 +4,12 @@ from typing import Any, Final
 
 import structlog
 
-from relay.agents.agent import Asked, Defaults, choose_voice, decide
+from relay.agents.agent import AgentDefaults, SessionRequest, choose_voice, grant_for
 from relay.auth.tokens import Verifier
 from relay.doors.tokens import find_token
 from relay.interfaces import Admission
-from relay.realtime.dialects.client import S3View, View
-from relay.realtime.endings import MISSING_PARAMETERS, Refused
+from relay.realtime.dialects.client import BrowserDialect, ClientDialect
+from relay.realtime.endings import MISSING_PARAMETERS, SessionRefused
 from relay.realtime.opening import s3_update
 from relay.websocket.handshake import Handshake
 
@@ -23,7 +23,7 @@ class S3Door:
     name = "s3"
 
     def __init__(
-        self, verifier: Verifier, defaults: Defaults, transcription: dict[str, Any]
+        self, verifier: Verifier, defaults: AgentDefaults, transcription: dict[str, Any]
     ) -> None:
         self._verifier = verifier
         self._defaults = defaults
@@ -33,18 +33,20 @@ class S3Door:
         """Any path will do (S3 accepted any)."""
         return True
 
-    def view(self, handshake: Handshake) -> View:
+    def view(self, handshake: Handshake) -> ClientDialect:
         """Beta names and S3's own shapes."""
-        return S3View()
+        return BrowserDialect()
 
     async def admit(self, handshake: Handshake) -> Admission:
         """In S3's order: parameters, then the token; raises Refused."""
         token, agent_id = find_token(handshake), handshake.parameter("agent_id")
         if not token or not agent_id:
-            raise Refused(MISSING_PARAMETERS)
+            raise SessionRefused(MISSING_PARAMETERS)
         caller = await self._verifier.verify(token)
-        asked = Asked(agent_id=agent_id, conversation_id=handshake.parameter("conversation_id"))
-        grant = await decide(caller, asked, self._defaults)
+        asked = SessionRequest(
+            agent_id=agent_id, conversation_id=handshake.parameter("conversation_id")
+        )
+        grant = await grant_for(caller, asked, self._defaults)
         choice = choose_voice(handshake.parameter("voice"), grant.voice)
         if choice.refused is not None:
             log.warning("unknown voice", voice=choice.voice)

@@ -2,13 +2,13 @@
 
 from typing import Any, Final
 
-from relay.agents.agent import Asked, Defaults, decide
+from relay.agents.agent import AgentDefaults, SessionRequest, grant_for
 from relay.auth.tokens import Verifier
 from relay.doors.tokens import RELAY_SUBPROTOCOL, find_token
 from relay.interfaces import Admission
-from relay.realtime.dialects.client import BetaView, GaView, View
-from relay.realtime.endings import NOT_BUILT, UNAUTHORIZED, UNKNOWN_PATH, Refused
-from relay.realtime.opening import openai_update
+from relay.realtime.dialects.client import BetaDialect, ClientDialect, GaDialect
+from relay.realtime.endings import NOT_BUILT, UNAUTHORIZED, UNKNOWN_PATH, SessionRefused
+from relay.realtime.opening import openai_session_update
 from relay.websocket.handshake import Handshake
 
 PATHS: Final = frozenset({"/v1/realtime", "/realtime", "/openai/v1/realtime"})
@@ -22,7 +22,7 @@ class OpenAIDoor:
     name = "openai"
 
     def __init__(
-        self, verifier: Verifier, defaults: Defaults, transcription: dict[str, Any]
+        self, verifier: Verifier, defaults: AgentDefaults, transcription: dict[str, Any]
     ) -> None:
         self._verifier = verifier
         self._defaults = defaults
@@ -33,35 +33,35 @@ class OpenAIDoor:
         plain = path.rstrip("/") or "/"
         return plain in PATHS or f"{plain}/".startswith(FAMILIES)
 
-    def view(self, handshake: Handshake) -> View:
+    def view(self, handshake: Handshake) -> ClientDialect:
         """Beta names for a client that asks by header or subprotocol, GA for all others."""
         header = handshake.headers.get("OpenAI-Beta", "")
         asks = "realtime=v1" in header or _BETA_SUBPROTOCOL in handshake.subprotocols
-        return BetaView() if asks else GaView()
+        return BetaDialect() if asks else GaDialect()
 
     async def admit(self, handshake: Handshake) -> Admission:
         """Who is calling and what they get; raises Refused."""
         if handshake.path.rstrip("/") not in PATHS:
-            raise Refused(UNKNOWN_PATH)
+            raise SessionRefused(UNKNOWN_PATH)
         if handshake.parameter("intent") is not None:
-            raise Refused(NOT_BUILT)
+            raise SessionRefused(NOT_BUILT)
         token = find_token(handshake)
         if token is None:
-            raise Refused(UNAUTHORIZED)
+            raise SessionRefused(UNAUTHORIZED)
         caller = await self._verifier.verify(token)
-        grant = await decide(caller, _asked(handshake), self._defaults)
+        grant = await grant_for(caller, _asked(handshake), self._defaults)
         return Admission(
             grant=grant,
             view=self.view(handshake),
-            first_update=openai_update(grant, self._transcription),
+            first_update=openai_session_update(grant, self._transcription),
             first_shown=False,
             pace_ms=grant.bounds.pace_ms,
         )
 
 
-def _asked(handshake: Handshake) -> Asked:
+def _asked(handshake: Handshake) -> SessionRequest:
     aware = handshake.parameter("relay") == "1" or RELAY_SUBPROTOCOL in handshake.subprotocols
-    return Asked(
+    return SessionRequest(
         agent_id=handshake.parameter("agent_id"),
         conversation_id=handshake.parameter("conversation_id"),
         model=handshake.parameter("model"),

@@ -9,8 +9,8 @@ from urllib.parse import urlencode, urlsplit, urlunsplit
 
 import structlog
 
-from relay.interfaces import Call, Frame, Peer, Receiver
-from relay.realtime.endings import ENGINE_CLOSED, ENGINE_TIMED_OUT, NO_PROVIDER_KEY, Refused
+from relay.interfaces import Connection, EngineRequest, Frame, Receiver
+from relay.realtime.endings import ENGINE_CLOSED, ENGINE_TIMED_OUT, NO_PROVIDER_KEY, SessionRefused
 from relay.realtime.events import sniff
 from relay.websocket.client import ConnectOptions, WireError, connect
 
@@ -25,7 +25,7 @@ class KeySource(Protocol):
     """Whoever knows the provider's key."""
 
     async def current(self) -> str:
-        """The key, "" where there is none; raises `Refused` when nobody could be asked."""
+        """The key, "" where there is none; raises `SessionRefused` when nobody could be asked."""
 
     def refused(self) -> None:
         """The provider does not take the key: it may have been rotated."""
@@ -91,12 +91,12 @@ class OpenAIEngine:
     def __init__(self, options: OpenAIOptions) -> None:
         self._options = options
 
-    async def open(self, call: Call) -> Peer:
+    async def open(self, call: EngineRequest) -> Connection:
         """One socket for one session; no beta header, no subprotocol, no compression."""
         options = self._options
         key = await options.key.current()
         if not key:
-            raise Refused(NO_PROVIDER_KEY)
+            raise SessionRefused(NO_PROVIDER_KEY)
         headers = (
             options.key_header(key),
             ("OpenAI-Safety-Identifier", safety_identifier(call.user_id)),
@@ -110,7 +110,7 @@ class OpenAIEngine:
                 options.key.refused()
             log.warning("engine unreachable", kind=error.kind, status=error.status)
             ending = ENGINE_TIMED_OUT if error.kind == "timeout" else ENGINE_CLOSED
-            raise Refused(ending) from None
+            raise SessionRefused(ending) from None
 
     async def aclose(self) -> None:
         """Nothing is shared between sessions."""
@@ -121,7 +121,7 @@ class _Keyed:
 
     __slots__ = ("_greeted", "_key", "_peer", "_usher", "close", "pause", "ping", "resume", "send")
 
-    def __init__(self, peer: Peer, key: KeySource) -> None:
+    def __init__(self, peer: Connection, key: KeySource) -> None:
         self._peer = peer
         self._key = key
         self._greeted = False

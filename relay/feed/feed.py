@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from itertools import takewhile
 from typing import Final, Protocol
 
-from relay.feed.live_session import Call, over
-from relay.feed.messages import EndedMessage, Session, SessionMessage, iso, partial_of
-from relay.feed.subscriber import Key, Shown, Watcher, shown, shown_final
-from relay.interfaces import Earlier
+from relay.feed.live_session import LiveSession, over
+from relay.feed.messages import EndedMessage, SessionInfo, SessionMessage, iso, partial_of
+from relay.feed.subscriber import EncodedMessage, Key, Subscriber, shown, shown_final
+from relay.interfaces import ConversationHistory
 from relay.realtime.records import Record, newest
 
 # ---- What was said in a conversation as the disk knows it: the journal and the store together.
@@ -21,14 +21,14 @@ MOST_WAITING: Final = 10_000
 """Of one conversation's words in the journal; a session has no more items."""
 
 
-class Undelivered(Protocol):
+class PendingRecords(Protocol):
     """The journal, as far as it is read here."""
 
     async def of_conversation(self, conversation_id: str, limit: int) -> Sequence[Record]:
         """A conversation's committed words that wait for the store."""
 
 
-class Stored(Protocol):
+class StoredRecords(Protocol):
     """The store, as far as it is read here."""
 
     async def owner(self, conversation_id: str) -> str | None:
@@ -38,14 +38,14 @@ class Stored(Protocol):
         """A conversation's stored words."""
 
 
-class History:
+class FeedHistory:
     """All or nothing: half a conversation would be a gap that nobody sees."""
 
-    def __init__(self, journal: Undelivered, store: Stored) -> None:
+    def __init__(self, journal: PendingRecords, store: StoredRecords) -> None:
         self._journal = journal
         self._store = store
 
-    async def read(self, conversation_id: str) -> Earlier:
+    async def read(self, conversation_id: str) -> ConversationHistory:
         """Whose it is, and all that was committed when this was called, in conversation order.
 
         Raises what the journal or the store does, and TimeoutError when they take too long.
@@ -58,7 +58,7 @@ class History:
         said = newest((*stored, *waiting))
         if owner is None and said:  # the store has not heard of it yet
             owner = said[0].head.user_id
-        return Earlier(owner, said)
+        return ConversationHistory(owner, said)
 
 
 # ---- One session's committed utterances in memory: the newest version of each, by `seq`.
@@ -69,7 +69,7 @@ CHARACTERS: Final = 65_536
 """Most characters of them: one answer of a model's has some hundred, at most some ten thousand."""
 
 
-class Log:
+class UtteranceLog:
     """Takes versions of utterances with rising `seq`; whatever is not above `floor` may be gone."""
 
     __slots__ = (
@@ -139,18 +139,18 @@ class _Last:
     partials: dict[Key, str] = field(default_factory=dict)
 
 
-class Feed:
+class SessionFeed:
     """Made when its session begins; lives on a while after the session's end."""
 
-    def __init__(self, call: Call, history: History) -> None:
-        self.call: Call = call
+    def __init__(self, call: LiveSession, history: FeedHistory) -> None:
+        self.call: LiveSession = call
         self.head = call.head
-        self.log = Log()
-        self.watchers: set[Watcher] = set()
+        self.log = UtteranceLog()
+        self.watchers: set[Subscriber] = set()
         self._history = history
         self._last = _Last()
         self._ended_at: float | None = None
-        self._ended: Shown | None = None  # the last message, once it is due
+        self._ended: EncodedMessage | None = None  # the last message, once it is due
 
     @property
     def is_live(self) -> bool:
@@ -162,12 +162,12 @@ class Feed:
         """Whether all of an ended session was shown that ever will be."""
         return self._ended is not None
 
-    def session(self) -> Session:
+    def session(self) -> SessionInfo:
         """How the session stands now."""
         call, head = self.call, self.head
         micro = call.micro()
         answers, answer_ms = call.answers()
-        return Session(
+        return SessionInfo(
             id=head.session_id,
             conversation_id=head.conversation_id,
             user_id=head.user_id,
@@ -195,9 +195,9 @@ class Feed:
         held, top = (*past, *self.log.since(since)), self.log.top
         return newest(record for record in held if since < record.seq <= top), top
 
-    async def join(self, since: int) -> Watcher:
+    async def join(self, since: int) -> Subscriber:
         """Watch from `since` on; mind to `leave`."""
-        watcher = Watcher(since)
+        watcher = Subscriber(since)
         watcher.state(shown(SessionMessage(session=self.session())))
         self.watchers.add(watcher)
         try:
@@ -211,7 +211,7 @@ class Feed:
             watcher.finish(self._ended)
         return watcher
 
-    def leave(self, watcher: Watcher) -> None:
+    def leave(self, watcher: Subscriber) -> None:
         """Somebody watches no more."""
         self.watchers.discard(watcher)
         if not self.watchers:

@@ -8,11 +8,11 @@ from typing import Final, NoReturn
 
 import structlog
 
-from relay.feed.feed import Feed, History
-from relay.feed.live_session import Call
-from relay.feed.subscriber import Watcher
-from relay.interfaces import Earlier
-from relay.realtime.endings import AT_CAPACITY, SERVICE_RESTART, Refused
+from relay.feed.feed import FeedHistory, SessionFeed
+from relay.feed.live_session import LiveSession
+from relay.feed.subscriber import Subscriber
+from relay.interfaces import ConversationHistory
+from relay.realtime.endings import AT_CAPACITY, SERVICE_RESTART, SessionRefused
 from relay.realtime.records import AnyRecord, Record, newest
 
 BEAT_SECONDS: Final = 0.1
@@ -30,27 +30,27 @@ WATCHERS: Final = 1000
 log = structlog.get_logger(__name__)
 
 
-class Hub:
+class FeedHub:
     """Subscribe `committed` to the journal and keep `run` running. Of one event loop.
 
     Every live session has a feed, and an ended one while it is among the last `ENDED_KNOWN`.
     """
 
-    def __init__(self, history: History, clock: Callable[[], float]) -> None:
+    def __init__(self, history: FeedHistory, clock: Callable[[], float]) -> None:
         self._history = history
         self._clock = clock
-        self._live: dict[str, Feed] = {}
-        self._ended: OrderedDict[str, Feed] = OrderedDict()
-        self._unfinished: list[tuple[float, Feed]] = []  # by when they are called over
-        self._watched: set[Feed] = set()
+        self._live: dict[str, SessionFeed] = {}
+        self._ended: OrderedDict[str, SessionFeed] = OrderedDict()
+        self._unfinished: list[tuple[float, SessionFeed]] = []  # by when they are called over
+        self._watched: set[SessionFeed] = set()
         self._work = asyncio.Event()
         self._closed = False
         self.watchers = 0
 
     @contextmanager
-    def live(self, call: Call) -> Iterator[None]:
+    def live(self, call: LiveSession) -> Iterator[None]:
         """Feed this session for as long as the context lasts."""
-        feed = self._live[call.head.session_id] = Feed(call, self._history)
+        feed = self._live[call.head.session_id] = SessionFeed(call, self._history)
         try:
             yield
         finally:
@@ -65,15 +65,15 @@ class Hub:
                 if feed is not None:
                     feed.commit(record)
 
-    def sessions(self) -> list[Feed]:
+    def sessions(self) -> list[SessionFeed]:
         """The live ones, in the order in which they began."""
         return list(self._live.values())
 
-    def find(self, session_id: str) -> Feed | None:
+    def find(self, session_id: str) -> SessionFeed | None:
         """The feed of a live session, or of one that ended not long ago."""
         return self._live.get(session_id) or self._ended.get(session_id)
 
-    async def conversation(self, conversation_id: str) -> Earlier:
+    async def conversation(self, conversation_id: str) -> ConversationHistory:
         """Whose conversation it is, and all that was said in it so far, in its order.
 
         Not what is only on its way to the disk: only a commit makes words.
@@ -90,15 +90,15 @@ class Hub:
             if record.seq <= top.get(record.head.session_id, record.seq)
             and record.head.user_id == owner  # a stranger's words wait here until the store refuses
         ]
-        return Earlier(owner, newest(said))
+        return ConversationHistory(owner, newest(said))
 
     @asynccontextmanager
-    async def watch(self, feed: Feed, since: int) -> AsyncIterator[Watcher]:
-        """Watch a feed from `since` on; raises `Refused` (AT_CAPACITY, SERVICE_RESTART)."""
+    async def watch(self, feed: SessionFeed, since: int) -> AsyncIterator[Subscriber]:
+        """Watch a feed from `since` on; raises `SessionRefused` (AT_CAPACITY, SERVICE_RESTART)."""
         if self._closed:
-            raise Refused(SERVICE_RESTART)
+            raise SessionRefused(SERVICE_RESTART)
         if self.watchers >= WATCHERS:
-            raise Refused(AT_CAPACITY)
+            raise SessionRefused(AT_CAPACITY)
         self.watchers += 1
         try:
             watcher = await feed.join(since)
@@ -142,7 +142,7 @@ class Hub:
         while self._unfinished and self._unfinished[0][0] <= self._clock():
             self._unfinished.pop(0)[1].finish()
 
-    def _over(self, feed: Feed) -> None:
+    def _over(self, feed: SessionFeed) -> None:
         feed.over(self._clock())
         if not feed.is_finished:
             self._unfinished.append((self._clock() + FINISH_SECONDS, feed))

@@ -6,8 +6,8 @@ from typing import Final, Literal, Protocol
 
 from relay.realtime.coaching.control import Command, Outcome
 from relay.realtime.endings import CLIENT_LEFT, Ending
-from relay.realtime.records import Head
-from relay.realtime.transcript import Partial
+from relay.realtime.records import SessionHead
+from relay.realtime.transcript import InterimTranscript
 
 # ---- What the API asks of a coach's line into a live call.
 
@@ -17,7 +17,7 @@ NoLine = Literal["over", "busy", "format"]
 """The session has ended; too many listen; its sound is of a format that no coach speaks."""
 
 
-class Line(Protocol):
+class CoachStreamProtocol(Protocol):
     """Open until `close`; mind to do that."""
 
     @property
@@ -34,11 +34,11 @@ class Line(Protocol):
         """Close it; the first ending counts."""
 
 
-class Call(Protocol):
+class LiveSession(Protocol):
     """What a feed asks of a live session."""
 
     @property
-    def head(self) -> Head:
+    def head(self) -> SessionHead:
         """Whose words these are."""
 
     @property
@@ -49,7 +49,7 @@ class Call(Protocol):
     def engine(self) -> str:
         """The voice."""
 
-    def partials(self) -> Sequence[Partial]:
+    def partials(self) -> Sequence[InterimTranscript]:
         """The words so far of what has not settled."""
 
     def settled(self) -> int:
@@ -76,15 +76,15 @@ class Call(Protocol):
     def obey(self, command: Command) -> Outcome:
         """Carry out a coach's command."""
 
-    def voice(self, coach: str) -> Line | NoLine:
+    def voice(self, coach: str) -> CoachStreamProtocol | NoLine:
         """A line for this coach; an earlier one of theirs is closed."""
 
 
 @dataclass(frozen=True, slots=True)
-class Over:
+class EndedSession:
     """What is kept of a call that has ended: the rest of it may go."""
 
-    head: Head
+    head: SessionHead
     door: str
     engine: str
     seq: int
@@ -93,7 +93,7 @@ class Over:
     begun: tuple[int, int | None]
     why: str | None
 
-    def partials(self) -> Sequence[Partial]:
+    def partials(self) -> Sequence[InterimTranscript]:
         return ()
 
     def settled(self) -> int:
@@ -120,11 +120,11 @@ class Over:
     def obey(self, command: Command) -> Outcome:
         return "over"
 
-    def voice(self, coach: str) -> Line | NoLine:
+    def voice(self, coach: str) -> CoachStreamProtocol | NoLine:
         return "over"
 
 
-def over(call: Call) -> Over:
+def over(call: LiveSession) -> EndedSession:
     """What is kept of it."""
     numbers = call.settled(), dict(call.tokens()), call.micro(), call.answers()
-    return Over(call.head, call.door, call.engine, *numbers, call.ending())
+    return EndedSession(call.head, call.door, call.engine, *numbers, call.ending())

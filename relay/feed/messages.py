@@ -6,16 +6,16 @@ from typing import Final, Literal
 
 import msgspec
 
-from relay.interfaces import Talk
+from relay.interfaces import ConversationSummary
 from relay.realtime.records import Origin, Record, State
 from relay.realtime.records import Speaker as Role
-from relay.realtime.transcript import Partial
+from relay.realtime.transcript import InterimTranscript
 
 Who = Literal["learner", "model", "coach"]
 _WHO: Final[Mapping[Role, Who]] = {"user": "learner", "assistant": "model"}
 
 
-class Session(msgspec.Struct, frozen=True, kw_only=True):
+class SessionInfo(msgspec.Struct, frozen=True, kw_only=True):
     """One call.
 
     `state` is `live` or `ended`; `ending` then says why, by its name in the table of endings. A
@@ -47,7 +47,7 @@ class Session(msgspec.Struct, frozen=True, kw_only=True):
     answer_ms: int | None
 
 
-class Utterance(msgspec.Struct, frozen=True, kw_only=True):
+class UtteranceInfo(msgspec.Struct, frozen=True, kw_only=True):
     """One thing one speaker said.
 
     `id` stays when a correction comes, which takes a new `seq`. Show utterances by `position`, then
@@ -73,18 +73,18 @@ class Utterance(msgspec.Struct, frozen=True, kw_only=True):
     audio_ms: int | None
 
 
-class Sessions(msgspec.Struct, frozen=True, kw_only=True):
+class SessionList(msgspec.Struct, frozen=True, kw_only=True):
     """Live sessions, the newest first; `total` counts those that `limit` left out, too."""
 
-    sessions: list[Session]
+    sessions: list[SessionInfo]
     total: int
 
 
-class Obeyed(msgspec.Struct, frozen=True, kw_only=True):
+class CommandAnswer(msgspec.Struct, frozen=True, kw_only=True):
     """The answer to a coach's command: whether it changed anything, and how the session stands."""
 
     changed: bool
-    session: Session
+    session: SessionInfo
 
 
 class SessionTranscript(msgspec.Struct, frozen=True, kw_only=True):
@@ -93,7 +93,7 @@ class SessionTranscript(msgspec.Struct, frozen=True, kw_only=True):
     session_id: str
     conversation_id: str
     seq: int
-    utterances: list[Utterance]
+    utterances: list[UtteranceInfo]
 
 
 class ConversationTranscript(msgspec.Struct, frozen=True, kw_only=True):
@@ -101,10 +101,10 @@ class ConversationTranscript(msgspec.Struct, frozen=True, kw_only=True):
 
     conversation_id: str
     user_id: str
-    utterances: list[Utterance]
+    utterances: list[UtteranceInfo]
 
 
-class Conversation(msgspec.Struct, frozen=True, kw_only=True):
+class ConversationInfo(msgspec.Struct, frozen=True, kw_only=True):
     """One conversation in a list of them."""
 
     id: str
@@ -115,13 +115,13 @@ class Conversation(msgspec.Struct, frozen=True, kw_only=True):
     utterances: int
 
 
-class Conversations(msgspec.Struct, frozen=True, kw_only=True):
+class ConversationList(msgspec.Struct, frozen=True, kw_only=True):
     """Conversations that are stored, those that were active last first."""
 
-    conversations: list[Conversation]
+    conversations: list[ConversationInfo]
 
 
-class Fault(msgspec.Struct, frozen=True, kw_only=True):
+class ApiFault(msgspec.Struct, frozen=True, kw_only=True):
     """What went wrong: `code` for programs, `message` for people."""
 
     code: str
@@ -131,20 +131,20 @@ class Fault(msgspec.Struct, frozen=True, kw_only=True):
 class ErrorAnswer(msgspec.Struct, frozen=True, kw_only=True):
     """The body of every refusal."""
 
-    error: Fault
+    error: ApiFault
 
 
 class SessionMessage(msgspec.Struct, frozen=True, kw_only=True, tag="session"):
     """How the session stands: first of all, then at most once a second when it has changed."""
 
-    session: Session
+    session: SessionInfo
 
 
 class FinalMessage(msgspec.Struct, frozen=True, kw_only=True, tag="final"):
     """An utterance that is on disk; `seq` is the cursor for `since`."""
 
     seq: int
-    utterance: Utterance
+    utterance: UtteranceInfo
 
 
 class CaughtUpMessage(msgspec.Struct, frozen=True, kw_only=True, tag="caught_up"):
@@ -179,7 +179,7 @@ class EndedMessage(msgspec.Struct, frozen=True, kw_only=True, tag="ended"):
 class ErrorMessage(msgspec.Struct, frozen=True, kw_only=True, tag="error"):
     """Why the feed is about to be closed."""
 
-    error: Fault
+    error: ApiFault
 
 
 Message = (
@@ -192,10 +192,10 @@ def iso(unix_seconds: float) -> str:
     return datetime.fromtimestamp(unix_seconds, UTC).isoformat(timespec="microseconds")
 
 
-def utterance_of(record: Record) -> Utterance:
+def utterance_of(record: Record) -> UtteranceInfo:
     """A record as it is shown."""
     said = record.utterance
-    return Utterance(
+    return UtteranceInfo(
         id=record.id,
         session_id=record.head.session_id,
         item_id=said.item_id,
@@ -215,9 +215,9 @@ def utterance_of(record: Record) -> Utterance:
     )
 
 
-def conversation_of(talk: Talk) -> Conversation:
+def conversation_of(talk: ConversationSummary) -> ConversationInfo:
     """A conversation as it is listed."""
-    return Conversation(
+    return ConversationInfo(
         id=talk.conversation_id,
         user_id=talk.user_id,
         agent_id=talk.agent_id,
@@ -232,7 +232,7 @@ def final_of(record: Record) -> FinalMessage:
     return FinalMessage(seq=record.seq, utterance=utterance_of(record))
 
 
-def partial_of(partial: Partial) -> PartialMessage:
+def partial_of(partial: InterimTranscript) -> PartialMessage:
     """The message that shows words so far; half a character at their end is replaced."""
     return PartialMessage(
         item_id=partial.item_id,

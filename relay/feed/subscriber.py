@@ -20,24 +20,24 @@ Key = tuple[str, int]
 """A partial's item and content part."""
 
 
-class Shown(NamedTuple):
+class EncodedMessage(NamedTuple):
     """One message as it travels; `cursor` is what `since` would be after it, None for no change."""
 
     text: str
     cursor: int | None = None
 
 
-def shown(message: Message, cursor: int | None = None) -> Shown:
+def shown(message: Message, cursor: int | None = None) -> EncodedMessage:
     """Encode a message, once for all who watch."""
-    return Shown(_encode(message).decode(), cursor)
+    return EncodedMessage(_encode(message).decode(), cursor)
 
 
-def shown_final(record: Record) -> Shown:
+def shown_final(record: Record) -> EncodedMessage:
     """Encode an utterance."""
     return shown(final_of(record), record.seq)
 
 
-class Watcher:
+class Subscriber:
     """Finals wait in a bounded queue, of states and partials the latest alone.
 
     `next` gives what is to be sent: the session's state, what was said before, `caught_up`, then
@@ -50,11 +50,11 @@ class Watcher:
         self.ending: Ending | None = None
         self.primed = False  # whether it was shown all the partials of the moment
         self._early: list[Record] | None = []  # None: it has begun, and finals come encoded
-        self._queue: deque[Record | Shown] = deque()
+        self._queue: deque[Record | EncodedMessage] = deque()
         self._past = 0  # how many at the queue's head are from before it began
-        self._last: Shown | None = None
-        self._state: Shown | None = None
-        self._partials: dict[Key, Shown] = {}
+        self._last: EncodedMessage | None = None
+        self._state: EncodedMessage | None = None
+        self._partials: dict[Key, EncodedMessage] = {}
         self._news = asyncio.Event()
 
     @property
@@ -84,7 +84,7 @@ class Watcher:
         self._early = None
         self._news.set()
 
-    def final(self, key: Key, final: Shown) -> None:
+    def final(self, key: Key, final: EncodedMessage) -> None:
         """Queue a final; the words so far of the same part are old news."""
         self._partials.pop(key, None)
         if len(self._queue) - self._past >= QUEUE:
@@ -93,17 +93,17 @@ class Watcher:
             self._queue.append(final)
             self._news.set()
 
-    def partial(self, key: Key, partial: Shown) -> None:
+    def partial(self, key: Key, partial: EncodedMessage) -> None:
         """Show these words so far in place of those that still wait."""
         self._partials[key] = partial
         self._news.set()
 
-    def state(self, state: Shown) -> None:
+    def state(self, state: EncodedMessage) -> None:
         """Show how the session stands, in place of what still waits."""
         self._state = state
         self._news.set()
 
-    def finish(self, ended: Shown) -> None:
+    def finish(self, ended: EncodedMessage) -> None:
         """Show all that waits, then this, then nothing more."""
         self._partials.clear()
         self._last = ended
@@ -118,7 +118,7 @@ class Watcher:
         self._past = 0
         self._news.set()
 
-    async def next(self) -> Shown | None:
+    async def next(self) -> EncodedMessage | None:
         """Wait for what is to be sent; None when nothing will come any more."""
         while self.ending is None:
             news = self._first()
@@ -128,9 +128,9 @@ class Watcher:
             await self._news.wait()
         return None
 
-    def _first(self) -> Shown | None:
+    def _first(self) -> EncodedMessage | None:
         """What goes first: the state, what was said in its order, partials, the end."""
-        first: Shown | None = None
+        first: EncodedMessage | None = None
         if self._state is not None:
             first, self._state = self._state, None
         elif self._queue:
@@ -141,7 +141,7 @@ class Watcher:
             first, self.ending = self._last, FINISHED
         return first
 
-    def _said(self) -> Shown:
+    def _said(self) -> EncodedMessage:
         said = self._queue.popleft()
         self._past = max(self._past - 1, 0)
         return shown_final(said) if isinstance(said, Record) else said

@@ -122,7 +122,7 @@ class ForPeople(logging.Formatter):
         return str(self._render(None, "", event))
 
 
-class Writer:
+class LogWriter:
     """The thread that writes, in order, to every handler."""
 
     def __init__(
@@ -161,7 +161,7 @@ log = structlog.get_logger("relay.logs")
 class Logs:
     """The log while it is open."""
 
-    def __init__(self, intake: Intake, writer: Writer) -> None:
+    def __init__(self, intake: Intake, writer: LogWriter) -> None:
         self._intake = intake
         self._writer = writer
         self._levels = {name: logging.getLogger(name).level for name in ("", *QUIET)}
@@ -222,7 +222,7 @@ def configure(
     files, troubles = _files(log_dir)
     handlers += files
     waiting: queue.Queue[logging.LogRecord | None] = queue.Queue(MAX_WAITING)
-    logs = Logs(Intake(waiting, Redactor(secrets)), Writer(waiting, handlers))
+    logs = Logs(Intake(waiting, Redactor(secrets)), LogWriter(waiting, handlers))
     logs.begin(getattr(logging, level.upper()))
     if troubles:
         log.warning("log folder is not writable", troubles=troubles, used=bool(files))

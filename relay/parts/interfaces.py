@@ -11,7 +11,7 @@ Details = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
-class Message:
+class SpokenMessage:
     """Something that is said.
 
     `phase` is `commentary` or `final_answer` where a model tells (gpt-realtime-2.x), `pcm` its
@@ -45,7 +45,7 @@ class McpCall:
     error: str | None = None
 
 
-Output = Message | FunctionCall | McpCall
+Output = SpokenMessage | FunctionCall | McpCall
 
 Weave = Literal["in_turn", "overlapping", "alternating"]
 """How the events of several outputs follow one another.
@@ -56,15 +56,15 @@ last one's end, as gpt-realtime-2.1 does it (WIRE §4.7). `alternating`: all of 
 
 
 @dataclass(frozen=True, slots=True)
-class Ending:
+class ReplyEnding:
     """How a response ends: its `status` and its `status_details`."""
 
     status: str
     details: Details | None = None
 
 
-IN_PROGRESS = Ending("in_progress")
-COMPLETED = Ending("completed")
+IN_PROGRESS = ReplyEnding("in_progress")
+COMPLETED = ReplyEnding("completed")
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,45 +73,45 @@ class Reply:
 
     outputs: tuple[Output, ...]
     weave: Weave = "overlapping"
-    ending: Ending = COMPLETED
+    ending: ReplyEnding = COMPLETED
 
 
 @dataclass(frozen=True, slots=True)
-class Occasion:
+class ReplyOccasion:
     """When in a session a reply is given, counted from 1: as which response, after which turn."""
 
     response: int
     turn: int
 
 
-Revise = Callable[[Occasion, Reply], Reply]
+Revise = Callable[[ReplyOccasion, Reply], Reply]
 """What becomes of a brain's reply before it is given."""
 
 
-def as_it_is(_: Occasion, reply: Reply) -> Reply:
+def as_it_is(_: ReplyOccasion, reply: Reply) -> Reply:
     """Leave a reply as the brain gave it."""
     return reply
 
 
-def failed(code: str, message: str, kind: str = "server_error") -> Ending:
+def failed(code: str, message: str, kind: str = "server_error") -> ReplyEnding:
     """Return the ending of a response that failed (PROTOCOL §4.10)."""
     fault = {"type": kind, "code": code, "message": message}
-    return Ending("failed", {"type": "failed", "error": fault})
+    return ReplyEnding("failed", {"type": "failed", "error": fault})
 
 
-def incomplete(reason: str) -> Ending:
+def incomplete(reason: str) -> ReplyEnding:
     """Return the ending of one that was cut: `max_output_tokens` or `content_filter`."""
-    return Ending("incomplete", {"type": "incomplete", "reason": reason})
+    return ReplyEnding("incomplete", {"type": "incomplete", "reason": reason})
 
 
-def cancelled(reason: str) -> Ending:
+def cancelled(reason: str) -> ReplyEnding:
     """Return the ending of one that was stopped: `turn_detected` or `client_cancelled`."""
-    return Ending("cancelled", {"type": "cancelled", "reason": reason})
+    return ReplyEnding("cancelled", {"type": "cancelled", "reason": reason})
 
 
 def as_reply(answer: str | Reply) -> Reply:
     """Return a brain's answer as a reply: plain text is one message."""
-    return Reply((Message(answer),)) if isinstance(answer, str) else answer
+    return Reply((SpokenMessage(answer),)) if isinstance(answer, str) else answer
 
 
 def as_json(arguments: Mapping[str, Any] | str) -> str:
@@ -149,7 +149,7 @@ class SpeechStopped:
     at_ms: int
 
 
-class Ear(Protocol):
+class SpeechDetector(Protocol):
     """Finds turns in one session's audio; cheap enough for the event loop.
 
     `silence_ms` is how long a speaker must be silent before the turn is over (a client's
@@ -166,7 +166,7 @@ class Ear(Protocol):
         """Forget an open turn (the client cleared its buffer); `at_ms` goes on counting."""
 
 
-class Recogniser(Protocol):
+class Transcriber(Protocol):
     """Writes down what was said. One is shared by all sessions; it works off the event loop."""
 
     async def transcribe(self, pcm: bytes) -> str:
@@ -179,7 +179,7 @@ class Recogniser(Protocol):
         """Let go of processes and threads."""
 
 
-class Brain(Protocol):
+class Responder(Protocol):
     """Knows what to answer. One per session, pure."""
 
     def reply(self, heard: str) -> str | Reply:
@@ -189,7 +189,7 @@ class Brain(Protocol):
         """
 
 
-class Mouth(Protocol):
+class Synthesizer(Protocol):
     """Speaks. One is shared by all sessions; it works off the event loop."""
 
     async def speak(self, text: str, voice: str) -> bytes:
@@ -216,9 +216,9 @@ class Parts:
     `servers` are the MCP servers that can be asked for their tools; none is ever reached.
     """
 
-    make_ear: Callable[[], Ear]
-    recogniser: Recogniser
-    make_brain: Callable[[], Brain]
-    mouth: Mouth
+    make_ear: Callable[[], SpeechDetector]
+    recogniser: Transcriber
+    make_brain: Callable[[], Responder]
+    mouth: Synthesizer
     name: str
     servers: Servers = field(default_factory=dict)

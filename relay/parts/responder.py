@@ -187,7 +187,7 @@ TOPICS = (
 
 # ---- What people say around the topics, and what is answered when nothing matches, as plain data.
 
-COURTESIES = (
+SMALL_TALK = (
     Topic(
         "help",
         "",
@@ -261,7 +261,7 @@ def words_of(text: str) -> tuple[str, ...]:
     )
 
 
-class CoachBrain:
+class TopicResponder:
     """A `Brain` that knows the subjects of `topics.py` and `courtesies.py`.
 
     A topic is taken up on a distinctive phrase, on one of its key words right after an opener, or
@@ -296,7 +296,7 @@ def topic_of(heard: str) -> Topic | None:
             best, most = signs.topic, found
     if best is not None:
         return best
-    for signs in _signs(COURTESIES):
+    for signs in _signs(SMALL_TALK):
         if any(_starts(words, phrase) for phrase in signs.phrases):
             return signs.topic
     return None

@@ -11,12 +11,12 @@ from dataclasses import dataclass, field, replace
 
 from relay.parts.interfaces import (
     SAMPLE_RATE,
-    Message,
     Parts,
     Reply,
     Servers,
     SpeechStarted,
     SpeechStopped,
+    SpokenMessage,
     as_reply,
 )
 
@@ -52,7 +52,7 @@ def silence(ms: int) -> bytes:
     return bytes(SAMPLE_RATE * ms // 1000 * 2)
 
 
-class ToneMouth:
+class ToneSynthesizer:
     """A mouth whose voice is a tone that lasts as long as the text would take to say."""
 
     async def speak(self, text: str, voice: str) -> bytes:
@@ -63,7 +63,7 @@ class ToneMouth:
         """Let go of nothing."""
 
 
-class LoudnessEar:
+class LoudnessDetector:
     """An ear that takes loud for speech: right for tones and quiet rooms, and for little else."""
 
     def __init__(self) -> None:
@@ -107,15 +107,15 @@ class LoudnessEar:
 def echo_parts() -> Parts:
     """Return the parts of the echo."""
     return Parts(
-        make_ear=LoudnessEar,
-        recogniser=EchoRecogniser(),
-        make_brain=EchoBrain,
-        mouth=ToneMouth(),
+        make_ear=LoudnessDetector,
+        recogniser=EchoTranscriber(),
+        make_brain=EchoResponder,
+        mouth=ToneSynthesizer(),
         name="echo",
     )
 
 
-class EchoRecogniser:
+class EchoTranscriber:
     """Understands nothing, and says so."""
 
     async def transcribe(self, pcm: bytes) -> str:
@@ -126,7 +126,7 @@ class EchoRecogniser:
         """Let go of nothing."""
 
 
-class EchoBrain:
+class EchoResponder:
     """Gives back what it got; an `answering.Parrot`."""
 
     def reply(self, heard: str) -> str:
@@ -162,16 +162,16 @@ def scripted_parts(script: Script | None = None) -> Parts:
     """Return deterministic parts: an ear for loudness, scripted words, and a tone for a voice."""
     told = script or Script()
     return Parts(
-        make_ear=LoudnessEar,
-        recogniser=ScriptedRecogniser(told.heard),
-        make_brain=lambda: ScriptedBrain(told.replies, told.asides),
-        mouth=ToneMouth(),
+        make_ear=LoudnessDetector,
+        recogniser=ScriptedTranscriber(told.heard),
+        make_brain=lambda: ScriptedResponder(told.replies, told.asides),
+        mouth=ToneSynthesizer(),
         name="scripted",
         servers=told.servers,
     )
 
 
-class ScriptedRecogniser:
+class ScriptedTranscriber:
     """Understands what the script says, whatever it is given."""
 
     def __init__(self, heard: Sequence[str]) -> None:
@@ -188,7 +188,7 @@ class ScriptedRecogniser:
         """Let go of nothing."""
 
 
-class ScriptedBrain:
+class ScriptedResponder:
     """Answers what the script says; an `answering.Whisperer`."""
 
     def __init__(self, replies: Sequence[str | Reply], asides: Sequence[str | Reply] = ()) -> None:
@@ -218,7 +218,7 @@ class _Lines:
             reply,
             outputs=tuple(
                 replace(output, text=output.text.replace("{heard}", heard))
-                if isinstance(output, Message)
+                if isinstance(output, SpokenMessage)
                 else output
                 for output in reply.outputs
             ),

@@ -71,7 +71,7 @@ class DecodingProcess:
                 continue  # it held bytes for a reader that is gone
 
 
-class PocketRecogniser:
+class PocketsphinxTranscriber:
     """A `Recogniser` on pocketsphinx, in processes of its own.
 
     Each thread of a small pool owns one process. It is started by the thread's first turn or by

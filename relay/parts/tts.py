@@ -73,7 +73,7 @@ def spoken(text: str) -> str:
     return text[:LONGEST_TEXT].rpartition(" ")[0] or text[:LONGEST_TEXT]
 
 
-class EspeakMouth:
+class EspeakSynthesizer:
     """A `Mouth` on eSpeak NG; about 1 ms of work per second of speech."""
 
     def __init__(self) -> None:

@@ -52,7 +52,7 @@ class NoiseGate:
         return loudness > max(QUIETEST_VOICE, ABOVE_FLOOR * min(self._recent))
 
 
-class PocketEar:
+class PocketsphinxDetector:
     """An `Ear` on the voice activity detector of pocketsphinx.
 
     It counts frames itself instead of using pocketsphinx's Endpointer: that one's window both

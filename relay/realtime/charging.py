@@ -4,14 +4,21 @@ import math
 from dataclasses import dataclass, field
 from typing import Final
 
-from relay.realtime.billing.budget import GOOD_BYE, WRAP_UP_SECONDS, Bill, Brake, Stage, Standing
+from relay.realtime.billing.budget import (
+    GOOD_BYE,
+    WRAP_UP_SECONDS,
+    Balance,
+    BudgetStage,
+    Charge,
+    Stage,
+)
 from relay.realtime.billing.pricing import Prices
-from relay.realtime.billing.usage import Cost, Line, Meter, cost
+from relay.realtime.billing.usage import Cost, UsageLine, UsageMeter, cost
 from relay.realtime.deadlines import Deadlines
-from relay.realtime.effects import Action, End, Settle, ToClient, ToEngine, Used
+from relay.realtime.effects import ChargeBudget, Effect, End, RecordUsage, ToClient, ToEngine
 from relay.realtime.endings import BUDGET_EXHAUSTED
 from relay.realtime.events import Event, budget, encode
-from relay.realtime.items import OwnItems, system_item
+from relay.realtime.items import InjectedItems, system_item
 
 _BEGUN: Final = "response.created"
 _BILLED: Final = "response.done"
@@ -21,32 +28,32 @@ FREE: Final = Cost(0)
 
 
 @dataclass(slots=True)
-class Spending:
+class CostTracker:
     """Feed it what the meter reads, and `response.created`.
 
     `prices` is None for a voice that costs nothing, `brake` None where nobody set a budget.
     """
 
-    meter: Meter
+    meter: UsageMeter
     prices: Prices | None = None
-    brake: Brake | None = None
+    brake: BudgetStage | None = None
     _answering: set[str] = field(default_factory=set)
 
-    reads = Meter.reads | {_BEGUN}
+    reads = UsageMeter.reads | {_BEGUN}
 
-    def feed(self, event: Event, now: float) -> list[Action]:
+    def feed(self, event: Event, now: float) -> list[Effect]:
         """Take one server event at `now` (Unix seconds)."""
         self._follow(event)
         line = self.meter.feed(event, now)
         if line is None:
             return []
-        used = Used(line, self._micro(line))
+        used = RecordUsage(line, self._micro(line))
         if self.brake is None:
             return [used]
         answered = event["type"] == _BILLED
-        return [used, Settle(self.brake.bill(self.cost().known, answered=answered))]
+        return [used, ChargeBudget(self.brake.bill(self.cost().known, answered=answered))]
 
-    def stands(self, standing: Standing) -> Stage | None:
+    def stands(self, standing: Balance) -> Stage | None:
         """The stage that the session has come to, where it is a new one.
 
         What nobody can put a price on may not be spent from a budget at all.
@@ -54,7 +61,7 @@ class Spending:
         if self.brake is None:
             return None
         if self.cost().unpriced:
-            standing = Standing(0, standing.limit, standing.day)
+            standing = Balance(0, standing.limit, standing.day)
         return self.brake.stands(standing)
 
     @property
@@ -66,11 +73,11 @@ class Spending:
         """What the session cost so far."""
         return FREE if self.prices is None else self.meter.cost(self.prices)
 
-    def last_bill(self) -> Bill | None:
+    def last_bill(self) -> Charge | None:
         """What answers that the session's end cut off may cost: no bill will come for them."""
         if self.brake is None or not self._answering:
             return None
-        return Bill(len(self._answering) * self.brake.expected, 0)
+        return Charge(len(self._answering) * self.brake.expected, 0)
 
     def _follow(self, event: Event) -> None:
         """Note which answers are on their way."""
@@ -82,7 +89,7 @@ class Spending:
         elif event["type"] == _BILLED:
             self._answering.discard(str(response.get("id")))
 
-    def _micro(self, line: Line) -> int | None:
+    def _micro(self, line: UsageLine) -> int | None:
         if self.prices is None:
             return 0
         return cost(line.usage, self.prices.find(line.model))
@@ -92,22 +99,22 @@ class Spending:
 
 
 @dataclass(frozen=True, slots=True)
-class Purser:
+class BudgetEnforcer:
     """Acts on what `spending` counts; `is_aware` says that the client knows `relay.*` events."""
 
-    spending: Spending
+    spending: CostTracker
     deadlines: Deadlines
-    own: OwnItems
+    own: InjectedItems
     is_aware: bool
 
-    def feed(self, event: Event, now: float) -> list[Action]:
+    def feed(self, event: Event, now: float) -> list[Effect]:
         """What an engine's event costs; an answer that nobody can pay for ends the session."""
         actions = self.spending.feed(event, now)
         if event["type"] == "response.created" and self.spending.is_exhausted:
             actions.append(End(BUDGET_EXHAUSTED))
         return actions
 
-    def afforded(self, standing: Standing, heard_at: float, now: float) -> list[Action]:
+    def afforded(self, standing: Balance, heard_at: float, now: float) -> list[Effect]:
         """A bill was settled, and so the purse stands now.
 
         The session does not end before `heard_at`, when the last answer will have been heard, but
@@ -117,7 +124,7 @@ class Purser:
         if stage is None:
             return []
         self.deadlines.broke_at = self._ends_at(stage, heard_at, now)
-        actions: list[Action] = []
+        actions: list[Effect] = []
         if self.is_aware and stage != "ok":
             actions.append(ToClient(encode(budget(standing.left))))
         if stage == "wrap_up":

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from relay.realtime import events
-from relay.realtime.dialects.client import View
-from relay.realtime.effects import Action, ToClient
+from relay.realtime.dialects.client import ClientDialect
+from relay.realtime.effects import Effect, ToClient
 from relay.realtime.events import BadEvent, Event, Frame, locked_fields
 from relay.realtime.grant import Grant
 
@@ -23,7 +23,7 @@ _BODIES: Final = ("session", "response")
 Json = dict[str, Any]
 
 
-def scrub(event: Event, grant: Grant) -> Event:
+def redact_for_client(event: Event, grant: Grant) -> Event:
     """The event without what this client is not shown; the same object where that is nothing.
 
     Works on GA shapes, before a view translates them. Instructions are shown as an empty text,
@@ -106,10 +106,10 @@ def _voiceless(audio: Any) -> Json | None:
     return {**audio, "output": {name: output[name] for name in output if name != "voice"}}
 
 
-class ClientSide:
+class ClientEncoder:
     """The last step of an event on its way down."""
 
-    def __init__(self, view: View, grant: Grant) -> None:
+    def __init__(self, view: ClientDialect, grant: Grant) -> None:
         self._view = view
         self._grant = grant
         self._errors = 0
@@ -119,15 +119,15 @@ class ClientSide:
         """Whether this client knows the relay's own events."""
         return self._grant.relay_events
 
-    def shown(self, event: Event, frame: Frame | None = None) -> list[Action]:
+    def shown(self, event: Event, frame: Frame | None = None) -> list[Effect]:
         """An event as the client sees it; `frame` is the event where it is still as it came."""
-        shown = scrub(event, self._grant)
+        shown = redact_for_client(event, self._grant)
         if frame is None or shown is not event:
             frame = events.encode(shown)
         seen = self._view.down(frame, shown["type"], shown)
         return [ToClient(seen)] if seen is not None else []
 
-    def unread(self, frame: Frame, kind: str) -> list[Action]:
+    def unread(self, frame: Frame, kind: str) -> list[Effect]:
         """An event that no rule reads."""
         try:
             seen = self._view.down(frame, kind, None)
@@ -135,7 +135,7 @@ class ClientSide:
             seen = frame
         return [ToClient(seen)] if seen is not None else []
 
-    def refusal(self, bad: BadEvent) -> Action:
+    def refusal(self, bad: BadEvent) -> Effect:
         """The `error` event for a frame that is not an event; the session goes on."""
         self._errors += 1
         told = events.error(
@@ -147,15 +147,15 @@ class ClientSide:
         )
         return ToClient(events.encode(self._view.error(told)))
 
-    def warned(self, removed: Sequence[str]) -> list[Action]:
+    def warned(self, removed: Sequence[str]) -> list[Effect]:
         """That fields were not the client's to set."""
         return self.told(locked_fields(removed)) if removed else []
 
-    def told(self, event: Event) -> list[Action]:
+    def told(self, event: Event) -> list[Effect]:
         """An event of the relay's own, for who knows those."""
         return [ToClient(events.encode(event))] if self.is_aware else []
 
-    def announced(self, conversation_id: str) -> list[Action]:
+    def announced(self, conversation_id: str) -> list[Effect]:
         """A new conversation's id, where this dialect has an event for it."""
         told = self._view.announce(conversation_id)
         return [ToClient(events.encode(told))] if told is not None else []

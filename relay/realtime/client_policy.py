@@ -60,31 +60,31 @@ _CLEARED: Final[tuple[Any, ...]] = (None, "", [])  # what empties a field (PROTO
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
+class Filtered:
     """What may go up, and the names of the fields that were taken out."""
 
     fields: Json
     removed: list[str]
 
 
-def top(event: Event) -> Kept:
+def top(event: Event) -> Filtered:
     """An event without fields that its type does not have."""
     known = _TOP[event["type"]]
     removed = [name for name in event if name not in known]
-    return Kept({name: event[name] for name in event if name in known}, removed)
+    return Filtered({name: event[name] for name in event if name in known}, removed)
 
 
-def session(given: Json, grant: Grant) -> Kept:
+def session(given: Json, grant: Grant) -> Filtered:
     """A client's session without what is the server's; raises BadEvent."""
     kept = _bounded(_allowed(given, SESSION_FIELDS, grant), grant, "session")
     if given.get("type", "realtime") != "realtime":  # another kind of session obeys no instructions
         kept.removed.append("type")
-    return Kept(
+    return Filtered(
         {"type": "realtime", **kept.fields} if "type" in given else kept.fields, kept.removed
     )
 
 
-def response(given: Json, grant: Grant) -> Kept:
+def response(given: Json, grant: Grant) -> Filtered:
     """A client's wishes for one response without what is the server's; raises BadEvent."""
     kept = _bounded(_allowed(given, RESPONSE_FIELDS, grant), grant, "response")
     items = kept.fields.get("input")
@@ -112,11 +112,11 @@ def check_item(item: Any, grant: Grant, where: str) -> None:
         )
 
 
-def _allowed(given: Json, fields: Mapping[Path, str], grant: Grant) -> Kept:
+def _allowed(given: Json, fields: Mapping[Path, str], grant: Grant) -> Filtered:
     locked = grant.locked
 
-    def walk(part: Json, at: Path) -> Kept:
-        kept = Kept({}, [])
+    def walk(part: Json, at: Path) -> Filtered:
+        kept = Filtered({}, [])
         for name, value in part.items():
             path = (*at, name)
             if path in _PARENTS and isinstance(value, dict):
@@ -132,7 +132,7 @@ def _allowed(given: Json, fields: Mapping[Path, str], grant: Grant) -> Kept:
     return walk(given, ())
 
 
-def _bounded(kept: Kept, grant: Grant, where: str) -> Kept:
+def _bounded(kept: Filtered, grant: Grant, where: str) -> Filtered:
     """Tokens within the bound, and the server's tools beside the client's own."""
     fields, most = kept.fields, grant.bounds.max_output_tokens
     if most is not None and "max_output_tokens" in fields:

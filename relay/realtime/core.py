@@ -4,25 +4,25 @@ from typing import Final
 
 from relay.realtime import client_policy as policy
 from relay.realtime import events
-from relay.realtime.billing.budget import Brake, Standing
-from relay.realtime.billing.usage import Meter
-from relay.realtime.charging import Purser, Spending
-from relay.realtime.client_encoder import SCRUBBED, ClientSide
-from relay.realtime.coaching.control import Coaching, Control
-from relay.realtime.coaching.muting import Kept
-from relay.realtime.coaching.speech import CoachVoice
+from relay.realtime.billing.budget import Balance, BudgetStage
+from relay.realtime.billing.usage import UsageMeter
+from relay.realtime.charging import BudgetEnforcer, CostTracker
+from relay.realtime.client_encoder import SCRUBBED, ClientEncoder
+from relay.realtime.coaching.control import CoachCommands, CoachControl
+from relay.realtime.coaching.muting import Routed
+from relay.realtime.coaching.speech import CoachSpeech
 from relay.realtime.deadlines import Deadlines
 from relay.realtime.effects import (
-    Action,
     CallTool,
-    CheckToken,
+    Effect,
     End,
     EngineRefused,
     Flush,
     Ping,
-    Settled,
+    RecordUtterance,
     ToClient,
     ToEngine,
+    VerifyToken,
 )
 from relay.realtime.events import (
     PCM,
@@ -30,17 +30,17 @@ from relay.realtime.events import (
     Event,
     Formats,
     Frame,
-    Played,
-    Token,
+    PlaybackReport,
+    TokenRenewal,
     read_own,
     truncate,
 )
-from relay.realtime.items import OwnItems
-from relay.realtime.opening import Setup, opening
+from relay.realtime.items import InjectedItems
+from relay.realtime.opening import SessionSetup, opening
 from relay.realtime.playout import Playout
 from relay.realtime.records import Utterance
-from relay.realtime.requests import Ledger
-from relay.realtime.server_tools import Handled, ToolDesk
+from relay.realtime.requests import RequestTracker
+from relay.realtime.server_tools import ServerTools, ToolOutcome
 from relay.realtime.transcript import Transcript
 
 # ---- When a client is told the id of a new conversation (S3-27).
@@ -49,13 +49,13 @@ from relay.realtime.transcript import Transcript
 class Announcement:
     """Once, when an answer is done and something was said; of an old conversation never."""
 
-    def __init__(self, setup: Setup, client: ClientSide) -> None:
+    def __init__(self, setup: SessionSetup, client: ClientEncoder) -> None:
         self._conversation_id = setup.conversation_id
         self._client = client
         self._made = setup.grant.conversation_id is not None
         self._said = False
 
-    def feed(self, kind: str, *, settled: bool) -> list[Action]:
+    def feed(self, kind: str, *, settled: bool) -> list[Effect]:
         """An engine's event, and whether words settled by it: what the client is told before it."""
         self._said = self._said or settled
         if self._made or kind != "response.done" or not self._said:
@@ -71,34 +71,36 @@ _READ: Final = SCRUBBED | {"session.created", "session.updated", "error"}
 _SPEECH: Final = "input_audio_buffer.speech_started"
 
 
-def _up(event: Event) -> Action:
+def _up(event: Event) -> Effect:
     return ToEngine(events.encode(event))
 
 
-class Conversation:
+class SessionCore:
     """Everything but audio frames passes through here. Times are Unix seconds of one clock."""
 
-    def __init__(self, setup: Setup, deadlines: Deadlines) -> None:
+    def __init__(self, setup: SessionSetup, deadlines: Deadlines) -> None:
         self.setup = setup
         self._view = setup.view
-        self._client = ClientSide(setup.view, setup.grant)
+        self._client = ClientEncoder(setup.view, setup.grant)
         self.refuse = self._client.refusal
         self.deadlines = deadlines
         self.playout = Playout()
         self.transcript = Transcript(self.playout)
-        meter = Meter(setup.grant.model or "", str(setup.transcription.get("model", "")))
-        brake = Brake() if setup.grant.bounds.is_budgeted else None
-        self.spending = Spending(meter, setup.prices, brake)
-        self._ledger = Ledger()
-        self._own = OwnItems(self._ledger)
-        self.control = Control(self._ledger, self._own)
-        self.coaching = Coaching(self.control, self._client, lambda now: self._cut(now, tells=True))
+        meter = UsageMeter(setup.grant.model or "", str(setup.transcription.get("model", "")))
+        brake = BudgetStage() if setup.grant.bounds.is_budgeted else None
+        self.spending = CostTracker(meter, setup.prices, brake)
+        self._ledger = RequestTracker()
+        self._own = InjectedItems(self._ledger)
+        self.control = CoachControl(self._ledger, self._own)
+        self.coaching = CoachCommands(
+            self.control, self._client, lambda now: self._cut(now, tells=True)
+        )
         aware = setup.grant.relay_events
-        self._purser = Purser(self.spending, deadlines, self._own, aware)
+        self._purser = BudgetEnforcer(self.spending, deadlines, self._own, aware)
         names = setup.grant.server_tool_names
-        self._desk = ToolDesk(names) if names else None
+        self._desk = ServerTools(names) if names else None
         self.formats = Formats()
-        self.voice = CoachVoice(
+        self.voice = CoachSpeech(
             setup.session_id,
             self.transcript,
             self._client,
@@ -108,7 +110,7 @@ class Conversation:
         self._announcement = Announcement(setup, self._client)
         self.greeted = False
 
-    def from_client(self, frame: Frame, now: float) -> list[Action]:
+    def from_client(self, frame: Frame, now: float) -> list[Effect]:
         """A client's frame: forwarded, answered with an `error`, or both kept from the engine."""
         self.deadlines.active(now)
         try:
@@ -131,7 +133,7 @@ class Conversation:
             actions += [Flush(), *self._cut(now, tells=self.setup.truncates)]
         return actions if left is not None else [*actions, *self.voice.answer(event, now)]
 
-    def _kept(self, kept: Kept) -> list[Action]:
+    def _kept(self, kept: Routed) -> list[Effect]:
         """What control left of a client's event."""
         actions = [action for event in kept.down for action in self._client.shown(event)]
         for event in kept.up:
@@ -144,10 +146,10 @@ class Conversation:
             return self.playout.is_playing(event["item_id"])
         return bool(event["type"] == "response.cancel")
 
-    def _heard(self, ours: Played | Token, now: float) -> list[Action]:
+    def _heard(self, ours: PlaybackReport | TokenRenewal, now: float) -> list[Effect]:
         """What a relay-aware client had for the relay itself."""
-        if isinstance(ours, Token):
-            return [CheckToken(ours.token)]
+        if isinstance(ours, TokenRenewal):
+            return [VerifyToken(ours.token)]
         self.playout.played(ours.item_id, ours.ms, now)
         return []
 
@@ -155,7 +157,7 @@ class Conversation:
         """A fresh token of the same caller came: the session may go on until then."""
         self.deadlines.expires_at = expires_at
 
-    def from_engine(self, frame: Frame, kind: str, now: float) -> list[Action]:
+    def from_engine(self, frame: Frame, kind: str, now: float) -> list[Effect]:
         """An engine's frame other than audio: shown to the client, and read for the transcript.
 
         What no rule reads is not decoded, unless the client's view must translate it.
@@ -172,7 +174,7 @@ class Conversation:
             return self._before_greeting(event)
         return self._from_engine(event, frame, now)
 
-    def _from_engine(self, event: Event, frame: Frame, now: float) -> list[Action]:
+    def _from_engine(self, event: Event, frame: Frame, now: float) -> list[Effect]:
         """An event that some rule reads; `frame` is as it came."""
         kind = event["type"]
         seen, asked = self.control.from_engine(event)
@@ -194,7 +196,7 @@ class Conversation:
             self.greeted = True
             self.deadlines.greeted()
             actions += opening(self.setup, self._ledger, self._own)
-        actions += [Settled(utterance) for utterance in settled]
+        actions += [RecordUtterance(utterance) for utterance in settled]
         if kind == _SPEECH:
             actions += self._cut(now, tells=self.setup.truncates)
             actions += self.voice.interrupted(now)
@@ -205,19 +207,19 @@ class Conversation:
             return True
         return self._desk is not None and kind in self._desk.reads
 
-    def _handled(self, handled: Handled) -> list[Action]:
+    def _handled(self, handled: ToolOutcome) -> list[Effect]:
         """What the desk of server-side tools made of an event."""
-        actions: list[Action] = [a for event in handled.shown for a in self._client.shown(event)]
+        actions: list[Effect] = [a for event in handled.shown for a in self._client.shown(event)]
         actions += [CallTool(call) for call in handled.calls]
         return actions + self._asked(handled.ask)
 
-    def tool_result(self, call_id: str, output: str) -> list[Action]:
+    def tool_result(self, call_id: str, output: str) -> list[Effect]:
         """A tool has answered: what the engine is told."""
         return self._asked(self._desk.result(call_id, output)) if self._desk else []
 
-    def _asked(self, events: list[Event]) -> list[Action]:
+    def _asked(self, events: list[Event]) -> list[Effect]:
         """What the desk sends up; for an answer it waits until the model may give one."""
-        actions: list[Action] = []
+        actions: list[Effect] = []
         for event in events:
             if event["type"] == "response.create" and self.control.is_muted:
                 self.control.owe(event)
@@ -225,44 +227,46 @@ class Conversation:
                 actions.append(_up(event))
         return actions
 
-    def _cut(self, now: float, *, tells: bool) -> list[Action]:
+    def _cut(self, now: float, *, tells: bool) -> list[Effect]:
         """The client's player is flushed: note what was heard, and tell the engine where asked."""
-        actions: list[Action] = []
+        actions: list[Effect] = []
         for heard in self.playout.interrupt(now):
-            actions += [Settled(utterance) for utterance in self.transcript.cut(heard, now)]
+            actions += [RecordUtterance(utterance) for utterance in self.transcript.cut(heard, now)]
             if not self.voice.heard(heard) and tells:
                 actions.append(
                     ToEngine(events.encode(self._ledger.own(truncate(heard.item_id, heard.ms))))
                 )
         return actions
 
-    def coach_says(self, coach: str, pcm: bytes, now: float) -> list[Action]:
+    def coach_says(self, coach: str, pcm: bytes, now: float) -> list[Effect]:
         """Sound of a coach's: for the learner while that coach has the word, else for nobody."""
         if self.control.speaker != coach or self.formats.heard != PCM:
             return []
         self.deadlines.active(now)
         return self.voice.hear(coach, pcm, now)
 
-    def metered(self, event: Event, now: float) -> list[Action]:
+    def metered(self, event: Event, now: float) -> list[Effect]:
         """What another engine bills for this session."""
         return self._purser.feed(event, now)
 
-    def _before_greeting(self, event: Event) -> list[Action]:
+    def _before_greeting(self, event: Event) -> list[Effect]:
         """Nothing from before `session.created` is forwarded: an error can echo the key."""
         fault = event.get("error") if event["type"] == "error" else None
         return [EngineRefused(str(fault.get("code")))] if isinstance(fault, dict) else []
 
-    def afforded(self, standing: Standing, now: float) -> list[Action]:
+    def afforded(self, standing: Balance, now: float) -> list[Effect]:
         """A bill was settled, and so the purse stands now."""
         heard_at = self.transcript.next_tick() if self.transcript.is_playing else now
         return self._purser.afforded(standing, heard_at, now)
 
-    def due(self, now: float) -> list[Action]:
+    def due(self, now: float) -> list[Effect]:
         """What the time asks for; call it when `next()` has come."""
         ending = self.deadlines.ending(now)
         if ending is not None:
             return [End(ending)]
-        actions: list[Action] = [Settled(utterance) for utterance in self.transcript.tick(now)]
+        actions: list[Effect] = [
+            RecordUtterance(utterance) for utterance in self.transcript.tick(now)
+        ]
         actions += self.voice.due(now)
         return [*actions, Ping()] if self.deadlines.ping_due(now) else actions
 

@@ -13,7 +13,7 @@ SLOW_SECONDS: Final = 10.0  # how long a bounded queue may stay full
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class SessionLimits:
     """Seconds until the engine must be ready, the session must end, and nobody spoke for too long.
 
     `expires_at` is when the token runs out, by the clock whose time the rules are given.
@@ -31,7 +31,7 @@ class Deadlines:
     `expires_at` is when the token runs out, `broke_at` when the money does.
     """
 
-    def __init__(self, limits: Limits, now: float) -> None:
+    def __init__(self, limits: SessionLimits, now: float) -> None:
         self._ready_by = now + limits.engine_seconds
         self._ends_at = now + limits.session_seconds
         self._idle_seconds = limits.idle_seconds

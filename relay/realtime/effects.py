@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
-from relay.realtime.billing.budget import Bill
-from relay.realtime.billing.usage import Line
+from relay.realtime.billing.budget import Charge
+from relay.realtime.billing.usage import UsageLine
 from relay.realtime.endings import Ending
 from relay.realtime.events import Frame
 from relay.realtime.records import Utterance
@@ -25,7 +25,7 @@ class ToClient:
 
 
 @dataclass(frozen=True, slots=True)
-class Sound:
+class PlayCoachAudio:
     """Send down this frame of a coach's voice: so many milliseconds of an item."""
 
     frame: Frame
@@ -34,7 +34,7 @@ class Sound:
 
 
 @dataclass(frozen=True, slots=True)
-class Dictate:
+class TranscribeCoachAudio:
     """Have this PCM16 of a coach's turn written down; None: the turn is whole."""
 
     turn: int
@@ -42,25 +42,25 @@ class Dictate:
 
 
 @dataclass(frozen=True, slots=True)
-class Settled:
+class RecordUtterance:
     """Record this utterance."""
 
     utterance: Utterance
 
 
 @dataclass(frozen=True, slots=True)
-class Used:
+class RecordUsage:
     """Record what one model used so far; `micro` is its cost in micro-dollars, None if unknown."""
 
-    line: Line
+    line: UsageLine
     micro: int | None
 
 
 @dataclass(frozen=True, slots=True)
-class Settle:
+class ChargeBudget:
     """Take the bill from the purse, then call `afforded` with how the session stands."""
 
-    bill: Bill
+    bill: Charge
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +76,7 @@ class CallTool:
 
 
 @dataclass(frozen=True, slots=True)
-class CheckToken:
+class VerifyToken:
     """Verify the token with which the client means to go on, then call `renewed`."""
 
     token: str
@@ -101,5 +101,13 @@ class End:
     ending: Ending
 
 
-Apart = Flush | Settle | CallTool | CheckToken | EngineRefused | Ping | End
-Action = ToEngine | ToClient | Settled | Used | Sound | Dictate | Apart
+ControlEffect = Flush | ChargeBudget | CallTool | VerifyToken | EngineRefused | Ping | End
+Effect = (
+    ToEngine
+    | ToClient
+    | RecordUtterance
+    | RecordUsage
+    | PlayCoachAudio
+    | TranscribeCoachAudio
+    | ControlEffect
+)

@@ -101,7 +101,7 @@ SERVICE_RESTART = Ending(
 ALL = tuple(value for value in globals().values() if isinstance(value, Ending))
 
 
-class Refused(Exception):  # noqa: N818 - it is an outcome, not a fault
+class SessionRefused(Exception):  # noqa: N818 - it is an outcome, not a fault
     """The door or the engine will not have this call; `ending` says how it is told."""
 
     def __init__(self, ending: Ending) -> None:

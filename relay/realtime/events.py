@@ -315,7 +315,7 @@ def truncate(item_id: str, ms: int) -> Event:
 
 
 @dataclass(frozen=True, slots=True)
-class Played:
+class PlaybackReport:
     """A client says how much of an item it has played."""
 
     item_id: str
@@ -323,13 +323,13 @@ class Played:
 
 
 @dataclass(frozen=True, slots=True)
-class Token:
+class TokenRenewal:
     """A client means to go on with this token."""
 
     token: str
 
 
-def read_own(event: Event) -> Played | Token | None:
+def read_own(event: Event) -> PlaybackReport | TokenRenewal | None:
     """What a relay-aware client has for the relay itself; None for an event of the API.
 
     Raises BadEvent for one in a wrong shape.
@@ -338,14 +338,14 @@ def read_own(event: Event) -> Played | Token | None:
         token = event.get("token")
         if not isinstance(token, str):
             raise _wants("token", "a string", event)
-        return Token(token)
+        return TokenRenewal(token)
     if event["type"] == "relay.playback":
         item_id, played = event.get("item_id"), event.get("played_ms")
         if not isinstance(item_id, str):
             raise _wants("item_id", "a string", event)
         if not isinstance(played, int) or isinstance(played, bool):
             raise _wants("played_ms", "an integer", event)
-        return Played(item_id, played)
+        return PlaybackReport(item_id, played)
     return None
 
 

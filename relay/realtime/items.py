@@ -5,14 +5,14 @@ from collections.abc import Container
 from typing import Any, Final
 
 from relay.realtime.events import BadEvent, Event
-from relay.realtime.requests import Ledger
+from relay.realtime.requests import RequestTracker
 
 # ---- Conversation order: items linked by `previous_item_id`, kept as positions that can be sorted.
 
 ROOT = "root"
 
 
-class Order:
+class ItemOrder:
     """Positions of items; the first word on an item's place wins (PROTOCOL §5.3, §5.18).
 
     An item after the last one gets the next whole number, one between two others the number
@@ -67,7 +67,7 @@ class Order:
 # ---- A set that forgets its oldest members.
 
 
-class Recent:
+class RecentIds:
     """Remembers the last `most` different strings that were added."""
 
     def __init__(self, most: int) -> None:
@@ -118,10 +118,10 @@ class HiddenItems:
 
     def __init__(self, names: frozenset[str] = frozenset()) -> None:
         self._names = names
-        self._ids = Recent(_MOST_IDS)
-        self._order = Order()
+        self._ids = RecentIds(_MOST_IDS)
+        self._order = ItemOrder()
         self._placed = 0
-        self._gone = Recent(_MOST_ITEMS)
+        self._gone = RecentIds(_MOST_ITEMS)
 
     def is_call(self, item: Any) -> bool:
         """Whether this item is a call of one of the server's own tools."""
@@ -232,10 +232,10 @@ def unknown(event: Event, doing: str, code: str, item_id: Any) -> BadEvent:
 # ---- Conversation items of the relay's own: made under its ids, and never shown to the client.
 
 
-class OwnItems:
+class InjectedItems:
     """Costs nothing until the first item is made."""
 
-    def __init__(self, ledger: Ledger) -> None:
+    def __init__(self, ledger: RequestTracker) -> None:
         self._ledger = ledger
         self._hidden: HiddenItems | None = None
         self._made = 0

@@ -5,13 +5,13 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from relay.realtime.billing.pricing import Prices
-from relay.realtime.dialects.client import View
-from relay.realtime.effects import Action, ToClient, ToEngine
+from relay.realtime.dialects.client import ClientDialect
+from relay.realtime.effects import Effect, ToClient, ToEngine
 from relay.realtime.events import Event, encode
 from relay.realtime.grant import Grant
-from relay.realtime.items import OwnItems
+from relay.realtime.items import InjectedItems
 from relay.realtime.records import Record, Utterance
-from relay.realtime.requests import Ledger
+from relay.realtime.requests import RequestTracker
 
 # ---- The first `session.update` of a session: what the relay asks of the engine at each door.
 
@@ -25,7 +25,7 @@ _S3_TURNS: dict[str, Any] = {
 _S3_OUTPUT_TOKENS = 4096
 
 
-def openai_update(grant: Grant, transcription: dict[str, Any]) -> Event:
+def openai_session_update(grant: Grant, transcription: dict[str, Any]) -> Event:
     """Only what the grant sets, and input transcription (docs/protocol.md)."""
     session: dict[str, Any] = {
         "type": "realtime",
@@ -89,7 +89,7 @@ def _granted(grant: Grant) -> dict[str, Any]:
 
 
 @dataclass(frozen=True, slots=True)
-class Setup:
+class SessionSetup:
     """What the rules know from the start.
 
     `first_update` goes up as soon as the engine said `session.created`; its answer is shown to
@@ -102,7 +102,7 @@ class Setup:
     session_id: str
     conversation_id: str
     grant: Grant
-    view: View
+    view: ClientDialect
     first_update: Event
     first_shown: bool
     transcription: dict[str, Any]
@@ -119,7 +119,7 @@ MAX_CHARACTERS: Final = 32_000
 """Of all of them together: some 8,000 tokens, which every answer pays for again."""
 
 
-def seeded(records: Sequence[Record]) -> tuple[dict[str, Any], ...]:
+def seed_items(records: Sequence[Record]) -> tuple[dict[str, Any], ...]:
     """Message items of what was said and heard, oldest first, within the bounds."""
     items: list[dict[str, Any]] = []
     characters = 0
@@ -143,20 +143,20 @@ def _item(said: Utterance, text: str) -> dict[str, Any]:
     return {"type": "message", "role": said.role, "content": [{"type": kind, "text": text}]}
 
 
-def opening(setup: Setup, ledger: Ledger, own: OwnItems) -> list[Action]:
+def opening(setup: SessionSetup, ledger: RequestTracker, own: InjectedItems) -> list[Effect]:
     """The session as the grant wants it, what was said before, and the model's greeting."""
     update = ledger.asked(setup.first_update, shown=setup.first_shown)
     told = [update, *(own.create(item) for item in setup.before)]
     welcome = greeting(setup.grant)
     if welcome is not None:
         told.append(ledger.own(welcome))
-    actions: list[Action] = [ToEngine(encode(event)) for event in told]
+    actions: list[Effect] = [ToEngine(encode(event)) for event in told]
     if setup.grant.relay_events:
-        actions.append(ToClient(encode(hello(setup))))
+        actions.append(ToClient(encode(session_info_event(setup))))
     return actions
 
 
-def hello(setup: Setup) -> Event:
+def session_info_event(setup: SessionSetup) -> Event:
     """`relay.session`: which session and conversation this is, and until when the token lasts."""
     return {
         "type": "relay.session",

@@ -15,7 +15,7 @@ _MAX_ITEMS: Final = 1_000  # whose heard lengths are remembered; the eldest are 
 
 
 @dataclass(frozen=True, slots=True)
-class Heard:
+class HeardAudio:
     """How much of an item was heard: `ms` of `of_ms`; `exact` by the client's own clock."""
 
     item_id: str
@@ -51,7 +51,7 @@ class _Span:
 class Playback(Protocol):
     """What is known of the client's player."""
 
-    def heard(self, item_id: str, now: float) -> Heard:
+    def heard(self, item_id: str, now: float) -> HeardAudio:
         """How much of the item was heard by now."""
 
     def ended(self, item_id: str, now: float) -> bool:
@@ -98,14 +98,14 @@ class Playout:
         if item is not None:
             item.said_ms, item.said_at = min(max(played_ms, 0), item.sent_ms), now
 
-    def heard(self, item_id: str, now: float) -> Heard:
+    def heard(self, item_id: str, now: float) -> HeardAudio:
         """How much of the item was heard by now."""
         item = self._items.get(item_id, _Item())
         if item.said_ms is not None:
             ms = item.said_ms + max(0.0, now - item.said_at) * 1000
-            return Heard(item_id, min(round(ms), item.sent_ms), item.all_ms, exact=True)
+            return HeardAudio(item_id, min(round(ms), item.sent_ms), item.all_ms, exact=True)
         ms = item.over_ms + sum(_heard_of(s, now) for s in self._spans if s.item_id == item_id)
-        return Heard(item_id, min(round(ms), item.sent_ms), item.all_ms, exact=False)
+        return HeardAudio(item_id, min(round(ms), item.sent_ms), item.all_ms, exact=False)
 
     def ended(self, item_id: str, now: float) -> bool:
         """Whether all there is of the item has been heard; True for one without sound."""
@@ -128,7 +128,7 @@ class Playout:
         ends = [span.end for span in self._spans if span.item_id == item_id]
         return ends[-1] + _ROUNDING if ends else 0.0
 
-    def interrupt(self, now: float) -> list[Heard]:
+    def interrupt(self, now: float) -> list[HeardAudio]:
         """The player is flushed: what was cut, in the order it would have been heard."""
         self._fold(now)
         names = dict.fromkeys(span.item_id for span in self._spans)
@@ -165,9 +165,9 @@ def _heard_of(span: _Span, now: float) -> float:
 class AtOnce:
     """A player that has heard everything the moment it is sent: for recordings, which have none."""
 
-    def heard(self, item_id: str, now: float) -> Heard:
+    def heard(self, item_id: str, now: float) -> HeardAudio:
         """All of nothing."""
-        return Heard(item_id, 0, 0, exact=True)
+        return HeardAudio(item_id, 0, 0, exact=True)
 
     def ended(self, item_id: str, now: float) -> bool:
         """Always."""

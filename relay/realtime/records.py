@@ -6,7 +6,7 @@ from typing import Literal
 
 import msgspec
 
-from relay.realtime.billing.usage import Line
+from relay.realtime.billing.usage import UsageLine
 
 # ---- One thing one speaker said, as it is shown, journalled and stored.
 
@@ -41,7 +41,7 @@ class Utterance(msgspec.Struct, frozen=True, kw_only=True):
     coach_id: str | None = None
 
 
-class Head(msgspec.Struct, frozen=True, kw_only=True):
+class SessionHead(msgspec.Struct, frozen=True, kw_only=True):
     """Whose words these are: what every record of one session has in common."""
 
     session_id: str
@@ -60,7 +60,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, tag="utterance"):
     """
 
     id: str
-    head: Head
+    head: SessionHead
     utterance: Utterance
 
     @property
@@ -89,8 +89,8 @@ class UsageRecord(msgspec.Struct, frozen=True, kw_only=True, tag="usage"):
     """
 
     id: str
-    head: Head
-    line: Line
+    head: SessionHead
+    line: UsageLine
     micro: int | None
 
     @property
@@ -107,7 +107,7 @@ class SessionRecord(msgspec.Struct, frozen=True, kw_only=True, tag="session"):
     """
 
     id: str
-    head: Head
+    head: SessionHead
     seq: int
     door: str
     engine: str
@@ -122,7 +122,7 @@ class ActionRecord(msgspec.Struct, frozen=True, kw_only=True, tag="action"):
     """
 
     id: str
-    head: Head
+    head: SessionHead
     coach_id: str
     action: CoachAction
     at: float
@@ -138,7 +138,7 @@ AnyRecord = Record | UsageRecord | SessionRecord | ActionRecord
 """Each has `id`, `head` and `seq`: storing one twice changes nothing, nor does a lower `seq`."""
 
 
-def usage_id(session_id: str, line: Line) -> str:
+def usage_id(session_id: str, line: UsageLine) -> str:
     """UUIDv5 of session, model and day; `session_id` is a UUID."""
     return str(uuid.uuid5(uuid.UUID(session_id), f"usage/{line.day}/{line.model}"))
 

@@ -12,7 +12,7 @@ _MAX_CUT: Final = 256  # answers that the relay cut, of which a client may still
 _MAX_PENDING: Final = 256  # updates on their way; beyond that the oldest are forgotten
 
 
-class Ledger:
+class RequestTracker:
     """Follows `session.update` up and its answer down (docs/architecture.md, "Words").
 
     Every update that goes up carries an `event_id`, the client's own or a stamp of ours, so that

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from relay.realtime.events import BadEvent, Event
-from relay.realtime.items import HiddenItems, Recent
+from relay.realtime.items import HiddenItems, RecentIds
 
 # ---- When the results of tools may go up, and when the model is asked to go on with them.
 
@@ -41,7 +41,7 @@ class _Asked:
     informed: bool  # the response that was created meanwhile knows the results
 
 
-class Rounds:
+class ToolRounds:
     """Follows the responses of the conversation and the calls made in them.
 
     Results go up when no response is in progress; when none is missing any more, the model is asked
@@ -51,8 +51,8 @@ class Rounds:
 
     def __init__(self) -> None:
         self._active: str | None = None
-        self._finished = Recent(_REMEMBERED_ROUNDS)
-        self._begun = Recent(_REMEMBERED_ROUNDS)
+        self._finished = RecentIds(_REMEMBERED_ROUNDS)
+        self._begun = RecentIds(_REMEMBERED_ROUNDS)
         self._called: set[str] = set()  # responses in progress in which a call was made
         self._open: set[str] = set()  # call ids whose result is missing
         self._results: list[tuple[str, str]] = []
@@ -229,7 +229,7 @@ class ToolCall:
 
 
 @dataclass(frozen=True, slots=True)
-class Handled:
+class ToolOutcome:
     """What an event led to: what the client sees, the calls to carry out, what goes up."""
 
     shown: list[Event] = field(default_factory=list)
@@ -237,7 +237,7 @@ class Handled:
     ask: list[Event] = field(default_factory=list)
 
 
-class ToolDesk:
+class ServerTools:
     """Feed it the engine's events of the types in `reads`, every client event, and the results.
 
     The client is shown the events it would have had from a model without these tools. A response in
@@ -248,11 +248,11 @@ class ToolDesk:
 
     def __init__(self, names: frozenset[str]) -> None:
         self._items = HiddenItems(names)
-        self._rounds = Rounds()
-        self._apart = Recent(_REMEMBERED_RESPONSES)
+        self._rounds = ToolRounds()
+        self._apart = RecentIds(_REMEMBERED_RESPONSES)
         self._created: Event | None = None  # `response.created`, until its first visible item
         self._unshown: tuple[Event, Event] | None = None  # a whole response, until the next begins
-        self._unshown_ids = Recent(_REMEMBERED_RESPONSES)
+        self._unshown_ids = RecentIds(_REMEMBERED_RESPONSES)
 
     reads: Final = frozenset(
         {
@@ -266,7 +266,7 @@ class ToolDesk:
         }
     )
 
-    def from_engine(self, event: Event) -> Handled:
+    def from_engine(self, event: Event) -> ToolOutcome:
         """An event on its way down."""
         kind = event["type"]
         if kind == "response.created":
@@ -280,24 +280,24 @@ class ToolDesk:
             calls = self._calls([event.get("item")], event.get("response_id"))
         shown = self._seen(event)
         if kind not in _SPEECH:
-            return Handled(shown, calls)
+            return ToolOutcome(shown, calls)
         self._rounds.speaks(_SPEECH[kind])
-        return Handled(shown, calls, self._rounds.release())
+        return ToolOutcome(shown, calls, self._rounds.release())
 
-    def from_client(self, event: Event) -> Handled:
+    def from_client(self, event: Event) -> ToolOutcome:
         """A client's event as it would go up; raises BadEvent where it names what is hidden."""
         self._items.check(event)
         if event["type"] == "response.create":
-            return Handled(ask=self._rounds.client_asks(event))
+            return ToolOutcome(ask=self._rounds.client_asks(event))
         if event["type"] != "response.cancel" or event.get("response_id") is not None:
-            return Handled(ask=[event])
+            return ToolOutcome(ask=[event])
         if self._unshown is None or not self._rounds.is_owing:
-            return Handled(ask=self._rounds.client_cancels(event))
+            return ToolOutcome(ask=self._rounds.client_cancels(event))
         created, done = self._unshown
         self._unshown = None
         self._rounds.client_cancels(event)
         over = {**done["response"], "status": "cancelled", "status_details": _CANCELLED}
-        return Handled([created, {**done, "response": over}])
+        return ToolOutcome([created, {**done, "response": over}])
 
     def relinked(self, event: Event) -> Event:
         """An event with a predecessor that the client knows."""
@@ -324,25 +324,25 @@ class ToolDesk:
         self._created = None
         return [created]
 
-    def _response_created(self, event: Event) -> Handled:
+    def _response_created(self, event: Event) -> ToolOutcome:
         response = event.get("response")
         if not isinstance(response, dict):
-            return Handled([event])
+            return ToolOutcome([event])
         response_id = str(response.get("id"))
         if response.get("conversation_id", "") is None:
             self._apart.add(response_id)
-            return Handled([event])
+            return ToolOutcome([event])
         if response_id in self._unshown_ids:
-            return Handled()
+            return ToolOutcome()
         if not self._rounds.created(response_id):
-            return Handled([event] if self._created is None else [])
+            return ToolOutcome([event] if self._created is None else [])
         before, self._created, self._unshown = self._created, event, None
-        return Handled([before] if before is not None else [])
+        return ToolOutcome([before] if before is not None else [])
 
-    def _response_done(self, event: Event) -> Handled:
+    def _response_done(self, event: Event) -> ToolOutcome:
         response = event.get("response")
         if not isinstance(response, dict):
-            return Handled([event])
+            return ToolOutcome([event])
         response_id, status = response.get("id"), response.get("status")
         output = response.get("output")
         given = output if isinstance(output, list) else []
@@ -351,16 +351,16 @@ class ToolDesk:
         if len(visible) < len(given):
             event = {**event, "response": {**response, "output": visible}}
         if response_id in self._unshown_ids:
-            return Handled()
+            return ToolOutcome()
         if response_id in self._apart:
-            return Handled([event])
+            return ToolOutcome([event])
         owing = self._rounds.done(response, client_answers=any(map(_is_call, visible)))
         created = self._opened(response_id)
         if owing and created and not visible and status == "completed":
             self._unshown = (created[0], event)
             self._unshown_ids.add(str(response_id))
-            return Handled([], calls, self._rounds.release())
-        return Handled([*created, event], calls, self._rounds.release())
+            return ToolOutcome([], calls, self._rounds.release())
+        return ToolOutcome([*created, event], calls, self._rounds.release())
 
     def _calls(self, items: list[Any], response_id: Any) -> list[ToolCall]:
         """The calls among these items that shall be carried out.
@@ -376,15 +376,15 @@ class ToolDesk:
             if call is not None and self._rounds.begin(response_id, call.call_id, call.arguments)
         ]
 
-    def _error(self, event: Event) -> Handled:
+    def _error(self, event: Event) -> ToolOutcome:
         fault = event.get("error")
         event_id = fault.get("event_id") if isinstance(fault, dict) else None
         if not isinstance(fault, dict) or not self._rounds.is_ours(event_id):
-            return Handled([event])
+            return ToolOutcome([event])
         if not self._rounds.refused(str(event_id), fault.get("code")) or self._unshown is None:
-            return Handled()
+            return ToolOutcome()
         unshown, self._unshown = self._unshown, None
-        return Handled(list(unshown))
+        return ToolOutcome(list(unshown))
 
 
 def _is_call(item: Any) -> bool:

@@ -9,8 +9,8 @@ from typing import Any, Final, NamedTuple, cast
 import msgspec
 
 from relay.realtime.events import Event, TextDelta
-from relay.realtime.items import Order
-from relay.realtime.playout import Heard, Playback, heard_text
+from relay.realtime.items import ItemOrder
+from relay.realtime.playout import HeardAudio, Playback, heard_text
 from relay.realtime.records import Origin, Speaker, State, Utterance
 
 # ---- One conversation item while its words come in.
@@ -27,7 +27,7 @@ _MAX_PARTS: Final = 64  # content parts of one item; the API itself shows one or
 
 
 @dataclass(slots=True)
-class Part:
+class ContentPart:
     """One content part: the deltas so far, and the text once an event gave it whole."""
 
     deltas: list[str] = field(default_factory=list)
@@ -39,7 +39,7 @@ class Part:
 
 
 @dataclass(slots=True)
-class Item:
+class TranscriptItem:
     """What is known of one item. `seen` and `created` are Unix seconds."""
 
     id: str
@@ -54,14 +54,14 @@ class Item:
     audio_ms: int = 0
     heard_ms: int | None = None
     estimated: bool = False
-    parts: dict[int, Part] = field(default_factory=dict)
+    parts: dict[int, ContentPart] = field(default_factory=dict)
 
-    def part(self, index: Any) -> Part | None:
+    def part(self, index: Any) -> ContentPart | None:
         """The content part at this index, made when it is new; None beyond the bound."""
         key = index if isinstance(index, int) else 0
         if key not in self.parts and len(self.parts) >= _MAX_PARTS:
             return None
-        return self.parts.setdefault(key, Part())
+        return self.parts.setdefault(key, ContentPart())
 
     def answer_state(self) -> State:
         """What became of a complete answer."""
@@ -107,7 +107,7 @@ class Item:
 # ---- How long answers let the learner wait; pure.
 
 
-class Delays:
+class ResponseLatency:
     """From the end of a turn (committed sound, or a written message) to the answer's first item."""
 
     def __init__(self) -> None:
@@ -132,18 +132,18 @@ class Delays:
 _SPEAKERS: Final = ("user", "assistant")
 
 
-class Settling:
+class UtteranceFinalizer:
     """Keeps what settled of a session's items, and in which order."""
 
-    def __init__(self, items: Mapping[str, Item]) -> None:
+    def __init__(self, items: Mapping[str, TranscriptItem]) -> None:
         self._items = items
-        self._order = Order()
+        self._order = ItemOrder()
         self._settled: dict[tuple[str, int], Utterance] = {}
         self.seq = 0
-        self.delays = Delays()
+        self.delays = ResponseLatency()
         self.coaches: dict[str, str] = {}  # who said an item in the model's place
 
-    def has_settled(self, item: Item) -> bool:
+    def has_settled(self, item: TranscriptItem) -> bool:
         """Whether any of the item's words settled."""
         return any((item.id, index) in self._settled for index in item.parts)
 
@@ -151,7 +151,7 @@ class Settling:
         """The item at the conversation's end, of those that are not gone."""
         return self._order.last(gone)
 
-    def link(self, item: Item, previous: Any, over: float | None = None) -> None:
+    def link(self, item: TranscriptItem, previous: Any, over: float | None = None) -> None:
         """Give the item its place; `created` follows the places, whatever arrived first.
 
         `over` is when the turn that it holds was over, where that is later than its first sign.
@@ -170,7 +170,7 @@ class Settling:
         if after is not None:
             item.created = min(item.created, self._items[after].created)
 
-    def settle(self, item: Item, state: State) -> list[Utterance]:
+    def settle(self, item: TranscriptItem, state: State) -> list[Utterance]:
         """The item's utterances as they are now; those that say nothing new are left out."""
         if item.role not in _SPEAKERS:
             return []
@@ -182,7 +182,7 @@ class Settling:
                 settled += self._changed(self._utterance(item, index, text, state))
         return settled
 
-    def _utterance(self, item: Item, index: int, text: str, state: State) -> Utterance:
+    def _utterance(self, item: TranscriptItem, index: int, text: str, state: State) -> Utterance:
         origin: Origin = "voice"
         if item.role == "user" and item.typed:
             origin = "text"
@@ -222,7 +222,7 @@ _NEWEST: Final = 32  # items looked at: what is open is always among the last th
 _SPEAKING_ROLES: Final = ("user", "assistant")
 
 
-class Partial(NamedTuple):
+class InterimTranscript(NamedTuple):
     """What is known so far of one content part that has not settled, and which coach says it."""
 
     item_id: str
@@ -232,10 +232,10 @@ class Partial(NamedTuple):
     coach_id: str | None = None
 
 
-class Partials:
+class InterimTranscripts:
     """Looks into a transcript's own items when asked, so that collecting words costs nothing."""
 
-    def __init__(self, items: dict[str, Item], settling: Settling) -> None:
+    def __init__(self, items: dict[str, TranscriptItem], settling: UtteranceFinalizer) -> None:
         self._items = items
         self._settling = settling
 
@@ -244,12 +244,14 @@ class Partials:
         """The newest `seq`: how many times something settled."""
         return self._settling.seq
 
-    def open(self) -> list[Partial]:
+    def open(self) -> list[InterimTranscript]:
         """The open parts that have words, the oldest item first."""
         coaches = self._settling.coaches
         newest = [self._items[key] for key in islice(reversed(self._items), _NEWEST)]
         return [
-            Partial(item.id, index, cast("Speaker", item.role), text, coaches.get(item.id))
+            InterimTranscript(
+                item.id, index, cast("Speaker", item.role), text, coaches.get(item.id)
+            )
             for item in reversed(newest)
             if item.role in _SPEAKING_ROLES
             and not item.deleted
@@ -276,11 +278,11 @@ class Transcript:
 
     def __init__(self, playback: Playback) -> None:
         self._playback = playback
-        self._items: dict[str, Item] = {}
-        self.settling = Settling(self._items)
-        self.partials = Partials(self._items, self.settling)
+        self._items: dict[str, TranscriptItem] = {}
+        self.settling = UtteranceFinalizer(self._items)
+        self.partials = InterimTranscripts(self._items, self.settling)
         self._out_of_band: set[str] = set()
-        self._playing: dict[str, Item] = {}
+        self._playing: dict[str, TranscriptItem] = {}
         self._handlers = self._table()
         self.reads = frozenset(self._handlers)
 
@@ -340,7 +342,7 @@ class Transcript:
         ended = [item for item in self._playing.values() if self._playback.ended(item.id, now)]
         return [utterance for item in ended for utterance in self._answered(item, now)]
 
-    def cut(self, heard: Heard, now: float) -> list[Utterance]:
+    def cut(self, heard: HeardAudio, now: float) -> list[Utterance]:
         """The player was flushed while this was playing."""
         item = self._items.get(heard.item_id)
         if item is None:
@@ -358,21 +360,21 @@ class Transcript:
                 settled += self.settling.settle(item, "partial")
         return settled
 
-    def _broke_off(self, item: Item, now: float) -> bool:
+    def _broke_off(self, item: TranscriptItem, now: float) -> bool:
         is_open = item.status == "in_progress" and item.heard_ms is None
         return is_open and not self._playback.ended(item.id, now)
 
-    def _open(self, item_id: Any, role: str, now: float) -> Item | None:
+    def _open(self, item_id: Any, role: str, now: float) -> TranscriptItem | None:
         """The item of this id, made when it is new; None for no id or beyond the bound."""
         if not isinstance(item_id, str) or not item_id:
             return None
         if item_id not in self._items:
             if len(self._items) >= _MAX_ITEMS:
                 return None
-            self._items[item_id] = Item(item_id, role, now)
+            self._items[item_id] = TranscriptItem(item_id, role, now)
         return self._items[item_id]
 
-    def _answered(self, item: Item, now: float) -> list[Utterance]:
+    def _answered(self, item: TranscriptItem, now: float) -> list[Utterance]:
         """An answer is complete: it settles now, or when it has been heard."""
         if item.heard_ms is None and not self._playback.ended(item.id, now):
             self._playing[item.id] = item
@@ -426,7 +428,7 @@ class Transcript:
             self.settling.link(item, event.get("previous_item_id"))
         return self._read(item, given, now)
 
-    def _read(self, item: Item, given: dict[str, Any], now: float) -> list[Utterance]:
+    def _read(self, item: TranscriptItem, given: dict[str, Any], now: float) -> list[Utterance]:
         item.status = str(given.get("status", item.status))
         item.read_content(given.get("content"))
         if item.status == "in_progress":

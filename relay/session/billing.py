@@ -9,24 +9,24 @@ import structlog
 from structlog.typing import FilteringBoundLogger
 
 from relay.metrics import Metrics
-from relay.realtime.billing.budget import Bill, Brake, Budgets, Limit, Purse, Standing
+from relay.realtime.billing.budget import Balance, BudgetHold, Budgets, BudgetStage, Charge, Limit
 from relay.realtime.billing.pricing import Prices
 from relay.realtime.billing.usage import day_of
-from relay.realtime.charging import Spending
-from relay.realtime.endings import BUDGET_EXHAUSTED, FORBIDDEN, Refused
+from relay.realtime.charging import CostTracker
+from relay.realtime.endings import BUDGET_EXHAUSTED, FORBIDDEN, SessionRefused
 from relay.realtime.grant import Grant
 
 _TOKEN_KINDS: Final = ("text_in", "audio_in", "image_in", "text_out", "audio_out")
 
 
-class Account:
+class SessionBilling:
     """`purse` is None where nobody set a budget. Every `now` is in Unix seconds."""
 
-    def __init__(self, spending: Spending, purse: Purse | None) -> None:
+    def __init__(self, spending: CostTracker, purse: BudgetHold | None) -> None:
         self._spending = spending
         self._purse = purse
 
-    def settle(self, bill: Bill, now: float) -> Standing | None:
+    def settle(self, bill: Charge, now: float) -> Balance | None:
         """Pay; returns what is left, None without a purse."""
         if self._purse is None:
             return None
@@ -50,7 +50,7 @@ class Account:
             log.info("session used", **tokens, dollars=dollars, unpriced=cost.unpriced)
 
 
-def tokens_of(spending: Spending) -> Counter[str]:
+def tokens_of(spending: CostTracker) -> Counter[str]:
     """What was used so far, by kind, all models together."""
     tokens: Counter[str] = Counter()
     for usage in spending.meter.totals().values():
@@ -69,7 +69,7 @@ Spent = Callable[[int, str, str | None], Awaitable[int]]
 log = structlog.get_logger(__name__)
 
 
-class Purses:
+class BudgetService:
     """Hands out the purses of this process; `prices` is None where the voice costs nothing.
 
     What this process spends it knows itself. What was spent before it started, or by another one,
@@ -81,7 +81,7 @@ class Purses:
         self._spent = spent
         self._budgets = Budgets()
 
-    async def open(self, grant: Grant, session_id: str, now: float) -> Purse | None:
+    async def open(self, grant: Grant, session_id: str, now: float) -> BudgetHold | None:
         """A purse with enough in it for two answers; None where there is no budget.
 
         Raises Refused: BUDGET_EXHAUSTED where there is not, FORBIDDEN for a model that nobody can
@@ -91,13 +91,13 @@ class Purses:
             return None
         if self._prices.find(grant.model or "") is None:
             log.warning("a budget cannot pay for a model without a price", model=grant.model)
-            raise Refused(FORBIDDEN)
+            raise SessionRefused(FORBIDDEN)
         day = day_of(now)
         limits = [await self._known(limit, user, grant, day) for limit, user in _limits(grant)]
         purse = self._budgets.open(session_id, limits, day)
-        if not purse.reserve(Brake().want, day):
+        if not purse.reserve(BudgetStage().want, day):
             purse.release()
-            raise Refused(BUDGET_EXHAUSTED)
+            raise SessionRefused(BUDGET_EXHAUSTED)
         return purse
 
     async def _known(self, limit: Limit, user: str | None, grant: Grant, day: int) -> Limit:

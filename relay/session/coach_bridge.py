@@ -11,14 +11,14 @@ from typing import Final
 import structlog
 
 from relay.feed.live_session import REPLACED, NoLine
-from relay.interfaces import Call, Engine, Frame
+from relay.interfaces import Engine, EngineRequest, Frame
 from relay.realtime.coaching.control import Command, Outcome
-from relay.realtime.effects import Action, Dictate, Sound
+from relay.realtime.effects import Effect, PlayCoachAudio, TranscribeCoachAudio
 from relay.realtime.endings import CLIENT_LEFT, Ending
 from relay.realtime.events import PCM, Event, sound_in
-from relay.session.coach_transcriber import Ear
-from relay.session.links import Shell
-from relay.session.output import Outlet, Tap
+from relay.session.coach_transcriber import CoachTranscriber
+from relay.session.links import SessionShell
+from relay.session.output import AudioMonitor, ClientOutput
 from relay.tasks import Tasks
 
 # ---- What one coach hears of a call: the learner at once, the model as fast as it is heard; pure.
@@ -61,7 +61,7 @@ class _Queue:
         self._bytes = 0
 
 
-class Listening:
+class MonitorBuffer:
     """Times are seconds of one clock."""
 
     def __init__(self) -> None:
@@ -107,19 +107,19 @@ MOST_AHEAD: Final = 20 * BYTES_PER_SECOND
 """… and at once, for a page that sends what it recorded."""
 
 
-class Line:
+class CoachStream:
     """A `relay.feed.voice.Line`. `said` takes the coach's sound, `left` is called once."""
 
     def __init__(
         self,
         clock: Callable[[], float],
         said: Callable[[bytes], None],
-        left: Callable[["Line"], None],
+        left: Callable[["CoachStream"], None],
     ) -> None:
         self._clock = clock
         self._said = said
         self._left = left
-        self._listening = Listening()
+        self._listening = MonitorBuffer()
         self._woken = asyncio.Event()
         self._room, self._fed_at = float(MOST_AHEAD), clock()
         self.ending: Ending | None = None
@@ -185,7 +185,7 @@ log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Wires:
+class BridgeDeps:
     """What a booth moves in its session.
 
     `call` names the session to the engine, `listen` puts a tap in, and takes it out; `outlet` is
@@ -193,25 +193,25 @@ class Wires:
     """
 
     engine: Engine
-    call: Call
-    outlet: Outlet
-    listen: Callable[[Tap | None], None]
+    call: EngineRequest
+    outlet: ClientOutput
+    listen: Callable[[AudioMonitor | None], None]
     obey: Callable[[Command], Outcome]
 
 
-class Booth:
-    """Costs nothing until the first line is opened. It is the `Tap` of its session."""
+class CoachBridge:
+    """Costs nothing until the first line is opened. It is the `AudioMonitor` of its session."""
 
-    def __init__(self, shell: Shell, wires: Wires) -> None:
+    def __init__(self, shell: SessionShell, wires: BridgeDeps) -> None:
         self._shell = shell
         self._wires = wires
-        self._lines: dict[str, Line] = {}
-        self._ear: Ear | None = None
+        self._lines: dict[str, CoachStream] = {}
+        self._ear: CoachTranscriber | None = None
         self._graces: dict[str, asyncio.TimerHandle] = {}
         self._is_over = False
         self._tasks = Tasks(_report)
 
-    def open(self, coach: str) -> Line | NoLine:
+    def open(self, coach: str) -> CoachStream | NoLine:
         """A line for this coach; an earlier one of theirs is closed."""
         if self._is_over:
             return "over"
@@ -220,7 +220,7 @@ class Booth:
         if coach not in self._lines and len(self._lines) >= MOST_LINES:
             return "busy"
         said, left = partial(self._said, coach), partial(self._left, coach)
-        before, line = self._lines.get(coach), Line(self._shell.clock, said, left)
+        before, line = self._lines.get(coach), CoachStream(self._shell.clock, said, left)
         self._lines[coach] = line
         if coach in self._graces:
             self._graces.pop(coach).cancel()
@@ -231,15 +231,15 @@ class Booth:
             self._act(self._shell.conversation.coaching.listens(True))
         return line
 
-    def act(self, action: Sound | Dictate) -> None:
+    def act(self, action: PlayCoachAudio | TranscribeCoachAudio) -> None:
         """Carry out what the rules want done with a coach's voice."""
-        if isinstance(action, Sound):
+        if isinstance(action, PlayCoachAudio):
             now = self._shell.clock()
             self._wires.outlet.sound(action.frame, action.item_id, action.ms, now)
             return
         if self._ear is None:
             transcription = self._shell.conversation.setup.transcription
-            self._ear = Ear(transcription, self._heard, self._billed)
+            self._ear = CoachTranscriber(transcription, self._heard, self._billed)
             self._ear.open(self._wires.engine, self._wires.call)
         self._ear.hear(action.turn, action.pcm)
 
@@ -278,7 +278,7 @@ class Booth:
     def _said(self, coach: str, pcm: bytes) -> None:
         self._act(self._shell.conversation.coach_says(coach, pcm, self._shell.clock()))
 
-    def _left(self, coach: str, line: Line) -> None:
+    def _left(self, coach: str, line: CoachStream) -> None:
         """A line was closed: a coach who has the word may come back, but not for ever."""
         if self._lines.get(coach) is not line:
             return
@@ -308,13 +308,13 @@ class Booth:
     def _billed(self, event: Event) -> None:
         self._act(self._shell.conversation.metered(event, self._shell.clock()))
 
-    def _act(self, actions: list[Action]) -> None:
+    def _act(self, actions: list[Effect]) -> None:
         if actions:
             self._shell.act(actions)
         self._shell.rearm()
 
 
-async def _retired(ear: Ear) -> None:
+async def _retired(ear: CoachTranscriber) -> None:
     """Let it write down what was said, then let it go."""
     try:
         await ear.settle(SLOW_SECONDS)

@@ -8,8 +8,8 @@ from typing import Any, Final
 
 import structlog
 
-from relay.interfaces import Call, Engine, Frame, Peer
-from relay.realtime.endings import Refused
+from relay.interfaces import Connection, Engine, EngineRequest, Frame
+from relay.realtime.endings import SessionRefused
 from relay.realtime.events import APPEND, BadEvent, Event, decode, encode
 from relay.realtime.opening import PCM
 from relay.tasks import Tasks
@@ -22,7 +22,7 @@ Heard = Callable[[int, str | None], None]
 """Given a turn and its words, None where nobody understood them."""
 
 
-class Ear:
+class CoachTranscriber:
     """Asks for no answer, ever. That it fails is no reason to stop a voice: words are missing then.
 
     It is the engine's `Receiver`. `billed` is given every event that may say what was used.
@@ -34,7 +34,7 @@ class Ear:
         self._transcription = transcription
         self._tell = heard
         self._billed = billed
-        self._peer: Peer | None = None
+        self._peer: Connection | None = None
         self._early: list[bytes] = []
         self._early_bytes = 0
         self._is_ready = False
@@ -46,11 +46,11 @@ class Ear:
         self._quiet.set()
         self._tasks = Tasks(lambda _, error: self._break(error))
 
-    def open(self, engine: Engine, call: Call) -> None:
+    def open(self, engine: Engine, call: EngineRequest) -> None:
         """Reach for the engine; what is heard meanwhile waits."""
         self._tasks.run(self._reach(engine, call), "ear.open")
 
-    async def _reach(self, engine: Engine, call: Call) -> None:
+    async def _reach(self, engine: Engine, call: EngineRequest) -> None:
         self._peer = await engine.open(call)
         self._peer.attach(self)
 
@@ -160,7 +160,7 @@ class Ear:
             return
         self._is_broken = True
         if error is not None:
-            why = error.ending.name if isinstance(error, Refused) else type(error).__name__
+            why = error.ending.name if isinstance(error, SessionRefused) else type(error).__name__
             log.warning("a coach's words are not written down", error=why)
         lost = [*self._turns.values(), *self._waiting]
         self._turns.clear()

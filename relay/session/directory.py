@@ -5,17 +5,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Protocol
 
-from relay.realtime.endings import AT_CAPACITY, TOO_MANY_SESSIONS, Ending, Refused
+from relay.realtime.endings import AT_CAPACITY, TOO_MANY_SESSIONS, Ending, SessionRefused
 
 
-class Live(Protocol):
+class LiveEntry(Protocol):
     """What the registry knows of a session."""
 
     def end(self, ending: Ending) -> None:
         """End it; the first ending wins."""
 
 
-class Registry:
+class SessionDirectory:
     """Counts connections from their upgrade until both their sides are closed.
 
     `max_per_user` 0 means no limit.
@@ -25,14 +25,14 @@ class Registry:
         self.max_connections = max_connections
         self._max_per_user = max_per_user
         self._of_user: Counter[str] = Counter()
-        self._live: set[Live] = set()
+        self._live: set[LiveEntry] = set()
         self.active = 0
 
     @contextmanager
     def place(self) -> Iterator[None]:
         """One of the places; Refused(AT_CAPACITY) when there is none, and then nothing counts."""
         if self.active >= self.max_connections:
-            raise Refused(AT_CAPACITY)
+            raise SessionRefused(AT_CAPACITY)
         self.active += 1
         try:
             yield
@@ -43,7 +43,7 @@ class Registry:
     def user(self, sub: str) -> Iterator[None]:
         """One of this user's places; Refused(TOO_MANY_SESSIONS) when they have them all."""
         if 0 < self._max_per_user <= self._of_user[sub]:
-            raise Refused(TOO_MANY_SESSIONS)
+            raise SessionRefused(TOO_MANY_SESSIONS)
         self._of_user[sub] += 1
         try:
             yield
@@ -53,7 +53,7 @@ class Registry:
                 del self._of_user[sub]
 
     @contextmanager
-    def live(self, session: Live) -> Iterator[None]:
+    def live(self, session: LiveEntry) -> Iterator[None]:
         """Keep the session where `end_all` finds it."""
         self._live.add(session)
         try:

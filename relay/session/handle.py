@@ -6,15 +6,15 @@ from dataclasses import dataclass
 
 import structlog
 
-from relay.feed.live_session import Line, NoLine
+from relay.feed.live_session import CoachStreamProtocol, NoLine
 from relay.realtime.coaching.control import Command, Outcome
-from relay.realtime.core import Conversation
+from relay.realtime.core import SessionCore
 from relay.realtime.endings import Ending
-from relay.realtime.records import Head
-from relay.realtime.transcript import Partial
+from relay.realtime.records import SessionHead
+from relay.realtime.transcript import InterimTranscript
 from relay.session.billing import tokens_of
-from relay.session.coach_bridge import Booth
-from relay.session.links import Shell
+from relay.session.coach_bridge import CoachBridge
+from relay.session.links import SessionShell
 from relay.session.recorder import Recorder
 
 # ---- A live session as a coach commands it.
@@ -23,10 +23,10 @@ log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Coached:
+class CommandHandler:
     """`silence` is told whether the model's sound is for nobody; `ended` is done when all is."""
 
-    shell: Shell
+    shell: SessionShell
     recorder: Recorder
     silence: Callable[[bool], None]
     ended: Future[Ending]
@@ -51,17 +51,17 @@ class Coached:
 
 
 @dataclass(frozen=True, slots=True)
-class LiveCall:
+class SessionHandle:
     """A `relay.feed.feed.Call`."""
 
-    head: Head
+    head: SessionHead
     door: str
     engine: str
-    conversation: Conversation
-    coached: Coached
-    booth: Booth
+    conversation: SessionCore
+    coached: CommandHandler
+    booth: CoachBridge
 
-    def partials(self) -> Sequence[Partial]:
+    def partials(self) -> Sequence[InterimTranscript]:
         """The words so far of what has not settled."""
         return self.conversation.transcript.partials.open()
 
@@ -91,7 +91,7 @@ class LiveCall:
         """Carry out a coach's command."""
         return self.coached.obey(command)
 
-    def voice(self, coach: str) -> Line | NoLine:
+    def voice(self, coach: str) -> CoachStreamProtocol | NoLine:
         """A line for this coach; an earlier one of theirs is closed."""
         return self.booth.open(coach)
 

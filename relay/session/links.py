@@ -3,12 +3,12 @@
 from collections.abc import Callable
 from typing import Final, Protocol
 
-from relay.interfaces import Frame, Peer
+from relay.interfaces import Connection, Frame
 from relay.metrics import Traffic
 from relay.realtime import endings
-from relay.realtime.core import Conversation
-from relay.realtime.dialects.client import View
-from relay.realtime.effects import Action, ToClient
+from relay.realtime.core import SessionCore
+from relay.realtime.dialects.client import ClientDialect
+from relay.realtime.effects import Effect, ToClient
 from relay.realtime.endings import Ending
 from relay.realtime.events import (
     AUDIO_DELTA,
@@ -22,7 +22,13 @@ from relay.realtime.events import (
     sound_of,
     text_of,
 )
-from relay.session.output import Outlet, Silent, Tap, Tapped, tapped_send
+from relay.session.output import (
+    AudioMonitor,
+    ClientOutput,
+    MonitoredOutput,
+    MutedOutput,
+    monitored_send,
+)
 
 EARLY_BYTES: Final = (
     1024 * 1024
@@ -46,14 +52,14 @@ def ending_of(code: int) -> Ending:
     return _CLIENT_ENDINGS.get(code, endings.CLIENT_LOST if code == 1006 else endings.CLIENT_LEFT)
 
 
-class Shell(Protocol):
+class SessionShell(Protocol):
     """What a direction asks of its session."""
 
-    conversation: Conversation
+    conversation: SessionCore
     clock: Callable[[], float]
     traffic: Traffic
 
-    def act(self, actions: list[Action]) -> None:
+    def act(self, actions: list[Effect]) -> None:
         """Carry out what the rules answered."""
 
     def end(self, ending: Ending) -> None:
@@ -66,7 +72,7 @@ class Shell(Protocol):
         """A deadline may have come nearer."""
 
 
-class Up:
+class ClientLink:
     """Client to engine. Holds what comes before the engine is ready, then delivers it in order.
 
     What the hot path touches is kept in slots of its own: with hundreds of sessions every object
@@ -85,18 +91,18 @@ class Up:
         "engine",
     )
 
-    def __init__(self, shell: Shell, client: Peer) -> None:
+    def __init__(self, shell: SessionShell, client: Connection) -> None:
         self._shell = shell
         self._traffic = shell.traffic
         self._early: list[bytes] = []
         self._early_bytes = 0
         self._full = False
         self._send: Callable[[Frame], None] | None = None
-        self._tap: Tap | None = None
+        self._tap: AudioMonitor | None = None
         self.client = client
-        self.engine: Peer | None = None
+        self.engine: Connection | None = None
 
-    def open(self, engine: Peer) -> None:
+    def open(self, engine: Connection) -> None:
         """The engine is ready: what was held goes up now, then the client is read again."""
         self.engine = engine
         self.listen(self._tap)
@@ -105,12 +111,12 @@ class Up:
         for frame in early:
             self._relay(frame, engine.send)
 
-    def listen(self, tap: Tap | None) -> None:
+    def listen(self, tap: AudioMonitor | None) -> None:
         """From now on this tap hears the client's sound; None takes it out."""
         self._tap = tap
         if self.engine is not None:
             send = self.engine.send
-            self._send = send if tap is None else tapped_send(send, tap)
+            self._send = send if tap is None else monitored_send(send, tap)
 
     def frame(self, frame: Frame) -> None:
         """One event of the client's."""
@@ -141,7 +147,7 @@ class Up:
         except Exception as error:  # noqa: BLE001 - whatever it is, it ends this session alone
             shell.fault(error)
 
-    def _act(self, actions: list[Action]) -> None:
+    def _act(self, actions: list[Effect]) -> None:
         """Who sends without reading gets no answers of ours: they would wait in our memory."""
         if self._full:
             actions = [action for action in actions if not isinstance(action, ToClient)]
@@ -160,12 +166,14 @@ class Up:
         self._shell.end(ending_of(code))
 
 
-class Down:
+class EngineLink:
     """Engine to client: audio frames pass as they are, the rules read everything else."""
 
     __slots__ = ("_client", "_down", "_other", "_shell", "_traffic", "_transcript", "outlet")
 
-    def __init__(self, shell: Shell, client: Peer, outlet: Outlet, view: View) -> None:
+    def __init__(
+        self, shell: SessionShell, client: Connection, outlet: ClientOutput, view: ClientDialect
+    ) -> None:
         self._shell = shell
         self._traffic = shell.traffic
         self._transcript = shell.conversation.transcript
@@ -213,19 +221,19 @@ class Down:
         self._shell.end(endings.ENGINE_CLOSED)
 
 
-class Watched:
+class CloseObserver:
     """Tells when the receiver's peer is gone, whoever closed it."""
 
     __slots__ = ("_gone", "_receiver", "frame", "writable")
 
-    def __init__(self, receiver: Up | Down, gone: Callable[[], None]) -> None:
+    def __init__(self, receiver: ClientLink | EngineLink, gone: Callable[[], None]) -> None:
         self._receiver = receiver
         self._gone = gone
         self.frame = receiver.frame  # bound once: no extra call on the hot path
         self.writable = receiver.writable
 
     def closed(self, code: int, reason: str) -> None:
-        """Exactly once a peer (see `Peer`)."""
+        """Exactly once a peer (see `Connection`)."""
         self._receiver.closed(code, reason)
         self._gone()
 
@@ -233,17 +241,17 @@ class Watched:
 # ---- Which way a session's frames go down just now: listened to or not, the model's sound or none.
 
 
-class Spout:
+class OutputSwitch:
     """`plain` is the way past every tap and mute, `outlet` the one for what is not the model's."""
 
-    def __init__(self, plain: Outlet, up: Up) -> None:
+    def __init__(self, plain: ClientOutput, up: ClientLink) -> None:
         self.plain = plain
         self.outlet = plain
         self._up = up
-        self._down: Down | None = None
+        self._down: EngineLink | None = None
         self._is_muted = False
 
-    def lead(self, down: Down) -> None:
+    def lead(self, down: EngineLink) -> None:
         """The engine is there, and this is its direction."""
         self._down = down
         self.silence(self._is_muted)
@@ -252,10 +260,10 @@ class Spout:
         """Whether the model's sound is for nobody."""
         self._is_muted = muted
         if self._down is not None:
-            self._down.outlet = Silent(self.outlet) if muted else self.outlet
+            self._down.outlet = MutedOutput(self.outlet) if muted else self.outlet
 
-    def listen(self, tap: Tap | None) -> None:
+    def listen(self, tap: AudioMonitor | None) -> None:
         """From now on this tap hears both directions; None takes it out."""
         self._up.listen(tap)
-        self.outlet = self.plain if tap is None else Tapped(self.plain, tap)
+        self.outlet = self.plain if tap is None else MonitoredOutput(self.plain, tap)
         self.silence(self._is_muted)

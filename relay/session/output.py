@@ -3,11 +3,11 @@
 from collections.abc import Callable
 from typing import Protocol
 
-from relay.interfaces import Frame, Peer
+from relay.interfaces import Connection, Frame
 from relay.realtime.playout import Pacing, Playout
 
 
-class Outlet(Protocol):
+class ClientOutput(Protocol):
     """Where frames for the client go. `now` is in seconds of the session's clock."""
 
     def sound(self, frame: Frame, item_id: str, ms: int, now: float) -> None:
@@ -26,10 +26,10 @@ class Outlet(Protocol):
         """When `due` is wanted; infinity when nothing waits."""
 
 
-class Direct:
+class DirectOutput:
     """Everything at once: the fast path."""
 
-    def __init__(self, client: Peer, playout: Playout) -> None:
+    def __init__(self, client: Connection, playout: Playout) -> None:
         self._playout = playout
         self.other = client.send  # bound once: no extra call on the hot path
 
@@ -50,10 +50,10 @@ class Direct:
         return float("inf")
 
 
-class Silent:
+class MutedOutput:
     """For a model that a human keeps silent: its sound is dropped, the rest passes."""
 
-    def __init__(self, outlet: Outlet) -> None:
+    def __init__(self, outlet: ClientOutput) -> None:
         self.other = outlet.other
         self.flush = outlet.flush
         self.due = outlet.due
@@ -63,11 +63,11 @@ class Silent:
         """Nobody hears it."""
 
 
-class Paced:
+class PacedOutput:
     """Sound waits until the client's lead is short; what comes behind it waits in order."""
 
     def __init__(
-        self, client: Peer, playout: Playout, pacing: Pacing, clock: Callable[[], float]
+        self, client: Connection, playout: Playout, pacing: Pacing, clock: Callable[[], float]
     ) -> None:
         self._client = client
         self._playout = playout
@@ -100,13 +100,13 @@ class Paced:
             self._client.send(frame)
 
 
-def outlet_for(
-    client: Peer, playout: Playout, pace_ms: int | None, clock: Callable[[], float]
-) -> Outlet:
+def client_output(
+    client: Connection, playout: Playout, pace_ms: int | None, clock: Callable[[], float]
+) -> ClientOutput:
     """Paced where a lead is asked for, else direct."""
     if pace_ms is None:
-        return Direct(client, playout)
-    return Paced(client, playout, Pacing(playout, pace_ms), clock)
+        return DirectOutput(client, playout)
+    return PacedOutput(client, playout, Pacing(playout, pace_ms), clock)
 
 
 # ---- Pieces that are put into a session's two directions while somebody listens, and taken out.
@@ -114,7 +114,7 @@ def outlet_for(
 Send = Callable[[Frame], None]
 
 
-class Tap(Protocol):
+class AudioMonitor(Protocol):
     """Who listens. The frames are valid during the call alone."""
 
     def learner(self, frame: Frame) -> None:
@@ -127,10 +127,10 @@ class Tap(Protocol):
         """What of it was not heard yet never will be."""
 
 
-class Tapped:
+class MonitoredOutput:
     """An outlet that is listened to."""
 
-    def __init__(self, outlet: Outlet, tap: Tap) -> None:
+    def __init__(self, outlet: ClientOutput, tap: AudioMonitor) -> None:
         self._outlet = outlet
         self._tap = tap
         self.other = outlet.other
@@ -148,7 +148,7 @@ class Tapped:
         self._tap.flush()
 
 
-def tapped_send(send: Send, tap: Tap) -> Send:
+def monitored_send(send: Send, tap: AudioMonitor) -> Send:
     """A way up for sound that is listened to."""
 
     def both(frame: Frame) -> None:

@@ -8,12 +8,12 @@ import msgspec
 
 from relay.interfaces import Journal
 from relay.realtime.coaching.control import Command
-from relay.realtime.effects import Settled, Used
+from relay.realtime.effects import RecordUsage, RecordUtterance
 from relay.realtime.records import (
     ActionRecord,
     AnyRecord,
-    Head,
     Record,
+    SessionHead,
     SessionRecord,
     UsageRecord,
     Utterance,
@@ -25,7 +25,7 @@ from relay.realtime.records import (
 class Recorder:
     """One session's way to the journal; nothing here ever waits."""
 
-    def __init__(self, journal: Journal, head: Head) -> None:
+    def __init__(self, journal: Journal, head: SessionHead) -> None:
         self._journal = journal
         self.head = head
         self._begun: SessionRecord | None = None
@@ -35,14 +35,14 @@ class Recorder:
         key = record_id(self.head.session_id, utterance.item_id, utterance.content_index)
         self._journal.append(Record(id=key, head=self.head, utterance=utterance))
 
-    def take(self, action: Settled | Used) -> None:
+    def take(self, action: RecordUtterance | RecordUsage) -> None:
         """Journal what the rules say."""
-        if isinstance(action, Settled):
+        if isinstance(action, RecordUtterance):
             self.record(action.utterance)
         else:
             self._used(action)
 
-    def _used(self, used: Used) -> None:
+    def _used(self, used: RecordUsage) -> None:
         key = usage_id(self.head.session_id, used.line)
         record = UsageRecord(id=key, head=self.head, line=used.line, micro=used.micro)
         self._journal.append(record)
@@ -78,7 +78,7 @@ class Recorder:
 # ---- A journal that writes no words: for agents whose conversations are not to be stored.
 
 
-class Unwritten:
+class TextlessJournal:
     """A `relay.interfaces.Journal` before the one on disk.
 
     What was said goes to `show` alone, for those who follow the call now. What the call used, when

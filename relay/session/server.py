@@ -10,22 +10,35 @@ from typing import Any, Protocol
 import structlog
 from structlog.contextvars import bind_contextvars
 
-from relay.interfaces import Admission, Call, Earlier, Journal, Past, Peer
-from relay.realtime.billing.budget import Purse
-from relay.realtime.core import Conversation
-from relay.realtime.deadlines import Deadlines, Limits
-from relay.realtime.dialects.client import View
-from relay.realtime.endings import FORBIDDEN, INTERNAL_ERROR, SERVICE_RESTART, Ending, Refused
+from relay.interfaces import (
+    Admission,
+    Connection,
+    ConversationHistory,
+    EngineRequest,
+    History,
+    Journal,
+)
+from relay.realtime.billing.budget import BudgetHold
+from relay.realtime.core import SessionCore
+from relay.realtime.deadlines import Deadlines, SessionLimits
+from relay.realtime.dialects.client import ClientDialect
+from relay.realtime.endings import (
+    FORBIDDEN,
+    INTERNAL_ERROR,
+    SERVICE_RESTART,
+    Ending,
+    SessionRefused,
+)
 from relay.realtime.events import encode
 from relay.realtime.grant import Grant
-from relay.realtime.opening import Setup, seeded
-from relay.realtime.records import AnyRecord, Head
-from relay.session.billing import Purses
-from relay.session.directory import Registry
-from relay.session.handle import LiveCall
+from relay.realtime.opening import SessionSetup, seed_items
+from relay.realtime.records import AnyRecord, SessionHead
+from relay.session.billing import BudgetService
+from relay.session.directory import SessionDirectory
+from relay.session.handle import SessionHandle
 from relay.session.links import ending_of
-from relay.session.recorder import Recorder, Unwritten
-from relay.session.session import CLOSE_SECONDS, Seats, Session, Surroundings
+from relay.session.recorder import Recorder, TextlessJournal
+from relay.session.session import CLOSE_SECONDS, Services, Session, SessionContext
 from relay.tasks import Tasks
 from relay.websocket.handshake import Handshake
 
@@ -40,7 +53,7 @@ class Door(Protocol):
     def answers(self, path: str) -> bool:
         """Whether a caller at this path means this door."""
 
-    def view(self, handshake: Handshake) -> View:
+    def view(self, handshake: Handshake) -> ClientDialect:
         """How this caller reads the protocol, also when it is refused."""
 
     async def admit(self, handshake: Handshake) -> Admission:
@@ -48,7 +61,7 @@ class Door(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Rules:
+class SessionDefaults:
     """What every session is given: its limits in seconds and its input transcription."""
 
     engine_seconds: float
@@ -58,7 +71,7 @@ class Rules:
 
 
 @dataclass(frozen=True, slots=True)
-class House:
+class ServerContext:
     """Who is there: the doors in the order they are asked, and what sessions share.
 
     `live` lets feeds know of a session while its context lasts, `show` gives them words that are
@@ -66,40 +79,42 @@ class House:
     """
 
     doors: Sequence[Door]
-    registry: Registry
-    shared: Surroundings
+    registry: SessionDirectory
+    shared: Services
     journal: Journal
-    past: Past
-    purses: Purses
-    rules: Rules
-    live: Callable[[LiveCall], AbstractContextManager[None]] = lambda _: nullcontext()
+    past: History
+    purses: BudgetService
+    rules: SessionDefaults
+    live: Callable[[SessionHandle], AbstractContextManager[None]] = lambda _: nullcontext()
     show: Callable[[Sequence[AnyRecord]], None] = lambda _: None
 
 
 @dataclass(frozen=True, slots=True)
-class Arrival:
+class PendingConnection:
     """One connection on its way in, and the name that its session will have."""
 
     session_id: str
-    peer: Peer
+    peer: Connection
     door: Door
     handshake: Handshake
 
 
 @dataclass(frozen=True, slots=True)
-class Admitted:
+class AdmittedCaller:
     """What is known of a caller who was let in."""
 
     admission: Admission
-    earlier: Earlier
-    purse: Purse | None
+    earlier: ConversationHistory
+    purse: BudgetHold | None
 
 
-def seat(house: House, arrival: Arrival, admitted: Admitted) -> Session:
+def create_session(
+    house: ServerContext, arrival: PendingConnection, admitted: AdmittedCaller
+) -> Session:
     """Make the session; nothing runs yet."""
     admission = admitted.admission
     grant, rules, now = admission.grant, house.rules, house.shared.clock()
-    setup = Setup(
+    setup = SessionSetup(
         session_id=arrival.session_id,
         conversation_id=grant.conversation_id or str(uuid.uuid4()),
         grant=grant,
@@ -108,34 +123,38 @@ def seat(house: House, arrival: Arrival, admitted: Admitted) -> Session:
         first_shown=admission.first_shown,
         transcription=rules.transcription,
         truncates=admission.truncates,
-        before=seeded(admitted.earlier.said),
+        before=seed_items(admitted.earlier.said),
         prices=house.shared.prices,
     )
-    limits = Limits(
+    limits = SessionLimits(
         engine_seconds=rules.engine_seconds,
         session_seconds=_least(grant.bounds.session_seconds, rules.session_seconds),
         idle_seconds=_least(grant.bounds.idle_seconds, rules.idle_seconds),
         expires_at=grant.caller.expires_at,
     )
     return Session(
-        _seats(house, arrival, setup, admitted),
-        Conversation(setup, Deadlines(limits, now)),
+        _context(house, arrival, setup, admitted),
+        SessionCore(setup, Deadlines(limits, now)),
         Recorder(_journal(house, grant), _head(setup, now)),
         house.shared,
     )
 
 
-def _journal(house: House, grant: Grant) -> Journal:
+def _journal(house: ServerContext, grant: Grant) -> Journal:
     """Where what the call leaves goes: not all of it to the disk, where the agent wants that."""
-    return house.journal if grant.store_text else Unwritten(house.journal, house.show)
+    return house.journal if grant.store_text else TextlessJournal(house.journal, house.show)
 
 
-def _seats(house: House, arrival: Arrival, setup: Setup, admitted: Admitted) -> Seats:
+def _context(
+    house: ServerContext, arrival: PendingConnection, setup: SessionSetup, admitted: AdmittedCaller
+) -> SessionContext:
     admission, grant = admitted.admission, setup.grant
-    return Seats(
+    return SessionContext(
         client=arrival.peer,
         view=admission.view,
-        call=Call(session_id=setup.session_id, model=grant.model or "", user_id=grant.caller.sub),
+        call=EngineRequest(
+            session_id=setup.session_id, model=grant.model or "", user_id=grant.caller.sub
+        ),
         caller=grant.caller,
         door=arrival.door.name,
         pace_ms=admission.pace_ms,
@@ -144,9 +163,9 @@ def _seats(house: House, arrival: Arrival, setup: Setup, admitted: Admitted) -> 
     )
 
 
-def _head(setup: Setup, now: float) -> Head:
+def _head(setup: SessionSetup, now: float) -> SessionHead:
     audio = setup.first_update["session"].get("audio", {})
-    return Head(
+    return SessionHead(
         session_id=setup.session_id,
         conversation_id=setup.conversation_id,
         user_id=setup.grant.caller.sub,
@@ -165,14 +184,14 @@ def _least(agents: float | None, ours: float) -> float:
 log = structlog.get_logger(__name__)
 
 
-class Reception:
+class SessionServer:
     """Owns the task of every connection. `receive` is what the listener calls."""
 
-    def __init__(self, house: House) -> None:
+    def __init__(self, house: ServerContext) -> None:
         self._house = house
         self._tasks = Tasks(_report)
 
-    def receive(self, peer: Peer, handshake: Handshake) -> None:
+    def receive(self, peer: Connection, handshake: Handshake) -> None:
         """A caller finished its upgrade."""
         self._tasks.run(self._receive(peer, handshake), "session")
 
@@ -184,7 +203,7 @@ class Reception:
     def _door(self, handshake: Handshake) -> Door:
         return next(door for door in self._house.doors if door.answers(handshake.path))
 
-    async def _receive(self, peer: Peer, handshake: Handshake) -> None:
+    async def _receive(self, peer: Connection, handshake: Handshake) -> None:
         door = self._door(handshake)
         metrics, began = self._house.shared.metrics, self._house.shared.clock()
         session_id = str(uuid.uuid4())
@@ -193,14 +212,16 @@ class Reception:
         with ExitStack() as places:
             try:
                 places.enter_context(self._house.registry.place())
-                session = await self._admit(Arrival(session_id, peer, door, handshake), places)
-            except Refused as refused:
+                session = await self._admit(
+                    PendingConnection(session_id, peer, door, handshake), places
+                )
+            except SessionRefused as refused:
                 ending = refused.ending
-                await _turn_away(peer, door.view(handshake), ending)
+                await _reject(peer, door.view(handshake), ending)
             except Exception as error:  # noqa: BLE001 - set-up may fail in any way: 1011, S3-10
                 log.warning("set-up failed", error=type(error).__name__, door=door.name)
                 ending = INTERNAL_ERROR
-                await _turn_away(peer, door.view(handshake), ending)
+                await _reject(peer, door.view(handshake), ending)
             else:
                 metrics.session_started(door.name)
                 ending = await session.run()
@@ -208,19 +229,19 @@ class Reception:
         metrics.session_ended(door.name, ending.name, seconds)
         log.info("session ended", door=door.name, ending=ending.name, seconds=round(seconds, 3))
 
-    async def _admit(self, arrival: Arrival, places: ExitStack) -> Session:
+    async def _admit(self, arrival: PendingConnection, places: ExitStack) -> Session:
         admission = await arrival.door.admit(arrival.handshake)
         grant, house = admission.grant, self._house
         places.enter_context(house.registry.user(grant.caller.sub))
-        earlier = Earlier()
+        earlier = ConversationHistory()
         if grant.conversation_id is not None:
             earlier = await house.past.conversation(grant.conversation_id)
             if earlier.owner not in (None, grant.caller.sub):
-                raise Refused(FORBIDDEN)
+                raise SessionRefused(FORBIDDEN)
         purse = await house.purses.open(grant, arrival.session_id, house.shared.clock())
         if purse is not None:
             places.callback(purse.release)
-        session = seat(house, arrival, Admitted(admission, earlier, purse))
+        session = create_session(house, arrival, AdmittedCaller(admission, earlier, purse))
         places.enter_context(house.registry.live(session))
         places.enter_context(house.live(session.live_call()))
         return session
@@ -244,7 +265,7 @@ class Reception:
         await self._tasks.aclose()
 
 
-class _Deaf:
+class _CloseWaiter:
     """Hears only that its peer is gone."""
 
     def __init__(self) -> None:
@@ -261,9 +282,9 @@ class _Deaf:
         self.gone.set()
 
 
-async def _turn_away(peer: Peer, view: View, ending: Ending) -> None:
+async def _reject(peer: Connection, view: ClientDialect, ending: Ending) -> None:
     """Tell a caller why not, after the handshake and never by HTTP (S3-7)."""
-    deaf = _Deaf()
+    deaf = _CloseWaiter()
     peer.attach(deaf)
     farewell = view.farewell(ending)
     for event in farewell.events:

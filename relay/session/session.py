@@ -8,59 +8,59 @@ from typing import Any, Final, Protocol
 
 import structlog
 
-from relay.interfaces import Call, Engine, Peer
+from relay.interfaces import Connection, Engine, EngineRequest
 from relay.metrics import Metrics
 from relay.realtime import endings
-from relay.realtime.billing.budget import Bill, Purse
+from relay.realtime.billing.budget import BudgetHold, Charge
 from relay.realtime.billing.pricing import Prices
-from relay.realtime.core import Conversation
+from relay.realtime.core import SessionCore
 from relay.realtime.deadlines import UNANSWERED_PINGS
-from relay.realtime.dialects.client import View
+from relay.realtime.dialects.client import ClientDialect
 from relay.realtime.effects import (
-    Action,
-    Apart,
     CallTool,
-    CheckToken,
-    Dictate,
+    ChargeBudget,
+    ControlEffect,
+    Effect,
     End,
     EngineRefused,
     Flush,
     Ping,
-    Settle,
-    Settled,
-    Sound,
+    PlayCoachAudio,
+    RecordUsage,
+    RecordUtterance,
     ToClient,
     ToEngine,
-    Used,
+    TranscribeCoachAudio,
+    VerifyToken,
 )
-from relay.realtime.endings import Ending, Refused
+from relay.realtime.endings import Ending, SessionRefused
 from relay.realtime.events import encode
 from relay.realtime.grant import Caller, Grant
 from relay.realtime.server_tools import ToolCall
-from relay.session.billing import Account
-from relay.session.coach_bridge import Booth, Wires
-from relay.session.handle import Coached, LiveCall
-from relay.session.links import Down, Spout, Up, Watched
-from relay.session.output import outlet_for
+from relay.session.billing import SessionBilling
+from relay.session.coach_bridge import BridgeDeps, CoachBridge
+from relay.session.handle import CommandHandler, SessionHandle
+from relay.session.links import ClientLink, CloseObserver, EngineLink, OutputSwitch
+from relay.session.output import client_output
 from relay.session.recorder import Recorder
 from relay.tasks import Tasks, where
 
 # ---- Who sits in a session, and what every session of a process shares.
 
 
-class Tools(Protocol):
+class ToolRunner(Protocol):
     """Where one session's server-side tools are carried out."""
 
     async def run(self, call: ToolCall) -> str:
         """What the model is told, a failure included."""
 
 
-MakeTools = Callable[[Grant, str, str], Tools | None]
+ToolRunnerFactory = Callable[[Grant, str, str], ToolRunner | None]
 """Given the grant, the session's and the conversation's id; None where the grant has no tools."""
 
 
 @dataclass(frozen=True, slots=True)
-class Surroundings:
+class Services:
     """What every session of one process shares. `clock` gives Unix seconds that never go back.
 
     `prices` is None for a voice that costs nothing, whatever model it is asked for.
@@ -71,29 +71,29 @@ class Surroundings:
     clock: Callable[[], float]
     verify: Callable[[str], Awaitable[Caller]]
     prices: Prices | None = field(default_factory=Prices)
-    tools: MakeTools = lambda *_: None
+    tools: ToolRunnerFactory = lambda *_: None
 
 
 @dataclass(frozen=True, slots=True)
-class Seats:
+class SessionContext:
     """Who sits in this session and how they are spoken to; `pace_ms` is None for all at once."""
 
-    client: Peer
-    view: View
-    call: Call
+    client: Connection
+    view: ClientDialect
+    call: EngineRequest
     caller: Caller
     door: str = ""
     pace_ms: int | None = None
-    tools: Tools | None = None
-    purse: Purse | None = None
+    tools: ToolRunner | None = None
+    purse: BudgetHold | None = None
 
 
 # ---- Waits for an engine as long as its session lasts, and no longer.
 
 
-async def reached(
-    opening: Coroutine[Any, Any, Peer], ended: asyncio.Future[Any], tasks: Tasks
-) -> Peer | None:
+async def open_engine(
+    opening: Coroutine[Any, Any, Connection], ended: asyncio.Future[Any], tasks: Tasks
+) -> Connection | None:
     """The engine that was opened, None where the session ended first; raises what `open` does."""
     reaching = tasks.start(opening, "engine.open")
     both: set[asyncio.Future[Any]] = {reaching, ended}
@@ -107,7 +107,7 @@ async def reached(
 # ---- The one timer of a session, moved rather than made anew.
 
 
-class Timer:
+class DeadlineTimer:
     """Calls `due` when `next()` has come, by `clock`; late wake-ups cost nothing but a look."""
 
     def __init__(
@@ -155,7 +155,7 @@ class Session:
     """`run` lives as long as the call does. `end` may come from anywhere; the first ending wins."""
 
     def __init__(
-        self, seats: Seats, conversation: Conversation, recorder: Recorder, shared: Surroundings
+        self, seats: SessionContext, conversation: SessionCore, recorder: Recorder, shared: Services
     ) -> None:
         self.id = seats.call.session_id
         self._seats = seats
@@ -165,30 +165,32 @@ class Session:
         self.conversation = conversation
         self.clock = shared.clock
         self.traffic = shared.metrics.traffic
-        self._account = Account(conversation.spending, seats.purse)
-        self._engine: Peer | None = None
+        self._account = SessionBilling(conversation.spending, seats.purse)
+        self._engine: Connection | None = None
         self._opened_at = shared.clock()
-        self._up = Up(self, seats.client)
+        self._up = ClientLink(self, seats.client)
         self._ended: asyncio.Future[Ending] = asyncio.get_running_loop().create_future()
         self._gone = asyncio.Event()
         self._sides = 1  # peers that are not closed yet
-        outlet = outlet_for(seats.client, conversation.playout, seats.pace_ms, shared.clock)
-        self._spout = Spout(outlet, self._up)
-        self._coached = Coached(self, recorder, self._spout.silence, self._ended)
-        wires = Wires(shared.engine, seats.call, outlet, self._spout.listen, self._coached.obey)
-        self._booth = Booth(self, wires)
-        self._timer = Timer(shared.clock, self._next, self._due)
+        outlet = client_output(seats.client, conversation.playout, seats.pace_ms, shared.clock)
+        self._spout = OutputSwitch(outlet, self._up)
+        self._coached = CommandHandler(self, recorder, self._spout.silence, self._ended)
+        wires = BridgeDeps(
+            shared.engine, seats.call, outlet, self._spout.listen, self._coached.obey
+        )
+        self._booth = CoachBridge(self, wires)
+        self._timer = DeadlineTimer(shared.clock, self._next, self._due)
         self._tasks = Tasks(self._task_failed)
         self._log = log.bind(session_id=self.id)
 
     async def run(self) -> Ending:
         """Reach the engine, relay until somebody ends it, close both sides; returns why."""
         self._timer.arm()
-        self._client.attach(Watched(self._up, self._side_gone))
+        self._client.attach(CloseObserver(self._up, self._side_gone))
         try:
             await self._reach()
             await asyncio.shield(self._ended)
-        except Refused as refused:
+        except SessionRefused as refused:
             self._shared.metrics.engine_refused(refused.ending.name)
             self.end(refused.ending)
         except Exception as error:  # noqa: BLE001 - whatever set-up raised, the client is told 1011
@@ -198,21 +200,21 @@ class Session:
             await self._teardown(self._ended.result())
         return self._ended.result()
 
-    def live_call(self) -> LiveCall:
+    def live_call(self) -> SessionHandle:
         """What a feed may ask of this session."""
         door, engine, rules = self._seats.door, self._shared.engine.name, self.conversation
-        return LiveCall(self._recorder.head, door, engine, rules, self._coached, self._booth)
+        return SessionHandle(self._recorder.head, door, engine, rules, self._coached, self._booth)
 
     async def _reach(self) -> None:
-        """Open the engine unless the session ends first; its greeting comes through `Down`."""
+        """Open the engine unless the session ends first; its first event comes by `EngineLink`."""
         opening = self._shared.engine.open(self._seats.call)
-        self._engine = await reached(opening, self._ended, self._tasks)
+        self._engine = await open_engine(opening, self._ended, self._tasks)
         if self._engine is None:
             return
         self._sides += 1
-        down = Down(self, self._client, self._spout.outlet, self._seats.view)
+        down = EngineLink(self, self._client, self._spout.outlet, self._seats.view)
         self._spout.lead(down)
-        self._engine.attach(Watched(down, self._side_gone))
+        self._engine.attach(CloseObserver(down, self._side_gone))
 
     def end(self, ending: Ending) -> None:
         """End the session; what came first is why it ended."""
@@ -225,10 +227,10 @@ class Session:
         self.end(endings.INTERNAL_ERROR)
 
     def _task_failed(self, name: str, error: BaseException) -> None:
-        if not isinstance(error, Refused):  # a refusal is handled by who waits for the task
+        if not isinstance(error, SessionRefused):  # a refusal is handled by who waits for the task
             self.fault(error)
 
-    def act(self, actions: list[Action]) -> None:
+    def act(self, actions: list[Effect]) -> None:
         """Carry out what the rules answered, in order."""
         for action in actions:
             if isinstance(action, ToClient):
@@ -236,9 +238,9 @@ class Session:
             elif isinstance(action, ToEngine):
                 if self._engine is not None:
                     self._engine.send(action.frame)
-            elif isinstance(action, Settled | Used):
+            elif isinstance(action, RecordUtterance | RecordUsage):
                 self._recorder.take(action)
-            elif isinstance(action, Sound | Dictate):
+            elif isinstance(action, PlayCoachAudio | TranscribeCoachAudio):
                 self._booth.act(action)
             else:
                 self._act_apart(action)
@@ -250,26 +252,26 @@ class Session:
         if self.conversation.greeted and self._up.engine is None and self._engine is not None:
             self._begin(self._engine)
 
-    def _act_apart(self, action: Apart) -> None:
+    def _act_apart(self, action: ControlEffect) -> None:
         """The actions that are not frames."""
         match action:
             case Flush():
                 self._spout.outlet.flush()
-            case Settle(bill):
+            case ChargeBudget(bill):
                 self._settle(bill)
             case EngineRefused(code):
                 self._shared.metrics.engine_refused("engine_closed")
                 self._log.warning("engine refused", code=code)
             case CallTool(call):
                 self._tasks.run(self._call_tool(call), "tool.call")
-            case CheckToken(token):
+            case VerifyToken(token):
                 self._tasks.run(self._renew(token), "token.renew")
             case Ping():
                 self._ping()
             case End(ending):
                 self.end(ending)
 
-    def _begin(self, engine: Peer) -> None:
+    def _begin(self, engine: Connection) -> None:
         """The engine greeted and was told what it must know: now the client is let through."""
         seconds, name = self.clock() - self._opened_at, self._shared.engine.name
         self._shared.metrics.engine_connected(seconds)
@@ -277,7 +279,7 @@ class Session:
         self._recorder.began(self._seats.door, name)
         self._up.open(engine)
 
-    def _settle(self, bill: Bill) -> None:
+    def _settle(self, bill: Charge) -> None:
         """Pay; what is left says how the session goes on."""
         now = self.clock()
         standing = self._account.settle(bill, now)
@@ -294,7 +296,7 @@ class Session:
         """A token for the same caller moves the expiry; any other changes nothing."""
         try:
             caller = await self._shared.verify(token)
-        except Refused:
+        except SessionRefused:
             self._log.info("token refused")
             return
         if caller.sub == self._seats.caller.sub:

@@ -14,11 +14,11 @@ from websockets.asyncio.server import ServerConnection
 from websockets.http11 import Request, Response
 from websockets.typing import Subprotocol
 
-from relay.engines.cascade.effects import Refusal, at_random, error, unix
+from relay.engines.cascade.effects import RequestRefused, at_random, error, unix
 
 PATHS = frozenset({"/v1/realtime", "/realtime", "/openai/v1/realtime"})
 
-BINARY = Refusal(
+BINARY = RequestRefused(
     "invalid_event", "Expected a text WebSocket message; binary frames are not supported."
 )
 
@@ -29,10 +29,10 @@ _REALTIME = Subprotocol("realtime")
 
 
 @dataclass(frozen=True, slots=True)
-class TurnedAway:
+class UpgradeRefused:
     """A connection that OpenAI would close at once, with this code."""
 
-    refusal: Refusal
+    refusal: RequestRefused
     code: int
 
     async def tell(self, connection: ServerConnection) -> None:
@@ -42,17 +42,24 @@ class TurnedAway:
         await connection.close(self.code, reason)
 
 
-NO_KEY = TurnedAway(Refusal(None, "Missing bearer or basic authentication in header"), 3000)
-BAD_KEY = TurnedAway(Refusal("invalid_api_key", "Incorrect API key provided."), 3000)
-BETA = TurnedAway(
-    Refusal("beta_api_shape_disabled", "The beta shape of the Realtime API is switched off."), 4000
+NO_KEY = UpgradeRefused(
+    RequestRefused(None, "Missing bearer or basic authentication in header"), 3000
 )
-NO_MODEL = TurnedAway(
-    Refusal("missing_model", "You must provide a model parameter, for example ?model=gpt-realtime"),
+BAD_KEY = UpgradeRefused(RequestRefused("invalid_api_key", "Incorrect API key provided."), 3000)
+BETA = UpgradeRefused(
+    RequestRefused(
+        "beta_api_shape_disabled", "The beta shape of the Realtime API is switched off."
+    ),
     4000,
 )
-BAD_MODEL = TurnedAway(
-    Refusal("invalid_model", "That model is not supported in realtime mode."), 4000
+NO_MODEL = UpgradeRefused(
+    RequestRefused(
+        "missing_model", "You must provide a model parameter, for example ?model=gpt-realtime"
+    ),
+    4000,
+)
+BAD_MODEL = UpgradeRefused(
+    RequestRefused("invalid_model", "That model is not supported in realtime mode."), 4000
 )
 
 
@@ -63,7 +70,7 @@ def any_but_bad(key: str) -> bool:
 
 def judge(
     request: Request, accepts_key: Callable[[str], bool], models: frozenset[str] | None
-) -> TurnedAway | None:
+) -> UpgradeRefused | None:
     """Return why a handshake is turned away, None when it is welcome."""
     protocols = _offered(request)
     key = _key(request, protocols)
@@ -93,12 +100,12 @@ def select(_: ServerConnection, offered: Sequence[Subprotocol]) -> Subprotocol |
     return _REALTIME if _REALTIME in offered else None
 
 
-def spoken_error(refusal: Refusal) -> bytes:
+def spoken_error(refusal: RequestRefused) -> bytes:
     """Return an `error` event that answers no event in particular."""
     return msgspec.json.encode(error(refusal, None, _new_id("event")))
 
 
-def _judge_model(model: str, models: frozenset[str] | None) -> TurnedAway | None:
+def _judge_model(model: str, models: frozenset[str] | None) -> UpgradeRefused | None:
     if not model:
         return NO_MODEL
     return BAD_MODEL if models is not None and model not in models else None

@@ -11,7 +11,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from relay.engines.cascade.outputs import Pace
-from relay.parts.interfaces import FunctionCall, McpCall, Message, Output, Reply, Weave
+from relay.parts.interfaces import FunctionCall, McpCall, Output, Reply, SpokenMessage, Weave
 from relay.parts.simple import Script
 from relay.simulator.faults.plan import MODES, NO_FAULTS, Fault, Faults, senseless
 from relay.simulator.faults.tracking import Seconds
@@ -171,13 +171,13 @@ def _script(told: _File) -> Script | None:
 
 def _reply(told: _Reply) -> Reply:
     if told.say is not None:
-        return Reply((Message(told.say),))
+        return Reply((SpokenMessage(told.say),))
     return Reply(tuple(_output(output) for output in told.outputs), told.weave)
 
 
 def _output(told: _Output) -> Output:
     if told.call is None:
-        return Message(told.say or "", told.phase)
+        return SpokenMessage(told.say or "", told.phase)
     if told.server is None:
         return FunctionCall(told.call, told.arguments)
     return McpCall(told.server, told.call, told.arguments, told.gives, told.error)

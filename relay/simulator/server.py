@@ -16,11 +16,11 @@ from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
 
 from relay.engines.cascade.effects import at_random, unix
-from relay.engines.cascade.engine import OfflineVoice
+from relay.engines.cascade.engine import CascadeEngine
 from relay.engines.cascade.outputs import Pace
-from relay.interfaces import Frame, Peer
+from relay.interfaces import Connection, Frame
 from relay.parts.interfaces import Parts
-from relay.realtime.endings import Refused
+from relay.realtime.endings import SessionRefused
 from relay.simulator.faults.answers import LOST
 from relay.simulator.faults.plan import NO_FAULTS, Faults, SessionFaults
 from relay.simulator.faults.sessions import SlowReader, answer
@@ -40,7 +40,7 @@ HIGH_BYTES = 1 << 20
 """Bytes waiting for a slow client above which its session is paused."""
 
 
-class Line:
+class ConnectionPump:
     """One connection: a `Receiver` for what the voice says, and a reader for what the client does.
 
     A client that reads slowly makes its voice pause, a voice that is busy makes reading pause.
@@ -49,7 +49,7 @@ class Line:
     def __init__(
         self,
         connection: ServerConnection,
-        peer: Peer,
+        peer: Connection,
         on_frame: Callable[[bytes], None] | None,
         nap: SlowReader | None = None,
     ) -> None:
@@ -197,7 +197,7 @@ class Simulator:
     def __init__(self, options: SimulatorOptions) -> None:
         self.headers: deque[Mapping[str, str]] = deque(maxlen=MAX_HEADERS_SEEN)
         self._options = options
-        self._voice = OfflineVoice(options.parts, options.pace)
+        self._voice = CascadeEngine(options.parts, options.pace)
         self._server: Server | None = None
         self._connections = 0
         self._numbers = itertools.count(1)
@@ -291,10 +291,10 @@ class Simulator:
         rules = voice.rules(faults.opening(voice.opening(model)))
         try:
             peer = voice.host(faults.rules(rules, at_random(unix)))
-        except Refused as refused:
+        except SessionRefused as refused:
             await connection.close(refused.ending.code, refused.ending.reason)
             return
-        line = Line(connection, peer, self._options.on_frame, faults.nap)
+        line = ConnectionPump(connection, peer, self._options.on_frame, faults.nap)
         peer.attach(line)
         async with asyncio.TaskGroup() as both_ways:
             both_ways.create_task(line.write(), name="simulator write")

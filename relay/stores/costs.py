@@ -11,7 +11,7 @@ DAY_SECONDS: Final = 86_400
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Called:
+class ToolCalls:
     """A call of a session; times in Unix seconds, `ended_at` None while its end is not known."""
 
     session: str
@@ -22,7 +22,7 @@ class Called:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Used:
+class UsedTokens:
     """What one model used in one session on one UTC day; `micro` None where it has no price."""
 
     session: str
@@ -35,7 +35,7 @@ class Used:
 
 
 @dataclass(slots=True)
-class Cost:
+class CostRow:
     """One sum: `micro` is what is known of it in micro-dollars, `unpriced` models add nothing.
 
     `seconds` is of calls that have ended; `unended` ones add none, so `timed_micro` leaves out what
@@ -57,7 +57,7 @@ class Cost:
         if not is_over:
             self.unended.add(session)
 
-    def use(self, used: Used, is_over: bool) -> None:
+    def use(self, used: UsedTokens, is_over: bool) -> None:
         """Add what a call used."""
         self.last(used.session, 0.0, is_over)
         self.usage += used.usage
@@ -76,20 +76,22 @@ class Cost:
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
+class UsageReport:
     """Costs by name (a day's is its number since 1970), and of everything together."""
 
     by: By
-    costs: dict[str | int, Cost]
-    total: Cost
+    costs: dict[str | int, CostRow]
+    total: CostRow
 
 
-def report(by: By, since: int, calls: Iterable[Called], used: Iterable[Used]) -> Report:
+def report(
+    by: By, since: int, calls: Iterable[ToolCalls], used: Iterable[UsedTokens]
+) -> UsageReport:
     """Sum up what was from the UTC day `since` on; a call over midnight belongs to both days.
 
     By model, the time is that of the calls that used it on a day, so those times overlap.
     """
-    made = Report(by, {}, Cost())
+    made = UsageReport(by, {}, CostRow())
     times: dict[tuple[str, int], float] = {}
     ended: set[str] = set()
     for call in calls:
@@ -109,12 +111,12 @@ def report(by: By, since: int, calls: Iterable[Called], used: Iterable[Used]) ->
     return made
 
 
-def _of_call(made: Report, call: Called, day: int) -> tuple[Cost, ...]:
+def _of_call(made: UsageReport, call: ToolCalls, day: int) -> tuple[CostRow, ...]:
     """The sums that a call's time belongs to; its models are known by what they used."""
     return (made.total,) if made.by == "model" else (made.total, _line(made, call, day))
 
 
-def _days(call: Called, since: int) -> Iterator[tuple[int, float]]:
+def _days(call: ToolCalls, since: int) -> Iterator[tuple[int, float]]:
     """The UTC days of a call from `since` on, with its seconds on each."""
     end = call.started_at if call.ended_at is None else max(call.ended_at, call.started_at)
     day = int(call.started_at // DAY_SECONDS)
@@ -128,6 +130,6 @@ def _days(call: Called, since: int) -> Iterator[tuple[int, float]]:
         day, begin = day + 1, midnight
 
 
-def _line(made: Report, one: Called | Used, day: int) -> Cost:
+def _line(made: UsageReport, one: ToolCalls | UsedTokens, day: int) -> CostRow:
     name: str | int = day if made.by == "day" else str(getattr(one, made.by))
-    return made.costs.setdefault(name, Cost())
+    return made.costs.setdefault(name, CostRow())

@@ -52,7 +52,7 @@ NAMES_KEPT = 100
 log = structlog.get_logger(__name__)
 
 
-class Taker(Protocol):
+class RecordSink(Protocol):
     """What delivery asks of a store."""
 
     async def put(self, records: Sequence[AnyRecord]) -> None:
@@ -95,7 +95,7 @@ class Delivery:
     def __init__(
         self,
         journal: DiskJournal,
-        store: Taker,
+        store: RecordSink,
         wait_after: Callable[[int], float] = _wait_after,
         now: Callable[[], float] = _now,
     ) -> None:

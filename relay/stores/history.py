@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Sequence
 from typing import Final, Protocol
 
-from relay.interfaces import Earlier
+from relay.interfaces import ConversationHistory
 from relay.realtime.records import Record, newest
 
 STORE_SECONDS: Final = 3.0
@@ -13,14 +13,14 @@ MAX_RECORDS: Final = 10_000
 """Of one conversation's undelivered words; a session has no more items."""
 
 
-class Undelivered(Protocol):
+class UndeliveredRecords(Protocol):
     """What a journal has of a conversation that the store may not have yet."""
 
     async def of_conversation(self, conversation_id: str, limit: int) -> list[Record]:
         """Its words that wait, oldest first."""
 
 
-class Remembering(Protocol):
+class RememberingStore(Protocol):
     """What is asked of a store here."""
 
     async def owner(self, conversation_id: str) -> str | None:
@@ -33,18 +33,18 @@ class Remembering(Protocol):
         """As `Store.spent`."""
 
 
-class KnownPast:
+class StoredHistory:
     """A `relay.interfaces.Past` over both.
 
     A conversation that goes on seconds after its first words, or while the store is away, is known
     from the journal alone.
     """
 
-    def __init__(self, journal: Undelivered, store: Remembering) -> None:
+    def __init__(self, journal: UndeliveredRecords, store: RememberingStore) -> None:
         self._journal = journal
         self._store = store
 
-    async def conversation(self, conversation_id: str) -> Earlier:
+    async def conversation(self, conversation_id: str) -> ConversationHistory:
         """Whose it is and what was said in it; raises what the store does, else the journal."""
         async with asyncio.timeout(STORE_SECONDS):
             waiting = await self._journal.of_conversation(conversation_id, MAX_RECORDS)
@@ -60,7 +60,7 @@ class KnownPast:
             owner = waiting[0].head.user_id
         # The store will refuse what others say that they said in it.
         own = [record for record in waiting if record.head.user_id == owner]
-        return Earlier(owner, newest((*stored, *own)))
+        return ConversationHistory(owner, newest((*stored, *own)))
 
     async def spent(self, day: int, agent_id: str, user_id: str | None) -> int:
         """As the store knows it; this process knows what it spent itself."""

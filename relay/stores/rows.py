@@ -8,9 +8,9 @@ import msgspec
 
 from relay.realtime.records import (
     ActionRecord,
-    Head,
     Origin,
     Record,
+    SessionHead,
     SessionRecord,
     Speaker,
     State,
@@ -29,7 +29,7 @@ _EPOCH: Final = date(1970, 1, 1)
 _ORIGINS = {method: origin for origin, method in INPUT_METHODS.items()}
 
 
-def conversation_row(head: Head) -> dict[str, Any]:
+def conversation_row(head: SessionHead) -> dict[str, Any]:
     """The `conversation_sessions` row that a conversation's first words make.
 
     Its primary key is the conversation's id, so that the row is the same whoever writes it first.
@@ -76,7 +76,7 @@ def message_row(record: Record, conversation_key: str) -> dict[str, Any]:
     }
 
 
-def _metadata(head: Head, said: Utterance) -> dict[str, Any]:
+def _metadata(head: SessionHead, said: Utterance) -> dict[str, Any]:
     return {
         "voice_session_id": head.session_id,
         "session_started_at": timestamp(head.started_at),
@@ -139,7 +139,7 @@ def action_row(record: ActionRecord) -> dict[str, Any]:
     }
 
 
-def _whose(head: Head) -> dict[str, Any]:
+def _whose(head: SessionHead) -> dict[str, Any]:
     return {
         "conversation_id": head.conversation_id,
         "user_id": head.user_id,
@@ -150,7 +150,7 @@ def _whose(head: Head) -> dict[str, Any]:
 def record_of(message: Mapping[str, Any], user_id: str) -> Record:
     """The record that made a row; times come back to the microsecond, as PostgreSQL keeps them."""
     metadata = message["metadata"]
-    head = Head(
+    head = SessionHead(
         session_id=metadata["voice_session_id"],
         conversation_id=message["conversation_id"],
         user_id=user_id,

@@ -18,7 +18,7 @@ RESTS = 50
 """Rests in a row without a job finished; then it is the disk that the thread waits for."""
 
 
-class Sharing:
+class GilYielder:
     """Rests on the event loop now and then, while `unfinished()` counts jobs of a thread."""
 
     def __init__(self, unfinished: Callable[[], int]) -> None:
@@ -82,7 +82,7 @@ class Worker(Generic[Owned]):
         self._ended: Future[None] = Future()
         self._closing = False
         self._submitted = self._finished = 0
-        self._sharing = Sharing(lambda: self._submitted - self._finished)
+        self._sharing = GilYielder(lambda: self._submitted - self._finished)
 
     def submit(self, job: Callable[[Owned], Result]) -> Future[Result]:
         """Queue a job without waiting; RuntimeError once the worker is closing."""

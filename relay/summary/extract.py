@@ -122,7 +122,7 @@ Who = Literal["learner", "model", "coach"]
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class SpokenLine:
     """What one speaker said, as far as it was heard."""
 
     who: Who
@@ -139,7 +139,7 @@ class Figures:
     coach_interventions: int
 
 
-def lines_of(said: Sequence[Record]) -> list[Line]:
+def lines_of(said: Sequence[Record]) -> list[SpokenLine]:
     """What was heard, in the order of `said`; an answer that nobody heard is none."""
     lines = []
     for record in said:
@@ -148,7 +148,7 @@ def lines_of(said: Sequence[Record]) -> list[Line]:
         text = (utterance.text if by_user else utterance.heard_text).strip()
         if text:
             who: Who = "learner" if by_user else "model" if utterance.coach_id is None else "coach"
-            lines.append(Line(who, text))
+            lines.append(SpokenLine(who, text))
     return lines
 
 
@@ -195,7 +195,7 @@ class _Sentence:
     words: tuple[str, ...]
 
 
-def extract(lines: Sequence[Line]) -> Points:
+def extract(lines: Sequence[SpokenLine]) -> Points:
     """What the words themselves say is important, in the order in which it was said."""
     said = [
         _Sentence(place, who, text, tuple(content_words(text)))

@@ -15,8 +15,8 @@ from relay.summary.extract import (
     FAILED,
     MOST_POINTS,
     NO_MODEL,
-    Line,
     Points,
+    SpokenLine,
     Summary,
     extract,
     figures_of,
@@ -57,7 +57,7 @@ class Chat:
     key: str = field(default="", repr=False)
 
 
-class Writer:
+class SummaryWriter:
     """Asks one model; several at once are no trouble."""
 
     def __init__(
@@ -68,7 +68,7 @@ class Writer:
         self._seconds = seconds
         self.model = chat.model
 
-    async def write(self, lines: Sequence[Line]) -> Points:
+    async def write(self, lines: Sequence[SpokenLine]) -> Points:
         """What the model makes of it; raises `ModelFailed`, within the time in any case."""
         try:
             async with asyncio.timeout(self._seconds):
@@ -80,7 +80,7 @@ class Writer:
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             raise ModelFailed("unreadable") from None
 
-    async def _ask(self, lines: Sequence[Line]) -> bytes:
+    async def _ask(self, lines: Sequence[SpokenLine]) -> bytes:
         """Redirects are not followed: they would get the key."""
         headers = {"Content-Type": "application/json", "Accept-Encoding": "identity"}
         if self._chat.key:
@@ -102,7 +102,7 @@ class Writer:
             return bytes(body)
 
 
-def _request(model: str, lines: Sequence[Line]) -> dict[str, Any]:
+def _request(model: str, lines: Sequence[SpokenLine]) -> dict[str, Any]:
     told = "\n".join(f"{line.who}: {' '.join(line.text.split())}" for line in lines)
     return {
         "model": model,
@@ -163,11 +163,11 @@ class Writes(Protocol):
     def model(self) -> str:
         """Its name."""
 
-    async def write(self, lines: Sequence[Line]) -> Points:
+    async def write(self, lines: Sequence[SpokenLine]) -> Points:
         """What it makes of a conversation; raises `ModelFailed`."""
 
 
-class Summariser:
+class Summarizer:
     """`writer` is None where no model is configured, `clock` gives Unix seconds."""
 
     def __init__(self, writer: Writes | None, clock: Callable[[], float]) -> None:
@@ -202,7 +202,7 @@ class Summariser:
         )
 
     async def _points(
-        self, lines: Sequence[Line]
+        self, lines: Sequence[SpokenLine]
     ) -> tuple[Points, Literal["model", "extract"], str | None, str | None]:
         if self._writer is None:
             return extract(lines), "extract", None, NO_MODEL

@@ -28,7 +28,7 @@ class TalkFailed(Exception):  # noqa: N818 - one line for the user
 
 
 @dataclass(frozen=True, slots=True)
-class Patience:
+class TalkTimeouts:
     """Seconds that an answer may take to begin or to go on, and of quiet that end it all."""
 
     answer_seconds: float = 20.0
@@ -36,7 +36,7 @@ class Patience:
 
 
 @dataclass(slots=True)
-class Heard:
+class HeardReply:
     """What came back."""
 
     lines: list[tuple[str, str]] = field(default_factory=list)
@@ -49,19 +49,19 @@ Say = Callable[[str, str], None]
 """Called with the speaker ("you", "voice", "error") and each line as it comes."""
 
 
-class Talk:
+class VoiceClient:
     """One conversation: `run` sends every chunk, then silence until the answer is over."""
 
-    def __init__(self, say: Say, patience: Patience | None = None) -> None:
+    def __init__(self, say: Say, patience: TalkTimeouts | None = None) -> None:
         self._say = say
-        self._patience = patience or Patience()
-        self.heard = Heard()
+        self._patience = patience or TalkTimeouts()
+        self.heard = HeardReply()
         self._answering = False
         self._answers = 0
         self._stopped_at: float | None = None
         self._moved = 0.0
 
-    async def run(self, url: str, token: str, chunks: AsyncIterator[bytes]) -> Heard:
+    async def run(self, url: str, token: str, chunks: AsyncIterator[bytes]) -> HeardReply:
         """Talk to the relay at `url`; raises TalkFailed with a line for the user."""
         if not _TOKEN.fullmatch(token):
             raise TalkFailed("that is no token; `relay token` makes one")

@@ -1,6 +1,6 @@
 """WAV files as PCM16 mono at 24 kHz, and back."""
 
-from __future__ import annotations  # `array[int]` is for the type checker alone on Python 3.11
+from __future__ import annotations
 
 import sys
 import wave

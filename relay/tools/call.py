@@ -22,7 +22,7 @@ _MESSAGES: Final = {
 
 
 @dataclass(frozen=True, slots=True)
-class Context:
+class ToolContext:
     """For whom a tool works. `user` is who called, verified; what the arguments say is not."""
 
     user: str
@@ -32,16 +32,16 @@ class Context:
 
 
 @dataclass(frozen=True, slots=True)
-class Work:
+class ToolInvocation:
     """One call: `arguments` is the object that the model wrote, of whatever shape."""
 
     name: str
     call_id: str
     arguments: dict[str, Any]
-    context: Context
+    context: ToolContext
 
 
-Action = Callable[[Work], Awaitable[str]]
+Action = Callable[[ToolInvocation], Awaitable[str]]
 """Carries out one call and returns what the model is told; raises `ToolFailed`."""
 
 

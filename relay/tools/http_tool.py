@@ -6,7 +6,7 @@ from typing import Final
 import aiohttp
 import msgspec
 
-from relay.tools.call import DONE, ToolFailed, Work
+from relay.tools.call import DONE, ToolFailed, ToolInvocation
 
 MAX_CONNECTIONS: Final = 256  # in one process; who finds none waits, within the tool's time
 _READ_AT_ONCE: Final = 16 * 1024  # bytes
@@ -21,7 +21,7 @@ def http_session() -> aiohttp.ClientSession:
 
 
 @dataclass(frozen=True, slots=True)
-class Address:
+class HttpAddress:
     """Where the tool is, and the secret in `header` that opens it, if there is one."""
 
     url: str
@@ -38,14 +38,14 @@ class Address:
         return headers
 
 
-class Endpoint:
+class HttpTool:
     """Sends a call as JSON and tells the model what comes back (docs/tools.md)."""
 
-    def __init__(self, http: aiohttp.ClientSession, address: Address) -> None:
+    def __init__(self, http: aiohttp.ClientSession, address: HttpAddress) -> None:
         self._http = http
         self._address = address
 
-    async def __call__(self, work: Work) -> str:
+    async def __call__(self, work: ToolInvocation) -> str:
         """POST the call; raises `ToolFailed`. Redirects are not followed: they get the secret."""
         try:
             async with self._http.post(
@@ -72,7 +72,7 @@ class Endpoint:
         return bytes(body)
 
 
-def _body(work: Work) -> bytes:
+def _body(work: ToolInvocation) -> bytes:
     return msgspec.json.encode(
         {
             "name": work.name,

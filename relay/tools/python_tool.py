@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import msgspec
 
-from relay.tools.call import DONE, Context, ToolFailed, ToolMisconfigured, Work
+from relay.tools.call import DONE, ToolContext, ToolFailed, ToolInvocation, ToolMisconfigured
 
 # ---- Functions that block, each on a thread of its own that nothing waits for at the end.
 
@@ -22,7 +22,7 @@ MAX_THREADS: Final = 32  # in one process; a thread that hangs is never got rid 
 Outcome = tuple[Any, BaseException | None]
 
 
-class Threads:
+class DaemonThreads:
     """A thread cannot be stopped. Who gives up waiting leaves it, and it keeps its place."""
 
     def __init__(self) -> None:
@@ -64,10 +64,10 @@ def _outcome(call: Callable[[], Any]) -> Outcome:
         return None, error
 
 
-Function = Callable[[dict[str, Any], Context], Any]
+Function = Callable[[dict[str, Any], ToolContext], Any]
 """Takes the arguments and for whom it works; returns text, or what can be written as JSON."""
 
-_EXAMPLE: Final[tuple[dict[str, Any], Context]] = ({}, Context("", "", "", ""))
+_EXAMPLE: Final[tuple[dict[str, Any], ToolContext]] = ({}, ToolContext("", "", "", ""))
 
 
 def find(entry_point: str) -> Function:
@@ -91,10 +91,10 @@ def find(entry_point: str) -> Function:
     return found
 
 
-class EntryPoint:
+class PythonTool:
     """Awaits a coroutine function; calls any other on a thread, where it may block."""
 
-    def __init__(self, function: Function, threads: Threads, max_bytes: int) -> None:
+    def __init__(self, function: Function, threads: DaemonThreads, max_bytes: int) -> None:
         self._function = function
         self._threads = threads
         self._max_bytes = max_bytes
@@ -102,7 +102,7 @@ class EntryPoint:
             getattr(function, "__call__", None)  # noqa: B004 - of an object that is called
         )
 
-    async def __call__(self, work: Work) -> str:
+    async def __call__(self, work: ToolInvocation) -> str:
         """Call it; raises `ToolFailed`, and whatever the function raises."""
         if self._is_async:
             result = await self._function(work.arguments, work.context)

@@ -8,26 +8,33 @@ from typing import Final
 import aiohttp
 import structlog
 
-from relay.agents.agent import Agents, ListedAgents
+from relay.agents.agent import AgentCatalog, StaticCatalog
 from relay.realtime.grant import Grant, ServerTool
 from relay.realtime.server_tools import ToolCall
-from relay.tools.call import Action, Context, ToolFailed, ToolMisconfigured, Work, arguments_of
-from relay.tools.http_tool import Address, Endpoint
-from relay.tools.python_tool import EntryPoint, Threads, find
+from relay.tools.call import (
+    Action,
+    ToolContext,
+    ToolFailed,
+    ToolInvocation,
+    ToolMisconfigured,
+    arguments_of,
+)
+from relay.tools.http_tool import HttpAddress, HttpTool
+from relay.tools.python_tool import DaemonThreads, PythonTool, find
 
 MAX_AT_ONCE: Final = 4  # calls of one session that run at the same time; the others wait
 log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Ready:
+class PreparedTool:
     """A tool that can be called, and the seconds it has."""
 
     action: Action
     timeout_s: float
 
 
-class Workshop:
+class ToolRegistry:
     """What all tools of a process share. `secrets` are values by environment variable."""
 
     def __init__(
@@ -37,25 +44,25 @@ class Workshop:
     ) -> None:
         self._http = http
         self._secrets = secrets
-        self._threads = Threads()
+        self._threads = DaemonThreads()
 
-    def prepare(self, tools: Iterable[ServerTool]) -> dict[str, Ready]:
+    def prepare(self, tools: Iterable[ServerTool]) -> dict[str, PreparedTool]:
         """Make tools ready by name; raises `ToolMisconfigured`. Do it at the start, for typos."""
-        return {tool.name: Ready(self._action(tool), tool.timeout_s) for tool in tools}
+        return {tool.name: PreparedTool(self._action(tool), tool.timeout_s) for tool in tools}
 
-    def bench(self, tools: Iterable[ServerTool], context: Context) -> "Bench":
+    def bench(self, tools: Iterable[ServerTool], context: ToolContext) -> "SessionToolRunner":
         """Where one session's calls are carried out; raises `ToolMisconfigured`."""
-        return Bench(self.prepare(tools), context)
+        return SessionToolRunner(self.prepare(tools), context)
 
     def _action(self, tool: ServerTool) -> Action:
         try:
             if tool.entry_point is not None:
-                return EntryPoint(find(tool.entry_point), self._threads, tool.max_bytes)
+                return PythonTool(find(tool.entry_point), self._threads, tool.max_bytes)
             secret = self._secret(tool)
         except ToolMisconfigured as wrong:
             raise ToolMisconfigured(f"server_tools.{tool.name}: {wrong}") from None
-        address = Address(tool.url or "", tool.header, secret, tool.max_bytes)
-        return Endpoint(self._http, address)
+        address = HttpAddress(tool.url or "", tool.header, secret, tool.max_bytes)
+        return HttpTool(self._http, address)
 
     def _secret(self, tool: ServerTool) -> str | None:
         if tool.secret_env is None:
@@ -68,10 +75,10 @@ class Workshop:
         return secret
 
 
-class Bench:
+class SessionToolRunner:
     """Carries out one session's calls, so many at a time."""
 
-    def __init__(self, tools: Mapping[str, Ready], context: Context) -> None:
+    def __init__(self, tools: Mapping[str, PreparedTool], context: ToolContext) -> None:
         self._tools = tools
         self._context = context
         self._places = asyncio.Semaphore(MAX_AT_ONCE)
@@ -99,7 +106,7 @@ class Bench:
         ready = self._tools.get(call.name)
         if ready is None:
             raise ToolFailed("not_there")
-        work = Work(call.name, call.call_id, arguments_of(call.arguments), self._context)
+        work = ToolInvocation(call.name, call.call_id, arguments_of(call.arguments), self._context)
         try:
             async with asyncio.timeout(ready.timeout_s), self._places:
                 return await ready.action(work)
@@ -124,19 +131,21 @@ def _is_ending() -> bool:
 # ---- A bench for each session whose agent has tools that run here.
 
 
-def benches(agents: Agents, workshop: Workshop) -> Callable[[Grant, str, str], Bench | None]:
+def tool_runners(
+    agents: AgentCatalog, workshop: ToolRegistry
+) -> Callable[[Grant, str, str], SessionToolRunner | None]:
     """Given grant, session and conversation: where its tools run, None for a grant without any.
 
     Every tool that is known now is made ready once; raises ToolMisconfigured.
     """
-    if isinstance(agents, ListedAgents):
+    if isinstance(agents, StaticCatalog):
         for agent in agents.all.values():
             workshop.prepare(agent.offer.server_tools)
 
-    def make(grant: Grant, session_id: str, conversation_id: str) -> Bench | None:
+    def make(grant: Grant, session_id: str, conversation_id: str) -> SessionToolRunner | None:
         if not grant.server_tools:
             return None
-        context = Context(grant.caller.sub, grant.agent_id, conversation_id, session_id)
+        context = ToolContext(grant.caller.sub, grant.agent_id, conversation_id, session_id)
         return workshop.bench(grant.server_tools, context)
 
     return make

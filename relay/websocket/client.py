@@ -13,8 +13,8 @@ import aiofastnet
 from aiohappyeyeballs import start_connection
 from picows import WSError, WSHandshakeError, WSInvalidStatusError
 
-from relay.websocket.closing import PeerOptions
-from relay.websocket.connection import WirePeer
+from relay.websocket.closing import ConnectionOptions
+from relay.websocket.connection import WebSocketConnection
 from relay.websocket.picows_protocol import Target, make_connection
 
 UPSTREAM_MESSAGE_BYTES: Final = 16 * 1024 * 1024
@@ -48,14 +48,14 @@ class ConnectOptions:
 
     timeout: float = CONNECT_TIMEOUT
     ssl_context: ssl.SSLContext | None = None
-    peer: PeerOptions = field(
-        default_factory=lambda: PeerOptions(max_message_bytes=UPSTREAM_MESSAGE_BYTES)
+    peer: ConnectionOptions = field(
+        default_factory=lambda: ConnectionOptions(max_message_bytes=UPSTREAM_MESSAGE_BYTES)
     )
 
 
 async def connect(
     url: str, headers: Iterable[tuple[str, str]] = (), options: ConnectOptions | None = None
-) -> WirePeer:
+) -> WebSocketConnection:
     """Open a WebSocket to a `ws://` or `wss://` address; raises `WireError` alone."""
     options = options or ConnectOptions()
     try:
@@ -73,9 +73,9 @@ async def connect(
 
 async def _connect(
     url: str, headers: tuple[tuple[str, str], ...], options: ConnectOptions
-) -> WirePeer:
+) -> WebSocketConnection:
     host, port, target, secure = _read_address(url, headers)
-    peer = WirePeer(options.peer)
+    peer = WebSocketConnection(options.peer)
     connection = make_connection(
         target,
         lambda *_: peer,

@@ -23,11 +23,11 @@ from relay.tasks import report_to_loop
 
 # ---- Which close codes may travel and how a close frame's payload is read and written.
 
-Close = tuple[int, str]
+CloseFrame = tuple[int, str]
 """A close code and its reason."""
 
 
-def _close(ending: Ending) -> Close:
+def _close(ending: Ending) -> CloseFrame:
     return ending.code, ending.reason
 
 
@@ -37,10 +37,10 @@ TOO_BIG: Final = _close(FRAME_TOO_BIG)
 NO_BINARY: Final = _close(BINARY_REFUSED)
 FAULT: Final = _close(INTERNAL_ERROR)
 
-LOST: Final[Close] = (1006, "")
+LOST: Final[CloseFrame] = (1006, "")
 """What a lost connection is called; never on the wire (RFC 6455 §7.1.5)."""
 
-NO_CODE: Final[Close] = (1005, "")
+NO_CODE: Final[CloseFrame] = (1005, "")
 """What a close frame without a code is called; never on the wire (RFC 6455 §7.1.5)."""
 
 NORMAL: Final = 1000
@@ -52,10 +52,10 @@ MAX_REASON_BYTES: Final = 123
 _REGISTERED = frozenset({NORMAL, 1001, 1002, 1003, *range(1007, 1015)})
 
 
-class Malformed(Exception):  # noqa: N818 - it is what the other end did, not a fault of ours
+class ProtocolViolation(Exception):  # noqa: N818 - it is what the other end did, not a fault of ours
     """The other end broke the protocol; `close` is how it is told."""
 
-    def __init__(self, close: Close) -> None:
+    def __init__(self, close: CloseFrame) -> None:
         super().__init__(close)
         self.close = close
 
@@ -65,7 +65,7 @@ def may_travel(code: int) -> bool:
     return code in _REGISTERED or 3000 <= code < 5000
 
 
-def violation(code: int) -> Close:
+def violation(code: int) -> CloseFrame:
     """How a violation that picows found is told: its code, in our words."""
     return {each[0]: each for each in (BAD_TEXT, TOO_BIG)}.get(code, BROKEN)
 
@@ -78,17 +78,17 @@ def reason_bytes(reason: str) -> bytes:
     return encoded[:MAX_REASON_BYTES].decode("utf-8", "ignore").encode()
 
 
-def read_close(payload: bytes) -> Close:
-    """What a close frame says; raises `Malformed` where it may not say that."""
+def read_close(payload: bytes) -> CloseFrame:
+    """What a close frame says; raises `ProtocolViolation` where it may not say that."""
     if not payload:
         return NO_CODE
     code = int.from_bytes(payload[:2], "big")
     if len(payload) == 1 or not may_travel(code):
-        raise Malformed(BROKEN)
+        raise ProtocolViolation(BROKEN)
     try:
         return code, payload[2:].decode()
     except UnicodeDecodeError:
-        raise Malformed(BAD_TEXT) from None
+        raise ProtocolViolation(BAD_TEXT) from None
 
 
 # ---- The bounds and habits of a peer.
@@ -112,7 +112,7 @@ WRITE_LOW: Final = 256 * 1024
 
 
 @dataclass(frozen=True, slots=True)
-class PeerOptions:
+class ConnectionOptions:
     """Bounds and habits of a peer.
 
     `binary` is given whole binary messages; without it they end the connection with 1003.
@@ -128,10 +128,10 @@ class PeerOptions:
     write_low: int = WRITE_LOW
     binary: Callable[[Any, Frame], None] | None = None
     on_fault: Callable[[Exception], None] = report_to_loop
-    last_words: Callable[[Close], Iterable[Frame]] = lambda _: ()
+    last_words: Callable[[CloseFrame], Iterable[Frame]] = lambda _: ()
 
 
-class Exit:
+class ClosingHandshake:
     """How one connection ends; `ending` is None while nobody has begun to.
 
     At most one close frame is sent. From then on the connection lives for its grace, however full
@@ -140,14 +140,14 @@ class Exit:
 
     __slots__ = ("_options", "_timer", "_transport", "ending", "gone")
 
-    def __init__(self, transport: WSTransport, options: PeerOptions) -> None:
+    def __init__(self, transport: WSTransport, options: ConnectionOptions) -> None:
         self._transport = transport
         self._options = options
         self._timer: asyncio.TimerHandle | None = None
-        self.ending: Close | None = None
+        self.ending: CloseFrame | None = None
         self.gone = False
 
-    def close(self, ending: Close) -> None:
+    def close(self, ending: CloseFrame) -> None:
         """Say goodbye first; a code that may not travel (1006 and its like) ends it at once."""
         self._begin(ending, self._options.close_grace)
         if may_travel(ending[0]):
@@ -155,7 +155,7 @@ class Exit:
         else:
             self.abort()
 
-    def fail(self, ending: Close) -> None:
+    def fail(self, ending: CloseFrame) -> None:
         """Say why, and go soon, whatever the other end has to say to that."""
         self._begin(ending, self._options.fail_grace)
         try:
@@ -169,7 +169,7 @@ class Exit:
         """The other end has said goodbye: say it in kind, or what is wrong with it, and go."""
         try:
             ending = read_close(payload)
-        except Malformed as malformed:
+        except ProtocolViolation as malformed:
             self.fail(malformed.close)
         else:
             self._begin(ending, self._options.close_grace)
@@ -208,10 +208,10 @@ class Exit:
             self._timer.cancel()
             self._timer = None
 
-    def _begin(self, ending: Close, grace: float) -> None:
+    def _begin(self, ending: CloseFrame, grace: float) -> None:
         self.ending = ending
         self._timer = asyncio.get_running_loop().call_later(grace, self.abort)
 
-    def _say(self, ending: Close) -> None:
+    def _say(self, ending: CloseFrame) -> None:
         # picows' stub knows the registered codes only; picows itself takes any number.
         self._transport.send_close(cast("WSCloseCode", ending[0]), reason_bytes(ending[1]))

@@ -17,10 +17,10 @@ from relay.websocket.closing import (
     LOST,
     NO_BINARY,
     TOO_BIG,
-    Close,
-    Exit,
-    Malformed,
-    PeerOptions,
+    CloseFrame,
+    ClosingHandshake,
+    ConnectionOptions,
+    ProtocolViolation,
 )
 from relay.websocket.picows_protocol import address_of
 
@@ -29,7 +29,7 @@ from relay.websocket.picows_protocol import address_of
 _utf8_decoder = codecs.getincrementaldecoder("utf-8")
 
 
-class Message:
+class AssembledMessage:
     """One message, half here or whole."""
 
     __slots__ = ("_decoder", "data", "is_text")
@@ -40,16 +40,16 @@ class Message:
         self._decoder = _utf8_decoder() if is_text else None
 
     def add(self, piece: memoryview, last: bool) -> None:
-        """Take a piece; raises `Malformed` as soon as a text can no longer become UTF-8."""
+        """Take a piece; raises `ProtocolViolation` as soon as a text can no longer become UTF-8."""
         self.data += piece
         if self._decoder is not None:
             try:
                 self._decoder.decode(piece, last)
             except UnicodeDecodeError:
-                raise Malformed(BAD_TEXT) from None
+                raise ProtocolViolation(BAD_TEXT) from None
 
 
-class Assembly:
+class MessageAssembler:
     """What is half here of one connection's messages: at most one, and at most `limit` bytes."""
 
     __slots__ = ("_binary", "_limit", "_message")
@@ -57,7 +57,7 @@ class Assembly:
     def __init__(self, limit: int, binary: bool) -> None:
         self._limit = limit
         self._binary = binary
-        self._message: Message | None = None
+        self._message: AssembledMessage | None = None
 
     @property
     def pending(self) -> bool:
@@ -68,30 +68,30 @@ class Assembly:
         """Let go of what is half here."""
         self._message = None
 
-    def take(self, frame: WSFrame) -> Message | None:
+    def take(self, frame: WSFrame) -> AssembledMessage | None:
         """Take a data frame; returns the message once it is whole.
 
-        Raises `Malformed` for pieces out of turn, too much of them, bad UTF-8, and binary messages
-        where none are wanted.
+        Raises `ProtocolViolation` for pieces out of turn, too many of them, bad UTF-8, and binary
+        messages where none are wanted.
         """
         message = self._begun(frame)
         if len(message.data) + frame.payload_size > self._limit:
-            raise Malformed(TOO_BIG)
+            raise ProtocolViolation(TOO_BIG)
         message.add(frame.get_payload_as_memoryview(), bool(frame.fin))
         self._message = None if frame.fin else message
         return message if frame.fin else None
 
-    def _begun(self, frame: WSFrame) -> Message:
+    def _begun(self, frame: WSFrame) -> AssembledMessage:
         """The message that this frame goes on with, or begins."""
         kind = frame.msg_type
         goes_on = kind is WSMsgType.CONTINUATION
         if goes_on is (self._message is None):
-            raise Malformed(BROKEN)
+            raise ProtocolViolation(BROKEN)
         if self._message is not None:
             return self._message
         if kind is not WSMsgType.TEXT and not self._binary:
-            raise Malformed(NO_BINARY)
-        return Message(kind is WSMsgType.TEXT)
+            raise ProtocolViolation(NO_BINARY)
+        return AssembledMessage(kind is WSMsgType.TEXT)
 
 
 # ---- Counts pings and the pongs that answer them.
@@ -100,7 +100,7 @@ _MAX_DIGITS: Final = 12
 """A number of ours has no more; whatever is longer is nobody's answer."""
 
 
-class Pulse:
+class PingTracker:
     """The pings of one connection, numbered in their payload."""
 
     __slots__ = ("_answered", "_sent")
@@ -138,7 +138,7 @@ MAX_HELD_FRAMES: Final = 2048
 """The same for small frames: 40 s of audio in 20 ms pieces, bounds what Python's objects cost."""
 
 
-class Hold:
+class PendingFrames:
     """The receiver of a peer to whom nobody is attached yet.
 
     Frames are copied, because their buffer is valid only during the call. `on_full` is called each
@@ -166,13 +166,13 @@ class Hold:
         """The peer remembers its ending for the one who attaches."""
 
 
-class Outlet:
+class ReceiverSlot:
     """A receiver whose faults end with `on_fault`, and a hold until there is one."""
 
     __slots__ = ("_hold", "_on_fault", "receiver")
 
     def __init__(self, on_full: Callable[[], None], on_fault: Callable[[Exception], None]) -> None:
-        self._hold: Hold | None = Hold(on_full)
+        self._hold: PendingFrames | None = PendingFrames(on_full)
         self._on_fault = on_fault
         self.receiver: Receiver = self._hold
 
@@ -221,7 +221,7 @@ class Outlet:
 # ---- Whether a connection is read.
 
 
-class Reading:
+class ReadPause:
     """Two reasons not to read, and one to read all the same.
 
     Not read are a peer that was paused and one whose hold is full. One that is closing is always
@@ -271,7 +271,7 @@ _PING = WSMsgType.PING
 _PONG = WSMsgType.PONG
 
 
-class WirePeer(WSListener):
+class WebSocketConnection(WSListener):
     """A `Peer` over one connection, client's or server's side (docs/adr/0002).
 
     Everything happens on the event loop, in the call that brings it; there is no task and no queue
@@ -296,17 +296,19 @@ class WirePeer(WSListener):
     )
 
     _transport: WSTransport
-    _exit: Exit
-    _reading: Reading
+    _exit: ClosingHandshake
+    _reading: ReadPause
 
     def __init__(
-        self, options: PeerOptions, on_connected: "Callable[[WirePeer], None] | None" = None
+        self,
+        options: ConnectionOptions,
+        on_connected: "Callable[[WebSocketConnection], None] | None" = None,
     ) -> None:
         self._options = options
         self._on_connected = on_connected
-        self._outlet = Outlet(lambda: self._reading.fill(True), self._fault)
-        self._assembly = Assembly(options.max_message_bytes, options.binary is not None)
-        self._pulse = Pulse()
+        self._outlet = ReceiverSlot(lambda: self._reading.fill(True), self._fault)
+        self._assembly = MessageAssembler(options.max_message_bytes, options.binary is not None)
+        self._pulse = PingTracker()
         self._plain = True  # open, and no message is half here: the common case
         self._closing = False  # a close was sent or answered, or the connection is gone
         self._writable = True
@@ -382,7 +384,7 @@ class WirePeer(WSListener):
             self._stop()
             self._exit.close((code, reason))
 
-    def _fail(self, ending: Close) -> None:
+    def _fail(self, ending: CloseFrame) -> None:
         """The other end broke the protocol, or a receiver of ours failed."""
         if not self._closing:
             self._outlet.discard()
@@ -395,8 +397,8 @@ class WirePeer(WSListener):
         """The handshake is over."""
         options, underlying = self._options, transport.underlying_transport
         self._transport = transport
-        self._exit = Exit(transport, options)
-        self._reading = Reading(underlying)
+        self._exit = ClosingHandshake(transport, options)
+        self._reading = ReadPause(underlying)
         underlying.set_write_buffer_limits(options.write_high, options.write_low)
         if self._on_connected is not None:
             on_connected, self._on_connected = self._on_connected, None
@@ -476,7 +478,7 @@ class WirePeer(WSListener):
         """A binary frame, or a piece of a message."""
         try:
             message = self._assembly.take(frame)
-        except Malformed as malformed:
+        except ProtocolViolation as malformed:
             self._fail(malformed.close)
             return
         self._plain = not self._assembly.pending

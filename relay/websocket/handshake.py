@@ -46,7 +46,7 @@ class Handshake:
         return f"<Handshake {self.path} from {self.remote}>"
 
 
-class Refused(Exception):  # noqa: N818 - it is what the other end did, not a fault of ours
+class HandshakeRejected(Exception):  # noqa: N818 - it is what the other end did, not a fault of ours
     """A request that gets an HTTP answer instead of an upgrade."""
 
     def __init__(self, status: int, text: str, headers: tuple[tuple[str, str], ...] = ()) -> None:
@@ -57,7 +57,7 @@ class Refused(Exception):  # noqa: N818 - it is what the other end did, not a fa
 
 
 def read_handshake(request: WSUpgradeRequest, remote: str) -> Handshake:
-    """Read an upgrade request; raises `Refused` where it is none or out of bounds."""
+    """Read an upgrade request; raises `HandshakeRejected` where it is none or out of bounds."""
     _check_upgrade(request)
     path, query = _address(request.path)
     return Handshake(
@@ -76,7 +76,7 @@ def check_origin(handshake: Handshake, allowed: Collection[str]) -> None:
         return
     origin = handshake.origin.rstrip("/").lower()
     if origin not in {each.rstrip("/").lower() for each in allowed}:
-        raise Refused(403, "Origin not allowed")
+        raise HandshakeRejected(403, "Origin not allowed")
 
 
 def choose_subprotocol(
@@ -92,11 +92,13 @@ def _check_upgrade(request: WSUpgradeRequest) -> None:
     upgrade = _words(headers.getall("Upgrade", []))
     connection = _words(headers.getall("Connection", []))
     if "websocket" not in upgrade or "upgrade" not in connection:
-        raise Refused(426, "This address speaks WebSocket", (("Upgrade", "websocket"),))
+        raise HandshakeRejected(426, "This address speaks WebSocket", (("Upgrade", "websocket"),))
     if headers.get("Sec-WebSocket-Version") != "13":
-        raise Refused(426, "WebSocket version 13 is needed", (("Sec-WebSocket-Version", "13"),))
+        raise HandshakeRejected(
+            426, "WebSocket version 13 is needed", (("Sec-WebSocket-Version", "13"),)
+        )
     if not _is_key(headers.getall("Sec-WebSocket-Key", [])):
-        raise Refused(400, "Bad WebSocket key")
+        raise HandshakeRejected(400, "Bad WebSocket key")
     # Firefox sends "keep-alive, Upgrade", which picows 2.3.1 would refuse.
     headers["Upgrade"] = "websocket"
     headers["Connection"] = "upgrade"
@@ -121,23 +123,23 @@ def _address(target: bytes) -> tuple[str, str]:
             parts = urlsplit(address)
             return parts.path or "/", parts.query
     except ValueError:
-        raise Refused(400, "Bad address") from None
+        raise HandshakeRejected(400, "Bad address") from None
     path, _, query = address.partition("?")
     return path, query
 
 
 def _query(query: str) -> tuple[tuple[str, str], ...]:
     if len(query) > MAX_QUERY_BYTES:
-        raise Refused(414, "Query too long")
+        raise HandshakeRejected(414, "Query too long")
     try:
         return tuple(parse_qsl(query, keep_blank_values=True, max_num_fields=MAX_QUERY_FIELDS))
     except ValueError:
-        raise Refused(414, "Too many query parameters") from None
+        raise HandshakeRejected(414, "Too many query parameters") from None
 
 
 def _offered(values: list[str]) -> tuple[str, ...]:
     words = [word.strip() for value in values for word in value.split(",")]
     offered = [word for word in words if word]
     if len(offered) > MAX_SUBPROTOCOLS or not all(map(_TOKEN.fullmatch, offered)):
-        raise Refused(400, "Bad WebSocket subprotocol")
+        raise HandshakeRejected(400, "Bad WebSocket subprotocol")
     return tuple(dict.fromkeys(offered))

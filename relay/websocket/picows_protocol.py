@@ -27,14 +27,14 @@ def address_of(transport: Transport) -> str:
     return f"{name[0]}:{name[1]}" if isinstance(name, tuple) else ""
 
 
-class Listening(Protocol):
+class ListeningProtocol(Protocol):
     """What a connection tells of itself beside what picows tells its listener."""
 
     def on_broken(self, code: int) -> None:
         """What came cannot be read; picows is about to close with this code."""
 
 
-class Silence:
+class _PicowsLogger:
     """The logger that picows is given: it says nothing, since picows' texts quote what came in.
 
     picows logs a parser error just before it closes by itself. That is the one word of it that is
@@ -45,7 +45,7 @@ class Silence:
     __slots__ = ("listener",)
 
     def __init__(self) -> None:
-        self.listener: Listening | None = None
+        self.listener: ListeningProtocol | None = None
 
     def isEnabledFor(self, level: int) -> bool:  # noqa: N802 - logging's name
         """Nothing is."""
@@ -63,17 +63,19 @@ class Silence:
     info = warning = exception = log = debug
 
 
-class Connection(WSProtocol):  # type: ignore[misc]  # untyped in picows' stub
+class PicowsConnection(WSProtocol):  # type: ignore[misc]  # untyped in picows' stub
     """picows' protocol, in a register while it lives; it leaves no unread exception behind."""
 
     __slots__ = ("_register", "_silence")
 
-    def __init__(self, silence: Silence, register: "set[Connection]", *arguments: Any) -> None:
+    def __init__(
+        self, silence: _PicowsLogger, register: "set[PicowsConnection]", *arguments: Any
+    ) -> None:
         super().__init__(*arguments)
         self._silence = silence
         self._register = register
 
-    def watch(self, listener: Listening) -> None:
+    def watch(self, listener: ListeningProtocol) -> None:
         """Tell this listener when what came cannot be read."""
         self._silence.listener = listener
 
@@ -111,15 +113,15 @@ def make_connection(
     listener_factory: Callable[..., Any],
     max_frame_bytes: int,
     handshake_timeout: float,
-    register: set[Connection],
-) -> Connection:
+    register: set[PicowsConnection],
+) -> PicowsConnection:
     """One connection's protocol: a client's with a target, a server's without.
 
     picows answers no ping by itself (it would answer one with reserved bits set) and sends none
     (that is a task for each connection).
     """
-    silence = Silence()
-    return Connection(
+    silence = _PicowsLogger()
+    return PicowsConnection(
         silence,
         register,
         target.host if target else None,

@@ -12,18 +12,18 @@ import aiofastnet
 from picows import WSUpgradeRequest, WSUpgradeResponse, WSUpgradeResponseWithListener
 
 from relay.interfaces import Frame
-from relay.websocket.closing import Close, PeerOptions
-from relay.websocket.connection import WirePeer
+from relay.websocket.closing import CloseFrame, ConnectionOptions
+from relay.websocket.connection import WebSocketConnection
 from relay.websocket.handshake import (
     Handshake,
-    Refused,
+    HandshakeRejected,
     check_origin,
     choose_subprotocol,
     read_handshake,
 )
-from relay.websocket.picows_protocol import Connection, address_of, make_connection
+from relay.websocket.picows_protocol import PicowsConnection, address_of, make_connection
 
-OnConnect = Callable[[WirePeer, Handshake], None]
+OnConnect = Callable[[WebSocketConnection, Handshake], None]
 """Called once the 101 is out. What it raises ends that connection with 1011 and no other."""
 
 HANDSHAKE_TIMEOUT: Final = 10.0
@@ -47,14 +47,14 @@ class ListenOptions:
     ssl_context: ssl.SSLContext | None = None
     allowed_origins: Collection[str] = ()
     select: Callable[[tuple[str, ...]], str | None] = lambda _: None
-    last_words: Callable[[Handshake, Close], Iterable[Frame]] = lambda *_: ()
+    last_words: Callable[[Handshake, CloseFrame], Iterable[Frame]] = lambda *_: ()
     handshake_timeout: float = HANDSHAKE_TIMEOUT
     backlog: int = BACKLOG
     reuse_port: bool = False
-    peer: PeerOptions = field(default_factory=PeerOptions)
+    peer: ConnectionOptions = field(default_factory=ConnectionOptions)
 
 
-class Ear(socket.socket):
+class ListeningSocket(socket.socket):
     """A listening socket that survives a want of file descriptors.
 
     aiofastnet 1.2.0 then asks the socket, and not the loop, to stop watching it for a second. A
@@ -72,7 +72,7 @@ class Listener:
     def __init__(self, on_connect: OnConnect, options: ListenOptions) -> None:
         self._on_connect = on_connect
         self._options = options
-        self._connections: set[Connection] = set()
+        self._connections: set[PicowsConnection] = set()
         self._server: asyncio.AbstractServer | None = None
         self.port = 0
 
@@ -101,7 +101,7 @@ class Listener:
         """Listen; raises `OSError` where the address cannot be had."""
         options = self._options
         tls = options.ssl_context
-        ear = Ear(fileno=self._bind().detach())
+        ear = ListeningSocket(fileno=self._bind().detach())
         self._server = await aiofastnet.create_server(
             asyncio.get_running_loop(),
             self._make_connection,
@@ -124,7 +124,7 @@ class Listener:
             dualstack_ipv6=options.host == "::",
         )
 
-    def _make_connection(self) -> Connection:
+    def _make_connection(self) -> PicowsConnection:
         options = self._options
 
         def admit(request: WSUpgradeRequest) -> WSUpgradeResponseWithListener:
@@ -140,7 +140,7 @@ class Listener:
         return connection
 
     def _admit(
-        self, request: WSUpgradeRequest, connection: Connection
+        self, request: WSUpgradeRequest, connection: PicowsConnection
     ) -> WSUpgradeResponseWithListener:
         """Upgrade or refuse. Nothing may be raised: picows would send the text to the caller."""
         options = self._options
@@ -149,19 +149,19 @@ class Listener:
             handshake = read_handshake(request, remote)
             check_origin(handshake, options.allowed_origins)
             chosen = choose_subprotocol(handshake, options.select)
-        except Refused as refused:
+        except HandshakeRejected as refused:
             return _refusal(refused)
         except Exception as fault:  # noqa: BLE001 - a `select` of the caller's may raise anything
             options.peer.on_fault(fault)
-            return _refusal(Refused(500, "Internal server error"))
+            return _refusal(HandshakeRejected(500, "Internal server error"))
         answer = {"Sec-WebSocket-Protocol": chosen} if chosen else None
         habits = replace(options.peer, last_words=partial(options.last_words, handshake))
-        peer = WirePeer(habits, lambda peer: self._on_connect(peer, handshake))
+        peer = WebSocketConnection(habits, lambda peer: self._on_connect(peer, handshake))
         connection.watch(peer)
         return WSUpgradeResponseWithListener(WSUpgradeResponse.create_101_response(answer), peer)
 
 
-def _refusal(refused: Refused) -> WSUpgradeResponseWithListener:
+def _refusal(refused: HandshakeRejected) -> WSUpgradeResponseWithListener:
     response = WSUpgradeResponse.create_error_response(
         refused.status, f"{refused.text}\n".encode(), refused.headers
     )

@@ -6,7 +6,13 @@ from pathlib import Path
 import pytest
 
 from relay.agents import config as agent_file
-from relay.agents.config import AgentTable, BadAgents, Limits, ServerToolTable, load_agents
+from relay.agents.config import (
+    AgentConfig,
+    AgentLimits,
+    InvalidAgents,
+    ServerToolConfig,
+    load_agents,
+)
 from relay.realtime.client_encoder import HIDEABLE
 from relay.realtime.client_policy import LOCKABLE
 
@@ -24,7 +30,7 @@ def write(tmp_path):
 
 
 def problems_of(path):
-    with pytest.raises(BadAgents) as bad:
+    with pytest.raises(InvalidAgents) as bad:
         load_agents(path)
     return bad.value.problems
 
@@ -100,7 +106,7 @@ def test_the_example_of_the_docs_is_read(write):
 
 
 def test_every_key_is_in_the_docs():
-    for table, prefix in ((AgentTable, ""), (Limits, "limits."), (ServerToolTable, "")):
+    for table, prefix in ((AgentConfig, ""), (AgentLimits, "limits."), (ServerToolConfig, "")):
         for name in table.model_fields:
             known = f"`{prefix}{name}`" in DOCS or f"`{name}.NAME`" in DOCS or name == "limits"
             assert known, name

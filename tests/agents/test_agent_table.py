@@ -5,10 +5,10 @@ import tomllib
 
 import pytest
 
-from relay.agents.config import BadAgent, read_agent
+from relay.agents.config import InvalidAgent, read_agent
 from relay.realtime.client_policy import LOCKABLE
 from relay.realtime.grant import HIDDEN, Bounds, Grant, ServerTool
-from relay.realtime.opening import openai_update
+from relay.realtime.opening import openai_session_update
 
 WHOLE = """
 model = "gpt-realtime-2.1"
@@ -133,7 +133,7 @@ def test_nothing_at_all_may_be_hidden():
 
 
 def test_what_is_read_goes_up_as_json():
-    update = openai_update(read(WHOLE).offer, {"model": "w"})
+    update = openai_session_update(read(WHOLE).offer, {"model": "w"})
     assert json.loads(json.dumps(update)) == update
 
 
@@ -194,7 +194,7 @@ MISTAKES = [
 
 @pytest.mark.parametrize(("text", "problem"), MISTAKES)
 def test_a_mistake_is_named_in_one_line(text, problem):
-    with pytest.raises(BadAgent) as bad:
+    with pytest.raises(InvalidAgent) as bad:
         read(text)
     (said,) = bad.value.problems
     assert said.startswith(problem)
@@ -202,12 +202,12 @@ def test_a_mistake_is_named_in_one_line(text, problem):
 
 
 def test_all_mistakes_are_named_at_once():
-    with pytest.raises(BadAgent) as bad:
+    with pytest.raises(InvalidAgent) as bad:
         read('voice = 5\nmodell = "x"')
     assert len(bad.value.problems) == 2
 
 
 def test_no_mistake_repeats_what_was_written():
-    with pytest.raises(BadAgent) as bad:
+    with pytest.raises(InvalidAgent) as bad:
         read('instructions = ["hush"]\nserver_tools.a = { url = "https://u:hush@h" }')
     assert "hush" not in str(bad.value)

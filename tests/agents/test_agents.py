@@ -2,7 +2,7 @@
 
 import pytest
 
-from relay.agents.agent import Agent, AnyAgent, ListedAgents, plain_agent
+from relay.agents.agent import Agent, OpenCatalog, StaticCatalog, plain_agent
 from relay.realtime.grant import Caller, Role
 
 
@@ -29,7 +29,7 @@ def test_an_agent_serves_the_roles_and_people_it_names(
 
 
 async def test_where_none_are_configured_any_id_is_an_agent_that_sets_nothing() -> None:
-    agent = await AnyAgent().find("anything")
+    agent = await OpenCatalog().find("anything")
     assert agent is not None
     assert agent.offer.agent_id == "anything"
     assert agent.offer.locked == {"model"}
@@ -37,6 +37,6 @@ async def test_where_none_are_configured_any_id_is_an_agent_that_sets_nothing() 
 
 
 async def test_a_list_knows_its_own_and_no_other() -> None:
-    known = ListedAgents({"a1": plain_agent("a1")})
+    known = StaticCatalog({"a1": plain_agent("a1")})
     assert await known.find("a1") == plain_agent("a1")
     assert await known.find("a2") is None

@@ -9,31 +9,31 @@ from relay.agents.agent import (
     MAX_NAME,
     VOICES,
     Agent,
-    Asked,
-    Defaults,
-    ListedAgents,
+    AgentDefaults,
+    SessionRequest,
+    StaticCatalog,
     VoiceChoice,
     choose_voice,
-    decide,
+    grant_for,
 )
-from relay.realtime.endings import FORBIDDEN, INTERNAL_ERROR, Refused
+from relay.realtime.endings import FORBIDDEN, INTERNAL_ERROR, SessionRefused
 from relay.realtime.grant import Bounds, Caller, Grant
 
-DEFAULTS = Defaults(agent_id="default", model="gpt-realtime-2.1")
+DEFAULTS = AgentDefaults(agent_id="default", model="gpt-realtime-2.1")
 LEARNER = Caller("user-1", "learner", expires_at=1_800_000_000.0)
 BOUND = Caller("user-1", "learner", expires_at=1_800_000_000.0, agent_id="from-token")
 CONVERSATION = "0b7f0c9e-6f6e-4c0e-9d0f-2f8a5f3b7c11"
 
 
 async def test_who_asks_for_nothing_gets_the_defaults():
-    assert await decide(LEARNER, Asked(), DEFAULTS) == Grant(
+    assert await grant_for(LEARNER, SessionRequest(), DEFAULTS) == Grant(
         LEARNER, agent_id="default", model="gpt-realtime-2.1"
     )
 
 
 async def test_who_asks_for_everything_gets_it():
-    asked = Asked("agent-7", CONVERSATION, "gpt-realtime-2.1-mini", relay_events=True)
-    assert await decide(LEARNER, asked, DEFAULTS) == Grant(
+    asked = SessionRequest("agent-7", CONVERSATION, "gpt-realtime-2.1-mini", relay_events=True)
+    assert await grant_for(LEARNER, asked, DEFAULTS) == Grant(
         LEARNER,
         agent_id="agent-7",
         model="gpt-realtime-2.1-mini",
@@ -52,24 +52,26 @@ async def test_who_asks_for_everything_gets_it():
     ],
 )
 async def test_the_agent_is_asked_for_else_the_tokens_else_the_default(caller, asked, agent):
-    assert (await decide(caller, Asked(agent_id=asked), DEFAULTS)).agent_id == agent
+    assert (await grant_for(caller, SessionRequest(agent_id=asked), DEFAULTS)).agent_id == agent
 
 
 @pytest.mark.parametrize("agent_id", ["x" * (MAX_NAME + 1), "a\nb", "a\x00"])
 async def test_what_cannot_be_an_agents_id_is_forbidden(agent_id):
-    with pytest.raises(Refused) as refused:
-        await decide(LEARNER, Asked(agent_id=agent_id), DEFAULTS)
+    with pytest.raises(SessionRefused) as refused:
+        await grant_for(LEARNER, SessionRequest(agent_id=agent_id), DEFAULTS)
     assert refused.value.ending is FORBIDDEN
 
 
 @pytest.mark.parametrize("asked", ["", None])
 async def test_S3_2_an_empty_conversation_is_none(asked):
-    assert (await decide(LEARNER, Asked(conversation_id=asked), DEFAULTS)).conversation_id is None
+    assert (
+        await grant_for(LEARNER, SessionRequest(conversation_id=asked), DEFAULTS)
+    ).conversation_id is None
 
 
 async def test_a_conversation_has_one_spelling():
-    asked = Asked(conversation_id=CONVERSATION.upper())
-    assert (await decide(LEARNER, asked, DEFAULTS)).conversation_id == CONVERSATION
+    asked = SessionRequest(conversation_id=CONVERSATION.upper())
+    assert (await grant_for(LEARNER, asked, DEFAULTS)).conversation_id == CONVERSATION
 
 
 @pytest.mark.parametrize(
@@ -87,14 +89,14 @@ async def test_a_conversation_has_one_spelling():
     ],
 )
 async def test_a_conversation_that_is_no_uuid_is_forbidden(asked):
-    with pytest.raises(Refused) as refused:
-        await decide(LEARNER, Asked(conversation_id=asked), DEFAULTS)
+    with pytest.raises(SessionRefused) as refused:
+        await grant_for(LEARNER, SessionRequest(conversation_id=asked), DEFAULTS)
     assert refused.value.ending is FORBIDDEN
 
 
 @pytest.mark.parametrize("asked", ["", "a b", "x&model=y", "é", "a" * (MAX_NAME + 1), "-x", "a\n"])
 async def test_what_cannot_be_a_models_name_is_not_a_wish(asked):
-    assert (await decide(LEARNER, Asked(model=asked), DEFAULTS)).model == DEFAULTS.model
+    assert (await grant_for(LEARNER, SessionRequest(model=asked), DEFAULTS)).model == DEFAULTS.model
 
 
 @pytest.mark.parametrize("asked", [None, ""])
@@ -137,13 +139,13 @@ COACH = Caller("coach-1", "coach", expires_at=1_800_000_000.0)
 
 
 def listed(agent, **more):
-    agents = ListedAgents({"tutor": agent, **more})
-    return Defaults(agent_id="default", model="gpt-realtime-2.1", agents=agents)
+    agents = StaticCatalog({"tutor": agent, **more})
+    return AgentDefaults(agent_id="default", model="gpt-realtime-2.1", agents=agents)
 
 
 async def test_the_agents_offer_is_the_callers_grant():
-    asked = Asked("tutor", CONVERSATION, relay_events=True)
-    assert await decide(LEARNER, asked, listed(TUTOR)) == dataclasses.replace(
+    asked = SessionRequest("tutor", CONVERSATION, relay_events=True)
+    assert await grant_for(LEARNER, asked, listed(TUTOR)) == dataclasses.replace(
         OFFER,
         caller=LEARNER,
         model="gpt-realtime-2.1",
@@ -154,8 +156,8 @@ async def test_the_agents_offer_is_the_callers_grant():
 
 @pytest.mark.parametrize("agent_id", ["other", None, "TUTOR"])
 async def test_S3_30_an_unknown_agent_is_forbidden(agent_id):
-    with pytest.raises(Refused) as refused:
-        await decide(LEARNER, Asked(agent_id), listed(TUTOR))
+    with pytest.raises(SessionRefused) as refused:
+        await grant_for(LEARNER, SessionRequest(agent_id), listed(TUTOR))
     assert refused.value.ending is FORBIDDEN
 
 
@@ -173,10 +175,10 @@ async def test_S3_30_an_unknown_agent_is_forbidden(agent_id):
 )
 async def test_S3_30_an_agent_is_for_those_whom_it_serves(agent, caller, served):
     if served:
-        assert (await decide(caller, Asked("tutor"), listed(agent))).agent_id == "tutor"
+        assert (await grant_for(caller, SessionRequest("tutor"), listed(agent))).agent_id == "tutor"
     else:
-        with pytest.raises(Refused) as refused:
-            await decide(caller, Asked("tutor"), listed(agent))
+        with pytest.raises(SessionRefused) as refused:
+            await grant_for(caller, SessionRequest("tutor"), listed(agent))
         assert refused.value.ending is FORBIDDEN
 
 
@@ -194,21 +196,27 @@ async def test_S3_30_an_agent_is_for_those_whom_it_serves(agent, caller, served)
 async def test_the_model_is_the_agents_where_it_sets_one(set_by_agent, is_open, asked, model):
     opened = frozenset({"model"} if is_open else ())
     agent = Agent(dataclasses.replace(OFFER, model=set_by_agent, open=opened))
-    assert (await decide(LEARNER, Asked("tutor", model=asked), listed(agent))).model == model
+    assert (
+        await grant_for(LEARNER, SessionRequest("tutor", model=asked), listed(agent))
+    ).model == model
 
 
 async def test_the_tokens_agent_and_the_default_are_looked_up_too():
     plain = Agent(dataclasses.replace(OFFER, agent_id="default"))
-    assert (await decide(LEARNER, Asked(), listed(TUTOR, default=plain))).agent_id == "default"
+    assert (
+        await grant_for(LEARNER, SessionRequest(), listed(TUTOR, default=plain))
+    ).agent_id == "default"
     bound = dataclasses.replace(LEARNER, agent_id="tutor")
-    assert (await decide(bound, Asked(), listed(TUTOR, default=plain))).agent_id == "tutor"
+    assert (
+        await grant_for(bound, SessionRequest(), listed(TUTOR, default=plain))
+    ).agent_id == "tutor"
 
 
 async def test_when_nobody_can_be_asked_it_is_no_refusal_of_the_caller():
     class Unreachable:
         async def find(self, agent_id):
-            raise Refused(INTERNAL_ERROR)
+            raise SessionRefused(INTERNAL_ERROR)
 
-    with pytest.raises(Refused) as refused:
-        await decide(LEARNER, Asked(), Defaults("default", "m", Unreachable()))
+    with pytest.raises(SessionRefused) as refused:
+        await grant_for(LEARNER, SessionRequest(), AgentDefaults("default", "m", Unreachable()))
     assert refused.value.ending is INTERNAL_ERROR

@@ -7,7 +7,7 @@ from aiohttp import web
 
 from relay.auth import jwks as fetch
 from relay.auth.tokens import AuthCheck
-from relay.realtime.endings import INTERNAL_ERROR, UNAUTHORIZED, Refused
+from relay.realtime.endings import INTERNAL_ERROR, UNAUTHORIZED, SessionRefused
 from tests.auth.supabase import SERVICE_KEY, SUB
 
 
@@ -17,7 +17,7 @@ def check(auth, http):
 
 
 async def ending(check):
-    with pytest.raises(Refused) as refusal:
+    with pytest.raises(SessionRefused) as refusal:
         await check.confirm("a.b.c", SUB)
     return refusal.value.ending
 

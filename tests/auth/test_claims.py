@@ -5,7 +5,7 @@ import math
 
 import pytest
 
-from relay.auth.tokens import LEEWAY, MAX_SUBJECT, Unverified, read_caller
+from relay.auth.tokens import LEEWAY, MAX_SUBJECT, InvalidToken, read_caller
 from relay.realtime.grant import Caller
 from tests.auth.supabase import ISSUER, NOW, SUB, claims
 
@@ -68,7 +68,7 @@ def test_supabases_own_role_claim_gives_no_role_here():
     ],
 )
 def test_S3_4_claims_that_prove_nothing(changes, why):
-    with pytest.raises(Unverified) as refusal:
+    with pytest.raises(InvalidToken) as refusal:
         read_caller(claims(**changes), ISSUER, NOW)
     assert str(refusal.value) == why
 

@@ -10,10 +10,10 @@ from relay.auth.jwks import (
     MAX_AGE,
     MAX_KEYS,
     REFETCH_PAUSE,
-    Answer,
+    FetchFailed,
+    HttpAnswer,
     Jwks,
-    NoKeySet,
-    Unreachable,
+    KeySetUnavailable,
     read_keys,
 )
 from tests.auth.supabase import ec_key, public_row, rsa_key
@@ -135,7 +135,7 @@ async def test_S3_5_a_failing_issuer_leaves_the_old_set_in_force(jwks, auth, clo
 async def test_without_any_set_nothing_is_said_about_a_token(jwks, auth, clock):
     auth.jwks_answer = web.Response(status=503)
     for _ in range(3):
-        with pytest.raises(NoKeySet):
+        with pytest.raises(KeySetUnavailable):
             await jwks.find("one", "ES256")
     assert auth.jwks_asked == 1
     auth.jwks_answer = None
@@ -147,7 +147,7 @@ async def test_closing_gives_up_a_fetch_under_way(jwks, auth):
     auth.gate = asyncio.Event()
 
     async def refused():
-        with pytest.raises(NoKeySet):
+        with pytest.raises(KeySetUnavailable):
             await jwks.find("one", "ES256")
 
     async with asyncio.TaskGroup() as callers:
@@ -168,7 +168,7 @@ async def test_a_token_without_an_id_gets_the_only_key_of_its_kind(jwks, auth, c
 
 
 def usable(*rows):
-    return set(read_keys(Answer(200, {"keys": list(rows)})))
+    return set(read_keys(HttpAnswer(200, {"keys": list(rows)})))
 
 
 def test_a_key_is_bound_to_the_algorithm_of_its_type():
@@ -209,5 +209,5 @@ def test_a_set_of_many_keys_is_read_up_to_its_bound():
 
 
 def test_an_answer_that_is_no_key_set_says_which_status_it_had():
-    with pytest.raises(Unreachable, match=r"not a key set \(HTTP 502\)"):
-        read_keys(Answer(502, {"keys": []}))
+    with pytest.raises(FetchFailed, match=r"not a key set \(HTTP 502\)"):
+        read_keys(HttpAnswer(502, {"keys": []}))

@@ -8,9 +8,9 @@ import json
 import jwt
 import pytest
 
-from relay.auth.jwks import NoKeySet
-from relay.auth.tokens import LEEWAY, MAX_TOKEN, Trust, Unverified, mint, open_verifier
-from relay.realtime.endings import INTERNAL_ERROR, UNAUTHORIZED, Refused
+from relay.auth.jwks import KeySetUnavailable
+from relay.auth.tokens import LEEWAY, MAX_TOKEN, InvalidToken, JwtConfig, mint, open_verifier
+from relay.realtime.endings import INTERNAL_ERROR, UNAUTHORIZED, SessionRefused
 from relay.realtime.grant import Caller
 from tests.auth.supabase import (
     ISSUER,
@@ -28,12 +28,12 @@ from tests.auth.supabase import (
 )
 
 EC, RSA = ec_key("issuer"), rsa_key("issuer")
-BY_SECRET = Trust(secret=SECRET, issuer=ISSUER)
+BY_SECRET = JwtConfig(secret=SECRET, issuer=ISSUER)
 
 
 def by_keys(auth, **more):
     auth.keys = [public_row(EC, "e"), public_row(RSA, "r")]
-    return Trust(jwks_url=auth.jwks_url, issuer=ISSUER, **more)
+    return JwtConfig(jwks_url=auth.jwks_url, issuer=ISSUER, **more)
 
 
 async def verified(trust, token, now=NOW):
@@ -43,7 +43,7 @@ async def verified(trust, token, now=NOW):
 
 async def refusal(trust, token, now=NOW):
     """The ending the caller sees, and the reason that may be logged."""
-    with pytest.raises(Refused) as refused:
+    with pytest.raises(SessionRefused) as refused:
         await verified(trust, token, now)
     return refused.value.ending, str(refused.value.__cause__)
 
@@ -184,7 +184,7 @@ async def test_S3_5_a_rotated_key_is_learned_while_the_relay_runs(auth, monkeypa
     new = ec_key("rotated")
     async with open_verifier(by_keys(auth), lambda: NOW) as verifier:
         assert (await verifier.verify(signed(EC, "e"))).sub == SUB
-        with pytest.raises(Refused):
+        with pytest.raises(SessionRefused):
             await verifier.verify(signed(new, "n"))
         auth.keys.insert(0, public_row(new, "n"))
         assert (await verifier.verify(signed(new, "n"))).sub == SUB
@@ -192,13 +192,13 @@ async def test_S3_5_a_rotated_key_is_learned_while_the_relay_runs(auth, monkeypa
 
 
 async def test_a_key_server_that_never_answered_is_not_the_callers_fault():
-    trust = Trust(jwks_url="http://127.0.0.1:1/jwks.json")
+    trust = JwtConfig(jwks_url="http://127.0.0.1:1/jwks.json")
     ending, _ = await refusal(trust, signed(EC, "e"))
     assert ending is INTERNAL_ERROR
 
 
 async def test_nobody_is_trusted_where_nothing_is_configured():
-    assert await refusal(Trust(), hs256()) == (UNAUTHORIZED, "no key for HS256")
+    assert await refusal(JwtConfig(), hs256()) == (UNAUTHORIZED, "no key for HS256")
 
 
 async def test_S3_49_a_token_is_good_until_its_end_and_its_end_is_told():
@@ -209,7 +209,7 @@ async def test_S3_49_a_token_is_good_until_its_end_and_its_end_is_told():
 
 
 def asked_too(auth, **more):
-    return Trust(issuer=ISSUER, auth_url=auth.url, api_key=SERVICE_KEY, **more)
+    return JwtConfig(issuer=ISSUER, auth_url=auth.url, api_key=SERVICE_KEY, **more)
 
 
 async def test_S3_6_the_user_is_asked_for_as_well(auth):
@@ -247,16 +247,16 @@ async def test_S3_6_the_server_judges_no_other_kind_of_token(auth, alg):
 
 async def test_no_reason_ever_holds_a_piece_of_the_token():
     token = hs256(aud="very-secret-audience")
-    with pytest.raises(Refused) as refused:
+    with pytest.raises(SessionRefused) as refused:
         await verified(BY_SECRET, token)
     cause = refused.value.__cause__
-    assert isinstance(cause, Unverified)
+    assert isinstance(cause, InvalidToken)
     assert not any(piece in repr(cause) for piece in [*token.split("."), "very-secret"])
-    assert not isinstance(cause, NoKeySet)
+    assert not isinstance(cause, KeySetUnavailable)
 
 
 def test_trust_does_not_show_its_secrets():
-    shown = repr(Trust(secret=SECRET, api_key=SERVICE_KEY))
+    shown = repr(JwtConfig(secret=SECRET, api_key=SERVICE_KEY))
     assert SECRET not in shown
     assert SERVICE_KEY not in shown
 
@@ -268,4 +268,4 @@ def test_trust_does_not_show_its_secrets():
 )
 async def test_a_minted_token_is_the_same_caller_again(caller, issuer):
     token = mint(caller, SECRET, NOW, issuer)
-    assert await verified(Trust(secret=SECRET, issuer=issuer), token) == caller
+    assert await verified(JwtConfig(secret=SECRET, issuer=issuer), token) == caller

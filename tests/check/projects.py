@@ -2,10 +2,10 @@
 
 import asyncio
 
-from relay.check.runner import Finding
-from relay.check.supabase import Hosted
+from relay.check.runner import CheckResult
+from relay.check.supabase import ProjectClient
 from relay.check.supabase import project as look_at
-from relay.interfaces import ProjectAccess
+from relay.interfaces import SupabaseCredentials
 from tests.supabase.project import Project
 
 AGENT = "33333333-3333-4333-8333-333333333333"
@@ -13,13 +13,13 @@ QUIET_LOOKS = 5
 SECRET = "88888888-8888-4888-8888-888888888888"
 
 
-async def first_look(project: Project, key: str | None = None) -> tuple[Hosted, Finding]:
+async def first_look(project: Project, key: str | None = None) -> tuple[ProjectClient, CheckResult]:
     """The project after the first look, with its own service key unless another is given."""
-    hosted = Hosted(ProjectAccess(project.url, key or project.service_key))
+    hosted = ProjectClient(SupabaseCredentials(project.url, key or project.service_key))
     return hosted, await look_at(hosted)
 
 
-async def asked(project: Project) -> Hosted:
+async def asked(project: Project) -> ProjectClient:
     """A project that answers."""
     hosted, found = await first_look(project)
     assert found.state == "ok", found

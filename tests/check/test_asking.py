@@ -5,9 +5,9 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from relay.check import supabase as asking
-from relay.check.runner import Finding, ok
-from relay.check.supabase import Hosted, NoAnswer, of
-from relay.interfaces import ProjectAccess
+from relay.check.runner import CheckResult, ok
+from relay.check.supabase import ProjectClient, ProjectUnreachable, of
+from relay.interfaces import SupabaseCredentials
 from tests.check.projects import asked
 from tests.components import needs
 from tests.supabase.misbehaviour import Fault
@@ -16,7 +16,7 @@ from tests.supabase.project import Project
 REAL = needs("postgresql", "postgrest")
 
 
-async def look(hosted: Hosted) -> Finding:
+async def look(hosted: ProjectClient) -> CheckResult:
     said = await hosted.ask("/rest/v1/agents?select=id")
     return ok(f"{said.status} {said.code}".strip())
 
@@ -36,7 +36,7 @@ async def test_what_the_database_refuses_has_its_code(project: Project) -> None:
 
 
 async def test_nobody_is_asked_after_a_first_look_that_failed() -> None:
-    found = await of(Hosted(ProjectAccess("http://127.0.0.1:8", "key")), look)
+    found = await of(ProjectClient(SupabaseCredentials("http://127.0.0.1:8", "key")), look)
 
     assert (found.state, found.what) == ("skip", "the project cannot be asked")
 
@@ -63,6 +63,6 @@ async def test_an_answer_without_an_end_is_given_up(monkeypatch: pytest.MonkeyPa
     app.router.add_get("/rest/v1/", endless)
     monkeypatch.setattr(asking, "MAX_ANSWER", 1 << 20)
     async with TestServer(app) as server:
-        hosted = Hosted(ProjectAccess(str(server.make_url("")).rstrip("/"), "key"))
-        with pytest.raises(NoAnswer, match="more than 1 MiB came"):
+        hosted = ProjectClient(SupabaseCredentials(str(server.make_url("")).rstrip("/"), "key"))
+        with pytest.raises(ProjectUnreachable, match="more than 1 MiB came"):
             await hosted.ask("/rest/v1/")

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from relay.check.engine import Deaf, Ears
+from relay.check.engine import Deaf, EventCollector
 
 
 def frame(kind: str, **more: Any) -> bytes:
@@ -18,7 +18,7 @@ REFUSED = frame("error", error={"code": "invalid_api_key", "message": "sk-secret
 
 
 async def test_events_are_waited_for_in_their_order() -> None:
-    ears = Ears()
+    ears = EventCollector()
     waiting = asyncio.ensure_future(ears.until("response.done", "session.updated"))
     await asyncio.sleep(0)
     ears.frame(CREATED)
@@ -32,7 +32,7 @@ async def test_events_are_waited_for_in_their_order() -> None:
 
 
 async def test_what_came_before_can_be_left_out() -> None:
-    ears = Ears()
+    ears = EventCollector()
     ears.frame(frame("response.done", response={"id": "r1"}))
     before = ears.count
     ears.frame(frame("response.done", response={"id": "r2"}))
@@ -42,7 +42,7 @@ async def test_what_came_before_can_be_left_out() -> None:
 
 
 async def test_types_that_are_not_known_are_counted() -> None:
-    ears = Ears()
+    ears = EventCollector()
     for data in (CREATED, frame("response.thought.delta"), frame("response.thought.delta")):
         ears.frame(data)
     ears.frame(b"not JSON")
@@ -51,7 +51,7 @@ async def test_types_that_are_not_known_are_counted() -> None:
 
 
 async def test_an_error_before_the_session_is_told_by_its_code_alone() -> None:
-    ears = Ears()
+    ears = EventCollector()
     ears.frame(REFUSED)
     with pytest.raises(Deaf) as deaf:
         await ears.until("session.created")
@@ -60,7 +60,7 @@ async def test_an_error_before_the_session_is_told_by_its_code_alone() -> None:
 
 
 async def test_an_error_during_the_session_is_told_in_full() -> None:
-    ears = Ears()
+    ears = EventCollector()
     ears.frame(CREATED)
     ears.frame(frame("error", error={"type": "invalid_request_error", "message": "Too long."}))
     with pytest.raises(Deaf) as deaf:
@@ -71,7 +71,7 @@ async def test_an_error_during_the_session_is_told_in_full() -> None:
 
 @pytest.mark.parametrize("error", [None, "a string", {}])
 async def test_an_error_of_an_odd_shape_is_an_error(error: object) -> None:
-    ears = Ears()
+    ears = EventCollector()
     ears.frame(frame("error", error=error))
     with pytest.raises(Deaf) as deaf:
         await ears.until("session.created")
@@ -80,7 +80,7 @@ async def test_an_error_of_an_odd_shape_is_an_error(error: object) -> None:
 
 
 async def test_who_hangs_up_is_waited_for_no_longer() -> None:
-    ears = Ears()
+    ears = EventCollector()
     waiting = asyncio.ensure_future(ears.until("session.created"))
     await asyncio.sleep(0)
     ears.writable(False)

@@ -6,9 +6,9 @@ import pytest
 from websockets.asyncio.server import ServerConnection, serve
 
 from relay.check.engine import Names, engine
-from relay.engines.cascade.engine import OfflineVoice
+from relay.engines.cascade.engine import CascadeEngine
 from relay.engines.openai import FixedKey, OpenAIEngine, OpenAIOptions
-from relay.interfaces import Call, Engine
+from relay.interfaces import Engine, EngineRequest
 from relay.parts.simple import echo_parts, scripted_parts
 from relay.realtime.endings import AT_CAPACITY
 from relay.simulator import Simulator, SimulatorOptions, simulate
@@ -29,7 +29,7 @@ async def simulated(models: frozenset[str] | None = None) -> Simulator:
 
 
 async def test_a_voice_of_this_process() -> None:
-    state, what, _ = await looked_at(OfflineVoice(echo_parts()))
+    state, what, _ = await looked_at(CascadeEngine(echo_parts()))
 
     assert state == "ok"
     assert what.startswith("echo began a session after ")
@@ -108,4 +108,4 @@ async def test_other_refusals_come_with_their_own_advice(late: bool) -> None:
         if late
         else ("fake: Server at capacity", AT_CAPACITY.advice)
     )
-    assert voice.calls == [Call("relay-check", MODEL, "relay-check")]
+    assert voice.calls == [EngineRequest("relay-check", MODEL, "relay-check")]

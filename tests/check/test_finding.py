@@ -2,7 +2,7 @@
 
 import pytest
 
-from relay.check.runner import Finding, fail, ok, skip
+from relay.check.runner import CheckResult, fail, ok, skip
 
 
 @pytest.mark.parametrize(
@@ -14,5 +14,5 @@ from relay.check.runner import Finding, fail, ok, skip
         (skip("not built"), "skip journal: not built"),
     ],
 )
-def test_a_finding_is_one_line(finding: Finding, line: str) -> None:
-    assert str(Finding(finding.state, finding.what, finding.mend, "journal")) == line
+def test_a_finding_is_one_line(finding: CheckResult, line: str) -> None:
+    assert str(CheckResult(finding.state, finding.what, finding.mend, "journal")) == line

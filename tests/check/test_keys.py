@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 
-from relay.auth.tokens import FILE, Trust, development_secret
+from relay.auth.tokens import FILE, JwtConfig, development_secret
 from relay.check import local as keys
 from tests.auth.supabase import SECRET, SERVICE_KEY, FakeAuth, ec_key, public_row, rsa_key, serve
 
@@ -22,14 +22,14 @@ async def auth() -> AsyncIterator[FakeAuth]:
 
 @pytest.mark.parametrize("issuer", [None, "https://ref.example/auth/v1"])
 async def test_a_secret_signs_what_is_believed(issuer: str | None) -> None:
-    found = await keys.secret(Trust(secret=SECRET, issuer=issuer), time.time, "THE_SECRET")
+    found = await keys.secret(JwtConfig(secret=SECRET, issuer=issuer), time.time, "THE_SECRET")
 
     assert (found.state, found.what) == ("ok", "a token signed with THE_SECRET is believed")
 
 
 async def test_a_clock_that_went_mad_is_told() -> None:
     times = iter((time.time(), time.time() + 1000))
-    found = await keys.secret(Trust(secret=SECRET), lambda: next(times), "THE_SECRET")
+    found = await keys.secret(JwtConfig(secret=SECRET), lambda: next(times), "THE_SECRET")
 
     assert (found.state, found.mend) == ("fail", "see THE_SECRET")
     assert found.what == "a token signed with it is refused: expired"

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from websockets.asyncio.server import ServerConnection, serve
 
-from relay.check.engine import WRITTEN, LiveFailed, Report, Wanted, live
+from relay.check.engine import WRITTEN, LiveCheckFailed, LiveReport, Wanted, live
 from relay.engines.cascade.outputs import Pace
 from relay.engines.openai import FixedKey, OpenAIEngine, OpenAIOptions
 from relay.parts.simple import Script, scripted_parts, tone
@@ -22,7 +22,7 @@ SCRIPT = Script(heard=("What is the capital?",), replies=("Paris.", "Rome."))
 Event = dict[str, Any]
 
 
-async def converse(url: str, wanted: Wanted = WANTED, key: str = "sk-1") -> Report:
+async def converse(url: str, wanted: Wanted = WANTED, key: str = "sk-1") -> LiveReport:
     engine = OpenAIEngine(OpenAIOptions(FixedKey(key), url))
     return await live(engine, wanted, seconds=10)
 
@@ -76,14 +76,14 @@ async def test_the_price_of_another_model_is_not_made_up() -> None:
 
 async def test_a_key_that_is_refused_is_not_shown() -> None:
     async with await simulate(SimulatorOptions(parts=scripted_parts())) as simulator:
-        with pytest.raises(LiveFailed) as failed:
+        with pytest.raises(LiveCheckFailed) as failed:
             await converse(simulator.base_url, key="bad-key")
 
     assert str(failed.value) == "the conversation broke off: invalid_api_key"
 
 
 async def test_nobody_there() -> None:
-    with pytest.raises(LiveFailed) as failed:
+    with pytest.raises(LiveCheckFailed) as failed:
         await converse("ws://127.0.0.1:8")
 
     assert str(failed.value).startswith("no session: OpenAI connection closed. ")
@@ -187,7 +187,7 @@ async def test_a_turn_that_did_not_come_about_is_told(
     spoken: Sequence[Event], written: Sequence[Event], told: str
 ) -> None:
     async with provider(spoken, written) as url:
-        with pytest.raises(LiveFailed) as failed:
+        with pytest.raises(LiveCheckFailed) as failed:
             await converse(url)
 
     assert str(failed.value) == told
@@ -196,7 +196,7 @@ async def test_a_turn_that_did_not_come_about_is_told(
 async def test_an_answer_that_never_ends_is_given_up() -> None:
     async with provider(SPOKEN[:1]) as url:
         engine = OpenAIEngine(OpenAIOptions(FixedKey("sk-1"), url))
-        with pytest.raises(LiveFailed) as failed:
+        with pytest.raises(LiveCheckFailed) as failed:
             await live(engine, WANTED, seconds=0.2)
 
     assert str(failed.value) == "the conversation was not over after 0 s"

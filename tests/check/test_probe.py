@@ -11,7 +11,7 @@ from aiohttp.test_utils import TestServer
 from websockets.asyncio.server import ServerConnection, serve
 
 from relay.check import proxy as probe
-from relay.check.proxy import PATHS, Answer, ask_health, ask_voice
+from relay.check.proxy import PATHS, ProbeAnswer, ask_health, ask_voice
 from relay.parts.simple import scripted_parts
 from relay.simulator import SimulatorOptions, simulate
 from tests.scenarios.stage import stage
@@ -38,10 +38,10 @@ async def test_a_relay_is_told_by_its_health_and_by_both_doors(tmp_path: Path) -
         health = await ask_health(here.http)
         doors = {path: await ask_voice(here.voice, path) for path in PATHS}
 
-    assert health == Answer(True, "HTTP 200", 200)
+    assert health == ProbeAnswer(True, "HTTP 200", 200)
     assert doors == {
-        "/": Answer(True, "close 4000 Missing token or agent_id", 101),
-        "/v1/realtime": Answer(True, "close 3000 invalid_request_error.invalid_api_key", 101),
+        "/": ProbeAnswer(True, "close 4000 Missing token or agent_id", 101),
+        "/v1/realtime": ProbeAnswer(True, "close 3000 invalid_request_error.invalid_api_key", 101),
     }
 
 
@@ -66,7 +66,7 @@ async def test_a_full_relay_is_a_relay_still(tmp_path: Path) -> None:
 )
 async def test_another_http_server_is_none(answer: web.Response) -> None:
     async with answering(answer) as place:
-        assert await ask_health(f"http://{place}") == Answer(
+        assert await ask_health(f"http://{place}") == ProbeAnswer(
             False, f"HTTP {answer.status}", answer.status
         )
 
@@ -82,7 +82,7 @@ async def test_a_twin_of_the_provider_is_no_relay() -> None:
         origin = simulator.url.removesuffix("/v1/realtime")
         answer = await ask_voice(origin, "/")
 
-    assert answer == Answer(False, "HTTP 404 instead of an upgrade", 404)
+    assert answer == ProbeAnswer(False, "HTTP 404 instead of an upgrade", 404)
 
 
 async def test_another_websocket_server_is_none() -> None:
@@ -94,7 +94,7 @@ async def test_another_websocket_server_is_none() -> None:
         port = next(iter(server.sockets)).getsockname()[1]
         answer = await ask_voice(f"ws://127.0.0.1:{port}", "/")
 
-    assert answer == Answer(False, "close 1000 bye", 101)
+    assert answer == ProbeAnswer(False, "close 1000 bye", 101)
 
 
 async def test_one_that_says_nothing_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -106,12 +106,12 @@ async def test_one_that_says_nothing_is_given_up(monkeypatch: pytest.MonkeyPatch
         port = next(iter(server.sockets)).getsockname()[1]
         answer = await ask_voice(f"ws://127.0.0.1:{port}", "/")
 
-    assert answer == Answer(False, "no answer in 0 s")
+    assert answer == ProbeAnswer(False, "no answer in 0 s")
 
 
 async def test_nobody_there() -> None:
-    assert await ask_health("http://127.0.0.1:8") == Answer(False, "nobody listens there")
-    assert await ask_voice("ws://127.0.0.1:8", "/") == Answer(False, "nobody listens there")
+    assert await ask_health("http://127.0.0.1:8") == ProbeAnswer(False, "nobody listens there")
+    assert await ask_voice("ws://127.0.0.1:8", "/") == ProbeAnswer(False, "nobody listens there")
 
 
 async def test_an_unknown_name() -> None:
@@ -137,5 +137,5 @@ async def test_a_certificate_that_nobody_vouches_for(tmp_path: Path) -> None:
 
     assert strange.said.startswith("the certificate is not trusted: self-signed certificate")
     assert strange_voice.said == strange.said
-    assert trusted == Answer(False, "HTTP 200", 200)
+    assert trusted == ProbeAnswer(False, "HTTP 200", 200)
     assert trusted_voice.status == 404

@@ -7,9 +7,9 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from relay.check.supabase import Hosted
+from relay.check.supabase import ProjectClient
 from relay.check.supabase import project as look_at
-from relay.interfaces import ProjectAccess
+from relay.interfaces import SupabaseCredentials
 from tests.check.projects import first_look
 from tests.components import needs
 from tests.supabase.project import Project
@@ -55,7 +55,7 @@ async def test_the_key_for_browsers_is_told_by_its_kind(project: Project) -> Non
 
 
 async def test_an_address_where_nobody_answers_is_told() -> None:
-    found = await look_at(Hosted(ProjectAccess("http://127.0.0.1:8", "sb_secret_1")))
+    found = await look_at(ProjectClient(SupabaseCredentials("http://127.0.0.1:8", "sb_secret_1")))
 
     assert (found.state, found.what) == (
         "fail",
@@ -83,7 +83,7 @@ async def test_an_address_that_is_no_project_is_told(
     app.router.add_get("/rest/v1/", say)
     async with TestServer(app) as server:
         url = str(server.make_url("")).rstrip("/")
-        found = await look_at(Hosted(ProjectAccess(url, "sb_secret_1")))
+        found = await look_at(ProjectClient(SupabaseCredentials(url, "sb_secret_1")))
 
     assert found.state == "fail"
     assert what in found.what

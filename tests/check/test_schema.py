@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from relay.check.runner import Finding
+from relay.check.runner import CheckResult
 from relay.check.supabase import (
     MIGRATE,
     RELOAD,
-    Hosted,
+    ProjectClient,
     cache,
     call_tables,
     chat_tables,
@@ -25,11 +25,11 @@ pytestmark = needs("postgresql", "postgrest")
 NOTIFY = "notify pgrst, 'reload schema';"
 
 
-async def all_of(hosted: Hosted) -> list[Finding]:
+async def all_of(hosted: ProjectClient) -> list[CheckResult]:
     return [await look(hosted) for look in (cache, chat_tables, call_tables, schema)]
 
 
-def states(found: list[Finding]) -> list[str]:
+def states(found: list[CheckResult]) -> list[str]:
     return [finding.state for finding in found]
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from relay.check.runner import Patience
+from relay.check.runner import CheckTimeouts
 from relay.realtime.billing.pricing import DATE
 from tests.cli.conftest import Ran
 from tests.cli.program import Program, one_line, port_of, relay, taken_port
@@ -143,8 +143,8 @@ def test_live_takes_both_turns_and_tells_what_they_took(run: Run, folder: Path) 
 
 def test_what_is_slow_is_told_while_one_waits(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     """A provider that accepts and then says nothing."""
-    hasty = functools.partial(Patience, slow_seconds=0.05)
-    monkeypatch.setattr("relay.cli.check.Patience", hasty)
+    hasty = functools.partial(CheckTimeouts, slow_seconds=0.05)
+    monkeypatch.setattr("relay.cli.check.CheckTimeouts", hasty)
     with taken_port() as provider:
         monkeypatch.setenv("RELAY_ENGINE", "openai")
         monkeypatch.setenv("ENGINE_TIMEOUT", "0.3")

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from relay.cli.checklist import Reading, parts_of, read_settings
+from relay.cli.checklist import SetupReport, parts_of, read_settings
 from relay.parts.simple import scripted_parts
 from relay.simulator import SimulatorOptions, simulate
 from tests.components import needs
@@ -16,7 +16,7 @@ DEV = ["token secret", "voice", "journal", "store", "voice port", "HTTP port", "
 
 @pytest.fixture
 def setting(monkeypatch: pytest.MonkeyPatch):
-    def put(**names: str) -> Reading:
+    def put(**names: str) -> SetupReport:
         for name, value in names.items():
             monkeypatch.setenv(name, value)
         return read_settings()
@@ -24,11 +24,11 @@ def setting(monkeypatch: pytest.MonkeyPatch):
     return put
 
 
-def names(reading: Reading) -> list[str]:
+def names(reading: SetupReport) -> list[str]:
     return [part.name for part in parts_of(reading)]
 
 
-def told(reading: Reading) -> list[str]:
+def told(reading: SetupReport) -> list[str]:
     return [str(finding) for finding in reading.findings]
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from relay.cli.privacy import Kept, with_kept
+from relay.cli.privacy import PrivacyData, with_kept
 from relay.stores.journal.file import JournalDamaged
 from tests.cli.program import one_line
 from tests.stores.words import LEARNER
@@ -10,7 +10,7 @@ from tests.stores.words import LEARNER
 PROJECT = {"SUPABASE_URL": "http://127.0.0.1:8", "SUPABASE_SERVICE_ROLE_KEY": "sb_secret_1"}
 
 
-async def place(kept: Kept) -> str:
+async def place(kept: PrivacyData) -> str:
     return kept.place
 
 
@@ -55,7 +55,7 @@ def test_settings_that_are_wrong_are_told(setting, capsys) -> None:
 def test_a_project_that_does_not_answer_is_told(setting, capsys) -> None:
     setting(**PROJECT)
 
-    async def ask(kept: Kept) -> None:
+    async def ask(kept: PrivacyData) -> None:
         await kept.people.export(LEARNER)
 
     with pytest.raises(SystemExit, match="1"):
@@ -64,7 +64,7 @@ def test_a_project_that_does_not_answer_is_told(setting, capsys) -> None:
 
 
 def test_a_damaged_journal_is_told(capsys) -> None:
-    async def look(_: Kept) -> None:
+    async def look(_: PrivacyData) -> None:
         raise JournalDamaged("var/journal/journal.sqlite cannot be read by this relay")
 
     with pytest.raises(SystemExit, match="1"):

@@ -8,7 +8,7 @@ from pathlib import Path
 import jwt
 import pytest
 
-from relay.auth.tokens import FILE, Trust, open_verifier
+from relay.auth.tokens import FILE, JwtConfig, open_verifier
 from relay.config import dev_settings, trust_of
 from relay.realtime.grant import Caller
 from tests.cli.conftest import Ran
@@ -53,7 +53,7 @@ async def test_the_secret_of_the_environment_comes_first(
     monkeypatch.setenv("SUPABASE_JWT_SECRET", "s" * 32)
     monkeypatch.setenv("SUPABASE_URL", "https://ref.supabase.co")
     token = run("token", "--sub", "ada").out.strip()
-    trust = Trust(secret="s" * 32, issuer="https://ref.supabase.co/auth/v1")
+    trust = JwtConfig(secret="s" * 32, issuer="https://ref.supabase.co/auth/v1")
     async with open_verifier(trust, time.time) as verifier:
         assert (await verifier.verify(token)).sub == "ada"
 

@@ -9,7 +9,7 @@ from uuid import UUID
 import pytest
 
 from relay.realtime.billing.pricing import Prices
-from relay.realtime.billing.usage import Line, Usage, cost
+from relay.realtime.billing.usage import Usage, UsageLine, cost
 from relay.realtime.records import AnyRecord, UsageRecord, usage_id
 from relay.stores.sqlite.store import SqliteStore
 from tests.cli.conftest import Ran
@@ -222,7 +222,7 @@ def _ten_minutes(user: int) -> list[AnyRecord]:
 
 
 def _line(call: Call, model: str, usage: Usage, seq: int) -> UsageRecord:
-    line = Line(model=model, day=DAY, usage=usage, seq=seq)
+    line = UsageLine(model=model, day=DAY, usage=usage, seq=seq)
     micro = cost(usage, Prices().find(model))
     return UsageRecord(id=usage_id(call.session_id, line), head=call.head, line=line, micro=micro)
 

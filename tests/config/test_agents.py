@@ -2,7 +2,7 @@
 
 import pytest
 
-from relay.agents.agent import AnyAgent, ListedAgents
+from relay.agents.agent import OpenCatalog, StaticCatalog
 from relay.config import SettingsError, dev_settings, serve_settings
 
 SERVE = {"RELAY_STORE": "sqlite", "SUPABASE_JWT_SECRET": "s" * 40, "OPENAI_API_KEY": "sk-1"}
@@ -35,14 +35,14 @@ def problems_of(start):
 @pytest.mark.parametrize("start", [serve_settings, dev_settings])
 def test_without_a_file_any_agent_will_do(environ, start):
     environ(**SERVE)
-    assert isinstance(start().agents, AnyAgent)
+    assert isinstance(start().agents, OpenCatalog)
 
 
 @pytest.mark.parametrize("start", [serve_settings, dev_settings])
 def test_the_file_names_the_agents(agents, start):
     agents('[agents.default]\nvoice = "sage"\n[agents.other]\n')
     loaded = start()
-    assert isinstance(loaded.agents, ListedAgents)
+    assert isinstance(loaded.agents, StaticCatalog)
     assert set(loaded.agents.all) == {"default", "other"}
     assert loaded.warnings == ()
 

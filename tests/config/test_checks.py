@@ -3,7 +3,7 @@
 import pytest
 
 from relay.config import SettingsError, dev_settings, project_of, serve_settings
-from relay.interfaces import ProjectAccess
+from relay.interfaces import SupabaseCredentials
 
 SECRET = "s" * 40
 GOOD = {"RELAY_STORE": "sqlite", "SUPABASE_JWT_SECRET": SECRET, "OPENAI_API_KEY": "sk-1234567890"}
@@ -47,7 +47,7 @@ def test_serve_keeps_words_in_the_project_and_its_vault_may_have_the_key(environ
     assert loaded.settings.relay_store == "supabase"
     assert loaded.warnings == ()
     access = project_of(loaded.settings)
-    assert access == ProjectAccess(BOTH["SUPABASE_URL"], BOTH["SUPABASE_SERVICE_ROLE_KEY"])
+    assert access == SupabaseCredentials(BOTH["SUPABASE_URL"], BOTH["SUPABASE_SERVICE_ROLE_KEY"])
     assert "sb_secret" not in repr(access)
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from relay.auth.tokens import Trust
+from relay.auth.tokens import JwtConfig
 from relay.config import (
     Settings,
     SettingsError,
@@ -104,18 +104,18 @@ def test_serve_says_what_is_wrong_even_with_overrides():
 @pytest.mark.parametrize(
     ("names", "trust"),
     [
-        ({}, Trust()),
-        ({"SUPABASE_JWT_SECRET": "abc"}, Trust(secret="abc")),
+        ({}, JwtConfig()),
+        ({"SUPABASE_JWT_SECRET": "abc"}, JwtConfig(secret="abc")),
         (
             {"SUPABASE_URL": "https://p.supabase.co/"},
-            Trust(
+            JwtConfig(
                 jwks_url="https://p.supabase.co/auth/v1/.well-known/jwks.json",
                 issuer="https://p.supabase.co/auth/v1",
             ),
         ),
         (
             {"SUPABASE_JWKS_URL": "https://keys.example/jwks.json"},
-            Trust(jwks_url="https://keys.example/jwks.json"),
+            JwtConfig(jwks_url="https://keys.example/jwks.json"),
         ),
         (
             {
@@ -124,7 +124,7 @@ def test_serve_says_what_is_wrong_even_with_overrides():
                 "SUPABASE_SERVICE_ROLE_KEY": "sb_secret_1",
                 "SUPABASE_AUTH_CHECK": "user",
             },
-            Trust(
+            JwtConfig(
                 jwks_url="https://keys.example/jwks.json",
                 issuer="https://p.supabase.co/auth/v1",
                 auth_url="https://p.supabase.co",

@@ -9,17 +9,17 @@ from typing import Any
 
 import pytest
 
-from relay.engines.cascade.engine import OfflineVoice
-from relay.interfaces import Call, Frame, Peer
+from relay.engines.cascade.engine import CascadeEngine
+from relay.interfaces import Connection, EngineRequest, Frame
 from relay.parts.simple import scripted_parts
 from relay.websocket.client import ConnectOptions, connect
-from relay.websocket.closing import PeerOptions
-from relay.websocket.connection import WirePeer
+from relay.websocket.closing import ConnectionOptions
+from relay.websocket.connection import WebSocketConnection
 from relay.websocket.server import ListenOptions, listen
 from tests.fake_connection import FakePeer
 from tests.websocket.ends import Recorder
 
-QUICK = PeerOptions(close_grace=0.1)
+QUICK = ConnectionOptions(close_grace=0.1)
 LEFT = (1001, "Going away")
 
 
@@ -31,7 +31,7 @@ class Ends:
     numbers of what it got. `recorder` is the receiver that most tests attach.
     """
 
-    peer: Peer
+    peer: Connection
     arrive: Callable[[Sequence[int]], None]
     leave: Callable[[], Awaitable[None] | None]
     reached: Callable[[], list[int]]
@@ -72,9 +72,9 @@ async def settle() -> None:
 
 
 @asynccontextmanager
-async def wire_pair() -> AsyncIterator[tuple[WirePeer, WirePeer]]:
+async def wire_pair() -> AsyncIterator[tuple[WebSocketConnection, WebSocketConnection]]:
     """Both sides of one connection: who listened, and who connected."""
-    arrivals: asyncio.Queue[WirePeer] = asyncio.Queue()
+    arrivals: asyncio.Queue[WebSocketConnection] = asyncio.Queue()
     listener = await listen(lambda peer, _: arrivals.put_nowait(peer), ListenOptions(peer=QUICK))
     try:
         url = f"ws://127.0.0.1:{listener.port}/"
@@ -86,7 +86,7 @@ async def wire_pair() -> AsyncIterator[tuple[WirePeer, WirePeer]]:
         await listener.aclose()
 
 
-def wired(peer: WirePeer, far: WirePeer) -> Ends:
+def wired(peer: WebSocketConnection, far: WebSocketConnection) -> Ends:
     seen = Recorder()
     far.attach(seen)
 
@@ -112,8 +112,8 @@ async def connecting() -> AsyncIterator[Ends]:
 @asynccontextmanager
 async def offline() -> AsyncIterator[Ends]:
     """The engine in this process: it answers every numbered event, so `arrive` asks it to."""
-    engine = OfflineVoice(scripted_parts())
-    peer = await engine.open(Call("s1", "any", "ada"))
+    engine = CascadeEngine(scripted_parts())
+    peer = await engine.open(EngineRequest("s1", "any", "ada"))
 
     def arrive(wanted: Sequence[int]) -> None:
         for number in wanted:

@@ -4,10 +4,17 @@ import dataclasses
 
 import pytest
 
-from relay.agents.agent import Agent, Defaults, ListedAgents
+from relay.agents.agent import Agent, AgentDefaults, StaticCatalog
 from relay.doors.openai import OpenAIDoor
-from relay.realtime.dialects.client import BetaView, GaView
-from relay.realtime.endings import FORBIDDEN, NOT_BUILT, UNAUTHORIZED, UNKNOWN_PATH, Ending, Refused
+from relay.realtime.dialects.client import BetaDialect, GaDialect
+from relay.realtime.endings import (
+    FORBIDDEN,
+    NOT_BUILT,
+    UNAUTHORIZED,
+    UNKNOWN_PATH,
+    Ending,
+    SessionRefused,
+)
 from relay.realtime.grant import Bounds, Caller
 from relay.websocket.handshake import Handshake
 from tests.doors.knock import knock, knock_with
@@ -20,11 +27,13 @@ BEARER = {"Authorization": "Bearer good"}
 class FakeVerifier:
     async def verify(self, token: str) -> Caller:
         if token != "good":
-            raise Refused(UNAUTHORIZED)
+            raise SessionRefused(UNAUTHORIZED)
         return Caller(sub="u1", role="learner", expires_at=9e9, agent_id="tokens-agent")
 
 
-DOOR = OpenAIDoor(FakeVerifier(), Defaults(agent_id="default", model="gpt-realtime-2.1"), WHISPER)
+DOOR = OpenAIDoor(
+    FakeVerifier(), AgentDefaults(agent_id="default", model="gpt-realtime-2.1"), WHISPER
+)
 
 
 @pytest.mark.parametrize(
@@ -70,7 +79,7 @@ async def test_a_caller_gets_the_agent_and_model_they_may_have() -> None:
     ],
 )
 async def test_who_is_refused(handshake: Handshake, ending: Ending) -> None:
-    with pytest.raises(Refused) as refused:
+    with pytest.raises(SessionRefused) as refused:
         await DOOR.admit(handshake)
     assert refused.value.ending == ending
 
@@ -78,10 +87,10 @@ async def test_who_is_refused(handshake: Handshake, ending: Ending) -> None:
 @pytest.mark.parametrize(
     ("handshake", "view"),
     [
-        (knock(), GaView),
-        (knock_with({"OpenAI-Beta": "realtime=v1"}), BetaView),
-        (knock_with({}, ("realtime", "openai-beta.realtime-v1")), BetaView),
-        (knock_with({"OpenAI-Beta": "assistants=v2"}), GaView),
+        (knock(), GaDialect),
+        (knock_with({"OpenAI-Beta": "realtime=v1"}), BetaDialect),
+        (knock_with({}, ("realtime", "openai-beta.realtime-v1")), BetaDialect),
+        (knock_with({"OpenAI-Beta": "assistants=v2"}), GaDialect),
     ],
 )
 def test_S3_24_beta_names_are_for_those_who_ask(handshake: Handshake, view: type) -> None:
@@ -95,12 +104,14 @@ async def test_a_client_may_ask_for_the_relays_own_events(handshake: Handshake) 
     assert (await DOOR.admit(handshake)).grant.relay_events
 
 
-TUTOR = ListedAgents({"tutor": Agent(STRICT, roles=frozenset({"learner"}))})
-COACHES = ListedAgents({"tutor": Agent(STRICT, roles=frozenset({"coach"}))})
+TUTOR = StaticCatalog({"tutor": Agent(STRICT, roles=frozenset({"learner"}))})
+COACHES = StaticCatalog({"tutor": Agent(STRICT, roles=frozenset({"coach"}))})
 
 
-def door_with(agents: ListedAgents) -> OpenAIDoor:
-    return OpenAIDoor(FakeVerifier(), Defaults("tokens-agent", "gpt-realtime-2.1", agents), WHISPER)
+def door_with(agents: StaticCatalog) -> OpenAIDoor:
+    return OpenAIDoor(
+        FakeVerifier(), AgentDefaults("tokens-agent", "gpt-realtime-2.1", agents), WHISPER
+    )
 
 
 async def test_an_agents_grant_is_applied() -> None:
@@ -120,15 +131,15 @@ async def test_an_agents_grant_is_applied() -> None:
     ("agents", "agent_id"), [(TUTOR, "other"), (TUTOR, ""), (COACHES, "tutor")]
 )
 async def test_S3_30_an_agent_that_is_not_the_callers_is_forbidden(
-    agents: ListedAgents, agent_id: str
+    agents: StaticCatalog, agent_id: str
 ) -> None:
-    with pytest.raises(Refused) as refused:
+    with pytest.raises(SessionRefused) as refused:
         await door_with(agents).admit(knock_with(BEARER, agent_id=agent_id))
     assert refused.value.ending == FORBIDDEN
 
 
 async def test_sound_is_paced_where_the_agent_asks_for_it() -> None:
     paced = dataclasses.replace(STRICT, bounds=Bounds(pace_ms=200))
-    door = door_with(ListedAgents({"tutor": Agent(paced)}))
+    door = door_with(StaticCatalog({"tutor": Agent(paced)}))
     assert (await door.admit(knock_with(BEARER, agent_id="tutor"))).pace_ms == 200
     assert (await DOOR.admit(knock_with(BEARER))).pace_ms is None

@@ -4,23 +4,29 @@ import dataclasses
 
 import pytest
 
-from relay.agents.agent import Agent, Defaults, ListedAgents
+from relay.agents.agent import Agent, AgentDefaults, StaticCatalog
 from relay.doors.browser import PACE_MS, S3Door
-from relay.realtime.dialects.client import S3View
-from relay.realtime.endings import FORBIDDEN, MISSING_PARAMETERS, UNAUTHORIZED, Ending, Refused
+from relay.realtime.dialects.client import BrowserDialect
+from relay.realtime.endings import (
+    FORBIDDEN,
+    MISSING_PARAMETERS,
+    UNAUTHORIZED,
+    Ending,
+    SessionRefused,
+)
 from relay.realtime.grant import Bounds, Grant
 from relay.websocket.handshake import Handshake
 from tests.doors.knock import knock
 from tests.doors.test_openai import FakeVerifier
 from tests.realtime.agents import LOOK, LOOKUP, STRICT
 
-DOOR = S3Door(FakeVerifier(), Defaults(agent_id="default", model="m"), {"model": "w"})
+DOOR = S3Door(FakeVerifier(), AgentDefaults(agent_id="default", model="m"), {"model": "w"})
 GOOD = {"token": "good", "agent_id": "a1"}
 
 
 async def test_S3_2_a_token_and_an_agent_are_enough() -> None:
     admission = await DOOR.admit(knock("/", **GOOD))
-    assert isinstance(admission.view, S3View)
+    assert isinstance(admission.view, BrowserDialect)
     assert admission.grant.agent_id == "a1"
     assert admission.grant.conversation_id is None
     assert admission.first_update["session"]["audio"]["output"]["voice"] == "alloy"
@@ -39,7 +45,7 @@ async def test_S3_2_a_token_and_an_agent_are_enough() -> None:
     ],
 )
 async def test_S3_3_S3_4_what_is_missing_or_wrong(handshake: Handshake, ending: Ending) -> None:
-    with pytest.raises(Refused) as refused:
+    with pytest.raises(SessionRefused) as refused:
         await DOOR.admit(handshake)
     assert refused.value.ending == ending
 
@@ -64,8 +70,8 @@ def test_any_path_will_do() -> None:
 
 
 def door_with(offer: Grant, **more: frozenset[str]) -> S3Door:
-    agents = ListedAgents({"a1": Agent(offer, **more)})
-    return S3Door(FakeVerifier(), Defaults("default", "m", agents), {"model": "w"})
+    agents = StaticCatalog({"a1": Agent(offer, **more)})
+    return S3Door(FakeVerifier(), AgentDefaults("default", "m", agents), {"model": "w"})
 
 
 async def test_S3_88_instructions_tools_and_voice_of_the_agent_are_applied() -> None:
@@ -94,7 +100,7 @@ async def test_S3_88_a_default_voice_yields_to_a_known_one(asked: str, voice: st
 async def test_S3_30_an_agent_that_is_not_the_callers_is_forbidden(
     agent_id: str, serves: frozenset[str]
 ) -> None:
-    with pytest.raises(Refused) as refused:
+    with pytest.raises(SessionRefused) as refused:
         await door_with(STRICT, roles=serves).admit(knock("/", token="good", agent_id=agent_id))
     assert refused.value.ending == FORBIDDEN
 

@@ -17,12 +17,12 @@ from relay.engines.openai import (
     realtime_url,
     safety_identifier,
 )
-from relay.interfaces import Call
+from relay.interfaces import EngineRequest
 from relay.parts.simple import scripted_parts
-from relay.realtime.endings import ENGINE_CLOSED, ENGINE_TIMED_OUT, NO_PROVIDER_KEY, Refused
+from relay.realtime.endings import ENGINE_CLOSED, ENGINE_TIMED_OUT, NO_PROVIDER_KEY, SessionRefused
 from relay.simulator import SimulatorOptions, simulate
 
-CALL = Call(session_id="s1", model="gpt-realtime-2.1", user_id="ada@example.org")
+CALL = EngineRequest(session_id="s1", model="gpt-realtime-2.1", user_id="ada@example.org")
 
 
 class Ears:
@@ -68,7 +68,7 @@ async def test_a_bad_key_is_said_in_band_and_not_an_exception() -> None:
 
 
 async def test_S3_9_without_a_key_nobody_is_called() -> None:
-    with pytest.raises(Refused) as refused:
+    with pytest.raises(SessionRefused) as refused:
         await OpenAIEngine(OpenAIOptions(FixedKey(""), "ws://127.0.0.1:1/v1")).open(CALL)
     assert refused.value.ending == NO_PROVIDER_KEY
 
@@ -109,7 +109,7 @@ async def test_S3_80_a_key_that_is_refused_in_band_is_asked_for_again() -> None:
 async def test_S3_80_a_key_that_is_refused_by_http_is_asked_for_again(head: str) -> None:
     vault = Vault("sk-old", "sk-new")
     async with answering(head) as base:
-        with pytest.raises(Refused) as refused:
+        with pytest.raises(SessionRefused) as refused:
             await OpenAIEngine(OpenAIOptions(vault, base)).open(CALL)
     assert refused.value.ending == ENGINE_CLOSED
     assert vault.keys == ["sk-new"]
@@ -118,7 +118,7 @@ async def test_S3_80_a_key_that_is_refused_by_http_is_asked_for_again(head: str)
 async def test_a_busy_provider_does_not_cast_doubt_on_the_key() -> None:
     vault = Vault("sk-old", "sk-new")
     async with answering("429 Too Many Requests") as base:
-        with pytest.raises(Refused):
+        with pytest.raises(SessionRefused):
             await OpenAIEngine(OpenAIOptions(vault, base)).open(CALL)
     assert vault.refusals == 0
 
@@ -151,7 +151,7 @@ async def test_what_follows_the_greeting_comes_in_order_whoever_is_attached_when
 
 
 async def test_nobody_there_is_a_closed_connection() -> None:
-    with pytest.raises(Refused) as refused:
+    with pytest.raises(SessionRefused) as refused:
         await OpenAIEngine(OpenAIOptions(FixedKey("sk-test"), "ws://127.0.0.1:1/v1")).open(CALL)
     assert refused.value.ending == ENGINE_CLOSED
 
@@ -191,14 +191,14 @@ async def test_an_http_refusal_is_a_closed_connection_and_no_redirect_is_followe
     head: str,
 ) -> None:
     async with answering(head) as base:
-        with pytest.raises(Refused) as refused:
+        with pytest.raises(SessionRefused) as refused:
             await OpenAIEngine(OpenAIOptions(FixedKey("sk-test"), base)).open(CALL)
     assert refused.value.ending == ENGINE_CLOSED
 
 
 async def test_one_that_never_answers_the_upgrade_times_out() -> None:
     async with answering("") as base:
-        with pytest.raises(Refused) as refused:
+        with pytest.raises(SessionRefused) as refused:
             await OpenAIEngine(OpenAIOptions(FixedKey("sk-test"), base, timeout=0.05)).open(CALL)
     assert refused.value.ending == ENGINE_TIMED_OUT
 

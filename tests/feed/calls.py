@@ -4,13 +4,13 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from relay.feed.feed import Feed, History
-from relay.feed.hub import Hub
+from relay.feed.feed import FeedHistory, SessionFeed
+from relay.feed.hub import FeedHub
 from relay.feed.live_session import NoLine
 from relay.realtime.coaching.control import Command, Outcome
 from relay.realtime.endings import CLIENT_LEFT, Ending
-from relay.realtime.records import AnyRecord, Head, Record
-from relay.realtime.transcript import Partial
+from relay.realtime.records import AnyRecord, Record, SessionHead
+from relay.realtime.transcript import InterimTranscript
 from tests.stores.words import Call, corrected
 
 WORDS = Call()
@@ -52,10 +52,10 @@ class FakeLine:
 class FakeCall:
     """A `relay.feed.feed.Call`."""
 
-    head: Head = HEAD
+    head: SessionHead = HEAD
     door: str = "openai"
     engine: str = "offline"
-    open: list[Partial] = field(default_factory=list)
+    open: list[InterimTranscript] = field(default_factory=list)
     seq: int = 0
     cost: int | None = 0
     begun: tuple[int, int | None] = (0, None)
@@ -67,7 +67,7 @@ class FakeCall:
     lines: list[FakeLine] = field(default_factory=list)
     no_line: NoLine | None = None
 
-    def partials(self) -> Sequence[Partial]:
+    def partials(self) -> Sequence[InterimTranscript]:
         self.asked += 1
         return list(self.open)
 
@@ -157,7 +157,7 @@ class House:
     disk: Disk = field(default_factory=Disk)
 
     def __post_init__(self) -> None:
-        self.hub = Hub(History(self.disk, self.disk), lambda: self.now)
+        self.hub = FeedHub(FeedHistory(self.disk, self.disk), lambda: self.now)
 
     def commit(self, *records: AnyRecord) -> None:
         for record in records:
@@ -166,7 +166,7 @@ class House:
         self.hub.committed(records)
 
     @property
-    def feed(self) -> Feed:
+    def feed(self) -> SessionFeed:
         found = self.hub.find(HEAD.session_id)
         assert found is not None
         return found

@@ -1,19 +1,19 @@
 import json
 
-from relay.feed.feed import Feed, History
-from relay.feed.subscriber import Watcher
-from relay.realtime.transcript import Partial
+from relay.feed.feed import FeedHistory, SessionFeed
+from relay.feed.subscriber import Subscriber
+from relay.realtime.transcript import InterimTranscript
 from tests.feed.calls import Disk, FakeCall, said
 
-HELLO = Partial("item_1", 0, "user", "Hel")
+HELLO = InterimTranscript("item_1", 0, "user", "Hel")
 
 
-def feed_of(call: FakeCall) -> Feed:
+def feed_of(call: FakeCall) -> SessionFeed:
     disk = Disk()
-    return Feed(call, History(disk, disk))
+    return SessionFeed(call, FeedHistory(disk, disk))
 
 
-def told(watcher: Watcher) -> list[dict]:
+def told(watcher: Subscriber) -> list[dict]:
     """Everything that waits, without waiting."""
     messages = []
     while watcher.ending is None and (news := watcher._first()) is not None:
@@ -21,7 +21,7 @@ def told(watcher: Watcher) -> list[dict]:
     return messages
 
 
-def texts(watcher: Watcher) -> list[str]:
+def texts(watcher: Subscriber) -> list[str]:
     return [message["text"] for message in told(watcher) if message["type"] == "partial"]
 
 
@@ -36,7 +36,7 @@ async def test_words_so_far_are_told_when_they_changed_and_all_of_them_to_a_newc
     two = await feed.join(0)
     feed.beat()
     assert (texts(one), texts(two)) == ([], ["Hel"])
-    call.open = [HELLO._replace(text="Hello"), Partial("item_2", 0, "assistant", "Hi")]
+    call.open = [HELLO._replace(text="Hello"), InterimTranscript("item_2", 0, "assistant", "Hi")]
     feed.beat()
     assert texts(one) == texts(two) == ["Hello", "Hi"]
 

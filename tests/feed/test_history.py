@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from relay.feed import feed as history_module
-from relay.feed.feed import History
+from relay.feed.feed import FeedHistory
 from relay.stores.sqlite.store import SqliteStore
 from tests.feed.calls import Disk, again, said
 from tests.stores.words import CONVERSATION, LEARNER, open_journal, texts
@@ -13,7 +13,7 @@ from tests.stores.words import CONVERSATION, LEARNER, open_journal, texts
 async def test_the_store_and_the_journal_together_whatever_is_where(tmp_path: Path) -> None:
     """With the real ones, step by step along a record's way."""
     journal, store = await open_journal(tmp_path / "journal"), SqliteStore(tmp_path / "relay.db")
-    history = History(journal, store)
+    history = FeedHistory(journal, store)
     assert (await history.read(CONVERSATION)).said == []
     for record in (said(1, "One"), said(2, "Two")):
         journal.append(record)
@@ -38,7 +38,7 @@ async def test_half_a_conversation_is_none() -> None:
     disk.commit(said(1))
     disk.broken = True
     with pytest.raises(OSError, match="away"):
-        await History(disk, disk).read(CONVERSATION)
+        await FeedHistory(disk, disk).read(CONVERSATION)
 
 
 async def test_who_takes_too_long_counts_as_away(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -50,4 +50,4 @@ async def test_who_takes_too_long_counts_as_away(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(history_module, "READ_SECONDS", 0.01)
     disk = Hanging()
     with pytest.raises(TimeoutError):
-        await History(disk, disk).read(CONVERSATION)
+        await FeedHistory(disk, disk).read(CONVERSATION)

@@ -12,12 +12,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from relay.feed import hub as hub_module
-from relay.feed.feed import Feed, Log
+from relay.feed.feed import SessionFeed, UtteranceLog
 from relay.feed.hub import ENDED_KNOWN, ENDED_WITH_WORDS, FINISH_SECONDS, WATCHERS
-from relay.feed.subscriber import QUEUE, Watcher
-from relay.realtime.endings import AT_CAPACITY, SERVICE_RESTART, Refused
+from relay.feed.subscriber import QUEUE, Subscriber
+from relay.realtime.endings import AT_CAPACITY, SERVICE_RESTART, SessionRefused
 from relay.realtime.records import Record, SessionRecord
-from relay.realtime.transcript import Partial
+from relay.realtime.transcript import InterimTranscript
 from tests.feed.calls import HEAD, FakeCall, House, again, said
 from tests.stores.words import STRANGER, Call
 
@@ -29,7 +29,7 @@ class Coach:
     house: House
     cursor: int = 0
     seen: list[dict[str, Any]] = field(default_factory=list)
-    watcher: Watcher | None = None
+    watcher: Subscriber | None = None
     _stack: AsyncExitStack = field(default_factory=AsyncExitStack)
 
     async def come(self) -> "Coach":
@@ -105,7 +105,7 @@ async def test_a_commit_that_is_told_twice_is_shown_once() -> None:
 async def test_what_memory_has_forgotten_is_read_from_the_disk() -> None:
     house = House()
     with house.hub.live(FakeCall()):
-        house.feed.log = Log(records=2)
+        house.feed.log = UtteranceLog(records=2)
         for seq in range(1, 9):
             house.commit(said(seq))
         house.disk.put()
@@ -121,7 +121,7 @@ async def test_what_memory_has_forgotten_is_read_from_the_disk() -> None:
 async def test_where_the_disk_cannot_be_read_a_coach_is_told_so_and_not_shown_a_gap() -> None:
     house = House()
     with house.hub.live(FakeCall()):
-        house.feed.log = Log(records=1)
+        house.feed.log = UtteranceLog(records=1)
         house.commit(said(1), said(2))
         house.disk.broken = True
         with pytest.raises(OSError, match="away"):
@@ -148,7 +148,7 @@ async def test_a_coach_who_does_not_read_is_closed_and_comes_back_without_a_gap(
 async def test_what_the_disk_has_before_the_hub_is_told_is_shown_once() -> None:
     house = House()
     with house.hub.live(FakeCall()):
-        house.feed.log = Log(records=1)
+        house.feed.log = UtteranceLog(records=1)
         house.commit(said(1), said(2))
         house.disk.commit(said(3))
         coach = (await Coach(house).come()).take()
@@ -161,7 +161,7 @@ async def test_what_the_disk_has_before_the_hub_is_told_is_shown_once() -> None:
 async def test_what_comes_and_is_forgotten_while_the_past_is_read_is_shown() -> None:
     house = House()
     with house.hub.live(FakeCall()):
-        house.feed.log = Log(records=1)
+        house.feed.log = UtteranceLog(records=1)
         house.commit(said(1), said(2))
         coach = Coach(house)
         coming = asyncio.create_task(coach.come())
@@ -179,7 +179,7 @@ async def test_what_comes_and_is_forgotten_while_the_past_is_read_is_shown() -> 
 async def test_what_moves_on_to_the_store_while_it_is_read_is_shown(turns: int) -> None:
     house = House()
     with house.hub.live(FakeCall()):
-        house.feed.log = Log(records=1)
+        house.feed.log = UtteranceLog(records=1)
         house.commit(said(1), said(2), said(3))
         coach = Coach(house)
         coming = asyncio.create_task(coach.come())
@@ -293,7 +293,7 @@ async def test_a_server_that_stops_says_so_and_takes_nobody_more() -> None:
         assert await coach.watcher.next() is None
         assert coach.watcher.ending == SERVICE_RESTART
         await coach.leave()
-        with pytest.raises(Refused) as refused:
+        with pytest.raises(SessionRefused) as refused:
             await Coach(house).come()
         assert refused.value.ending == SERVICE_RESTART
 
@@ -304,7 +304,7 @@ async def test_the_number_of_feeds_is_bounded(monkeypatch: pytest.MonkeyPatch) -
     house = House()
     with house.hub.live(FakeCall()):
         coach = await Coach(house).come()
-        with pytest.raises(Refused) as refused:
+        with pytest.raises(SessionRefused) as refused:
             await Coach(house).come()
         assert refused.value.ending == AT_CAPACITY
         await coach.leave()
@@ -427,7 +427,7 @@ async def play(ops: list[tuple[str, int]], bound: int, turns: int) -> None:
     house.disk.turns = turns
     stays, play = Coach(house), Play(house, others=[Coach(house) for _ in range(3)])
     with house.hub.live(call):
-        house.feed.log = Log(records=bound)
+        house.feed.log = UtteranceLog(records=bound)
         await stays.come()
         for op, number in ops:
             await play.act(op, number)
@@ -458,7 +458,7 @@ async def test_a_hundred_reconnects_at_random_moments_end_with_the_same_list() -
     house.disk.turns = 3
     stays, comes, play = Coach(house), Coach(house), Play(house)
     with house.hub.live(call):
-        house.feed.log = Log(records=5)
+        house.feed.log = UtteranceLog(records=5)
         await stays.come()
         for _ in range(100):
             coming = asyncio.create_task(comes.come())
@@ -494,7 +494,7 @@ async def test_the_beat_runs_only_while_somebody_watches() -> None:
         while not call.asked:
             await asyncio.sleep(0.001)
         await coach.leave()
-        assert house.hub._watched == set[Feed]()
+        assert house.hub._watched == set[SessionFeed]()
     running.cancel()
     with pytest.raises(asyncio.CancelledError):
         await running
@@ -502,12 +502,12 @@ async def test_the_beat_runs_only_while_somebody_watches() -> None:
 
 async def test_a_session_that_cannot_be_looked_at_harms_no_other() -> None:
     class Broken(FakeCall):
-        def partials(self) -> list[Partial]:
+        def partials(self) -> list[InterimTranscript]:
             raise RuntimeError
 
     house = House()
     other = Call(session_id="77777777-7777-4777-8777-777777777777").user("x").head
-    well = FakeCall(head=other, open=[Partial("item_1", 0, "user", "Hel")])
+    well = FakeCall(head=other, open=[InterimTranscript("item_1", 0, "user", "Hel")])
     with house.hub.live(Broken()), house.hub.live(well):
         broken, fine = house.hub.sessions()
         async with house.hub.watch(broken, 0), house.hub.watch(fine, 0) as watcher:

@@ -3,7 +3,7 @@ import json
 import msgspec
 
 from relay.feed.messages import Message, SessionMessage, final_of, iso, partial_of, utterance_of
-from relay.realtime.transcript import Partial
+from relay.realtime.transcript import InterimTranscript
 from relay.stores.rows import message_row, record_of
 from tests.feed.calls import HEAD, WORDS
 
@@ -52,7 +52,7 @@ def test_a_message_says_its_type_and_is_read_back_by_it() -> None:
 
 
 def test_half_a_character_is_shown_as_one_that_is_missing() -> None:
-    shown = partial_of(Partial("item", 0, "assistant", "well \ud83d"))
+    shown = partial_of(InterimTranscript("item", 0, "assistant", "well \ud83d"))
     assert msgspec.json.encode(shown)
     assert shown.text == "well ?"
 

@@ -6,7 +6,7 @@ With OPENAI_BASE_URL it is any other server that speaks the Realtime API.
 import pytest
 
 from relay.app import make_engine
-from relay.check.engine import Report, Wanted, live, spoken_question
+from relay.check.engine import LiveReport, Wanted, live, spoken_question
 from relay.config import Settings, local_settings
 from tests.components import needs
 
@@ -22,7 +22,7 @@ def settings() -> Settings:
     return read
 
 
-async def converse(settings: Settings) -> Report:
+async def converse(settings: Settings) -> LiveReport:
     engine = make_engine(settings)
     wanted = Wanted(
         model=settings.openai_realtime_model,

@@ -11,7 +11,7 @@ import structlog
 
 from relay.logs import setup as writing
 from relay.logs.redaction import Redactor
-from relay.logs.setup import ForPeople, Intake, JsonLines, Writer, harmless, read_event
+from relay.logs.setup import ForPeople, Intake, JsonLines, LogWriter, harmless, read_event
 
 
 def record(message="hello", *args, level=logging.INFO, **more):
@@ -86,7 +86,7 @@ def test_lines_are_written_in_order_to_those_who_want_their_level(waiting):
     intake = Intake(waiting, Redactor())
     intake.handle(record("fine"))
     intake.handle(record("bad", level=logging.ERROR))
-    Writer(waiting, handlers).stop()
+    LogWriter(waiting, handlers).stop()
     assert [json.loads(line)["message"] for line in everything.getvalue().splitlines()] == [
         "fine",
         "bad",
@@ -113,7 +113,7 @@ def test_a_blocked_pipe_holds_up_neither_the_caller_nor_the_exit(waiting, monkey
     pipe = BlockedPipe()
     handler = logging.StreamHandler(pipe)
     handler.setFormatter(JsonLines())
-    intake, writer = Intake(waiting, Redactor()), Writer(waiting, [handler])
+    intake, writer = Intake(waiting, Redactor()), LogWriter(waiting, [handler])
     intake.handle(record("first"))
     pipe.entered.wait()
     for n in range(1000):

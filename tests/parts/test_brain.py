@@ -6,21 +6,21 @@ from contextlib import suppress
 import pytest
 
 from relay.parts.responder import (
-    COURTESIES,
     MOST_WORDS,
     NOT_CAUGHT,
+    SMALL_TALK,
     TOPICS,
-    CoachBrain,
+    TopicResponder,
     topic_of,
     words_of,
 )
 from tests.components import needs
 
 with suppress(ImportError):  # without the extra, `needs("voice")` says so
-    from relay.parts.stt import PocketRecogniser
+    from relay.parts.stt import PocketsphinxTranscriber
     from tests.engines.cascade.recordings import prompt, prompt_texts
 
-ANSWERS = {topic.name: topic.answers for topic in (*TOPICS, *COURTESIES)}
+ANSWERS = {topic.name: topic.answers for topic in (*TOPICS, *SMALL_TALK)}
 
 SENTENCES = {
     "goals": [
@@ -186,28 +186,28 @@ class TestPlacing:
 
 class TestAnswering:
     def test_a_second_mention_gets_another_line_and_so_on_without_the_first_one(self):
-        brain = CoachBrain()
+        brain = TopicResponder()
         first, second, third = ANSWERS["sleep"]
         replies = [brain.reply("i cannot sleep") for _ in range(5)]
         assert replies == [first, second, third, second, third]
 
     def test_topics_are_counted_apart(self):
-        brain = CoachBrain()
+        brain = TopicResponder()
         assert brain.reply("i cannot sleep") == ANSWERS["sleep"][0]
         assert brain.reply("i hate my job") == ANSWERS["work"][0]
         assert brain.reply("i lie awake") == ANSWERS["sleep"][1]
 
     def test_what_was_not_caught_is_said_so_and_the_ways_to_a_real_voice_come_first(self):
-        brain = CoachBrain()
+        brain = TopicResponder()
         replies = [brain.reply(text) for text in ("", "mumble", "conference", "")]
         assert replies == [*NOT_CAUGHT, NOT_CAUGHT[1]]
 
     def test_two_sessions_know_nothing_of_each_other(self):
-        one, other = CoachBrain(), CoachBrain()
+        one, other = TopicResponder(), TopicResponder()
         assert one.reply("hello") == other.reply("hello") == ANSWERS["greeting"][0]
 
     def test_nothing_that_was_heard_is_repeated(self):
-        assert "xylophone" not in CoachBrain().reply("my boss plays the xylophone")
+        assert "xylophone" not in TopicResponder().reply("my boss plays the xylophone")
 
 
 @needs("human_recordings")
@@ -222,7 +222,7 @@ def test_no_topic_is_found_in_the_texts_of_prompts_that_are_about_something_else
 @needs("voice", "human_recordings", "ffmpeg")
 async def test_no_topic_is_found_in_recordings_of_something_else():
     """Forty prompts through the real recogniser; a topic may be found only in courtesies."""
-    recogniser, found = PocketRecogniser(), {}
+    recogniser, found = PocketsphinxTranscriber(), {}
     waiting = iter(SAMPLE)
 
     async def listen() -> None:

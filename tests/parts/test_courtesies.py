@@ -2,7 +2,7 @@
 
 import pytest
 
-from relay.parts.responder import COURTESIES, NOT_CAUGHT, TOPICS, topic_of
+from relay.parts.responder import NOT_CAUGHT, SMALL_TALK, TOPICS, topic_of
 
 
 def name_of(text: str) -> str | None:
@@ -55,6 +55,6 @@ def test_what_was_not_caught_first_names_the_two_ways_to_a_real_voice():
 
 def test_the_help_names_every_topic_but_one_by_its_name():
     """Relationships are "the people around you"."""
-    text = COURTESIES[0].answers[0]
+    text = SMALL_TALK[0].answers[0]
     missing = [topic.name for topic in TOPICS if topic.name not in text]
     assert missing == ["relationships"]

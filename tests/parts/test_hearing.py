@@ -11,7 +11,7 @@ from tests.components import needs
 with suppress(ImportError):  # without the extra, `needs("voice")` says so
     import numpy as np
 
-    from relay.parts.vad import PocketEar
+    from relay.parts.vad import PocketsphinxDetector
     from tests.engines.cascade.recordings import prompt as recorded
 
 pytestmark = needs("voice")
@@ -22,7 +22,7 @@ Events = list[SpeechStarted | SpeechStopped]
 
 def listen(pcm: bytes, silence_ms: int = 500, piece: int = 960) -> Events:
     """What an ear makes of audio that comes in pieces of so many bytes."""
-    ear = PocketEar(silence_ms)
+    ear = PocketsphinxDetector(silence_ms)
     found: Events = []
     for start in range(0, len(pcm), piece):
         found += ear.hear(pcm[start : start + piece])
@@ -114,7 +114,7 @@ class TestPeople:
         assert kinds(listen(two, 2500)) == ONE_TURN
 
     def test_the_silence_may_change_during_a_turn(self):
-        ear = PocketEar(60_000)
+        ear = PocketsphinxDetector(60_000)
         assert kinds(ear.hear(recorded("transfer") + silence(2))) == [SpeechStarted]
         ear.silence_ms = 300
         assert kinds(ear.hear(silence(0.1))) == [SpeechStopped]
@@ -129,7 +129,7 @@ class TestPeople:
         assert listen(pcm, piece=piece) == listen(pcm, piece=480)
 
     def test_forgetting_a_turn_keeps_the_clock(self):
-        ear = PocketEar()
+        ear = PocketsphinxDetector()
         said = recorded("transfer")
         first = ear.hear(said)
         ear.reset()

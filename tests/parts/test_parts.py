@@ -6,10 +6,10 @@ from contextlib import suppress
 
 import pytest
 
-from relay.engines.cascade import offline
+from relay import parts
 from relay.engines.cascade.offline import VoiceNotInstalled, available, offline_parts
 from relay.parts.interfaces import SAMPLE_RATE, SpeechStarted, SpeechStopped
-from relay.parts.stt import PocketRecogniser
+from relay.parts.stt import PocketsphinxTranscriber
 from tests.components import needs
 
 with suppress(ImportError):  # without the extra, `needs("voice")` says so
@@ -19,9 +19,9 @@ with suppress(ImportError):  # without the extra, `needs("voice")` says so
 @pytest.fixture
 def not_loaded(monkeypatch):
     """As in a process that has not loaded the voice's libraries yet."""
-    for name in ("hearing", "speech"):
-        monkeypatch.delitem(sys.modules, f"relay.engines.cascade.offline.{name}", raising=False)
-        monkeypatch.delattr(offline, name, raising=False)
+    for name in ("vad", "tts"):
+        monkeypatch.delitem(sys.modules, f"relay.parts.{name}", raising=False)
+        monkeypatch.delattr(parts, name, raising=False)
 
 
 @pytest.mark.parametrize("library", ["pocketsphinx", "espeakng_loader", "soxr", "numpy"])
@@ -54,7 +54,7 @@ async def test_with_the_extra_nothing_is_started_before_the_first_session():
     assert available() is None
     parts = offline_parts()
     assert parts.name == "offline"
-    assert isinstance(parts.recogniser, PocketRecogniser)
+    assert isinstance(parts.recogniser, PocketsphinxTranscriber)
     assert parts.recogniser._processes == []
     await parts.recogniser.aclose()
     await parts.mouth.aclose()

@@ -14,11 +14,11 @@ import pytest
 
 from relay.parts import stt as recogniser_module
 from relay.parts.interfaces import SAMPLE_RATE, PartFailed
-from relay.parts.stt import MOST_TURNS, DecodingProcess, PocketRecogniser
+from relay.parts.stt import MOST_TURNS, DecodingProcess, PocketsphinxTranscriber
 from tests.components import needs
 
 with suppress(ImportError):  # without the extra, `needs("voice")` says so
-    from relay.parts.tts import EspeakMouth
+    from relay.parts.tts import EspeakSynthesizer
     from tests.engines.cascade.recordings import as_words, prompt, prompt_texts, word_errors
 
 pytestmark = needs("voice")
@@ -45,17 +45,17 @@ SAMPLE = (
 
 
 @pytest.fixture(scope="module")
-def recogniser() -> Iterator[PocketRecogniser]:
+def recogniser() -> Iterator[PocketsphinxTranscriber]:
     """One for the tests that leave it as it was; it is at home in every event loop."""
-    one = PocketRecogniser()
+    one = PocketsphinxTranscriber()
     yield one
     asyncio.run(one.aclose())
 
 
 @pytest.fixture
-async def fresh() -> AsyncIterator[PocketRecogniser]:
+async def fresh() -> AsyncIterator[PocketsphinxTranscriber]:
     """One of its own for a test that kills, fills or closes it."""
-    one = PocketRecogniser()
+    one = PocketsphinxTranscriber()
     yield one
     await one.aclose()
 
@@ -67,7 +67,7 @@ def wait_until(condition: Callable[[], bool], seconds: float = 10.0) -> bool:
     return condition()
 
 
-async def first_process(recogniser: PocketRecogniser) -> DecodingProcess:
+async def first_process(recogniser: PocketsphinxTranscriber) -> DecodingProcess:
     assert await asyncio.to_thread(wait_until, lambda: bool(recogniser._processes))
     return recogniser._processes[0]
 
@@ -138,7 +138,7 @@ async def test_recognising_and_speaking_do_not_hold_up_the_event_loop(recogniser
     the process up. A decoder in a thread would do so in every try, for half a second: it holds
     Python's lock.
     """
-    mouth, pcm = EspeakMouth(), prompt("conf-invalid")
+    mouth, pcm = EspeakSynthesizer(), prompt("conf-invalid")
 
     async def work() -> None:
         async with asyncio.TaskGroup() as group:
@@ -263,10 +263,10 @@ class TestProcesses:
 
 KILLED_PARENT = """
 import asyncio, os, random, signal
-from relay.engines.offline.recogniser import PocketRecogniser
+from relay.parts.stt import PocketsphinxTranscriber
 
 async def main():
-    recogniser, noise = PocketRecogniser(), random.Random(1).randbytes(30 * 48_000)
+    recogniser, noise = PocketsphinxTranscriber(), random.Random(1).randbytes(30 * 48_000)
     await asyncio.gather(*(recogniser.transcribe(bytes(48_000)) for _ in range(2)))
     turns = [asyncio.create_task(recogniser.transcribe(noise)) for _ in range(2)]
     await asyncio.sleep(0.2)

@@ -4,9 +4,9 @@ import pytest
 
 from relay.parts.interfaces import (
     COMPLETED,
-    Message,
-    Occasion,
     Reply,
+    ReplyOccasion,
+    SpokenMessage,
     as_it_is,
     as_json,
     as_reply,
@@ -17,14 +17,14 @@ from relay.parts.interfaces import (
 
 
 def test_a_text_is_one_message():
-    assert as_reply("Hello.") == Reply((Message("Hello."),), ending=COMPLETED)
+    assert as_reply("Hello.") == Reply((SpokenMessage("Hello."),), ending=COMPLETED)
 
 
 def test_a_reply_is_a_reply():
     reply = Reply((), ending=incomplete("content_filter"))
 
     assert as_reply(reply) is reply
-    assert as_it_is(Occasion(1, 1), reply) is reply
+    assert as_it_is(ReplyOccasion(1, 1), reply) is reply
 
 
 @pytest.mark.parametrize(

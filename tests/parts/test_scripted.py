@@ -1,8 +1,8 @@
 """The parts that follow a script."""
 
-from relay.engines.cascade.responses import Whisperer
-from relay.parts.interfaces import FunctionCall, Message, Reply, as_reply
-from relay.parts.simple import Script, ScriptedBrain, scripted_parts
+from relay.engines.cascade.responses import OutOfBandResponder
+from relay.parts.interfaces import FunctionCall, Reply, SpokenMessage, as_reply
+from relay.parts.simple import Script, ScriptedResponder, scripted_parts
 from tests.engines.cascade.driving import TEXT, Talk
 
 
@@ -28,11 +28,11 @@ def test_every_session_has_its_own_replies():
 
 def test_what_was_heard_stands_in_every_message_and_in_nothing_else():
     call = FunctionCall("f", {"said": "{heard}"})
-    reply = Reply((Message("{heard}?", phase="commentary"), call), weave="in_turn")
+    reply = Reply((SpokenMessage("{heard}?", phase="commentary"), call), weave="in_turn")
 
-    answered = ScriptedBrain((reply,)).reply("Hello")
+    answered = ScriptedResponder((reply,)).reply("Hello")
 
-    assert answered == Reply((Message("Hello?", phase="commentary"), call), weave="in_turn")
+    assert answered == Reply((SpokenMessage("Hello?", phase="commentary"), call), weave="in_turn")
 
 
 def test_responses_out_of_band_have_lines_of_their_own():
@@ -52,10 +52,10 @@ def test_responses_out_of_band_have_lines_of_their_own():
 
 
 def test_without_lines_of_their_own_they_take_the_next_reply():
-    brain = ScriptedBrain(("One.", "Two."))
+    brain = ScriptedResponder(("One.", "Two."))
 
     assert [brain.aside(""), brain.reply("")] == [as_reply("One."), as_reply("Two.")]
-    assert isinstance(brain, Whisperer)
+    assert isinstance(brain, OutOfBandResponder)
 
 
 async def test_the_default_script():

@@ -19,7 +19,7 @@ with suppress(ImportError):  # without the extra, `needs("voice")` says so
         MOST_TEXTS,
         SPELLINGS,
         VOICES,
-        EspeakMouth,
+        EspeakSynthesizer,
         spoken,
         synthesize,
     )
@@ -42,7 +42,7 @@ def loudness(pcm: bytes) -> float:
 
 @pytest.mark.parametrize("voice", OPENAI_VOICES)
 async def test_a_sentence_is_audible_and_takes_as_long_as_saying_it(voice):
-    mouth = EspeakMouth()
+    mouth = EspeakSynthesizer()
     pcm = await mouth.speak(SENTENCE, voice)
     await mouth.aclose()
     assert 1.0 < seconds(pcm) < 4.0
@@ -87,7 +87,7 @@ async def test_many_at_once_do_not_mix_their_words():
     """Two mouths, as two engines have, share the one library."""
     long = " ".join([SENTENCE] * 4)
     alone = {text: seconds(synthesize(text, "alloy")) for text in (SENTENCE, long)}
-    mouths = [EspeakMouth(), EspeakMouth()]
+    mouths = [EspeakSynthesizer(), EspeakSynthesizer()]
     texts = [SENTENCE, long] * 10
     spoken_at_once = await asyncio.gather(
         *(mouths[i % 3 % 2].speak(text, "alloy") for i, text in enumerate(texts))
@@ -100,14 +100,14 @@ async def test_many_at_once_do_not_mix_their_words():
 
 @pytest.mark.parametrize("text", ["", " \n ", "\0"])
 async def test_nothing_to_say_is_no_sound(text):
-    mouth = EspeakMouth()
+    mouth = EspeakSynthesizer()
     assert await mouth.speak(text, "alloy") == b""
     await mouth.aclose()
 
 
 @pytest.mark.parametrize("text", ["Grüße, 你好!", "<voice>&amp;", "a\0b", "[[h@l'oU]]", "\ud83d"])
 async def test_any_text_is_survived(text):
-    mouth = EspeakMouth()
+    mouth = EspeakSynthesizer()
     assert isinstance(await mouth.speak(text, "alloy"), bytes)
     assert seconds(await mouth.speak(SENTENCE, "alloy")) > 1
     await mouth.aclose()
@@ -145,7 +145,7 @@ class TestBounds:
                 return bytes(4410), 22050
 
         monkeypatch.setattr(speech, "_espeak", Slow)
-        mouth = EspeakMouth()
+        mouth = EspeakSynthesizer()
         waiting = [asyncio.create_task(mouth.speak("Hm.", "alloy")) for _ in range(MOST_TEXTS)]
         await asyncio.sleep(0)
         with pytest.raises(PartFailed, match="too many"):
@@ -156,7 +156,7 @@ class TestBounds:
         await mouth.aclose()
 
     async def test_a_closed_mouth_says_so(self):
-        mouth = EspeakMouth()
+        mouth = EspeakSynthesizer()
         await mouth.aclose()
         await mouth.aclose()
         with pytest.raises(PartFailed, match="closed"):
@@ -167,7 +167,7 @@ class TestBounds:
             def say(self, text, timbre):
                 raise OSError("eSpeak NG answers 2")
 
-        mouth = EspeakMouth()
+        mouth = EspeakSynthesizer()
         with monkeypatch.context() as broken:
             broken.setattr(speech, "_espeak", Broken)
             with pytest.raises(PartFailed):

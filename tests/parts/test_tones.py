@@ -5,7 +5,7 @@ import time
 import pytest
 
 from relay.parts.interfaces import SpeechStarted, SpeechStopped
-from relay.parts.simple import LoudnessEar, ToneMouth, silence, tone
+from relay.parts.simple import LoudnessDetector, ToneSynthesizer, silence, tone
 
 
 def test_a_tone_and_a_silence_last_as_long_as_asked():
@@ -14,14 +14,14 @@ def test_a_tone_and_a_silence_last_as_long_as_asked():
 
 
 async def test_the_longer_the_text_the_longer_the_tone():
-    mouth = ToneMouth()
+    mouth = ToneSynthesizer()
 
     assert len(await mouth.speak("Ten chars.", "alloy")) == 600 * 48
     assert await mouth.speak("", "alloy") == b""
 
 
 def test_the_ear_finds_where_a_voice_begins_and_ends():
-    ear = LoudnessEar()
+    ear = LoudnessDetector()
 
     happened = ear.hear(silence(1000) + tone(400) + silence(1000))
 
@@ -30,7 +30,7 @@ def test_the_ear_finds_where_a_voice_begins_and_ends():
 
 @pytest.mark.parametrize("silence_ms", [0, 200, 480, 500])
 def test_the_ear_waits_for_the_silence(silence_ms: int):
-    ear = LoudnessEar()
+    ear = LoudnessDetector()
     ear.silence_ms = silence_ms
     ear.hear(tone(400))
 
@@ -39,13 +39,13 @@ def test_the_ear_waits_for_the_silence(silence_ms: int):
 
 
 def test_a_pause_in_a_sentence_does_not_end_it():
-    ear = LoudnessEar()
+    ear = LoudnessDetector()
 
     assert len(ear.hear((tone(400) + silence(300)) * 3)) == 1
 
 
 def test_a_click_and_a_quiet_room_begin_nothing():
-    ear = LoudnessEar()
+    ear = LoudnessDetector()
     room = bytes(memoryview(tone(1000)).cast("h")[:0]) + b"\x40\x01" * 24_000
 
     assert ear.hear(silence(100) + tone(20) + silence(900)) == []
@@ -53,7 +53,7 @@ def test_a_click_and_a_quiet_room_begin_nothing():
 
 
 def test_a_reset_forgets_the_turn_and_goes_on_counting():
-    ear = LoudnessEar()
+    ear = LoudnessDetector()
     ear.hear(tone(400))
     ear.reset()
 
@@ -63,7 +63,7 @@ def test_a_reset_forgets_the_turn_and_goes_on_counting():
 
 def test_the_ear_is_cheap():
     """A minute of audio in 20 ms pieces takes less than half a second."""
-    ear, piece = LoudnessEar(), tone(20)
+    ear, piece = LoudnessDetector(), tone(20)
     begin = time.process_time()
     for _ in range(3000):
         ear.hear(piece)

@@ -2,20 +2,20 @@
 
 from dataclasses import replace
 
-from relay.realtime.client_encoder import ClientSide
+from relay.realtime.client_encoder import ClientEncoder
 from relay.realtime.core import Announcement
-from relay.realtime.dialects.client import S3View
-from relay.realtime.effects import Action
+from relay.realtime.dialects.client import BrowserDialect
+from relay.realtime.effects import Effect
 from tests.realtime.test_conversation import conversation
 
 
 def announcing(conversation_id: str | None = None) -> Announcement:
-    setup = conversation(S3View(), greeted=False).setup
+    setup = conversation(BrowserDialect(), greeted=False).setup
     grant = replace(setup.grant, conversation_id=conversation_id)
-    return Announcement(replace(setup, grant=grant), ClientSide(S3View(), grant))
+    return Announcement(replace(setup, grant=grant), ClientEncoder(BrowserDialect(), grant))
 
 
-def told(*actions: list[Action]) -> list[int]:
+def told(*actions: list[Effect]) -> list[int]:
     return [len(some) for some in actions]
 
 

@@ -3,40 +3,40 @@
 import json
 from typing import Any
 
-from relay.realtime.client_encoder import ClientSide
-from relay.realtime.dialects.client import BetaView, GaView, S3View
-from relay.realtime.effects import Action, ToClient
+from relay.realtime.client_encoder import ClientEncoder
+from relay.realtime.dialects.client import BetaDialect, BrowserDialect, GaDialect
+from relay.realtime.effects import Effect, ToClient
 from relay.realtime.events import BadEvent, encode
 from tests.realtime.agents import OPEN, SECRET, grant
 
 CREATED = {"type": "session.created", "session": {"id": "sess_1", "instructions": SECRET}}
 
 
-def told(actions: list[Action]) -> list[Any]:
+def told(actions: list[Effect]) -> list[Any]:
     return [json.loads(bytes(a.frame)) for a in actions if isinstance(a, ToClient)]
 
 
 def test_an_event_that_nobody_changed_passes_as_it_came() -> None:
     frame = b'{ "type":"session.created", "session":{} }'
-    (action,) = ClientSide(GaView(), OPEN).shown(json.loads(frame), frame)
+    (action,) = ClientEncoder(GaDialect(), OPEN).shown(json.loads(frame), frame)
     assert isinstance(action, ToClient)
     assert action.frame is frame
 
 
 def test_what_the_grant_hides_is_not_in_it() -> None:
-    side = ClientSide(GaView(), grant(instructions=SECRET))
+    side = ClientEncoder(GaDialect(), grant(instructions=SECRET))
     assert SECRET not in str(told(side.shown(CREATED, encode(CREATED))))
 
 
 def test_an_event_goes_down_in_the_clients_own_dialect() -> None:
     done = {"type": "response.output_audio.done", "item_id": "A1"}
-    assert told(ClientSide(BetaView(), OPEN).shown(done))[0]["type"] == "response.audio.done"
-    unread = ClientSide(BetaView(), OPEN).unread(encode(done), done["type"])
+    assert told(ClientEncoder(BetaDialect(), OPEN).shown(done))[0]["type"] == "response.audio.done"
+    unread = ClientEncoder(BetaDialect(), OPEN).unread(encode(done), done["type"])
     assert told(unread)[0]["type"] == "response.audio.done"
 
 
 def test_refusals_are_numbered_and_name_the_clients_event() -> None:
-    side = ClientSide(GaView(), OPEN)
+    side = ClientEncoder(GaDialect(), OPEN)
     bad = BadEvent("No.", code="invalid_value", event_id="mine")
     first, second = told([side.refusal(bad), side.refusal(bad)])
     assert first["error"]["event_id"] == "mine"
@@ -45,13 +45,13 @@ def test_refusals_are_numbered_and_name_the_clients_event() -> None:
 
 def test_the_relays_own_events_are_for_who_asked_for_them() -> None:
     event = {"type": "relay.paused"}
-    assert told(ClientSide(GaView(), OPEN).told(event)) == []
-    aware = ClientSide(GaView(), grant(relay_events=True))
+    assert told(ClientEncoder(GaDialect(), OPEN).told(event)) == []
+    aware = ClientEncoder(GaDialect(), grant(relay_events=True))
     assert told(aware.told(event)) == [event]
     assert told(aware.warned(["voice"]))[0]["code"] == "locked_fields"
     assert aware.warned([]) == []
 
 
 def test_a_new_conversations_id_is_for_the_door_that_has_a_word_for_it() -> None:
-    assert ClientSide(GaView(), OPEN).announced("c1") == []
-    assert told(ClientSide(S3View(), OPEN).announced("c1"))[0]["conversation_id"] == "c1"
+    assert ClientEncoder(GaDialect(), OPEN).announced("c1") == []
+    assert told(ClientEncoder(BrowserDialect(), OPEN).announced("c1"))[0]["conversation_id"] == "c1"

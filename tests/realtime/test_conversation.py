@@ -6,22 +6,22 @@ from typing import Any
 import pytest
 
 from relay.realtime import endings
-from relay.realtime.core import Conversation
-from relay.realtime.deadlines import Deadlines, Limits
-from relay.realtime.dialects.client import GaView, S3View, View
+from relay.realtime.core import SessionCore
+from relay.realtime.deadlines import Deadlines, SessionLimits
+from relay.realtime.dialects.client import BrowserDialect, ClientDialect, GaDialect
 from relay.realtime.effects import (
-    Action,
-    CheckToken,
+    Effect,
     End,
     EngineRefused,
     Ping,
-    Settled,
+    RecordUtterance,
     ToClient,
     ToEngine,
+    VerifyToken,
 )
 from relay.realtime.events import encode, sniff
 from relay.realtime.grant import Caller, Grant
-from relay.realtime.opening import Setup, openai_update, s3_update
+from relay.realtime.opening import SessionSetup, openai_session_update, s3_update
 from tests.realtime import wire_events as wire
 from tests.realtime.wire_events import Event
 
@@ -32,37 +32,43 @@ UPDATED: Event = {"type": "session.updated", "event_id": "e", "session": {"id": 
 
 
 def conversation(
-    view: View | None = None, *, greeted: bool = True, truncates: bool = False, **granted: Any
-) -> Conversation:
+    view: ClientDialect | None = None,
+    *,
+    greeted: bool = True,
+    truncates: bool = False,
+    **granted: Any,
+) -> SessionCore:
     grant = Grant(caller=CALLER, agent_id="a1", **granted)
-    s3 = isinstance(view, S3View)
-    setup = Setup(
+    s3 = isinstance(view, BrowserDialect)
+    setup = SessionSetup(
         session_id="s1",
         conversation_id=grant.conversation_id or "c1",
         grant=grant,
-        view=view or GaView(),
-        first_update=s3_update(grant, WHISPER, "alloy") if s3 else openai_update(grant, WHISPER),
+        view=view or GaDialect(),
+        first_update=s3_update(grant, WHISPER, "alloy")
+        if s3
+        else openai_session_update(grant, WHISPER),
         first_shown=s3,
         transcription=WHISPER,
         truncates=truncates,
     )
-    rules = Conversation(setup, Deadlines(Limits(10.0, 1800.0, 300.0, 9000.0), 0.0))
+    rules = SessionCore(setup, Deadlines(SessionLimits(10.0, 1800.0, 300.0, 9000.0), 0.0))
     if greeted:
         from_engine(rules, CREATED)
     return rules
 
 
-def from_engine(rules: Conversation, event: Event, now: float = 1.0) -> list[Action]:
+def from_engine(rules: SessionCore, event: Event, now: float = 1.0) -> list[Effect]:
     frame = encode(event)
     return rules.from_engine(memoryview(frame), sniff(frame), now)
 
 
-def seen(actions: list[Action]) -> list[Event]:
+def seen(actions: list[Effect]) -> list[Event]:
     """What the client gets."""
     return [json.loads(bytes(a.frame)) for a in actions if isinstance(a, ToClient)]
 
 
-def asked(actions: list[Action]) -> list[Event]:
+def asked(actions: list[Effect]) -> list[Event]:
     """What the engine gets."""
     return [json.loads(bytes(a.frame)) for a in actions if isinstance(a, ToEngine)]
 
@@ -85,7 +91,7 @@ def test_the_client_of_the_openai_door_does_not_see_our_update_answered() -> Non
 
 
 def test_the_s3_client_sees_it() -> None:
-    assert [e["type"] for e in seen(from_engine(conversation(S3View()), UPDATED))] == [
+    assert [e["type"] for e in seen(from_engine(conversation(BrowserDialect()), UPDATED))] == [
         "session.updated"
     ]
 
@@ -124,7 +130,7 @@ def test_S3_21_client_events_go_up_with_all_their_fields() -> None:
 
 
 def test_S3_44_bad_json_is_answered_and_kept_from_the_engine() -> None:
-    for view, path in ((GaView(), "error"), (S3View(), "message")):
+    for view, path in ((GaDialect(), "error"), (BrowserDialect(), "message")):
         (told,) = (actions := conversation(view).from_client(b"{oops", 1.0))
         assert isinstance(told, ToClient)
         assert asked(actions) == []
@@ -140,13 +146,13 @@ def test_the_error_names_the_clients_event() -> None:
 
 def test_S3_25_an_old_clients_update_goes_up_as_ga() -> None:
     frame = b'{"type":"session.update","session":{"voice":"ash","input_audio_transcription":null}}'
-    (update,) = asked(conversation(S3View()).from_client(frame, 1.0))
+    (update,) = asked(conversation(BrowserDialect()).from_client(frame, 1.0))
     assert update["session"]["audio"]["output"]["voice"] == "ash"
     assert update["session"]["audio"]["input"]["transcription"] == WHISPER
 
 
 def test_S3_27_a_new_conversation_is_announced_once_before_the_first_answer_is_done() -> None:
-    rules = conversation(S3View())
+    rules = conversation(BrowserDialect())
     kinds: list[str] = []
     for event in [
         *wire.spoken_turn("U1", None),
@@ -165,7 +171,7 @@ def test_S3_27_a_new_conversation_is_announced_once_before_the_first_answer_is_d
 
 
 def test_S3_28_a_given_conversation_is_not_announced() -> None:
-    rules = conversation(S3View(), conversation_id="given")
+    rules = conversation(BrowserDialect(), conversation_id="given")
     events = [
         e for event in wire.answer("A1", "Yo.", None) for e in seen(from_engine(rules, event))
     ]
@@ -173,7 +179,7 @@ def test_S3_28_a_given_conversation_is_not_announced() -> None:
 
 
 def test_S3_38_an_answer_without_a_word_makes_no_conversation() -> None:
-    rules = conversation(S3View())
+    rules = conversation(BrowserDialect())
     done = {"type": "response.done", "response": {"id": "r", "status": "failed", "output": []}}
     assert [e["type"] for e in seen(from_engine(rules, done))] == ["response.done"]
 
@@ -182,8 +188,8 @@ def test_words_are_recorded_after_they_were_shown() -> None:
     rules = conversation()
     actions = [a for e in wire.typed("U1", "Hi", None) for a in from_engine(rules, e)]
     kinds = [type(action).__name__ for action in actions]
-    assert kinds == ["ToClient", "Settled", "ToClient"]
-    assert isinstance(actions[1], Settled)
+    assert kinds == ["ToClient", "RecordUtterance", "ToClient"]
+    assert isinstance(actions[1], RecordUtterance)
     assert actions[1].utterance.text == "Hi"
 
 
@@ -213,7 +219,7 @@ def test_only_a_client_that_asked_hears_of_the_relay() -> None:
 def test_a_fresh_token_is_checked_only_for_an_aware_client() -> None:
     frame = b'{"type":"relay.token","token":"abc"}'
     aware = conversation(relay_events=True)
-    assert aware.from_client(frame, 1.0) == [CheckToken("abc")]
+    assert aware.from_client(frame, 1.0) == [VerifyToken("abc")]
     assert seen(aware.from_client(b'{"type":"relay.token"}', 1.0))[0]["type"] == "error"
     assert seen(conversation().from_client(frame, 1.0))[0]["type"] == "error"
     aware.renewed(99_000.0)
@@ -240,13 +246,13 @@ def test_what_is_open_at_the_end_is_settled() -> None:
     assert [(u.text, u.state) for u in rules.finish(2.0)] == [("Hel", "partial")]
 
 
-def sound(item: str, milliseconds: int, rules: Conversation, now: float) -> None:
+def sound(item: str, milliseconds: int, rules: SessionCore, now: float) -> None:
     rules.transcript.audio(item, milliseconds)
     rules.playout.came(item, milliseconds)
     rules.playout.sent(item, milliseconds, now)
 
 
-def spoken(rules: Conversation, text: str, milliseconds: int, now: float) -> list[Action]:
+def spoken(rules: SessionCore, text: str, milliseconds: int, now: float) -> list[Effect]:
     """An answer as it comes, all of its sound in one burst."""
     events = wire.answer("A1", text, None)
     actions = [a for event in events[:5] for a in from_engine(rules, event, now)]
@@ -254,11 +260,11 @@ def spoken(rules: Conversation, text: str, milliseconds: int, now: float) -> lis
     return actions + [a for event in events[5:] for a in from_engine(rules, event, now)]
 
 
-def settled(actions: list[Action]) -> list[tuple[str, str, int | None]]:
+def settled(actions: list[Effect]) -> list[tuple[str, str, int | None]]:
     return [
         (a.utterance.state, a.utterance.heard_text, a.utterance.heard_ms)
         for a in actions
-        if isinstance(a, Settled)
+        if isinstance(a, RecordUtterance)
     ]
 
 
@@ -271,7 +277,7 @@ def test_an_answer_settles_when_it_has_been_heard() -> None:
 
 
 def test_S3_37_speaking_over_an_answer_that_was_all_sent_cuts_it_to_what_was_heard() -> None:
-    rules = conversation(S3View(), truncates=True)
+    rules = conversation(BrowserDialect(), truncates=True)
     spoken(rules, "one two three four", 2000, now=10.0)
     actions = from_engine(rules, wire.speech_started("U2"), now=11.1)
     assert settled(actions) == [("interrupted", "one two", 1000)]
@@ -299,7 +305,9 @@ def test_an_aware_clients_own_clock_is_exact() -> None:
     report = {"type": "relay.playback", "item_id": "A1", "played_ms": 400}
     assert rules.from_client(encode(report), 11.0) == []
     (action,) = (
-        a for a in from_engine(rules, wire.speech_started("U2"), 11.1) if isinstance(a, Settled)
+        a
+        for a in from_engine(rules, wire.speech_started("U2"), 11.1)
+        if isinstance(a, RecordUtterance)
     )
     assert (action.utterance.heard_ms, action.utterance.heard_estimated) == (500, False)
     for bad in (

@@ -5,13 +5,13 @@ import math
 import pytest
 
 from relay.realtime import endings
-from relay.realtime.deadlines import PING_SECONDS, SLOW_SECONDS, Deadlines, Limits
+from relay.realtime.deadlines import PING_SECONDS, SLOW_SECONDS, Deadlines, SessionLimits
 from relay.realtime.endings import Ending
 
 
 def deadlines(**limits: float) -> Deadlines:
     given = {"engine_seconds": 10.0, "session_seconds": 1800.0, "idle_seconds": 300.0} | limits
-    return Deadlines(Limits(**given), 0.0)
+    return Deadlines(SessionLimits(**given), 0.0)
 
 
 def test_an_engine_that_never_greets_times_out() -> None:

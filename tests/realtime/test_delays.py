@@ -1,11 +1,11 @@
 """From the end of a turn to the answer's first item."""
 
 from relay.realtime.playout import Playout
-from relay.realtime.transcript import Delays, Transcript
+from relay.realtime.transcript import ResponseLatency, Transcript
 
 
 def test_an_answer_is_as_late_as_it_begins_after_the_turn() -> None:
-    delays = Delays()
+    delays = ResponseLatency()
     assert (delays.count, delays.last_ms) == (0, None)
     delays.turn(10.0)
     delays.turn(11.0)
@@ -14,7 +14,7 @@ def test_an_answer_is_as_late_as_it_begins_after_the_turn() -> None:
 
 
 def test_what_the_model_says_of_its_own_accord_is_no_answer() -> None:
-    delays = Delays()
+    delays = ResponseLatency()
     delays.answer(1.0)
     delays.turn(10.0)
     delays.answer(10.5)

@@ -5,7 +5,7 @@ from collections import Counter
 import pytest
 
 from relay.realtime import endings
-from relay.realtime.endings import Ending, Refused
+from relay.realtime.endings import Ending, SessionRefused
 
 
 @pytest.mark.parametrize("ending", endings.ALL, ids=lambda ending: ending.name)
@@ -23,6 +23,6 @@ def test_a_name_is_one_ending() -> None:
 
 
 def test_a_refusal_carries_its_ending_and_no_more() -> None:
-    refused = Refused(endings.FORBIDDEN)
+    refused = SessionRefused(endings.FORBIDDEN)
     assert refused.ending is endings.FORBIDDEN
     assert str(refused) == "forbidden"

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from relay.realtime.requests import Ledger
+from relay.realtime.requests import RequestTracker
 
 UPDATED: dict[str, Any] = {"type": "session.updated", "session": {}}
 
@@ -17,7 +17,7 @@ def update(event_id: str | None = None) -> dict[str, Any]:
 
 
 def test_the_answer_to_the_relays_own_update_is_not_shown() -> None:
-    ledger = Ledger()
+    ledger = RequestTracker()
     ledger.asked(update(), shown=False)
     ledger.asked(update("c1"), shown=True)
     assert ledger.answered(UPDATED) is None
@@ -26,7 +26,7 @@ def test_the_answer_to_the_relays_own_update_is_not_shown() -> None:
 
 
 def test_an_update_that_failed_is_not_waited_for() -> None:
-    ledger = Ledger()
+    ledger = RequestTracker()
     ours = ledger.asked(update(), shown=False)
     ledger.asked(update("c1"), shown=True)
     assert ledger.answered(error(ours["event_id"])) is None, "the client never asked for it"
@@ -34,7 +34,7 @@ def test_an_update_that_failed_is_not_waited_for() -> None:
 
 
 def test_a_stamp_of_ours_is_taken_off_before_the_client_sees_it() -> None:
-    ledger = Ledger()
+    ledger = RequestTracker()
     stamped = ledger.asked(update(), shown=True)
     assert ledger.answered(error(stamped["event_id"])) == error(None)
     named = ledger.asked(update("c1"), shown=True)
@@ -43,7 +43,7 @@ def test_a_stamp_of_ours_is_taken_off_before_the_client_sees_it() -> None:
 
 
 def test_everything_else_passes() -> None:
-    ledger = Ledger()
+    ledger = RequestTracker()
     ledger.asked(update(), shown=False)
     for event in ({"type": "response.done"}, error(None), {"type": "error", "error": "?"}):
         assert ledger.answered(event) == event
@@ -51,7 +51,7 @@ def test_everything_else_passes() -> None:
 
 
 def test_what_the_relay_cut_already_a_client_cannot_cut_to_be_longer() -> None:
-    ledger = Ledger()
+    ledger = RequestTracker()
     cut = {"type": "conversation.item.truncate", "item_id": "A1", "content_index": 0}
     ledger.own({**cut, "audio_end_ms": 2588})
     assert ledger.capped({**cut, "audio_end_ms": 2599})["audio_end_ms"] == 2588

@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from relay.realtime import client_policy as policy
 from relay.realtime import events
 from relay.realtime.client_policy import LOCKABLE, RESPONSE_FIELDS, SESSION_FIELDS
-from relay.realtime.dialects.client import BetaView, GaView, S3View, View
+from relay.realtime.dialects.client import BetaDialect, BrowserDialect, ClientDialect, GaDialect
 from relay.realtime.events import BadEvent, Event
 from relay.realtime.grant import Bounds, Grant
-from relay.realtime.opening import openai_update
+from relay.realtime.opening import openai_session_update
 from tests.realtime.agents import LOOK, LOOKUP, OPEN, STRICT, WHISPER, grant
 
 Json = dict[str, Any]
@@ -22,26 +22,28 @@ OWN = {"type": "function", "name": "own", "description": "Mine.", "parameters": 
 FORGED = {"type": "function", "name": "lookup", "description": "Mine.", "parameters": {}}
 
 
-def up(event: Event, granted: Grant = STRICT, view: View | None = None) -> tuple[Event, list[str]]:
+def up(
+    event: Event, granted: Grant = STRICT, view: ClientDialect | None = None
+) -> tuple[Event, list[str]]:
     """What the engine is sent, as `Conversation.from_client` makes it, and what was taken out."""
-    translated = (view or GaView()).up(events.decode(events.encode(event)))
+    translated = (view or GaDialect()).up(events.decode(events.encode(event)))
     policy.check(translated)
     return policy.apply(translated, granted, WHISPER)
 
 
-def session(given: Any, granted: Grant = STRICT, view: View | None = None) -> Json:
+def session(given: Any, granted: Grant = STRICT, view: ClientDialect | None = None) -> Json:
     """What is left of a session."""
     left: Json = up({"type": "session.update", "session": given}, granted, view)[0]["session"]
     return left
 
 
-def response(given: Any, granted: Grant = STRICT, view: View | None = None) -> Json:
+def response(given: Any, granted: Grant = STRICT, view: ClientDialect | None = None) -> Json:
     """What is left of one response's wishes."""
     left: Json = up({"type": "response.create", "response": given}, granted, view)[0]["response"]
     return left
 
 
-def refusal(event: Event, granted: Grant = STRICT, view: View | None = None) -> BadEvent:
+def refusal(event: Event, granted: Grant = STRICT, view: ClientDialect | None = None) -> BadEvent:
     """Why an event is refused."""
     with pytest.raises(BadEvent) as refused:
         up(event, granted, view)
@@ -161,9 +163,9 @@ BETA_SESSIONS: list[Json] = [
 ]
 
 
-@pytest.mark.parametrize("view", [BetaView(), S3View()], ids=lambda view: view.name)
+@pytest.mark.parametrize("view", [BetaDialect(), BrowserDialect()], ids=lambda view: view.name)
 @pytest.mark.parametrize("given", BETA_SESSIONS, ids=str)
-def test_the_beta_forms_are_no_way_around_either(given: Json, view: View) -> None:
+def test_the_beta_forms_are_no_way_around_either(given: Json, view: ClientDialect) -> None:
     left = session(given, STRICT, view)
     assert set(left) <= {"type", "audio"}
     assert left.get("audio", {}) in ({}, {"output": {}}, {"input": {}})
@@ -172,14 +174,14 @@ def test_the_beta_forms_are_no_way_around_either(given: Json, view: View) -> Non
 
 def test_a_beta_transcription_session_is_none_here() -> None:
     event = {"type": "transcription_session.update", "session": {"modalities": ["text"]}}
-    goes_up, removed = up(event, STRICT, BetaView())
+    goes_up, removed = up(event, STRICT, BetaDialect())
     assert goes_up["session"] == {"type": "realtime"}
     assert removed == ["type"]
 
 
 def test_a_beta_response_is_no_way_around() -> None:
     given = {"instructions": "Be rude.", "voice": "ash", "max_response_output_tokens": 4096}
-    assert response(given, STRICT, BetaView()) == {"audio": {"output": {}}}
+    assert response(given, STRICT, BetaDialect()) == {"audio": {"output": {}}}
 
 
 def test_a_duplicate_key_is_one_key_when_it_goes_up() -> None:
@@ -452,11 +454,13 @@ def what_counts(settings_now: Json) -> Json:
 
 @given(
     st.lists(st.tuples(CLIENT_EVENTS, ADDED), max_size=4),
-    st.sampled_from([GaView(), BetaView(), S3View()]),
+    st.sampled_from([GaDialect(), BetaDialect(), BrowserDialect()]),
 )
 @settings(max_examples=300)
-def test_no_event_changes_what_the_server_set(asked: list[tuple[Event, Json]], view: View) -> None:
-    engine = LenientEngine(openai_update(STRICT, WHISPER), OLD_NAMES)
+def test_no_event_changes_what_the_server_set(
+    asked: list[tuple[Event, Json]], view: ClientDialect
+) -> None:
+    engine = LenientEngine(openai_session_update(STRICT, WHISPER), OLD_NAMES)
     before = what_counts(engine.session)
     for event, added in asked:
         try:
@@ -474,10 +478,12 @@ def test_no_event_changes_what_the_server_set(asked: list[tuple[Event, Json]], v
         assert goes_up.get("item", {}).get("role", "user") in ("user", "assistant")
 
 
-@given(CLIENT_EVENTS, st.sampled_from([GaView(), BetaView(), S3View()]))
+@given(CLIENT_EVENTS, st.sampled_from([GaDialect(), BetaDialect(), BrowserDialect()]))
 @settings(max_examples=300)
-def test_transcription_stays_on_even_where_nothing_is_locked(asked: Event, view: View) -> None:
-    engine = LenientEngine(openai_update(OPEN, WHISPER), {})
+def test_transcription_stays_on_even_where_nothing_is_locked(
+    asked: Event, view: ClientDialect
+) -> None:
+    engine = LenientEngine(openai_session_update(OPEN, WHISPER), {})
     try:
         goes_up, _ = up(asked, OPEN, view)
     except BadEvent:
@@ -500,7 +506,7 @@ def test_a_clients_event_is_never_changed_in_place(asked: Event) -> None:
 
 
 def test_the_lenient_engine_would_show_a_leak() -> None:
-    engine = LenientEngine(openai_update(STRICT, WHISPER), OLD_NAMES)
+    engine = LenientEngine(openai_session_update(STRICT, WHISPER), OLD_NAMES)
     before = what_counts(engine.session)
     assert before["tools"] == [LOOK, LOOKUP.definition]
     engine.take({"type": "session.update", "session": {"voice": "ash"}})

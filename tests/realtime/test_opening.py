@@ -2,12 +2,12 @@
 
 import json
 
-from relay.realtime.dialects.client import GaView
+from relay.realtime.dialects.client import GaDialect
 from relay.realtime.effects import ToClient, ToEngine
 from relay.realtime.grant import Grant
-from relay.realtime.items import OwnItems
-from relay.realtime.opening import Setup, openai_update, opening, seeded
-from relay.realtime.requests import Ledger
+from relay.realtime.items import InjectedItems
+from relay.realtime.opening import SessionSetup, openai_session_update, opening, seed_items
+from relay.realtime.requests import RequestTracker
 from tests.realtime.agents import WHISPER, grant
 from tests.stores.words import Call
 
@@ -15,12 +15,12 @@ CALL = Call()
 
 
 def begins(granted: Grant, *said: str) -> list[tuple[str, dict[str, object]]]:
-    before = seeded([CALL.user(text) for text in said])
-    update = openai_update(granted, WHISPER)
-    setup = Setup("s1", "c1", granted, GaView(), update, False, WHISPER, before=before)
-    ledger = Ledger()
+    before = seed_items([CALL.user(text) for text in said])
+    update = openai_session_update(granted, WHISPER)
+    setup = SessionSetup("s1", "c1", granted, GaDialect(), update, False, WHISPER, before=before)
+    ledger = RequestTracker()
     told = []
-    for action in opening(setup, ledger, OwnItems(ledger)):
+    for action in opening(setup, ledger, InjectedItems(ledger)):
         assert isinstance(action, ToEngine | ToClient)
         told.append((type(action).__name__, json.loads(bytes(action.frame))))
     return told

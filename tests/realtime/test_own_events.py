@@ -3,16 +3,18 @@
 import pytest
 
 from relay.realtime import events as own_events
-from relay.realtime.dialects.client import GaView
-from relay.realtime.events import BadEvent, Event, Played, Token, read_own
+from relay.realtime.dialects.client import GaDialect
+from relay.realtime.events import BadEvent, Event, PlaybackReport, TokenRenewal, read_own
 from relay.realtime.grant import Caller, Grant
-from relay.realtime.opening import Setup, hello, openai_update
+from relay.realtime.opening import SessionSetup, openai_session_update, session_info_event
 
 
 def test_hello_says_which_session_and_conversation_this_is() -> None:
     grant = Grant(caller=Caller(sub="u1", role="learner", expires_at=99.7), agent_id="a1")
-    setup = Setup("s1", "c1", grant, GaView(), openai_update(grant, {}), False, {})
-    assert hello(setup) == {
+    setup = SessionSetup(
+        "s1", "c1", grant, GaDialect(), openai_session_update(grant, {}), False, {}
+    )
+    assert session_info_event(setup) == {
         "type": "relay.session",
         "session_id": "s1",
         "conversation_id": "c1",
@@ -36,9 +38,9 @@ def test_a_truncation_says_how_much_was_heard() -> None:
 
 
 def test_an_event_for_the_relay_itself_is_told_from_one_of_the_api() -> None:
-    assert read_own({"type": "relay.token", "token": "t"}) == Token("t")
+    assert read_own({"type": "relay.token", "token": "t"}) == TokenRenewal("t")
     played = {"type": "relay.playback", "item_id": "A1", "played_ms": 700}
-    assert read_own(played) == Played("A1", 700)
+    assert read_own(played) == PlaybackReport("A1", 700)
     assert read_own({"type": "response.create"}) is None
 
 

@@ -3,8 +3,8 @@
 import pytest
 
 from relay.realtime.events import BadEvent, Event
-from relay.realtime.items import OwnItems, system_item
-from relay.realtime.requests import Ledger
+from relay.realtime.items import InjectedItems, system_item
+from relay.realtime.requests import RequestTracker
 from tests.realtime import wire_events as wire
 
 NOTE = system_item("Speak slowly.")
@@ -16,8 +16,8 @@ def added(item_id: str, previous: str | None) -> Event:
 
 
 def test_an_item_goes_up_under_an_id_of_its_own_and_its_error_is_nobody_elses() -> None:
-    ledger = Ledger()
-    event = OwnItems(ledger).create(NOTE)
+    ledger = RequestTracker()
+    event = InjectedItems(ledger).create(NOTE)
     assert event["type"] == "conversation.item.create"
     assert event["item"] == {**NOTE, "id": "relay_item_1"}
     error = {"type": "error", "error": {"message": "no", "event_id": event["event_id"]}}
@@ -25,7 +25,7 @@ def test_an_item_goes_up_under_an_id_of_its_own_and_its_error_is_nobody_elses() 
 
 
 def test_the_client_sees_no_trace_of_it() -> None:
-    own = OwnItems(Ledger())
+    own = InjectedItems(RequestTracker())
     own.create(NOTE)
     own.create(NOTE)
     assert own.visible(added("U1", None)) == added("U1", None)
@@ -37,21 +37,21 @@ def test_the_client_sees_no_trace_of_it() -> None:
 
 
 def test_what_came_before_the_first_of_them_is_still_found() -> None:
-    own = OwnItems(Ledger())
+    own = InjectedItems(RequestTracker())
     own.create(NOTE)
     assert own.visible(added("relay_item_1", "U7")) is None
     assert own.visible(added("A1", "relay_item_1")) == added("A1", "U7")
 
 
 def test_at_the_front_the_next_item_has_no_predecessor() -> None:
-    own = OwnItems(Ledger())
+    own = InjectedItems(RequestTracker())
     own.create(NOTE)
     assert own.visible(added("relay_item_1", None)) is None
     assert own.visible(wire.committed("U1", "relay_item_1")) == wire.committed("U1", None)
 
 
 def test_a_client_that_guesses_its_id_is_told_that_there_is_no_such_item() -> None:
-    own = OwnItems(Ledger())
+    own = InjectedItems(RequestTracker())
     own.check({"type": "conversation.item.delete", "item_id": "relay_item_1"})
     own.create(NOTE)
     with pytest.raises(BadEvent, match="does not exist"):
@@ -59,7 +59,7 @@ def test_a_client_that_guesses_its_id_is_told_that_there_is_no_such_item() -> No
 
 
 def test_nothing_is_decoded_for_it_before_the_first_is_made() -> None:
-    own = OwnItems(Ledger())
+    own = InjectedItems(RequestTracker())
     assert not own.reads("conversation.item.added")
     own.create(NOTE)
     assert own.reads("conversation.item.added")

@@ -1,5 +1,5 @@
 from relay.realtime.playout import Playout
-from relay.realtime.transcript import Partial, Transcript
+from relay.realtime.transcript import InterimTranscript, Transcript
 
 HEARD = "conversation.item.input_audio_transcription."
 
@@ -28,7 +28,7 @@ def test_the_learners_words_so_far_until_they_settle() -> None:
     assert transcript.partials.open() == []
     transcript.feed(user("delta", delta="Good "), 1.0)
     transcript.feed(user("delta", delta="mor"), 1.1)
-    assert transcript.partials.open() == [Partial("u1", 0, "user", "Good mor")]
+    assert transcript.partials.open() == [InterimTranscript("u1", 0, "user", "Good mor")]
     assert transcript.partials.settled == 0
     transcript.feed(user("completed", transcript="Good morning."), 1.2)
     assert transcript.partials.open() == []
@@ -39,7 +39,7 @@ def test_interim_texts_are_words_so_far() -> None:
     transcript = Transcript(Playout())
     interim = user("completed", transcript="Good morning", status="in_progress")
     transcript.feed(interim, 1.0)
-    assert transcript.partials.open() == [Partial("u1", 0, "user", "Good morning")]
+    assert transcript.partials.open() == [InterimTranscript("u1", 0, "user", "Good morning")]
 
 
 def test_an_answer_is_open_until_it_was_heard() -> None:
@@ -51,7 +51,9 @@ def test_an_answer_is_open_until_it_was_heard() -> None:
     playout.came("a1", 1000)
     playout.sent("a1", 1000, 1.2)
     transcript.audio("a1", 1000)
-    assert transcript.partials.open() == [Partial("a1", 0, "assistant", "Good morning to you.")]
+    assert transcript.partials.open() == [
+        InterimTranscript("a1", 0, "assistant", "Good morning to you.")
+    ]
     whole = {"id": "a1", "type": "message", "role": "assistant", "status": "completed"}
     transcript.feed({"type": "response.output_item.done", "response_id": "r", "item": whole}, 1.3)
     assert transcript.partials.open(), "all of it is known, and it still plays"

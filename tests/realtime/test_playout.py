@@ -5,7 +5,7 @@ import random
 from hypothesis import given
 from hypothesis import strategies as st
 
-from relay.realtime.playout import START_SECONDS, Heard, Playout
+from relay.realtime.playout import START_SECONDS, HeardAudio, Playout
 
 
 def send(playout: Playout, item: str, ms: int, now: float) -> None:
@@ -17,7 +17,7 @@ def send(playout: Playout, item: str, ms: int, now: float) -> None:
 def test_sound_is_heard_in_real_time_from_when_it_starts() -> None:
     playout = Playout()
     send(playout, "A1", 1000, 0.0)
-    assert playout.heard("A1", 0.0) == Heard("A1", 0, 1000, exact=False)
+    assert playout.heard("A1", 0.0) == HeardAudio("A1", 0, 1000, exact=False)
     assert playout.heard("A1", START_SECONDS + 0.4).ms == 400
     assert not playout.ended("A1", START_SECONDS + 0.99)
     assert playout.ended("A1", START_SECONDS + 1.0)
@@ -47,8 +47,8 @@ def test_an_interruption_says_what_was_cut_and_empties_the_player() -> None:
     send(playout, "A2", 1000, 0.0)
     now = START_SECONDS + 0.3
     assert playout.interrupt(now) == [
-        Heard("A1", 300, 1000, exact=False),
-        Heard("A2", 0, 1000, exact=False),
+        HeardAudio("A1", 300, 1000, exact=False),
+        HeardAudio("A2", 0, 1000, exact=False),
     ]
     assert playout.heard("A1", now + 9).ms == 300
     assert playout.interrupt(now + 9) == []
@@ -66,13 +66,13 @@ def test_the_clients_own_clock_is_believed() -> None:
     playout = Playout()
     send(playout, "A1", 2000, 0.0)
     playout.played("A1", 500, 1.0)
-    assert playout.heard("A1", 1.1) == Heard("A1", 600, 2000, exact=True)
+    assert playout.heard("A1", 1.1) == HeardAudio("A1", 600, 2000, exact=True)
     assert not playout.ended("A1", 2.4)
     assert playout.ended("A1", playout.ends_at("A1")), "also when it plays later than was thought"
     playout.played("A1", 99_000, 1.2)
     assert playout.heard("A1", 1.2).ms == 2000
     playout.played("unknown", 5, 1.2)
-    assert playout.heard("unknown", 1.2) == Heard("unknown", 0, 0, exact=False)
+    assert playout.heard("unknown", 1.2) == HeardAudio("unknown", 0, 0, exact=False)
 
 
 def test_what_is_held_back_was_not_heard() -> None:
@@ -84,8 +84,8 @@ def test_what_is_held_back_was_not_heard() -> None:
     assert playout.short_at(300) == START_SECONDS + 0.5 - 0.3
     assert not playout.ended("A1", now)
     assert playout.interrupt(now) == [
-        Heard("A1", 500, 2000, exact=False),
-        Heard("A2", 0, 700, exact=False),
+        HeardAudio("A1", 500, 2000, exact=False),
+        HeardAudio("A2", 0, 700, exact=False),
     ]
     assert playout.short_at(0) == 0.0
 

@@ -4,37 +4,45 @@ import json
 import math
 from typing import Any
 
-from relay.realtime.billing.budget import FIRST_ANSWER, GOOD_BYE, WRAP_UP_SECONDS, Brake, Standing
+from relay.realtime.billing.budget import (
+    FIRST_ANSWER,
+    GOOD_BYE,
+    WRAP_UP_SECONDS,
+    Balance,
+    BudgetStage,
+)
 from relay.realtime.billing.pricing import Prices
-from relay.realtime.billing.usage import Meter
-from relay.realtime.charging import Purser, Spending
-from relay.realtime.deadlines import Deadlines, Limits
-from relay.realtime.effects import Action, End, ToClient, ToEngine
+from relay.realtime.billing.usage import UsageMeter
+from relay.realtime.charging import BudgetEnforcer, CostTracker
+from relay.realtime.deadlines import Deadlines, SessionLimits
+from relay.realtime.effects import Effect, End, ToClient, ToEngine
 from relay.realtime.endings import BUDGET_EXHAUSTED
-from relay.realtime.items import OwnItems
-from relay.realtime.requests import Ledger
+from relay.realtime.items import InjectedItems
+from relay.realtime.requests import RequestTracker
 from tests.realtime import wire_events as wire
 
 LIMIT = 100 * FIRST_ANSWER
 NOW = 100.0
 
 
-def purser(*, is_aware: bool = True) -> Purser:
-    spending = Spending(Meter("gpt-realtime-2.1", "gpt-realtime-whisper"), Prices(), Brake())
-    deadlines = Deadlines(Limits(10.0, 1800.0, 300.0), 0.0)
+def purser(*, is_aware: bool = True) -> BudgetEnforcer:
+    spending = CostTracker(
+        UsageMeter("gpt-realtime-2.1", "gpt-realtime-whisper"), Prices(), BudgetStage()
+    )
+    deadlines = Deadlines(SessionLimits(10.0, 1800.0, 300.0), 0.0)
     deadlines.greeted()
-    return Purser(spending, deadlines, OwnItems(Ledger()), is_aware)
+    return BudgetEnforcer(spending, deadlines, InjectedItems(RequestTracker()), is_aware)
 
 
-def stands(left: int, day: int = 1) -> Standing:
-    return Standing(left, LIMIT, day)
+def stands(left: int, day: int = 1) -> Balance:
+    return Balance(left, LIMIT, day)
 
 
-def told(actions: list[Action]) -> list[Any]:
+def told(actions: list[Effect]) -> list[Any]:
     return [json.loads(bytes(a.frame)) for a in actions if isinstance(a, ToClient)]
 
 
-def asked(actions: list[Action]) -> list[Any]:
+def asked(actions: list[Effect]) -> list[Any]:
     return [json.loads(bytes(a.frame)) for a in actions if isinstance(a, ToEngine)]
 
 

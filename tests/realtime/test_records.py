@@ -2,12 +2,12 @@
 
 import msgspec
 
-from relay.realtime.billing.usage import Line, Usage
+from relay.realtime.billing.usage import Usage, UsageLine
 from relay.realtime.records import AnyRecord, SessionRecord, UsageRecord, usage_id
 from tests.stores.words import SESSION, Call
 
 HEAD = Call().user("Hello").head
-LINE = Line(model="gpt-realtime", day=20_778, usage=Usage(audio_in=10), seq=3)
+LINE = UsageLine(model="gpt-realtime", day=20_778, usage=Usage(audio_in=10), seq=3)
 USAGE = UsageRecord(id=usage_id(SESSION, LINE), head=HEAD, line=LINE, micro=320)
 BEGUN = SessionRecord(id=SESSION, head=HEAD, seq=1, door="openai", engine="offline")
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from relay.realtime.client_encoder import SCRUBBED, scrub
+from relay.realtime.client_encoder import SCRUBBED, redact_for_client
 from relay.realtime.dialects import beta as dialect
 from relay.realtime.events import Event
 from relay.realtime.grant import Grant
@@ -49,24 +49,26 @@ def done(kind: str = "response.done", **response: Any) -> Event:
 
 @pytest.mark.parametrize("kind", ["session.created", "session.updated"])
 def test_instructions_and_server_tools_are_hidden_and_nothing_else(kind: str) -> None:
-    shown = scrub(updated(kind), STRICT)
+    shown = redact_for_client(updated(kind), STRICT)
     assert shown == updated(kind, instructions="", tools=[LOOK])
     assert list(shown) == list(updated(kind)), "the type stays first, where it is sniffed"
 
 
 def test_a_response_shows_neither() -> None:
-    shown = scrub(done(instructions=SECRET, tools=[LOOKUP.definition]), STRICT)
+    shown = redact_for_client(done(instructions=SECRET, tools=[LOOKUP.definition]), STRICT)
     assert shown == done(instructions="", tools=[], output=[ANSWER])
-    shown = scrub(done("response.created", output=[], tools=[LOOK]), STRICT)
+    shown = redact_for_client(done("response.created", output=[], tools=[LOOK]), STRICT)
     assert shown == done("response.created", output=[], tools=[LOOK])
 
 
 def test_a_choice_of_a_server_tool_is_not_shown() -> None:
     choice = {"type": "function", "name": "lookup"}
-    assert scrub(updated(tool_choice=choice), STRICT)["session"]["tool_choice"] == "auto"
-    assert scrub(done(tool_choice=choice), STRICT)["response"]["tool_choice"] == "auto"
+    assert (
+        redact_for_client(updated(tool_choice=choice), STRICT)["session"]["tool_choice"] == "auto"
+    )
+    assert redact_for_client(done(tool_choice=choice), STRICT)["response"]["tool_choice"] == "auto"
     own = {"type": "function", "name": "look"}
-    assert scrub(updated(tool_choice=own), STRICT)["session"]["tool_choice"] == own
+    assert redact_for_client(updated(tool_choice=own), STRICT)["session"]["tool_choice"] == own
 
 
 @pytest.mark.parametrize(
@@ -87,21 +89,21 @@ def test_instructions_are_hidden_where_they_are_the_servers(
 ) -> None:
     for event in (updated(instructions=instructions, tools=[]), done(instructions=instructions)):
         body = "session" if "session" in event else "response"
-        assert scrub(event, granted)[body]["instructions"] == shown
+        assert redact_for_client(event, granted)[body]["instructions"] == shown
 
 
 def test_hidden_tools_of_the_agent_are_left_out_but_not_the_clients_own() -> None:
     own = {"type": "function", "name": "own"}
     hiding = grant(tools=(LOOK,), hidden=frozenset({"tools"}), open=frozenset({"tools"}))
-    assert scrub(updated(tools=[LOOK, own]), hiding)["session"]["tools"] == [own]
+    assert redact_for_client(updated(tools=[LOOK, own]), hiding)["session"]["tools"] == [own]
 
 
 def test_a_hidden_voice_is_left_out() -> None:
     hiding = grant(voice="sage", hidden=frozenset({"voice"}))
-    audio = scrub(updated(), hiding)["session"]["audio"]
+    audio = redact_for_client(updated(), hiding)["session"]["audio"]
     assert audio == {"input": {"transcription": None}, "output": {"speed": 1.0}}
     event = done(audio={"output": {"voice": "sage", "format": {"type": "audio/pcm"}}})
-    assert scrub(event, hiding)["response"]["audio"] == {
+    assert redact_for_client(event, hiding)["response"]["audio"] == {
         "output": {"format": {"type": "audio/pcm"}}
     }
 
@@ -110,9 +112,9 @@ def test_a_call_of_a_server_tool_is_left_out_of_a_response() -> None:
     own = {**CALL, "name": "look"}
     odd = {**CALL, "name": ["lookup"]}
     event = done(output=[CALL, own, odd, None, ANSWER])
-    assert scrub(event, STRICT)["response"]["output"] == [own, odd, None, ANSWER]
-    assert scrub(event, OPEN) is event
-    assert scrub(event, grant(server_tools=(LOOKUP,), hidden=frozenset())) is event
+    assert redact_for_client(event, STRICT)["response"]["output"] == [own, odd, None, ANSWER]
+    assert redact_for_client(event, OPEN) is event
+    assert redact_for_client(event, grant(server_tools=(LOOKUP,), hidden=frozenset())) is event
 
 
 @pytest.mark.parametrize(
@@ -129,17 +131,17 @@ def test_a_call_of_a_server_tool_is_left_out_of_a_response() -> None:
     ids=str,
 )
 def test_what_needs_no_change_is_the_same_object(event: Event) -> None:
-    assert scrub(event, STRICT) is event
+    assert redact_for_client(event, STRICT) is event
 
 
 @pytest.mark.parametrize("event", [updated(), done(instructions=SECRET)], ids=lambda e: e["type"])
 def test_where_nothing_is_hidden_nothing_changes(event: Event) -> None:
-    assert scrub(event, OPEN) is event
-    assert scrub(event, grant(instructions="x", hidden=frozenset())) is event
+    assert redact_for_client(event, OPEN) is event
+    assert redact_for_client(event, grant(instructions="x", hidden=frozenset())) is event
 
 
 def test_beta_clients_are_shown_as_little() -> None:
-    told = dialect.to_beta(scrub(updated(), STRICT))
+    told = dialect.to_beta(redact_for_client(updated(), STRICT))
     assert told is not None
     assert SECRET not in json.dumps(told)
     assert told["session"]["tools"] == [LOOK]
@@ -167,7 +169,7 @@ def test_nothing_of_ours_is_left_where_it_is_shown_and_nothing_is_changed_in_pla
 ) -> None:
     event = {"type": kind, name: body}
     before = copy.deepcopy(event)
-    shown: Any = scrub(event, STRICT)[name]
+    shown: Any = redact_for_client(event, STRICT)[name]
     assert event == before
     assert not shown.get("instructions")
     for listed, ours in (("tools", LOOKUP.definition), ("output", CALL)):

@@ -1,11 +1,11 @@
 """Places, `seq` and final words, each once."""
 
-from relay.realtime.transcript import Item, Settling
+from relay.realtime.transcript import TranscriptItem, UtteranceFinalizer
 
 
 def test_a_correction_takes_a_new_seq_and_a_repeat_none() -> None:
-    items = {"U1": Item("U1", "user", 5.0)}
-    settling = Settling(items)
+    items = {"U1": TranscriptItem("U1", "user", 5.0)}
+    settling = UtteranceFinalizer(items)
     items["U1"].take_text({"transcript": "Hi"})
     (first,) = settling.settle(items["U1"], "final")
     assert (first.seq, first.position, first.created_at) == (1, 1.0, 5.0)
@@ -15,8 +15,11 @@ def test_a_correction_takes_a_new_seq_and_a_repeat_none() -> None:
 
 
 def test_created_at_follows_the_places() -> None:
-    items = {name: Item(name, "user", seen) for name, seen in (("a", 9.0), ("b", 3.0), ("c", 20.0))}
-    settling = Settling(items)
+    items = {
+        name: TranscriptItem(name, "user", seen)
+        for name, seen in (("a", 9.0), ("b", 3.0), ("c", 20.0))
+    }
+    settling = UtteranceFinalizer(items)
     settling.link(items["a"], None)
     settling.link(items["c"], "a")
     settling.link(items["b"], "a")
@@ -24,8 +27,8 @@ def test_created_at_follows_the_places() -> None:
 
 
 def test_only_speakers_speak() -> None:
-    items = {"S1": Item("S1", "system", 0.0), "F1": Item("F1", "none", 0.0)}
-    settling = Settling(items)
+    items = {"S1": TranscriptItem("S1", "system", 0.0), "F1": TranscriptItem("F1", "none", 0.0)}
+    settling = UtteranceFinalizer(items)
     for item in items.values():
         item.take_text({"text": "secret"})
         assert settling.settle(item, "final") == []

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from relay.realtime.server_tools import Rounds
+from relay.realtime.server_tools import ToolRounds
 
 Event = dict[str, Any]
 ASK: Event = {"type": "response.create", "event_id": "c1"}
@@ -10,13 +10,13 @@ OUTPUT, GO_ON = "conversation.item.create", "response.create"
 BUSY = "conversation_already_has_active_response"
 
 
-def done(rounds: Rounds, response_id: str, status: str = "completed") -> bool:
+def done(rounds: ToolRounds, response_id: str, status: str = "completed") -> bool:
     return rounds.done({"id": response_id, "status": status}, client_answers=False)
 
 
-def called(*call_ids: str) -> Rounds:
+def called(*call_ids: str) -> ToolRounds:
     """A response in which these calls were made is over."""
-    rounds = Rounds()
+    rounds = ToolRounds()
     rounds.created("R1")
     for call_id in call_ids:
         assert rounds.begin("R1", call_id, "{}")
@@ -47,7 +47,7 @@ def test_a_call_that_turns_up_after_its_response_ended_is_not_begun() -> None:
 
 
 def test_a_response_whose_beginning_was_missed_is_waited_for() -> None:
-    rounds = Rounds()
+    rounds = ToolRounds()
     assert rounds.begin("R1", "call_1", "{}")
     rounds.result("call_1", "a")
     assert rounds.release() == []
@@ -56,7 +56,7 @@ def test_a_response_whose_beginning_was_missed_is_waited_for() -> None:
 
 
 def test_a_client_that_asks_during_a_response_is_refused_by_the_engine_and_not_here() -> None:
-    rounds = Rounds()
+    rounds = ToolRounds()
     rounds.created("R1")
     rounds.begin("R1", "call_1", "{}")
     assert rounds.client_asks(ASK) == [ASK]
@@ -86,7 +86,7 @@ def test_a_response_that_began_with_all_results_pays_what_is_owed() -> None:
     assert rounds.release() == []
 
 
-def refused_by(rounds: Rounds, response_id: str, *, code: str = BUSY) -> list[Event]:
+def refused_by(rounds: ToolRounds, response_id: str, *, code: str = BUSY) -> list[Event]:
     """Our wish met this response, which was faster; what goes up when that is over."""
     event_id = rounds.release()[-1]["event_id"]
     rounds.created(response_id)
@@ -153,7 +153,7 @@ def test_an_engine_that_confirms_nothing_is_not_mistrusted_for_ever() -> None:
 
 def test_a_failed_response_owes_nothing() -> None:
     for status in ("failed", "cancelled"):
-        rounds = Rounds()
+        rounds = ToolRounds()
         rounds.created("R1")
         rounds.begin("R1", "call_1", "{}")
         assert not done(rounds, "R1", status)
@@ -162,7 +162,7 @@ def test_a_failed_response_owes_nothing() -> None:
 
 
 def test_an_incomplete_one_does() -> None:
-    rounds = Rounds()
+    rounds = ToolRounds()
     rounds.created("R1")
     rounds.begin("R1", "call_1", "{}")
     assert done(rounds, "R1", "incomplete")

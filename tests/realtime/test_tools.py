@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from relay.realtime.events import BadEvent
-from relay.realtime.server_tools import ToolCall, ToolDesk
+from relay.realtime.server_tools import ServerTools, ToolCall
 from tests.realtime import wire_events as wire
 from tests.realtime.tool_call import SECRET, WEATHER, Call, client_call, server_call
 
@@ -417,7 +417,7 @@ def test_when_the_engine_will_not_go_on_the_client_is_shown_how_it_ended() -> No
 
 
 def test_a_response_that_failed_is_shown_as_it_is() -> None:
-    desk = ToolDesk(frozenset({WEATHER}))
+    desk = ServerTools(frozenset({WEATHER}))
     created = wire.response_created("resp_1")
     failed = {
         "type": "response.done",
@@ -511,7 +511,7 @@ def test_a_client_cannot_answer_for_a_tool() -> None:
     ],
 )
 def test_every_other_client_event_goes_up_as_it_is(event: Event) -> None:
-    handled = ToolDesk(frozenset({WEATHER})).from_client(event)
+    handled = ServerTools(frozenset({WEATHER})).from_client(event)
     assert handled.ask == [event]
     assert handled.ask[0] is event
     assert handled.shown == []
@@ -531,7 +531,7 @@ def test_a_result_nobody_waits_for_is_dropped() -> None:
 
 
 def test_a_call_in_a_response_outside_the_conversation_is_hidden_and_not_carried_out() -> None:
-    desk = ToolDesk(frozenset({WEATHER}))
+    desk = ServerTools(frozenset({WEATHER}))
     created = wire.response_created("resp_1", None)
     item = {
         "id": "F1",
@@ -596,7 +596,7 @@ def test_a_call_that_only_a_cancelled_response_tells_of_is_not_carried_out() -> 
 
 
 def test_a_response_that_never_ended_is_shown_when_the_next_begins() -> None:
-    desk = ToolDesk(frozenset({WEATHER}))
+    desk = ServerTools(frozenset({WEATHER}))
     first, second = wire.response_created("resp_1"), wire.response_created("resp_2")
     assert desk.from_engine(first).shown == []
     assert desk.from_engine(second).shown == [first]
@@ -639,7 +639,7 @@ ODD: list[Event] = [
 
 @pytest.mark.parametrize("event", ODD, ids=str)
 def test_odd_shapes_are_passed_on_as_they_came(event: Event) -> None:
-    handled = ToolDesk(frozenset({WEATHER})).from_engine(event)
+    handled = ServerTools(frozenset({WEATHER})).from_engine(event)
     if event.get("response") is None or not isinstance(event["response"], dict):
         assert handled.shown == [event]
     assert handled.calls == []
@@ -647,7 +647,7 @@ def test_odd_shapes_are_passed_on_as_they_came(event: Event) -> None:
 
 
 def test_a_call_without_all_its_parts_is_hidden_and_not_carried_out() -> None:
-    desk = ToolDesk(frozenset({WEATHER}))
+    desk = ServerTools(frozenset({WEATHER}))
     item = {"id": "F1", "type": "function_call", "name": WEATHER, "arguments": "{}"}
     event = {"type": "response.output_item.done", "response_id": "resp_1", "item": item}
     handled = desk.from_engine(event)
@@ -669,7 +669,7 @@ class Recorded:
         self.shown: list[Event] = []
         self.asked: list[Event] = []
         self.calls: list[ToolCall] = []
-        desk = ToolDesk(frozenset({WEATHER}))
+        desk = ServerTools(frozenset({WEATHER}))
         for event in self.events:
             if event["type"] not in desk.reads:
                 self.shown.append(event)

@@ -4,13 +4,13 @@ import dataclasses
 import json
 from typing import Any
 
-from relay.realtime.core import Conversation
-from relay.realtime.deadlines import Deadlines, Limits
-from relay.realtime.dialects.client import BetaView, GaView, View
-from relay.realtime.effects import Action, CallTool, ToClient, ToEngine
+from relay.realtime.core import SessionCore
+from relay.realtime.deadlines import Deadlines, SessionLimits
+from relay.realtime.dialects.client import BetaDialect, ClientDialect, GaDialect
+from relay.realtime.effects import CallTool, Effect, ToClient, ToEngine
 from relay.realtime.events import sniff
 from relay.realtime.grant import Caller, Grant, ServerTool
-from relay.realtime.opening import Setup
+from relay.realtime.opening import SessionSetup
 from tests.realtime.tool_call import SECRET, WEATHER, server_call
 from tests.realtime.tool_engine import Engine
 
@@ -21,24 +21,24 @@ GRANT = Grant(
     agent_id="coach",
     server_tools=(TOOL,),
 )
-LIMITS = Limits(engine_seconds=10, session_seconds=1800, idle_seconds=300, expires_at=1e12)
+LIMITS = SessionLimits(engine_seconds=10, session_seconds=1800, idle_seconds=300, expires_at=1e12)
 CREATED = {"type": "session.created", "session": {"id": "sess_1", "tools": [TOOL.definition]}}
 
 
 class Talk:
     """A conversation between a client and a small engine; nothing waits on its way."""
 
-    def __init__(self, *script: Any, view: View | None = None) -> None:
+    def __init__(self, *script: Any, view: ClientDialect | None = None) -> None:
         first = {"type": "session.update", "session": {"type": "realtime"}}
-        setup = Setup("s1", "conv", GRANT, view or GaView(), first, False, {"model": "w"})
-        self.rules = Conversation(setup, Deadlines(LIMITS, 0.0))
+        setup = SessionSetup("s1", "conv", GRANT, view or GaDialect(), first, False, {"model": "w"})
+        self.rules = SessionCore(setup, Deadlines(LIMITS, 0.0))
         self.engine = Engine(*script)
         self.seen: list[Event] = []
         self.sent: list[Event] = []
         self.calls: list[CallTool] = []
         self.engine.out.append(CREATED)
 
-    def do(self, actions: list[Action]) -> None:
+    def do(self, actions: list[Effect]) -> None:
         for action in actions:
             if isinstance(action, ToClient):
                 self.seen.append(json.loads(bytes(action.frame)))
@@ -87,7 +87,7 @@ def test_a_call_goes_through_all_rules_and_shows_nothing() -> None:
 
 
 def test_a_beta_client_sees_nothing_either() -> None:
-    talk = Talk([server_call()], [("say", "It is foggy.")], view=BetaView())
+    talk = Talk([server_call()], [("say", "It is foggy.")], view=BetaDialect())
     talk.take()
     talk.say({"type": "response.create"})
     talk.flow()
@@ -129,10 +129,12 @@ def test_a_call_of_the_clients_own_making_is_refused_by_its_name() -> None:
 def test_without_server_tools_there_is_no_desk() -> None:
     talk = Talk([server_call()])
     setup = dataclasses.replace(
-        Setup("s1", "conv", GRANT, GaView(), {"type": "session.update", "session": {}}, False, {}),
+        SessionSetup(
+            "s1", "conv", GRANT, GaDialect(), {"type": "session.update", "session": {}}, False, {}
+        ),
         grant=dataclasses.replace(GRANT, server_tools=()),
     )
-    talk.rules = Conversation(setup, Deadlines(LIMITS, 0.0))
+    talk.rules = SessionCore(setup, Deadlines(LIMITS, 0.0))
     talk.take()
     talk.say({"type": "response.create"})
     talk.flow()

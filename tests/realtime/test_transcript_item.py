@@ -1,10 +1,10 @@
 """One item while its words come in."""
 
-from relay.realtime.transcript import Item
+from relay.realtime.transcript import TranscriptItem
 
 
-def item() -> Item:
-    return Item("A1", "assistant", 0.0)
+def item() -> TranscriptItem:
+    return TranscriptItem("A1", "assistant", 0.0)
 
 
 def test_deltas_join_raw_until_the_whole_text_comes() -> None:
@@ -48,7 +48,7 @@ def test_an_items_own_content_fills_what_is_missing() -> None:
 
 
 def test_what_was_typed_says_so_and_parts_are_bounded() -> None:
-    one = Item("U1", "user", 0.0)
+    one = TranscriptItem("U1", "user", 0.0)
     one.read_content([{"type": "input_text", "text": "Hi"}])
     assert one.typed
     assert [one.part(index) is not None for index in (63, 64, 5_000, 0)] == [True, True, True, True]

@@ -5,7 +5,7 @@ from collections import deque
 from collections.abc import Sequence
 from typing import Any
 
-from relay.realtime.server_tools import Handled, ToolCall, ToolDesk
+from relay.realtime.server_tools import ServerTools, ToolCall, ToolOutcome
 from tests.realtime.tool_engine import Engine, Part
 
 Event = dict[str, Any]
@@ -27,7 +27,7 @@ class Call:
 
     def __init__(self, *script: Sequence[Part]) -> None:
         self.engine = Engine(*script)
-        self.desk = ToolDesk(frozenset({WEATHER}))
+        self.desk = ServerTools(frozenset({WEATHER}))
         self.up: deque[Event] = deque()
         self.seen: list[Event] = []
         self.calls: list[ToolCall] = []
@@ -51,7 +51,7 @@ class Call:
         if self.running:
             call = self.running.pop(index % len(self.running))
             told = output if output is not None else f"{SECRET} for {call.call_id}"
-            self._handle(Handled(ask=self.desk.result(call.call_id, told)))
+            self._handle(ToolOutcome(ask=self.desk.result(call.call_id, told)))
 
     def say(self, event: Event) -> None:
         """The client sends an event."""
@@ -59,7 +59,7 @@ class Call:
         self.seen += handled.shown
         self.up += handled.ask
 
-    def _handle(self, handled: Handled) -> None:
+    def _handle(self, handled: ToolOutcome) -> None:
         self.seen += handled.shown
         self.calls += handled.calls
         self.running += handled.calls

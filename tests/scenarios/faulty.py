@@ -16,7 +16,7 @@ import structlog
 
 from relay.app import running
 from relay.engines.cascade.outputs import Pace
-from relay.parts.interfaces import Message, Parts, Reply
+from relay.parts.interfaces import Parts, Reply, SpokenMessage
 from relay.parts.simple import Script, scripted_parts
 from relay.realtime.records import Utterance
 from relay.simulator import Faults, SimulatorOptions, simulate
@@ -319,7 +319,7 @@ def words_of(script: Script) -> list[str]:
 def _said(reply: str | Reply) -> Sequence[str]:
     if isinstance(reply, str):
         return [reply]
-    return [output.text for output in reply.outputs if isinstance(output, Message)]
+    return [output.text for output in reply.outputs if isinstance(output, SpokenMessage)]
 
 
 class _Listener(logging.Handler):

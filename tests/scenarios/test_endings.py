@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from relay.realtime import endings
-from relay.realtime.dialects.client import GaView, S3View, View
+from relay.realtime.dialects.client import BrowserDialect, ClientDialect, GaDialect
 from relay.realtime.endings import Ending
 from relay.realtime.events import encode
 from relay.websocket.closing import CLOSE_GRACE, FAIL_GRACE
@@ -26,7 +26,7 @@ SOON = 0.8
 HOST = 0.5
 """Seconds that a busy machine may be late; the promise itself is `FAIL_GRACE + CLOSE_GRACE`."""
 
-VIEWS: dict[str, View] = {"s3": S3View(), "openai": GaView()}
+VIEWS: dict[str, ClientDialect] = {"s3": BrowserDialect(), "openai": GaDialect()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -334,7 +334,7 @@ def filled(target: str) -> str:
 
 def test_every_ending_of_the_table_was_met() -> None:
     met = {row.ending for row in ROWS.values()} | {refusal.ending for refusal in REFUSALS}
-    at_s3 = S3View().farewell(endings.AT_CAPACITY)
+    at_s3 = BrowserDialect().farewell(endings.AT_CAPACITY)
     assert (at_s3.code, at_s3.reason) == (endings.AT_CAPACITY_S3.code, "Server at capacity")
     elsewhere = {endings.BUDGET_EXHAUSTED, endings.ENDED_BY_COACH}  # test_budgets, test_coach_*
     assert set(endings.ALL) - met == {endings.AT_CAPACITY_S3} | elsewhere

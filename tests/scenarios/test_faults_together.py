@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from relay.parts.interfaces import FunctionCall, McpCall, Message, Reply
+from relay.parts.interfaces import FunctionCall, McpCall, Reply, SpokenMessage
 from relay.parts.simple import Script
 from relay.simulator.faults import (
     Errors,
@@ -26,7 +26,7 @@ from tests.scenarios.faulty import PLAIN, SCRIPT, TYPED, bad_day, together
 from tests.scenarios.stage import Event
 
 WEATHER = FunctionCall("get_weather", {"city": "Paris"})
-COMMENT = Message("Let me look it up.", phase="commentary")
+COMMENT = SpokenMessage("Let me look it up.", phase="commentary")
 SEARCH = McpCall("docs", "search", {"query": "Paris"}, output="Two pages.")
 DOCS = {"type": "mcp", "server_label": "docs", "server_url": "https://docs.example"}
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from relay.feed.feed import Log
+from relay.feed.feed import UtteranceLog
 from relay.parts.simple import Script
 from relay.realtime.records import AnyRecord, Record
 from relay.stores.journal.journal import DiskJournal
@@ -202,7 +202,7 @@ async def test_a_hundred_reconnects_end_with_the_list_of_one_that_never_left(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With a memory so small that most of the past is read from the journal and the store."""
-    monkeypatch.setattr("relay.feed.feed.Log", lambda: Log(records=2))
+    monkeypatch.setattr("relay.feed.feed.UtteranceLog", lambda: UtteranceLog(records=2))
     reads = count_reads(monkeypatch)
     chance, words = random.Random(100), 500
     stays, comes = Screen(), Screen()

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from relay.parts.responder import COURTESIES
+from relay.parts.responder import SMALL_TALK
 from tests.cli.program import Program, relay
 from tests.components import needs
 from tests.edge.front import free_ports
@@ -19,7 +19,7 @@ from tests.edge.front import free_ports
 pytestmark = needs("voice", "human_recordings", "ffmpeg")
 
 SAID = "thank you for your patience"
-ANSWER = next(topic for topic in COURTESIES if topic.name == "thanks").answers[0]
+ANSWER = next(topic for topic in SMALL_TALK if topic.name == "thanks").answers[0]
 FRAME = 480  # samples: 20 ms
 LOOKS = 10  # at the transcript: a busy machine may store the answer after the first one
 

@@ -18,7 +18,7 @@ from pydantic import SecretStr
 from websockets.exceptions import ConnectionClosed
 
 from relay.parts.simple import Script
-from relay.session.directory import Registry
+from relay.session.directory import SessionDirectory
 from tests.auth.supabase import SERVICE_KEY, FakeAuth, ec_key, public_row, rsa_key, serve
 from tests.realtime import wire_events as wire
 from tests.scenarios.by_hand import KEY, End, Provider, client, metric, openai, provided, s3, spoken
@@ -286,7 +286,7 @@ async def test_S3_17_a_provider_that_quotes_the_key_is_not_quoted(
 # --------------------------------------------------------------------------- while it is going on
 
 
-class Noted(Registry):
+class Noted(SessionDirectory):
     """A registry that notes every value its count ever had."""
 
     seen: list[int]
@@ -327,7 +327,7 @@ async def test_S3_14_the_count_is_never_wrong_by_one_however_calls_end(
 ) -> None:
     """S3's own went below zero, and up for ever when a caller left during set-up."""
     monkeypatch.setattr(Noted, "seen", [], raising=False)
-    monkeypatch.setattr("relay.app.Registry", Noted)
+    monkeypatch.setattr("relay.app.SessionDirectory", Noted)
     ways = (both_vanish, leaves_during_set_up, is_refused, breaks_the_protocol)
     async with provided(tmp_path, max_connections=5) as (here, provider):
         for number in range(40):

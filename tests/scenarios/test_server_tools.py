@@ -12,7 +12,7 @@ from relay.engines.cascade.outputs import Pace
 from relay.parts.interfaces import FunctionCall, Reply
 from relay.parts.simple import Script, scripted_parts
 from relay.simulator import SimulatorOptions, simulate
-from relay.tools.call import Context, ToolMisconfigured
+from relay.tools.call import ToolContext, ToolMisconfigured
 from tests.scenarios.stage import Stage, loaded
 
 AGENTS = """
@@ -29,7 +29,7 @@ SCRIPT = Script(
 ASKED: list[object] = []
 
 
-def progress(arguments: dict[str, object], context: Context) -> dict[str, object]:
+def progress(arguments: dict[str, object], context: ToolContext) -> dict[str, object]:
     """What the agent's tool runs."""
     ASKED.append((arguments["page"], context.user))
     return {"chapter": 3}

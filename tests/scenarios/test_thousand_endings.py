@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from websockets.exceptions import ConnectionClosed
 
-from relay.engines.cascade.engine import OfflinePeer
+from relay.engines.cascade.engine import CascadeConnection
 from relay.engines.cascade.machine import Machine
 from relay.realtime.endings import IDLE, INTERNAL_ERROR
 from tests.scenarios.stage import SPEECH, Line, Stage, stage
@@ -135,14 +135,14 @@ WAYS: tuple[Way, ...] = (
 )
 
 
-def _upstream(here: Stage, session_id: str) -> OfflinePeer:
+def _upstream(here: Stage, session_id: str) -> CascadeConnection:
     """The simulator's end of the session that was greeted with this id."""
     assert here.simulator is not None
     peers = here.simulator._voice._peers
     return next(peer for peer in peers if _session_of(peer) == session_id)
 
 
-def _session_of(peer: OfflinePeer) -> str:
+def _session_of(peer: CascadeConnection) -> str:
     machine = peer._machine
     assert isinstance(machine, Machine)
     return str(machine._settings["id"])

@@ -5,24 +5,24 @@ import json
 from dataclasses import dataclass, field
 from typing import Any
 
-from relay.interfaces import Call, Earlier, Peer
+from relay.interfaces import Connection, ConversationHistory, EngineRequest
 from relay.metrics import Metrics
 from relay.realtime.billing.pricing import Prices
-from relay.realtime.core import Conversation
-from relay.realtime.deadlines import Deadlines, Limits
-from relay.realtime.dialects.client import GaView
-from relay.realtime.endings import Ending, Refused
+from relay.realtime.core import SessionCore
+from relay.realtime.deadlines import Deadlines, SessionLimits
+from relay.realtime.dialects.client import GaDialect
+from relay.realtime.endings import Ending, SessionRefused
 from relay.realtime.grant import Caller, Grant
-from relay.realtime.opening import Setup, openai_update
-from relay.realtime.records import AnyRecord, Head, Record
+from relay.realtime.opening import SessionSetup, openai_session_update
+from relay.realtime.records import AnyRecord, Record, SessionHead
 from relay.session.recorder import Recorder
-from relay.session.session import Seats, Session, Surroundings
+from relay.session.session import Services, Session, SessionContext
 from tests.fake_connection import FakePeer
 
 CALLER = Caller(sub="u1", role="learner", expires_at=9e9)
 CREATED = '{"type":"session.created","event_id":"e","session":{"id":"sess_1"}}'
 SESSION = "6f9f0c3e-0000-4000-8000-000000000001"
-HEAD = Head(
+HEAD = SessionHead(
     session_id=SESSION,
     conversation_id="c1",
     user_id="u1",
@@ -38,15 +38,15 @@ class FakeEngine:
 
     name = "fake"
 
-    def __init__(self, outcome: Peer | Ending | Exception | None) -> None:
+    def __init__(self, outcome: Connection | Ending | Exception | None) -> None:
         self.outcome = outcome
-        self.calls: list[Call] = []
+        self.calls: list[EngineRequest] = []
         self.cancelled = False
 
-    async def open(self, call: Call) -> Peer:
+    async def open(self, call: EngineRequest) -> Connection:
         self.calls.append(call)
         if isinstance(self.outcome, Ending):
-            raise Refused(self.outcome)
+            raise SessionRefused(self.outcome)
         if isinstance(self.outcome, Exception):
             raise self.outcome
         if self.outcome is None:
@@ -78,12 +78,12 @@ class FakeJournal:
 class FakePast:
     """Knows one conversation, whatever its id, and what was spent."""
 
-    def __init__(self, earlier: Earlier) -> None:
+    def __init__(self, earlier: ConversationHistory) -> None:
         self.earlier = earlier
         self.spent_today: int | Exception = 0
         self.asked: list[tuple[int, str, str | None]] = []
 
-    async def conversation(self, conversation_id: str) -> Earlier:
+    async def conversation(self, conversation_id: str) -> ConversationHistory:
         return self.earlier
 
     async def spent(self, day: int, agent_id: str, user_id: str | None) -> int:
@@ -120,21 +120,23 @@ class Stage:
     def session(self) -> Session:
         grant = Grant(caller=CALLER, agent_id="a1", relay_events=self.relay_events)
         whisper = {"model": "w"}
-        update = openai_update(grant, whisper)
-        setup = Setup(SESSION, "c1", grant, GaView(), update, False, whisper, prices=Prices())
-        limits = Limits(10.0, 1800.0, 300.0, self.expires_at)
+        update = openai_session_update(grant, whisper)
+        setup = SessionSetup(
+            SESSION, "c1", grant, GaDialect(), update, False, whisper, prices=Prices()
+        )
+        limits = SessionLimits(10.0, 1800.0, 300.0, self.expires_at)
         self.opener = FakeEngine(self.engine if self.opens == "engine" else self.opens)
-        shared = Surroundings(self.opener, self.metrics, self.clock, self.verify)
+        shared = Services(self.opener, self.metrics, self.clock, self.verify)
         return Session(
-            Seats(self.client, GaView(), Call(SESSION, "m", "u1"), CALLER),
-            Conversation(setup, Deadlines(limits, self.clock.now)),
+            SessionContext(self.client, GaDialect(), EngineRequest(SESSION, "m", "u1"), CALLER),
+            SessionCore(setup, Deadlines(limits, self.clock.now)),
             Recorder(self.journal, HEAD),
             shared,
         )
 
     async def verify(self, token: str) -> Caller:
         if isinstance(self.verified, Ending):
-            raise Refused(self.verified)
+            raise SessionRefused(self.verified)
         assert isinstance(self.verified, Caller)
         return self.verified
 

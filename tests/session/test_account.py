@@ -4,11 +4,11 @@ import structlog
 from structlog.testing import capture_logs
 
 from relay.metrics import Metrics
-from relay.realtime.billing.budget import Bill, Brake, Budgets, Limit
+from relay.realtime.billing.budget import Budgets, BudgetStage, Charge, Limit
 from relay.realtime.billing.pricing import Prices
-from relay.realtime.billing.usage import Meter
-from relay.realtime.charging import Spending
-from relay.session.billing import Account
+from relay.realtime.billing.usage import UsageMeter
+from relay.realtime.charging import CostTracker
+from relay.session.billing import SessionBilling
 from tests.realtime import wire_events as wire
 from tests.realtime.wire_usage import response_done, response_usage
 
@@ -16,13 +16,15 @@ NOW = 20_778 * 86_400.0
 LIMIT = Limit("user:u1", 1_000_000)
 
 
-def spending() -> Spending:
-    return Spending(Meter("gpt-realtime-2.1", "w"), Prices(), Brake(first_answer=5000))
+def spending() -> CostTracker:
+    return CostTracker(
+        UsageMeter("gpt-realtime-2.1", "w"), Prices(), BudgetStage(first_answer=5000)
+    )
 
 
 def test_without_a_purse_there_is_nothing_to_settle() -> None:
-    account = Account(spending(), None)
-    assert account.settle(Bill(1, 2), NOW) is None
+    account = SessionBilling(spending(), None)
+    assert account.settle(Charge(1, 2), NOW) is None
     account.close(NOW)
 
 
@@ -30,7 +32,7 @@ def test_an_answer_that_was_cut_off_is_paid_for_and_the_rest_given_back() -> Non
     budgets, used = Budgets(), spending()
     purse = budgets.open("s1", [LIMIT], 20_778)
     assert purse.reserve(10_000, 20_778)
-    account = Account(used, purse)
+    account = SessionBilling(used, purse)
     used.feed(wire.response_created("R1"), NOW)
     account.close(NOW)
     assert budgets.open("s2", [LIMIT], 20_778).standing().left == 995_000
@@ -42,7 +44,7 @@ def test_the_end_tells_what_was_used_in_tokens_and_dollars() -> None:
     used, metrics = spending(), Metrics()
     used.feed(response_done("R1", response_usage(audio=(10, 0), out=(0, 100))), NOW)
     with capture_logs() as logs:
-        Account(used, None).report(metrics, structlog.get_logger())
+        SessionBilling(used, None).report(metrics, structlog.get_logger())
     assert logs[0]["event"] == "session used"
     assert (logs[0]["audio_out"], logs[0]["dollars"]) == (100, 0.00672)
     assert b"relay_cost_dollars_total 0.00672" in metrics.render()
@@ -50,5 +52,5 @@ def test_the_end_tells_what_was_used_in_tokens_and_dollars() -> None:
 
 def test_a_session_that_used_nothing_says_nothing() -> None:
     with capture_logs() as logs:
-        Account(spending(), None).report(Metrics(), structlog.get_logger())
+        SessionBilling(spending(), None).report(Metrics(), structlog.get_logger())
     assert logs == []

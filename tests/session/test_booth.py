@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from relay.interfaces import Call, Peer
+from relay.interfaces import Connection, EngineRequest
 from relay.realtime.coaching.control import Command
 from relay.realtime.endings import CLIENT_LEFT
 from relay.session import coach_bridge as booth
-from relay.session.coach_bridge import MOST_LINES, Line
+from relay.session.coach_bridge import MOST_LINES, CoachStream
 from relay.session.session import Session
 from tests.fake_connection import FakePeer
 from tests.realtime import wire_events as wire
@@ -24,11 +24,11 @@ TAKEOVER, RELEASE = Command("takeover", "carol"), Command("release", "carol")
 class TwoPeers(FakeEngine):
     """The session's engine, then the ear's."""
 
-    def __init__(self, first: Peer, second: Peer) -> None:
+    def __init__(self, first: Connection, second: Connection) -> None:
         super().__init__(first)
         self.peers = [first, second]
 
-    async def open(self, call: Call) -> Peer:
+    async def open(self, call: EngineRequest) -> Connection:
         self.outcome = self.peers.pop(0)
         return await super().open(call)
 
@@ -42,9 +42,9 @@ class Desk:
         self.running = running
         self.ear = ear
 
-    def line(self, coach: str = "carol") -> Line:
+    def line(self, coach: str = "carol") -> CoachStream:
         opened = self.call.booth.open(coach)
-        assert isinstance(opened, Line)
+        assert isinstance(opened, CoachStream)
         return opened
 
     def understand(self, item_id: str, text: str) -> None:
@@ -61,7 +61,7 @@ async def live() -> Desk:
     session = stage.session()
     shared = session._shared
     object.__setattr__(shared, "engine", TwoPeers(stage.engine, ear))
-    session._booth._wires = booth.Wires(
+    session._booth._wires = booth.BridgeDeps(
         shared.engine,
         session._seats.call,
         session._spout.plain,

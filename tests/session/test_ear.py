@@ -6,14 +6,14 @@ from typing import Any
 
 import pytest
 
-from relay.interfaces import Call
+from relay.interfaces import EngineRequest
 from relay.realtime.endings import ENGINE_TIMED_OUT
-from relay.session.coach_transcriber import EARLY_BYTES, MOST_TURNS, Ear
+from relay.session.coach_transcriber import EARLY_BYTES, MOST_TURNS, CoachTranscriber
 from tests.fake_connection import FakePeer
 from tests.realtime import wire_events as wire
 from tests.session.fakes import CREATED, SESSION, FakeEngine, settle
 
-CALL = Call(SESSION, "m", "u1")
+CALL = EngineRequest(SESSION, "m", "u1")
 
 
 class Desk:
@@ -23,7 +23,9 @@ class Desk:
         self.peer = FakePeer()
         self.told: list[tuple[int, str | None]] = []
         self.billed: list[dict[str, Any]] = []
-        self.ear = Ear({"model": "w"}, lambda *words: self.told.append(words), self.billed.append)
+        self.ear = CoachTranscriber(
+            {"model": "w"}, lambda *words: self.told.append(words), self.billed.append
+        )
         self.ear.open(FakeEngine(self.peer if outcome is None else outcome), CALL)
 
     @property

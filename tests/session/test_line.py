@@ -3,7 +3,7 @@
 import asyncio
 
 from relay.realtime.endings import CLIENT_LEFT, TOKEN_EXPIRED
-from relay.session.coach_bridge import MOST_AHEAD, MOST_PER_SECOND, Line
+from relay.session.coach_bridge import MOST_AHEAD, MOST_PER_SECOND, CoachStream
 from tests.session.fakes import FakeClock, settle
 
 
@@ -11,8 +11,8 @@ class Desk:
     def __init__(self) -> None:
         self.clock = FakeClock()
         self.said: list[bytes] = []
-        self.left: list[Line] = []
-        self.line = Line(self.clock, self.said.append, self.left.append)
+        self.left: list[CoachStream] = []
+        self.line = CoachStream(self.clock, self.said.append, self.left.append)
 
 
 async def test_frames_say_who_speaks_as_they_come() -> None:

@@ -1,6 +1,6 @@
 import json
 
-from relay.realtime.transcript import Partial
+from relay.realtime.transcript import InterimTranscript
 from tests.session.fakes import CREATED, HEAD, Stage, settle
 
 HEARD = "conversation.item.input_audio_transcription."
@@ -19,7 +19,7 @@ async def test_what_a_feed_is_told_of_a_live_session() -> None:
     assert (list(call.partials()), call.settled(), dict(call.tokens())) == ([], 0, {})
     stage.engine.arrive(CREATED.encode())
     stage.engine.arrive(frame(HEARD + "delta", delta="Good mor"))
-    assert call.partials() == [Partial("U1", 0, "user", "Good mor")]
+    assert call.partials() == [InterimTranscript("U1", 0, "user", "Good mor")]
     usage = {"type": "tokens", "input_tokens": 9, "output_tokens": 3, "total_tokens": 12}
     stage.engine.arrive(frame(HEARD + "completed", transcript="Good morning.", usage=usage))
     assert (list(call.partials()), call.settled()) == ([], 1)

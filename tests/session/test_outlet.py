@@ -1,15 +1,15 @@
 """The last step down: at once, or paced."""
 
 from relay.realtime.playout import START_SECONDS, Playout
-from relay.session.output import Direct, Paced, Silent, outlet_for
+from relay.session.output import DirectOutput, MutedOutput, PacedOutput, client_output
 from tests.fake_connection import FakePeer
 from tests.session.fakes import FakeClock
 
 
 def test_without_a_lead_everything_goes_out_at_once() -> None:
     client, playout = FakePeer(), Playout()
-    outlet = outlet_for(client, playout, None, FakeClock())
-    assert isinstance(outlet, Direct)
+    outlet = client_output(client, playout, None, FakeClock())
+    assert isinstance(outlet, DirectOutput)
     for _ in range(8):
         outlet.sound(b"sound", "A1", 250, 1000.0)
     outlet.other(b"done")
@@ -22,8 +22,8 @@ def test_without_a_lead_everything_goes_out_at_once() -> None:
 
 def test_with_a_lead_sound_goes_out_as_it_is_heard_and_a_flush_drops_it() -> None:
     client, playout, clock = FakePeer(), Playout(), FakeClock()
-    outlet = outlet_for(client, playout, 200, clock)
-    assert isinstance(outlet, Paced)
+    outlet = client_output(client, playout, 200, clock)
+    assert isinstance(outlet, PacedOutput)
     for _ in range(8):
         outlet.sound(b"sound", "A1", 250, clock.now)
     outlet.other(b"done")
@@ -40,7 +40,7 @@ def test_with_a_lead_sound_goes_out_as_it_is_heard_and_a_flush_drops_it() -> Non
 
 def test_a_silenced_models_sound_is_dropped_and_the_rest_passes() -> None:
     client, playout = FakePeer(), Playout()
-    outlet = Silent(outlet_for(client, playout, None, lambda: 0.0))
+    outlet = MutedOutput(client_output(client, playout, None, lambda: 0.0))
     outlet.sound(b"sound", "A1", 100, 0.0)
     outlet.other(b"other")
     assert client.sent == [b"other"]

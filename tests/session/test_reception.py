@@ -4,19 +4,19 @@ import json
 
 import pytest
 
-from relay.interfaces import Admission, Earlier
+from relay.interfaces import Admission, ConversationHistory
 from relay.metrics import Metrics
 from relay.realtime import endings
 from relay.realtime.billing.pricing import Prices
-from relay.realtime.dialects.client import GaView, View
-from relay.realtime.endings import Ending, Refused
+from relay.realtime.dialects.client import ClientDialect, GaDialect
+from relay.realtime.endings import Ending, SessionRefused
 from relay.realtime.grant import Bounds, Caller, Grant
-from relay.realtime.opening import openai_update
+from relay.realtime.opening import openai_session_update
 from relay.realtime.records import Record, SessionRecord
-from relay.session.billing import Purses
-from relay.session.directory import Registry
-from relay.session.server import House, Reception, Rules
-from relay.session.session import Surroundings
+from relay.session.billing import BudgetService
+from relay.session.directory import SessionDirectory
+from relay.session.server import ServerContext, SessionDefaults, SessionServer
+from relay.session.session import Services
 from relay.websocket.handshake import Handshake
 from tests.doors.knock import knock
 from tests.fake_connection import FakePeer
@@ -47,12 +47,12 @@ class FakeDoor:
     def answers(self, path: str) -> bool:
         return True
 
-    def view(self, handshake: Handshake) -> View:
-        return GaView()
+    def view(self, handshake: Handshake) -> ClientDialect:
+        return GaDialect()
 
     async def admit(self, handshake: Handshake) -> Admission:
         if isinstance(self.outcome, Ending):
-            raise Refused(self.outcome)
+            raise SessionRefused(self.outcome)
         if self.outcome is not None:
             raise self.outcome
         given = handshake.parameter("conversation_id")
@@ -63,7 +63,9 @@ class FakeDoor:
             conversation_id=given,
             bounds=self.bounds,
         )
-        return Admission(grant, self.view(handshake), openai_update(grant, {"model": "w"}), False)
+        return Admission(
+            grant, self.view(handshake), openai_session_update(grant, {"model": "w"}), False
+        )
 
 
 class Lobby:
@@ -73,14 +75,14 @@ class Lobby:
         self, door: FakeDoor | None = None, owner: str | None = None, *said: Record
     ) -> None:
         self.engine, self.metrics, self.journal = FakePeer(), Metrics(), FakeJournal()
-        self.registry = Registry(2, 1)
-        shared = Surroundings(FakeEngine(self.engine), self.metrics, FakeClock(), self._verify)
-        self.past = FakePast(Earlier(owner, said))
-        self.purses = Purses(Prices(), self.past.spent)
-        rules = Rules(10.0, 1800.0, 300.0, {"model": "w"})
+        self.registry = SessionDirectory(2, 1)
+        shared = Services(FakeEngine(self.engine), self.metrics, FakeClock(), self._verify)
+        self.past = FakePast(ConversationHistory(owner, said))
+        self.purses = BudgetService(Prices(), self.past.spent)
+        rules = SessionDefaults(10.0, 1800.0, 300.0, {"model": "w"})
         doors = (door or FakeDoor(),)
-        self.reception = Reception(
-            House(doors, self.registry, shared, self.journal, self.past, self.purses, rules)
+        self.reception = SessionServer(
+            ServerContext(doors, self.registry, shared, self.journal, self.past, self.purses, rules)
         )
 
     async def _verify(self, token: str) -> Caller:

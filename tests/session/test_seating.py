@@ -3,17 +3,23 @@
 import uuid
 from typing import Any
 
-from relay.interfaces import Admission, Earlier
+from relay.interfaces import Admission, ConversationHistory
 from relay.metrics import Metrics
 from relay.realtime.billing.pricing import Prices
-from relay.realtime.dialects.client import S3View
+from relay.realtime.dialects.client import BrowserDialect
 from relay.realtime.endings import IDLE, SESSION_TIME_LIMIT
 from relay.realtime.grant import Bounds, Grant
 from relay.realtime.opening import s3_update
-from relay.session.billing import Purses
-from relay.session.directory import Registry
-from relay.session.server import Admitted, Arrival, House, Rules, seat
-from relay.session.session import Session, Surroundings
+from relay.session.billing import BudgetService
+from relay.session.directory import SessionDirectory
+from relay.session.server import (
+    AdmittedCaller,
+    PendingConnection,
+    ServerContext,
+    SessionDefaults,
+    create_session,
+)
+from relay.session.session import Services, Session
 from tests.doors.knock import knock
 from tests.fake_connection import FakePeer
 from tests.session.fakes import (
@@ -37,23 +43,25 @@ class Seated:
     def __init__(self, **granted: Any) -> None:
         self.clock, self.journal = FakeClock(), FakeJournal()
         self.shown: list[Any] = []
-        shared = Surroundings(FakeEngine(FakePeer()), Metrics(), self.clock, self._verify)
-        past = FakePast(Earlier())
-        house = House(
+        shared = Services(FakeEngine(FakePeer()), Metrics(), self.clock, self._verify)
+        past = FakePast(ConversationHistory())
+        house = ServerContext(
             (FakeDoor(),),
-            Registry(2, 1),
+            SessionDirectory(2, 1),
             shared,
             self.journal,
             past,
-            Purses(Prices(), past.spent),
-            Rules(10.0, 1800.0, 300.0, WHISPER),
+            BudgetService(Prices(), past.spent),
+            SessionDefaults(10.0, 1800.0, 300.0, WHISPER),
             show=self.shown.extend,
         )
         grant = Grant(caller=CALLER, agent_id="a1", model="m", **granted)
         update = s3_update(grant, WHISPER, "verse")
-        admission = Admission(grant, S3View(), update, True, truncates=True)
-        arrival = Arrival(SESSION, FakePeer(), FakeDoor(), knock())
-        self.session: Session = seat(house, arrival, Admitted(admission, Earlier(), None))
+        admission = Admission(grant, BrowserDialect(), update, True, truncates=True)
+        arrival = PendingConnection(SESSION, FakePeer(), FakeDoor(), knock())
+        self.session: Session = create_session(
+            house, arrival, AdmittedCaller(admission, ConversationHistory(), None)
+        )
 
     async def _verify(self, token: str) -> Any:
         return CALLER

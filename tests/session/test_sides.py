@@ -3,15 +3,15 @@
 from typing import Any
 
 from relay.metrics import Traffic
-from relay.realtime.core import Conversation
-from relay.realtime.deadlines import Deadlines, Limits
-from relay.realtime.dialects.client import BetaView, View
-from relay.realtime.effects import Action, ToClient
+from relay.realtime.core import SessionCore
+from relay.realtime.deadlines import Deadlines, SessionLimits
+from relay.realtime.dialects.client import BetaDialect, ClientDialect
+from relay.realtime.effects import Effect, ToClient
 from relay.realtime.endings import Ending
 from relay.realtime.grant import Grant
-from relay.realtime.opening import Setup, openai_update
-from relay.session.links import Down, Up
-from relay.session.output import Direct
+from relay.realtime.opening import SessionSetup, openai_session_update
+from relay.session.links import ClientLink, EngineLink
+from relay.session.output import DirectOutput
 from tests.fake_connection import FakePeer
 from tests.session.fakes import CALLER, CREATED, FakeClock
 
@@ -21,17 +21,17 @@ DELTA = b'{"type":"response.output_audio.delta","event_id":"e","item_id":"A1","d
 class FakeShell:
     """Notes what the directions ask for."""
 
-    def __init__(self, view: View) -> None:
+    def __init__(self, view: ClientDialect) -> None:
         grant = Grant(caller=CALLER, agent_id="a1")
-        setup = Setup("s1", "c1", grant, view, openai_update(grant, {}), False, {})
+        setup = SessionSetup("s1", "c1", grant, view, openai_session_update(grant, {}), False, {})
         self.clock: Any = FakeClock()
         self.traffic = Traffic()
-        self.conversation = Conversation(setup, Deadlines(Limits(10.0, 60.0, 60.0), 1000.0))
-        self.actions: list[Action] = []
+        self.conversation = SessionCore(setup, Deadlines(SessionLimits(10.0, 60.0, 60.0), 1000.0))
+        self.actions: list[Effect] = []
         self.endings: list[Ending] = []
         self.faults: list[Exception] = []
 
-    def act(self, actions: list[Action]) -> None:
+    def act(self, actions: list[Effect]) -> None:
         self.actions += actions
 
     def end(self, ending: Ending) -> None:
@@ -45,9 +45,9 @@ class FakeShell:
 
 
 def test_audio_down_is_renamed_for_an_old_client_and_counted_for_its_item() -> None:
-    view = BetaView()
+    view = BetaDialect()
     shell, client = FakeShell(view), FakePeer()
-    down = Down(shell, client, Direct(client, shell.conversation.playout), view)
+    down = EngineLink(shell, client, DirectOutput(client, shell.conversation.playout), view)
     down.frame(CREATED.encode())
     down.frame(b'{"type":"response.output_item.added","item":{"id":"A1","type":"message"}}')
     down.frame(DELTA % (b"A" * 6400))
@@ -58,8 +58,8 @@ def test_audio_down_is_renamed_for_an_old_client_and_counted_for_its_item() -> N
 
 
 def test_audio_up_is_written_anew_and_nonsense_is_answered() -> None:
-    shell, client, engine = FakeShell(BetaView()), FakePeer(), FakePeer()
-    up = Up(shell, client)
+    shell, client, engine = FakeShell(BetaDialect()), FakePeer(), FakePeer()
+    up = ClientLink(shell, client)
     up.open(engine)
     up.frame(memoryview(b'{"type": "input_audio_buffer.append", "audio": "AAAA", "x": 1}'))
     up.frame(memoryview(b'{"type":"input_audio_buffer.append","audio":1}'))
@@ -69,17 +69,17 @@ def test_audio_up_is_written_anew_and_nonsense_is_answered() -> None:
 
 
 def test_a_fault_goes_to_the_shell_and_not_to_the_peer() -> None:
-    shell, client, engine = FakeShell(BetaView()), FakePeer(), FakePeer()
+    shell, client, engine = FakeShell(BetaDialect()), FakePeer(), FakePeer()
 
     def broken(*_: object) -> None:
         raise RuntimeError
 
     shell.conversation.from_engine = broken  # type: ignore[method-assign,assignment]
     shell.conversation.from_client = broken  # type: ignore[method-assign,assignment]
-    Down(shell, client, Direct(client, shell.conversation.playout), BetaView()).frame(
-        b'{"type":"response.done"}'
-    )
-    up = Up(shell, client)
+    EngineLink(
+        shell, client, DirectOutput(client, shell.conversation.playout), BetaDialect()
+    ).frame(b'{"type":"response.done"}')
+    up = ClientLink(shell, client)
     up.open(engine)
     up.frame(b'{"type":"response.create"}')
     assert [type(fault) for fault in shell.faults] == [RuntimeError, RuntimeError]

@@ -1,7 +1,7 @@
 """Which way frames go down: mutes and taps come and go in any order."""
 
-from relay.session.links import Spout
-from relay.session.output import Silent, Tapped
+from relay.session.links import OutputSwitch
+from relay.session.output import MonitoredOutput, MutedOutput
 from tests.session.fakes import CREATED, Stage, settle
 from tests.session.test_session import DELTA
 from tests.session.test_taps import Tap
@@ -9,7 +9,7 @@ from tests.session.test_taps import Tap
 APPEND = b'{"type":"input_audio_buffer.append","audio":"AAAA"}'
 
 
-async def live() -> tuple[Stage, Spout, Tap]:
+async def live() -> tuple[Stage, OutputSwitch, Tap]:
     stage = Stage()
     session, _running = stage.start()
     await settle()
@@ -21,7 +21,7 @@ async def test_while_nobody_listens_nothing_is_in_the_way() -> None:
     stage, spout, tap = await live()
     assert spout.outlet is spout.plain
     spout.listen(tap)
-    assert isinstance(spout.outlet, Tapped)
+    assert isinstance(spout.outlet, MonitoredOutput)
     stage.engine.arrive(DELTA)
     stage.client.arrive(APPEND)
     assert [who for who, _ in tap.heard] == ["model", "learner"]
@@ -56,10 +56,10 @@ def test_a_mute_from_before_the_engine_waits_for_it() -> None:
     class Down:
         outlet: object = None
 
-    plain, down = Silent.__new__(Silent), Down()
+    plain, down = MutedOutput.__new__(MutedOutput), Down()
     plain.other = plain.flush = plain.due = plain.next = lambda *_: None  # type: ignore[assignment]
-    spout = Spout(plain, Up())  # type: ignore[arg-type]
+    spout = OutputSwitch(plain, Up())  # type: ignore[arg-type]
     spout.silence(True)
     spout.lead(down)  # type: ignore[arg-type]
-    assert isinstance(down.outlet, Silent)
+    assert isinstance(down.outlet, MutedOutput)
     assert down.outlet is not plain

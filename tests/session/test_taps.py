@@ -1,7 +1,7 @@
 """Listening along."""
 
 from relay.realtime.playout import Playout
-from relay.session.output import Tapped, outlet_for, tapped_send
+from relay.session.output import MonitoredOutput, client_output, monitored_send
 from tests.fake_connection import FakePeer
 
 
@@ -21,7 +21,7 @@ class Tap:
 
 def test_the_client_gets_all_and_the_tap_the_sound() -> None:
     client, tap = FakePeer(), Tap()
-    outlet = Tapped(outlet_for(client, Playout(), None, lambda: 0.0), tap)
+    outlet = MonitoredOutput(client_output(client, Playout(), None, lambda: 0.0), tap)
     outlet.other(b"other")
     outlet.sound(b"sound", "A1", 100, 0.0)
     outlet.flush()
@@ -33,6 +33,6 @@ def test_the_client_gets_all_and_the_tap_the_sound() -> None:
 
 def test_the_engine_gets_what_the_tap_hears() -> None:
     engine, tap = FakePeer(), Tap()
-    tapped_send(engine.send, tap)(b"append")
+    monitored_send(engine.send, tap)(b"append")
     assert engine.sent == [b"append"]
     assert tap.heard == [("learner", b"append")]

@@ -2,7 +2,7 @@
 
 import asyncio
 
-from relay.session.session import Timer
+from relay.session.session import DeadlineTimer
 from tests.session.fakes import FakeClock
 
 
@@ -20,7 +20,7 @@ class Deadline:
 
 async def test_it_calls_when_the_time_has_come_and_not_before() -> None:
     clock, deadline = FakeClock(), Deadline(1000.0)
-    timer = Timer(clock, deadline.next, deadline.reached)
+    timer = DeadlineTimer(clock, deadline.next, deadline.reached)
     timer.arm()
     await asyncio.sleep(0.001)
     assert deadline.due == 1
@@ -37,7 +37,7 @@ async def test_it_calls_when_the_time_has_come_and_not_before() -> None:
 
 async def test_a_nearer_deadline_moves_it_and_a_farther_one_does_not() -> None:
     clock, deadline = FakeClock(), Deadline(1100.0)
-    timer = Timer(clock, deadline.next, deadline.reached)
+    timer = DeadlineTimer(clock, deadline.next, deadline.reached)
     timer.arm()
     first = timer._handle
     deadline.at = 1200.0
@@ -53,7 +53,7 @@ async def test_a_nearer_deadline_moves_it_and_a_farther_one_does_not() -> None:
 
 async def test_a_stopped_timer_stays_stopped() -> None:
     deadline = Deadline(0.0)
-    timer = Timer(FakeClock(), deadline.next, deadline.reached)
+    timer = DeadlineTimer(FakeClock(), deadline.next, deadline.reached)
     timer.arm()
     timer.stop()
     timer.arm()
@@ -64,7 +64,7 @@ async def test_a_stopped_timer_stays_stopped() -> None:
 
 async def test_once_stopped_it_wakes_up_no_more_whoever_arms_it() -> None:
     clock, deadline = FakeClock(), Deadline(1000.0)
-    timer = Timer(clock, deadline.next, deadline.reached)
+    timer = DeadlineTimer(clock, deadline.next, deadline.reached)
     timer.stop()
     timer.arm()
     await asyncio.sleep(0.001)

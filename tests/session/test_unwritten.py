@@ -1,7 +1,7 @@
 """What is written of a call whose words are not to be stored."""
 
 from relay.realtime.records import ActionRecord, AnyRecord
-from relay.session.recorder import Unwritten
+from relay.session.recorder import TextlessJournal
 from tests.session.fakes import settle
 from tests.stores.words import COACH, Call
 
@@ -26,7 +26,7 @@ class Disk:
 
 async def test_words_are_shown_in_their_order_and_never_written() -> None:
     disk, shown = Disk(), list[AnyRecord]()
-    journal = Unwritten(disk, shown.extend)
+    journal = TextlessJournal(disk, shown.extend)
     words = [CALL.user("When?"), CALL.assistant("At nine.")]
     for record in words:
         journal.append(record)
@@ -39,7 +39,7 @@ async def test_words_are_shown_in_their_order_and_never_written() -> None:
 
 async def test_calls_and_costs_are_written_as_ever() -> None:
     disk = Disk()
-    journal = Unwritten(disk, lambda _: None)
+    journal = TextlessJournal(disk, lambda _: None)
     kept: list[AnyRecord] = [CALL.begun(), CALL.used(100), CALL.ended(60)]
     for record in kept:
         journal.append(record)
@@ -49,7 +49,7 @@ async def test_calls_and_costs_are_written_as_ever() -> None:
 
 async def test_a_whisper_is_on_record_without_its_words() -> None:
     disk = Disk()
-    Unwritten(disk, lambda _: None).append(WHISPER)
+    TextlessJournal(disk, lambda _: None).append(WHISPER)
     (written,) = disk.written
 
     assert isinstance(written, ActionRecord)

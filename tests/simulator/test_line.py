@@ -8,7 +8,7 @@ import pytest
 from websockets.exceptions import ConnectionClosedError
 
 from relay.interfaces import Frame, Receiver
-from relay.simulator.server import HIGH_BYTES, Line
+from relay.simulator.server import HIGH_BYTES, ConnectionPump
 from tests.engines.cascade.listening import turns
 
 
@@ -66,8 +66,8 @@ class FakeSocket:
         self.closed.append((code, reason))
 
 
-def line(socket: FakeSocket, peer: FakePeer) -> Line:
-    return Line(socket, peer, None)  # type: ignore[arg-type]
+def line(socket: FakeSocket, peer: FakePeer) -> ConnectionPump:
+    return ConnectionPump(socket, peer, None)  # type: ignore[arg-type]
 
 
 async def test_a_slow_client_pauses_its_voice_and_an_empty_queue_lets_it_go_on():

@@ -6,14 +6,14 @@ import pytest
 from websockets.datastructures import Headers
 from websockets.http11 import Request
 
-from relay.engines.cascade.effects import Refusal
+from relay.engines.cascade.effects import RequestRefused
 from relay.simulator.handshake import (
     BAD_KEY,
     BAD_MODEL,
     BETA,
     NO_KEY,
     NO_MODEL,
-    TurnedAway,
+    UpgradeRefused,
     any_but_bad,
     judge,
     model_of,
@@ -50,7 +50,7 @@ def request(path: str, *headers: tuple[str, str]) -> Request:
         (request("/v1/realtime?model=unknown", KEY), BAD_MODEL),
     ],
 )
-def test_who_is_welcome(asked: Request, judged: TurnedAway | None):
+def test_who_is_welcome(asked: Request, judged: UpgradeRefused | None):
     assert judge(asked, any_but_bad, frozenset({"gpt-realtime"})) == judged
 
 
@@ -63,7 +63,7 @@ def test_a_model_may_have_any_name():
 
 
 def test_an_error_before_any_session_is_an_event():
-    error = valid(json.loads(spoken_error(Refusal("invalid_api_key", "No."))))
+    error = valid(json.loads(spoken_error(RequestRefused("invalid_api_key", "No."))))
 
     assert error["error"]["code"] == "invalid_api_key"
     assert error["error"]["event_id"] is None

@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from relay.engines.cascade.outputs import Pace
-from relay.parts.interfaces import FunctionCall, McpCall, Message, Reply
+from relay.parts.interfaces import FunctionCall, McpCall, Reply, SpokenMessage
 from relay.simulator.faults import Only, ResponseFailed, TranscriptionLate
 from relay.simulator.faults.plan import MODES
 from relay.simulator.script import MAX_BYTES, BadScript, Scenario, load, parse
@@ -70,7 +70,7 @@ def test_everything_a_script_may_say():
     assert script.replies == [
         Reply(
             (
-                Message("Let me look.", "commentary"),
+                SpokenMessage("Let me look.", "commentary"),
                 FunctionCall("get_weather", {"city": "London"}),
             )
         ),
@@ -81,9 +81,9 @@ def test_everything_a_script_may_say():
             ),
             "in_turn",
         ),
-        Reply((Message("It is {heard}."),)),
+        Reply((SpokenMessage("It is {heard}."),)),
     ]
-    assert script.asides == [Reply((Message("A summary."),))]
+    assert script.asides == [Reply((SpokenMessage("A summary."),))]
     assert script.servers == {
         "docs": [
             {

@@ -12,7 +12,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from relay.engines.cascade.outputs import Pace
-from relay.parts.interfaces import FunctionCall, Message, Reply
+from relay.parts.interfaces import FunctionCall, Reply, SpokenMessage
 from relay.parts.simple import Script, scripted_parts, silence, tone
 from relay.simulator import Faults, Simulator, SimulatorOptions, parse, simulate
 from relay.simulator.faults.plan import Fault
@@ -469,7 +469,7 @@ async def test_a_client_that_takes_a_mebibyte_at_most_loses_its_session():
 
 async def test_a_function_round_with_a_comment_over_a_socket():
     call = FunctionCall("get_weather", {"city": "London"})
-    comment = Message("Let me look.", phase="commentary")
+    comment = SpokenMessage("Let me look.", phase="commentary")
     script = Script(replies=(Reply((comment, call)), "It is {heard}."))
     options = SimulatorOptions(scripted_parts(script), pace=FAST)
     async with await simulate(options) as twin, a_caller(twin) as caller:

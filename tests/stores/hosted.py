@@ -3,15 +3,15 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from relay.interfaces import ProjectAccess
-from relay.stores.supabase.client import Patience, Rest
+from relay.interfaces import SupabaseCredentials
+from relay.stores.supabase.client import RestClient, RestTimeouts
 from relay.stores.supabase.store import SupabaseStore
 from tests.stores.words import AGENT, COACH, LEARNER, OTHER_AGENT, STRANGER
 from tests.supabase.project import Project
 
 
-def access(project: Project) -> ProjectAccess:
-    return ProjectAccess(project.url, project.service_key)
+def access(project: Project) -> SupabaseCredentials:
+    return SupabaseCredentials(project.url, project.service_key)
 
 
 async def peopled(project: Project) -> None:
@@ -24,11 +24,11 @@ async def peopled(project: Project) -> None:
 
 @asynccontextmanager
 async def hosted(
-    project: Project, patience: Patience | None = None
+    project: Project, patience: RestTimeouts | None = None
 ) -> AsyncIterator[SupabaseStore]:
     """A store in that project, peopled."""
     await peopled(project)
-    store = SupabaseStore(Rest(access(project), patience))
+    store = SupabaseStore(RestClient(access(project), patience))
     try:
         yield store
     finally:

@@ -3,7 +3,7 @@
 import pytest
 
 from relay.realtime.billing.usage import Usage
-from relay.stores.costs import DAY_SECONDS, By, Called, Used, report
+from relay.stores.costs import DAY_SECONDS, By, ToolCalls, UsedTokens, report
 
 DAY = 20_000
 NOON = DAY * DAY_SECONDS + 43_200.0
@@ -12,16 +12,16 @@ MIDNIGHT = (DAY + 1) * DAY_SECONDS
 
 def call(
     session: str, begin: float = NOON, lasted: float | None = 120.0, user: str = "ada"
-) -> Called:
+) -> ToolCalls:
     end = None if lasted is None else begin + lasted
-    return Called(session=session, user=user, agent="a", started_at=begin, ended_at=end)
+    return ToolCalls(session=session, user=user, agent="a", started_at=begin, ended_at=end)
 
 
 def used(
     session: str, micro: int | None, day: int = DAY, model: str = "m", user: str = "ada"
-) -> Used:
+) -> UsedTokens:
     usage = Usage(audio_in=10, audio_out=20)
-    return Used(
+    return UsedTokens(
         session=session, user=user, agent="a", day=day, model=model, usage=usage, micro=micro
     )
 

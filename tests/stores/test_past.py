@@ -3,7 +3,7 @@
 import pytest
 
 from relay.realtime.records import Record
-from relay.stores.history import KnownPast
+from relay.stores.history import StoredHistory
 from tests.stores.words import (
     CONVERSATION,
     LATER_SESSION,
@@ -52,35 +52,35 @@ async def test_what_is_stored_and_what_still_waits_are_one_conversation() -> Non
     stored = [CALL.user("One."), CALL.assistant("Two.", seq=1)]
     later = CALL.of(session_id=LATER_SESSION, started_at=MORNING + 60)
     waiting = [later.user("Three."), corrected(stored[1], "Two!", seq=5)]
-    earlier = await KnownPast(Waiting(*waiting), Stored(*stored)).conversation(CONVERSATION)
+    earlier = await StoredHistory(Waiting(*waiting), Stored(*stored)).conversation(CONVERSATION)
     assert earlier.owner == LEARNER
     assert texts(earlier.said) == ["One.", "Two!", "Three."]
 
 
 async def test_S3_39_a_conversation_seconds_old_is_known_without_the_store() -> None:
     trouble = OSError("away")
-    past = KnownPast(Waiting(CALL.user("One.")), Stored(trouble=trouble))
+    past = StoredHistory(Waiting(CALL.user("One.")), Stored(trouble=trouble))
     earlier = await past.conversation(CONVERSATION)
     assert (earlier.owner, texts(earlier.said)) == (LEARNER, ["One."])
 
 
 async def test_whose_conversation_it_is_must_be_known_from_somewhere() -> None:
     with pytest.raises(OSError, match="away"):
-        await KnownPast(Waiting(), Stored(trouble=OSError("away"))).conversation(CONVERSATION)
+        await StoredHistory(Waiting(), Stored(trouble=OSError("away"))).conversation(CONVERSATION)
 
 
 async def test_what_a_stranger_claims_to_have_said_in_it_is_no_part_of_it() -> None:
     stranger = CALL.of(user_id=STRANGER, session_id=LATER_SESSION).user("Let me in.")
-    earlier = await KnownPast(Waiting(stranger), Stored(CALL.user("Mine."))).conversation(
+    earlier = await StoredHistory(Waiting(stranger), Stored(CALL.user("Mine."))).conversation(
         CONVERSATION
     )
     assert (earlier.owner, texts(earlier.said)) == (LEARNER, ["Mine."])
 
 
 async def test_a_conversation_that_nobody_has_is_empty() -> None:
-    earlier = await KnownPast(Waiting(), Stored()).conversation(CONVERSATION)
+    earlier = await StoredHistory(Waiting(), Stored()).conversation(CONVERSATION)
     assert (earlier.owner, earlier.said) == (None, [])
 
 
 async def test_what_was_spent_is_the_stores_to_say() -> None:
-    assert await KnownPast(Waiting(), Stored()).spent(1, "a1", None) == 7
+    assert await StoredHistory(Waiting(), Stored()).spent(1, "a1", None) == 7

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from relay.interfaces import People, Store
+from relay.interfaces import PrivacyStore, Store
 from relay.stores.sqlite.privacy import SqlitePeople
 from relay.stores.sqlite.store import SqliteStore
 from relay.stores.supabase.admin import SupabasePeople
-from relay.stores.supabase.client import Rest
+from relay.stores.supabase.client import RestClient
 from tests.components import needs
 from tests.stores.hosted import access, hosted
 from tests.stores.words import CONVERSATION, LEARNER, STRANGER, Call
@@ -38,7 +38,7 @@ class Place:
     """A store with three calls in it, for relays and for those who run them."""
 
     store: Store
-    people: People
+    people: PrivacyStore
 
 
 @asynccontextmanager
@@ -55,7 +55,7 @@ async def embedded(folder: Path) -> AsyncIterator[Place]:
 async def in_a_project(projects: Projects) -> AsyncIterator[Place]:
     with projects.copy("s3_migrated") as project:
         async with hosted(project) as store:
-            people = SupabasePeople(Rest(access(project)))
+            people = SupabasePeople(RestClient(access(project)))
             try:
                 yield Place(store, people)
             finally:

@@ -1,7 +1,7 @@
 import msgspec
 import pytest
 
-from relay.realtime.billing.usage import Line, Usage
+from relay.realtime.billing.usage import Usage, UsageLine
 from relay.realtime.records import Record, SessionRecord, UsageRecord, usage_id
 from relay.stores.rows import (
     action_row,
@@ -149,7 +149,7 @@ def test_times_sort_as_text_and_keep_their_microseconds() -> None:
 
 
 def test_usage_is_a_row_a_session_model_and_day() -> None:
-    line = Line(model="gpt-realtime", day=20_778, usage=Usage(audio_in=10, text_out=2), seq=3)
+    line = UsageLine(model="gpt-realtime", day=20_778, usage=Usage(audio_in=10, text_out=2), seq=3)
     head = CALL.user("Hello").head
     row = usage_row(UsageRecord(id=usage_id(SESSION, line), head=head, line=line, micro=320))
     assert row["day"] == "2026-11-21"

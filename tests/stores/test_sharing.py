@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from relay.stores.worker import REST, RESTS, Sharing
+from relay.stores.worker import REST, RESTS, GilYielder
 
 
 @pytest.fixture
@@ -22,21 +22,21 @@ async def _many_turns_of_the_loop() -> None:
 
 
 async def test_a_job_that_is_done_in_time_costs_no_rest(rests: list[float]) -> None:
-    Sharing(lambda: 0).begin()
+    GilYielder(lambda: 0).begin()
     await _many_turns_of_the_loop()
     assert rests == []
 
 
 async def test_the_loop_rests_until_the_job_is_done(rests: list[float]) -> None:
     unfinished = [1, 1, 1, 0]
-    Sharing(lambda: unfinished.pop(0)).begin()
+    GilYielder(lambda: unfinished.pop(0)).begin()
     await _many_turns_of_the_loop()
     assert rests == [REST] * 3
     assert unfinished == []
 
 
 async def test_a_disk_that_hangs_is_not_rested_for_for_ever(rests: list[float]) -> None:
-    hanging = Sharing(lambda: 1)
+    hanging = GilYielder(lambda: 1)
     hanging.begin()
     await _many_turns_of_the_loop()
     assert len(rests) == RESTS
@@ -47,13 +47,13 @@ async def test_a_disk_that_hangs_is_not_rested_for_for_ever(rests: list[float]) 
 
 async def test_progress_is_worth_more_rests(rests: list[float]) -> None:
     counts = iter([3] * RESTS + [2] * RESTS + [1] * RESTS + [0])
-    Sharing(lambda: next(counts)).begin()
+    GilYielder(lambda: next(counts)).begin()
     await _many_turns_of_the_loop()
     assert len(rests) > 2 * RESTS
 
 
 async def test_after_the_end_there_is_no_rest(rests: list[float]) -> None:
-    sharing = Sharing(lambda: 1)
+    sharing = GilYielder(lambda: 1)
     sharing.begin()
     sharing.end()
     await _many_turns_of_the_loop()

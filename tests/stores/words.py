@@ -8,13 +8,13 @@ from typing import Any
 
 import msgspec
 
-from relay.realtime.billing.usage import Line, Usage
+from relay.realtime.billing.usage import Usage, UsageLine
 from relay.realtime.records import (
     ActionRecord,
     AnyRecord,
     CoachAction,
-    Head,
     Record,
+    SessionHead,
     SessionRecord,
     Speaker,
     UsageRecord,
@@ -60,7 +60,7 @@ class Call:
         """What one model used; `more` is its `model`, its `day`, and tokens by name."""
         model, day = more.pop("model", "gpt-realtime"), more.pop("day", DAY)
         usage = Usage(**(more or {"audio_in": 10 * seq, "audio_out": 20 * seq}))
-        line = Line(model=model, day=day, usage=usage, seq=seq)
+        line = UsageLine(model=model, day=day, usage=usage, seq=seq)
         key = usage_id(self.session_id, line)
         return UsageRecord(id=key, head=self.head, line=line, micro=micro)
 
@@ -80,8 +80,8 @@ class Call:
         )
 
     @property
-    def head(self) -> Head:
-        return Head(
+    def head(self) -> SessionHead:
+        return SessionHead(
             session_id=self.session_id,
             conversation_id=self.conversation_id,
             user_id=self.user_id,

@@ -1,14 +1,14 @@
 """Sentences that were said, chosen by how often their words came."""
 
-from relay.summary.extract import LONGEST, MOST_POINTS, SENTENCES, Line, Points, extract
+from relay.summary.extract import LONGEST, MOST_POINTS, SENTENCES, Points, SpokenLine, extract
 
 TALK = [
-    Line("learner", "Hello. I want to run a marathon, but my knee hurts after long runs."),
-    Line("model", "That sounds like a big goal. How often do you run at the moment?"),
-    Line("learner", "Three times. I'll stretch my knee every morning this week."),
-    Line("coach", "Let's plan one rest day. I will send you a plan for the marathon."),
-    Line("model", "A rest day protects your knee. Shall we look at the plan?"),
-    Line("learner", "Yes. By next Friday I want to run without pain in my knee."),
+    SpokenLine("learner", "Hello. I want to run a marathon, but my knee hurts after long runs."),
+    SpokenLine("model", "That sounds like a big goal. How often do you run at the moment?"),
+    SpokenLine("learner", "Three times. I'll stretch my knee every morning this week."),
+    SpokenLine("coach", "Let's plan one rest day. I will send you a plan for the marathon."),
+    SpokenLine("model", "A rest day protects your knee. Shall we look at the plan?"),
+    SpokenLine("learner", "Yes. By next Friday I want to run without pain in my knee."),
 ]
 
 
@@ -52,13 +52,13 @@ def test_of_nothing_there_is_nothing() -> None:
 
 
 def test_of_one_word_there_is_that_word() -> None:
-    points = extract([Line("learner", "Hello.")])
+    points = extract([SpokenLine("learner", "Hello.")])
     assert points.text == "Learner: Hello."
 
 
 def test_however_much_is_said_a_summary_stays_short() -> None:
-    many = [Line("learner", f"I will do the thing number {'x' * n}.") for n in range(2, 400)]
-    endless = [Line("model", "run knee plan " * 5000)]
+    many = [SpokenLine("learner", f"I will do the thing number {'x' * n}.") for n in range(2, 400)]
+    endless = [SpokenLine("model", "run knee plan " * 5000)]
     points = extract([*many, *endless])
     assert len(points.action_items) == MOST_POINTS
     assert len(points.text) < (LONGEST + 20) * SENTENCES

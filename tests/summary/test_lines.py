@@ -1,6 +1,6 @@
 """What was heard, and the figures of it (S0-13)."""
 
-from relay.summary.extract import Figures, Line, figures_of, lines_of
+from relay.summary.extract import Figures, SpokenLine, figures_of, lines_of
 from tests.stores.words import LATER_SESSION, MORNING, Call
 
 FIRST = Call()
@@ -12,9 +12,9 @@ def test_a_summary_is_of_what_was_heard() -> None:
     unheard = FIRST.assistant("Nobody heard this.", 3.0, heard_text="", state="unheard")
     person = FIRST.assistant("I am here.", 4.0, coach_id="kim")
     assert lines_of([FIRST.user("Hello."), cut, unheard, person]) == [
-        Line("learner", "Hello."),
-        Line("model", "A long"),
-        Line("coach", "I am here."),
+        SpokenLine("learner", "Hello."),
+        SpokenLine("model", "A long"),
+        SpokenLine("coach", "I am here."),
     ]
 
 

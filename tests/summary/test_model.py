@@ -7,17 +7,17 @@ from typing import Any
 import aiohttp
 import pytest
 
-from relay.summary.extract import MOST_POINTS, Line, Points
-from relay.summary.summarizer import MOST_READ, MOST_SENT, Chat, ModelFailed, Writer
+from relay.summary.extract import MOST_POINTS, Points, SpokenLine
+from relay.summary.summarizer import MOST_READ, MOST_SENT, Chat, ModelFailed, SummaryWriter
 from tests.summary.chat_server import POINTS, ChatServer, chat_server, completion
 
-TALK = [Line("learner", "My knee\nhurts."), Line("coach", "Stretch it.")]
+TALK = [SpokenLine("learner", "My knee\nhurts."), SpokenLine("coach", "Stretch it.")]
 
 
 async def asked(server: ChatServer, lines: Any = TALK, seconds: float = 5.0) -> Points:
     async with aiohttp.ClientSession() as http:
         chat = Chat(server.url + "/", "small-model", "sk-summary")
-        return await Writer(http, chat, seconds).write(lines)
+        return await SummaryWriter(http, chat, seconds).write(lines)
 
 
 async def test_what_was_said_goes_up_and_the_points_come_back() -> None:
@@ -51,7 +51,7 @@ async def test_a_model_that_writes_a_book_is_cut() -> None:
 
 
 async def test_of_a_very_long_conversation_the_latest_goes_up() -> None:
-    lines = [Line("learner", f"word {number}") for number in range(20_000)]
+    lines = [SpokenLine("learner", f"word {number}") for number in range(20_000)]
     async with chat_server() as server:
         await asked(server, lines)
     sent = server.asked[0]["messages"][1]["content"]

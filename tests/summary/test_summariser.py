@@ -5,8 +5,8 @@ from collections.abc import Sequence
 
 import pytest
 
-from relay.summary.extract import FAILED, NO_MODEL, Line, Points
-from relay.summary.summarizer import AT_ONCE, ModelFailed, Summariser, TooMany
+from relay.summary.extract import FAILED, NO_MODEL, Points, SpokenLine
+from relay.summary.summarizer import AT_ONCE, ModelFailed, Summarizer, TooMany
 from tests.stores.words import CONVERSATION, SESSION, Call
 
 CALL = Call()
@@ -25,7 +25,7 @@ class Model:
         self.asked = 0
         self.broken = False
 
-    async def write(self, lines: Sequence[Line]) -> Points:
+    async def write(self, lines: Sequence[SpokenLine]) -> Points:
         self.asked += 1
         await self.may.wait()
         if self.broken:
@@ -34,7 +34,7 @@ class Model:
 
 
 async def test_S0_13_without_a_model_it_says_that_sentences_were_chosen() -> None:
-    summary = await Summariser(None, lambda: NOW).summary(CONVERSATION, SESSION, SAID)
+    summary = await Summarizer(None, lambda: NOW).summary(CONVERSATION, SESSION, SAID)
     assert (summary.by, summary.model, summary.reason) == ("extract", None, NO_MODEL)
     assert summary.action_items == ["I will stretch my knee."]
     assert (summary.total_interactions, summary.ai_responses) == (2, 1)
@@ -43,7 +43,7 @@ async def test_S0_13_without_a_model_it_says_that_sentences_were_chosen() -> Non
 
 
 async def test_with_a_model_it_says_which_one_wrote_it() -> None:
-    summary = await Summariser(Model(), lambda: NOW).summary(CONVERSATION, None, SAID)
+    summary = await Summarizer(Model(), lambda: NOW).summary(CONVERSATION, None, SAID)
     assert (summary.by, summary.model, summary.reason) == ("model", "small-model", None)
     assert (summary.text, summary.session_id) == ("2 lines.", None)
     assert summary.total_interactions == 2
@@ -52,7 +52,7 @@ async def test_with_a_model_it_says_which_one_wrote_it() -> None:
 async def test_a_model_that_fails_is_replaced_and_that_is_said() -> None:
     model = Model()
     model.broken = True
-    summary = await Summariser(model, lambda: NOW).summary(CONVERSATION, None, SAID)
+    summary = await Summarizer(model, lambda: NOW).summary(CONVERSATION, None, SAID)
     assert (summary.by, summary.reason) == ("extract", FAILED)
     assert summary.action_items == ["I will stretch my knee."]
 
@@ -60,14 +60,14 @@ async def test_a_model_that_fails_is_replaced_and_that_is_said() -> None:
 async def test_for_silence_nobody_is_paid() -> None:
     model = Model()
     unheard = [CALL.assistant("Hm.", heard_text="", state="unheard")]
-    summary = await Summariser(model, lambda: NOW).summary(CONVERSATION, None, unheard)
+    summary = await Summarizer(model, lambda: NOW).summary(CONVERSATION, None, unheard)
     assert (summary.by, summary.text, model.asked) == ("extract", "", 0)
 
 
 async def test_so_many_at_once_and_no_more() -> None:
     model = Model()
     model.may.clear()
-    summariser = Summariser(model, lambda: NOW)
+    summariser = Summarizer(model, lambda: NOW)
     async with asyncio.TaskGroup() as tasks:
         for _ in range(AT_ONCE):
             tasks.create_task(summariser.summary(CONVERSATION, None, SAID))

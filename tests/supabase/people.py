@@ -1,6 +1,6 @@
 """A project with a learner, a stranger and two coaches, and a call that each may or may not see."""
 
-from relay.realtime.billing.usage import Line, Usage
+from relay.realtime.billing.usage import Usage, UsageLine
 from relay.realtime.records import AnyRecord, SessionRecord, UsageRecord, usage_id
 from tests.stores.words import AGENT, CONVERSATION, LEARNER, MORNING, SESSION, STRANGER, Call
 from tests.supabase.api import Api
@@ -22,7 +22,7 @@ HER_CALL = Call(
 def around(call: Call) -> list[AnyRecord]:
     """What a call leaves beside its words."""
     head = call.user("x").head
-    line = Line(model="gpt-realtime", day=DAY, seq=1, usage=Usage(text_in=10))
+    line = UsageLine(model="gpt-realtime", day=DAY, seq=1, usage=Usage(text_in=10))
     return [
         UsageRecord(id=usage_id(head.session_id, line), head=head, line=line, micro=100),
         SessionRecord(

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from relay.interfaces import CONSTRAINT, FOREIGN_CONVERSATION
-from relay.realtime.billing.usage import Line, Usage
+from relay.realtime.billing.usage import Usage, UsageLine
 from relay.realtime.records import Record, SessionRecord, UsageRecord, usage_id
 from relay.stores.supabase.store import batch_of
 from tests.components import needs
@@ -57,7 +57,7 @@ async def texts(project: Project) -> list[str]:
 
 
 def usage(seq: int = 1, **changes: Any) -> UsageRecord:
-    line = Line(model="gpt-realtime", day=DAY, seq=seq, usage=Usage(text_in=10 * seq))
+    line = UsageLine(model="gpt-realtime", day=DAY, seq=seq, usage=Usage(text_in=10 * seq))
     head = CALL.of(**changes).user("x").head
     return UsageRecord(id=usage_id(head.session_id, line), head=head, line=line, micro=100 * seq)
 

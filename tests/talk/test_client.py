@@ -6,10 +6,17 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from relay.talk.client import CHUNK_BYTES, Heard, Patience, Talk, TalkFailed, chunks_of
+from relay.talk.client import (
+    CHUNK_BYTES,
+    HeardReply,
+    TalkFailed,
+    TalkTimeouts,
+    VoiceClient,
+    chunks_of,
+)
 from tests.talk.far_end import Caller, Play, far_end
 
-QUICK = Patience(answer_seconds=0.3, quiet_seconds=0.05)
+QUICK = TalkTimeouts(answer_seconds=0.3, quiet_seconds=0.05)
 TOKEN = "eyJ.eyJ.c2ln"
 TWO_CHUNKS = b"\x01\x00" * CHUNK_BYTES
 SOUND = b"\x10\x00" * 2400
@@ -24,11 +31,13 @@ ANSWER = (
 )
 
 
-async def talk(play: Play, chunks: AsyncIterator[bytes] | None = None) -> tuple[Heard, list[str]]:
+async def talk(
+    play: Play, chunks: AsyncIterator[bytes] | None = None
+) -> tuple[HeardReply, list[str]]:
     """What was heard, and what was said about it as it came."""
     said: list[str] = []
     async with far_end(play) as url:
-        client = Talk(lambda speaker, text: said.append(f"{speaker}: {text}"), QUICK)
+        client = VoiceClient(lambda speaker, text: said.append(f"{speaker}: {text}"), QUICK)
         heard = await client.run(url, TOKEN, chunks or chunks_of(TWO_CHUNKS))
     return heard, said
 
@@ -184,7 +193,7 @@ async def test_a_microphone_that_is_not_there_is_told() -> None:
 )
 async def test_an_address_that_does_not_work_is_told(url: str, told: str) -> None:
     with pytest.raises(TalkFailed) as failed:
-        await Talk(lambda *_: None, QUICK).run(url, TOKEN, chunks_of(b""))
+        await VoiceClient(lambda *_: None, QUICK).run(url, TOKEN, chunks_of(b""))
 
     assert str(failed.value).startswith(told)
 
@@ -192,6 +201,6 @@ async def test_an_address_that_does_not_work_is_told(url: str, told: str) -> Non
 @pytest.mark.parametrize("token", ["", "a b", "a\r\nEvil: yes", "ä", "a,b"])
 async def test_what_is_no_token_is_not_sent_and_not_shown(token: str) -> None:
     with pytest.raises(TalkFailed) as failed:
-        await Talk(lambda *_: None, QUICK).run("ws://127.0.0.1:8", token, chunks_of(b""))
+        await VoiceClient(lambda *_: None, QUICK).run("ws://127.0.0.1:8", token, chunks_of(b""))
 
     assert str(failed.value) == "that is no token; `relay token` makes one"

@@ -3,11 +3,11 @@ from typing import Any
 
 import pytest
 
-from relay.agents.agent import AnyAgent, ListedAgents, plain_agent
+from relay.agents.agent import OpenCatalog, StaticCatalog, plain_agent
 from relay.realtime.grant import ServerTool
 from relay.tools.call import ToolMisconfigured
 from relay.tools.http_tool import http_session
-from relay.tools.runner import Workshop, benches
+from relay.tools.runner import ToolRegistry, tool_runners
 
 NO_PARAMETERS: dict[str, Any] = {"type": "object", "properties": {}}
 
@@ -20,7 +20,7 @@ async def test_a_bench_for_whom_has_tools_and_none_for_others() -> None:
     plain = plain_agent("a").offer
     equipped = dataclasses.replace(plain, server_tools=(tool("weather"),))
     async with http_session() as client:
-        make = benches(AnyAgent(), Workshop(client, {}))
+        make = tool_runners(OpenCatalog(), ToolRegistry(client, {}))
         assert make(plain, "session", "conversation") is None
         assert make(equipped, "session", "conversation") is not None
 
@@ -28,7 +28,7 @@ async def test_a_bench_for_whom_has_tools_and_none_for_others() -> None:
 async def test_a_tool_that_could_never_run_is_found_before_anybody_calls() -> None:
     agent = plain_agent("a")
     broken = dataclasses.replace(agent.offer, server_tools=(tool("no such function"),))
-    agents = ListedAgents({"a": dataclasses.replace(agent, offer=broken)})
+    agents = StaticCatalog({"a": dataclasses.replace(agent, offer=broken)})
     async with http_session() as client:
         with pytest.raises(ToolMisconfigured):
-            benches(agents, Workshop(client, {}))
+            tool_runners(agents, ToolRegistry(client, {}))

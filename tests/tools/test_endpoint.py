@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from relay.tools.call import Context, ToolFailed, Work
-from relay.tools.http_tool import Address, Endpoint, http_session
+from relay.tools.call import ToolContext, ToolFailed, ToolInvocation
+from relay.tools.http_tool import HttpAddress, HttpTool, http_session
 from tests.tools.server import Answer, serve
 
-ADA = Context(user="ada", agent="coach", conversation="conv", session="s1")
-LONDON = Work("get_weather", "call_1", {"city": "London"}, ADA)
+ADA = ToolContext(user="ada", agent="coach", conversation="conv", session="s1")
+LONDON = ToolInvocation("get_weather", "call_1", {"city": "London"}, ADA)
 SECRET = "sk-of-the-tool"
 
 
@@ -30,14 +30,14 @@ async def told(
 ) -> tuple[str, dict[str, str], dict[str, Any]]:
     """What the model is told, and the headers and the body that the endpoint got."""
     async with serve(answer) as server, http_session() as http:
-        output = await Endpoint(http, Address(server.url, header, secret, 1000))(LONDON)
+        output = await HttpTool(http, HttpAddress(server.url, header, secret, 1000))(LONDON)
         return output, server.headers[0], server.asked[0]
 
 
 async def failure(answer: Answer) -> ToolFailed:
     async with serve(answer) as server, http_session() as http:
         with pytest.raises(ToolFailed) as failed:
-            await Endpoint(http, Address(server.url, "Authorization", SECRET, 1000))(LONDON)
+            await HttpTool(http, HttpAddress(server.url, "Authorization", SECRET, 1000))(LONDON)
         for word in (SECRET, server.url, "127.0.0.1"):
             assert word not in failed.value.output
             assert word not in str(failed.value.cause)
@@ -104,7 +104,7 @@ async def test_a_redirect_is_not_followed(status: int) -> None:
     answer = says(status=status, headers={"Location": "/elsewhere"})
     async with serve(answer) as server, http_session() as http:
         with pytest.raises(ToolFailed) as failed:
-            await Endpoint(http, Address(server.url, "Authorization", SECRET, 1000))(LONDON)
+            await HttpTool(http, HttpAddress(server.url, "Authorization", SECRET, 1000))(LONDON)
         assert (failed.value.code, failed.value.status) == ("http_error", status)
         assert server.paths == ["/tools/weather"]
 
@@ -176,9 +176,9 @@ async def raw(answer: bytes) -> Any:
 @pytest.mark.parametrize("answer", [b"", b"SSH-2.0-OpenSSH\r\n", b"HTTP/1.1 abc\r\n\r\n"])
 async def test_what_speaks_no_http_cannot_be_reached(answer: bytes) -> None:
     async with raw(answer) as port, http_session() as http:
-        address = Address(f"http://127.0.0.1:{port}/", "Authorization", SECRET, 1000)
+        address = HttpAddress(f"http://127.0.0.1:{port}/", "Authorization", SECRET, 1000)
         with pytest.raises(ToolFailed) as failed:
-            await Endpoint(http, address)(LONDON)
+            await HttpTool(http, address)(LONDON)
         assert failed.value.code == "unreachable"
         assert str(port) not in failed.value.output + str(failed.value.cause)
 
@@ -187,7 +187,7 @@ async def test_what_speaks_no_http_cannot_be_reached(answer: bytes) -> None:
 async def test_where_nobody_is_nobody_can_be_reached(url: str) -> None:
     async with http_session() as http:
         with pytest.raises(ToolFailed) as failed:
-            await Endpoint(http, Address(url, "Authorization", SECRET, 1000))(LONDON)
+            await HttpTool(http, HttpAddress(url, "Authorization", SECRET, 1000))(LONDON)
         assert failed.value.code == "unreachable"
 
 
@@ -198,7 +198,7 @@ async def test_cookies_are_not_carried_from_one_call_to_another() -> None:
         return response
 
     async with serve(sets_one) as server, http_session() as http:
-        endpoint = Endpoint(http, Address(server.url, "Authorization", SECRET, 1000))
+        endpoint = HttpTool(http, HttpAddress(server.url, "Authorization", SECRET, 1000))
         assert [await endpoint(LONDON) for _ in range(3)] == ["none"] * 3
 
 
@@ -213,7 +213,7 @@ async def test_a_slow_answer_is_left_when_the_time_is_over() -> None:
         return web.Response()
 
     async with serve(slow) as server, http_session() as http:
-        endpoint = Endpoint(http, Address(server.url, "Authorization", SECRET, 1000))
+        endpoint = HttpTool(http, HttpAddress(server.url, "Authorization", SECRET, 1000))
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(0.05):
                 await endpoint(LONDON)

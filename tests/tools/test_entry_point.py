@@ -5,20 +5,20 @@ import json
 
 import pytest
 
-from relay.tools.call import Context, ToolFailed, ToolMisconfigured, Work
-from relay.tools.python_tool import EntryPoint, Threads, find
+from relay.tools.call import ToolContext, ToolFailed, ToolInvocation, ToolMisconfigured
+from relay.tools.python_tool import DaemonThreads, PythonTool, find
 from tests.tools import shelf
 
-ADA = Context(user="ada", agent="coach", conversation="conv", session="s1")
+ADA = ToolContext(user="ada", agent="coach", conversation="conv", session="s1")
 SHELF = "tests.tools.shelf"
 
 
-def tool(name: str, max_bytes: int = 1000) -> EntryPoint:
-    return EntryPoint(find(f"{SHELF}:{name}"), Threads(), max_bytes)
+def tool(name: str, max_bytes: int = 1000) -> PythonTool:
+    return PythonTool(find(f"{SHELF}:{name}"), DaemonThreads(), max_bytes)
 
 
-def work(**arguments: object) -> Work:
-    return Work("get_weather", "call_1", arguments, ADA)
+def work(**arguments: object) -> ToolInvocation:
+    return ToolInvocation("get_weather", "call_1", arguments, ADA)
 
 
 async def test_a_coroutine_function_is_awaited() -> None:

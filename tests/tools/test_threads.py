@@ -7,17 +7,17 @@ import threading
 import pytest
 
 from relay.tools.call import ToolFailed
-from relay.tools.python_tool import MAX_THREADS, Threads
+from relay.tools.python_tool import MAX_THREADS, DaemonThreads
 
 
-async def until_idle(threads: Threads) -> None:
+async def until_idle(threads: DaemonThreads) -> None:
     async with asyncio.timeout(10):
         while threads._running:
             await asyncio.sleep(0.001)
 
 
 async def test_a_function_runs_on_a_thread_that_keeps_nobody_alive() -> None:
-    threads = Threads()
+    threads = DaemonThreads()
     thread = await threads.run(threading.current_thread)
     assert thread is not threading.current_thread()
     assert thread.daemon
@@ -27,7 +27,7 @@ async def test_a_function_runs_on_a_thread_that_keeps_nobody_alive() -> None:
 async def test_it_knows_for_whom_it_works() -> None:
     asked_by: contextvars.ContextVar[str] = contextvars.ContextVar("asked_by")
     asked_by.set("ada")
-    assert await Threads().run(asked_by.get) == "ada"
+    assert await DaemonThreads().run(asked_by.get) == "ada"
 
 
 @pytest.mark.parametrize("error", [KeyError("k"), TimeoutError(), ToolFailed("too_big")])
@@ -36,7 +36,7 @@ async def test_what_it_raises_is_raised(error: Exception) -> None:
         raise error
 
     with pytest.raises(type(error)):
-        await Threads().run(work)
+        await DaemonThreads().run(work)
 
 
 @pytest.mark.parametrize("error", [SystemExit(1), KeyboardInterrupt(), asyncio.CancelledError()])
@@ -45,11 +45,11 @@ async def test_what_would_end_more_than_a_thread_is_a_failure(error: BaseExcepti
         raise error
 
     with pytest.raises(ToolFailed):
-        await Threads().run(work)
+        await DaemonThreads().run(work)
 
 
 async def test_threads_that_hang_keep_their_places_until_they_return() -> None:
-    threads, released = Threads(), threading.Event()
+    threads, released = DaemonThreads(), threading.Event()
     complaints: list[object] = []
     asyncio.get_running_loop().set_exception_handler(lambda _, what: complaints.append(what))
     try:
@@ -73,7 +73,7 @@ async def test_threads_that_hang_keep_their_places_until_they_return() -> None:
 
 def test_a_thread_that_returns_after_the_loop_is_gone_disturbs_nobody() -> None:
     released, ended = threading.Event(), threading.Event()
-    threads = Threads()
+    threads = DaemonThreads()
 
     def work() -> None:
         released.wait(10)

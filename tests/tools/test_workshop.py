@@ -12,9 +12,9 @@ from aiohttp import web
 
 from relay.realtime.grant import ServerTool
 from relay.realtime.server_tools import ToolCall
-from relay.tools.call import Context, ToolMisconfigured
+from relay.tools.call import ToolContext, ToolMisconfigured
 from relay.tools.http_tool import http_session
-from relay.tools.runner import MAX_AT_ONCE, Bench, Workshop
+from relay.tools.runner import MAX_AT_ONCE, SessionToolRunner, ToolRegistry
 from tests.realtime.tool_call import WEATHER, Call, server_call
 from tests.tools import shelf
 from tests.tools.server import serve
@@ -32,8 +32,8 @@ def remote(name: str, url: str, **more: Any) -> ServerTool:
     return ServerTool(name, "", NO_PARAMETERS, url=url, secret_env="TOOL_KEY", **more)
 
 
-def context(user: str = "ada") -> Context:
-    return Context(user=user, agent="coach", conversation=f"conv_{user}", session=f"s_{user}")
+def context(user: str = "ada") -> ToolContext:
+    return ToolContext(user=user, agent="coach", conversation=f"conv_{user}", session=f"s_{user}")
 
 
 def asked(name: str, arguments: str = "{}", call_id: str = "call_1") -> ToolCall:
@@ -47,8 +47,8 @@ async def http() -> AsyncIterator[aiohttp.ClientSession]:
 
 
 @pytest.fixture
-def workshop(http: aiohttp.ClientSession) -> Workshop:
-    return Workshop(http, {"TOOL_KEY": SECRET})
+def workshop(http: aiohttp.ClientSession) -> ToolRegistry:
+    return ToolRegistry(http, {"TOOL_KEY": SECRET})
 
 
 def code(output: str) -> str:
@@ -58,7 +58,7 @@ def code(output: str) -> str:
 # --------------------------------------------------------------------------------- at the start
 
 
-def test_tools_are_made_ready_by_name(workshop: Workshop) -> None:
+def test_tools_are_made_ready_by_name(workshop: ToolRegistry) -> None:
     tools = [local("weather"), remote("maps", "https://maps.example/tool", timeout_s=3.0)]
     ready = workshop.prepare(tools)
     assert ready.keys() == {"weather", "maps"}
@@ -76,7 +76,7 @@ async def test_a_mistake_names_the_tool(
     http: aiohttp.ClientSession, tool: ServerTool, says: str
 ) -> None:
     with pytest.raises(ToolMisconfigured) as wrong:
-        Workshop(http, {}).prepare([tool])
+        ToolRegistry(http, {}).prepare([tool])
     assert says in str(wrong.value)
 
 
@@ -85,14 +85,14 @@ async def test_a_secret_that_no_header_can_carry_is_refused_and_not_told(
     http: aiohttp.ClientSession, secret: str
 ) -> None:
     with pytest.raises(ToolMisconfigured) as wrong:
-        Workshop(http, {"TOOL_KEY": secret}).prepare([remote("maps", "https://m.example")])
+        ToolRegistry(http, {"TOOL_KEY": secret}).prepare([remote("maps", "https://m.example")])
     assert secret not in str(wrong.value)
 
 
 # ------------------------------------------------------------------------------------- one call
 
 
-async def test_a_call_is_carried_out_for_who_called(workshop: Workshop) -> None:
+async def test_a_call_is_carried_out_for_who_called(workshop: ToolRegistry) -> None:
     bench = workshop.bench([local("weather_later")], context("ada"))
     output = await bench.run(asked("weather_later", '{"city":"London"}'))
     assert output == "It is foggy in London, ada."
@@ -116,7 +116,7 @@ async def test_a_call_is_carried_out_for_who_called(workshop: Workshop) -> None:
     ],
 )
 async def test_a_failure_is_told_to_the_model_and_ends_nothing(
-    workshop: Workshop, name: str, arguments: str, failure: str
+    workshop: ToolRegistry, name: str, arguments: str, failure: str
 ) -> None:
     names = {name, "weather_later"} - {"not_granted"}
     tools = [local(name, timeout_s=0.05, max_bytes=1000) for name in names]
@@ -131,7 +131,7 @@ async def test_a_failure_is_told_to_the_model_and_ends_nothing(
     assert "foggy" in await bench.run(asked("weather_later", '{"city":"Rome"}'))
 
 
-async def test_a_thread_that_hangs_is_left_when_the_time_is_over(workshop: Workshop) -> None:
+async def test_a_thread_that_hangs_is_left_when_the_time_is_over(workshop: ToolRegistry) -> None:
     shelf.released.clear()
     bench = workshop.bench([local("hangs", timeout_s=0.05)], context())
     try:
@@ -140,7 +140,7 @@ async def test_a_thread_that_hangs_is_left_when_the_time_is_over(workshop: Works
         shelf.released.set()
 
 
-async def test_a_session_that_ends_takes_its_calls_along(workshop: Workshop) -> None:
+async def test_a_session_that_ends_takes_its_calls_along(workshop: ToolRegistry) -> None:
     bench = workshop.bench([local("hangs_later")], context())
     task = asyncio.create_task(bench.run(asked("hangs_later")))
     await asyncio.sleep(0)
@@ -149,7 +149,7 @@ async def test_a_session_that_ends_takes_its_calls_along(workshop: Workshop) -> 
         await task
 
 
-async def test_neither_secret_nor_address_nor_word_is_logged(workshop: Workshop) -> None:
+async def test_neither_secret_nor_address_nor_word_is_logged(workshop: ToolRegistry) -> None:
     async def answer(request: web.Request) -> web.Response:
         return web.Response(status=500, text="It rains in Ulm")
 
@@ -188,7 +188,7 @@ class Turnstile:
         return web.json_response([call["user"], call["conversation"], call["arguments"]["n"]])
 
 
-async def test_a_session_works_on_so_many_calls_at_a_time(workshop: Workshop) -> None:
+async def test_a_session_works_on_so_many_calls_at_a_time(workshop: ToolRegistry) -> None:
     turnstile = Turnstile(MAX_AT_ONCE)
     async with serve(turnstile) as server:
         bench = workshop.bench([remote("maps", server.url)], context())
@@ -198,7 +198,7 @@ async def test_a_session_works_on_so_many_calls_at_a_time(workshop: Workshop) ->
     assert turnstile.most == MAX_AT_ONCE
 
 
-async def test_a_call_that_finds_no_place_in_its_time_is_told_so(workshop: Workshop) -> None:
+async def test_a_call_that_finds_no_place_in_its_time_is_told_so(workshop: ToolRegistry) -> None:
     tools = [local("hangs_later", timeout_s=30.0), local("weather_later", timeout_s=0.05)]
     bench = workshop.bench(tools, context())
     hanging = [asyncio.create_task(bench.run(asked("hangs_later"))) for _ in range(MAX_AT_ONCE)]
@@ -211,7 +211,7 @@ async def test_a_call_that_finds_no_place_in_its_time_is_told_so(workshop: Works
     await asyncio.wait(hanging)
 
 
-async def session(bench: Bench, call: Call) -> None:
+async def session(bench: SessionToolRunner, call: Call) -> None:
     """A call whose tools are carried out by this bench, all that the model asks for at once."""
     call.say({"type": "response.create"})
     call.flow()
@@ -223,11 +223,11 @@ async def session(bench: Bench, call: Call) -> None:
         call.flow()
 
 
-async def answer(bench: Bench, call: Call, one: ToolCall) -> None:
+async def answer(bench: SessionToolRunner, call: Call, one: ToolCall) -> None:
     call.up += call.desk.result(one.call_id, await bench.run(one))
 
 
-async def test_many_sessions_and_parallel_calls_never_mix(workshop: Workshop) -> None:
+async def test_many_sessions_and_parallel_calls_never_mix(workshop: ToolRegistry) -> None:
     """Forty sessions of four parallel calls each, over and over: every result finds its own call.
 
     All sessions use the same call ids, as nothing keeps two engines from it.

@@ -15,7 +15,7 @@ from aiohttp import web
 from relay.agents.config import load_agents
 from relay.app import running
 from relay.engines.cascade.outputs import Pace
-from relay.parts.interfaces import FunctionCall, Message, Reply
+from relay.parts.interfaces import FunctionCall, Reply, SpokenMessage
 from relay.parts.simple import Script, scripted_parts
 from relay.simulator import SimulatorOptions, simulate
 from relay.tools.call import ToolMisconfigured
@@ -25,7 +25,7 @@ from tests.tools.server import Answer, Server, serve
 Event = dict[str, Any]
 KEY = "sk-of-the-tool"
 ASKED = Reply((FunctionCall("get_weather", {"city": "London"}),))
-LOOKING = Reply((Message("I will look.", phase="commentary"), *ASKED.outputs))
+LOOKING = Reply((SpokenMessage("I will look.", phase="commentary"), *ASKED.outputs))
 ANSWERED = "It is {heard}."
 
 

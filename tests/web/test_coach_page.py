@@ -14,10 +14,10 @@ from playwright.async_api import Browser, Page
 
 from relay.http.api.api import Api
 from relay.http.server import Pages
-from relay.interfaces import Talk
+from relay.interfaces import ConversationSummary
 from relay.realtime.grant import Caller, Role
 from relay.realtime.records import Record
-from relay.realtime.transcript import Partial
+from relay.realtime.transcript import InterimTranscript
 from tests.components import needs
 from tests.feed.calls import HEAD, FakeCall, House, again
 from tests.http.api.desk import Assignments, Shelf, bearer, verify
@@ -142,7 +142,7 @@ async def desk(browser: Browser) -> AsyncIterator[Desk]:
 
 
 async def test_a_coach_reads_along_what_is_said_and_how_much_was_heard(desk: Desk) -> None:
-    call = Live(seq=2, open=[Partial("item_9", 0, "user", "Well, I")])
+    call = Live(seq=2, open=[InterimTranscript("item_9", 0, "user", "Well, I")])
     await desk.shows("Nobody is in a call.")
     with desk.house.hub.live(call):
         desk.house.commit(GOAL)
@@ -152,7 +152,7 @@ async def test_a_coach_reads_along_what_is_said_and_how_much_was_heard(desk: Des
             "learner final: I want to speak up in meetings.",
             "learner open: Well, I",
         ]
-        call.open = [Partial("item_9", 0, "user", "Well, I am shy")]
+        call.open = [InterimTranscript("item_9", 0, "user", "Well, I am shy")]
         await desk.shows("Well, I am shy")
         desk.house.commit(CUT)
         await desk.shows("interrupted after 0.9 s")
@@ -188,7 +188,7 @@ async def test_a_line_that_breaks_comes_back_without_a_gap(desk: Desk) -> None:
     def said(number: int) -> Record:
         return WORDS.user(f"Sentence {number}.", float(number))
 
-    with desk.house.hub.live(Live(seq=6, open=[Partial("item_7", 0, "user", "And so")])):
+    with desk.house.hub.live(Live(seq=6, open=[InterimTranscript("item_7", 0, "user", "And so")])):
         desk.house.commit(said(1), said(2))
         await desk.choose()
         await desk.shows("And so")
@@ -296,8 +296,10 @@ async def test_a_voice_without_a_price_says_so(desk: Desk) -> None:
 async def test_the_past_of_this_learner_then_everybodys_and_a_summary(desk: Desk) -> None:
     desk.house.disk.store = {one.id: one for one in (GOAL, CUT)}
     desk.shelf.talks = [
-        Talk(HEAD.conversation_id, LEARNER, "agent", MORNING, MORNING + 60, 2),
-        Talk("77777777-7777-4777-8777-777777777777", STRANGER, "agent", MORNING, MORNING, 9),
+        ConversationSummary(HEAD.conversation_id, LEARNER, "agent", MORNING, MORNING + 60, 2),
+        ConversationSummary(
+            "77777777-7777-4777-8777-777777777777", STRANGER, "agent", MORNING, MORNING, 9
+        ),
     ]
     await desk.page.reload()
     await desk.page.locator("#past li").nth(1).wait_for()
@@ -336,7 +338,9 @@ async def test_no_state_of_the_page_has_a_serious_fault(
     async with sitting(browser, viewport=size, color_scheme=scheme, bypass_csp=True) as desk:
         await desk.shows("Nobody is in a call.")
         assert await faults(desk.screen) == []
-        call = Live(seq=2, cost=900, begun=(1, 640), open=[Partial("i9", 0, "user", "Well")])
+        call = Live(
+            seq=2, cost=900, begun=(1, 640), open=[InterimTranscript("i9", 0, "user", "Well")]
+        )
         with desk.house.hub.live(call):
             desk.house.commit(GOAL, CUT)
             await desk.choose()

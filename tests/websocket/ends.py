@@ -12,15 +12,15 @@ from dataclasses import replace
 from typing import Self
 
 from relay.interfaces import Frame
-from relay.websocket.closing import PeerOptions
-from relay.websocket.connection import WirePeer
+from relay.websocket.closing import ConnectionOptions
+from relay.websocket.connection import WebSocketConnection
 from relay.websocket.handshake import Handshake
 from relay.websocket.server import Listener, ListenOptions, listen
 
 PATIENCE = 5.0
 """Seconds after which a test that waits for something has failed."""
 
-QUICK = PeerOptions(max_message_bytes=64 * 1024, close_grace=0.05)
+QUICK = ConnectionOptions(max_message_bytes=64 * 1024, close_grace=0.05)
 """No test waits a whole second for force."""
 
 CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG = 0x0, 0x1, 0x2, 0x8, 0x9, 0xA
@@ -72,7 +72,7 @@ class Stage:
 
     def __init__(self, complaints: list[dict[str, object]]) -> None:
         self.complaints = complaints
-        self.arrivals: asyncio.Queue[tuple[WirePeer, Handshake]] = asyncio.Queue()
+        self.arrivals: asyncio.Queue[tuple[WebSocketConnection, Handshake]] = asyncio.Queue()
         self._listeners: list[Listener] = []
 
     async def listen(self, options: ListenOptions | None = None) -> Listener:
@@ -81,12 +81,12 @@ class Stage:
         self._listeners.append(listener)
         return listener
 
-    async def arrival(self) -> WirePeer:
+    async def arrival(self) -> WebSocketConnection:
         async with asyncio.timeout(PATIENCE):
             peer, _ = await self.arrivals.get()
         return peer
 
-    async def raw_pair(self, **options: object) -> tuple["Raw", WirePeer, Recorder]:
+    async def raw_pair(self, **options: object) -> tuple["Raw", WebSocketConnection, Recorder]:
         """A raw client and the attached peer that serves it."""
         listener = await self.listen(ListenOptions(peer=replace(QUICK, **options)))  # type: ignore[arg-type]
         raw = await Raw.dial(listener.port)
@@ -101,7 +101,7 @@ class Stage:
             assert "connections=0" in repr(listener)
 
 
-def fill(peer: WirePeer, recorder: Recorder, size: int = 60_000) -> list[bytes]:
+def fill(peer: WebSocketConnection, recorder: Recorder, size: int = 60_000) -> list[bytes]:
     """Send until the peer says that its buffer is full; returns what was sent.
 
     All is sent from one buffer, which is overwritten at once, as a read buffer is.

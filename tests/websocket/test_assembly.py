@@ -5,7 +5,7 @@ import contextlib
 import pytest
 import websockets
 
-from relay.websocket.closing import PeerOptions
+from relay.websocket.closing import ConnectionOptions
 from relay.websocket.server import ListenOptions
 from tests.websocket.ends import (
     BINARY,
@@ -94,7 +94,7 @@ async def test_S3_43_fragments_over_the_limit_end_with_1009(stage: Stage) -> Non
 
 
 async def test_S3_43_the_limit_is_ten_mebibytes_and_nothing_is_compressed(stage: Stage) -> None:
-    listener = await stage.listen(ListenOptions(peer=PeerOptions(close_grace=0.05)))
+    listener = await stage.listen(ListenOptions(peer=ConnectionOptions(close_grace=0.05)))
     url = f"ws://127.0.0.1:{listener.port}"
     async with websockets.connect(url, compression="deflate") as client:
         assert client.protocol.extensions == []

@@ -9,8 +9,8 @@ import pytest
 from picows import WSMsgType
 
 from relay.interfaces import Frame
-from relay.websocket.closing import PeerOptions
-from relay.websocket.connection import WirePeer
+from relay.websocket.closing import ConnectionOptions
+from relay.websocket.connection import WebSocketConnection
 from relay.websocket.server import ListenOptions
 from tests.components import needs, require
 from tests.websocket.ends import Stage
@@ -28,7 +28,7 @@ ACCEPTABLE = {
 class Echo:
     """Sends everything back."""
 
-    def __init__(self, peer: WirePeer) -> None:
+    def __init__(self, peer: WebSocketConnection) -> None:
         self.peer = peer
 
     def frame(self, frame: Frame) -> None:
@@ -41,7 +41,7 @@ class Echo:
         """The fuzzing client opens the next."""
 
 
-def echo_binary(peer: WirePeer, frame: Frame) -> None:
+def echo_binary(peer: WebSocketConnection, frame: Frame) -> None:
     peer._transport.send(WSMsgType.BINARY, frame)
 
 
@@ -73,7 +73,7 @@ async def fuzz(port: int, folder: Path) -> dict[str, dict[str, Any]]:
 @needs("autobahn")
 @pytest.mark.asyncio(loop_factories=["uvloop"])  # once is enough, on the loop of production
 async def test_no_case_fails_and_no_close_code_is_wrong(stage: Stage, tmp_path: Path) -> None:
-    options = PeerOptions(max_message_bytes=32 * 1024 * 1024, binary=echo_binary)
+    options = ConnectionOptions(max_message_bytes=32 * 1024 * 1024, binary=echo_binary)
     listener = await stage.listen(ListenOptions(peer=options))
 
     async def echo_them_all() -> None:

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from relay.websocket.closing import (
     MAX_REASON_BYTES,
-    Malformed,
+    ProtocolViolation,
     may_travel,
     read_close,
     reason_bytes,
@@ -23,7 +23,7 @@ def test_codes_that_travel(code: int) -> None:
 @pytest.mark.parametrize("code", [0, 999, 1004, 1005, 1006, 1015, 1016, 2999, 5000, 65535])
 def test_codes_that_do_not_travel(code: int) -> None:
     assert not may_travel(code)
-    with pytest.raises(Malformed) as malformed:
+    with pytest.raises(ProtocolViolation) as malformed:
         read_close(code.to_bytes(2, "big"))
     assert malformed.value.close[0] == 1002
 
@@ -37,7 +37,7 @@ def test_whatever_comes_is_read_or_refused_with_a_code_that_may_travel(payload: 
     refused: int | None = None
     try:
         code, reason = read_close(payload)
-    except Malformed as malformed:
+    except ProtocolViolation as malformed:
         refused = malformed.close[0]
     else:
         assert payload in (b"", code.to_bytes(2, "big") + reason.encode())

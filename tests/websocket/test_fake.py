@@ -5,9 +5,9 @@ from typing import Protocol
 
 import pytest
 
-from relay.interfaces import Peer
+from relay.interfaces import Connection
 from relay.websocket.client import ConnectOptions, connect
-from relay.websocket.connection import WirePeer
+from relay.websocket.connection import WebSocketConnection
 from tests.fake_connection import FakePeer
 from tests.websocket.ends import QUICK, Recorder, Stage
 
@@ -15,7 +15,7 @@ from tests.websocket.ends import QUICK, Recorder, Stage
 class FarEnd(Protocol):
     """The other end of the peer under test. Each call returns when the peer has noticed."""
 
-    peer: Peer
+    peer: Connection
 
     async def say(self, text: bytes) -> None: ...
 
@@ -28,7 +28,7 @@ class FarEnd(Protocol):
 
 class FakeEnd:
     def __init__(self) -> None:
-        self.peer: Peer
+        self.peer: Connection
         self.peer = self._fake = FakePeer()
 
     async def say(self, text: bytes) -> None:
@@ -45,8 +45,13 @@ class FakeEnd:
 
 
 class WireEnd:
-    def __init__(self, peer: WirePeer, far: WirePeer, others: tuple[WirePeer, WirePeer]) -> None:
-        self.peer: Peer = peer
+    def __init__(
+        self,
+        peer: WebSocketConnection,
+        far: WebSocketConnection,
+        others: tuple[WebSocketConnection, WebSocketConnection],
+    ) -> None:
+        self.peer: Connection = peer
         self._far = far
         self._others = others
         self._recorder = Recorder()

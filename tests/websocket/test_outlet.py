@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from relay.interfaces import Frame
-from relay.websocket.connection import MAX_HELD_BYTES, MAX_HELD_FRAMES, Outlet
+from relay.websocket.connection import MAX_HELD_BYTES, MAX_HELD_FRAMES, ReceiverSlot
 from tests.websocket.ends import (
     CLOSE,
     PATIENCE,
@@ -133,7 +133,7 @@ async def test_a_receiver_may_pass_the_peer_on_at_its_first_frame(stage: Stage) 
 
 
 def test_a_frame_is_copied_because_its_buffer_is_not_ours() -> None:
-    outlet = Outlet(lambda: None, lambda _: None)
+    outlet = ReceiverSlot(lambda: None, lambda _: None)
     buffer = bytearray(b"one")
     outlet.receiver.frame(memoryview(buffer))
     buffer[:] = b"two"

@@ -6,10 +6,10 @@ from dataclasses import replace
 import pytest
 import websockets
 
-from relay.interfaces import Frame, Peer
+from relay.interfaces import Connection, Frame
 from relay.websocket.client import ConnectOptions, connect
-from relay.websocket.closing import PeerOptions
-from relay.websocket.connection import WirePeer
+from relay.websocket.closing import ConnectionOptions
+from relay.websocket.connection import WebSocketConnection
 from relay.websocket.server import ListenOptions
 from tests.websocket.ends import (
     CLOSE,
@@ -41,7 +41,7 @@ async def test_messages_go_both_ways_in_order(stage: Stage) -> None:
 
 async def test_it_is_a_peer_and_says_what_it_is(stage: Stage) -> None:
     raw, wire, recorder = await stage.raw_pair()
-    peer: Peer = wire
+    peer: Connection = wire
     assert repr(peer) == f"<WirePeer server {wire.remote} open buffered=0>"
     peer.pause()
     assert repr(peer).endswith("open buffered=0 paused>")
@@ -49,7 +49,7 @@ async def test_it_is_a_peer_and_says_what_it_is(stage: Stage) -> None:
     assert repr(peer).endswith("closing buffered=0 (4011, 'Idle')>")
     await recorder.ending()
     assert " gone " in repr(peer)
-    assert repr(WirePeer(QUICK)) == "<WirePeer connecting>"
+    assert repr(WebSocketConnection(QUICK)) == "<WirePeer connecting>"
     await raw.hang_up()
 
 
@@ -85,7 +85,7 @@ async def test_S3_64_a_fault_ends_its_own_connection_and_no_other(stage: Stage) 
 
 
 async def test_a_fault_is_reported_without_what_was_said(stage: Stage) -> None:
-    listener = await stage.listen(ListenOptions(peer=PeerOptions(close_grace=0.05)))
+    listener = await stage.listen(ListenOptions(peer=ConnectionOptions(close_grace=0.05)))
     raw, faulty = await Raw.dial(listener.port), Faulty()
     (await stage.arrival()).attach(faulty)
     raw.write(frame(TEXT, b"secret"))
@@ -163,7 +163,7 @@ async def test_a_fault_about_the_end_is_reported_once(stage: Stage) -> None:
 # Buffers.
 
 
-async def deaf(stage: Stage) -> tuple[Raw, WirePeer, Recorder]:
+async def deaf(stage: Stage) -> tuple[Raw, WebSocketConnection, Recorder]:
     """A client that does not read, its peer with a full buffer, and what the receiver was told."""
     listener = await stage.listen()
     raw = await Raw.dial(listener.port, receive_buffer=4096)
@@ -247,7 +247,9 @@ async def test_what_was_sent_is_what_the_buffer_held_during_the_call(
     assert await recorder.ending() == (1000, "")
 
 
-async def fill_and_check(sender: WirePeer, taker: WirePeer, size: int) -> None:
+async def fill_and_check(
+    sender: WebSocketConnection, taker: WebSocketConnection, size: int
+) -> None:
     sender.attach(flow := Recorder())
     taker.attach(recorder := Recorder())
     taker.pause()

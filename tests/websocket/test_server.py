@@ -10,10 +10,10 @@ import aiofastnet.constants
 import pytest
 import websockets
 
-from relay.websocket.closing import PeerOptions
-from relay.websocket.connection import WirePeer
+from relay.websocket.closing import ConnectionOptions
+from relay.websocket.connection import WebSocketConnection
 from relay.websocket.handshake import Handshake
-from relay.websocket.server import Ear, ListenOptions, listen
+from relay.websocket.server import ListeningSocket, ListenOptions, listen
 from tests.websocket.ends import (
     CLOSE,
     PATIENCE,
@@ -39,7 +39,7 @@ async def test_a_peer_is_handed_over_once_the_upgrade_is_out(stage: Stage) -> No
 
 
 async def test_a_caller_may_be_refused_after_the_upgrade(stage: Stage) -> None:
-    def refuse(peer: WirePeer, handshake: Handshake) -> None:
+    def refuse(peer: WebSocketConnection, handshake: Handshake) -> None:
         peer.send(b'{"type":"error"}')
         peer.close(4001, "Unauthorized")
 
@@ -56,10 +56,10 @@ async def test_a_caller_may_be_refused_after_the_upgrade(stage: Stage) -> None:
 async def test_a_fault_in_who_takes_the_peer_ends_that_connection(stage: Stage) -> None:
     faults: list[Exception] = []
 
-    def fail(peer: WirePeer, handshake: Handshake) -> None:
+    def fail(peer: WebSocketConnection, handshake: Handshake) -> None:
         raise ValueError("secret")
 
-    options = ListenOptions(peer=PeerOptions(close_grace=0.05, on_fault=faults.append))
+    options = ListenOptions(peer=ConnectionOptions(close_grace=0.05, on_fault=faults.append))
     listener = await listen(fail, options)
     raw = await Raw.dial(listener.port)
     assert await raw.read_close() == (1011, "Internal server error")
@@ -124,12 +124,12 @@ async def test_a_want_of_file_descriptors_passes(
     before = await Raw.dial(listener.port)
     tries: list[int] = []
 
-    def no_descriptor(ear: Ear) -> tuple[socket.socket, object]:
+    def no_descriptor(ear: ListeningSocket) -> tuple[socket.socket, object]:
         tries.append(ear.fileno())
         raise OSError(errno.EMFILE, "Too many open files")
 
     with monkeypatch.context() as want:
-        want.setattr(Ear, "accept", no_descriptor, raising=False)
+        want.setattr(ListeningSocket, "accept", no_descriptor, raising=False)
         raw = await Raw.connect(listener.port)
         async with asyncio.timeout(PATIENCE):
             while len(tries) < 2:
@@ -166,36 +166,36 @@ async def test_tls(stage: Stage, server_tls, client_tls) -> None:
     await plain.hang_up()
 
 
-async def leave_properly(raw: Raw, peer: WirePeer) -> None:
+async def leave_properly(raw: Raw, peer: WebSocketConnection) -> None:
     raw.write(frame(CLOSE, close_payload(1000)))
 
 
-async def vanish(raw: Raw, peer: WirePeer) -> None:
+async def vanish(raw: Raw, peer: WebSocketConnection) -> None:
     raw.reset()
 
 
-async def hang_up(raw: Raw, peer: WirePeer) -> None:
+async def hang_up(raw: Raw, peer: WebSocketConnection) -> None:
     await raw.hang_up()
 
 
-async def be_closed(raw: Raw, peer: WirePeer) -> None:
+async def be_closed(raw: Raw, peer: WebSocketConnection) -> None:
     peer.close(4010, "Session time limit")
 
 
-async def speak_garbage(raw: Raw, peer: WirePeer) -> None:
+async def speak_garbage(raw: Raw, peer: WebSocketConnection) -> None:
     raw.write(b"\xff" * 1000)
 
 
-async def be_dropped(raw: Raw, peer: WirePeer) -> None:
+async def be_dropped(raw: Raw, peer: WebSocketConnection) -> None:
     peer.close(1006)
 
 
-async def close_from_both_sides(raw: Raw, peer: WirePeer) -> None:
+async def close_from_both_sides(raw: Raw, peer: WebSocketConnection) -> None:
     raw.write(frame(CLOSE, close_payload(1000)))
     peer.close(4010)
 
 
-async def vanish_within_a_message(raw: Raw, peer: WirePeer) -> None:
+async def vanish_within_a_message(raw: Raw, peer: WebSocketConnection) -> None:
     raw.write(frame(TEXT, b"x" * 1000, fin=False), frame(0, b"x" * 1000)[:500])
     raw.reset()
 
@@ -234,7 +234,7 @@ async def test_connections_that_ended_leave_nothing_behind(stage: Stage) -> None
 
 
 async def test_the_timer_of_a_close_goes_with_its_connection(stage: Stage) -> None:
-    listener = await stage.listen(ListenOptions(peer=PeerOptions(close_grace=3600)))
+    listener = await stage.listen(ListenOptions(peer=ConnectionOptions(close_grace=3600)))
     raw = await Raw.dial(listener.port)
     peer = await stage.arrival()
     peer.attach(recorder := Recorder())

@@ -55,7 +55,7 @@ def _clock(unix: int) -> str:
 Event = dict[str, Any]
 
 
-class Refusal(Exception):  # noqa: N818 - it is an answer, not a fault
+class RequestRefused(Exception):  # noqa: N818 - it is an answer, not a fault
     """The client's event is refused as a whole; the session goes on (WIRE §5)."""
 
     def __init__(self, code: str | None, message: str, param: str | None = None) -> None:
@@ -65,7 +65,7 @@ class Refusal(Exception):  # noqa: N818 - it is an answer, not a fault
         self.param = param
 
 
-def error(refusal: Refusal, client_event_id: str | None, event_id: str) -> Event:
+def error(refusal: RequestRefused, client_event_id: str | None, event_id: str) -> Event:
     """Return the `error` event; the inner `event_id` is that of the client's event, or None."""
     return {
         "type": "error",
@@ -80,34 +80,36 @@ def error(refusal: Refusal, client_event_id: str | None, event_id: str) -> Event
     }
 
 
-def unknown_parameter(path: str) -> Refusal:
+def unknown_parameter(path: str) -> RequestRefused:
     """Return the answer to a field that does not exist."""
-    return Refusal("unknown_parameter", f"Unknown parameter: '{path}'.", path)
+    return RequestRefused("unknown_parameter", f"Unknown parameter: '{path}'.", path)
 
 
-def missing_parameter(path: str) -> Refusal:
+def missing_parameter(path: str) -> RequestRefused:
     """Return the answer to a field that must be there."""
-    return Refusal("missing_required_parameter", f"Missing required parameter: '{path}'.", path)
+    return RequestRefused(
+        "missing_required_parameter", f"Missing required parameter: '{path}'.", path
+    )
 
 
-def wrong_type(path: str, wanted: str) -> Refusal:
+def wrong_type(path: str, wanted: str) -> RequestRefused:
     """Return the answer to a field of another JSON type."""
-    return Refusal("invalid_type", f"Invalid type for '{path}': expected {wanted}.", path)
+    return RequestRefused("invalid_type", f"Invalid type for '{path}': expected {wanted}.", path)
 
 
-def wrong_value(path: str, got: object, supported: Iterable[str]) -> Refusal:
+def wrong_value(path: str, got: object, supported: Iterable[str]) -> RequestRefused:
     """Return the answer to a value that is not in the list."""
     names = [f"'{name}'" for name in supported]
     listed = names[0] if len(names) == 1 else f"{', '.join(names[:-1])}, and {names[-1]}"
     shown = str(got)[:_SHOWN]
-    return Refusal(
+    return RequestRefused(
         "invalid_value", f"Invalid value: '{shown}'. Supported values are: {listed}.", path
     )
 
 
-def too_small(path: str, least: float, got: float) -> Refusal:
+def too_small(path: str, least: float, got: float) -> RequestRefused:
     """Return the answer to a number below its minimum."""
-    return Refusal(
+    return RequestRefused(
         "integer_below_min_value",
         f"Invalid '{path}': integer below minimum value. "
         f"Expected a value >= {least}, but got {got} instead.",
@@ -115,9 +117,9 @@ def too_small(path: str, least: float, got: float) -> Refusal:
     )
 
 
-def too_large(path: str, most: float, got: float) -> Refusal:
+def too_large(path: str, most: float, got: float) -> RequestRefused:
     """Return the answer to a number above its maximum."""
-    return Refusal(
+    return RequestRefused(
         "integer_above_max_value",
         f"Invalid '{path}': integer above maximum value. "
         f"Expected a value <= {most}, but got {got} instead.",
@@ -125,9 +127,9 @@ def too_large(path: str, most: float, got: float) -> Refusal:
     )
 
 
-def too_long(path: str, most: int, got: int) -> Refusal:
+def too_long(path: str, most: int, got: int) -> RequestRefused:
     """Return the answer to a string above its maximum length."""
-    return Refusal(
+    return RequestRefused(
         "string_above_max_length",
         f"Invalid '{path}': string too long. Expected a string with maximum length {most}, "
         f"but got a string with length {got} instead.",
@@ -175,7 +177,7 @@ class Close:
 Effect = Emit | Transcribe | Speak | Close
 
 
-class Outgoing:
+class EffectBuffer:
     """Collects the effects of one step, in order."""
 
     def __init__(self, new_id: NewId) -> None:
@@ -186,7 +188,7 @@ class Outgoing:
         """Add an event; its keys stand in OpenAI's order: `type`, `event_id`, the rest."""
         self._effects.append(Emit({"type": kind, "event_id": self.new_id("event"), **fields}))
 
-    def refuse(self, refusal: Refusal, client_event_id: str | None) -> None:
+    def refuse(self, refusal: RequestRefused, client_event_id: str | None) -> None:
         """Add an `error` event."""
         self._effects.append(Emit(error(refusal, client_event_id, self.new_id("event"))))
 

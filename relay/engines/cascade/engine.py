@@ -12,9 +12,9 @@ import structlog
 from relay.engines.cascade.effects import Close, Effect, Emit, Speak, Transcribe, at_random, unix
 from relay.engines.cascade.machine import Machine, Opening
 from relay.engines.cascade.outputs import Pace
-from relay.interfaces import Call, Frame, Peer, Receiver
+from relay.interfaces import Connection, EngineRequest, Frame, Receiver
 from relay.parts.interfaces import Parts
-from relay.realtime.endings import AT_CAPACITY, Refused
+from relay.realtime.endings import AT_CAPACITY, SessionRefused
 from relay.tasks import Tasks
 
 # ---- The offline voice as one end of a session: its rules, their timer, and the work of its parts.
@@ -31,7 +31,7 @@ MAX_EVENTS_A_TURN = 64
 log = structlog.get_logger(__name__)
 
 
-class Rules(Protocol):
+class MachineFactory(Protocol):
     """What a session does, pure: a `machine.Machine`, or one whose events are altered.
 
     Every method returns what to do next; nothing is asked of it after a `Close`.
@@ -58,14 +58,14 @@ class Rules(Protocol):
         """Return when `tick` wants to be called next."""
 
 
-class OfflinePeer:
+class CascadeConnection:
     """A `relay.interfaces.Peer` that answers from within the process.
 
     Nothing is pushed from within `send`: events leave by the loop's next turn. While the receiver
     is paused, or there is none yet, at most `HIGH_BYTES` and one step's events wait for it.
     """
 
-    def __init__(self, machine: Rules, parts: Parts, tasks: Tasks) -> None:
+    def __init__(self, machine: MachineFactory, parts: Parts, tasks: Tasks) -> None:
         self._machine = machine
         self._parts = parts
         self._all_tasks = tasks
@@ -83,7 +83,7 @@ class OfflinePeer:
         self._tasks: set[asyncio.Task[None]] = set()
         self._ending: tuple[int, str] | None = None
         self._told = False
-        self.on_closed: Callable[[OfflinePeer], None] = lambda _: None
+        self.on_closed: Callable[[CascadeConnection], None] = lambda _: None
         self._perform(machine.begin(self._loop.time()))
 
     def attach(self, receiver: Receiver) -> None:
@@ -236,7 +236,7 @@ MAX_SESSIONS = 1000
 """Sessions of one engine that may be open at once."""
 
 
-class OfflineVoice:
+class CascadeEngine:
     """A `relay.interfaces.Engine` made of `Parts`; it owns them and lets go of them."""
 
     def __init__(self, parts: Parts, pace: Pace | None = None) -> None:
@@ -244,10 +244,10 @@ class OfflineVoice:
         self._parts = parts
         self._pace = pace or Pace()
         self._tasks = Tasks(_fault)
-        self._peers: set[OfflinePeer] = set()
+        self._peers: set[CascadeConnection] = set()
 
-    async def open(self, call: Call) -> Peer:
-        """Return a new session's peer; raises `Refused` when there are too many."""
+    async def open(self, call: EngineRequest) -> Connection:
+        """Return a new session's peer; raises `SessionRefused` when there are too many."""
         return self.host(self.rules(self.opening(call.model)))
 
     def opening(self, model: str) -> Opening:
@@ -259,11 +259,11 @@ class OfflineVoice:
         parts = self._parts
         return Machine(opening, parts.make_ear(), parts.make_brain(), at_random(unix))
 
-    def host(self, rules: Rules) -> Peer:
-        """Return the peer of a session with these rules; raises `Refused`."""
+    def host(self, rules: MachineFactory) -> Connection:
+        """Return the peer of a session with these rules; raises `SessionRefused`."""
         if len(self._peers) >= MAX_SESSIONS:
-            raise Refused(AT_CAPACITY)
-        peer = OfflinePeer(rules, self._parts, self._tasks)
+            raise SessionRefused(AT_CAPACITY)
+        peer = CascadeConnection(rules, self._parts, self._tasks)
         peer.on_closed = self._peers.discard
         self._peers.add(peer)
         return peer

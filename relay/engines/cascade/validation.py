@@ -7,11 +7,11 @@ from typing import Any
 import msgspec
 
 from relay.engines.cascade import effects as refusals
-from relay.engines.cascade.effects import Event, Refusal
+from relay.engines.cascade.effects import Event, RequestRefused
 from relay.interfaces import Frame
 
 Shape = Callable[[Any, str], Any]
-"""Given a value and its path, return the value to go on with, or raise `Refusal`."""
+"""Given a value and its path, return the value to go on with, or raise `RequestRefused`."""
 
 MAX_LIST = 1024  # entries of any list a client may send
 
@@ -89,7 +89,7 @@ def either(first: Shape, second: Shape) -> Shape:
     def check(value: Any, path: str) -> Any:
         try:
             return first(value, path)
-        except refusals.Refusal:
+        except refusals.RequestRefused:
             return second(value, path)
 
     return check
@@ -196,17 +196,19 @@ _SHAPES = {
 
 
 def decode(frame: Frame) -> Any:
-    """Return the JSON of a frame; raises `Refusal`."""
+    """Return the JSON of a frame; raises `RequestRefused`."""
     try:
         return msgspec.json.decode(frame)
     except (ValueError, RecursionError) as error:
-        raise Refusal("invalid_json", "Invalid event: failed to parse JSON value.") from error
+        raise RequestRefused(
+            "invalid_json", "Invalid event: failed to parse JSON value."
+        ) from error
 
 
 def check(event: Any) -> Event:
-    """Return an event that is one of OpenAI's and has its fields; raises `Refusal`."""
+    """Return an event that is one of OpenAI's and has its fields; raises `RequestRefused`."""
     if not isinstance(event, dict):
-        raise Refusal("invalid_event", "Invalid event: expected a JSON object.")
+        raise RequestRefused("invalid_event", "Invalid event: expected a JSON object.")
     if "type" not in event:
         raise refusals.missing_parameter("type")
     kind = event["type"]
@@ -214,7 +216,7 @@ def check(event: Any) -> Event:
         raise refusals.wrong_value("type", kind, _SUPPORTED)
     if kind not in _SHAPES:
         message = f"The event '{kind}' belongs to translation sessions, which are not built."
-        raise Refusal("invalid_value", message, "type")
+        raise RequestRefused("invalid_value", message, "type")
     checked: Event = _SHAPES[kind](event, "")
     return checked
 
@@ -226,9 +228,9 @@ def event_id(event: Any) -> str | None:
 
 
 def pcm(event: Event) -> bytes:
-    """Return the audio of an `append`; raises `Refusal`."""
+    """Return the audio of an `append`; raises `RequestRefused`."""
     try:
         return binascii.a2b_base64(event["audio"], strict_mode=True)
     except ValueError as error:
         message = "Invalid 'audio': expected base64-encoded audio bytes."
-        raise Refusal("invalid_value", message, "audio") from error
+        raise RequestRefused("invalid_value", message, "audio") from error

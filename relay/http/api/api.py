@@ -8,13 +8,18 @@ from typing import Final
 from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler, Middleware
 
-from relay.feed.hub import Hub
-from relay.http.api.auth import Access, Gate, Learners, Rates
-from relay.http.api.coach_audio import Voices
-from relay.http.api.errors import FAILED, ORIGIN_REFUSED, Refused, answer, of_status
+from relay.feed.hub import FeedHub
+from relay.http.api.auth import Authenticator, Authorizer, Learners, RateLimiter
+from relay.http.api.coach_audio import CoachAudioHandler
+from relay.http.api.errors import FAILED, ORIGIN_REFUSED, ApiError, answer, of_status
 from relay.http.api.feeds import Feeds
 from relay.http.api.openapi import document
-from relay.http.api.sessions import Archive, Archives, Commands, Reading
+from relay.http.api.sessions import (
+    CommandHandlers,
+    ConversationArchive,
+    ConversationHandlers,
+    SessionHandlers,
+)
 from relay.realtime.grant import Caller
 
 # ---- What goes around every answer of the API: origins, refusals as JSON, and headers.
@@ -31,7 +36,7 @@ def refusals_as_json() -> Middleware:
     async def handle(request: web.Request, handler: Handler) -> web.StreamResponse:
         try:
             return await handler(request)
-        except Refused as refused:
+        except ApiError as refused:
             return answer(refused.refusal)
         except web.HTTPException as error:
             return answer(of_status(error.status), error.headers.get(hdrs.ALLOW))
@@ -54,7 +59,7 @@ class Origins:
         @web.middleware
         async def handle(request: web.Request, handler: Handler) -> web.StreamResponse:
             if not self._lets_in(request):
-                raise Refused(ORIGIN_REFUSED)
+                raise ApiError(ORIGIN_REFUSED)
             if request.method == hdrs.METH_OPTIONS:
                 return web.Response(status=204, headers=_PREFLIGHT)
             return await handler(request)
@@ -95,11 +100,11 @@ class Api:
     Who shows the `service_key` is an admin. Empty `allowed_origins` let every page in.
     """
 
-    hub: Hub
+    hub: FeedHub
     verify: Callable[[str], Awaitable[Caller]]
     learners: Learners
     clock: Callable[[], float]
-    archive: Archive
+    archive: ConversationArchive
     service_key: str = field(default="", repr=False)
     allowed_origins: Collection[str] = ()
 
@@ -114,19 +119,19 @@ def application(api: Api) -> web.Application:
 
 
 def _routes(api: Api) -> Iterator[web.RouteDef]:
-    gate = Gate(api.verify, Rates(api.clock), api.service_key)
-    access = Access(api.learners, api.clock)
-    reading = Reading(api.hub, gate, access)
+    gate = Authenticator(api.verify, RateLimiter(api.clock), api.service_key)
+    access = Authorizer(api.learners, api.clock)
+    reading = SessionHandlers(api.hub, gate, access)
     feeds = Feeds(api.hub, gate, access, reading, api.clock)
     yield web.get("/sessions", reading.sessions)
     yield web.get("/sessions/{id}", reading.session)
     yield web.get("/sessions/{id}/transcript", reading.transcript)
     yield web.get("/sessions/{id}/feed", feeds.feed, allow_head=False)
     yield web.get("/conversations/{id}/transcript", reading.conversation)
-    yield from Commands(gate, reading).routes()
-    voices = Voices(gate, access, reading, api.clock)
+    yield from CommandHandlers(gate, reading).routes()
+    voices = CoachAudioHandler(gate, access, reading, api.clock)
     yield web.get("/sessions/{id}/voice", voices.voice, allow_head=False)
-    archives = Archives(api.archive, gate, access, reading)
+    archives = ConversationHandlers(api.archive, gate, access, reading)
     yield web.get("/conversations", archives.conversations)
     yield web.post("/conversations/{id}/summary", archives.of_conversation)
     yield web.post("/sessions/{id}/summary", archives.of_session)

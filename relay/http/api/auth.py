@@ -12,9 +12,9 @@ import structlog
 from aiohttp import hdrs, web
 
 from relay.auth.tokens import find_bearer
-from relay.http.api.errors import TOO_MANY_FEEDS, UNAUTHORIZED, UNAVAILABLE, Refused, wait
+from relay.http.api.errors import TOO_MANY_FEEDS, UNAUTHORIZED, UNAVAILABLE, ApiError, wait
 from relay.realtime import endings
-from relay.realtime.endings import Refused as CallerRefused
+from relay.realtime.endings import SessionRefused as CallerRefused
 from relay.realtime.grant import Caller
 
 # ---- How often one caller may ask: a bucket each, of a bounded number of callers.
@@ -29,7 +29,7 @@ FEEDS: Final = 50
 """Feeds of one caller at once."""
 
 
-class Rates:
+class RateLimiter:
     """`clock` is in seconds."""
 
     def __init__(
@@ -45,7 +45,7 @@ class Rates:
         self._feeds: Counter[str] = Counter()
 
     def ask(self, caller: str) -> None:
-        """Count one request; raises `Refused` with the seconds to wait."""
+        """Count one request; raises `ApiError` with the seconds to wait."""
         now = self._clock()
         left, before = self._buckets.pop(caller, (self._burst, now))
         left = min(self._burst, left + max(0.0, now - before) * self._per_second)
@@ -57,9 +57,9 @@ class Rates:
 
     @contextmanager
     def feed(self, caller: str) -> Iterator[None]:
-        """Hold one of the caller's feeds; raises `Refused` when all are taken."""
+        """Hold one of the caller's feeds; raises `ApiError` when all are taken."""
         if self._feeds[caller] >= FEEDS:
-            raise Refused(TOO_MANY_FEEDS)
+            raise ApiError(TOO_MANY_FEEDS)
         self._feeds[caller] += 1
         try:
             yield
@@ -79,7 +79,7 @@ Learners = Callable[[str], Awaitable[frozenset[str]]]
 log = structlog.get_logger(__name__)
 
 
-class Access:
+class Authorizer:
     """`learners` gives the users whose sessions a coach may follow, `clock` seconds."""
 
     def __init__(self, learners: Learners, clock: Callable[[], float]) -> None:
@@ -90,7 +90,7 @@ class Access:
     async def sees(self, caller: Caller) -> Callable[[str], bool]:
         """Say of each user whether this caller may see their sessions.
 
-        Raises `Refused` (503) when a coach's learners cannot be asked for.
+        Raises `ApiError` (503) when a coach's learners cannot be asked for.
         """
         theirs = await self.whose(caller)
         return (lambda _: True) if theirs is None else theirs.__contains__
@@ -111,7 +111,7 @@ class Access:
             learners = await self._learners(coach)
         except Exception as error:  # whatever a store raises: a coach is not let in by guessing
             log.warning("a coach's learners cannot be had", error=type(error).__name__)
-            raise Refused(UNAVAILABLE) from error
+            raise ApiError(UNAVAILABLE) from error
         self._known[coach] = now, learners
         self._known.move_to_end(coach)
         if len(self._known) > COACHES:
@@ -124,20 +124,20 @@ SERVICE: Final = Caller(sub="service", role="admin", expires_at=math.inf)
 
 
 @dataclass(frozen=True, slots=True)
-class Gate:
+class Authenticator:
     """`verify` says whose a token is (`relay.access.tokens.Verifier`)."""
 
     verify: Callable[[str], Awaitable[Caller]]
-    rates: Rates
+    rates: RateLimiter
     service_key: str = field(default="", repr=False)
 
     async def enter(self, request: web.Request) -> Caller:
-        """The caller; raises `Refused`."""
+        """The caller; raises `ApiError`."""
         token = find_bearer(
             request.headers.get(hdrs.AUTHORIZATION, ""), offered(request), request.query.get
         )
         if token is None:
-            raise Refused(UNAUTHORIZED)
+            raise ApiError(UNAUTHORIZED)
         caller = await self._caller(token)
         self.rates.ask(caller.sub)
         return caller
@@ -149,7 +149,7 @@ class Gate:
             return await self.verify(token)
         except CallerRefused as refused:
             whose = refused.ending == endings.UNAUTHORIZED
-            raise Refused(UNAUTHORIZED if whose else UNAVAILABLE) from refused
+            raise ApiError(UNAUTHORIZED if whose else UNAVAILABLE) from refused
 
 
 def offered(request: web.Request) -> list[str]:

@@ -8,57 +8,59 @@ from typing import Final
 
 from aiohttp import WSMsgType, hdrs, web
 
-from relay.feed.live_session import Line, NoLine
-from relay.http.api.auth import Access, Gate
-from relay.http.api.errors import FULL, NO_PCM, NO_SOCKET, NOT_A_COACH, OVER, Refusal, Refused
-from relay.http.api.feeds import SEND_SECONDS, SocketFeed, Watching, accept
-from relay.http.api.sessions import Reading
+from relay.feed.live_session import CoachStreamProtocol, NoLine
+from relay.http.api.auth import Authenticator, Authorizer
+from relay.http.api.errors import FULL, NO_PCM, NO_SOCKET, NOT_A_COACH, OVER, ApiError, ApiErrorSpec
+from relay.http.api.feeds import SEND_SECONDS, FeedPermission, SocketFeed, accept
+from relay.http.api.sessions import SessionHandlers
 from relay.realtime.endings import CLIENT_LEFT, CLIENT_LOST, CLIENT_TOO_SLOW, INTERNAL_ERROR
 
 FRAME_BYTES: Final = 96_000
 """Largest frame of a coach's: two seconds of PCM16."""
-_REFUSALS: Final[dict[NoLine, Refusal]] = {"over": OVER, "busy": FULL, "format": NO_PCM}
+_REFUSALS: Final[dict[NoLine, ApiErrorSpec]] = {"over": OVER, "busy": FULL, "format": NO_PCM}
 
 
 @dataclass(frozen=True, slots=True)
-class Voices:
+class CoachAudioHandler:
     """`clock` gives Unix seconds."""
 
-    gate: Gate
-    access: Access
-    reading: Reading
+    gate: Authenticator
+    access: Authorizer
+    reading: SessionHandlers
     clock: Callable[[], float]
 
     async def voice(self, request: web.Request) -> web.StreamResponse:
         """Serve the line until the coach leaves, may stay no longer, or the session ends."""
         if request.headers.get(hdrs.UPGRADE, "").lower() != "websocket":
-            raise Refused(NO_SOCKET)
+            raise ApiError(NO_SOCKET)
         socket = await accept(request, FRAME_BYTES + 1)  # the framework refuses from there on
         async with AsyncExitStack() as stack:
             # A browser cannot read an answer that refuses the handshake, so that is done.
             try:
                 line, watching = await self._enter(request, stack)
-            except Refused as refused:
+            except ApiError as refused:
                 await socket.refuse(refused.refusal)
             else:
                 await _serve(socket, line, watching)
         return socket.socket
 
-    async def _enter(self, request: web.Request, stack: AsyncExitStack) -> tuple[Line, Watching]:
-        """Open a line until the stack closes; raises `Refused`."""
+    async def _enter(
+        self, request: web.Request, stack: AsyncExitStack
+    ) -> tuple[CoachStreamProtocol, FeedPermission]:
+        """Open a line until the stack closes; raises `ApiError`."""
         caller = await self.gate.enter(request)
         if caller.role == "learner":
-            raise Refused(NOT_A_COACH)
+            raise ApiError(NOT_A_COACH)
         feed = await self.reading.find(request, caller)
         stack.enter_context(self.gate.rates.feed(caller.sub))
         line = feed.call.voice(caller.sub)
         if isinstance(line, str):
-            raise Refused(_REFUSALS[line])
+            raise ApiError(_REFUSALS[line])
         stack.callback(line.close)
-        return line, Watching(caller, feed.head.user_id, self.access, self.clock)
+        return line, FeedPermission(caller, feed.head.user_id, self.access, self.clock)
 
 
-async def _serve(socket: SocketFeed, line: Line, watching: Watching) -> None:
+async def _serve(socket: SocketFeed, line: CoachStreamProtocol, watching: FeedPermission) -> None:
     async with asyncio.TaskGroup() as tasks:
         beside = (
             tasks.create_task(_hear(socket, line), name="voice.hear"),
@@ -77,7 +79,7 @@ async def _serve(socket: SocketFeed, line: Line, watching: Watching) -> None:
     await socket.close(line.ending or INTERNAL_ERROR)
 
 
-async def _hear(socket: SocketFeed, line: Line) -> None:
+async def _hear(socket: SocketFeed, line: CoachStreamProtocol) -> None:
     """What the coach says; a text frame has no meaning."""
     async for message in socket.socket:
         if message.type is WSMsgType.BINARY:
@@ -85,7 +87,7 @@ async def _hear(socket: SocketFeed, line: Line) -> None:
     line.close(CLIENT_LEFT)
 
 
-async def _look_after(line: Line, watching: Watching) -> None:
+async def _look_after(line: CoachStreamProtocol, watching: FeedPermission) -> None:
     """Close the line when the coach's rights end."""
     ending = None
     while ending is None:

@@ -11,21 +11,21 @@ import structlog
 from aiohttp import hdrs, web
 
 from relay.auth.tokens import select_subprotocol
-from relay.feed.hub import Hub
-from relay.feed.messages import ErrorMessage, Fault
-from relay.feed.subscriber import FINISHED, Shown, Watcher, shown
-from relay.http.api.auth import Access, Gate, offered
+from relay.feed.hub import FeedHub
+from relay.feed.messages import ApiFault, ErrorMessage
+from relay.feed.subscriber import FINISHED, EncodedMessage, Subscriber, shown
+from relay.http.api.auth import Authenticator, Authorizer, offered
 from relay.http.api.errors import (
     BAD_SINCE,
     FULL,
     NO_FEED,
     RESTARTING,
     UNAVAILABLE,
-    Refusal,
-    Refused,
+    ApiError,
+    ApiErrorSpec,
     fault,
 )
-from relay.http.api.sessions import Reading, number, since_of
+from relay.http.api.sessions import SessionHandlers, number, since_of
 from relay.realtime import endings
 from relay.realtime.endings import (
     CLIENT_LEFT,
@@ -34,7 +34,7 @@ from relay.realtime.endings import (
     SERVICE_RESTART,
     Ending,
 )
-from relay.realtime.endings import Refused as HubRefused
+from relay.realtime.endings import SessionRefused as HubRefused
 from relay.realtime.grant import Caller
 
 # ---- A feed on its way to one coach, whatever it travels on: in order, in time, until it ends.
@@ -45,10 +45,10 @@ QUIET_SECONDS: Final = 15.0
 """After so long without news a sign of life goes out, and the coach's rights are looked at."""
 
 
-class Line(Protocol):
+class FeedWriter(Protocol):
     """A WebSocket, or an event stream."""
 
-    async def send(self, shown: Shown) -> None:
+    async def send(self, shown: EncodedMessage) -> None:
         """Send one message; raises ConnectionError when nobody is there."""
 
     async def live(self) -> None:
@@ -56,12 +56,12 @@ class Line(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Watching:
+class FeedPermission:
     """Who watches what: `user_id` is whose session it is. `clock` gives Unix seconds."""
 
     caller: Caller
     user_id: str
-    access: Access
+    access: Authorizer
     clock: Callable[[], float]
 
     async def may_go_on(self) -> Ending | None:
@@ -70,7 +70,7 @@ class Watching:
             return endings.TOKEN_EXPIRED
         try:
             sees = await self.access.sees(self.caller)
-        except Refused:  # nobody can be asked; who was let in stays
+        except ApiError:  # nobody can be asked; who was let in stays
             return None
         return None if sees(self.user_id) else endings.FORBIDDEN
 
@@ -80,7 +80,7 @@ class Watching:
         return max(0.0, min(checked_at + QUIET_SECONDS, self.caller.expires_at) - now)
 
 
-async def pump(line: Line, watcher: Watcher, watching: Watching) -> Ending:
+async def pump(line: FeedWriter, watcher: Subscriber, watching: FeedPermission) -> Ending:
     """Send what the watcher has until it is closed; returns why.
 
     Raises ConnectionError when nobody takes it any more, TimeoutError when that takes too long.
@@ -130,7 +130,7 @@ class EventFeed:
 
     response: web.StreamResponse
 
-    async def send(self, shown: Shown) -> None:
+    async def send(self, shown: EncodedMessage) -> None:
         """Send one event."""
         over = _OVER if shown.text.startswith('{"type":"ended"') else ""
         head = "" if shown.cursor is None else f"id: {shown.cursor}{over}\n"
@@ -142,18 +142,18 @@ class EventFeed:
 
 
 def cursor_of(request: web.Request) -> Cursor:
-    """`Last-Event-ID`, which a browser sends when it comes back, else `since`; raises `Refused`."""
+    """`Last-Event-ID`, as a reconnecting browser sends it, else `since`; raises `ApiError`."""
     last = request.headers.get("Last-Event-ID", "")
     if not last:
         return Cursor(since_of(request))
     seq = number(last.removesuffix(_OVER))
     if seq is None:
-        raise Refused(BAD_SINCE)
+        raise ApiError(BAD_SINCE)
     return Cursor(seq, over=last.endswith(_OVER))
 
 
 async def serve(
-    request: web.Request, cursor: Cursor, watcher: Watcher, watching: Watching
+    request: web.Request, cursor: Cursor, watcher: Subscriber, watching: FeedPermission
 ) -> web.StreamResponse:
     """Send until the feed ends or the coach leaves."""
     if cursor.over:  # the one answer after which a browser does not come back
@@ -176,7 +176,7 @@ async def serve(
 
 async def _farewell(line: EventFeed, ending: Ending) -> None:
     """An event stream has no close code: say why it ends."""
-    told = Fault(code=ending.name, message=ending.advice or ending.reason)
+    told = ApiFault(code=ending.name, message=ending.advice or ending.reason)
     async with asyncio.timeout(SEND_SECONDS):
         await line.send(shown(ErrorMessage(error=told)))
 
@@ -198,14 +198,14 @@ class SocketFeed:
     socket: web.WebSocketResponse
     request: web.Request
 
-    async def send(self, shown: Shown) -> None:
+    async def send(self, shown: EncodedMessage) -> None:
         """Send one message."""
         await self.socket.send_str(shown.text)
 
     async def live(self) -> None:
         """The wire has its own pings."""
 
-    async def refuse(self, refusal: Refusal) -> None:
+    async def refuse(self, refusal: ApiErrorSpec) -> None:
         """Say why not in a message that every client can read, then close."""
         try:
             await self.send(shown(ErrorMessage(error=fault(refusal))))
@@ -213,7 +213,7 @@ class SocketFeed:
             return
         await self.close(refusal.ending)
 
-    async def serve(self, watcher: Watcher, watching: Watching) -> None:
+    async def serve(self, watcher: Subscriber, watching: FeedPermission) -> None:
         """Send until the feed ends or the coach leaves, then close."""
         async with asyncio.TaskGroup() as tasks:
             hearing = tasks.create_task(self._hear(watcher), name="feed.hear")
@@ -226,7 +226,7 @@ class SocketFeed:
             hearing.cancel()
         await self.close(ending)
 
-    async def _hear(self, watcher: Watcher) -> None:
+    async def _hear(self, watcher: Subscriber) -> None:
         """Read, so that pings are answered and a close is seen."""
         async for _ in self.socket:
             pass
@@ -273,10 +273,10 @@ log = structlog.get_logger(__name__)
 class Feeds:
     """`clock` gives Unix seconds."""
 
-    hub: Hub
-    gate: Gate
-    access: Access
-    reading: Reading
+    hub: FeedHub
+    gate: Authenticator
+    access: Authorizer
+    reading: SessionHandlers
     clock: Callable[[], float]
 
     async def feed(self, request: web.Request) -> web.StreamResponse:
@@ -287,21 +287,21 @@ class Feeds:
                 # A browser cannot read an answer that refuses the handshake, so that is done.
                 try:
                     watcher, watching = await self._enter(request, since_of(request), stack)
-                except Refused as refused:
+                except ApiError as refused:
                     await line.refuse(refused.refusal)
                 else:
                     await line.serve(watcher, watching)
                 return line.socket
             if "text/event-stream" not in request.headers.get(hdrs.ACCEPT, ""):
-                raise Refused(NO_FEED)
+                raise ApiError(NO_FEED)
             cursor = cursor_of(request)
             watcher, watching = await self._enter(request, cursor.seq, stack)
             return await serve(request, cursor, watcher, watching)
 
     async def _enter(
         self, request: web.Request, since: int, stack: AsyncExitStack
-    ) -> tuple[Watcher, Watching]:
-        """Let the caller watch until the stack closes; raises `Refused`."""
+    ) -> tuple[Subscriber, FeedPermission]:
+        """Let the caller watch until the stack closes; raises `ApiError`."""
         caller = await self.gate.enter(request)
         feed = await self.reading.find(request, caller)
         stack.enter_context(self.gate.rates.feed(caller.sub))
@@ -309,8 +309,8 @@ class Feeds:
             watcher = await stack.enter_async_context(self.hub.watch(feed, since))
         except HubRefused as refused:
             restarts = refused.ending == SERVICE_RESTART
-            raise Refused(RESTARTING if restarts else FULL) from refused
+            raise ApiError(RESTARTING if restarts else FULL) from refused
         except Exception as error:  # a store raises what its library does
             log.warning("words cannot be read", error=type(error).__name__)
-            raise Refused(UNAVAILABLE) from error
-        return watcher, Watching(caller, feed.head.user_id, self.access, self.clock)
+            raise ApiError(UNAVAILABLE) from error
+        return watcher, FeedPermission(caller, feed.head.user_id, self.access, self.clock)

@@ -64,14 +64,14 @@ _VOICE: Final = (
     "coach has taken over. Refused after the handshake, as the feed is."
 )
 _SHOWN: Final = (
-    shapes.Sessions,
-    shapes.Session,
+    shapes.SessionList,
+    shapes.SessionInfo,
     shapes.SessionTranscript,
     shapes.ConversationTranscript,
-    shapes.Obeyed,
+    shapes.CommandAnswer,
     shapes.ErrorAnswer,
     shapes.Message,
-    shapes.Conversations,
+    shapes.ConversationList,
     Summary,
 )
 _COMMANDS: Final[Mapping[CoachAction, str]] = {

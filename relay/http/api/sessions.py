@@ -10,18 +10,18 @@ import msgspec
 import structlog
 from aiohttp import web
 
-from relay.feed.feed import Feed
-from relay.feed.hub import Hub
+from relay.feed.feed import SessionFeed
+from relay.feed.hub import FeedHub
 from relay.feed.messages import (
-    Conversations,
+    CommandAnswer,
+    ConversationList,
     ConversationTranscript,
-    Obeyed,
-    Sessions,
+    SessionList,
     SessionTranscript,
     conversation_of,
     utterance_of,
 )
-from relay.http.api.auth import Access, Gate
+from relay.http.api.auth import Authenticator, Authorizer
 from relay.http.api.errors import (
     BAD_LIMIT,
     BAD_MODE,
@@ -35,16 +35,16 @@ from relay.http.api.errors import (
     SILENT,
     TAKEN,
     UNAVAILABLE,
-    Refusal,
-    Refused,
+    ApiError,
+    ApiErrorSpec,
     wait,
 )
-from relay.interfaces import Earlier, Talk
+from relay.interfaces import ConversationHistory, ConversationSummary
 from relay.realtime.coaching.control import MAX_WHISPER, Command, Mode, Outcome
 from relay.realtime.grant import Caller
 from relay.realtime.records import ActionRecord, CoachAction, Record
 from relay.summary.extract import Summary
-from relay.summary.summarizer import Summariser, TooMany
+from relay.summary.summarizer import Summarizer, TooMany
 
 LIMIT: Final = 200
 """Sessions of one answer, where nobody asks for another number."""
@@ -56,10 +56,10 @@ Result = TypeVar("Result")
 log = structlog.get_logger(__name__)
 
 
-class Reading:
+class SessionHandlers:
     """The handlers of everything but feeds."""
 
-    def __init__(self, hub: Hub, gate: Gate, access: Access) -> None:
+    def __init__(self, hub: FeedHub, gate: Authenticator, access: Authorizer) -> None:
         self._hub = hub
         self._gate = gate
         self._access = access
@@ -69,11 +69,11 @@ class Reading:
         caller = await self._gate.enter(request)
         limit = number(request.query.get("limit", str(LIMIT)))
         if limit is None or not 1 <= limit <= MOST:
-            raise Refused(BAD_LIMIT)
+            raise ApiError(BAD_LIMIT)
         sees = await self._access.sees(caller)
         seen = [feed for feed in reversed(self._hub.sessions()) if sees(feed.head.user_id)]
         shown = [feed.session() for feed in seen[:limit]]
-        return json_answer(Sessions(sessions=shown, total=len(seen)))
+        return json_answer(SessionList(sessions=shown, total=len(seen)))
 
     async def session(self, request: web.Request) -> web.Response:
         """GET /api/sessions/{id}."""
@@ -107,30 +107,30 @@ class Reading:
             )
         )
 
-    async def past(self, request: web.Request, caller: Caller) -> Earlier:
+    async def past(self, request: web.Request, caller: Caller) -> ConversationHistory:
         """The conversation that the address names, with its owner; else it is not found."""
         sees = await self._access.sees(caller)
         earlier = await read(self._hub.conversation(id_of(request)))
         if earlier.owner is None or not sees(earlier.owner):
-            raise Refused(NOT_FOUND)
+            raise ApiError(NOT_FOUND)
         return earlier
 
-    async def find(self, request: web.Request, caller: Caller) -> Feed:
+    async def find(self, request: web.Request, caller: Caller) -> SessionFeed:
         """The session that the address names; one that the caller may not see is not found."""
         sees = await self._access.sees(caller)
         feed = self._hub.find(id_of(request))
         if feed is None or not sees(feed.head.user_id):
-            raise Refused(NOT_FOUND)
+            raise ApiError(NOT_FOUND)
         return feed
 
 
 async def read(question: Awaitable[Result]) -> Result:
-    """Ask the disk; `Refused` (503) when it does not answer, whatever it raised."""
+    """Ask the disk; `ApiError` (503) when it does not answer, whatever it raised."""
     try:
         return await question
     except Exception as error:  # a store raises what its library does
         log.warning("words cannot be read", error=type(error).__name__)
-        raise Refused(UNAVAILABLE) from error
+        raise ApiError(UNAVAILABLE) from error
 
 
 def number(text: str) -> int | None:
@@ -139,10 +139,10 @@ def number(text: str) -> int | None:
 
 
 def since_of(request: web.Request) -> int:
-    """Where the caller wants to go on from; raises `Refused`."""
+    """Where the caller wants to go on from; raises `ApiError`."""
     since = number(request.query.get("since", "0"))
     if since is None:
-        raise Refused(BAD_SINCE)
+        raise ApiError(BAD_SINCE)
     return since
 
 
@@ -150,7 +150,7 @@ def id_of(request: web.Request) -> str:
     """The id in the address; what cannot be one is not found."""
     given = request.match_info["id"]
     if not _ID.fullmatch(given):
-        raise Refused(NOT_FOUND)
+        raise ApiError(NOT_FOUND)
     return given
 
 
@@ -168,13 +168,13 @@ ACTIONS: Final[tuple[CoachAction, ...]] = (
 NEEDS_TEXT: Final = frozenset({"whisper", "note"})
 MAX_BODY: Final = 64 * 1024
 """Bytes of a request; the longest text in JSON's longest spelling is less."""
-_REFUSALS: Final[dict[Outcome, Refusal]] = {"busy": TAKEN, "muted": SILENT, "over": OVER}
+_REFUSALS: Final[dict[Outcome, ApiErrorSpec]] = {"busy": TAKEN, "muted": SILENT, "over": OVER}
 
 
-class Commands:
+class CommandHandlers:
     """The handlers. Every command may be repeated: what is so already changes nothing."""
 
-    def __init__(self, gate: Gate, reading: Reading) -> None:
+    def __init__(self, gate: Authenticator, reading: SessionHandlers) -> None:
         self._gate = gate
         self._reading = reading
 
@@ -187,13 +187,13 @@ class Commands:
         async def handle(request: web.Request) -> web.Response:
             caller = await self._gate.enter(request)
             if caller.role == "learner":
-                raise Refused(NOT_A_COACH)
+                raise ApiError(NOT_A_COACH)
             feed = await self._reading.find(request, caller)
             outcome = feed.call.obey(_command(action, caller, await _body(request)))
             if outcome in _REFUSALS:
-                raise Refused(_REFUSALS[outcome])
+                raise ApiError(_REFUSALS[outcome])
             feed.beat(with_state=True)
-            return json_answer(Obeyed(changed=outcome == "done", session=feed.session()))
+            return json_answer(CommandAnswer(changed=outcome == "done", session=feed.session()))
 
         return handle
 
@@ -201,16 +201,16 @@ class Commands:
 async def _body(request: web.Request) -> dict[str, Any]:
     """The request's JSON object; nothing at all is an empty one."""
     if (request.content_length or 0) > MAX_BODY:
-        raise Refused(BAD_TEXT)
+        raise ApiError(BAD_TEXT)
     raw = await request.content.read(MAX_BODY + 1)
     if not raw.strip():
         return {}
     try:
         told = msgspec.json.decode(raw)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        raise Refused(BAD_TEXT) from None
+        raise ApiError(BAD_TEXT) from None
     if len(raw) > MAX_BODY or not isinstance(told, dict):
-        raise Refused(BAD_TEXT)
+        raise ApiError(BAD_TEXT)
     return told
 
 
@@ -218,10 +218,10 @@ def _command(action: CoachAction, caller: Caller, told: dict[str, Any]) -> Comma
     text = told.get("reason" if action == "end" else "text", "")
     wanted = action in NEEDS_TEXT
     if not isinstance(text, str) or len(text) > MAX_WHISPER or (wanted and not text.strip()):
-        raise Refused(BAD_TEXT)
+        raise ApiError(BAD_TEXT)
     mode = told.get("mode", "context")
     if mode not in get_args(Mode):
-        raise Refused(BAD_MODE)
+        raise ApiError(BAD_MODE)
     return Command(action, caller.sub, text, mode, is_admin=caller.role == "admin")
 
 
@@ -238,23 +238,29 @@ _encode_summary = msgspec.json.Encoder().encode
 
 
 @dataclass(frozen=True, slots=True)
-class Archive:
+class ConversationArchive:
     """What is asked of the rest of the program.
 
     `conversations` lists those of some users (None: of all), `keep` queues a record for the disk,
     `clock` gives Unix seconds.
     """
 
-    conversations: Callable[[Collection[str] | None, int], Awaitable[Sequence[Talk]]]
+    conversations: Callable[[Collection[str] | None, int], Awaitable[Sequence[ConversationSummary]]]
     keep: Callable[[ActionRecord], None]
-    summariser: Summariser
+    summariser: Summarizer
     clock: Callable[[], float]
 
 
-class Archives:
+class ConversationHandlers:
     """The handlers."""
 
-    def __init__(self, archive: Archive, gate: Gate, access: Access, reading: Reading) -> None:
+    def __init__(
+        self,
+        archive: ConversationArchive,
+        gate: Authenticator,
+        access: Authorizer,
+        reading: SessionHandlers,
+    ) -> None:
         self._archive = archive
         self._gate = gate
         self._access = access
@@ -265,15 +271,17 @@ class Archives:
         caller = await self._gate.enter(request)
         limit = number(request.query.get("limit", str(CONVERSATIONS_LIMIT)))
         if limit is None or not 1 <= limit <= MOST_CONVERSATIONS:
-            raise Refused(BAD_LIMIT)
+            raise ApiError(BAD_LIMIT)
         users: Collection[str] | None = await self._access.whose(caller)
         wanted = request.query.get("user_id")
         if wanted is not None:
             users = [wanted] if users is None or wanted in users else []
         if users is not None and len(users) > MOST_USERS:
-            raise Refused(NAME_A_USER)
+            raise ApiError(NAME_A_USER)
         talks = await read(self._archive.conversations(users, limit)) if users != [] else ()
-        return json_answer(Conversations(conversations=[conversation_of(talk) for talk in talks]))
+        return json_answer(
+            ConversationList(conversations=[conversation_of(talk) for talk in talks])
+        )
 
     async def of_session(self, request: web.Request) -> web.Response:
         """POST /api/sessions/{id}/summary."""
@@ -296,14 +304,14 @@ class Archives:
     async def _coach(self, request: web.Request) -> Caller:
         caller = await self._gate.enter(request)
         if caller.role == "learner":
-            raise Refused(NOT_A_COACH)
+            raise ApiError(NOT_A_COACH)
         return caller
 
     async def _summary(
         self, conversation_id: str, session_id: str | None, said: Sequence[Record]
     ) -> Summary:
         if not said:
-            raise Refused(NOTHING_SAID)
+            raise ApiError(NOTHING_SAID)
         try:
             return await self._archive.summariser.summary(conversation_id, session_id, said)
         except TooMany:

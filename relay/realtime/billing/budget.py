@@ -80,7 +80,7 @@ class Limit:
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class Balance:
     """What a session may still spend by the tightest of its budgets, and that budget's limit."""
 
     left: int
@@ -106,13 +106,13 @@ class Budgets:
     def __len__(self) -> int:
         return len(self._budgets)
 
-    def open(self, session: str, limits: Iterable[Limit], day: int) -> "Purse":
+    def open(self, session: str, limits: Iterable[Limit], day: int) -> "BudgetHold":
         """Let a session spend from all of these at once; without any it may spend what it likes.
 
         The newest limit counts, and of what is known here and in the store to be spent the more.
         """
         self.roll(day)
-        return Purse(self, session, {limit.key: self._use(limit) for limit in limits})
+        return BudgetHold(self, session, {limit.key: self._use(limit) for limit in limits})
 
     def roll(self, day: int) -> None:
         """Begin a new day, when it is one: purses in use are full again, all others forgotten."""
@@ -145,7 +145,7 @@ class Budgets:
         return budget
 
 
-class Purse:
+class BudgetHold:
     """One session's hand in its budgets: every amount is held or spent in all of them, or none."""
 
     def __init__(self, budgets: Budgets, session: str, of: dict[str, Budget]) -> None:
@@ -163,7 +163,7 @@ class Purse:
             return False
         return all(budget.reserve(self._session, amount) for budget in self._of.values())
 
-    def settle(self, actual: int, want: int, day: int) -> Standing:
+    def settle(self, actual: int, want: int, day: int) -> Balance:
         """Spend, then hold `want` for what comes next, or as much of it as there is."""
         self._budgets.roll(day)
         for budget in self._of.values():
@@ -175,11 +175,11 @@ class Purse:
                 budget.reserve(self._session, max(0, min(want, standing.left)))
         return standing
 
-    def standing(self) -> Standing:
+    def standing(self) -> Balance:
         """How this session stands, what it holds included."""
         each = ((b.left(self._session), b.limit) for b in self._of.values())
         left, limit = min(each, default=(NO_LIMIT, NO_LIMIT))
-        return Standing(left, limit, self._budgets.day)
+        return Balance(left, limit, self._budgets.day)
 
     def release(self) -> None:
         """The session is over: others may have what it held. Repeats change nothing."""
@@ -213,14 +213,14 @@ _RECENT: Final = 8  # answers that say what the next one may cost
 
 
 @dataclass(frozen=True, slots=True)
-class Bill:
+class Charge:
     """What to take from the purse now, and what to hold for what comes next; micro-dollars."""
 
     actual: int
     want: int
 
 
-class Brake:
+class BudgetStage:
     """One session's way from plenty to its end. Within a day it only ever goes further.
 
     The next answer is taken to cost half as much again as the dearest of the recent ones, for
@@ -246,7 +246,7 @@ class Brake:
         """What the session should hold before the model speaks; reserve it at the door."""
         return 2 * self.expected
 
-    def bill(self, total: int, *, answered: bool) -> Bill:
+    def bill(self, total: int, *, answered: bool) -> Charge:
         """The session cost `total` micro-dollars so far; the difference is to be settled.
 
         `answered` says that an answer was billed: with the transcription before it, that is what
@@ -258,9 +258,9 @@ class Brake:
         if answered:
             self._answers.append(self._pending)
             self._pending = 0
-        return Bill(actual, self.want)
+        return Charge(actual, self.want)
 
-    def stands(self, standing: Standing) -> Stage | None:
+    def stands(self, standing: Balance) -> Stage | None:
         """How the session stands after a bill was settled; the new stage where it changed.
 
         A stage may be passed over. On a new day it all begins again, but for what has ended.
@@ -272,7 +272,7 @@ class Brake:
         self.stage = max(self.stage, self._stage_of(standing), key=_ORDER.index)
         return self.stage if self.stage != before else None
 
-    def _stage_of(self, standing: Standing) -> Stage:
+    def _stage_of(self, standing: Balance) -> Stage:
         if standing.left <= 0:
             return "exhausted"
         if standing.left < self.want:

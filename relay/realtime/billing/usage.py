@@ -167,7 +167,7 @@ OTHER: Final = "other"
 """Stands for the models beyond the bound. It has no price, so that it is noticed."""
 
 
-class Line(msgspec.Struct, frozen=True, kw_only=True):
+class UsageLine(msgspec.Struct, frozen=True, kw_only=True):
     """All that one model used in this session on one day, so far.
 
     `day` counts UTC days since 1970. `seq` grows with every change of any line of the session: of
@@ -205,7 +205,7 @@ def day_of(now: float) -> int:
     return int(now // _DAY_SECONDS)
 
 
-class Meter:
+class UsageMeter:
     """Feed it every event that it `reads`, out-of-band responses too: they are billed like others.
 
     Each response and each transcribed part is counted once, whatever is doubled; a later bill for
@@ -218,10 +218,10 @@ class Meter:
         self._model = model[:_MAX_NAME]
         self._heard_by = transcription_model[:_MAX_NAME]
         self._bills: dict[tuple[str, str, int], _Bill] = {}
-        self._lines: dict[tuple[str, int], Line] = {}
+        self._lines: dict[tuple[str, int], UsageLine] = {}
         self._seq = 0
 
-    def feed(self, event: Event, now: float) -> Line | None:
+    def feed(self, event: Event, now: float) -> UsageLine | None:
         """Take one server event at `now` (Unix seconds); returns the line that it changed."""
         kind = event.get("type")
         if kind == _ANSWERED:
@@ -232,7 +232,7 @@ class Meter:
             self._configured(event)
         return None
 
-    def lines(self) -> list[Line]:
+    def lines(self) -> list[UsageLine]:
         """Every line as it stands, in the order in which they began."""
         return list(self._lines.values())
 
@@ -260,13 +260,13 @@ class Meter:
         heard = _part(_part(_part(session, "audio"), "input"), "transcription")
         self._heard_by = _name(heard) or self._heard_by
 
-    def _answered(self, event: Event, now: float) -> Line | None:
+    def _answered(self, event: Event, now: float) -> UsageLine | None:
         response = event.get("response")
         usage, line = of_response(_part(response, "usage")), self._line(self._model, now)
         key = _ANSWERED, _part(response, "id"), 0
         return self._count(key, _Bill(line, usage, final=True)) if usage else None
 
-    def _transcribed(self, event: Event, now: float) -> Line | None:
+    def _transcribed(self, event: Event, now: float) -> UsageLine | None:
         usage, line = of_transcription(event.get("usage")), self._line(self._heard_by, now)
         index, final = event.get("content_index"), event.get("status", "completed") == "completed"
         key = _TRANSCRIBED, event.get("item_id"), index if isinstance(index, int) else 0
@@ -276,7 +276,7 @@ class Meter:
         key = model, day_of(now)
         return key if key in self._lines or len(self._lines) < _MAX_LINES else (OTHER, key[1])
 
-    def _count(self, key: tuple[str, Any, int], bill: _Bill) -> Line | None:
+    def _count(self, key: tuple[str, Any, int], bill: _Bill) -> UsageLine | None:
         kind, name, index = key
         if not isinstance(name, str):  # nothing to know it by; better billed twice than never
             return self._add(bill.line, bill.usage)
@@ -288,12 +288,12 @@ class Meter:
             del self._bills[next(iter(self._bills))]
         return self._add(bill.line, bill.usage - before.usage if before else bill.usage)
 
-    def _add(self, key: tuple[str, int], more: Usage) -> Line | None:
+    def _add(self, key: tuple[str, int], more: Usage) -> UsageLine | None:
         if more == Usage():
             return None
         self._seq += 1
         usage = self._lines[key].usage + more if key in self._lines else more
-        self._lines[key] = Line(model=key[0], day=key[1], usage=usage, seq=self._seq)
+        self._lines[key] = UsageLine(model=key[0], day=key[1], usage=usage, seq=self._seq)
         return self._lines[key]
 
 

@@ -5,14 +5,14 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
-from relay.realtime.client_encoder import ClientSide
-from relay.realtime.coaching.muting import Kept, Muting
-from relay.realtime.effects import Action, End, Flush, ToEngine
+from relay.realtime.client_encoder import ClientEncoder
+from relay.realtime.coaching.muting import ModelMuting, Routed
+from relay.realtime.effects import Effect, End, Flush, ToEngine
 from relay.realtime.endings import ENDED_BY_COACH
 from relay.realtime.events import Event, encode
-from relay.realtime.items import OwnItems, system_item
+from relay.realtime.items import InjectedItems, system_item
 from relay.realtime.records import CoachAction
-from relay.realtime.requests import Ledger
+from relay.realtime.requests import RequestTracker
 
 # ---- What a coach tells the model behind the learner's back, or has it say next; pure.
 
@@ -21,10 +21,10 @@ MAX_WAITING: Final = 8
 _BUSY: Final = "conversation_already_has_active_response"
 
 
-class Whispers:
+class SayQueue:
     """Sentences the model shall say, one answer each, in order, when it is not answering."""
 
-    def __init__(self, ledger: Ledger) -> None:
+    def __init__(self, ledger: RequestTracker) -> None:
         self._ledger = ledger
         self._waiting: deque[str] = deque()
         self._sent: tuple[str, str] | None = None  # event id and text on its way
@@ -78,19 +78,19 @@ Outcome = Literal["done", "nothing", "busy", "muted", "over"]
 session has ended."""
 
 
-class Control:
+class CoachControl:
     """The state of one session as its coaches left it. A pause and a takeover are two reasons.
 
     Every method answers with the `Outcome` and, where it is done, what goes up.
     """
 
-    reads: Final = Muting.reads | {"error"}
+    reads: Final = ModelMuting.reads | {"error"}
 
-    def __init__(self, ledger: Ledger, own: OwnItems) -> None:
+    def __init__(self, ledger: RequestTracker, own: InjectedItems) -> None:
         self._ledger = ledger
         self._own = own
-        self._muting = Muting()
-        self._whispers = Whispers(ledger)
+        self._muting = ModelMuting()
+        self._whispers = SayQueue(ledger)
         self.is_paused = False
         self.speaker: str | None = None  # the coach who speaks in the model's place
 
@@ -99,28 +99,28 @@ class Control:
         """Whether the model is kept silent."""
         return self._muting.is_muted
 
-    def pause(self) -> tuple[Outcome, list[Action]]:
+    def pause(self) -> tuple[Outcome, list[Effect]]:
         """The model falls silent and stays so."""
         if self.is_paused:
             return "nothing", []
         self.is_paused = True
         return "done", self._up(self._muting.mute())
 
-    def resume(self) -> tuple[Outcome, list[Action]]:
+    def resume(self) -> tuple[Outcome, list[Effect]]:
         """The model may answer again, unless somebody speaks in its place."""
         if not self.is_paused:
             return "nothing", []
         self.is_paused = False
         return "done", self._free()
 
-    def take_over(self, coach: str) -> tuple[Outcome, list[Action]]:
+    def take_over(self, coach: str) -> tuple[Outcome, list[Effect]]:
         """The coach speaks in the model's place; one at a time, who comes first."""
         if self.speaker is not None:
             return ("nothing" if self.speaker == coach else "busy"), []
         self.speaker = coach
         return "done", self._up(self._muting.mute())
 
-    def release(self, coach: str, *, by_force: bool = False) -> tuple[Outcome, list[Action]]:
+    def release(self, coach: str, *, by_force: bool = False) -> tuple[Outcome, list[Effect]]:
         """The model has the word again; only who took it over, or an admin, gives it back."""
         if self.speaker is None:
             return "nothing", []
@@ -129,7 +129,7 @@ class Control:
         self.speaker = None
         return "done", self._free()
 
-    def whisper(self, text: str, mode: Mode) -> tuple[Outcome, list[Action]]:
+    def whisper(self, text: str, mode: Mode) -> tuple[Outcome, list[Effect]]:
         """Tell the model something the learner never sees, or have it say so next."""
         if mode == "context":
             return "done", [ToEngine(encode(self._own.create(system_item(text))))]
@@ -140,7 +140,7 @@ class Control:
         self._whispers.say(text)
         return "done", self._said()
 
-    def from_client(self, event: Event) -> Kept:
+    def from_client(self, event: Event) -> Routed:
         """A client's event on its way up."""
         return self._muting.from_client(event)
 
@@ -148,7 +148,7 @@ class Control:
         """A `response.create` of the relay's own that waits for the model's turn."""
         self._muting.owe(event)
 
-    def from_engine(self, event: Event) -> tuple[Event, list[Action]]:
+    def from_engine(self, event: Event) -> tuple[Event, list[Effect]]:
         """An engine's event as the client shall see it, and what goes up in answer to it."""
         if event["type"] == "error":
             self._whispers.refused(event)
@@ -157,17 +157,17 @@ class Control:
         shown, asked = self._muting.from_engine(event)
         return shown, self._up(asked) + self._said()
 
-    def _said(self) -> list[Action]:
+    def _said(self) -> list[Effect]:
         free = not self._muting.is_answering and not self._muting.is_muted
         return self._up(self._whispers.release(free=free))
 
-    def _free(self) -> list[Action]:
+    def _free(self) -> list[Effect]:
         """Unmute, where no reason to be silent is left."""
         if self.is_paused or self.speaker is not None:
             return []
         return self._up(self._muting.unmute()) + self._said()
 
-    def _up(self, told: Iterable[Event]) -> list[Action]:
+    def _up(self, told: Iterable[Event]) -> list[Effect]:
         return [ToEngine(encode(self._stamped(event))) for event in told]
 
     def _stamped(self, event: Event) -> Event:
@@ -191,26 +191,26 @@ class Command:
     is_admin: bool = False
 
 
-Cut = Callable[[float], list[Action]]
+Cut = Callable[[float], list[Effect]]
 """Notes what was heard of what is playing at a time, and tells the engine."""
 
 
 @dataclass(frozen=True, slots=True)
-class Obeyed:
+class CommandResult:
     """How a command ended, and what the shell has to do for it."""
 
     outcome: Outcome
-    actions: list[Action] = field(default_factory=list)
+    actions: list[Effect] = field(default_factory=list)
 
 
-class Coaching:
+class CoachCommands:
     """Every command may be repeated: what is so already changes nothing. `now` is in Unix seconds.
 
     Whatever plays is cut at once. A client that knows `relay.*` is told why and flushes its player;
     every other one is shown that somebody began to speak, which is what it flushes its player on.
     """
 
-    def __init__(self, control: Control, client: ClientSide, cut: Cut) -> None:
+    def __init__(self, control: CoachControl, client: ClientEncoder, cut: Cut) -> None:
         self._control = control
         self._client = client
         self._cut = cut
@@ -219,56 +219,56 @@ class Coaching:
         self._shown = (False, False)  # whether somebody speaks and is there, as the learner knows
         self._orders = self._table()
 
-    def obey(self, command: Command, now: float) -> Obeyed:
+    def obey(self, command: Command, now: float) -> CommandResult:
         """Carry out a command; a note and a summary are for the record alone."""
         return self._orders[command.action](command, now)
 
-    def _table(self) -> Mapping[CoachAction, Callable[[Command, float], Obeyed]]:
+    def _table(self) -> Mapping[CoachAction, Callable[[Command, float], CommandResult]]:
         return {
             "pause": lambda _, now: self.pause(now),
             "resume": lambda _, __: self.resume(),
             "takeover": lambda told, now: self.take_over(told.coach_id, now),
             "release": lambda told, _: self.release(told.coach_id, by_force=told.is_admin),
             "whisper": lambda told, _: self.whisper(told.text, told.mode),
-            "end": lambda _, __: Obeyed("done", [End(ENDED_BY_COACH)]),
-            "note": lambda _, __: Obeyed("done"),
-            "summary": lambda _, __: Obeyed("done"),
+            "end": lambda _, __: CommandResult("done", [End(ENDED_BY_COACH)]),
+            "note": lambda _, __: CommandResult("done"),
+            "summary": lambda _, __: CommandResult("done"),
         }
 
-    def pause(self, now: float) -> Obeyed:
+    def pause(self, now: float) -> CommandResult:
         """The model falls silent at once and stays so; the learner is still written down."""
         outcome, actions = self._control.pause()
         if outcome != "done":
-            return Obeyed(outcome)
+            return CommandResult(outcome)
         told = self._client.told({"type": "relay.paused"})
         silence = self._silence(now) if self._control.speaker is None else []  # a coach may go on
-        return Obeyed(outcome, [*told, *actions, *silence])
+        return CommandResult(outcome, [*told, *actions, *silence])
 
-    def resume(self) -> Obeyed:
+    def resume(self) -> CommandResult:
         """The model may answer again; it knows what was said meanwhile and does not greet."""
         outcome, actions = self._control.resume()
         told = self._client.told({"type": "relay.resumed"}) if outcome == "done" else []
-        return Obeyed(outcome, [*told, *actions])
+        return CommandResult(outcome, [*told, *actions])
 
-    def take_over(self, coach: str, now: float) -> Obeyed:
+    def take_over(self, coach: str, now: float) -> CommandResult:
         """The coach speaks in the model's place, until `release`."""
         outcome, actions = self._control.take_over(coach)
         if outcome != "done":
-            return Obeyed(outcome)
-        return Obeyed(outcome, [*self._presence(), *actions, *self._silence(now)])
+            return CommandResult(outcome)
+        return CommandResult(outcome, [*self._presence(), *actions, *self._silence(now)])
 
-    def release(self, coach: str, *, by_force: bool = False) -> Obeyed:
+    def release(self, coach: str, *, by_force: bool = False) -> CommandResult:
         """The model has the word again, unless it is paused."""
         outcome, actions = self._control.release(coach, by_force=by_force)
         told = self._presence() if outcome == "done" else []
-        return Obeyed(outcome, [*told, *actions])
+        return CommandResult(outcome, [*told, *actions])
 
-    def listens(self, listening: bool) -> list[Action]:
+    def listens(self, listening: bool) -> list[Effect]:
         """The first coach came to listen, or the last one went: the learner is shown that."""
         self._is_listened_to = listening
         return self._presence()
 
-    def _presence(self) -> list[Action]:
+    def _presence(self) -> list[Effect]:
         speaking = self._control.speaker is not None
         present = speaking or self._is_listened_to
         before, self._shown = self._shown, (speaking, present)
@@ -276,13 +276,13 @@ class Coaching:
             return []
         return self._client.told({"type": "relay.coach", "speaking": speaking, "present": present})
 
-    def whisper(self, text: str, mode: Mode) -> Obeyed:
+    def whisper(self, text: str, mode: Mode) -> CommandResult:
         """Tell the model something, or have it say so next."""
-        return Obeyed(*self._control.whisper(text, mode))
+        return CommandResult(*self._control.whisper(text, mode))
 
-    def _silence(self, now: float) -> list[Action]:
+    def _silence(self, now: float) -> list[Effect]:
         cut = self._cut(now)
-        actions: list[Action] = [Flush(), *cut]
+        actions: list[Effect] = [Flush(), *cut]
         if cut and not self._client.is_aware:
             actions += [a for event in self._interruption() for a in self._client.shown(event)]
         return actions

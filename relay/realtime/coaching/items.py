@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from relay.realtime.events import AUDIO_DELTA, BadEvent, Event
-from relay.realtime.items import ROOT, Recent, unknown
+from relay.realtime.items import ROOT, RecentIds, unknown
 
 # ---- One thing a coach says in the model's place, and the events that make it an ordinary answer.
 
@@ -14,7 +14,7 @@ BYTES_PER_MS: Final = 48  # PCM16 mono 24 kHz
 
 
 @dataclass(slots=True)
-class Turn:
+class CoachTurn:
     """`item_id` and `response_id` are the relay's own.
 
     `previous` is the item before it in the client's eyes, `anchor` in the engine's: None where
@@ -140,20 +140,20 @@ class CoachItems:
     """The engine knows nothing of a coach's item until its words are known, the client at once."""
 
     def __init__(self) -> None:
-        self._turns: dict[str, Turn] = {}
+        self._turns: dict[str, CoachTurn] = {}
         self._after: dict[str | None, str] = {}  # the coach's item that the engine has not there
-        self._placed = Recent(_MOST_IDS)
-        self.gone = Recent(_MOST_IDS)
+        self._placed = RecentIds(_MOST_IDS)
+        self.gone = RecentIds(_MOST_IDS)
         self.tail: str | None = None  # the engine's last item, "" where that was deleted
 
     def __contains__(self, item_id: Any) -> bool:
         return isinstance(item_id, str) and item_id in self._turns
 
-    def find(self, item_id: Any) -> Turn | None:
+    def find(self, item_id: Any) -> CoachTurn | None:
         """The turn that this item is."""
         return self._turns.get(item_id) if isinstance(item_id, str) else None
 
-    def add(self, turn: Turn) -> None:
+    def add(self, turn: CoachTurn) -> None:
         """A coach begins to speak; the item stands at the conversation's end."""
         self._turns[turn.item_id] = turn
         self._after[turn.previous] = turn.item_id
@@ -213,7 +213,7 @@ class CoachItems:
             return event
         return {**event, "previous_item_id": self.before(turn)}
 
-    def before(self, turn: Turn) -> str | None:
+    def before(self, turn: CoachTurn) -> str | None:
         """What the engine has right before this turn's place: for `previous_item_id`.
 
         None stands for the end, where nothing better is known.
@@ -226,7 +226,7 @@ class CoachItems:
             return ROOT
         return None if not turn.anchor or turn.anchor in self.gone else turn.anchor
 
-    def delete(self, turn: Turn) -> None:
+    def delete(self, turn: CoachTurn) -> None:
         """The client has no use for it any more; what stood behind it moves up."""
         turn.is_deleted = True
         self.gone.add(turn.item_id)
@@ -235,7 +235,7 @@ class CoachItems:
         if behind is not None:
             self._after[turn.previous] = behind
 
-    def _forget(self, turn: Turn) -> None:
+    def _forget(self, turn: CoachTurn) -> None:
         """The engine has it in its place: what follows it there follows it here."""
         if self._after.get(turn.previous) == turn.item_id:
             del self._after[turn.previous]

@@ -14,14 +14,14 @@ _DEFAULTS: Final[Json] = {"create_response": True, "idle_timeout_ms": None}
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
+class Routed:
     """What became of a client's event: what goes up, and what the client is told instead."""
 
     up: list[Event] = field(default_factory=list)
     down: list[Event] = field(default_factory=list)
 
 
-class Muting:
+class ModelMuting:
     """One layer over what the engine is told (docs/architecture.md); feed it always, muted or not.
 
     While muted, no answer is paid for: turn detection asks for none, one that began is cancelled,
@@ -64,18 +64,18 @@ class Muting:
         """A `response.create` of the relay's, for which this is not the time: the last is kept."""
         self._owed = event
 
-    def from_client(self, event: Event) -> Kept:
+    def from_client(self, event: Event) -> Routed:
         """A client's event, in GA form and allowed, on its way up."""
         if not self.is_muted:
-            return Kept([event])
+            return Routed([event])
         if event["type"] == "response.create":
-            return Kept([], self._cancelled(event))
+            return Routed([], self._cancelled(event))
         if event["type"] != "session.update" or not isinstance(_turns(event), dict):
-            return Kept([event])
+            return Routed([event])
         wish = _turns(event)
         believed = self._turns if isinstance(self._turns, dict) else {}
         self._turns = {**believed, **_DEFAULTS, **wish}
-        return Kept([_with_turns(event, {**wish, **_SILENCING})])
+        return Routed([_with_turns(event, {**wish, **_SILENCING})])
 
     def from_engine(self, event: Event) -> tuple[Event, list[Event]]:
         """An engine's event as the client shall see it, and what goes up in answer to it."""

@@ -7,12 +7,19 @@ from math import inf
 from operator import mul
 from typing import Any, Final
 
-from relay.realtime.client_encoder import ClientSide
-from relay.realtime.coaching.items import BYTES_PER_MS, CoachItems, Turn
-from relay.realtime.effects import Action, Dictate, Settled, Sound, ToClient, ToEngine
+from relay.realtime.client_encoder import ClientEncoder
+from relay.realtime.coaching.items import BYTES_PER_MS, CoachItems, CoachTurn
+from relay.realtime.effects import (
+    Effect,
+    PlayCoachAudio,
+    RecordUtterance,
+    ToClient,
+    ToEngine,
+    TranscribeCoachAudio,
+)
 from relay.realtime.events import AUDIO_DELTA, BadEvent, Event, encode
-from relay.realtime.playout import Heard, heard_text
-from relay.realtime.requests import Ledger
+from relay.realtime.playout import HeardAudio, heard_text
+from relay.realtime.requests import RequestTracker
 from relay.realtime.transcript import Transcript
 
 # ---- Where speech begins and ends in a stream of PCM16: an energy gate with a pre-roll; pure.
@@ -28,14 +35,14 @@ HANG_SECONDS: Final = HANG_WINDOWS * WINDOW_MS / 1000
 MOST_WINDOWS: Final = 3000  # one minute: a turn that never ends would never be written down
 
 
-class Edge(Enum):
+class VoiceEdge(Enum):
     """Speech begins, speech ends."""
 
     BEGIN = "begin"
     END = "end"
 
 
-class Gate:
+class EnergyVad:
     """Cuts a stream into turns. Its clock is the sound itself, and the wall where none comes."""
 
     def __init__(self) -> None:
@@ -47,7 +54,7 @@ class Gate:
         self._heard_at = 0.0
         self.is_open = False
 
-    def feed(self, pcm: bytes, now: float) -> list[Edge | bytes]:
+    def feed(self, pcm: bytes, now: float) -> list[VoiceEdge | bytes]:
         """The next piece of sound, at `now` seconds: the edges in it, and the sound of speech."""
         if now >= self._heard_at + HANG_SECONDS:
             self._forget()  # another stream, for all that is known
@@ -55,7 +62,7 @@ class Gate:
         sound = self._rest + pcm
         whole = len(sound) // WINDOW_BYTES * WINDOW_BYTES
         self._rest = sound[whole:]
-        found: list[Edge | bytes] = []
+        found: list[VoiceEdge | bytes] = []
         for start in range(0, whole, WINDOW_BYTES):
             found += self._window(sound[start : start + WINDOW_BYTES])
         return _joined(found)
@@ -79,7 +86,7 @@ class Gate:
         self._rest = b""
         self._before.clear()
 
-    def _window(self, window: bytes) -> list[Edge | bytes]:
+    def _window(self, window: bytes) -> list[VoiceEdge | bytes]:
         loud = _is_loud(window)
         self._loud = self._loud + 1 if loud else 0
         self._quiet = 0 if loud else self._quiet + 1
@@ -90,10 +97,10 @@ class Gate:
         if self._quiet < HANG_WINDOWS and self._length < MOST_WINDOWS:
             return [window]
         self.close()
-        return [window, Edge.END]
+        return [window, VoiceEdge.END]
 
-    def _opened(self) -> list[Edge | bytes]:
-        found: list[Edge | bytes] = [Edge.BEGIN, *self._before]
+    def _opened(self) -> list[VoiceEdge | bytes]:
+        found: list[VoiceEdge | bytes] = [VoiceEdge.BEGIN, *self._before]
         self.is_open = True
         self._length = len(self._before)
         self._before.clear()
@@ -106,9 +113,9 @@ def _is_loud(window: bytes) -> bool:
     return power > LOUD * LOUD * len(samples)
 
 
-def _joined(found: list[Edge | bytes]) -> list[Edge | bytes]:
+def _joined(found: list[VoiceEdge | bytes]) -> list[VoiceEdge | bytes]:
     """Windows of one piece in a row become one piece of sound."""
-    joined: list[Edge | bytes] = []
+    joined: list[VoiceEdge | bytes] = []
     for piece in found:
         if isinstance(piece, bytes) and joined and isinstance(joined[-1], bytes):
             joined[-1] += piece
@@ -128,7 +135,7 @@ _ASKING: Final = frozenset(
 _NONE_ACTIVE: Final = "Cancellation failed: no active response found"
 
 
-class CoachVoice:
+class CoachSpeech:
     """Costs next to nothing until a coach speaks. Times are Unix seconds of one clock.
 
     At most one answer of a coach's is open in the client's eyes. `prefix` makes its ids those of
@@ -140,8 +147,8 @@ class CoachVoice:
         self,
         prefix: str,
         transcript: Transcript,
-        client: ClientSide,
-        ledger: Ledger,
+        client: ClientEncoder,
+        ledger: RequestTracker,
         relinked: Callable[[Event], Event],
     ) -> None:
         self._prefix = prefix[:8]
@@ -150,27 +157,27 @@ class CoachVoice:
         self._ledger = ledger
         self._relinked = relinked
         self._items = CoachItems()
-        self._gate = Gate()
-        self._turns: dict[int, Turn] = {}  # whose words are not known
-        self._open: Turn | None = None
+        self._gate = EnergyVad()
+        self._turns: dict[int, CoachTurn] = {}  # whose words are not known
+        self._open: CoachTurn | None = None
         self._coach = ""
         self._made = 0
         self._words_by = inf
 
-    def hear(self, coach: str, pcm: bytes, now: float) -> list[Action]:
+    def hear(self, coach: str, pcm: bytes, now: float) -> list[Effect]:
         """Sound of the coach who has the word: PCM16 mono 24 kHz."""
         self._coach = coach
-        actions: list[Action] = []
+        actions: list[Effect] = []
         for piece in self._gate.feed(pcm, now):
-            if piece is Edge.BEGIN:
+            if piece is VoiceEdge.BEGIN:
                 actions += self._begin(now)
-            elif piece is Edge.END:
+            elif piece is VoiceEdge.END:
                 actions += self._silent(now)
             elif isinstance(piece, bytes):
                 actions += self._sound(piece)
         return actions
 
-    def words(self, number: int, text: str | None, now: float) -> list[Action]:
+    def words(self, number: int, text: str | None, now: float) -> list[Effect]:
         """What was understood of a turn; None where that failed."""
         turn = self._turns.pop(number, None)
         if turn is None:
@@ -182,24 +189,24 @@ class CoachVoice:
             return []
         actions = self._tell(turn.spelled(), now)
         late = turn.told("conversation.item.retrieved", item=turn.item(done=True))
-        actions += [Settled(said) for said in self._transcript.feed(late, now)]
+        actions += [RecordUtterance(said) for said in self._transcript.feed(late, now)]
         return actions + self._up(turn)
 
-    def stop(self, now: float) -> list[Action]:
+    def stop(self, now: float) -> list[Effect]:
         """The coach has the word no more."""
         self._gate.close()
         return self._silent(now)
 
-    def interrupted(self, now: float) -> list[Action]:
+    def interrupted(self, now: float) -> list[Effect]:
         """The learner speaks: players drop what is left of an answer, so the rest is a new one."""
         return self._cut_off("turn_detected", now)
 
-    def gives_way(self, event: Event, now: float) -> list[Action]:
+    def gives_way(self, event: Event, now: float) -> list[Effect]:
         """An event of the engine's: before its answer begins, the coach's has ended."""
         waits = self._open is not None and not self._gate.is_open
         return self._close(now) if waits and event["type"] == "response.created" else []
 
-    def heard(self, heard: Heard) -> bool:
+    def heard(self, heard: HeardAudio) -> bool:
         """Take how much was heard of what was cut, if it is the coach's; whether it is."""
         turn = self._items.find(heard.item_id)
         if turn is not None:
@@ -225,7 +232,7 @@ class CoachVoice:
             )
         return None
 
-    def answer(self, event: Event, now: float) -> list[Action]:
+    def answer(self, event: Event, now: float) -> list[Effect]:
         """What becomes of a client's event that is the relay's to answer."""
         if event["type"] == "response.cancel":
             return self._cut_off("client_cancelled", now)
@@ -247,16 +254,16 @@ class CoachVoice:
         """When to ask `due`."""
         return min(self._gate.next(), self._words_by)
 
-    def due(self, now: float) -> list[Action]:
+    def due(self, now: float) -> list[Effect]:
         """What the time asks for."""
         actions = self.stop(now) if self._gate.due(now) else []
         return actions + (self._close(now) if now >= self._words_by else [])
 
-    def _begin(self, now: float) -> list[Action]:
+    def _begin(self, now: float) -> list[Effect]:
         actions = self._close(now)
         self._made += 1
         name = f"relay_coach_{self._prefix}_{self._made}"
-        turn = Turn(
+        turn = CoachTurn(
             number=self._made,
             coach_id=self._coach,
             item_id=f"item_{name}",
@@ -270,7 +277,7 @@ class CoachVoice:
         self._transcript.settling.coaches[turn.item_id] = turn.coach_id
         return actions + self._tell(turn.began(), now)
 
-    def _sound(self, pcm: bytes) -> list[Action]:
+    def _sound(self, pcm: bytes) -> list[Effect]:
         turn = self._open
         if turn is None:
             return []
@@ -279,39 +286,42 @@ class CoachVoice:
         self._transcript.audio(turn.item_id, ms)
         shown = self._client.unread(encode(turn.sound(pcm)), AUDIO_DELTA)
         frames = [action.frame for action in shown if isinstance(action, ToClient)]
-        return [*(Sound(frame, turn.item_id, ms) for frame in frames), Dictate(turn.number, pcm)]
+        return [
+            *(PlayCoachAudio(frame, turn.item_id, ms) for frame in frames),
+            TranscribeCoachAudio(turn.number, pcm),
+        ]
 
-    def _silent(self, now: float) -> list[Action]:
+    def _silent(self, now: float) -> list[Effect]:
         """No more sound comes of the open turn: now its words are wanted."""
         turn = self._open
         if turn is None or self._words_by < inf:
             return []
         self._words_by = now + WORDS_SECONDS
-        return [*self._tell(turn.silent(), now), Dictate(turn.number, None)]
+        return [*self._tell(turn.silent(), now), TranscribeCoachAudio(turn.number, None)]
 
-    def _cut_off(self, reason: str, now: float) -> list[Action]:
+    def _cut_off(self, reason: str, now: float) -> list[Effect]:
         if self._open is None or not self._gate.is_open:
             return []
         self._open.cut = reason
         return self.stop(now)
 
-    def _close(self, now: float) -> list[Action]:
+    def _close(self, now: float) -> list[Effect]:
         """The open answer ends, with its words or without."""
         turn, self._open, self._words_by = self._open, None, inf
         if turn is None:
             return []
         return self._tell(turn.spelled() + turn.ended(), now)
 
-    def _tell(self, events: list[Event], now: float) -> list[Action]:
+    def _tell(self, events: list[Event], now: float) -> list[Effect]:
         """Events as the engine would send them: written down, and shown to the client."""
-        actions: list[Action] = []
+        actions: list[Effect] = []
         for event in events:
             settled = self._transcript.feed(event, now)
             actions += self._client.shown(self._relinked(event))
-            actions += [Settled(utterance) for utterance in settled]
+            actions += [RecordUtterance(utterance) for utterance in settled]
         return actions
 
-    def _up(self, turn: Turn) -> list[Action]:
+    def _up(self, turn: CoachTurn) -> list[Effect]:
         """Tell the model what was said in its place, as far as it was heard."""
         text = heard_text(turn.words or "", turn.heard_ms, turn.audio_ms)
         if not text or turn.is_deleted:
@@ -325,7 +335,7 @@ class CoachVoice:
         turn.is_sent = True
         return [ToEngine(encode(self._ledger.own(event)))]
 
-    def _deleted(self, turn: Turn, now: float) -> list[Action]:
+    def _deleted(self, turn: CoachTurn, now: float) -> list[Effect]:
         self._items.delete(turn)
         told = turn.told("conversation.item.deleted", item_id=turn.item_id)
         actions = self._tell([told], now)

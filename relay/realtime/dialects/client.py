@@ -18,7 +18,7 @@ class Farewell:
     reason: str
 
 
-class View(Protocol):
+class ClientDialect(Protocol):
     """One client's side of the protocol."""
 
     name: str
@@ -60,7 +60,7 @@ def _openai_farewell(ending: Ending) -> Farewell:
     return Farewell((told,), ending.code, ending.reason)
 
 
-class GaView:
+class GaDialect:
     """A client of the GA interface: everything passes as it came."""
 
     name = "ga"
@@ -86,7 +86,7 @@ class GaView:
         return _openai_farewell(ending)
 
 
-class BetaView:
+class BetaDialect:
     """A client that still speaks beta names (PROTOCOL §2)."""
 
     name = "beta"
@@ -120,13 +120,13 @@ class BetaView:
         return _openai_farewell(ending)
 
 
-class S3View:
+class BrowserDialect:
     """S3's front end: beta names, a string `error`, and its own `conversation.created`."""
 
     name = "s3"
 
     def __init__(self) -> None:
-        self._beta = BetaView()
+        self._beta = BetaDialect()
 
     def down(self, frame: Frame, kind: str, event: Event | None) -> Frame | None:
         """As any beta client."""

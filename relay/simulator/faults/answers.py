@@ -8,8 +8,8 @@ from msgspec import Meta, Struct
 from relay.engines.cascade.effects import NewId
 from relay.engines.cascade.outputs import split
 from relay.parts import interfaces as replies
-from relay.parts.interfaces import Message, Output, Reply
-from relay.simulator.faults.tracking import ALWAYS, FAULT, Only, Seen, Unit, ended
+from relay.parts.interfaces import Output, Reply, SpokenMessage
+from relay.simulator.faults.tracking import ALWAYS, FAULT, Only, TrackedEvent, Unit, ended
 
 LOST = 1006
 """The code of a connection that broke off without a close frame."""
@@ -70,7 +70,7 @@ def failed(fault: ResponseFailed, _: Reply) -> Reply:
 def incomplete(fault: ResponseIncomplete, reply: Reply) -> Reply:
     """Say half of the last message, and stop."""
     outputs = list(reply.outputs)
-    if outputs and isinstance(outputs[-1], Message):
+    if outputs and isinstance(outputs[-1], SpokenMessage):
         outputs[-1] = _halves(outputs[-1])[0]
     return replace(reply, outputs=tuple(outputs), ending=replies.incomplete(fault.reason))
 
@@ -78,7 +78,7 @@ def incomplete(fault: ResponseIncomplete, reply: Reply) -> Reply:
 def interleaved(_: ResponseInterleaved, reply: Reply) -> Reply:
     """Make two messages of one, and weave what is put out."""
     outputs = reply.outputs
-    if len(outputs) == 1 and isinstance(outputs[0], Message):
+    if len(outputs) == 1 and isinstance(outputs[0], SpokenMessage):
         comment, answer = _halves(outputs[0])
         phased: tuple[Output, ...] = (
             replace(comment, phase="commentary"),
@@ -88,22 +88,22 @@ def interleaved(_: ResponseInterleaved, reply: Reply) -> Reply:
     return replace(reply, weave="alternating")
 
 
-def not_created(_: ResponseNotCreated, seen: Seen, __: NewId) -> list[Seen]:
+def not_created(_: ResponseNotCreated, seen: TrackedEvent, __: NewId) -> list[TrackedEvent]:
     """Leave out the announcement."""
     return [] if seen.kind == "response.created" else [seen]
 
 
-def cut(fault: ResponseCut, seen: Seen, _: NewId) -> list[Seen]:
+def cut(fault: ResponseCut, seen: TrackedEvent, _: NewId) -> list[TrackedEvent]:
     """Break off."""
     return [seen, ended(seen, LOST, "")] if seen.delta == fault.after_deltas else [seen]
 
 
-def limits_missing(_: RateLimitsMissing, seen: Seen, __: NewId) -> list[Seen]:
+def limits_missing(_: RateLimitsMissing, seen: TrackedEvent, __: NewId) -> list[TrackedEvent]:
     """Leave out the limits."""
     return [] if seen.kind == "rate_limits.updated" else [seen]
 
 
-def _halves(message: Message) -> tuple[Message, Message]:
+def _halves(message: SpokenMessage) -> tuple[SpokenMessage, SpokenMessage]:
     words = split(message.text)
     middle = (len(words) + 1) // 2
     texts = "".join(words[:middle]), "".join(words[middle:]).lstrip()

@@ -10,7 +10,7 @@ from relay.simulator.faults.tracking import (
     FAULT,
     Only,
     Seconds,
-    Seen,
+    TrackedEvent,
     Unit,
     again,
     changed,
@@ -91,31 +91,31 @@ class EventLate(Struct, **FAULT):
     only: Only = ALWAYS
 
 
-def errors(fault: Errors, seen: Seen, new_id: NewId) -> list[Seen]:
+def errors(fault: Errors, seen: TrackedEvent, new_id: NewId) -> list[TrackedEvent]:
     """Add an error."""
     told = {"type": fault.type, "code": fault.code, "message": fault.message}
     error = {**told, "param": None, "event_id": None}
     return _sprinkled(fault.every, seen, new_id, {"type": "error", "error": error})
 
 
-def unknown_events(fault: UnknownEvents, seen: Seen, new_id: NewId) -> list[Seen]:
+def unknown_events(fault: UnknownEvents, seen: TrackedEvent, new_id: NewId) -> list[TrackedEvent]:
     """Add an event of another type."""
     return _sprinkled(fault.every, seen, new_id, {"type": fault.type, "weather": _STRANGE})
 
 
-def unknown_fields(fault: UnknownFields, seen: Seen, _: NewId) -> list[Seen]:
+def unknown_fields(fault: UnknownFields, seen: TrackedEvent, _: NewId) -> list[TrackedEvent]:
     """Add a field in every place where one could be."""
     if not seen.event:
         return [seen]
     return [instead(seen, _stranger(seen.event, fault.name))]
 
 
-def key_order(_: KeyOrder, seen: Seen, __: NewId) -> list[Seen]:
+def key_order(_: KeyOrder, seen: TrackedEvent, __: NewId) -> list[TrackedEvent]:
     """Turn the keys round."""
     return [instead(seen, dict(reversed(seen.event.items())))] if seen.event else [seen]
 
 
-def large_item(fault: LargeItem, seen: Seen, _: NewId) -> list[Seen]:
+def large_item(fault: LargeItem, seen: TrackedEvent, _: NewId) -> list[TrackedEvent]:
     """Put much silence into what was retrieved."""
     content = seen.event.get("item", {}).get("content")
     if seen.kind != "conversation.item.retrieved" or not content:
@@ -124,17 +124,17 @@ def large_item(fault: LargeItem, seen: Seen, _: NewId) -> list[Seen]:
     return [changed(seen, item={**seen.event["item"], "content": [first, *content[1:]]})]
 
 
-def missing(fault: EventMissing, seen: Seen, _: NewId) -> list[Seen]:
+def missing(fault: EventMissing, seen: TrackedEvent, _: NewId) -> list[TrackedEvent]:
     """Leave it out."""
     return [] if seen.kind == fault.event else [seen]
 
 
-def doubled(fault: EventDoubled, seen: Seen, new_id: NewId) -> list[Seen]:
+def doubled(fault: EventDoubled, seen: TrackedEvent, new_id: NewId) -> list[TrackedEvent]:
     """Say it twice."""
     return [seen, again(seen, new_id)] if seen.kind == fault.event else [seen]
 
 
-def _sprinkled(every: int, seen: Seen, new_id: NewId, event: Event) -> list[Seen]:
+def _sprinkled(every: int, seen: TrackedEvent, new_id: NewId, event: Event) -> list[TrackedEvent]:
     if seen.number % every:
         return [seen]
     kind = event.pop("type")

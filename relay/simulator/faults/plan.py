@@ -7,10 +7,10 @@ from functools import partial
 from typing import Any, Protocol, get_args
 
 from relay.engines.cascade.effects import Close, Effect, Emit, NewId
-from relay.engines.cascade.engine import Rules
+from relay.engines.cascade.engine import MachineFactory
 from relay.engines.cascade.machine import Opening
 from relay.interfaces import Frame
-from relay.parts.interfaces import Occasion, Reply, Revise
+from relay.parts.interfaces import Reply, ReplyOccasion, Revise
 from relay.simulator.faults import answers, noise, transcriptions
 from relay.simulator.faults import sessions as door
 from relay.simulator.faults import sessions as endings
@@ -19,15 +19,15 @@ from relay.simulator.faults.tracking import (
     TRANSCRIPTION,
     BeforeItem,
     Census,
+    Dice,
     Late,
-    Luck,
     Only,
     OutOfOrder,
-    Seen,
+    TrackedEvent,
     among,
     concerned,
 )
-from relay.simulator.handshake import TurnedAway
+from relay.simulator.handshake import UpgradeRefused
 
 # ---- How faults stand behind one another: what one lets through, the next one alters.
 
@@ -35,13 +35,13 @@ from relay.simulator.handshake import TurnedAway
 class Stage(Protocol):
     """One fault in one session."""
 
-    def take(self, seen: Seen, now: float) -> list[Seen]:
+    def take(self, seen: TrackedEvent, now: float) -> list[TrackedEvent]:
         """Return what goes on in place of this; what is held comes back from `tick`."""
 
     def due(self) -> float:
         """Return when `tick` wants to be called, infinity while nothing is held."""
 
-    def tick(self, now: float) -> list[Seen]:
+    def tick(self, now: float) -> list[TrackedEvent]:
         """Return what was held until now."""
 
 
@@ -49,10 +49,10 @@ class Stage(Protocol):
 class Each:
     """A fault that holds nothing: a function of one event, for those that concern it."""
 
-    concerns: Callable[[Seen], bool]
-    apply: Callable[[Seen], list[Seen]]
+    concerns: Callable[[TrackedEvent], bool]
+    apply: Callable[[TrackedEvent], list[TrackedEvent]]
 
-    def take(self, seen: Seen, now: float) -> list[Seen]:
+    def take(self, seen: TrackedEvent, now: float) -> list[TrackedEvent]:
         """Alter what concerns it."""
         return self.apply(seen) if self.concerns(seen) else [seen]
 
@@ -60,7 +60,7 @@ class Each:
         """Hold nothing."""
         return math.inf
 
-    def tick(self, now: float) -> list[Seen]:
+    def tick(self, now: float) -> list[TrackedEvent]:
         """Hold nothing."""
         return []
 
@@ -71,7 +71,7 @@ class Pipeline:
     def __init__(self, stages: Sequence[Stage]) -> None:
         self._stages = stages
 
-    def take(self, seen: Seen, now: float) -> list[Seen]:
+    def take(self, seen: TrackedEvent, now: float) -> list[TrackedEvent]:
         """Return what becomes of an event."""
         return self._through(0, [seen], now)
 
@@ -79,14 +79,14 @@ class Pipeline:
         """Return when `tick` wants to be called."""
         return min((stage.due() for stage in self._stages), default=math.inf)
 
-    def tick(self, now: float) -> list[Seen]:
+    def tick(self, now: float) -> list[TrackedEvent]:
         """Return what was held until now, altered by the faults behind the one that held it."""
-        freed: list[Seen] = []
+        freed: list[TrackedEvent] = []
         for index, stage in enumerate(self._stages):
             freed += self._through(index + 1, stage.tick(now), now)
         return freed
 
-    def _through(self, first: int, several: list[Seen], now: float) -> list[Seen]:
+    def _through(self, first: int, several: list[TrackedEvent], now: float) -> list[TrackedEvent]:
         for stage in self._stages[first:]:
             several = [passed for seen in several for passed in stage.take(seen, now)]
         return several
@@ -96,12 +96,12 @@ class Pipeline:
 
 
 class FaultyRules:
-    """The `Rules` of a session with faults; work for ear and mouth passes as it is.
+    """The `MachineFactory` of a session with faults; work for ear and mouth passes as it is.
 
     A session whose machine has ended lives on as long as nothing tells the client of the end.
     """
 
-    def __init__(self, rules: Rules, stages: Sequence[Stage]) -> None:
+    def __init__(self, rules: MachineFactory, stages: Sequence[Stage]) -> None:
         self._rules = rules
         self._pipeline = Pipeline(stages)
         self._census = Census()
@@ -150,11 +150,11 @@ class FaultyRules:
         return _until_the_end(altered)
 
 
-def _until_the_end(effects: Sequence[Effect | Seen]) -> list[Effect]:
+def _until_the_end(effects: Sequence[Effect | TrackedEvent]) -> list[Effect]:
     """Return the effects up to the first end: nothing comes after it."""
     kept: list[Effect] = []
     for effect in effects:
-        kept.append(effect.effect if isinstance(effect, Seen) else effect)
+        kept.append(effect.effect if isinstance(effect, TrackedEvent) else effect)
         if isinstance(kept[-1], Close):
             break
     return kept
@@ -198,7 +198,7 @@ Fault = DoorFault | RulesFault
 MODES: Mapping[str, type] = {shape.__struct_config__.tag: shape for shape in get_args(Fault)}
 """The faults by what they are called in a script."""
 
-EACH: Mapping[type, Callable[[Any, Seen, NewId], list[Seen]]] = {
+EACH: Mapping[type, Callable[[Any, TrackedEvent, NewId], list[TrackedEvent]]] = {
     transcriptions.TranscriptionDoubled: transcriptions.doubled,
     transcriptions.TranscriptionEmpty: transcriptions.empty,
     transcriptions.TranscriptionFailed: transcriptions.failed,
@@ -227,7 +227,7 @@ REPLIES: Mapping[type, Callable[[Any, Reply], Reply]] = {
 """Faults of what is answered, before any event tells of it."""
 
 
-def holding(fault: RulesFault, concerns: Callable[[Seen], bool]) -> Stage | None:
+def holding(fault: RulesFault, concerns: Callable[[TrackedEvent], bool]) -> Stage | None:
     """Return the stage of a fault that holds events back, None for any other."""
     match fault:
         case transcriptions.TranscriptionLate(seconds=seconds):
@@ -277,7 +277,7 @@ class Faults:
         """Return those of the n-th session, counted from 1."""
         chosen = []
         for index, fault in enumerate(self.faults):
-            luck = Luck(self.seed, index, session)
+            luck = Dice(self.seed, index, session)
             in_it = fault.unit != "session" or luck.throw(0) < fault.only.probability
             if in_it and among(fault.only.session, session):
                 chosen.append((fault, luck))
@@ -291,7 +291,7 @@ NO_FAULTS = Faults()
 class SessionFaults:
     """The faults of one session, in the order of the script, each with its dice."""
 
-    chosen: Sequence[tuple[Fault, Luck]]
+    chosen: Sequence[tuple[Fault, Dice]]
 
     @property
     def handshake(self) -> door.Handshake | None:
@@ -299,7 +299,7 @@ class SessionFaults:
         return next((f for f, _ in self.chosen if isinstance(f, door.Handshake)), None)
 
     @property
-    def turned_away(self) -> TurnedAway | None:
+    def turned_away(self) -> UpgradeRefused | None:
         """Return how the connection is closed right after the upgrade."""
         refusals = (f for f, _ in self.chosen if isinstance(f, door.InBandRefusal))
         return next((door.turned_away(fault) for fault in refusals), None)
@@ -315,7 +315,7 @@ class SessionFaults:
         seconds = min(lasts, default=opening.seconds)
         return replace(opening, seconds=seconds, revise=self._revise(opening.revise))
 
-    def rules(self, rules: Rules, new_id: NewId) -> Rules:
+    def rules(self, rules: MachineFactory, new_id: NewId) -> MachineFactory:
         """Return the session's rules with its faults."""
         stages = [
             _stage(fault, luck, new_id)
@@ -327,7 +327,7 @@ class SessionFaults:
     def _revise(self, first: Revise) -> Revise:
         revisions = [(f, luck) for f, luck in self.chosen if type(f) in REPLIES]
 
-        def revise(occasion: Occasion, reply: Reply) -> Reply:
+        def revise(occasion: ReplyOccasion, reply: Reply) -> Reply:
             revised = first(occasion, reply)
             for fault, luck in revisions:
                 if _hits(fault.only, occasion, luck):
@@ -347,7 +347,7 @@ def senseless(fault: Fault) -> str | None:
     return f"only.{wrong[0]}: a fault of a {fault.unit} can be limited by {', '.join(allowed)}"
 
 
-def _hits(only: Only, occasion: Occasion, luck: Luck) -> bool:
+def _hits(only: Only, occasion: ReplyOccasion, luck: Dice) -> bool:
     return (
         among(only.turn, occasion.turn)
         and among(only.response, occasion.response)
@@ -355,7 +355,7 @@ def _hits(only: Only, occasion: Occasion, luck: Luck) -> bool:
     )
 
 
-def _stage(fault: RulesFault, luck: Luck, new_id: NewId) -> Stage:
+def _stage(fault: RulesFault, luck: Dice, new_id: NewId) -> Stage:
     concerns = partial(concerned, only=fault.only, unit=fault.unit, luck=luck)
     held = holding(fault, concerns)
     if held is not None:

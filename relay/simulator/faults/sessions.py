@@ -7,10 +7,19 @@ from msgspec import Meta, Struct
 from websockets.asyncio.server import ServerConnection
 from websockets.http11 import Response
 
-from relay.engines.cascade.effects import Close, NewId, Refusal
+from relay.engines.cascade.effects import Close, NewId, RequestRefused
 from relay.simulator.faults.answers import LOST
-from relay.simulator.faults.tracking import ALWAYS, FAULT, Count, Only, Seconds, Seen, Unit, ended
-from relay.simulator.handshake import BAD_KEY, BAD_MODEL, BETA, NO_MODEL, TurnedAway
+from relay.simulator.faults.tracking import (
+    ALWAYS,
+    FAULT,
+    Count,
+    Only,
+    Seconds,
+    TrackedEvent,
+    Unit,
+    ended,
+)
+from relay.simulator.handshake import BAD_KEY, BAD_MODEL, BETA, NO_MODEL, UpgradeRefused
 
 
 class SessionExpired(Struct, **FAULT):
@@ -43,7 +52,7 @@ class SessionCut(Struct, **FAULT):
     only: Only = ALWAYS
 
 
-def expired(fault: SessionExpired, seen: Seen, _: NewId) -> list[Seen]:
+def expired(fault: SessionExpired, seen: TrackedEvent, _: NewId) -> list[TrackedEvent]:
     """Leave out what it does not say or do at its end."""
     if isinstance(seen.effect, Close):
         return [seen] if fault.close else []
@@ -51,12 +60,12 @@ def expired(fault: SessionExpired, seen: Seen, _: NewId) -> list[Seen]:
     return [] if code == "session_expired" and not fault.error else [seen]
 
 
-def stalled(fault: SessionStalled, seen: Seen, _: NewId) -> list[Seen]:
+def stalled(fault: SessionStalled, seen: TrackedEvent, _: NewId) -> list[TrackedEvent]:
     """Say nothing more."""
     return [seen] if seen.number <= fault.after_events else []
 
 
-def cut(fault: SessionCut, seen: Seen, _: NewId) -> list[Seen]:
+def cut(fault: SessionCut, seen: TrackedEvent, _: NewId) -> list[TrackedEvent]:
     """Break off."""
     return [seen, ended(seen, LOST, "")] if seen.number == fault.after_events else [seen]
 
@@ -115,9 +124,9 @@ def answer(fault: Handshake, connection: ServerConnection) -> Response:
     return response
 
 
-def turned_away(fault: InBandRefusal) -> TurnedAway:
+def turned_away(fault: InBandRefusal) -> UpgradeRefused:
     """Return how a connection is closed that was let in."""
     known = _KNOWN.get(fault.code)
     message = fault.message or (known.refusal.message if known else "A fault of the script.")
     code = fault.close or (known.code if known else _UNKNOWN)
-    return TurnedAway(Refusal(fault.code, message), code)
+    return UpgradeRefused(RequestRefused(fault.code, message), code)

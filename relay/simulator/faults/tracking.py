@@ -53,7 +53,7 @@ FAULT: dict[str, Any] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Luck:
+class Dice:
     """The dice of one fault in one session: the same seed throws the same, in any order."""
 
     seed: int
@@ -86,7 +86,7 @@ _OF_THE_NEXT_TURN = (
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class TrackedEvent:
     """An event, or the end, on its way to the client.
 
     `number` counts the session's events from 1. `turn` and `response` say to which it belongs, a
@@ -118,7 +118,7 @@ class Seen:
         return self.number if unit == "event" else 0
 
 
-def concerned(seen: Seen, only: Only, unit: Unit, luck: Luck) -> bool:
+def concerned(seen: TrackedEvent, only: Only, unit: Unit, luck: Dice) -> bool:
     """Tell whether a fault that is limited like this happens to an event."""
     number = seen.of(unit)
     return (
@@ -141,18 +141,18 @@ class Census:
         self._response_count = 0
         self._last_done: tuple[int, int] | None = None
 
-    def see(self, effect: Emit | Close) -> Seen:
+    def see(self, effect: Emit | Close) -> TrackedEvent:
         """Return the effect with its place."""
         self._events += 1
         if isinstance(effect, Close):
-            return Seen(effect, self._events)
+            return TrackedEvent(effect, self._events)
         event = effect.event
         self._learn(event)
         response, turn = self._response_of(event) or (None, self._turn_of(event))
         delta = None
         if response is not None and event["type"].endswith(".delta"):
             delta = self._deltas[response] = self._deltas.get(response, 0) + 1
-        return Seen(effect, self._events, turn, response, delta)
+        return TrackedEvent(effect, self._events, turn, response, delta)
 
     def _learn(self, event: Event) -> None:
         kind = event["type"]
@@ -205,12 +205,12 @@ MAX_HELD = 4096
 class Late:
     """Lets everything pass, but some of it so many seconds later."""
 
-    def __init__(self, concerns: Callable[[Seen], bool], seconds: float) -> None:
+    def __init__(self, concerns: Callable[[TrackedEvent], bool], seconds: float) -> None:
         self._concerns = concerns
         self._seconds = seconds
-        self._held: deque[tuple[float, Seen]] = deque()
+        self._held: deque[tuple[float, TrackedEvent]] = deque()
 
-    def take(self, seen: Seen, now: float) -> list[Seen]:
+    def take(self, seen: TrackedEvent, now: float) -> list[TrackedEvent]:
         """Hold what concerns it."""
         if not self._concerns(seen):
             return [seen]
@@ -221,7 +221,7 @@ class Late:
         """Return when the eldest has waited long enough."""
         return self._held[0][0] if self._held else math.inf
 
-    def tick(self, now: float) -> list[Seen]:
+    def tick(self, now: float) -> list[TrackedEvent]:
         """Let go of what has waited long enough."""
         freed = []
         while self._held and self._held[0][0] <= now:
@@ -232,13 +232,13 @@ class Late:
 class OutOfOrder:
     """Holds what is said of one turn's words until a later turn's words are whole."""
 
-    def __init__(self, concerns: Callable[[Seen], bool], seconds: float) -> None:
+    def __init__(self, concerns: Callable[[TrackedEvent], bool], seconds: float) -> None:
         self._concerns = concerns
         self._seconds = seconds
-        self._held: list[Seen] = []
+        self._held: list[TrackedEvent] = []
         self._until = math.inf
 
-    def take(self, seen: Seen, now: float) -> list[Seen]:
+    def take(self, seen: TrackedEvent, now: float) -> list[TrackedEvent]:
         """Hold this turn's words; a later turn's let them go."""
         if not seen.kind.startswith(TRANSCRIPTION):
             return [seen]
@@ -252,11 +252,11 @@ class OutOfOrder:
         """Return when no later turn is waited for any more."""
         return self._until
 
-    def tick(self, now: float) -> list[Seen]:
+    def tick(self, now: float) -> list[TrackedEvent]:
         """Let go when no other turn came."""
         return self._free() if now >= self._until else []
 
-    def _free(self) -> list[Seen]:
+    def _free(self) -> list[TrackedEvent]:
         freed, self._held, self._until = self._held, [], math.inf
         return freed
 
@@ -264,13 +264,13 @@ class OutOfOrder:
 class BeforeItem:
     """Holds a turn from its end on, until some of its words were told (WIRE §4.1)."""
 
-    def __init__(self, concerns: Callable[[Seen], bool], seconds: float) -> None:
+    def __init__(self, concerns: Callable[[TrackedEvent], bool], seconds: float) -> None:
         self._concerns = concerns
         self._seconds = seconds
-        self._held: list[Seen] = []
+        self._held: list[TrackedEvent] = []
         self._until = math.inf
 
-    def take(self, seen: Seen, now: float) -> list[Seen]:
+    def take(self, seen: TrackedEvent, now: float) -> list[TrackedEvent]:
         """Hold everything from the end of a turn on, but for its own words."""
         if not self._held:
             if not self._begins(seen):
@@ -286,44 +286,44 @@ class BeforeItem:
         """Return when no words are waited for any more."""
         return self._until
 
-    def tick(self, now: float) -> list[Seen]:
+    def tick(self, now: float) -> list[TrackedEvent]:
         """Let go when no words came."""
         return self._free() if now >= self._until else []
 
-    def _begins(self, seen: Seen) -> bool:
+    def _begins(self, seen: TrackedEvent) -> bool:
         ends_a_turn = seen.kind in (
             "input_audio_buffer.speech_stopped",
             "input_audio_buffer.committed",
         )
         return ends_a_turn and self._concerns(seen)
 
-    def _free(self) -> list[Seen]:
+    def _free(self) -> list[TrackedEvent]:
         freed, self._held, self._until = self._held, [], math.inf
         return freed
 
 
-def _ends(seen: Seen) -> bool:
+def _ends(seen: TrackedEvent) -> bool:
     return seen.kind in (f"{TRANSCRIPTION}completed", f"{TRANSCRIPTION}failed")
 
 
 # ---- Small changes to an event on its way: other fields, another event, the same once more.
 
 
-def changed(seen: Seen, **fields: Any) -> Seen:
+def changed(seen: TrackedEvent, **fields: Any) -> TrackedEvent:
     """Return the event with these fields."""
     return instead(seen, {**seen.event, **fields})
 
 
-def again(seen: Seen, new_id: NewId) -> Seen:
+def again(seen: TrackedEvent, new_id: NewId) -> TrackedEvent:
     """Return the event once more, as an event of its own."""
     return changed(seen, event_id=new_id("event"))
 
 
-def instead(seen: Seen, event: Event) -> Seen:
+def instead(seen: TrackedEvent, event: Event) -> TrackedEvent:
     """Return another event in its place."""
     return replace(seen, effect=Emit(event))
 
 
-def ended(seen: Seen, code: int, reason: str) -> Seen:
+def ended(seen: TrackedEvent, code: int, reason: str) -> TrackedEvent:
     """Return the end in its place; 1006 is a connection that breaks off without a word."""
     return replace(seen, effect=Close(code, reason))

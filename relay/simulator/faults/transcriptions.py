@@ -12,7 +12,7 @@ from relay.simulator.faults.tracking import (
     TRANSCRIPTION,
     Only,
     Seconds,
-    Seen,
+    TrackedEvent,
     Unit,
     again,
     changed,
@@ -78,21 +78,21 @@ class TranscriptionInterim(Struct, **FAULT):
     only: Only = ALWAYS
 
 
-def doubled(fault: TranscriptionDoubled, seen: Seen, new_id: NewId) -> list[Seen]:
+def doubled(fault: TranscriptionDoubled, seen: TrackedEvent, new_id: NewId) -> list[TrackedEvent]:
     """Say it several times."""
     if seen.kind != _COMPLETED:
         return [seen]
     return [seen, *(again(seen, new_id) for _ in range(fault.times - 1))]
 
 
-def empty(_: TranscriptionEmpty, seen: Seen, __: NewId) -> list[Seen]:
+def empty(_: TranscriptionEmpty, seen: TrackedEvent, __: NewId) -> list[TrackedEvent]:
     """Say that nothing was said."""
     if seen.kind == _DELTA:
         return []
     return [changed(seen, transcript="")] if seen.kind == _COMPLETED else [seen]
 
 
-def failed(fault: TranscriptionFailed, seen: Seen, _: NewId) -> list[Seen]:
+def failed(fault: TranscriptionFailed, seen: TrackedEvent, _: NewId) -> list[TrackedEvent]:
     """Say that it failed."""
     if seen.kind == _DELTA:
         return []
@@ -104,7 +104,7 @@ def failed(fault: TranscriptionFailed, seen: Seen, _: NewId) -> list[Seen]:
     return [instead(seen, {"type": f"{TRANSCRIPTION}failed", **where, "error": error})]
 
 
-def interim(_: TranscriptionInterim, seen: Seen, new_id: NewId) -> list[Seen]:
+def interim(_: TranscriptionInterim, seen: TrackedEvent, new_id: NewId) -> list[TrackedEvent]:
     """Say it word by word, each time from the beginning; the last one says that it is whole."""
     if seen.kind == _DELTA:
         return []

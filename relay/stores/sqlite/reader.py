@@ -7,10 +7,10 @@ from functools import partial
 from pathlib import Path
 
 from relay.realtime.records import Record
-from relay.stores.costs import By, Report
+from relay.stores.costs import By, UsageReport
 from relay.stores.sqlite import reports as sqlite_usage
 from relay.stores.sqlite import store as sqlite_tables
-from relay.stores.sqlite.store import Conversation
+from relay.stores.sqlite.store import SessionRow
 from relay.stores.worker import Worker
 
 _TABLES = "SELECT 1 FROM sqlite_master WHERE name = 'chat_messages_v2'"
@@ -32,7 +32,7 @@ class SqliteReader:
     def __init__(self, path: Path) -> None:
         self._worker = Worker("sqlite-reader", partial(_open, path))
 
-    async def recent(self, limit: int) -> Sequence[Conversation]:
+    async def recent(self, limit: int) -> Sequence[SessionRow]:
         """The conversations that were active last, newest first."""
         return await self._worker.run(lambda file: sqlite_tables.recent(file, limit))
 
@@ -40,7 +40,7 @@ class SqliteReader:
         """What was said, in conversation order; empty when nobody has the conversation."""
         return await self._worker.run(lambda file: sqlite_tables.transcript(file, conversation_id))
 
-    async def costs(self, by: By, since: int) -> Report:
+    async def costs(self, by: By, since: int) -> UsageReport:
         """What calls used and cost from a UTC day (counted since 1970) on."""
         return await self._worker.run(lambda file: sqlite_usage.costs(file, by, since))
 

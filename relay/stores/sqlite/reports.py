@@ -6,10 +6,10 @@ from collections.abc import Collection, Iterator
 from datetime import date
 from typing import Any, Final
 
-from relay.interfaces import Talk
+from relay.interfaces import ConversationSummary
 from relay.realtime.billing.usage import Usage
 from relay.realtime.records import ActionRecord, SessionRecord, UsageRecord
-from relay.stores.costs import By, Called, Report, Used, report
+from relay.stores.costs import By, ToolCalls, UsageReport, UsedTokens, report
 from relay.stores.database import transaction
 from relay.stores.rows import action_row, iso_day, seconds, session_row, usage_row
 
@@ -55,7 +55,7 @@ def spent(connection: sqlite3.Connection, day: int, agent_id: str, user_id: str 
     return int(connection.execute(_SPENT, asked).fetchone()[0])
 
 
-def costs(connection: sqlite3.Connection, by: By, since: int) -> Report:
+def costs(connection: sqlite3.Connection, by: By, since: int) -> UsageReport:
     """Sums from a UTC day on, as `stores.costs.report` says them; both tables at one moment."""
     if connection.execute(_THERE).fetchone() is None:  # the file of an earlier relay
         return report(by, since, (), ())
@@ -66,15 +66,15 @@ def costs(connection: sqlite3.Connection, by: By, since: int) -> Report:
         connection.execute("ROLLBACK")
 
 
-def _calls(connection: sqlite3.Connection, since: int) -> Iterator[Called]:
+def _calls(connection: sqlite3.Connection, since: int) -> Iterator[ToolCalls]:
     for row in connection.execute(_CALLS, {"since": iso_day(since)}):
         times = {name: row[name] and seconds(row[name]) for name in ("started_at", "ended_at")}
-        yield Called(**(dict(row) | times))
+        yield ToolCalls(**(dict(row) | times))
 
 
-def _used(connection: sqlite3.Connection, since: int) -> Iterator[Used]:
+def _used(connection: sqlite3.Connection, since: int) -> Iterator[UsedTokens]:
     for row in connection.execute(_USED, {"since": iso_day(since)}):
-        yield Used(
+        yield UsedTokens(
             session=row["voice_session_id"],
             user=row["user_id"],
             agent=row["agent_id"],
@@ -110,12 +110,12 @@ def learners(connection: sqlite3.Connection, coach_id: str) -> frozenset[str]:
 
 def conversations(
     connection: sqlite3.Connection, users: Collection[str] | None, limit: int
-) -> list[Talk]:
+) -> list[ConversationSummary]:
     """The conversations of these users (None: of all) that were active last, newest first."""
     named = None if users is None else json.dumps(sorted(users))
     rows = connection.execute(_CONVERSATIONS, (named, named, limit)).fetchall()
     return [
-        Talk(
+        ConversationSummary(
             conversation_id=row["conversation_id"],
             user_id=row["user_id"],
             agent_id=row["agent_id"] or "",

@@ -8,8 +8,15 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
-from relay.interfaces import CONSTRAINT, FOREIGN_CONVERSATION, RecordsRefused, Talk
-from relay.realtime.records import ActionRecord, AnyRecord, Head, Record, SessionRecord, UsageRecord
+from relay.interfaces import CONSTRAINT, FOREIGN_CONVERSATION, ConversationSummary, RecordsRefused
+from relay.realtime.records import (
+    ActionRecord,
+    AnyRecord,
+    Record,
+    SessionHead,
+    SessionRecord,
+    UsageRecord,
+)
 from relay.stores.database import open_database, transaction
 from relay.stores.rows import conversation_row, message_row, record_of, seconds
 from relay.stores.sqlite import reports as sqlite_coaches
@@ -54,7 +61,7 @@ FROM conversation_sessions ORDER BY last_active DESC, conversation_id LIMIT ?
 
 
 @dataclass(frozen=True, slots=True)
-class Conversation:
+class SessionRow:
     """One conversation as a list of them shows it; times are Unix seconds."""
 
     conversation_id: str
@@ -88,12 +95,12 @@ def transcript(connection: sqlite3.Connection, conversation_id: str) -> list[Rec
     return [record_of(_parsed(row), row["user_id"]) for row in rows]
 
 
-def recent(connection: sqlite3.Connection, limit: int) -> list[Conversation]:
+def recent(connection: sqlite3.Connection, limit: int) -> list[SessionRow]:
     """The conversations that were active last, newest first."""
     found = []
     for row in connection.execute(_RECENT, (limit,)).fetchall():
         times = {name: seconds(row[name]) for name in ("started_at", "last_active")}
-        found.append(Conversation(**(dict(row) | times)))
+        found.append(SessionRow(**(dict(row) | times)))
     return found
 
 
@@ -145,7 +152,7 @@ class _Batch:
             query = "DELETE FROM conversation_sessions WHERE id = ? AND message_count = 0"
             self._connection.executemany(query, [(key,) for key in self._made])
 
-    def _conversation(self, head: Head) -> sqlite3.Row:
+    def _conversation(self, head: SessionHead) -> sqlite3.Row:
         known = self._conversations.get(head.conversation_id)
         if known is None:
             row = conversation_row(head)
@@ -217,7 +224,9 @@ class SqliteStore:
         """The users whose conversations this coach may follow."""
         return await self._worker.run(lambda file: sqlite_coaches.learners(file, coach_id))
 
-    async def conversations(self, users: Collection[str] | None, limit: int) -> Sequence[Talk]:
+    async def conversations(
+        self, users: Collection[str] | None, limit: int
+    ) -> Sequence[ConversationSummary]:
         """The conversations of these users (None: of all) that were active last, newest first."""
         return await self._worker.run(lambda f: sqlite_coaches.conversations(f, users, limit))
 
@@ -229,7 +238,7 @@ class SqliteStore:
         """Let it be over; False when it was not so."""
         return await self._worker.run(lambda f: sqlite_coaches.unassign(f, coach_id, learner_id))
 
-    async def recent(self, limit: int) -> Sequence[Conversation]:
+    async def recent(self, limit: int) -> Sequence[SessionRow]:
         """The conversations that were active last, newest first."""
         return await self._worker.run(lambda file: recent(file, limit))
 

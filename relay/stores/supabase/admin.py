@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any, Final
 from relay.interfaces import Mode, NoSuchPerson
 from relay.realtime.billing.usage import Usage
 from relay.realtime.records import Record
-from relay.stores.costs import By, Called, Report, Used, report
+from relay.stores.costs import By, ToolCalls, UsageReport, UsedTokens, report
 from relay.stores.rows import iso_day, seconds
 from relay.stores.supabase.errors import DatabaseUnreadable
 from relay.stores.supabase.store import SupabaseStore, is_uuid
 
 if TYPE_CHECKING:
-    from relay.stores.supabase.client import Rest, Row
+    from relay.stores.supabase.client import RestClient, Row
 
 MOST_ROWS: Final = 100_000
 """Calls, and models in calls, that one report is made of; more are for SQL."""
@@ -27,10 +27,10 @@ class TooMuch(Exception):  # noqa: N818 - it is an outcome, told to who asked
     """There are more rows than one report is made of."""
 
 
-class SupabaseDesk:
+class SupabaseAdmin:
     """Every method raises `DatabaseTrouble`, DatabaseRejected for ids that are nobody's."""
 
-    def __init__(self, rest: "Rest") -> None:
+    def __init__(self, rest: "RestClient") -> None:
         self._rest = rest
 
     async def assign(self, coach_id: str, learner_id: str) -> bool:
@@ -43,7 +43,7 @@ class SupabaseDesk:
         row = {"coach_id": coach_id, "learner_id": learner_id}
         return await self._rest.remove("coach_assignments", row)
 
-    async def costs(self, by: By, since: int) -> Report:
+    async def costs(self, by: By, since: int) -> UsageReport:
         """Sums from a UTC day on, as `stores.costs.report` says them; raises `TooMuch`."""
         began = f"ended_at.gte.{iso_day(since)},started_at.gte.{iso_day(since)}"
         calls = await self._all(
@@ -68,9 +68,9 @@ class SupabaseDesk:
         return rows
 
 
-def _called(row: "Row") -> Called:
+def _called(row: "Row") -> ToolCalls:
     ended = row["ended_at"]
-    return Called(
+    return ToolCalls(
         session=row["id"],
         user=row["user_id"],
         agent=row["agent_id"],
@@ -79,9 +79,9 @@ def _called(row: "Row") -> Called:
     )
 
 
-def _used(row: "Row") -> Used:
+def _used(row: "Row") -> UsedTokens:
     # Of somebody who was erased, what it cost is kept, and nothing else.
-    return Used(
+    return UsedTokens(
         session=row["voice_session_id"] or row["id"],
         user=row["user_id"] or "",
         agent=row["agent_id"],
@@ -101,7 +101,7 @@ AT_ONCE: Final = 2000
 class SupabasePeople:
     """A `relay.stores.people.People`. Every method raises `DatabaseTrouble`."""
 
-    def __init__(self, rest: "Rest") -> None:
+    def __init__(self, rest: "RestClient") -> None:
         self._rest = rest
 
     async def forget(self, days: int, mode: Mode) -> int:
@@ -146,7 +146,7 @@ async def _pause() -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class Talk:
+class ConversationRows:
     """One conversation in a list of them."""
 
     conversation_id: str
@@ -155,15 +155,15 @@ class Talk:
 class SupabaseReader:
     """Looks into a project's tables, as service role. Every method raises `DatabaseTrouble`."""
 
-    def __init__(self, rest: "Rest") -> None:
+    def __init__(self, rest: "RestClient") -> None:
         self._rest = rest
         self._store = SupabaseStore(rest)
 
-    async def recent(self, limit: int) -> Sequence[Talk]:
+    async def recent(self, limit: int) -> Sequence[ConversationRows]:
         """The conversations that were active last, newest first."""
         question = self._rest.select("conversation_sessions", "conversation_id")
         rows = await self._rest.rows(question.order("last_active", desc=True).limit(limit))
-        return [Talk(str(row.get("conversation_id"))) for row in rows]
+        return [ConversationRows(str(row.get("conversation_id"))) for row in rows]
 
     async def transcript(self, conversation_id: str) -> Sequence[Record]:
         """What was said, in conversation order; empty when nobody has the conversation."""

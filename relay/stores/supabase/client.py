@@ -10,12 +10,12 @@ from typing import Any, Final, TypeVar
 import httpx
 from postgrest import APIError, AsyncQueryRequestBuilder, AsyncSelectRequestBuilder, CountMethod
 
-from relay.interfaces import ProjectAccess
+from relay.interfaces import SupabaseCredentials
 from relay.stores.supabase.errors import (
     CLOCK_SKEW,
+    DatabaseError,
     DatabaseKeyRefused,
     DatabaseTooSlow,
-    DatabaseTrouble,
     DatabaseUnreachable,
     DatabaseUnreadable,
     trouble,
@@ -38,7 +38,7 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
-class Patience:
+class RestTimeouts:
     """Seconds for a socket with TLS, for one question altogether, and for one write altogether.
 
     Somebody waits at the door for a question's answer. The writes of one batch end before delivery
@@ -50,16 +50,16 @@ class Patience:
     write: float = 7.0
 
 
-class Rest:
+class RestClient:
     """A project's tables and functions, as service role.
 
-    Every question raises `DatabaseTrouble` alone. The library's retries are off (it sleeps 7 s over
+    Every question raises `DatabaseError` alone. The library's retries are off (it sleeps 7 s over
     a GET, and never retries a POST); what was cut off on a connection that had stood idle, and
     `CLOCK_SKEW`, are asked once more here, since all that is asked may be asked twice.
     """
 
-    def __init__(self, access: ProjectAccess, patience: Patience | None = None) -> None:
-        self._patience = patience = patience or Patience()
+    def __init__(self, access: SupabaseCredentials, patience: RestTimeouts | None = None) -> None:
+        self._patience = patience = patience or RestTimeouts()
         self._http = httpx.AsyncClient(
             verify=ssl.create_default_context(),  # the system's roots, as for the voice
             http2=False,  # one batch at a time has nothing to multiplex
@@ -145,7 +145,7 @@ async def _ask(execute: Callable[[], Awaitable[T]], within: float) -> T:
                 if refused.code != CLOCK_SKEW:
                     raise
                 return await execute()
-    except DatabaseTrouble:
+    except DatabaseError:
         raise
     except (TimeoutError, httpx.TimeoutException):
         raise DatabaseTooSlow from None

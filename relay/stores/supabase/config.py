@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 import structlog
 
 from relay.agents.agent import Agent
-from relay.agents.config import BadAgent, read_agent
-from relay.realtime.endings import INTERNAL_ERROR, Refused
-from relay.stores.supabase.errors import DatabaseTrouble
+from relay.agents.config import InvalidAgent, read_agent
+from relay.realtime.endings import INTERNAL_ERROR, SessionRefused
+from relay.stores.supabase.errors import DatabaseError
 from relay.stores.supabase.store import is_uuid
 from relay.tasks import Tasks
 
 if TYPE_CHECKING:
-    from relay.stores.supabase.client import Rest, Row
+    from relay.stores.supabase.client import RestClient, Row
 
 # ---- Answers of a database that are kept for a while: asked for once, and used on while it is
 # away.
@@ -31,7 +31,7 @@ log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Terms:
+class CachePolicy:
     """`fresh` seconds without asking, `stale` ones when asking fails; `most` names.
 
     Who can have an old value waits `patience` seconds for a new one.
@@ -50,13 +50,13 @@ class _Entry(Generic[V]):
     ask_at: float  # not before
 
 
-class Kept(Generic[V]):
+class StaleCache(Generic[V]):
     """Values by name. `read` asks for one; whoever wants it meanwhile waits for the same answer."""
 
     def __init__(
         self,
         read: Callable[[str], Awaitable[V]],
-        terms: Terms,
+        terms: CachePolicy,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._read = read
@@ -115,7 +115,7 @@ class Kept(Generic[V]):
         return entry.value
 
 
-TERMS: Final = Terms(fresh=30.0, stale=600.0, most=4096)
+TERMS: Final = CachePolicy(fresh=30.0, stale=600.0, most=4096)
 """A change is heard within half a minute; without the database, agents are known for ten."""
 INSTRUCTIONS: Final = ("instructions", "system_instructions", "system_prompt")
 """Columns of `agents` that may hold them, by the age of the schema; the first that does counts."""
@@ -128,32 +128,32 @@ MOST_TOLD: Final = 10
 class TableAgents:
     """`relay.access.agents.Agents` in a project's tables."""
 
-    def __init__(self, rest: "Rest", clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, rest: "RestClient", clock: Callable[[], float] = time.monotonic) -> None:
         self._rest = rest
-        self._kept = Kept(self._read, TERMS, clock)
+        self._kept = StaleCache(self._read, TERMS, clock)
 
     async def find(self, agent_id: str) -> Agent | None:
         """The agent of this id, None where there is no such agent.
 
-        Raises `Refused` (INTERNAL_ERROR) when nobody could be asked, or its settings are no
+        Raises `SessionRefused` (INTERNAL_ERROR) when nobody could be asked, or its settings are no
         settings; the log says which.
         """
         if not is_uuid(agent_id):
             return None
         try:
             found = await self._kept.get(agent_id.lower())
-        except DatabaseTrouble as trouble:
+        except DatabaseError as trouble:
             log.warning("agent not read", agent_id=agent_id, reason=type(trouble).__name__)
-            raise Refused(INTERNAL_ERROR) from None
-        if isinstance(found, BadAgent):
-            raise Refused(INTERNAL_ERROR)
+            raise SessionRefused(INTERNAL_ERROR) from None
+        if isinstance(found, InvalidAgent):
+            raise SessionRefused(INTERNAL_ERROR)
         return found
 
     async def aclose(self) -> None:
         """Give up questions that are under way."""
         await self._kept.aclose()
 
-    async def _read(self, agent_id: str) -> Agent | BadAgent | None:
+    async def _read(self, agent_id: str) -> Agent | InvalidAgent | None:
         """As both rows say; a bad one is kept too, so that it is told once in a while."""
         rows = await self._rest.rows(self._rest.select("agents", "*").eq("id", agent_id).limit(1))
         if not rows:
@@ -163,21 +163,21 @@ class TableAgents:
         settings = found[0].get("settings") if found else {}
         try:
             return agent_of(agent_id, rows[0], settings)
-        except BadAgent as bad:
+        except InvalidAgent as bad:
             log.warning("agent refused", agent_id=agent_id, problems=bad.problems[:MOST_TOLD])
             return bad
 
 
 def agent_of(agent_id: str, row: "Row", settings: object) -> Agent:
-    """The agent of both rows; raises `BadAgent` with every mistake.
+    """The agent of both rows; raises `InvalidAgent` with every mistake.
 
     Who may call is what the settings say (`roles`, `subs`), else the agent's owner, else everybody.
     """
     if not isinstance(settings, dict):
-        raise BadAgent(("settings: must be an object",))
+        raise InvalidAgent(("settings: must be an object",))
     forbidden = tuple(_forbidden(settings))
     if forbidden:
-        raise BadAgent(forbidden)
+        raise InvalidAgent(forbidden)
     agent = read_agent(agent_id, {**_instructions(row), **settings})
     owner = row.get("user_id")
     if isinstance(owner, str) and owner and not agent.roles and not agent.subs:
@@ -202,7 +202,7 @@ def _forbidden(settings: Mapping[str, Any]) -> Iterator[str]:
 # ---- The provider's key in a project's vault (S3-15): rotated there, picked up here.
 
 PROVIDER: Final = "openai"
-KEY_TERMS: Final = Terms(fresh=60.0, stale=600.0, most=1)
+KEY_TERMS: Final = CachePolicy(fresh=60.0, stale=600.0, most=1)
 """S3-80: a rotated key is used within a minute; without the database an old one for ten."""
 DOUBT_AFTER: Final = 1.0
 """Seconds: when the provider refuses a key for many calls at once, one question is enough."""
@@ -212,27 +212,27 @@ class VaultKey:
     """A `relay.engines.openai.KeySource`: the active key of `system_api_keys`, else `fallback`."""
 
     def __init__(
-        self, rest: "Rest", fallback: str = "", clock: Callable[[], float] = time.monotonic
+        self, rest: "RestClient", fallback: str = "", clock: Callable[[], float] = time.monotonic
     ) -> None:
         self._rest = rest
         self._fallback = fallback
         self._clock = clock
         self._ask_at = clock()  # not before: a call need not wait for what was just not answered
-        self._kept = Kept(self._read, KEY_TERMS, clock)
+        self._kept = StaleCache(self._read, KEY_TERMS, clock)
 
     async def current(self) -> str:
         """The key, "" where none is configured (S3-16).
 
-        Raises `Refused` (INTERNAL_ERROR) when nobody could be asked and there is no other key.
+        Raises `SessionRefused` (INTERNAL_ERROR) when the vault gave none and there is no other key.
         """
         if self._fallback and self._clock() < self._ask_at:
             return self._fallback
         try:
             return await self._kept.get(PROVIDER) or self._fallback
-        except DatabaseTrouble as trouble:
+        except DatabaseError as trouble:
             log.warning("provider key not read", reason=type(trouble).__name__)
             if not self._fallback:
-                raise Refused(INTERNAL_ERROR) from None
+                raise SessionRefused(INTERNAL_ERROR) from None
             self._ask_at = self._clock() + PAUSE_SECONDS
             return self._fallback
 

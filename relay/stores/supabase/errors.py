@@ -12,7 +12,7 @@ _SCHEMA: Final = re.compile(r"42P01|42883|42703|42704|PGRST106|PGRST20.")
 """Codes that blame the schema: no such table, function, column or type."""
 
 
-class DatabaseTrouble(Exception):  # noqa: N818 - it is an outcome, not a fault
+class DatabaseError(Exception):
     """The database did not do what was asked; the class says how, the text nothing."""
 
     def __init__(self, code: str = "") -> None:
@@ -20,35 +20,35 @@ class DatabaseTrouble(Exception):  # noqa: N818 - it is an outcome, not a fault
         self.code = code
 
 
-class DatabaseUnreachable(DatabaseTrouble):
+class DatabaseUnreachable(DatabaseError):  # noqa: N818
     """Nobody answered, or not to the end."""
 
 
-class DatabaseTooSlow(DatabaseTrouble):
+class DatabaseTooSlow(DatabaseError):  # noqa: N818
     """No answer came in time."""
 
 
-class DatabaseFailing(DatabaseTrouble):
+class DatabaseFailing(DatabaseError):  # noqa: N818
     """It, or what stands before it, says that it cannot now (HTTP 5xx, 429)."""
 
 
-class DatabaseKeyRefused(DatabaseTrouble):
+class DatabaseKeyRefused(DatabaseError):  # noqa: N818
     """It does not take the service key (401), or the key's role may not do this (403)."""
 
 
-class DatabaseNotMigrated(DatabaseTrouble):
+class DatabaseNotMigrated(DatabaseError):  # noqa: N818
     """It has no such table, column or function: the migrations were not applied."""
 
 
-class DatabaseRejected(DatabaseTrouble):
+class DatabaseRejected(DatabaseError):  # noqa: N818
     """It will never take what was sent."""
 
 
-class DatabaseUnreadable(DatabaseTrouble):
+class DatabaseUnreadable(DatabaseError):  # noqa: N818
     """The answer is not what was asked for, whatever its status says."""
 
 
-def trouble(status: int, code: str) -> DatabaseTrouble:
+def trouble(status: int, code: str) -> DatabaseError:
     """What an answer means that is no success; `code` is PostgreSQL's or PostgREST's, or empty."""
     if status in (401, 403):
         return DatabaseKeyRefused(code)

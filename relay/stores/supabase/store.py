@@ -8,12 +8,12 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, cast
 
-from relay.interfaces import CONSTRAINT, RecordsRefused, Talk
+from relay.interfaces import CONSTRAINT, ConversationSummary, RecordsRefused
 from relay.realtime.records import (
     ActionRecord,
     AnyRecord,
-    Head,
     Record,
+    SessionHead,
     SessionRecord,
     Speaker,
     UsageRecord,
@@ -33,7 +33,7 @@ from relay.stores.rows import (
 from relay.stores.supabase.errors import DatabaseRejected, DatabaseUnreadable
 
 if TYPE_CHECKING:
-    from relay.stores.supabase.client import Rest, Row
+    from relay.stores.supabase.client import RestClient, Row
 
 # ---- Records as a project's database takes them, and its rows as records again; pure.
 
@@ -113,7 +113,7 @@ def _written(message: Mapping[str, Any], user_id: str) -> Record | None:
     if role not in ("user", "assistant") or not isinstance(text, str) or not text:
         return None
     at, metadata = seconds(message["created_at"]), message["metadata"]
-    head = Head(
+    head = SessionHead(
         session_id=message["id"],
         conversation_id=message["conversation_id"],
         user_id=user_id,
@@ -169,7 +169,7 @@ class SupabaseStore:
     UUIDs are nobody's here.
     """
 
-    def __init__(self, rest: "Rest") -> None:
+    def __init__(self, rest: "RestClient") -> None:
         self._rest = rest
 
     async def put(self, records: Sequence[AnyRecord]) -> None:
@@ -256,7 +256,9 @@ class SupabaseStore:
         )
         return frozenset(_text(row.get("learner_id")) or "" for row in rows) - {""}
 
-    async def conversations(self, users: Collection[str] | None, limit: int) -> Sequence[Talk]:
+    async def conversations(
+        self, users: Collection[str] | None, limit: int
+    ) -> Sequence[ConversationSummary]:
         """The conversations of these users (None: of all) that were active last, newest first."""
         known = None if users is None else sorted(filter(is_uuid, users))
         if known == []:
@@ -298,8 +300,8 @@ def _refused(answer: Any, asked: set[str]) -> dict[str, str]:
     return refused
 
 
-def _talk(row: "Row") -> Talk:
-    return Talk(
+def _talk(row: "Row") -> ConversationSummary:
+    return ConversationSummary(
         conversation_id=str(row["conversation_id"]),
         user_id=str(row["user_id"]),
         agent_id=_text(row["agent_id"]) or "",

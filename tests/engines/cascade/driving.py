@@ -11,7 +11,7 @@ from openai.types.realtime import RealtimeServerEvent
 from pydantic import TypeAdapter
 
 from relay.engines.cascade.effects import Close, Effect, Emit, NewId, Speak, Transcribe
-from relay.engines.cascade.engine import Rules
+from relay.engines.cascade.engine import MachineFactory
 from relay.engines.cascade.machine import Machine, Opening
 from relay.engines.cascade.outputs import Pace
 from relay.parts.interfaces import Parts, Reply
@@ -35,7 +35,7 @@ TRANSCRIBED = {
 TEXT = {"type": "realtime", "output_modalities": ["text"]}
 UNIX = 1_785_214_050
 
-Shape = Callable[[Opening, Callable[[Opening], Machine], NewId], Rules]
+Shape = Callable[[Opening, Callable[[Opening], Machine], NewId], MachineFactory]
 """Makes a session's rules out of its opening and what makes a machine."""
 
 _SERVER_EVENT: TypeAdapter[Any] = TypeAdapter(RealtimeServerEvent)

@@ -6,14 +6,14 @@ from typing import Any
 
 import msgspec
 
-from relay.interfaces import Frame, Peer
+from relay.interfaces import Connection, Frame
 from tests.engines.cascade.driving import Event, valid
 
 
 class Listener:
     """What a peer pushed: `events`, `writables`, and the `endings` it reported."""
 
-    def __init__(self, peer: Peer) -> None:
+    def __init__(self, peer: Connection) -> None:
         self.peer = peer
         self.events: list[Event] = []
         self.bytes = 0

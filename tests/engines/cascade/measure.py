@@ -14,9 +14,9 @@ from pathlib import Path
 
 from relay.parts.interfaces import SAMPLE_RATE
 from relay.parts.responder import topic_of
-from relay.parts.stt import LONGEST_TURN_BYTES, WORKERS, PocketRecogniser
-from relay.parts.tts import EspeakMouth
-from relay.parts.vad import PocketEar
+from relay.parts.stt import LONGEST_TURN_BYTES, WORKERS, PocketsphinxTranscriber
+from relay.parts.tts import EspeakSynthesizer
+from relay.parts.vad import PocketsphinxDetector
 from tests.engines.cascade.recordings import (
     as_words,
     prompt,
@@ -48,7 +48,9 @@ class LongestTick:
             self.cpu = max(self.cpu, time.process_time() - cpu)
 
 
-async def transcribe_all(recogniser: PocketRecogniser, audio: dict[str, bytes]) -> dict[str, str]:
+async def transcribe_all(
+    recogniser: PocketsphinxTranscriber, audio: dict[str, bytes]
+) -> dict[str, str]:
     """What is heard in each piece, by name; as many at once as there are processes."""
     heard: dict[str, str] = {}
     waiting = iter(audio.items())
@@ -90,7 +92,7 @@ def print_topics(heard: dict[str, str]) -> None:
 
 async def listen_to_everything() -> dict[str, str]:
     """Transcribe every prompt and every reading; print what that costs and how well it goes."""
-    recogniser, tick = PocketRecogniser(), LongestTick()
+    recogniser, tick = PocketsphinxTranscriber(), LongestTick()
     began = time.perf_counter()
     await recogniser.transcribe(bytes(SECOND))
     print(f"recogniser ready after {time.perf_counter() - began:.2f} s")
@@ -125,7 +127,10 @@ def peak_mib(pid: int) -> int:
 
 
 async def measure_mouth() -> None:
-    mouth, text = EspeakMouth(), "Let us look at your work. Which part of it gives you energy?"
+    mouth, text = (
+        EspeakSynthesizer(),
+        "Let us look at your work. Which part of it gives you energy?",
+    )
     await mouth.speak("Ready.", "alloy")
     began = time.perf_counter()
     pcm = await mouth.speak(text, "alloy")
@@ -135,7 +140,7 @@ async def measure_mouth() -> None:
 
 
 def measure_ear() -> None:
-    ear, pcm = PocketEar(), prompt("conf-usermenu")
+    ear, pcm = PocketsphinxDetector(), prompt("conf-usermenu")
     began = time.process_time()
     for start in range(0, len(pcm), SECOND // 50):
         ear.hear(pcm[start : start + SECOND // 50])

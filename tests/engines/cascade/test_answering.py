@@ -4,9 +4,15 @@ from typing import Any
 
 import pytest
 
-from relay.engines.cascade.responses import MAX_RUNNING, Parrot
+from relay.engines.cascade.responses import MAX_RUNNING, AudioResponder
 from relay.parts.interfaces import Parts
-from relay.parts.simple import EchoBrain, LoudnessEar, ScriptedBrain, ToneMouth, scripted_parts
+from relay.parts.simple import (
+    EchoResponder,
+    LoudnessDetector,
+    ScriptedResponder,
+    ToneSynthesizer,
+    scripted_parts,
+)
 from tests.engines.cascade.driving import TEXT, Talk, scripted, types
 
 OUT_OF_BAND = {"conversation": "none", "output_modalities": ["text"]}
@@ -191,7 +197,7 @@ class BrokenBrain:
 
 def test_a_brain_that_fails_fails_its_response_and_nothing_else():
     parts = scripted_parts()
-    talk = Talk(Parts(LoudnessEar, parts.recogniser, BrokenBrain, ToneMouth(), "broken"))
+    talk = Talk(Parts(LoudnessDetector, parts.recogniser, BrokenBrain, ToneSynthesizer(), "broken"))
     talk.type("Hello")
 
     created, done = talk.say("response.create")
@@ -221,5 +227,5 @@ def test_a_new_turn_supersedes_the_one_that_was_not_answered_yet():
 
 
 def test_who_is_a_parrot():
-    assert isinstance(EchoBrain(), Parrot)
-    assert not isinstance(ScriptedBrain(("x",)), Parrot)
+    assert isinstance(EchoResponder(), AudioResponder)
+    assert not isinstance(ScriptedResponder(("x",)), AudioResponder)

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from relay.engines.cascade import responses as answering
-from relay.parts.interfaces import FunctionCall, McpCall, Message, Parts, Reply
+from relay.parts.interfaces import FunctionCall, McpCall, Parts, Reply, SpokenMessage
 from relay.parts.simple import Script, scripted_parts
 from tests.engines.cascade.driving import TEXT, Event, Talk, types
 
@@ -221,7 +221,9 @@ def test_an_mcp_call_that_is_cancelled_is_neither_called_nor_asked_for():
 
 
 def test_a_call_may_be_approved_although_the_rest_of_its_response_was_cancelled():
-    asks = Reply((McpCall("docs", "search", output="Found."), Message("x " * 99)), weave="in_turn")
+    asks = Reply(
+        (McpCall("docs", "search", output="Found."), SpokenMessage("x " * 99)), weave="in_turn"
+    )
     talk = with_server(Talk(parts(asks)))
     talk.say("response.create")
     while len(talk.of("response.output_item.done")) < 1:

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from relay.engines.cascade import settings as config
-from relay.engines.cascade.effects import Refusal
+from relay.engines.cascade.effects import RequestRefused
 from relay.engines.cascade.settings import SEMANTIC_SILENCE_MS, Settings, opening, update
 from tests.engines.cascade.driving import Talk
 
@@ -136,7 +136,7 @@ def test_function_tools_are_kept_as_they_are():
     ],
 )
 def test_what_a_session_cannot_be(change: dict[str, Any], code: str, param: str):
-    with pytest.raises(Refusal) as refused:
+    with pytest.raises(RequestRefused) as refused:
         changed(**change)
 
     assert (refused.value.code, refused.value.param) == (code, param)

@@ -3,27 +3,27 @@
 import pytest
 
 from relay.engines.cascade import items as conversation
-from relay.engines.cascade.effects import Refusal
-from relay.engines.cascade.items import MAX_ITEMS, Conversation, Item, spoken_by_user
+from relay.engines.cascade.effects import RequestRefused
+from relay.engines.cascade.items import MAX_ITEMS, CascadeItem, ItemList, spoken_by_user
 
 
-def item(item_id: str, pcm: bytes = b"") -> Item:
+def item(item_id: str, pcm: bytes = b"") -> CascadeItem:
     return spoken_by_user(item_id, pcm)
 
 
-def ids(held: Conversation) -> list[str]:
+def ids(held: ItemList) -> list[str]:
     return [entry.id for entry in held]
 
 
 def test_items_follow_one_another():
-    held = Conversation("conv_1")
+    held = ItemList("conv_1")
 
     assert [held.add(item(name)) for name in "abc"] == [None, "a", "b"]
     assert held.last_id == "c"
 
 
 def test_an_item_in_the_middle():
-    held = Conversation("conv_1")
+    held = ItemList("conv_1")
     for name in "abc":
         held.add(item(name))
 
@@ -33,7 +33,7 @@ def test_an_item_in_the_middle():
 
 
 def test_done_says_null_for_the_second_item_only():
-    held = Conversation("conv_1")
+    held = ItemList("conv_1")
     for name in "abcd":
         held.add(item(name))
 
@@ -41,19 +41,19 @@ def test_done_says_null_for_the_second_item_only():
 
 
 def test_a_deleted_item_closes_the_gap():
-    held = Conversation("conv_1")
+    held = ItemList("conv_1")
     for name in "abc":
         held.add(item(name))
 
     held.delete(held.get("b", "deleting", "x"))
 
     assert ids(held) == ["a", "c"]
-    with pytest.raises(Refusal, match="x"):
+    with pytest.raises(RequestRefused, match="x"):
         held.get("b", "deleting", "x")
 
 
 def test_the_eldest_items_are_forgotten():
-    held = Conversation("conv_1")
+    held = ItemList("conv_1")
 
     for number in range(MAX_ITEMS + 5):
         held.add(item(str(number)))
@@ -64,7 +64,7 @@ def test_the_eldest_items_are_forgotten():
 
 def test_the_eldest_sound_is_forgotten_before_any_item(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(conversation, "MAX_BYTES", 10_000)
-    held = Conversation("conv_1")
+    held = ItemList("conv_1")
 
     for name in "abc":
         held.add(item(name, bytes(4_000)))
@@ -76,7 +76,7 @@ def test_the_eldest_sound_is_forgotten_before_any_item(monkeypatch: pytest.Monke
 
 def test_items_that_are_too_heavy_without_sound_are_forgotten(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(conversation, "MAX_BYTES", 10_000)
-    held = Conversation("conv_1")
+    held = ItemList("conv_1")
 
     for name in "abc":
         heavy = item(name)

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from relay.engines.cascade.outputs import Delivery, Pace, split, split_json
+from relay.engines.cascade.outputs import OutputDelivery, Pace, split, split_json
 
 
 @given(st.text())
@@ -22,7 +22,7 @@ def test_words_carry_the_space_before_them():
 
 
 def test_sound_leaves_every_quarter_second_divided_by_the_burst():
-    delivery = Delivery([], bytes(48 * 1000), Pace(burst=5))
+    delivery = OutputDelivery([], bytes(48 * 1000), Pace(burst=5))
 
     assert delivery.step == pytest.approx(0.05)
     for _ in range(4):
@@ -32,7 +32,7 @@ def test_sound_leaves_every_quarter_second_divided_by_the_burst():
 
 
 def test_text_leaves_word_by_word():
-    delivery = Delivery(split("One two three."), None, Pace(text_seconds=0.5))
+    delivery = OutputDelivery(split("One two three."), None, Pace(text_seconds=0.5))
 
     assert delivery.step == 0.5
     assert delivery.take() == ["One"]
@@ -42,12 +42,12 @@ def test_text_leaves_word_by_word():
 
 
 def test_nothing_to_say_is_said_at_once():
-    assert Delivery([], None, Pace()).finished
-    assert Delivery([], b"", Pace()).finished
+    assert OutputDelivery([], None, Pace()).finished
+    assert OutputDelivery([], b"", Pace()).finished
 
 
 def test_words_without_sound_are_said_all_the_same():
-    delivery = Delivery(split("One two three four five six."), b"", Pace())
+    delivery = OutputDelivery(split("One two three four five six."), b"", Pace())
 
     assert "".join(map(str, delivery.take())) == "One two three four five six."
     assert delivery.finished
@@ -56,7 +56,7 @@ def test_words_without_sound_are_said_all_the_same():
 @given(st.text(max_size=40), st.integers(0, 100_000), st.integers(0, 12))
 def test_what_was_sent_is_always_a_beginning(text: str, size: int, takes: int):
     pcm = bytes(size)
-    delivery = Delivery(split(text), pcm, Pace(burst=1))
+    delivery = OutputDelivery(split(text), pcm, Pace(burst=1))
 
     pieces = [piece for _ in range(takes) for piece in delivery.take()]
 

@@ -3,10 +3,10 @@
 import pytest
 
 from relay.engines.cascade import machine as itemevents
-from relay.parts.interfaces import FunctionCall, Message, Reply
+from relay.parts.interfaces import FunctionCall, Reply, SpokenMessage
 from tests.engines.cascade.driving import TEXT, Event, Talk, scripted, types
 
-CALLS = Reply((FunctionCall("f"), Message("And so on, " * 20)), weave="in_turn")
+CALLS = Reply((FunctionCall("f"), SpokenMessage("And so on, " * 20)), weave="in_turn")
 
 
 def early_talk() -> Talk:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from relay.engines.cascade.items import MAX_BYTES
-from relay.parts.interfaces import FunctionCall, McpCall, Message, Reply, failed, incomplete
+from relay.parts.interfaces import FunctionCall, McpCall, Reply, SpokenMessage, failed, incomplete
 from relay.parts.simple import silence, tone
 from tests.engines.cascade.driving import Talk, scripted
 
@@ -41,10 +41,12 @@ KINDS = (
 ITEM_IDS = st.sampled_from([f"item_{number:021d}" for number in range(1, 6)] + ["root", "mine"])
 REPLIES = (
     "You said: {heard}",
-    Reply((Message("One moment.", phase="commentary"), FunctionCall("f", {"a": [1]}))),
+    Reply((SpokenMessage("One moment.", phase="commentary"), FunctionCall("f", {"a": [1]}))),
     Reply((McpCall("docs", "search", output="Found."), FunctionCall("g")), weave="in_turn"),
-    Reply((Message("Here and there."), Message("There and here.")), weave="alternating"),
-    Reply((Message("I was going to"),), ending=incomplete("max_output_tokens")),
+    Reply(
+        (SpokenMessage("Here and there."), SpokenMessage("There and here.")), weave="alternating"
+    ),
+    Reply((SpokenMessage("I was going to"),), ending=incomplete("max_output_tokens")),
     Reply((), ending=failed("server_error", "No.")),
     "Something else.",
 )

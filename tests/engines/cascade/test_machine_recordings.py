@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from relay.parts.interfaces import FunctionCall, Message, Reply
+from relay.parts.interfaces import FunctionCall, Reply, SpokenMessage
 from relay.parts.simple import silence, tone
 from tests.engines.cascade.driving import DELTAS, TEXT, TRANSCRIBED, Talk, scripted
 
@@ -23,8 +23,8 @@ WEATHER = FunctionCall("get_weather", {"city": "London"})
 REPLIES: dict[str, tuple[str | Reply, ...]] = {
     "ga05_openai_tool_call_round": (Reply((WEATHER,)), "{heard}"),
     "ga16_openai_parity_tool_round_current": (
-        Reply((Message("Let me see.", phase="commentary"), WEATHER)),
-        Reply((Message("{heard}", phase="final_answer"),)),
+        Reply((SpokenMessage("Let me see.", phase="commentary"), WEATHER)),
+        Reply((SpokenMessage("{heard}", phase="final_answer"),)),
     ),
 }
 LOOSE = (*DELTAS, "conversation.item.input_audio_transcription.completed")

@@ -2,16 +2,16 @@
 
 import itertools
 
-from relay.engines.cascade.effects import Emit, Outgoing, Refusal, Transcribe
+from relay.engines.cascade.effects import EffectBuffer, Emit, RequestRefused, Transcribe
 
 
 def test_effects_come_in_order_and_once():
     numbers = itertools.count(1)
-    out = Outgoing(lambda prefix: f"{prefix}_{next(numbers)}")
+    out = EffectBuffer(lambda prefix: f"{prefix}_{next(numbers)}")
 
     out.emit("session.created", session={})
     out.do(Transcribe("item_1", b""))
-    out.refuse(Refusal("code", "Message."), None)
+    out.refuse(RequestRefused("code", "Message."), None)
     first, second, third = out.take()
 
     assert first == Emit({"type": "session.created", "event_id": "event_1", "session": {}})

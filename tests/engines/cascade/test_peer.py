@@ -7,31 +7,38 @@ from collections.abc import AsyncIterator
 import pytest
 
 from relay.engines.cascade import engine as peer_module
-from relay.engines.cascade.engine import OfflineVoice
+from relay.engines.cascade.engine import CascadeEngine
 from relay.engines.cascade.outputs import Pace
-from relay.interfaces import Call, Peer
+from relay.interfaces import Connection, EngineRequest
 from relay.parts.interfaces import Parts
-from relay.parts.simple import LoudnessEar, Script, ToneMouth, scripted_parts, silence, tone
+from relay.parts.simple import (
+    LoudnessDetector,
+    Script,
+    ToneSynthesizer,
+    scripted_parts,
+    silence,
+    tone,
+)
 from tests.engines.cascade.driving import Event
 from tests.engines.cascade.listening import Listener, turns
 
-CALL = Call("session-1", "gpt-realtime", "user-1")
+CALL = EngineRequest("session-1", "gpt-realtime", "user-1")
 FAST = Pace(burst=1000, text_seconds=0)
 
 
 @pytest.fixture
-async def voice() -> AsyncIterator[OfflineVoice]:
-    voice = OfflineVoice(scripted_parts(Script(replies=("x" * 400,))), FAST)
+async def voice() -> AsyncIterator[CascadeEngine]:
+    voice = CascadeEngine(scripted_parts(Script(replies=("x" * 400,))), FAST)
     yield voice
     await voice.aclose()
 
 
 @pytest.fixture
-async def peer(voice: OfflineVoice) -> Peer:
+async def peer(voice: CascadeEngine) -> Connection:
     return await voice.open(CALL)
 
 
-def attached(peer: Peer) -> Listener:
+def attached(peer: Connection) -> Listener:
     listener = Listener(peer)
     peer.attach(listener)
     return listener
@@ -42,7 +49,7 @@ def speak(listener: Listener) -> None:
     listener.say("input_audio_buffer.append", audio=audio)
 
 
-async def test_what_came_before_the_receiver_is_kept_for_it(peer: Peer):
+async def test_what_came_before_the_receiver_is_kept_for_it(peer: Connection):
     peer.send(b'{"type":"input_audio_buffer.clear"}')
     await turns()
 
@@ -55,7 +62,7 @@ async def test_what_came_before_the_receiver_is_kept_for_it(peer: Peer):
     ]
 
 
-async def test_nothing_is_pushed_from_within_a_call(peer: Peer):
+async def test_nothing_is_pushed_from_within_a_call(peer: Connection):
     listener = attached(peer)
     assert listener.events == []
     await listener.hears("session.created")
@@ -65,7 +72,7 @@ async def test_nothing_is_pushed_from_within_a_call(peer: Peer):
     assert len(listener.events) == 1
 
 
-async def test_a_whole_turn(peer: Peer):
+async def test_a_whole_turn(peer: Connection):
     listener = attached(peer)
 
     speak(listener)
@@ -75,7 +82,7 @@ async def test_a_whole_turn(peer: Peer):
     await listener.hears("rate_limits.updated")
 
 
-async def test_a_receiver_may_answer_from_within_a_push(peer: Peer):
+async def test_a_receiver_may_answer_from_within_a_push(peer: Connection):
     listener = attached(peer)
 
     def answer(event: Event) -> None:
@@ -90,7 +97,7 @@ async def test_a_receiver_may_answer_from_within_a_push(peer: Peer):
     assert done["response"]["status"] == "cancelled"
 
 
-async def test_a_frame_may_be_overwritten_once_it_is_sent(peer: Peer):
+async def test_a_frame_may_be_overwritten_once_it_is_sent(peer: Connection):
     listener = attached(peer)
     frame = bytearray(b'{"type":"input_audio_buffer.clear"}')
 
@@ -100,7 +107,7 @@ async def test_a_frame_may_be_overwritten_once_it_is_sent(peer: Peer):
     await listener.hears("input_audio_buffer.cleared")
 
 
-async def test_a_paused_peer_pushes_nothing_and_produces_little(peer: Peer):
+async def test_a_paused_peer_pushes_nothing_and_produces_little(peer: Connection):
     listener = attached(peer)
     await listener.hears("session.created")
     peer.pause()
@@ -118,7 +125,7 @@ async def test_a_paused_peer_pushes_nothing_and_produces_little(peer: Peer):
 
 
 async def test_a_client_that_goes_on_while_nobody_reads_is_told_to_wait(
-    peer: Peer, monkeypatch: pytest.MonkeyPatch
+    peer: Connection, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr(peer_module, "HIGH_BYTES", 10_000)
     listener = attached(peer)
@@ -134,7 +141,7 @@ async def test_a_client_that_goes_on_while_nobody_reads_is_told_to_wait(
 
 
 async def test_a_client_that_does_not_wait_is_hung_up_on(
-    peer: Peer, monkeypatch: pytest.MonkeyPatch
+    peer: Connection, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr(peer_module, "MAX_INBOX_BYTES", 10_000)
     listener = attached(peer)
@@ -146,7 +153,7 @@ async def test_a_client_that_does_not_wait_is_hung_up_on(
     assert listener.endings == [(1013, "Too much waiting")]
 
 
-async def test_a_flood_leaves_the_loop_to_others(peer: Peer):
+async def test_a_flood_leaves_the_loop_to_others(peer: Connection):
     listener = attached(peer)
     await listener.hears("session.created")
 
@@ -158,7 +165,7 @@ async def test_a_flood_leaves_the_loop_to_others(peer: Peer):
     await listener.until(lambda me: len(me.events) == 1 + 3 * peer_module.MAX_EVENTS_A_TURN)
 
 
-async def test_many_large_answers_to_small_questions_do_not_pile_up(peer: Peer):
+async def test_many_large_answers_to_small_questions_do_not_pile_up(peer: Connection):
     listener = attached(peer)
     audio = base64.b64encode(tone(10_000)).decode()
     part = {"type": "input_audio", "audio": audio}
@@ -176,7 +183,7 @@ async def test_many_large_answers_to_small_questions_do_not_pile_up(peer: Peer):
     assert most < peer_module.HIGH_BYTES + 700_000
 
 
-async def test_a_close_of_ours_is_reported_once_and_is_the_end(peer: Peer):
+async def test_a_close_of_ours_is_reported_once_and_is_the_end(peer: Connection):
     listener = attached(peer)
     await listener.hears("session.created")
     peer.pause()
@@ -191,7 +198,7 @@ async def test_a_close_of_ours_is_reported_once_and_is_the_end(peer: Peer):
     assert len(listener.events) == 1
 
 
-async def test_a_close_before_the_receiver_is_told_to_it(peer: Peer):
+async def test_a_close_before_the_receiver_is_told_to_it(peer: Connection):
     peer.close(1000, "Early")
 
     listener = attached(peer)
@@ -201,7 +208,7 @@ async def test_a_close_before_the_receiver_is_told_to_it(peer: Peer):
 
 
 async def test_the_end_of_the_hour_comes_after_its_error(
-    peer: Peer, monkeypatch: pytest.MonkeyPatch
+    peer: Connection, monkeypatch: pytest.MonkeyPatch
 ):
     listener = attached(peer)
     await listener.hears("session.created")
@@ -219,7 +226,7 @@ async def test_the_end_of_the_hour_comes_after_its_error(
     ]
 
 
-async def test_a_peer_in_the_process_is_alive(peer: Peer):
+async def test_a_peer_in_the_process_is_alive(peer: Connection):
     assert peer.ping() == 0
 
 
@@ -252,12 +259,12 @@ class Stuck:
 
 def stuck_parts(stuck: Stuck) -> Parts:
     brain = scripted_parts().make_brain
-    return Parts(LoudnessEar, stuck, brain, stuck, "stuck")
+    return Parts(LoudnessDetector, stuck, brain, stuck, "stuck")
 
 
 async def test_a_close_cancels_the_work_that_was_begun():
     stuck = Stuck()
-    voice = OfflineVoice(stuck_parts(stuck), FAST)
+    voice = CascadeEngine(stuck_parts(stuck), FAST)
     listener = attached(await voice.open(CALL))
     speak(listener)
     await listener.hears("response.created")
@@ -270,7 +277,7 @@ async def test_a_close_cancels_the_work_that_was_begun():
 
 
 async def test_parts_that_fail_fail_a_turn_and_not_the_session():
-    voice = OfflineVoice(stuck_parts(Stuck(RuntimeError("spoken words"))), FAST)
+    voice = CascadeEngine(stuck_parts(Stuck(RuntimeError("spoken words"))), FAST)
     listener = attached(await voice.open(CALL))
     listener.say(
         "session.update",
@@ -291,7 +298,7 @@ async def test_parts_that_fail_fail_a_turn_and_not_the_session():
     await voice.aclose()
 
 
-class Slow(ToneMouth):
+class Slow(ToneSynthesizer):
     """A mouth that lets everything else happen first."""
 
     async def speak(self, text: str, voice: str) -> bytes:
@@ -302,7 +309,7 @@ class Slow(ToneMouth):
 async def test_an_answer_that_comes_when_all_is_quiet_is_given():
     like = scripted_parts()
     parts = Parts(like.make_ear, like.recogniser, like.make_brain, Slow(), "slow")
-    voice = OfflineVoice(parts, FAST)
+    voice = CascadeEngine(parts, FAST)
     listener = attached(await voice.open(CALL))
     speak(listener)
 
@@ -314,8 +321,8 @@ async def test_an_answer_that_comes_when_all_is_quiet_is_given():
 
 async def test_a_mouth_without_a_recogniser():
     stuck = Stuck(RuntimeError())
-    parts = Parts(LoudnessEar, stuck, scripted_parts().make_brain, ToneMouth(), "half")
-    voice = OfflineVoice(parts, FAST)
+    parts = Parts(LoudnessDetector, stuck, scripted_parts().make_brain, ToneSynthesizer(), "half")
+    voice = CascadeEngine(parts, FAST)
     listener = attached(await voice.open(CALL))
     speak(listener)
 

@@ -3,11 +3,11 @@
 import pytest
 
 from relay.engines.cascade import effects as refusals
-from relay.engines.cascade.effects import Refusal
+from relay.engines.cascade.effects import RequestRefused
 
 
 def test_the_error_event():
-    refusal = Refusal("some_code", "What is wrong.", "field")
+    refusal = RequestRefused("some_code", "What is wrong.", "field")
 
     assert refusals.error(refusal, "mine", "event_1") == {
         "type": "error",
@@ -54,7 +54,7 @@ def test_the_error_event():
         ),
     ],
 )
-def test_the_words(refusal: Refusal, code: str, message: str):
+def test_the_words(refusal: RequestRefused, code: str, message: str):
     assert (refusal.code, refusal.message) == (code, message)
 
 

@@ -1,14 +1,14 @@
 """What a `response.create` asks for."""
 
 from relay.engines.cascade import settings as config
-from relay.engines.cascade.items import Conversation
+from relay.engines.cascade.items import ItemList
 from relay.engines.cascade.settings import Request, request
 
 SETTINGS = config.opening("sess_1", "gpt-realtime", 0)
 
 
 def asked(**wishes: object) -> Request:
-    return request(SETTINGS, wishes, Conversation("conv_1"), lambda prefix: f"{prefix}_1")
+    return request(SETTINGS, wishes, ItemList("conv_1"), lambda prefix: f"{prefix}_1")
 
 
 def test_what_is_not_asked_for_is_the_sessions():

@@ -3,7 +3,7 @@
 import pytest
 
 from relay.engines.cascade.outputs import Pace
-from relay.parts.interfaces import Ending, Message, Reply, failed, incomplete
+from relay.parts.interfaces import Reply, ReplyEnding, SpokenMessage, failed, incomplete
 from tests.engines.cascade.driving import TEXT, Talk, scripted, types
 
 
@@ -104,8 +104,8 @@ QUOTA = failed("insufficient_quota", "You exceeded your current quota.", "insuff
 
 
 @pytest.mark.parametrize("ending", [QUOTA, incomplete("content_filter")])
-def test_4_10_an_answer_may_end_badly(ending: Ending):
-    reply = Reply((Message("I was going to say"),), ending=ending)
+def test_4_10_an_answer_may_end_badly(ending: ReplyEnding):
+    reply = Reply((SpokenMessage("I was going to say"),), ending=ending)
     talk = Talk(scripted(replies=(reply,)))
     talk.say("response.create")
     talk.finish()

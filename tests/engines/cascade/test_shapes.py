@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from relay.engines.cascade.effects import Refusal
+from relay.engines.cascade.effects import RequestRefused
 from relay.engines.cascade.validation import (
     MAX_LIST,
     Shape,
@@ -71,14 +71,14 @@ def test_what_passes(shape: Shape, value: Any):
     ],
 )
 def test_what_does_not(shape: Shape, value: Any, code: str, param: str):
-    with pytest.raises(Refusal) as refused:
+    with pytest.raises(RequestRefused) as refused:
         shape(value, "p")
 
     assert (refused.value.code, refused.value.param) == (code, param)
 
 
 def test_the_outermost_record_has_no_name():
-    with pytest.raises(Refusal) as refused:
+    with pytest.raises(RequestRefused) as refused:
         record({})({"surprise": 1}, "")
 
     assert refused.value.param == "surprise"

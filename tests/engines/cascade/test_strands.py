@@ -5,26 +5,26 @@ from typing import Any
 import pytest
 
 from relay.engines.cascade import items as conversation
-from relay.engines.cascade.effects import Emit, Outgoing
-from relay.engines.cascade.items import Conversation, spoken_by_user
-from relay.engines.cascade.outputs import MessageStrand, Pace, Slot
-from relay.parts.interfaces import Message
+from relay.engines.cascade.effects import EffectBuffer, Emit
+from relay.engines.cascade.items import ItemList, spoken_by_user
+from relay.engines.cascade.outputs import MessageWriter, Pace, Slot
+from relay.parts.interfaces import SpokenMessage
 
 SECOND = 48_000
 
 
 def a_strand(
-    message: Message, *, spoken: bool, known: Conversation | None = None
-) -> tuple[MessageStrand, Outgoing]:
-    out = Outgoing(lambda prefix: f"{prefix}_new")
-    return MessageStrand(Slot("resp_1", 2, known, out), message, spoken, Pace()), out
+    message: SpokenMessage, *, spoken: bool, known: ItemList | None = None
+) -> tuple[MessageWriter, EffectBuffer]:
+    out = EffectBuffer(lambda prefix: f"{prefix}_new")
+    return MessageWriter(Slot("resp_1", 2, known, out), message, spoken, Pace()), out
 
 
-def events(out: Outgoing) -> list[dict[str, Any]]:
+def events(out: EffectBuffer) -> list[dict[str, Any]]:
     return [effect.event for effect in out.take() if isinstance(effect, Emit)]
 
 
-def told(strand: MessageStrand) -> None:
+def told(strand: MessageWriter) -> None:
     strand.open()
     while strand.delivery is not None and not strand.delivery.finished:
         for piece in strand.delivery.take():
@@ -32,9 +32,9 @@ def told(strand: MessageStrand) -> None:
 
 
 def test_a_text_needs_no_mouth_and_sound_does():
-    text, _ = a_strand(Message("Hello."), spoken=False)
-    aloud, _ = a_strand(Message("Hello."), spoken=True)
-    parrot, _ = a_strand(Message("Hello.", pcm=bytes(SECOND)), spoken=True)
+    text, _ = a_strand(SpokenMessage("Hello."), spoken=False)
+    aloud, _ = a_strand(SpokenMessage("Hello."), spoken=True)
+    parrot, _ = a_strand(SpokenMessage("Hello.", pcm=bytes(SECOND)), spoken=True)
 
     assert text.delivery is not None
     assert aloud.delivery is None
@@ -44,7 +44,7 @@ def test_a_text_needs_no_mouth_and_sound_does():
 
 
 def test_every_event_says_where_it_belongs():
-    strand, out = a_strand(Message("Hello there."), spoken=True)
+    strand, out = a_strand(SpokenMessage("Hello there."), spoken=True)
     strand.voice(bytes(SECOND))
     told(strand)
     strand.close("completed")
@@ -54,7 +54,7 @@ def test_every_event_says_where_it_belongs():
 
 
 def test_a_phase_is_told_from_the_first_event_on():
-    strand, out = a_strand(Message("One moment.", phase="commentary"), spoken=False)
+    strand, out = a_strand(SpokenMessage("One moment.", phase="commentary"), spoken=False)
     told(strand)
     strand.close("completed")
 
@@ -64,7 +64,7 @@ def test_a_phase_is_told_from_the_first_event_on():
 
 
 def test_nothing_is_told_of_it_before_it_is_opened():
-    strand, out = a_strand(Message("Hello."), spoken=False)
+    strand, out = a_strand(SpokenMessage("Hello."), spoken=False)
 
     assert strand.items == []
     assert events(out) == []
@@ -73,9 +73,9 @@ def test_nothing_is_told_of_it_before_it_is_opened():
 
 
 def test_in_a_conversation_it_follows_the_item_before_it():
-    known = Conversation("conv_1")
+    known = ItemList("conv_1")
     known.add(spoken_by_user("item_user", b""))
-    strand, out = a_strand(Message("Hello."), spoken=False, known=known)
+    strand, out = a_strand(SpokenMessage("Hello."), spoken=False, known=known)
     told(strand)
     strand.close("completed")
 
@@ -88,9 +88,9 @@ def test_the_sound_of_an_answer_counts_towards_what_a_conversation_remembers(
     monkeypatch: pytest.MonkeyPatch,
 ):
     monkeypatch.setattr(conversation, "MAX_BYTES", SECOND)
-    known = Conversation("conv_1")
+    known = ItemList("conv_1")
     known.add(spoken_by_user("item_user", bytes(SECOND // 2)))
-    strand, _ = a_strand(Message("Hello."), spoken=True, known=known)
+    strand, _ = a_strand(SpokenMessage("Hello."), spoken=True, known=known)
     strand.voice(bytes(SECOND // 2))
     told(strand)
 
@@ -100,7 +100,7 @@ def test_the_sound_of_an_answer_counts_towards_what_a_conversation_remembers(
 
 
 def test_what_was_cut_keeps_what_was_sent():
-    strand, _ = a_strand(Message("One two three four five six seven eight."), spoken=True)
+    strand, _ = a_strand(SpokenMessage("One two three four five six seven eight."), spoken=True)
     strand.voice(bytes(2 * SECOND))
     strand.open()
     assert strand.delivery is not None
@@ -117,7 +117,7 @@ def test_what_was_cut_keeps_what_was_sent():
 
 
 def test_a_message_that_says_nothing_is_whole_all_the_same():
-    strand, out = a_strand(Message(""), spoken=False)
+    strand, out = a_strand(SpokenMessage(""), spoken=False)
     told(strand)
     strand.close("completed")
 

@@ -4,21 +4,21 @@ import itertools
 
 import pytest
 
-from relay.engines.cascade.effects import Refusal
-from relay.engines.cascade.input import MAX_TURN_MS, InputAudio, Listening, Started, Stopped
-from relay.parts.simple import LoudnessEar, silence, tone
+from relay.engines.cascade.effects import RequestRefused
+from relay.engines.cascade.input import MAX_TURN_MS, InputAudio, Started, Stopped, TurnListener
+from relay.parts.simple import LoudnessDetector, silence, tone
 
-VAD = Listening(silence_ms=200, prefix_ms=300)
-MANUAL = Listening(silence_ms=None)
+VAD = TurnListener(silence_ms=200, prefix_ms=300)
+MANUAL = TurnListener(silence_ms=None)
 
 
 @pytest.fixture
 def heard() -> InputAudio:
     numbers = itertools.count(1)
-    return InputAudio(LoudnessEar(), lambda prefix: f"{prefix}_{next(numbers)}")
+    return InputAudio(LoudnessDetector(), lambda prefix: f"{prefix}_{next(numbers)}")
 
 
-def in_pieces(heard: InputAudio, pcm: bytes, size: int, how: Listening = VAD) -> list[object]:
+def in_pieces(heard: InputAudio, pcm: bytes, size: int, how: TurnListener = VAD) -> list[object]:
     happened: list[object] = []
     for start in range(0, len(pcm), size):
         happened += heard.append(pcm[start : start + size], how)
@@ -113,9 +113,9 @@ def test_vad_that_is_switched_off_forgets_the_open_turn(heard: InputAudio):
 
 def test_the_silence_can_be_changed_during_a_turn(heard: InputAudio):
     heard.append(tone(500), VAD)
-    assert heard.append(silence(300), Listening(400)) == []
+    assert heard.append(silence(300), TurnListener(400)) == []
 
-    (stopped,) = heard.append(silence(100), Listening(400))
+    (stopped,) = heard.append(silence(100), TurnListener(400))
 
     assert isinstance(stopped, Stopped)
     assert stopped.audio_end_ms == 900
@@ -124,7 +124,7 @@ def test_the_silence_can_be_changed_during_a_turn(heard: InputAudio):
 def test_too_little_is_not_committed(heard: InputAudio):
     heard.append(bytes(9), MANUAL)
 
-    with pytest.raises(Refusal) as refused:
+    with pytest.raises(RequestRefused) as refused:
         heard.commit()
 
     assert refused.value.code == "input_audio_buffer_commit_empty"

@@ -5,18 +5,18 @@ import asyncio
 import pytest
 
 from relay.engines.cascade import engine as voice_module
-from relay.engines.cascade.engine import OfflineVoice
-from relay.interfaces import Call, Engine
+from relay.engines.cascade.engine import CascadeEngine
+from relay.interfaces import Engine, EngineRequest
 from relay.parts.interfaces import Parts
 from relay.parts.simple import echo_parts, scripted_parts
-from relay.realtime.endings import AT_CAPACITY, Refused
+from relay.realtime.endings import AT_CAPACITY, SessionRefused
 from tests.engines.cascade.listening import Listener, turns
 
-CALL = Call("session-1", "gpt-realtime-2.1", "user-1")
+CALL = EngineRequest("session-1", "gpt-realtime-2.1", "user-1")
 
 
 async def test_it_is_an_engine_with_the_name_of_its_parts():
-    engine: Engine = OfflineVoice(echo_parts())
+    engine: Engine = CascadeEngine(echo_parts())
 
     peer = await engine.open(CALL)
     listener = Listener(peer)
@@ -29,7 +29,7 @@ async def test_it_is_an_engine_with_the_name_of_its_parts():
 
 
 async def test_sessions_are_strangers_to_each_other():
-    engine = OfflineVoice(scripted_parts())
+    engine = CascadeEngine(scripted_parts())
     listeners = [Listener(await engine.open(CALL)) for _ in range(2)]
     for listener in listeners:
         listener.peer.attach(listener)
@@ -46,11 +46,11 @@ async def test_sessions_are_strangers_to_each_other():
 
 async def test_there_is_an_end_to_the_sessions(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(voice_module, "MAX_SESSIONS", 2)
-    engine = OfflineVoice(scripted_parts())
+    engine = CascadeEngine(scripted_parts())
     first = await engine.open(CALL)
     await engine.open(CALL)
 
-    with pytest.raises(Refused) as refused:
+    with pytest.raises(SessionRefused) as refused:
         await engine.open(CALL)
     first.close(1000, "")
     await engine.open(CALL)
@@ -78,7 +78,7 @@ class Counting:
 async def test_closing_lets_go_of_sessions_and_parts():
     counting, like = Counting(), scripted_parts()
     parts = Parts(like.make_ear, counting, like.make_brain, counting, "counting")
-    engine = OfflineVoice(parts)
+    engine = CascadeEngine(parts)
     listener = Listener(await engine.open(CALL))
     listener.peer.attach(listener)
 

@@ -3,16 +3,16 @@
 import pytest
 
 from relay.engines.cascade.outputs import Pace
-from relay.engines.cascade.responses import Weaving
-from relay.parts.interfaces import FunctionCall, Message, Reply, Weave, incomplete
+from relay.engines.cascade.responses import OutputInterleaver
+from relay.parts.interfaces import FunctionCall, Reply, SpokenMessage, Weave, incomplete
 from tests.engines.cascade.driving import TEXT, Talk, scripted
 
-COMMENTARY = Message("Let me look.", phase="commentary")
+COMMENTARY = SpokenMessage("Let me look.", phase="commentary")
 CALL = FunctionCall("get_weather", {"city": "London"})
-ANSWER = Message("It is foggy now.", phase="final_answer")
+ANSWER = SpokenMessage("It is foggy now.", phase="final_answer")
 
 
-def said(*outputs: Message | FunctionCall, weave: Weave = "overlapping") -> list[str]:
+def said(*outputs: SpokenMessage | FunctionCall, weave: Weave = "overlapping") -> list[str]:
     """Return what happens to each output: `0+` added, `0.` a delta, `0-` done; runs as one."""
     talk = Talk(scripted(replies=(Reply(outputs, weave=weave),)))
     talk.say("session.update", session=TEXT)
@@ -133,7 +133,7 @@ def test_the_last_of_an_incomplete_response_is_incomplete(weave: Weave):
 
 
 def test_nothing_to_weave():
-    weaving = Weaving((), "in_turn")
+    weaving = OutputInterleaver((), "in_turn")
 
     assert weaving.finished
     assert not weaving.ready

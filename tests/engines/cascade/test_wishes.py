@@ -4,7 +4,7 @@ from typing import Any
 
 from relay.engines.cascade import machine as wishes
 from relay.engines.cascade import settings as config
-from relay.engines.cascade.input import Listening
+from relay.engines.cascade.input import TurnListener
 
 
 def settings(turns: Any, transcription: Any = None) -> dict[str, Any]:
@@ -16,7 +16,7 @@ def settings(turns: Any, transcription: Any = None) -> dict[str, Any]:
 def test_a_session_as_it_begins():
     opened = config.opening("sess_1", "gpt-realtime-2.1", 0)
 
-    assert wishes.listening(opened) == Listening(500, 300)
+    assert wishes.listening(opened) == TurnListener(500, 300)
     assert wishes.interrupts(opened)
     assert wishes.answers(opened)
     assert wishes.idle_ms(opened) is None
@@ -26,7 +26,7 @@ def test_a_session_as_it_begins():
 def test_push_to_talk():
     manual = settings(None)
 
-    assert wishes.listening(manual) == Listening(None, 300)
+    assert wishes.listening(manual) == TurnListener(None, 300)
     assert not wishes.interrupts(manual)
     assert not wishes.answers(manual)
     assert wishes.idle_ms(manual) is None
@@ -43,7 +43,7 @@ def test_what_a_client_asked_for():
     }
     wanted = settings(vad, {"model": "whisper-1"})
 
-    assert wishes.listening(wanted) == Listening(700, 100)
+    assert wishes.listening(wanted) == TurnListener(700, 100)
     assert not wishes.interrupts(wanted)
     assert not wishes.answers(wanted)
     assert wishes.idle_ms(wanted) == 6000

@@ -11,12 +11,12 @@ from typing import Any
 from aiohttp import ClientSession, ClientWebSocketResponse, WSMsgType
 
 from relay.http.api.api import Api
-from relay.http.api.sessions import Archive
-from relay.interfaces import Talk
-from relay.realtime.endings import INTERNAL_ERROR, UNAUTHORIZED, Refused
+from relay.http.api.sessions import ConversationArchive
+from relay.interfaces import ConversationSummary
+from relay.realtime.endings import INTERNAL_ERROR, UNAUTHORIZED, SessionRefused
 from relay.realtime.grant import Caller, Role
 from relay.realtime.records import ActionRecord
-from relay.summary.summarizer import Summariser, Writes
+from relay.summary.summarizer import Summarizer, Writes
 from tests.feed.calls import HEAD, House
 from tests.http.listener import listening
 from tests.stores.words import LEARNER, STRANGER
@@ -38,12 +38,12 @@ def header(sub: str = "boss", role: Role = "admin", ttl: float = 3600.0) -> dict
 
 async def verify(token: str) -> Caller:
     if token == "nobody to ask":
-        raise Refused(INTERNAL_ERROR)
+        raise SessionRefused(INTERNAL_ERROR)
     sub, _, rest = token.partition(":")
     role, _, expires_at = rest.partition(":")
     roles: dict[str, Role] = {"learner": "learner", "coach": "coach", "admin": "admin"}
     if role not in roles or float(expires_at) < time.time() - 10:
-        raise Refused(UNAUTHORIZED)
+        raise SessionRefused(UNAUTHORIZED)
     return Caller(sub=sub, role=roles[role], expires_at=float(expires_at))
 
 
@@ -68,17 +68,21 @@ class Assignments:
 class Shelf:
     """Past conversations, as a store lists them, and what was kept."""
 
-    talks: list[Talk] = field(default_factory=list)
+    talks: list[ConversationSummary] = field(default_factory=list)
     kept: list[ActionRecord] = field(default_factory=list)
     asked: list[tuple[Collection[str] | None, int]] = field(default_factory=list)
 
-    async def conversations(self, users: Collection[str] | None, limit: int) -> list[Talk]:
+    async def conversations(
+        self, users: Collection[str] | None, limit: int
+    ) -> list[ConversationSummary]:
         self.asked.append((users, limit))
         return [talk for talk in self.talks if users is None or talk.user_id in users][:limit]
 
-    def archive(self, writer: Writes | None = None) -> Archive:
-        summariser = Summariser(writer, lambda: 1_760_000_100.0)
-        return Archive(self.conversations, self.kept.append, summariser, lambda: 1_760_000_100.0)
+    def archive(self, writer: Writes | None = None) -> ConversationArchive:
+        summariser = Summarizer(writer, lambda: 1_760_000_100.0)
+        return ConversationArchive(
+            self.conversations, self.kept.append, summariser, lambda: 1_760_000_100.0
+        )
 
 
 @dataclass

@@ -1,8 +1,8 @@
 import pytest
 
 from relay.http.api import auth as access_module
-from relay.http.api.auth import REMEMBERED_SECONDS, Access
-from relay.http.api.errors import UNAVAILABLE, Refused
+from relay.http.api.auth import REMEMBERED_SECONDS, Authorizer
+from relay.http.api.errors import UNAVAILABLE, ApiError
 from relay.realtime.grant import Caller, Role
 from tests.http.api.desk import Assignments
 from tests.http.api.test_rates import Clock
@@ -27,13 +27,13 @@ def caller(sub: str, role: Role) -> Caller:
 )
 async def test_who_sees_whom(sub: str, role: Role, seen: set[str]) -> None:
     """A coach's own calls are theirs to see, too."""
-    sees = await Access(Assignments(), Clock()).sees(caller(sub, role))
+    sees = await Authorizer(Assignments(), Clock()).sees(caller(sub, role))
     assert {user for user in (LEARNER, STRANGER) if sees(user)} == seen
 
 
 async def test_learners_are_remembered_for_seconds_and_no_longer() -> None:
     clock, learners = Clock(), Assignments()
-    access = Access(learners, clock)
+    access = Authorizer(learners, clock)
     for _ in range(3):
         assert (await access.sees(caller("kim", "coach")))(LEARNER)
     assert learners.asked == 1
@@ -44,14 +44,14 @@ async def test_learners_are_remembered_for_seconds_and_no_longer() -> None:
 
 async def test_who_cannot_be_asked_for_lets_nobody_in() -> None:
     learners = Assignments(broken=True)
-    with pytest.raises(Refused) as refused:
-        await Access(learners, Clock()).sees(caller("kim", "coach"))
+    with pytest.raises(ApiError) as refused:
+        await Authorizer(learners, Clock()).sees(caller("kim", "coach"))
     assert refused.value.refusal == UNAVAILABLE
 
 
 async def test_few_coaches_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(access_module, "COACHES", 1)
-    access = Access(Assignments(), Clock())
+    access = Authorizer(Assignments(), Clock())
     for sub in ("kim", "lee"):
         await access.sees(caller(sub, "coach"))
     assert list(access._known) == ["lee"]

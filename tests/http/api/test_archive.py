@@ -8,8 +8,8 @@ import pytest
 
 from relay.http.api.openapi import document
 from relay.http.api.sessions import MOST_USERS
-from relay.interfaces import Talk
-from relay.summary.summarizer import Chat, Writer
+from relay.interfaces import ConversationSummary
+from relay.summary.summarizer import Chat, SummaryWriter
 from tests.feed.calls import FakeCall, said
 from tests.http.api.desk import SESSION, Assignments, Desk, Shelf, desk, header
 from tests.http.api.test_openapi import matches
@@ -22,8 +22,8 @@ OF_SESSION = f"/api/sessions/{SESSION}/summary"
 OF_CONVERSATION = f"/api/conversations/{CONVERSATION}/summary"
 
 
-def talk(user: str, number: int = 0) -> Talk:
-    return Talk(f"{user[:8]}-talk-{number}", user, "agent", MORNING, MORNING + 60, 7)
+def talk(user: str, number: int = 0) -> ConversationSummary:
+    return ConversationSummary(f"{user[:8]}-talk-{number}", user, "agent", MORNING, MORNING + 60, 7)
 
 
 def schema(path: str, method: str) -> dict[str, Any]:
@@ -72,7 +72,7 @@ async def test_who_follows_very_many_names_one() -> None:
 
 async def test_a_store_that_is_away_is_a_503() -> None:
     class Away(Shelf):
-        async def conversations(self, *_: Any) -> list[Talk]:
+        async def conversations(self, *_: Any) -> list[ConversationSummary]:
             raise OSError("the database is away")
 
     async with desk(archive=Away().archive()) as here:
@@ -107,7 +107,7 @@ async def test_S0_13_a_summary_is_made_kept_and_shown(
 
 async def test_a_models_summary_through_the_whole_api() -> None:
     async with chat_server() as server, aiohttp.ClientSession() as http:
-        writer = Writer(http, Chat(server.url, "small-model"))
+        writer = SummaryWriter(http, Chat(server.url, "small-model"))
         async with desk(archive=Shelf().archive(writer)) as here:
             with here.house.hub.live(FakeCall()):
                 here.house.commit(said(1, "My knee hurts."))

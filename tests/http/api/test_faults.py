@@ -3,7 +3,7 @@ import json
 import pytest
 
 from relay.http.api.errors import ALL, NOT_FOUND, UNAUTHORIZED, answer, of_status, wait
-from relay.http.api.errors import Refusal as Told
+from relay.http.api.errors import ApiErrorSpec as Told
 
 
 @pytest.mark.parametrize("refusal", ALL, ids=lambda refusal: refusal.code)

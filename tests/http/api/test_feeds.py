@@ -1,7 +1,7 @@
 import pytest
 
 from relay.feed import hub as hub_module
-from relay.feed.feed import Log
+from relay.feed.feed import UtteranceLog
 from relay.http.api import auth as rates
 from tests.feed.calls import FakeCall, said
 from tests.http.api.desk import FEED, desk, header
@@ -44,7 +44,7 @@ async def test_a_refusal_says_the_same_on_both_wires(
 async def test_where_the_past_cannot_be_read_nobody_is_shown_half_of_it() -> None:
     async with desk() as here:
         with here.house.hub.live(FakeCall()):
-            here.house.feed.log = Log(records=1)
+            here.house.feed.log = UtteranceLog(records=1)
             here.house.commit(said(1), said(2))
             here.house.disk.broken = True
             answer = await here.ask(FEED, headers=header() | EVENTS)

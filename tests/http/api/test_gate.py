@@ -1,6 +1,6 @@
 import pytest
 
-from relay.http.api.auth import Rates
+from relay.http.api.auth import RateLimiter
 from tests.http.api.desk import SERVICE_KEY, bearer, desk, header
 from tests.stores.words import LEARNER
 
@@ -51,7 +51,7 @@ async def test_without_a_service_key_an_empty_one_opens_nothing() -> None:
 async def test_who_asks_too_often_is_told_when_to_come_again(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("relay.http.api.api.Rates", lambda clock: Rates(clock, 2, 0.01))
+    monkeypatch.setattr("relay.http.api.api.RateLimiter", lambda clock: RateLimiter(clock, 2, 0.01))
     async with desk() as here:
         for _ in range(2):
             assert (await here.ask(SESSIONS)).status == 200

@@ -9,7 +9,7 @@ from aiohttp import web
 from relay.http.api.api import PREFIX, Api, application
 from relay.http.api.errors import ALL
 from relay.http.api.openapi import document
-from relay.realtime.transcript import Partial
+from relay.realtime.transcript import InterimTranscript
 from tests.feed.calls import FakeCall, House, said
 from tests.http.api.desk import FEED, SESSION, Assignments, Shelf, desk, verify
 from tests.http.api.write_openapi import PATH, text
@@ -114,7 +114,7 @@ async def test_answers_are_as_the_document_says(path: str, asked: str) -> None:
 async def test_a_feeds_messages_are_as_the_document_says() -> None:
     schema = answer_schema("/api/sessions/{id}/feed")
     async with desk() as here:
-        call = FakeCall(open=[Partial("item_9", 0, "assistant", "Well")], seq=1)
+        call = FakeCall(open=[InterimTranscript("item_9", 0, "assistant", "Well")], seq=1)
         with here.house.hub.live(call):
             here.house.commit(said(1))
             async with here.watch() as socket:

@@ -1,8 +1,8 @@
 import msgspec
 import pytest
 
-from relay.feed.feed import Log
-from relay.feed.messages import ConversationTranscript, Session, Sessions, SessionTranscript
+from relay.feed.feed import UtteranceLog
+from relay.feed.messages import ConversationTranscript, SessionInfo, SessionList, SessionTranscript
 from tests.feed.calls import HEAD, FakeCall, again, said
 from tests.http.api.desk import FEED, SESSION, desk, header
 from tests.stores.words import CONVERSATION, LEARNER, STRANGER, Call
@@ -29,7 +29,7 @@ async def test_everyone_lists_the_live_sessions_that_are_theirs_to_see(
     async with desk() as here:
         with here.house.hub.live(FakeCall()), here.house.hub.live(FakeCall(head=OTHER)):
             listed = msgspec.json.decode(
-                (await here.ask("/api/sessions", headers=who)).text, type=Sessions
+                (await here.ask("/api/sessions", headers=who)).text, type=SessionList
             )
             assert [session.id for session in listed.sessions] == seen
             assert listed.total == len(seen)
@@ -68,7 +68,7 @@ async def test_what_has_no_price_costs_null_and_an_ended_session_says_why() -> N
         with here.house.hub.live(FakeCall(cost=None, why="idle")):
             pass
         session = msgspec.json.decode(
-            (await here.ask(f"/api/sessions/{SESSION}")).text, type=Session
+            (await here.ask(f"/api/sessions/{SESSION}")).text, type=SessionInfo
         )
         assert (session.cost_dollars, session.state, session.ending) == (None, "ended", "idle")
         assert session.ended_at is not None
@@ -160,7 +160,7 @@ async def test_words_that_are_only_on_their_way_to_the_disk_are_not_shown() -> N
 async def test_where_the_disk_does_not_answer_nothing_is_made_up() -> None:
     async with desk() as here:
         with here.house.hub.live(FakeCall()):
-            here.house.feed.log = Log(records=1)
+            here.house.feed.log = UtteranceLog(records=1)
             here.house.commit(said(1), said(2))
             here.house.disk.broken = True
             assert (await here.ask(TRANSCRIPT)).refusal == (503, "unavailable")

@@ -5,7 +5,7 @@ import pytest
 
 from relay.http.api import feeds as socket_feed
 from relay.http.api import feeds as stream
-from relay.realtime.transcript import Partial
+from relay.realtime.transcript import InterimTranscript
 from tests.feed.calls import FakeCall, again, said
 from tests.http.api.desk import PATIENCE, bearer, desk
 
@@ -31,7 +31,7 @@ async def test_the_state_the_past_then_what_comes() -> None:
 
 async def test_words_so_far_then_the_words() -> None:
     async with desk() as here:
-        call = FakeCall(open=[Partial("item_1", 0, "user", "Good mor")])
+        call = FakeCall(open=[InterimTranscript("item_1", 0, "user", "Good mor")])
         with here.house.hub.live(call):
             async with here.watch() as one, here.watch() as two:
                 expected = {

@@ -2,10 +2,10 @@ import asyncio
 
 import pytest
 
-from relay.feed.subscriber import FINISHED, Shown, Watcher
+from relay.feed.subscriber import FINISHED, EncodedMessage, Subscriber
 from relay.http.api import feeds as stream
-from relay.http.api.auth import Access
-from relay.http.api.feeds import QUIET_SECONDS, Watching, pump
+from relay.http.api.auth import Authorizer
+from relay.http.api.feeds import QUIET_SECONDS, FeedPermission, pump
 from relay.realtime import endings
 from relay.realtime.grant import Caller
 from tests.http.api.desk import Assignments
@@ -21,7 +21,7 @@ class Line:
         self.signs = 0
         self.stuck = False
 
-    async def send(self, shown: Shown) -> None:
+    async def send(self, shown: EncodedMessage) -> None:
         if self.stuck:
             await asyncio.Event().wait()
         self.sent.append(shown.text)
@@ -30,22 +30,24 @@ class Line:
         self.signs += 1
 
 
-def watching(clock: Clock, ttl: float = 1000.0, learners: Assignments | None = None) -> Watching:
+def watching(
+    clock: Clock, ttl: float = 1000.0, learners: Assignments | None = None
+) -> FeedPermission:
     caller = Caller(sub="kim", role="coach", expires_at=clock.now + ttl)
-    return Watching(caller, LEARNER, Access(learners or Assignments(), clock), clock)
+    return FeedPermission(caller, LEARNER, Authorizer(learners or Assignments(), clock), clock)
 
 
 async def test_everything_is_sent_and_the_reason_told() -> None:
-    watcher, line = Watcher(0), Line()
+    watcher, line = Subscriber(0), Line()
     watcher.begin([], 0)
-    watcher.finish(Shown("the end"))
+    watcher.finish(EncodedMessage("the end"))
     assert await pump(line, watcher, watching(Clock())) == FINISHED
     assert line.sent == ['{"type":"caught_up","seq":0}', "the end"]
 
 
 async def test_a_line_that_takes_nothing_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(stream, "SEND_SECONDS", 0.01)
-    watcher, line = Watcher(0), Line()
+    watcher, line = Subscriber(0), Line()
     watcher.begin([], 0)
     line.stuck = True
     with pytest.raises(TimeoutError):
@@ -53,7 +55,7 @@ async def test_a_line_that_takes_nothing_is_given_up(monkeypatch: pytest.MonkeyP
 
 
 async def test_a_token_that_has_run_out_ends_it() -> None:
-    assert await pump(Line(), Watcher(0), watching(Clock(), ttl=0.0)) == endings.TOKEN_EXPIRED
+    assert await pump(Line(), Subscriber(0), watching(Clock(), ttl=0.0)) == endings.TOKEN_EXPIRED
 
 
 async def test_rights_are_looked_at_while_nothing_is_said() -> None:

@@ -8,13 +8,13 @@ from relay.realtime.billing.budget import (
     FIRST_ANSWER,
     GOOD_BYE,
     NO_LIMIT,
-    Bill,
-    Brake,
+    Balance,
+    BudgetHold,
     Budgets,
+    BudgetStage,
+    Charge,
     Limit,
-    Purse,
     Stage,
-    Standing,
 )
 
 CENT = 10_000
@@ -22,18 +22,18 @@ TODAY = 20_000
 USER = "user:u1"
 
 
-def standing(left: int, limit: int = 100 * CENT, day: int = TODAY) -> Standing:
-    return Standing(left, limit, day)
+def standing(left: int, limit: int = 100 * CENT, day: int = TODAY) -> Balance:
+    return Balance(left, limit, day)
 
 
-def turn(brake: Brake, purse: Purse, total: int, day: int = TODAY) -> Stage | None:
+def turn(brake: BudgetStage, purse: BudgetHold, total: int, day: int = TODAY) -> Stage | None:
     bill = brake.bill(total, answered=True)
     return brake.stands(purse.settle(bill.actual, bill.want, day))
 
 
 def test_a_session_is_warned_asked_to_wrap_up_and_ended_each_once() -> None:
     """A dollar a day, four cents an answer; so the next one may cost six, and two are held."""
-    budgets, brake = Budgets(), Brake()
+    budgets, brake = Budgets(), BudgetStage()
     purse = budgets.open("s1", [Limit(USER, 100 * CENT)], TODAY)
     assert purse.reserve(brake.want, TODAY)
     told = {number: turn(brake, purse, 4 * CENT * number) for number in range(1, 26)}
@@ -45,12 +45,14 @@ def test_a_session_is_warned_asked_to_wrap_up_and_ended_each_once() -> None:
 
 
 def test_a_second_session_ends_where_the_first_holds_what_is_left() -> None:
-    budgets, first, second = Budgets(), Brake(), Brake()
+    budgets, first, second = Budgets(), BudgetStage(), BudgetStage()
     limits = [Limit(USER, 5 * CENT)]
     one, other = (budgets.open(session, limits, TODAY) for session in ("s1", "s2"))
     assert one.reserve(first.want, TODAY)
     assert other.reserve(second.want, TODAY)
-    assert not budgets.open("s3", limits, TODAY).reserve(Brake().want, TODAY), "one cent is free"
+    assert not budgets.open("s3", limits, TODAY).reserve(BudgetStage().want, TODAY), (
+        "one cent is free"
+    )
     assert turn(first, one, CENT) == "wrap_up", "two of the five are the other's"
     assert turn(second, other, CENT) == "wrap_up"
     assert turn(first, one, 3 * CENT) == "exhausted"
@@ -59,13 +61,13 @@ def test_a_second_session_ends_where_the_first_holds_what_is_left() -> None:
 
 
 def test_a_stage_may_be_passed_over_but_the_end_is_always_told() -> None:
-    assert Brake().stands(standing(0)) == "exhausted"
-    assert Brake().stands(standing(-CENT)) == "exhausted"
-    assert Brake().stands(standing(1)) == "wrap_up"
+    assert BudgetStage().stands(standing(0)) == "exhausted"
+    assert BudgetStage().stands(standing(-CENT)) == "exhausted"
+    assert BudgetStage().stands(standing(1)) == "wrap_up"
 
 
 def test_there_is_no_way_back_within_a_day() -> None:
-    brake = Brake()
+    brake = BudgetStage()
     assert brake.stands(standing(15 * CENT)) == "warn"
     assert brake.stands(standing(90 * CENT)) is None, "another session gave back what it held"
     assert brake.stands(standing(15 * CENT)) is None, "and it is warned once"
@@ -75,7 +77,7 @@ def test_there_is_no_way_back_within_a_day() -> None:
 
 
 def test_a_new_day_begins_with_plenty() -> None:
-    brake = Brake()
+    brake = BudgetStage()
     assert brake.stands(standing(CENT)) == "wrap_up"
     assert brake.stands(standing(90 * CENT, day=TODAY + 1)) == "ok"
     assert brake.stands(standing(15 * CENT, day=TODAY + 1)) == "warn", "once a day"
@@ -86,31 +88,31 @@ def test_a_new_day_begins_with_plenty() -> None:
 
 
 def test_an_answer_may_cost_half_as_much_again_as_the_dearest_of_the_last_eight() -> None:
-    brake = Brake()
+    brake = BudgetStage()
     assert (brake.expected, brake.want) == (FIRST_ANSWER, 2 * FIRST_ANSWER)
     total = 0
     for amount, expected in [(100, 150), (900, 1350), *[(200, 1350)] * 7, (200, 300)]:
         total += amount
-        assert brake.bill(total, answered=True) == Bill(amount, 2 * expected)
+        assert brake.bill(total, answered=True) == Charge(amount, 2 * expected)
         assert brake.expected == expected
 
 
 def test_what_listening_cost_belongs_to_the_answer_after_it() -> None:
-    brake = Brake()
-    assert brake.bill(50, answered=False) == Bill(50, 2 * FIRST_ANSWER)
-    assert brake.bill(150, answered=True) == Bill(100, 2 * 225)
+    brake = BudgetStage()
+    assert brake.bill(50, answered=False) == Charge(50, 2 * FIRST_ANSWER)
+    assert brake.bill(150, answered=True) == Charge(100, 2 * 225)
 
 
 def test_a_correction_is_settled_and_makes_no_answer_cost_less_than_nothing() -> None:
-    brake = Brake()
-    assert brake.bill(100, answered=True) == Bill(100, 300)
-    assert brake.bill(60, answered=False) == Bill(-40, 300)
-    assert brake.bill(60, answered=True) == Bill(0, 300)
-    assert Brake().bill(0, answered=True) == Bill(0, 2), "never nothing at all"
+    brake = BudgetStage()
+    assert brake.bill(100, answered=True) == Charge(100, 300)
+    assert brake.bill(60, answered=False) == Charge(-40, 300)
+    assert brake.bill(60, answered=True) == Charge(0, 300)
+    assert BudgetStage().bill(0, answered=True) == Charge(0, 2), "never nothing at all"
 
 
 def test_without_a_budget_nothing_is_ever_said() -> None:
-    purse, brake = Budgets().open("s1", [], TODAY), Brake()
+    purse, brake = Budgets().open("s1", [], TODAY), BudgetStage()
     assert [turn(brake, purse, 10**9 * number) for number in range(1, 20)] == [None] * 19
     assert purse.standing().left == NO_LIMIT
 
@@ -125,7 +127,7 @@ AMOUNTS = st.lists(st.integers(0, 200_000), min_size=1, max_size=40)
 
 @given(AMOUNTS, st.integers(1, 1_000_000))
 def test_it_only_goes_further_and_tells_each_stage_once(amounts: list[int], limit: int) -> None:
-    budgets, brake = Budgets(), Brake()
+    budgets, brake = Budgets(), BudgetStage()
     purse = budgets.open("s1", [Limit(USER, limit)], TODAY)
     purse.reserve(brake.want, TODAY)
     total, told = 0, list[Stage]()
@@ -143,7 +145,7 @@ def test_two_sessions_overdraw_by_less_than_their_last_answers(
     turns: list[tuple[bool, int]], cents: int
 ) -> None:
     """Each stops when it is exhausted: then what is overdrawn is at most one answer of each."""
-    budgets, brakes = Budgets(), (Brake(), Brake())
+    budgets, brakes = Budgets(), (BudgetStage(), BudgetStage())
     purses = [budgets.open(s, [Limit(USER, cents * CENT)], TODAY) for s in ("s1", "s2")]
     admitted = [purse.reserve(brakes[0].want, TODAY) for purse in purses]
     assert admitted == [cents >= 2, cents >= 4]
@@ -158,7 +160,7 @@ def test_two_sessions_overdraw_by_less_than_their_last_answers(
 @pytest.mark.parametrize("amount", [CENT, CENT // 10])
 def test_what_is_held_is_enough_for_one_more_answer_than_was_asked_for(amount: int) -> None:
     """Of answers that cost alike, the one with which it says good-bye is never overdrawn."""
-    budgets, brake, total, answers = Budgets(), Brake(), 0, 0
+    budgets, brake, total, answers = Budgets(), BudgetStage(), 0, 0
     purse = budgets.open("s1", [Limit(USER, 20 * CENT)], TODAY)
     assert purse.reserve(brake.want, TODAY)
     while brake.stage != "wrap_up":

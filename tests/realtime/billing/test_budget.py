@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from relay.realtime.billing.budget import NO_LIMIT, Budget, Budgets, Limit, Purse, Standing
+from relay.realtime.billing.budget import NO_LIMIT, Balance, Budget, BudgetHold, Budgets, Limit
 
 CENT = 10_000
 TODAY = 20_000
@@ -130,7 +130,7 @@ def test_bills_may_come_in_any_order(bills: list[tuple[str, int]], data: st.Data
 # ---------------------------------------------------------------------------------- many budgets
 
 
-def opened(budgets: Budgets, session: str, *limits: Limit, day: int = TODAY) -> Purse:
+def opened(budgets: Budgets, session: str, *limits: Limit, day: int = TODAY) -> BudgetHold:
     return budgets.open(session, limits, day)
 
 
@@ -141,17 +141,17 @@ def test_an_amount_is_held_in_every_budget_or_in_none() -> None:
     other = opened(budgets, "s2", Limit("user:u2", 100 * CENT), Limit(AGENT, 3 * CENT))
     assert other.reserve(3 * CENT, TODAY)
     assert not rich.reserve(1, TODAY)
-    assert rich.standing() == Standing(0, 3 * CENT, TODAY)
+    assert rich.standing() == Balance(0, 3 * CENT, TODAY)
     other.release()
-    assert rich.standing() == Standing(3 * CENT, 3 * CENT, TODAY)
+    assert rich.standing() == Balance(3 * CENT, 3 * CENT, TODAY)
 
 
 def test_the_tightest_budget_says_what_is_left() -> None:
     purse = opened(Budgets(), "s1", Limit(USER, 9 * CENT), Limit(AGENT, 1000 * CENT, 990 * CENT))
-    assert purse.standing() == Standing(9 * CENT, 9 * CENT, TODAY)
+    assert purse.standing() == Balance(9 * CENT, 9 * CENT, TODAY)
     assert purse.settle(0, 0, TODAY).left == 9 * CENT
     both = opened(Budgets(), "s1", Limit(USER, 9 * CENT), Limit(AGENT, 1000 * CENT, 992 * CENT))
-    assert both.standing() == Standing(8 * CENT, 1000 * CENT, TODAY)
+    assert both.standing() == Balance(8 * CENT, 1000 * CENT, TODAY)
 
 
 def test_after_a_bill_the_next_answer_is_held_as_far_as_the_money_goes() -> None:
@@ -159,7 +159,7 @@ def test_after_a_bill_the_next_answer_is_held_as_far_as_the_money_goes() -> None
     first = opened(budgets, "s1", Limit(USER, 10 * CENT))
     second = opened(budgets, "s2", Limit(USER, 10 * CENT))
     assert first.reserve(4 * CENT, TODAY)
-    assert first.settle(3 * CENT, 4 * CENT, TODAY) == Standing(7 * CENT, 10 * CENT, TODAY)
+    assert first.settle(3 * CENT, 4 * CENT, TODAY) == Balance(7 * CENT, 10 * CENT, TODAY)
     assert second.standing().left == 3 * CENT, "first holds four of the seven that are left"
     assert second.reserve(2 * CENT, TODAY)
     assert first.settle(4 * CENT, 4 * CENT, TODAY).left == CENT
@@ -192,7 +192,7 @@ def test_a_session_that_is_over_gives_back_once_and_holds_no_more() -> None:
 def test_without_a_budget_there_is_always_enough() -> None:
     purse = opened(Budgets(), "s1")
     assert purse.reserve(10**12, TODAY)
-    assert purse.settle(10**12, 10**12, TODAY) == Standing(NO_LIMIT, NO_LIMIT, TODAY)
+    assert purse.settle(10**12, 10**12, TODAY) == Balance(NO_LIMIT, NO_LIMIT, TODAY)
 
 
 def test_the_newest_limit_counts_and_what_the_store_knows_to_be_spent() -> None:
@@ -200,7 +200,7 @@ def test_the_newest_limit_counts_and_what_the_store_knows_to_be_spent() -> None:
     first = opened(budgets, "s1", Limit(USER, 10 * CENT, 3 * CENT))
     first.settle(CENT, 0, TODAY)
     second = opened(budgets, "s2", Limit(USER, 20 * CENT, 2 * CENT))
-    assert second.standing() == Standing(16 * CENT, 20 * CENT, TODAY), "the store is behind"
+    assert second.standing() == Balance(16 * CENT, 20 * CENT, TODAY), "the store is behind"
     third = opened(budgets, "s3", Limit(USER, 5 * CENT, 6 * CENT))
     assert third.standing().left == -CENT, "another process spent, and the limit was lowered"
     assert not third.reserve(1, TODAY)
@@ -217,7 +217,7 @@ def test_a_new_day_fills_every_purse_and_keeps_what_is_held() -> None:
     first.settle(6 * CENT, 4 * CENT, TODAY)
     assert not second.reserve(CENT, TODAY)
     assert second.reserve(CENT, TODAY + 1)
-    assert second.standing() == Standing(6 * CENT, 10 * CENT, TODAY + 1)
+    assert second.standing() == Balance(6 * CENT, 10 * CENT, TODAY + 1)
     assert not second.reserve(6 * CENT, TODAY + 1), "four are held across midnight"
     assert first.settle(4 * CENT, 0, TODAY + 1).left == 5 * CENT
 
@@ -227,7 +227,7 @@ def test_a_clock_that_lags_begins_no_day_twice() -> None:
     purse = opened(budgets, "s1", Limit(USER, 10 * CENT))
     purse.settle(4 * CENT, 0, TODAY)
     assert purse.settle(CENT, 0, TODAY - 1).left == 5 * CENT
-    assert purse.settle(0, 0, TODAY) == Standing(5 * CENT, 10 * CENT, TODAY)
+    assert purse.settle(0, 0, TODAY) == Balance(5 * CENT, 10 * CENT, TODAY)
 
 
 # ---------------------------------------------------------------------------------------- bounds
@@ -278,7 +278,7 @@ class ManySessions(RuleBasedStateMachine):
         super().__init__()
         self.budgets = Budgets(max_idle=1)
         self.day = TODAY
-        self.live: dict[str, tuple[Purse, list[str]]] = {}
+        self.live: dict[str, tuple[BudgetHold, list[str]]] = {}
         self.spent: Counter[str] = Counter()
         self.overdrawn: Counter[str] = Counter()
         self.count = 0
@@ -318,7 +318,7 @@ class ManySessions(RuleBasedStateMachine):
             self.overdrawn[key] += max(0, actual - held[session])
             left[key] = 100 - self.spent[key] - sum(held.values()) + held[session]
         standing = purse.settle(actual, want, self.day)
-        assert standing == Standing(min(left.values()), 100, self.day)
+        assert standing == Balance(min(left.values()), 100, self.day)
         for key in keys:
             assert self.held(key)[session] == max(0, min(want, standing.left))
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from relay.realtime.billing.pricing import Prices
-from relay.realtime.billing.usage import OTHER, Cost, Line, Meter, Usage, day_of
+from relay.realtime.billing.usage import OTHER, Cost, Usage, UsageLine, UsageMeter, day_of
 from relay.realtime.dialects.beta import beta_to_ga
 from tests.realtime.billing.test_usage import NEARLY
 from tests.realtime.wire_usage import Event, lasted, response_done, response_usage, session
@@ -20,8 +20,8 @@ NOON = 20_000 * 86_400 + 43_200.0
 ANSWER = response_usage(text=(14, 0), audio=(27, 0), out=(28, 136))
 
 
-def fed(*events: Event, now: float = NOON) -> Meter:
-    meter = Meter(MODEL, EARS)
+def fed(*events: Event, now: float = NOON) -> UsageMeter:
+    meter = UsageMeter(MODEL, EARS)
     for event in events:
         meter.feed(event, now)
     return meter
@@ -31,11 +31,11 @@ def fed(*events: Event, now: float = NOON) -> Meter:
 
 
 def test_a_turn_is_billed_to_the_model_and_to_what_listened() -> None:
-    meter = Meter(MODEL, EARS)
+    meter = UsageMeter(MODEL, EARS)
     listened = meter.feed(heard("item_1", lasted(3)), NOON)
     answered = meter.feed(response_done("resp_1", ANSWER), NOON)
 
-    assert listened == Line(model=EARS, day=20_000, usage=Usage(milliseconds=3000), seq=1)
+    assert listened == UsageLine(model=EARS, day=20_000, usage=Usage(milliseconds=3000), seq=1)
     assert answered is not None
     assert (answered.model, answered.seq) == (MODEL, 2)
     assert meter.lines() == [listened, answered]
@@ -68,7 +68,7 @@ def test_an_answer_outside_the_conversation_is_billed_too() -> None:
 
 @pytest.mark.parametrize("usage", [None, response_usage()])
 def test_an_answer_that_used_nothing_changes_nothing(usage: Event | None) -> None:
-    meter = Meter(MODEL, EARS)
+    meter = UsageMeter(MODEL, EARS)
     assert meter.feed(response_done("resp_1", usage, "failed"), NOON) is None
     assert meter.lines() == []
     assert meter.cost(Prices()) == Cost(0)
@@ -77,7 +77,7 @@ def test_an_answer_that_used_nothing_changes_nothing(usage: Event | None) -> Non
 def test_a_failed_transcription_costs_nothing() -> None:
     failed = heard("item_1", lasted(3))
     failed["type"] = failed["type"].replace("completed", "failed")
-    assert failed["type"] not in Meter.reads
+    assert failed["type"] not in UsageMeter.reads
     assert fed(failed).lines() == []
 
 
@@ -190,7 +190,7 @@ def test_the_cost_is_the_sum_of_what_the_lines_cost() -> None:
 
 
 def test_models_without_number_end_in_one_line() -> None:
-    meter = Meter(MODEL, EARS)
+    meter = UsageMeter(MODEL, EARS)
     for number in range(200):
         meter.feed(session("updated", MODEL, f"ears-{number}"), NOON)
         meter.feed(heard(f"item_{number}", lasted(1)), NOON)
@@ -205,7 +205,7 @@ def test_a_name_without_end_is_cut() -> None:
 
 
 def test_only_so_many_bills_are_remembered_and_none_is_lost() -> None:
-    meter = Meter(MODEL, EARS)
+    meter = UsageMeter(MODEL, EARS)
     for number in range(3000):
         meter.feed(response_done(f"resp_{number}", response_usage(out=(0, 1))), NOON)
         meter.feed(response_done(f"resp_{number}", response_usage(out=(0, 1))), NOON)
@@ -242,7 +242,10 @@ def test_order_and_doubles_change_nothing(
 
 @given(ANSWERS)
 def test_each_version_of_a_line_is_newer_and_has_no_less(answers: list[Event]) -> None:
-    meter, before = Meter(MODEL, EARS), Line(model=MODEL, day=20_000, usage=Usage(), seq=0)
+    meter, before = (
+        UsageMeter(MODEL, EARS),
+        UsageLine(model=MODEL, day=20_000, usage=Usage(), seq=0),
+    )
     for number, usage in enumerate(answers):
         line = meter.feed(response_done(f"resp_{number}", usage), NOON)
         if line is not None:
@@ -344,7 +347,7 @@ def recorded(name: str) -> list[Event]:
 @pytest.mark.parametrize("name", RECORDED)
 def test_a_recorded_session_is_billed_as_by_hand(name: str) -> None:
     usage, cost = RECORDED[name]
-    meter = Meter("gpt-realtime", EARS)
+    meter = UsageMeter("gpt-realtime", EARS)
     for event in recorded(name):
         meter.feed(event, NOON)
         meter.feed(event, NOON)

@@ -2,14 +2,14 @@
 
 import pytest
 
-from relay.realtime.coaching.items import CoachItems, Turn
+from relay.realtime.coaching.items import CoachItems, CoachTurn
 from relay.realtime.events import BadEvent
 from tests.realtime import wire_events as wire
 from tests.realtime.wire_events import Event
 
 
-def turn(number: int, previous: str | None, anchor: str | None) -> Turn:
-    return Turn(number, "carol", f"C{number}", f"R{number}", previous, anchor)
+def turn(number: int, previous: str | None, anchor: str | None) -> CoachTurn:
+    return CoachTurn(number, "carol", f"C{number}", f"R{number}", previous, anchor)
 
 
 def placed(items: CoachItems, *events: Event) -> list[str | None]:
@@ -26,7 +26,7 @@ def user(item_id: str, previous: str | None) -> list[Event]:
     return wire.typed(item_id, "Hi.", previous)
 
 
-def begun() -> tuple[CoachItems, Turn]:
+def begun() -> tuple[CoachItems, CoachTurn]:
     """U1 was said, then C1."""
     items = CoachItems()
     placed(items, *user("U1", None))

@@ -2,15 +2,15 @@
 
 from typing import Any
 
-from relay.realtime.coaching.items import Turn
+from relay.realtime.coaching.items import CoachTurn
 from tests.realtime import wire_events as wire
 
 
-def turn(**given: Any) -> Turn:
-    return Turn(1, "carol", "A1", "resp_1", "U1", "U1", **given)
+def turn(**given: Any) -> CoachTurn:
+    return CoachTurn(1, "carol", "A1", "resp_1", "U1", "U1", **given)
 
 
-def told(said: Turn) -> list[dict[str, Any]]:
+def told(said: CoachTurn) -> list[dict[str, Any]]:
     said.audio_ms = 1000
     said.words = "Hello Ada."
     return [*said.began(), *said.silent(), *said.spelled(), *said.ended()]

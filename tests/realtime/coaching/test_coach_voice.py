@@ -6,9 +6,15 @@ import pytest
 
 from relay.realtime.billing.usage import Usage
 from relay.realtime.coaching.speech import WORDS_SECONDS
-from relay.realtime.core import Conversation
-from relay.realtime.dialects.client import GaView, S3View, View
-from relay.realtime.effects import Action, Dictate, Settled, Sound, Used
+from relay.realtime.core import SessionCore
+from relay.realtime.dialects.client import BrowserDialect, ClientDialect, GaDialect
+from relay.realtime.effects import (
+    Effect,
+    PlayCoachAudio,
+    RecordUsage,
+    RecordUtterance,
+    TranscribeCoachAudio,
+)
 from relay.realtime.events import encode
 from relay.realtime.records import Utterance
 from tests.realtime import wire_events as wire
@@ -21,7 +27,7 @@ QUIET = bytes(960)
 WORD, PAUSE = LOUD * 50, QUIET * 40
 
 
-def taken(view: View | None = None, **given: Any) -> Conversation:
+def taken(view: ClientDialect | None = None, **given: Any) -> SessionCore:
     """The learner said U1, the model answered A1, and Carol has the word."""
     rules = conversation(view, **given)
     for event in (*wire.spoken_turn("U1", None), wire.heard("U1", "Help!")):
@@ -32,27 +38,27 @@ def taken(view: View | None = None, **given: Any) -> Conversation:
     return rules
 
 
-def from_client(rules: Conversation, event: Event, now: float = 12.0) -> list[Action]:
+def from_client(rules: SessionCore, event: Event, now: float = 12.0) -> list[Effect]:
     return rules.from_client(encode(event), now)
 
 
-def kinds(actions: list[Action]) -> list[str]:
+def kinds(actions: list[Effect]) -> list[str]:
     return [event["type"] for event in seen(actions)]
 
 
-def said(actions: list[Action]) -> list[Utterance]:
-    return [action.utterance for action in actions if isinstance(action, Settled)]
+def said(actions: list[Effect]) -> list[Utterance]:
+    return [action.utterance for action in actions if isinstance(action, RecordUtterance)]
 
 
-def heard(actions: list[Action]) -> int:
+def heard(actions: list[Effect]) -> int:
     """Milliseconds that went to the learner."""
-    return sum(action.ms for action in actions if isinstance(action, Sound))
+    return sum(action.ms for action in actions if isinstance(action, PlayCoachAudio))
 
 
-def spoken(rules: Conversation, now: float = 10.0) -> tuple[str, list[Action]]:
+def spoken(rules: SessionCore, now: float = 10.0) -> tuple[str, list[Effect]]:
     """A whole turn of Carol's; its item and what it did."""
     actions = rules.coach_says("carol", WORD + PAUSE, now)
-    return next(a.item_id for a in actions if isinstance(a, Sound)), actions
+    return next(a.item_id for a in actions if isinstance(a, PlayCoachAudio)), actions
 
 
 def test_sound_becomes_an_answer_that_ends_with_its_words() -> None:
@@ -68,9 +74,9 @@ def test_sound_becomes_an_answer_that_ends_with_its_words() -> None:
     added = seen(actions)[2]
     assert (added["previous_item_id"], added["item"]["id"]) == ("A1", item_id)
     assert heard(actions) == 1000 + 700
-    dictated = [action for action in actions if isinstance(action, Dictate)]
+    dictated = [action for action in actions if isinstance(action, TranscribeCoachAudio)]
     assert len(b"".join(action.pcm or b"" for action in dictated)) == 48 * 1700
-    assert dictated[-1] == Dictate(1, None)
+    assert dictated[-1] == TranscribeCoachAudio(1, None)
     ended = rules.voice.words(1, "Hello Ada.", 11.0)
     assert kinds(ended) == [
         "response.output_audio_transcript.delta",
@@ -102,11 +108,11 @@ def test_the_model_is_told_the_words_as_its_own() -> None:
 
 
 def test_a_client_of_old_names_hears_the_same() -> None:
-    rules = taken(S3View())
+    rules = taken(BrowserDialect())
     _, actions = spoken(rules)
     assert "conversation.item.created" in kinds(actions)
     assert kinds(actions)[-1] == "response.audio.done"
-    frame = next(bytes(a.frame) for a in actions if isinstance(a, Sound))
+    frame = next(bytes(a.frame) for a in actions if isinstance(a, PlayCoachAudio))
     assert b'"type":"response.audio.delta"' in frame
 
 
@@ -161,7 +167,7 @@ def test_who_stops_sending_has_stopped_speaking() -> None:
 def test_the_learner_interrupts_and_the_coach_goes_on_in_a_new_answer() -> None:
     rules = taken()
     actions = rules.coach_says("carol", WORD, 10.0)
-    first = next(a.item_id for a in actions if isinstance(a, Sound))
+    first = next(a.item_id for a in actions if isinstance(a, PlayCoachAudio))
     rules.playout.came(first, 1000)
     rules.playout.sent(first, 1000, 10.0)
     cut = from_engine(rules, wire.speech_started("U2"), 10.5)
@@ -179,9 +185,9 @@ def test_the_learner_interrupts_and_the_coach_goes_on_in_a_new_answer() -> None:
 
 
 def test_the_relay_truncates_no_item_that_the_engine_does_not_have() -> None:
-    rules = taken(S3View(), truncates=True)
+    rules = taken(BrowserDialect(), truncates=True)
     actions = rules.coach_says("carol", WORD, 10.0)
-    item_id = next(a.item_id for a in actions if isinstance(a, Sound))
+    item_id = next(a.item_id for a in actions if isinstance(a, PlayCoachAudio))
     rules.playout.came(item_id, 1000)
     rules.playout.sent(item_id, 1000, 10.0)
     assert asked(from_engine(rules, wire.speech_started("U2"), 10.5)) == []
@@ -242,8 +248,8 @@ def test_the_engines_answer_waits_for_the_end_of_the_coachs() -> None:
     assert [event["type"] for event in asked(late)] == ["conversation.item.create"]
 
 
-@pytest.mark.parametrize("view", [GaView(), S3View()])
-def test_a_session_that_no_coach_speaks_in_is_as_it_was(view: View) -> None:
+@pytest.mark.parametrize("view", [GaDialect(), BrowserDialect()])
+def test_a_session_that_no_coach_speaks_in_is_as_it_was(view: ClientDialect) -> None:
     rules = conversation(view)
     assert rules.voice.next() == float("inf")
     assert rules.voice.due(1e9) == []
@@ -264,13 +270,15 @@ def test_what_the_ear_costs_is_the_sessions() -> None:
     rules = taken()
     usage = {"type": "duration", "seconds": 2.0}
     (used,) = rules.metered(wire.heard("ear_E1", "Hello.", usage=usage), 11.0)
-    assert isinstance(used, Used)
+    assert isinstance(used, RecordUsage)
     assert used.line.usage != Usage()
 
 
 def test_a_pause_is_for_the_model_and_the_coach_goes_on() -> None:
     rules = taken()
-    item_id = next(a.item_id for a in rules.coach_says("carol", WORD, 10.0) if isinstance(a, Sound))
+    item_id = next(
+        a.item_id for a in rules.coach_says("carol", WORD, 10.0) if isinstance(a, PlayCoachAudio)
+    )
     rules.playout.came(item_id, 1000)
     rules.playout.sent(item_id, 1000, 10.0)
     assert rules.coaching.pause(10.5).actions == []

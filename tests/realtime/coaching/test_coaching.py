@@ -4,10 +4,10 @@ import base64
 
 import pytest
 
-from relay.realtime.coaching.control import Obeyed
-from relay.realtime.core import Conversation
-from relay.realtime.dialects.client import GaView, S3View, View
-from relay.realtime.effects import Action, Flush, Settled
+from relay.realtime.coaching.control import CommandResult
+from relay.realtime.core import SessionCore
+from relay.realtime.dialects.client import BrowserDialect, ClientDialect, GaDialect
+from relay.realtime.effects import Effect, Flush, RecordUtterance
 from tests.realtime import wire_events as wire
 from tests.realtime.coaching.test_muting import VAD, configured
 from tests.realtime.test_conversation import asked, conversation, from_engine, seen
@@ -15,7 +15,7 @@ from tests.realtime.test_conversation import asked, conversation, from_engine, s
 SECOND = base64.b64encode(bytes(48_000)).decode()
 
 
-def answering(view: View | None = None, **granted: bool) -> Conversation:
+def answering(view: ClientDialect | None = None, **granted: bool) -> SessionCore:
     """The model is two seconds into an answer of which all eight seconds were sent."""
     rules = conversation(view, **granted)
     from_engine(rules, configured(VAD, "session.updated"))
@@ -28,7 +28,7 @@ def answering(view: View | None = None, **granted: bool) -> Conversation:
     return rules
 
 
-def kinds(actions: list[Action]) -> list[str]:
+def kinds(actions: list[Effect]) -> list[str]:
     return [event["type"] for event in asked(actions)]
 
 
@@ -46,8 +46,10 @@ def test_a_pause_silences_the_model_and_tells_it_what_was_heard() -> None:
     assert [event["type"] for event in seen(obeyed.actions)] == ["relay.paused"]
 
 
-@pytest.mark.parametrize("view", [GaView(), S3View()])
-def test_a_client_that_knows_nothing_of_us_flushes_its_player_all_the_same(view: View) -> None:
+@pytest.mark.parametrize("view", [GaDialect(), BrowserDialect()])
+def test_a_client_that_knows_nothing_of_us_flushes_its_player_all_the_same(
+    view: ClientDialect,
+) -> None:
     actions = answering(view).coaching.pause(12.1).actions
     assert [event["type"] for event in seen(actions)] == [
         "input_audio_buffer.speech_started",
@@ -63,9 +65,9 @@ def test_with_nothing_playing_nobody_is_interrupted() -> None:
 def test_a_repeat_changes_nothing() -> None:
     rules = answering(relay_events=True)
     assert rules.coaching.pause(12.1).outcome == "done"
-    assert rules.coaching.pause(12.2) == Obeyed("nothing")
+    assert rules.coaching.pause(12.2) == CommandResult("nothing")
     assert rules.coaching.resume().outcome == "done"
-    assert rules.coaching.resume() == Obeyed("nothing")
+    assert rules.coaching.resume() == CommandResult("nothing")
 
 
 def test_while_paused_the_learner_is_still_written_down() -> None:
@@ -73,7 +75,7 @@ def test_while_paused_the_learner_is_still_written_down() -> None:
     rules.coaching.pause(12.1)
     settled = []
     for event in (*wire.spoken_turn("U1", "A1"), wire.heard("U1", "Hello? Anybody?")):
-        settled += [a for a in from_engine(rules, event, 15.0) if isinstance(a, Settled)]
+        settled += [a for a in from_engine(rules, event, 15.0) if isinstance(a, RecordUtterance)]
     assert [action.utterance.text for action in settled][-1] == "Hello? Anybody?"
 
 

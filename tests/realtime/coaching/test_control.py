@@ -2,28 +2,28 @@
 
 import json
 
-from relay.realtime.coaching.control import Control
-from relay.realtime.effects import Action, ToEngine
+from relay.realtime.coaching.control import CoachControl
+from relay.realtime.effects import Effect, ToEngine
 from relay.realtime.events import Event
-from relay.realtime.items import OwnItems
-from relay.realtime.requests import Ledger
+from relay.realtime.items import InjectedItems
+from relay.realtime.requests import RequestTracker
 from tests.realtime import wire_events as wire
 from tests.realtime.coaching.test_muting import VAD, configured, done
 
 
-def control() -> Control:
-    ledger = Ledger()
-    rules = Control(ledger, OwnItems(ledger))
+def control() -> CoachControl:
+    ledger = RequestTracker()
+    rules = CoachControl(ledger, InjectedItems(ledger))
     rules.from_engine(configured(VAD))
     return rules
 
 
-def asked(actions: list[Action]) -> list[Event]:
+def asked(actions: list[Effect]) -> list[Event]:
     assert all(isinstance(action, ToEngine) for action in actions)
     return [json.loads(bytes(a.frame)) for a in actions if isinstance(a, ToEngine)]
 
 
-def types(actions: list[Action]) -> list[str]:
+def types(actions: list[Effect]) -> list[str]:
     return [event["type"] for event in asked(actions)]
 
 

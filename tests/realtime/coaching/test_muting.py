@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from relay.realtime.coaching.muting import Muting
+from relay.realtime.coaching.muting import ModelMuting
 from relay.realtime.events import Event
 from tests.realtime import wire_events as wire
 
@@ -26,8 +26,8 @@ def done(response: str) -> Event:
     return {"type": "response.done", "response": {"id": response, "status": "completed"}}
 
 
-def muting(turns: Any = VAD) -> Muting:
-    rules = Muting()
+def muting(turns: Any = VAD) -> ModelMuting:
+    rules = ModelMuting()
     rules.from_engine(configured(turns))
     return rules
 
@@ -125,6 +125,6 @@ def test_an_answer_that_the_relay_owes_waits_for_the_models_turn() -> None:
 
 
 def test_muted_before_it_began_an_engine_is_silenced_when_it_does() -> None:
-    rules = Muting()
+    rules = ModelMuting()
     assert rules.mute() == []
     assert rules.from_engine(configured(VAD)) == (configured(VAD), [update(QUIET)])

@@ -1,8 +1,8 @@
 """Sentences that a coach has the model say."""
 
-from relay.realtime.coaching.control import MAX_WAITING, Whispers
+from relay.realtime.coaching.control import MAX_WAITING, SayQueue
 from relay.realtime.events import Event
-from relay.realtime.requests import Ledger
+from relay.realtime.requests import RequestTracker
 
 
 def refused(event_id: object, code: str) -> Event:
@@ -10,7 +10,7 @@ def refused(event_id: object, code: str) -> Event:
 
 
 def test_a_sentence_goes_up_when_the_model_is_free() -> None:
-    whispers = Whispers(Ledger())
+    whispers = SayQueue(RequestTracker())
     whispers.say("Ask her name.")
     assert whispers.release(free=False) == []
     (event,) = whispers.release(free=True)
@@ -20,7 +20,7 @@ def test_a_sentence_goes_up_when_the_model_is_free() -> None:
 
 
 def test_each_is_an_answer_of_its_own_in_order() -> None:
-    whispers = Whispers(Ledger())
+    whispers = SayQueue(RequestTracker())
     whispers.say("One.")
     whispers.say("Two.")
     (first,) = whispers.release(free=True)
@@ -32,7 +32,7 @@ def test_each_is_an_answer_of_its_own_in_order() -> None:
 
 
 def test_one_that_met_an_answer_is_said_after_it_and_one_that_is_refused_is_not() -> None:
-    whispers = Whispers(Ledger())
+    whispers = SayQueue(RequestTracker())
     whispers.say("One.")
     (first,) = whispers.release(free=True)
     whispers.refused(refused("somebody-elses", "conversation_already_has_active_response"))
@@ -45,7 +45,7 @@ def test_one_that_met_an_answer_is_said_after_it_and_one_that_is_refused_is_not(
 
 
 def test_only_so_many_wait() -> None:
-    whispers = Whispers(Ledger())
+    whispers = SayQueue(RequestTracker())
     for number in range(MAX_WAITING):
         assert not whispers.is_full
         whispers.say(f"{number}")

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from relay.realtime import endings, events
-from relay.realtime.dialects.client import BetaView, GaView, S3View, View
+from relay.realtime.dialects.client import BetaDialect, BrowserDialect, ClientDialect, GaDialect
 from relay.realtime.endings import Ending
 
 DELTA = b'{"type":"response.output_audio.delta","event_id":"e","delta":"AAAA"}'
@@ -17,11 +17,11 @@ ERROR = events.error("No.", code="invalid_json", client_event_id=None, event_id=
 
 
 def test_S3_24_a_ga_client_gets_frames_as_they_came() -> None:
-    assert GaView().down(DELTA, "response.output_audio.delta", None) is DELTA
+    assert GaDialect().down(DELTA, "response.output_audio.delta", None) is DELTA
 
 
-@pytest.mark.parametrize("view", [BetaView(), S3View()])
-def test_S3_23_an_old_client_reads_beta_names(view: View) -> None:
+@pytest.mark.parametrize("view", [BetaDialect(), BrowserDialect()])
+def test_S3_23_an_old_client_reads_beta_names(view: ClientDialect) -> None:
     renamed = view.down(DELTA, "response.output_audio.delta", None)
     assert json.loads(bytes(renamed or b"")) == {
         "type": "response.audio.delta",
@@ -35,10 +35,13 @@ def test_S3_23_an_old_client_reads_beta_names(view: View) -> None:
 
 def test_S3_26_the_engines_conversation_created_is_not_ours() -> None:
     frame = b'{"type":"conversation.created","conversation":{"id":"conv_1"}}'
-    assert S3View().down(frame, "conversation.created", None) is None
-    assert S3View().announce("c1") == {"type": "conversation.created", "conversation_id": "c1"}
-    assert GaView().announce("c1") is None
-    assert BetaView().announce("c1") is None
+    assert BrowserDialect().down(frame, "conversation.created", None) is None
+    assert BrowserDialect().announce("c1") == {
+        "type": "conversation.created",
+        "conversation_id": "c1",
+    }
+    assert GaDialect().announce("c1") is None
+    assert BetaDialect().announce("c1") is None
 
 
 def test_S3_25_an_old_clients_update_goes_up_in_ga_shape() -> None:
@@ -46,22 +49,22 @@ def test_S3_25_an_old_clients_update_goes_up_in_ga_shape() -> None:
         "type": "session.update",
         "session": {"voice": "ash", "modalities": ["text", "audio"]},
     }
-    session = S3View().up(update)["session"]
+    session = BrowserDialect().up(update)["session"]
     assert session["type"] == "realtime"
     assert session["audio"]["output"]["voice"] == "ash"
-    assert GaView().up(update) is update
+    assert GaDialect().up(update) is update
 
 
 def test_errors_of_ours_have_the_shape_the_client_knows() -> None:
-    assert GaView().error(ERROR) is ERROR
-    assert BetaView().error(ERROR) is ERROR
-    told = S3View().error(ERROR)
+    assert GaDialect().error(ERROR) is ERROR
+    assert BetaDialect().error(ERROR) is ERROR
+    told = BrowserDialect().error(ERROR)
     assert (told["error"], told["code"], told["message"]) == ("No.", "invalid_json", "No.")
 
 
 @pytest.mark.parametrize("ending", endings.ALL, ids=lambda ending: ending.name)
 def test_every_ending_is_told_at_every_door(ending: Ending) -> None:
-    for view in (GaView(), BetaView(), S3View()):
+    for view in (GaDialect(), BetaDialect(), BrowserDialect()):
         farewell = view.farewell(ending)
         assert len(farewell.reason.encode()) <= 123
         assert farewell.code not in (1005, 1006, 1015), "not for the wire"
@@ -69,7 +72,7 @@ def test_every_ending_is_told_at_every_door(ending: Ending) -> None:
 
 
 def test_a_bad_token_ends_as_at_openai() -> None:
-    farewell = GaView().farewell(endings.UNAUTHORIZED)
+    farewell = GaDialect().farewell(endings.UNAUTHORIZED)
     assert (farewell.code, farewell.reason) == (3000, "invalid_request_error.invalid_api_key")
     assert farewell.events[0]["error"]["code"] == "invalid_api_key"
 
@@ -88,14 +91,14 @@ def test_a_bad_token_ends_as_at_openai() -> None:
     ids=lambda value: str(value)[:24],
 )
 def test_S3_3_S3_8_S3_11_s3s_own_codes(ending: Ending, code: int, reason: str) -> None:
-    farewell = S3View().farewell(ending)
+    farewell = BrowserDialect().farewell(ending)
     assert (farewell.code, farewell.reason) == (code, reason)
 
 
 def test_S3_12_a_lost_engine_is_told_in_s3s_words() -> None:
-    told = S3View().farewell(endings.ENGINE_CLOSED).events
+    told = BrowserDialect().farewell(endings.ENGINE_CLOSED).events
     assert told == ({"type": "error", "error": "OpenAI connection error"},)
 
 
 def test_elsewhere_a_full_house_is_1013() -> None:
-    assert GaView().farewell(endings.AT_CAPACITY).code == 1013
+    assert GaDialect().farewell(endings.AT_CAPACITY).code == 1013

@@ -1,15 +1,15 @@
 """Small changes to an event."""
 
 from relay.engines.cascade.effects import Close, Emit
-from relay.simulator.faults.tracking import Seen, again, changed, ended, instead
+from relay.simulator.faults.tracking import TrackedEvent, again, changed, ended, instead
 
-SEEN = Seen(Emit({"type": "x", "event_id": "event_1", "a": 1}), 3, 2, 1)
+SEEN = TrackedEvent(Emit({"type": "x", "event_id": "event_1", "a": 1}), 3, 2, 1)
 
 
 def test_a_changed_event_keeps_its_place_and_leaves_the_first_alone():
     altered = changed(SEEN, a=2)
 
-    assert altered == Seen(Emit({"type": "x", "event_id": "event_1", "a": 2}), 3, 2, 1)
+    assert altered == TrackedEvent(Emit({"type": "x", "event_id": "event_1", "a": 2}), 3, 2, 1)
     assert SEEN.event["a"] == 1
 
 

@@ -3,7 +3,7 @@
 import pytest
 
 from relay.engines.cascade.effects import Close
-from relay.parts.interfaces import FunctionCall, Message, Reply, as_reply
+from relay.parts.interfaces import FunctionCall, Reply, SpokenMessage, as_reply
 from relay.simulator.faults import (
     Only,
     RateLimitsMissing,
@@ -82,7 +82,7 @@ def test_5_11_interleaved_items_are_spoken_both():
 
 
 def test_what_has_several_items_already_is_only_woven():
-    reply = Reply((Message("Let me see."), FunctionCall("f")))
+    reply = Reply((SpokenMessage("Let me see."), FunctionCall("f")))
 
     woven = interleaved(ResponseInterleaved(), reply)
 
@@ -130,13 +130,13 @@ def test_a_response_is_found_by_the_turn_before_it():
 
 
 def test_sound_that_needs_no_mouth_is_halved_with_its_words():
-    reply = Reply((Message("One two.", pcm=bytes(range(8))),))
+    reply = Reply((SpokenMessage("One two.", pcm=bytes(range(8))),))
 
     (half,) = incomplete(ResponseIncomplete(), reply).outputs
     halves = interleaved(ResponseInterleaved(), reply).outputs
 
-    assert half == Message("One", pcm=bytes(range(4)))
-    assert [(h.text, h.pcm) for h in halves if isinstance(h, Message)] == [
+    assert half == SpokenMessage("One", pcm=bytes(range(4)))
+    assert [(h.text, h.pcm) for h in halves if isinstance(h, SpokenMessage)] == [
         ("One", bytes(range(4))),
         ("two.", bytes(range(4, 8))),
     ]
@@ -149,8 +149,8 @@ def test_what_says_nothing_is_incomplete_all_the_same(outputs: tuple[FunctionCal
     assert reply.outputs == outputs
     assert reply.ending.status == "incomplete"
     assert interleaved(ResponseInterleaved(), as_reply("")).outputs == (
-        Message("", phase="commentary"),
-        Message("", phase="final_answer"),
+        SpokenMessage("", phase="commentary"),
+        SpokenMessage("", phase="final_answer"),
     )
 
 

@@ -6,21 +6,27 @@ import pytest
 
 from relay.engines.cascade.effects import Close, Emit
 from relay.simulator.faults import tracking as held
-from relay.simulator.faults.tracking import TRANSCRIPTION, BeforeItem, Late, OutOfOrder, Seen
+from relay.simulator.faults.tracking import (
+    TRANSCRIPTION,
+    BeforeItem,
+    Late,
+    OutOfOrder,
+    TrackedEvent,
+)
 
 STOPPED = "input_audio_buffer.speech_stopped"
 COMMITTED = "input_audio_buffer.committed"
 
 
-def seen(kind: str, turn: int | None = None) -> Seen:
-    return Seen(Emit({"type": kind}), 1, turn)
+def seen(kind: str, turn: int | None = None) -> TrackedEvent:
+    return TrackedEvent(Emit({"type": kind}), 1, turn)
 
 
-def always(_: Seen) -> bool:
+def always(_: TrackedEvent) -> bool:
     return True
 
 
-def kinds(several: list[Seen]) -> list[str]:
+def kinds(several: list[TrackedEvent]) -> list[str]:
     return [one.kind.rpartition(".")[2] for one in several]
 
 
@@ -45,11 +51,11 @@ def test_only_so_many_are_held(monkeypatch: pytest.MonkeyPatch):
     assert passed == [[], [], ["a"]]
 
 
-def words(turn: int) -> list[Seen]:
+def words(turn: int) -> list[TrackedEvent]:
     return [seen(f"{TRANSCRIPTION}{kind}", turn) for kind in ("delta", "completed")]
 
 
-def turns(several: list[Seen]) -> list[int | None]:
+def turns(several: list[TrackedEvent]) -> list[int | None]:
     return [one.turn for one in several]
 
 
@@ -119,7 +125,7 @@ def test_what_ends_the_session_frees_all_before_it():
     before = BeforeItem(always, 2.0)
     before.take(seen(COMMITTED, 1), 0.0)
 
-    freed = before.take(Seen(Close(1001, ""), 9), 0.0)
+    freed = before.take(TrackedEvent(Close(1001, ""), 9), 0.0)
 
     assert kinds(freed) == ["committed", ""]
 

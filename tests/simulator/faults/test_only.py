@@ -2,7 +2,7 @@
 
 import pytest
 
-from relay.simulator.faults.tracking import Luck, Numbers, among, mode
+from relay.simulator.faults.tracking import Dice, Numbers, among, mode
 
 
 @pytest.mark.parametrize(
@@ -26,15 +26,15 @@ def test_a_fault_is_called_as_its_class_is():
 
 
 def test_the_same_seed_throws_the_same_and_another_does_not():
-    throws = [Luck(7, 0, 1).throw(number) for number in range(20)]
+    throws = [Dice(7, 0, 1).throw(number) for number in range(20)]
 
-    assert [Luck(7, 0, 1).throw(number) for number in range(20)] == throws
-    for other in (Luck(8, 0, 1), Luck(7, 1, 1), Luck(7, 0, 2)):
+    assert [Dice(7, 0, 1).throw(number) for number in range(20)] == throws
+    for other in (Dice(8, 0, 1), Dice(7, 1, 1), Dice(7, 0, 2)):
         assert [other.throw(number) for number in range(20)] != throws
 
 
 def test_throws_are_spread_evenly():
-    throws = [Luck(1, 2, 3).throw(number) for number in range(10_000)]
+    throws = [Dice(1, 2, 3).throw(number) for number in range(10_000)]
 
     assert all(0 <= throw < 1 for throw in throws)
     for tenth in range(10):

@@ -4,7 +4,7 @@ import pytest
 
 from relay.engines.cascade.machine import Opening
 from relay.engines.cascade.outputs import Pace
-from relay.parts.interfaces import Occasion, Reply, as_reply
+from relay.parts.interfaces import Reply, ReplyOccasion, as_reply
 from relay.simulator.faults import (
     Errors,
     Faults,
@@ -75,10 +75,12 @@ def test_replies_are_revised_one_fault_after_another():
     revise = faults.of_session(1).opening(OPENING).revise
     reply = as_reply("One two.")
 
-    assert revise(Occasion(1, 1), reply).ending.status == "incomplete"
-    assert revise(Occasion(2, 1), reply) == Reply((), ending=revise(Occasion(2, 1), reply).ending)
-    assert revise(Occasion(2, 1), reply).ending.status == "failed"
-    assert revise(Occasion(2, 2), reply).ending.status == "incomplete"
+    assert revise(ReplyOccasion(1, 1), reply).ending.status == "incomplete"
+    assert revise(ReplyOccasion(2, 1), reply) == Reply(
+        (), ending=revise(ReplyOccasion(2, 1), reply).ending
+    )
+    assert revise(ReplyOccasion(2, 1), reply).ending.status == "failed"
+    assert revise(ReplyOccasion(2, 2), reply).ending.status == "incomplete"
 
 
 @pytest.mark.parametrize(

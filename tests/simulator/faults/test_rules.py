@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from relay.engines.cascade.effects import Close
 from relay.engines.cascade.outputs import Pace
-from relay.parts.interfaces import FunctionCall, Message, Reply
+from relay.parts.interfaces import FunctionCall, Reply, SpokenMessage
 from relay.parts.simple import silence, tone
 from relay.simulator.faults import (
     EventLate,
@@ -22,7 +22,7 @@ from relay.simulator.faults import (
 from relay.simulator.faults.noise import EventDoubled, EventMissing
 from relay.simulator.faults.plan import MODES, Fault, FaultyRules
 from relay.simulator.faults.sessions import Handshake, InBandRefusal, SlowReader
-from relay.simulator.faults.tracking import Seen
+from relay.simulator.faults.tracking import TrackedEvent
 from tests.engines.cascade.driving import NO_TURNS, TEXT, TRANSCRIBED, Talk, scripted, types
 from tests.simulator.faults.faulty import answered, faulty, writing
 
@@ -62,7 +62,7 @@ def strategy(shape: Any) -> st.SearchStrategy[Fault]:
 FAULTS = st.one_of([strategy(shape) for shape in MODES.values() if shape not in AT_THE_DOOR])
 REPLIES = (
     "You said: {heard}",
-    Reply((Message("One moment.", phase="commentary"), FunctionCall("f", {"a": 1}))),
+    Reply((SpokenMessage("One moment.", phase="commentary"), FunctionCall("f", {"a": 1}))),
     "A rather long answer that somebody may well want to interrupt before it is over.",
 )
 OUTPUT = {"type": "function_call_output", "call_id": "call_1", "output": "x"}
@@ -174,14 +174,14 @@ def test_a_machine_is_not_asked_once_the_end_was_freed():
     class Ending:
         """Holds the end back until it is asked for."""
 
-        def take(self, seen: Seen, now: float) -> list[Seen]:
+        def take(self, seen: TrackedEvent, now: float) -> list[TrackedEvent]:
             return [seen]
 
         def due(self) -> float:
             return 0.0
 
-        def tick(self, now: float) -> list[Seen]:
-            return [Seen(Close(1006, ""), 1)]
+        def tick(self, now: float) -> list[TrackedEvent]:
+            return [TrackedEvent(Close(1006, ""), 1)]
 
     plain = Talk()
     plain.type("Hello")

@@ -2,13 +2,13 @@
 
 from relay.engines.cascade.effects import Close, Emit
 from relay.simulator.faults import tracking as seen_module
-from relay.simulator.faults.tracking import Census, Luck, Only, Seen, concerned
+from relay.simulator.faults.tracking import Census, Dice, Only, TrackedEvent, concerned
 from tests.engines.cascade.driving import NO_TURNS, TRANSCRIBED, Talk, scripted
 
-LUCK = Luck(0, 0, 1)
+LUCK = Dice(0, 0, 1)
 
 
-def census_of(talk: Talk) -> list[Seen]:
+def census_of(talk: Talk) -> list[TrackedEvent]:
     census = Census()
     return [census.see(Emit(event)) for event in talk.events]
 
@@ -96,21 +96,23 @@ def test_only_so_many_items_are_remembered(monkeypatch):
 
 
 def test_what_a_fault_is_limited_to():
-    event = Seen(Emit({"type": "x"}), number=5, turn=2, response=3)
+    event = TrackedEvent(Emit({"type": "x"}), number=5, turn=2, response=3)
 
     assert concerned(event, Only(), "event", LUCK)
     assert concerned(event, Only(turn=[1, 2], response=3), "response", LUCK)
     assert not concerned(event, Only(turn=1), "turn", LUCK)
     assert not concerned(event, Only(response=4), "response", LUCK)
     assert not concerned(event, Only(probability=0), "session", LUCK)
-    assert not concerned(Seen(Emit({"type": "x"}), 5), Only(), "turn", LUCK)
+    assert not concerned(TrackedEvent(Emit({"type": "x"}), 5), Only(), "turn", LUCK)
 
 
 def test_chance_decides_once_for_a_whole_response():
     half = Only(probability=0.5)
     for response in range(1, 30):
         decided = {
-            concerned(Seen(Emit({"type": "x"}), number, 1, response), half, "response", LUCK)
+            concerned(
+                TrackedEvent(Emit({"type": "x"}), number, 1, response), half, "response", LUCK
+            )
             for number in range(10)
         }
         assert len(decided) == 1

@@ -4,18 +4,18 @@ import math
 
 from relay.engines.cascade.effects import Emit
 from relay.simulator.faults.plan import Each, Pipeline
-from relay.simulator.faults.tracking import Late, Seen, changed
+from relay.simulator.faults.tracking import Late, TrackedEvent, changed
 
 
-def seen(kind: str, **fields: object) -> Seen:
-    return Seen(Emit({"type": kind, **fields}), 1)
+def seen(kind: str, **fields: object) -> TrackedEvent:
+    return TrackedEvent(Emit({"type": kind, **fields}), 1)
 
 
-def always(_: Seen) -> bool:
+def always(_: TrackedEvent) -> bool:
     return True
 
 
-def kinds(several: list[Seen]) -> list[str]:
+def kinds(several: list[TrackedEvent]) -> list[str]:
     return [one.kind for one in several]
 
 

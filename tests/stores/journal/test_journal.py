@@ -31,7 +31,7 @@ from tests.stores.words import (
 
 CALL = Call()
 ONE, TWO = CALL.user("one", 1.0), CALL.assistant("two", 2.0)
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 @contextmanager

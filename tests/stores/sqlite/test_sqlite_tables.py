@@ -11,7 +11,7 @@ from relay.interfaces import CONSTRAINT, FOREIGN_CONVERSATION
 from relay.stores.database import open_database
 from relay.stores.sqlite import store as sqlite_tables
 from relay.stores.sqlite.schema import SCHEMA
-from relay.stores.sqlite.store import Conversation
+from relay.stores.sqlite.store import SessionRow
 from tests.stores.words import (
     AGENT,
     CONVERSATION,
@@ -192,7 +192,7 @@ def test_recent_conversations_come_newest_first(connection: sqlite3.Connection) 
     )
     newest, oldest = sqlite_tables.recent(connection, 5)
     assert newest.conversation_id == OTHER_CONVERSATION
-    assert oldest == Conversation(
+    assert oldest == SessionRow(
         conversation_id=CONVERSATION,
         user_id=LEARNER,
         agent_id=AGENT,

@@ -4,9 +4,9 @@ import asyncio
 
 import pytest
 
-from relay.stores.supabase.config import PAUSE_SECONDS, Kept, Terms
+from relay.stores.supabase.config import PAUSE_SECONDS, CachePolicy, StaleCache
 
-TERMS = Terms(fresh=30.0, stale=600.0, most=2)
+TERMS = CachePolicy(fresh=30.0, stale=600.0, most=2)
 
 
 class Source:
@@ -19,7 +19,7 @@ class Source:
         self.gate = asyncio.Event()
         self.gate.set()
         self.now = 0.0
-        self.kept = Kept(self.read, TERMS, lambda: self.now)
+        self.kept = StaleCache(self.read, TERMS, lambda: self.now)
 
     async def read(self, name: str) -> int:
         self.asked.append(name)
@@ -76,7 +76,9 @@ async def test_what_was_known_serves_while_the_database_is_away_but_not_for_ever
 
 async def test_a_database_that_hangs_keeps_nobody_who_can_have_what_was_known() -> None:
     source = Source()
-    source.kept = Kept(source.read, Terms(30.0, 600.0, 2, patience=0.0), lambda: source.now)
+    source.kept = StaleCache(
+        source.read, CachePolicy(30.0, 600.0, 2, patience=0.0), lambda: source.now
+    )
     await source.kept.get("a")
     source.values["a"], source.now = 10, 100.0
     source.gate.clear()

@@ -12,15 +12,15 @@ from typing import Any
 import msgspec
 import pytest
 
-from relay.interfaces import CONSTRAINT, ProjectAccess, RecordsRefused
+from relay.interfaces import CONSTRAINT, RecordsRefused, SupabaseCredentials
 from relay.stores.delivery import Delivery
-from relay.stores.supabase.client import Patience, Rest
+from relay.stores.supabase.client import RestClient, RestTimeouts
 from relay.stores.supabase.errors import (
+    DatabaseError,
     DatabaseFailing,
     DatabaseKeyRefused,
     DatabaseNotMigrated,
     DatabaseTooSlow,
-    DatabaseTrouble,
     DatabaseUnreachable,
     DatabaseUnreadable,
 )
@@ -47,9 +47,9 @@ from tests.supabase.project import Project
 
 pytestmark = needs("postgresql", "postgrest")
 CALL = Call()
-PATIENCE = Patience(answer=0.5, write=0.5)
+PATIENCE = RestTimeouts(answer=0.5, write=0.5)
 PUT = "/rest/v1/rpc/voice_put"
-WHAT: dict[Fault, type[DatabaseTrouble]] = {
+WHAT: dict[Fault, type[DatabaseError]] = {
     "500": DatabaseFailing,
     "503": DatabaseFailing,
     "invalid_jwt": DatabaseKeyRefused,
@@ -295,7 +295,7 @@ async def test_a_request_that_is_refused_whole_is_halved_until_the_record_is_fou
     said = [CALL.user(f"Word {n}.", float(n)) for n in range(1, 65)]
     said[12] = CALL.user("blah " * 8000, 13.0)
     with narrow(tmp_path, project) as url:
-        store = SupabaseStore(Rest(ProjectAccess(url, project.service_key)))
+        store = SupabaseStore(RestClient(SupabaseCredentials(url, project.service_key)))
         with pytest.raises(RecordsRefused) as refusal:
             await store.put(said)
         await store.aclose()
@@ -366,7 +366,7 @@ async def test_a_question_that_is_not_answered_is_never_answered_with_nothing(
         lambda: store.spent(DAY, AGENT),
         lambda: store.learners(COACH),
     ):
-        with pytest.raises(DatabaseTrouble):
+        with pytest.raises(DatabaseError):
             await ask()
 
 
@@ -440,11 +440,11 @@ async def test_S3_39_the_database_and_the_api_may_go_and_come_back(
 ) -> None:
     await store.put([CALL.user("One?")])
     await project.stop_database()
-    with pytest.raises(DatabaseTrouble):
+    with pytest.raises(DatabaseError):
         await store.put([CALL.assistant("Two.")])
     await project.start_database()
     await project.stop_api()
-    with pytest.raises(DatabaseTrouble):
+    with pytest.raises(DatabaseError):
         await store.put([CALL.assistant("Two.")])
     await project.start_api()
     await peopled(project)

@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 import structlog
 
-from relay.agents.config import BadAgent
-from relay.realtime.endings import INTERNAL_ERROR, Refused
+from relay.agents.config import InvalidAgent
+from relay.realtime.endings import INTERNAL_ERROR, SessionRefused
 from relay.realtime.grant import Caller
-from relay.stores.supabase.client import Patience, Rest
+from relay.stores.supabase.client import RestClient, RestTimeouts
 from relay.stores.supabase.config import TableAgents, agent_of
 from tests.components import needs
 from tests.stores.hosted import access
@@ -70,7 +70,7 @@ def test_S3_30_or_everybody_where_nobody_owns_it() -> None:
     ],
 )
 def test_a_row_runs_no_code_reads_no_secret_and_reaches_no_host(tool: Any, key: str) -> None:
-    with pytest.raises(BadAgent) as bad:
+    with pytest.raises(InvalidAgent) as bad:
         agent_of(AGENT, {}, {"server_tools": {"lookup": tool}})
     assert any(problem.startswith(f"server_tools.lookup.{key}: ") for problem in bad.value.problems)
     assert "evil" not in str(bad.value)
@@ -84,7 +84,7 @@ def test_a_row_runs_no_code_reads_no_secret_and_reaches_no_host(tool: Any, key: 
     ],
 )
 def test_a_mistake_in_the_settings_is_no_agent(settings: Any) -> None:
-    with pytest.raises(BadAgent):
+    with pytest.raises(InvalidAgent):
         agent_of(AGENT, {}, settings)
 
 
@@ -98,7 +98,7 @@ class School:
     def __init__(self, project: Project) -> None:
         self.project = project
         self.now = 0.0
-        self.rest = Rest(access(project), Patience(answer=0.5))
+        self.rest = RestClient(access(project), RestTimeouts(answer=0.5))
         self.agents = TableAgents(self.rest, lambda: self.now)
 
     async def set(self, settings: dict[str, Any]) -> None:
@@ -177,7 +177,7 @@ async def test_what_was_known_serves_for_ten_minutes_without_the_database(school
     school.now = 500.0
     assert await school.voice() == "sage"
     school.now = 601.0
-    with pytest.raises(Refused) as refused:
+    with pytest.raises(SessionRefused) as refused:
         await school.voice()
     assert refused.value.ending == INTERNAL_ERROR
 
@@ -188,7 +188,7 @@ async def test_an_agent_that_nobody_answers_for_is_a_fault_of_ours_and_not_forbi
     school: School, fault: Fault
 ) -> None:
     school.project.misbehave.always(fault)
-    with pytest.raises(Refused) as refused:
+    with pytest.raises(SessionRefused) as refused:
         await school.agents.find(AGENT)
     assert refused.value.ending == INTERNAL_ERROR
 
@@ -201,7 +201,7 @@ async def test_an_agent_with_a_mistake_is_refused_and_told_once_with_its_keys(
     await school.set({"server_tools": {"run": evil}})
     with structlog.testing.capture_logs() as logs:
         for _ in range(3):
-            with pytest.raises(Refused) as refused:
+            with pytest.raises(SessionRefused) as refused:
                 await school.agents.find(AGENT)
             assert refused.value.ending == INTERNAL_ERROR
     (line,) = logs

@@ -11,8 +11,8 @@ from relay.stores.costs import By
 from relay.stores.sqlite.reader import SqliteReader
 from relay.stores.sqlite.store import SqliteStore
 from relay.stores.supabase import admin as supabase_desk
-from relay.stores.supabase.admin import SupabaseDesk, TooMuch
-from relay.stores.supabase.client import Rest
+from relay.stores.supabase.admin import SupabaseAdmin, TooMuch
+from relay.stores.supabase.client import RestClient
 from relay.stores.supabase.errors import DatabaseRejected
 from relay.stores.supabase.store import SupabaseStore
 from tests.components import needs
@@ -53,15 +53,15 @@ async def store(project: Project) -> AsyncIterator[SupabaseStore]:
 
 
 @pytest.fixture
-async def desk(project: Project) -> AsyncIterator[SupabaseDesk]:
-    desk = SupabaseDesk(Rest(access(project)))
+async def desk(project: Project) -> AsyncIterator[SupabaseAdmin]:
+    desk = SupabaseAdmin(RestClient(access(project)))
     yield desk
     await desk.aclose()
 
 
 @pytest.mark.parametrize("by", get_args(By))
 async def test_costs_are_what_the_embedded_store_says_of_the_same_calls(
-    store: SupabaseStore, desk: SupabaseDesk, tmp_path: Path, by: By
+    store: SupabaseStore, desk: SupabaseAdmin, tmp_path: Path, by: By
 ) -> None:
     path = tmp_path / "relay.db"
     embedded, reader = SqliteStore(path), SqliteReader(path)
@@ -75,7 +75,7 @@ async def test_costs_are_what_the_embedded_store_says_of_the_same_calls(
 
 
 async def test_of_who_was_erased_the_cost_stays(
-    store: SupabaseStore, desk: SupabaseDesk, project: Project
+    store: SupabaseStore, desk: SupabaseAdmin, project: Project
 ) -> None:
     await store.put(CALLS)
     await project.sql(
@@ -85,7 +85,7 @@ async def test_of_who_was_erased_the_cost_stays(
 
 
 async def test_a_report_is_of_all_or_it_is_none(
-    store: SupabaseStore, desk: SupabaseDesk, monkeypatch: pytest.MonkeyPatch
+    store: SupabaseStore, desk: SupabaseAdmin, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await store.put(CALLS)
     monkeypatch.setattr(supabase_desk, "MOST_ROWS", 3)
@@ -96,7 +96,7 @@ async def test_a_report_is_of_all_or_it_is_none(
 
 
 async def test_a_coach_follows_a_learner_until_it_is_over(
-    store: SupabaseStore, desk: SupabaseDesk
+    store: SupabaseStore, desk: SupabaseAdmin
 ) -> None:
     assert [await desk.assign(COACH, LEARNER) for _ in range(2)] == [True, False]
     assert await store.learners(COACH) == {LEARNER}
@@ -106,7 +106,7 @@ async def test_a_coach_follows_a_learner_until_it_is_over(
 
 @pytest.mark.parametrize("learner", ["ada", AGENT])
 async def test_nobody_follows_who_is_no_user(
-    store: SupabaseStore, desk: SupabaseDesk, learner: str
+    store: SupabaseStore, desk: SupabaseAdmin, learner: str
 ) -> None:
     with pytest.raises(DatabaseRejected):
         await desk.assign(COACH, learner)

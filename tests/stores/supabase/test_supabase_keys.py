@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 import structlog
 
-from relay.interfaces import ProjectAccess
-from relay.realtime.endings import INTERNAL_ERROR, Refused
-from relay.stores.supabase.client import Patience, Rest
+from relay.interfaces import SupabaseCredentials
+from relay.realtime.endings import INTERNAL_ERROR, SessionRefused
+from relay.stores.supabase.client import RestClient, RestTimeouts
 from relay.stores.supabase.config import VaultKey, key_in
 from tests.components import needs
 from tests.supabase import fixtures
@@ -44,7 +44,9 @@ class Vault:
     def __init__(self, project: Project, fallback: str = "") -> None:
         self.project = project
         self.now = 0.0
-        self.rest = Rest(ProjectAccess(project.url, project.service_key), Patience(answer=0.5))
+        self.rest = RestClient(
+            SupabaseCredentials(project.url, project.service_key), RestTimeouts(answer=0.5)
+        )
         self.source = VaultKey(self.rest, fallback, lambda: self.now)
 
     async def has(self, key: str) -> None:
@@ -165,7 +167,7 @@ async def test_the_old_key_serves_for_ten_minutes_without_the_database(vault: Va
     vault.now = 500.0
     assert await vault.source.current() == "sk-vault"
     vault.now = 601.0
-    with pytest.raises(Refused) as refused:
+    with pytest.raises(SessionRefused) as refused:
         await vault.source.current()
     assert refused.value.ending == INTERNAL_ERROR
 
@@ -202,7 +204,7 @@ async def test_a_piece_of_an_answer_is_no_key(vault: Vault, fault: Fault) -> Non
     await vault.has("sk-vault")
     vault.project.misbehave.path = "/rest/v1/rpc/get_secret"
     vault.project.misbehave.always(fault)
-    with pytest.raises(Refused):
+    with pytest.raises(SessionRefused):
         await vault.source.current()
 
 
@@ -213,7 +215,7 @@ async def test_S3_17_no_trouble_and_no_log_holds_a_key(vault: Vault) -> None:
         await vault.source.current()
         vault.project.misbehave.always("500")
         vault.now = 1000.0
-        with pytest.raises(Refused) as refused:
+        with pytest.raises(SessionRefused) as refused:
             await vault.source.current()
     told = f"{logs}{refused.value!r}{refused.value.__cause__!r}{refused.value.__context__!r}"
     assert "sk-vault" not in told

@@ -6,7 +6,7 @@ from contextlib import aclosing
 import pytest
 
 from relay.stores.supabase.admin import SupabaseReader
-from relay.stores.supabase.client import Rest
+from relay.stores.supabase.client import RestClient
 from relay.stores.supabase.store import SupabaseStore
 from tests.components import needs
 from tests.stores.hosted import access, hosted
@@ -40,7 +40,7 @@ async def store(project: Project) -> AsyncIterator[SupabaseStore]:
 
 @pytest.fixture
 async def reader(project: Project) -> AsyncIterator[SupabaseReader]:
-    reader = SupabaseReader(Rest(access(project)))
+    reader = SupabaseReader(RestClient(access(project)))
     yield reader
     await reader.aclose()
 

@@ -8,15 +8,15 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from relay.interfaces import ProjectAccess
-from relay.stores.supabase.client import PAGE, Patience, Rest
+from relay.interfaces import SupabaseCredentials
+from relay.stores.supabase.client import PAGE, RestClient, RestTimeouts
 from relay.stores.supabase.errors import (
+    DatabaseError,
     DatabaseFailing,
     DatabaseKeyRefused,
     DatabaseNotMigrated,
     DatabaseRejected,
     DatabaseTooSlow,
-    DatabaseTrouble,
     DatabaseUnreachable,
     DatabaseUnreadable,
 )
@@ -30,14 +30,14 @@ AGENTS = "/rest/v1/agents"
 
 
 @pytest.fixture
-async def rest(s3_project: Project) -> AsyncIterator[Rest]:
-    rest = Rest(access(s3_project))
+async def rest(s3_project: Project) -> AsyncIterator[RestClient]:
+    rest = RestClient(access(s3_project))
     yield rest
     await rest.aclose()
 
 
 @REAL
-async def test_rows_and_functions_answer(rest: Rest, s3_project: Project) -> None:
+async def test_rows_and_functions_answer(rest: RestClient, s3_project: Project) -> None:
     await s3_project.add_agent(SECRET)
     rows = await rest.rows(rest.select("agents", "id", "user_id").eq("id", SECRET))
     assert rows == [{"id": SECRET, "user_id": None}]
@@ -49,7 +49,7 @@ async def test_rows_and_functions_answer(rest: Rest, s3_project: Project) -> Non
     ("most", "found"), [(1, 1), (PAGE, PAGE), (PAGE + 1, PAGE + 1), (10 * PAGE, 2100)]
 )
 async def test_all_rows_come_page_by_page_up_to_a_bound(
-    rest: Rest, s3_project: Project, most: int, found: int
+    rest: RestClient, s3_project: Project, most: int, found: int
 ) -> None:
     await s3_project.sql(
         "insert into agents (name) select 'Ada ' || n from generate_series(1, 2100) n"
@@ -70,7 +70,7 @@ async def test_all_rows_come_page_by_page_up_to_a_bound(
     ],
 )
 async def test_what_the_database_says_has_a_name_and_no_text(
-    rest: Rest, function: str, arguments: dict[str, Any], trouble: type[DatabaseTrouble]
+    rest: RestClient, function: str, arguments: dict[str, Any], trouble: type[DatabaseError]
 ) -> None:
     with pytest.raises(trouble) as told:
         await rest.call(function, arguments)
@@ -79,7 +79,7 @@ async def test_what_the_database_says_has_a_name_and_no_text(
 
 
 @REAL
-async def test_a_table_and_a_column_that_are_not_there(rest: Rest) -> None:
+async def test_a_table_and_a_column_that_are_not_there(rest: RestClient) -> None:
     for question in (rest.select("voice_agent", "*"), rest.select("agents", "voice_agent")):
         with pytest.raises(DatabaseNotMigrated):
             await rest.rows(question)
@@ -91,20 +91,20 @@ async def test_a_wrong_key_and_a_key_that_may_not_are_told_as_such(
     s3_project: Project, key: str
 ) -> None:
     key = s3_project.anon_key if key == "anon" else key
-    rest = Rest(ProjectAccess(s3_project.url, key))
+    rest = RestClient(SupabaseCredentials(s3_project.url, key))
     with pytest.raises(DatabaseKeyRefused):
         await rest.call("get_secret", {"secret_id": SECRET})
     await rest.aclose()
 
 
 async def test_where_nobody_listens() -> None:
-    rest = Rest(ProjectAccess("http://127.0.0.1:1", "sb_secret_1"))
+    rest = RestClient(SupabaseCredentials("http://127.0.0.1:1", "sb_secret_1"))
     with pytest.raises(DatabaseUnreachable):
         await rest.rows(rest.select("agents", "id"))
     await rest.aclose()
 
 
-async def asked(answer: web.StreamResponse, patience: Patience | None = None) -> Any:
+async def asked(answer: web.StreamResponse, patience: RestTimeouts | None = None) -> Any:
     """What a question comes to when somebody answers so."""
 
     async def respond(_: web.Request) -> web.StreamResponse:
@@ -114,7 +114,7 @@ async def asked(answer: web.StreamResponse, patience: Patience | None = None) ->
     app.router.add_route("*", "/{any:.*}", respond)
     async with TestServer(app) as server:
         url = str(server.make_url("")).rstrip("/")
-        rest = Rest(ProjectAccess(url, "sb_secret_1"), patience)
+        rest = RestClient(SupabaseCredentials(url, "sb_secret_1"), patience)
         try:
             return await rest.rows(rest.select("agents", "id"))
         finally:
@@ -154,4 +154,4 @@ async def test_an_answer_that_drips_is_too_slow_altogether() -> None:
                 await asyncio.sleep(0.01)
 
     with pytest.raises(DatabaseTooSlow):
-        await asked(Drip(), Patience(answer=0.2))
+        await asked(Drip(), RestTimeouts(answer=0.2))

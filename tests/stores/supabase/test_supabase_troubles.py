@@ -32,7 +32,7 @@ from relay.stores.supabase.errors import trouble
         (302, "", troubles.DatabaseUnreadable),
     ],
 )
-def test_each_has_its_name(status: int, code: str, kind: type[troubles.DatabaseTrouble]) -> None:
+def test_each_has_its_name(status: int, code: str, kind: type[troubles.DatabaseError]) -> None:
     assert type(trouble(status, code)) is kind
 
 
