@@ -15,6 +15,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
+from urllib.parse import urlsplit
 
 from relay.auth.tokens import mint
 from relay.realtime.grant import Caller
@@ -50,11 +51,18 @@ class Server:
     pid: int
     url: str
 
+    @property
+    def port(self) -> int:
+        """Where it listens on loopback."""
+        port = urlsplit(self.url).port
+        assert port is not None
+        return port
 
-def token() -> str:
+
+def token(agent: str = "default") -> str:
     """What the callers show; the relay alone looks at it."""
     now = time.time()
-    return mint(Caller("benchmark", "learner", now + 3600, "default"), SECRET, now)
+    return mint(Caller("benchmark", "learner", now + 3600, agent), SECRET, now)
 
 
 def missing(name: str) -> str | None:
@@ -64,8 +72,8 @@ def missing(name: str) -> str | None:
 
 
 @asynccontextmanager
-async def started(name: str, far: Far, core: int) -> AsyncIterator[Server]:
-    """Run a contender on a core of its own; it is gone when the context ends."""
+async def started(name: str, far: Far, core: int | None, **settings: str) -> AsyncIterator[Server]:
+    """Run a contender, on a core of its own where one is named; it is gone at the context's end."""
     folder = Path(tempfile.mkdtemp(prefix=f"bench-{name}-"))
     port = free_port()
     environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "HOME": str(folder)}
@@ -76,7 +84,7 @@ async def started(name: str, far: Far, core: int) -> AsyncIterator[Server]:
         process = subprocess.Popen(  # noqa: ASYNC220 - nothing else runs yet
             command,
             cwd=folder,
-            env=environment | more,
+            env=environment | more | settings,
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,
@@ -99,8 +107,9 @@ def free_port() -> int:
         return port
 
 
-def _in_child(core: int) -> None:
-    os.sched_setaffinity(0, {core})
+def _in_child(core: int | None) -> None:
+    if core is not None:
+        os.sched_setaffinity(0, {core})
     _libc.prctl(_DIE_WITH_PARENT, signal.SIGTERM)
 
 
