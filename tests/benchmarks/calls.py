@@ -11,6 +11,7 @@ from array import array
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any, Final
 from urllib.parse import parse_qs, urlsplit
 
@@ -83,6 +84,7 @@ class Call:
         return up == list(range(len(self.frames))) and down == [sound] * self.talk.answers
 
 
+@cache
 def numbered(seconds: float) -> bytes:
     """Sound in which each sample says which one it is, within 1.25 s."""
     return array("h", (n % 30_000 + 1 for n in range(round(RATE * seconds)))).tobytes()
@@ -127,10 +129,10 @@ async def engine() -> AsyncIterator[Engine]:
 
 async def _speak(relay: ServerConnection, call: Call) -> None:
     """Say the answers, from the first sound of the microphone on."""
-    await call.begun.wait()
-    start = time.monotonic() + 0.5
     sound, step = numbered(call.talk.answer), round(call.way.piece * RATE) * 2
     pieces = [base64.b64encode(sound[at : at + step]).decode() for at in range(0, len(sound), step)]
+    await call.begun.wait()
+    start = time.monotonic() + 0.5
     for number in range(call.talk.answers):
         await _until(start + number * call.talk.every)
         call.answers.append(Answer(sent=time.monotonic()))
