@@ -114,6 +114,7 @@ COMPONENTS: dict[str, Component] = {
     "sox": debian("sox", program("sox")),
     "ffmpeg": debian("ffmpeg", program("ffmpeg")),
     "logrotate": debian("logrotate", program("logrotate")),
+    "valgrind": debian("valgrind", program("valgrind")),
     "systemd_analyze": debian("systemd", program("systemd-analyze")),
     "postgresql": debian("postgresql", postgresql),
     "postgrest": Component(

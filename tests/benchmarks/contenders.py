@@ -107,17 +107,22 @@ def free_port() -> int:
         return port
 
 
+def die_with_parent() -> None:
+    """Have the kernel end this process, a child just forked, when its parent ends."""
+    _libc.prctl(_DIE_WITH_PARENT, signal.SIGTERM)
+
+
 def _in_child(core: int | None) -> None:
     if core is not None:
         os.sched_setaffinity(0, {core})
-    _libc.prctl(_DIE_WITH_PARENT, signal.SIGTERM)
+    die_with_parent()
 
 
 def _command(name: str, port: int, far: Far, folder: Path) -> tuple[list[str], dict[str, str]]:
     """What to run, and what it needs in its environment."""
     python = [sys.executable, "-m"]
     if name == RELAY:
-        return [*python, "relay", "serve"], _relay_environment(port, far, folder)
+        return [*python, "relay", "serve"], relay_environment(port, far, folder)
     if name == NGINX:
         return _nginx(port, far, folder), {}
     url = f"{far.url('ws')}/realtime"
@@ -127,7 +132,7 @@ def _command(name: str, port: int, far: Far, folder: Path) -> tuple[list[str], d
     return [*python, "tests.benchmarks.servers.library", str(port), url, way], {}
 
 
-def _relay_environment(port: int, far: Far, folder: Path) -> dict[str, str]:
+def relay_environment(port: int, far: Far, folder: Path) -> dict[str, str]:
     """The product as it is served, with nothing switched off."""
     return {
         "HOST": "127.0.0.1",
