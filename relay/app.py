@@ -15,7 +15,7 @@ import structlog
 from relay.agents.agent import AgentDefaults
 from relay.auth.tokens import Verifier, mint, open_verifier
 from relay.config import Loaded, Settings, project_of, trust_of
-from relay.doors.browser import S3Door
+from relay.doors.browser import BrowserDoor
 from relay.doors.openai import OpenAIDoor
 from relay.doors.tokens import select_subprotocol
 from relay.engines.cascade.engine import CascadeEngine
@@ -237,7 +237,7 @@ def _reception(
     defaults = AgentDefaults(settings.default_agent, settings.openai_realtime_model, agents)
     doors = (
         OpenAIDoor(verifier, defaults, transcription),
-        S3Door(verifier, defaults, transcription),
+        BrowserDoor(verifier, defaults, transcription),
     )
     rules = SessionDefaults(
         engine_seconds=settings.engine_timeout,

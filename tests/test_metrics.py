@@ -42,15 +42,15 @@ def test_traffic_is_counted_by_plain_additions_and_read_at_the_scrape():
 
 def test_a_session_is_counted_by_door_and_by_how_it_ended():
     metrics = Metrics()
-    metrics.session_started("s3")
+    metrics.session_started("browser")
     metrics.session_started("openai")
-    metrics.session_ended("s3", "idle", 301.0)
+    metrics.session_ended("browser", "idle", 301.0)
 
     read = numbers(metrics)
 
-    assert read["relay_sessions_started_total|door=s3"] == 1
+    assert read["relay_sessions_started_total|door=browser"] == 1
     assert read["relay_sessions_started_total|door=openai"] == 1
-    assert read["relay_sessions_ended_total|door=s3|ending=idle"] == 1
+    assert read["relay_sessions_ended_total|door=browser|ending=idle"] == 1
     assert read["relay_session_seconds_count"] == 1
     assert read["relay_session_seconds_sum"] == 301.0
 
@@ -118,8 +118,8 @@ def test_a_gauge_the_docs_do_not_know_is_refused():
 
 def test_two_metrics_do_not_share_a_registry():
     first, second = Metrics(), Metrics()
-    first.session_started("s3")
-    assert "relay_sessions_started_total|door=s3" not in numbers(second)
+    first.session_started("browser")
+    assert "relay_sessions_started_total|door=browser" not in numbers(second)
 
 
 async def test_the_lag_is_how_late_the_loop_came_to_its_timer():

@@ -1,4 +1,4 @@
-"""The S3 door: the address, the order of refusals and the extras of the voice relay before us."""
+"""Browser door: the addresses, refusals and extra events of the older voice relay (S3)."""
 
 from typing import Any, Final
 
@@ -10,17 +10,17 @@ from relay.doors.tokens import find_token
 from relay.interfaces import Admission
 from relay.realtime.dialects.client import BrowserDialect, ClientDialect
 from relay.realtime.endings import MISSING_PARAMETERS, SessionRefused
-from relay.realtime.opening import s3_update
+from relay.realtime.opening import browser_session_update
 from relay.websocket.handshake import Handshake
 
-PACE_MS: Final = 500  # S3's clients cannot truncate: an interruption must find little to flush
+PACE_MS: Final = 500  # its clients cannot truncate: an interruption must find little to flush
 log = structlog.get_logger(__name__)
 
 
-class S3Door:
+class BrowserDoor:
     """Answers at every path that no other door wants (CONTRACTS §2.3)."""
 
-    name = "s3"
+    name = "browser"
 
     def __init__(
         self, verifier: Verifier, defaults: AgentDefaults, transcription: dict[str, Any]
@@ -30,15 +30,15 @@ class S3Door:
         self._transcription = transcription
 
     def answers(self, path: str) -> bool:
-        """Any path will do (S3 accepted any)."""
+        """Accept any path, as S3 did."""
         return True
 
     def view(self, handshake: Handshake) -> ClientDialect:
-        """Beta names and S3's own shapes."""
+        """Beta names, and the shapes of the browser door's own events."""
         return BrowserDialect()
 
     async def admit(self, handshake: Handshake) -> Admission:
-        """In S3's order: parameters, then the token; raises Refused."""
+        """Check the parameters, then the token, in S3's order; raises `SessionRefused`."""
         token, agent_id = find_token(handshake), handshake.parameter("agent_id")
         if not token or not agent_id:
             raise SessionRefused(MISSING_PARAMETERS)
@@ -53,7 +53,7 @@ class S3Door:
         return Admission(
             grant=grant,
             view=self.view(handshake),
-            first_update=s3_update(grant, self._transcription, choice.voice),
+            first_update=browser_session_update(grant, self._transcription, choice.voice),
             first_shown=True,
             truncates=True,
             pace_ms=grant.bounds.pace_ms or PACE_MS,

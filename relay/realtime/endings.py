@@ -28,7 +28,7 @@ FRAME_TOO_BIG = Ending("frame_too_big", 1009, "", "Send audio in smaller pieces.
 AT_CAPACITY = Ending(
     "at_capacity", 1013, "Server at capacity", "Every place is taken. Try again in a minute."
 )
-AT_CAPACITY_S3 = Ending("at_capacity", 1008, AT_CAPACITY.reason, AT_CAPACITY.advice)
+AT_CAPACITY_BROWSER = Ending("at_capacity", 1008, AT_CAPACITY.reason, AT_CAPACITY.advice)
 MISSING_PARAMETERS = Ending(
     "missing_parameters",
     4000,

@@ -36,7 +36,7 @@ def openai_session_update(grant: Grant, transcription: dict[str, Any]) -> Event:
     return {"type": "session.update", "session": {**session, **_granted(grant)}}
 
 
-def s3_update(grant: Grant, transcription: dict[str, Any], voice: str) -> Event:
+def browser_session_update(grant: Grant, transcription: dict[str, Any], voice: str) -> Event:
     """The whole session as S3 configured it, in GA form, and over it what the grant sets.
 
     `voice` counts where the grant leaves the voice open (S3-19, S3-88).

@@ -1,15 +1,14 @@
 """Recorded sessions give the transcript that a human reads in them."""
 
 import json
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from relay.cli.replay import replay
 from tests.realtime import wire_events as wire
+from tests.recordings import RECORDINGS
 
-RECORDINGS = Path(__file__).parents[3] / "shared" / "recordings"
 EXPECTED: dict[str, Any] = (
     json.loads((RECORDINGS / "expected.json").read_text()) if RECORDINGS.is_dir() else {"none": {}}
 )

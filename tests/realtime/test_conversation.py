@@ -21,7 +21,7 @@ from relay.realtime.effects import (
 )
 from relay.realtime.events import encode, sniff
 from relay.realtime.grant import Caller, Grant
-from relay.realtime.opening import SessionSetup, openai_session_update, s3_update
+from relay.realtime.opening import SessionSetup, browser_session_update, openai_session_update
 from tests.realtime import wire_events as wire
 from tests.realtime.wire_events import Event
 
@@ -45,7 +45,7 @@ def conversation(
         conversation_id=grant.conversation_id or "c1",
         grant=grant,
         view=view or GaDialect(),
-        first_update=s3_update(grant, WHISPER, "alloy")
+        first_update=browser_session_update(grant, WHISPER, "alloy")
         if s3
         else openai_session_update(grant, WHISPER),
         first_shown=s3,

@@ -1,7 +1,7 @@
 """What the engine is asked for first."""
 
 from relay.realtime.grant import Bounds, Caller, Grant
-from relay.realtime.opening import greeting, openai_session_update, s3_update
+from relay.realtime.opening import browser_session_update, greeting, openai_session_update
 from tests.realtime.agents import LOOK, LOOKUP, STRICT, grant
 
 CALLER = Caller(sub="u1", role="learner", expires_at=2e9)
@@ -9,7 +9,7 @@ WHISPER = {"model": "gpt-realtime-whisper"}
 
 
 def test_S3_19_the_s3_door_configures_the_whole_session_in_ga_form() -> None:
-    update = s3_update(Grant(caller=CALLER, agent_id="a1"), WHISPER, "verse")
+    update = browser_session_update(Grant(caller=CALLER, agent_id="a1"), WHISPER, "verse")
     assert update == {
         "type": "session.update",
         "session": {
@@ -49,11 +49,17 @@ def test_what_the_grant_locks_is_set_first() -> None:
     assert session["instructions"] == "Be kind."
     assert session["tools"] == [tool]
     assert session["audio"]["output"] == {"voice": "sage"}
-    assert s3_update(grant, WHISPER, "alloy")["session"]["audio"]["output"]["voice"] == "sage"
+    assert (
+        browser_session_update(grant, WHISPER, "alloy")["session"]["audio"]["output"]["voice"]
+        == "sage"
+    )
 
 
 def test_S3_88_instructions_and_tools_of_the_agent_are_applied_at_both_doors() -> None:
-    for update in (openai_session_update(STRICT, WHISPER), s3_update(STRICT, WHISPER, "verse")):
+    for update in (
+        openai_session_update(STRICT, WHISPER),
+        browser_session_update(STRICT, WHISPER, "verse"),
+    ):
         session = update["session"]
         assert session["instructions"] == STRICT.instructions
         assert session["tools"] == [LOOK, LOOKUP.definition]
@@ -63,14 +69,16 @@ def test_S3_88_instructions_and_tools_of_the_agent_are_applied_at_both_doors() -
 
 
 def test_S3_88_what_the_agent_does_not_set_is_as_the_door_has_it() -> None:
-    session = s3_update(grant(instructions="Be kind."), WHISPER, "verse")["session"]
+    session = browser_session_update(grant(instructions="Be kind."), WHISPER, "verse")["session"]
     assert session["audio"]["output"]["voice"] == "verse"
     assert session["max_output_tokens"] == 4096
     assert "tools" not in session
     assert "instructions" not in openai_session_update(grant(tools=()), WHISPER)["session"]
     assert openai_session_update(grant(tools=()), WHISPER)["session"]["tools"] == []
     written = grant(output_modalities=("text",), bounds=Bounds(max_output_tokens=8))
-    assert s3_update(written, WHISPER, "verse")["session"]["output_modalities"] == ["text"]
+    assert browser_session_update(written, WHISPER, "verse")["session"]["output_modalities"] == [
+        "text"
+    ]
 
 
 def test_server_tools_are_told_where_no_other_tools_are_set() -> None:
@@ -80,7 +88,10 @@ def test_server_tools_are_told_where_no_other_tools_are_set() -> None:
 
 def test_a_default_voice_yields_to_the_one_asked_for() -> None:
     half = grant(voice="sage", open=frozenset({"voice"}))
-    assert s3_update(half, WHISPER, "verse")["session"]["audio"]["output"]["voice"] == "verse"
+    assert (
+        browser_session_update(half, WHISPER, "verse")["session"]["audio"]["output"]["voice"]
+        == "verse"
+    )
     assert openai_session_update(half, WHISPER)["session"]["audio"]["output"] == {"voice": "sage"}
 
 

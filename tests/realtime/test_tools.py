@@ -1,7 +1,6 @@
 """Tools that run on the server: the model calls them, the client never knows."""
 
 import json
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,10 +9,10 @@ from relay.realtime.events import BadEvent
 from relay.realtime.server_tools import ServerTools, ToolCall
 from tests.realtime import wire_events as wire
 from tests.realtime.tool_call import SECRET, WEATHER, Call, client_call, server_call
+from tests.recordings import RECORDINGS
 
 Event = dict[str, Any]
 
-RECORDINGS = Path(__file__).parents[3] / "shared" / "recordings"
 CREATE: Event = {"type": "response.create"}
 CANCEL: Event = {"type": "response.cancel"}
 OUTPUT, GO_ON = "conversation.item.create", "response.create"

@@ -225,7 +225,7 @@ async def client(
         raw.writer.transport.abort()
 
 
-def s3(sub: str = "ada", **query: str) -> str:
+def browser(sub: str = "ada", **query: str) -> str:
     """The S3 door's address for this user."""
     given = {"token": token(sub), "agent_id": AGENT, **query}
     return "/?" + "&".join(f"{name}={value}" for name, value in given.items())

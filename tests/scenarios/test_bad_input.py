@@ -12,7 +12,7 @@ import jwt
 import pytest
 import pytest_asyncio
 
-from tests.scenarios.by_hand import client, openai, provided, s3
+from tests.scenarios.by_hand import browser, client, openai, provided
 from tests.scenarios.stage import AGENT, SECRET, Line, Stage, stage, token
 from tests.websocket.ends import TEXT
 
@@ -163,7 +163,7 @@ async def test_S3_44_the_s3_door_says_it_in_s3s_shape(here: Stage, frame: str, c
         await still_there(line)
 
 
-@pytest.mark.parametrize("address", [s3, openai])
+@pytest.mark.parametrize("address", [browser, openai])
 async def test_S3_44_a_provider_sees_not_one_of_them(
     tmp_path: Path, address: Callable[[], str]
 ) -> None:

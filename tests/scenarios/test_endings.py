@@ -26,7 +26,7 @@ SOON = 0.8
 HOST = 0.5
 """Seconds that a busy machine may be late; the promise itself is `FAIL_GRACE + CLOSE_GRACE`."""
 
-VIEWS: dict[str, ClientDialect] = {"s3": BrowserDialect(), "openai": GaDialect()}
+VIEWS: dict[str, ClientDialect] = {"browser": BrowserDialect(), "openai": GaDialect()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,7 +212,7 @@ class Caller:
     def target(self) -> str:
         """Address and token."""
         bearer = token(self.sub, ttl=60)
-        if self.door == "s3":
+        if self.door == "browser":
             return f"/?token={bearer}&agent_id={AGENT}"
         return f"/v1/realtime?token={bearer}"
 
@@ -319,7 +319,7 @@ async def refused_call(here: Stage, ending: Ending, target: str, answers: bool) 
         end.answers = answers
         began = asyncio.get_running_loop().time()
         seen = await end.ended()
-        door = "openai" if target.startswith(("/v1", "/openai", "/real")) else "s3"
+        door = "openai" if target.startswith(("/v1", "/openai", "/real")) else "browser"
         farewell = VIEWS[door].farewell(ending)
         assert seen == (farewell.code, farewell.reason), target
         assert end.texts == [encode(event) for event in farewell.events]
@@ -335,6 +335,6 @@ def filled(target: str) -> str:
 def test_every_ending_of_the_table_was_met() -> None:
     met = {row.ending for row in ROWS.values()} | {refusal.ending for refusal in REFUSALS}
     at_s3 = BrowserDialect().farewell(endings.AT_CAPACITY)
-    assert (at_s3.code, at_s3.reason) == (endings.AT_CAPACITY_S3.code, "Server at capacity")
+    assert (at_s3.code, at_s3.reason) == (endings.AT_CAPACITY_BROWSER.code, "Server at capacity")
     elsewhere = {endings.BUDGET_EXHAUSTED, endings.ENDED_BY_COACH}  # test_budgets, test_coach_*
-    assert set(endings.ALL) - met == {endings.AT_CAPACITY_S3} | elsewhere
+    assert set(endings.ALL) - met == {endings.AT_CAPACITY_BROWSER} | elsewhere

@@ -11,7 +11,7 @@ from websockets.exceptions import ConnectionClosed
 
 from tests.edge.program import Program, served
 from tests.realtime import wire_events as wire
-from tests.scenarios.by_hand import KEY, Provider, listening, openai, s3
+from tests.scenarios.by_hand import KEY, Provider, browser, listening, openai
 from tests.scenarios.stage import SECRET, Event, token
 from tests.websocket.ends import TEXT
 
@@ -28,7 +28,7 @@ OF_A_CALL = {"session started", "engine refused", "engine unreachable", "token r
 
 
 async def a_good_call(relay: Program, provider: Provider) -> None:
-    async with relay.call(s3("ada")) as line:
+    async with relay.call(browser("ada")) as line:
         await line.until("session.created")
         call = await provider.call("ada")
         call.send(
@@ -78,21 +78,21 @@ async def calls_that_the_provider_refuses(relay: Program, provider: Provider) ->
         await line.closed()
     body = json.dumps(ECHO).encode()
     provider.refusal = b"HTTP/1.1 401 No\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body)
-    async with relay.call(s3("linus")) as line:
+    async with relay.call(browser("linus")) as line:
         await line.closed()
 
 
 async def calls_that_the_relay_refuses(relay: Program, provider: Provider) -> None:
     for target in (
-        s3(token=token()[:-3]),
-        s3(agent_id=""),
-        s3(conversation_id="x", voice=token()),
+        browser(token=token()[:-3]),
+        browser(agent_id=""),
+        browser(conversation_id="x", voice=token()),
         openai("ada", f"&model={token()}&intent=transcription"),
         f"/v1/{token()}",
     ):
         async with relay.call(target) as line:
             await line.closed()
-    async with relay.call(s3(), subprotocols=[f"openai-insecure-api-key.{token()}"]) as line:
+    async with relay.call(browser(), subprotocols=[f"openai-insecure-api-key.{token()}"]) as line:
         await line.closed()
 
 

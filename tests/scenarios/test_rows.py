@@ -21,7 +21,17 @@ from relay.parts.simple import Script
 from relay.session.directory import SessionDirectory
 from tests.auth.supabase import SERVICE_KEY, FakeAuth, ec_key, public_row, rsa_key, serve
 from tests.realtime import wire_events as wire
-from tests.scenarios.by_hand import KEY, End, Provider, client, metric, openai, provided, s3, spoken
+from tests.scenarios.by_hand import (
+    KEY,
+    End,
+    Provider,
+    browser,
+    client,
+    metric,
+    openai,
+    provided,
+    spoken,
+)
 from tests.scenarios.stage import (
     SECRET,
     SILENCE,
@@ -116,7 +126,7 @@ async def test_S3_10_a_store_that_fails_during_set_up_is_1011(
 
     monkeypatch.setattr("relay.stores.sqlite.store.SqliteStore.owner", broken)
     async with provided(tmp_path) as (here, provider):
-        async with client(here, s3(conversation_id=new_id())) as end:
+        async with client(here, browser(conversation_id=new_id())) as end:
             assert await end.ended() == (1011, "Internal server error")
         assert provider.calls == []
 
@@ -124,7 +134,7 @@ async def test_S3_10_a_store_that_fails_during_set_up_is_1011(
 async def test_S3_43_a_client_that_offers_compression_is_not_taken_up_on_it(tmp_path: Path) -> None:
     async with (
         stage(tmp_path, SCRIPT) as here,
-        here._connect(here.voice + s3(), compression="deflate") as line,
+        here._connect(here.voice + browser(), compression="deflate") as line,
     ):
         request, response = line.socket.request, line.socket.response
         assert request is not None
@@ -161,7 +171,7 @@ async def test_S3_18_address_model_and_key_are_ours_and_there_is_no_beta_header(
 ) -> None:
     async with (
         provided(tmp_path, openai_realtime_model="gpt-ours") as (here, provider),
-        client(here, s3()) as end,
+        client(here, browser()) as end,
     ):
         await end.until("session.created")
         call = await provider.call()
@@ -175,7 +185,7 @@ async def test_S3_18_address_model_and_key_are_ours_and_there_is_no_beta_header(
 
 @pytest.mark.parametrize("voice", ["", "verse"])
 async def test_S3_19_the_s3_door_configures_the_session_once(tmp_path: Path, voice: str) -> None:
-    async with provided(tmp_path) as (here, provider), client(here, s3(voice=voice)) as end:
+    async with provided(tmp_path) as (here, provider), client(here, browser(voice=voice)) as end:
         await end.until("session.created")
         call = await provider.call()
         first = await call.until("session.update")
@@ -221,7 +231,7 @@ async def test_S3_19_the_s3_door_configures_the_session_once(tmp_path: Path, voi
 async def test_S3_2_S3_45_the_voice_that_was_asked_for_is_passed_upstream(
     tmp_path: Path, asked: str, given: str
 ) -> None:
-    async with provided(tmp_path) as (here, provider), client(here, s3(voice=asked)) as end:
+    async with provided(tmp_path) as (here, provider), client(here, browser(voice=asked)) as end:
         await end.until("session.created")
         update = await (await provider.call()).until("session.update")
         assert update["session"]["audio"]["output"]["voice"] == given
@@ -236,7 +246,7 @@ async def test_S3_11_S3_12_whatever_the_providers_code_the_clients_is_1011(
 ) -> None:
     async with (
         provided(tmp_path) as (here, provider),
-        client(here, s3("ada")) as old,
+        client(here, browser("ada")) as old,
         client(here, openai("grace")) as new,
     ):
         for end, sub in ((old, "ada"), (new, "grace")):
@@ -267,7 +277,7 @@ async def test_S3_17_a_provider_that_quotes_the_key_is_not_quoted(
 ) -> None:
     async with provided(tmp_path) as (here, provider):
         way(provider)
-        async with client(here, s3("ada")) as old, client(here, openai("grace")) as new:
+        async with client(here, browser("ada")) as old, client(here, openai("grace")) as new:
             if not provider.greets:
                 for sub in ("ada", "grace"):
                     call = await provider.call(sub)
@@ -301,7 +311,7 @@ class Noted(SessionDirectory):
 
 
 async def both_vanish(here: Stage, provider: Provider, sub: str) -> None:
-    async with client(here, s3(sub)) as end:
+    async with client(here, browser(sub)) as end:
         (await provider.call(sub)).raw.reset()
         end.raw.reset()
 
@@ -312,7 +322,7 @@ async def leaves_during_set_up(here: Stage, provider: Provider, sub: str) -> Non
 
 
 async def is_refused(here: Stage, provider: Provider, sub: str) -> None:
-    async with client(here, s3(sub, token="x")) as end:
+    async with client(here, browser(sub, token="x")) as end:
         await end.ended()
 
 
@@ -335,9 +345,9 @@ async def test_S3_14_the_count_is_never_wrong_by_one_however_calls_end(
         await here.emptied()
         async with contextlib.AsyncExitStack() as full:
             for number in range(5):
-                end = await full.enter_async_context(client(here, s3(f"full-{number}")))
+                end = await full.enter_async_context(client(here, browser(f"full-{number}")))
                 await end.until("session.created")
-            async with client(here, s3("one-too-many")) as end:
+            async with client(here, browser("one-too-many")) as end:
                 assert await end.ended() == (1008, "Server at capacity")
             assert json.loads((await here.get("/health"))[1])["activeConnections"] == 5
         await here.emptied()
@@ -348,7 +358,7 @@ async def test_S3_14_the_count_is_never_wrong_by_one_however_calls_end(
 
 async def test_S3_13_who_leaves_is_followed_within_a_second_with_1000(tmp_path: Path) -> None:
     async with provided(tmp_path) as (here, provider):
-        for door in (s3, openai):
+        for door in (browser, openai):
             async with client(here, door()) as end:
                 await end.until("session.created")
                 call = await provider.call()
@@ -418,14 +428,14 @@ async def test_S3_46_the_servers_turn_detection_reaches_the_client(tmp_path: Pat
         assert started["item_id"] == stopped["item_id"] == committed["item_id"]
 
 
-@pytest.mark.parametrize("door", ["s3", "openai"])
+@pytest.mark.parametrize("door", ["browser", "openai"])
 async def test_S3_49_a_token_that_expires_ends_the_call_with_4001(
     tmp_path: Path, door: str
 ) -> None:
     expires = int(time.time()) + 60
     bearer = token("ada", ttl=expires - time.time() + 0.5)
     began = time.monotonic()
-    target = f"/v1/realtime?token={bearer}" if door == "openai" else s3(token=bearer)
+    target = f"/v1/realtime?token={bearer}" if door == "openai" else browser(token=bearer)
     async with (
         provided(tmp_path, lambda: expires - 1.0 + time.monotonic() - began) as (here, _),
         client(here, target) as end,
@@ -461,7 +471,7 @@ async def test_S3_50_connection_timeout_is_in_milliseconds_and_ends_a_talkative_
 ) -> None:
     async with provided(tmp_path, connection_timeout=1000) as (here, provider):
         began = asyncio.get_running_loop().time()
-        async with client(here, s3()) as end:
+        async with client(here, browser()) as end:
             await end.until("session.created")
             call = await provider.call()
             while not end.gone.is_set():
@@ -478,7 +488,7 @@ async def test_S3_51_who_answers_pings_stays_and_who_does_not_is_4012(
     monkeypatch.setattr("relay.realtime.deadlines.PING_SECONDS", 0.4)  # 30 s, said elsewhere
     async with (
         provided(tmp_path) as (here, provider),
-        client(here, s3("ada")) as alive,
+        client(here, browser("ada")) as alive,
         client(here, openai("grace")) as silent,
     ):
         silent.pongs = False
@@ -492,13 +502,13 @@ async def test_S3_51_who_answers_pings_stays_and_who_does_not_is_4012(
 SOUND = {"type": "response.output_audio.delta", "item_id": "A1", "delta": "AAAA" * 15_000}
 
 
-@pytest.mark.parametrize("door", ["s3", "openai"])
+@pytest.mark.parametrize("door", ["browser", "openai"])
 async def test_S3_57_a_client_that_stops_reading_fills_no_memory_and_slows_nobody(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, door: str
 ) -> None:
     """Over real sockets: the provider has 96 MiB to say, and a bounded piece of it waits here."""
     monkeypatch.setattr("relay.realtime.deadlines.SLOW_SECONDS", 2.0)
-    target = s3("slow") if door == "s3" else openai("slow")
+    target = browser("slow") if door == "browser" else openai("slow")
     async with provided(tmp_path) as (here, provider):
         async with (
             client(here, target, receive_buffer=4096) as slow,
@@ -603,11 +613,11 @@ async def test_S3_64_a_fault_in_one_call_ends_it_alone_and_says_nothing_of_it(
     def feed(*_: object) -> None:
         raise RuntimeError("the learner said: a secret")
 
-    async with provided(tmp_path) as (here, provider), client(here, s3("ada")) as broken:
+    async with provided(tmp_path) as (here, provider), client(here, browser("ada")) as broken:
         await broken.until("session.created")
         (first,) = here.app.registry._live
         first.conversation.transcript.feed = feed  # type: ignore[attr-defined]
-        async with client(here, s3("grace")) as sound:
+        async with client(here, browser("grace")) as sound:
             await sound.until("session.created")
             (await provider.call("ada")).send(*wire.spoken_turn("U1", None))
             assert await broken.ended() == (1011, "Internal server error")

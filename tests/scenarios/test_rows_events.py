@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.realtime import wire_events as wire
-from tests.scenarios.by_hand import CREATED, client, metric, openai, provided, s3, spoken
+from tests.scenarios.by_hand import CREATED, browser, client, metric, openai, provided, spoken
 from tests.scenarios.stage import Event, new_id
 from tests.websocket.ends import TEXT
 
@@ -94,7 +94,7 @@ async def test_S3_22_S3_23_S3_24_old_names_are_for_who_asks_for_them_and_in_the_
         more |= {"Sec-WebSocket-Protocol": "realtime, openai-beta.realtime-v1"}
     async with (
         provided(tmp_path) as (here, provider),
-        client(here, s3() if way == "S3" else openai(), None, **more) as end,
+        client(here, browser() if way == "browser" else openai(), None, **more) as end,
     ):
         await end.until("session.created")
         turn = _turn(0)
@@ -107,7 +107,7 @@ async def test_S3_22_S3_23_S3_24_old_names_are_for_who_asks_for_them_and_in_the_
 
 
 async def test_S3_25_an_old_clients_session_goes_up_in_ga_shape(tmp_path: Path) -> None:
-    async with provided(tmp_path) as (here, provider), client(here, s3()) as end:
+    async with provided(tmp_path) as (here, provider), client(here, browser()) as end:
         await end.until("session.created")
         call = await provider.call()
         session = {
@@ -136,7 +136,7 @@ async def test_S3_25_an_old_clients_session_goes_up_in_ga_shape(tmp_path: Path) 
 async def test_S3_26_S3_27_theirs_is_not_shown_and_ours_comes_once_before_the_first_answer_is_done(
     tmp_path: Path,
 ) -> None:
-    async with provided(tmp_path) as (here, provider), client(here, s3()) as end:
+    async with provided(tmp_path) as (here, provider), client(here, browser()) as end:
         await end.until("session.created")
         call = await provider.call()
         call.send(CONVERSATION_CREATED)
@@ -156,7 +156,7 @@ async def test_S3_28_a_given_conversation_is_never_announced_and_gets_the_words(
     mine = new_id()
     async with provided(tmp_path) as (here, provider):
         for number in (0, 1):
-            async with client(here, s3(conversation_id=mine)) as end:
+            async with client(here, browser(conversation_id=mine)) as end:
                 await end.until("session.created")
                 call = await provider.call()
                 call.send(CONVERSATION_CREATED)
@@ -173,7 +173,7 @@ async def test_S3_35_a_transcript_that_comes_late_is_stored_once_in_its_place(
 ) -> None:
     mine = new_id()
     async with provided(tmp_path) as (here, provider):
-        async with client(here, s3(conversation_id=mine)) as end:
+        async with client(here, browser(conversation_id=mine)) as end:
             await end.until("session.created")
             call = await provider.call()
             turn = [
@@ -195,7 +195,7 @@ async def test_S3_35_a_transcript_that_comes_late_is_stored_once_in_its_place(
 
 
 async def test_S3_38_silence_makes_no_row_and_no_conversation(tmp_path: Path) -> None:
-    async with provided(tmp_path) as (here, provider), client(here, s3()) as end:
+    async with provided(tmp_path) as (here, provider), client(here, browser()) as end:
         await end.until("session.created")
         call = await provider.call()
         turn = [*wire.spoken_turn("U1", None), wire.heard("U1", ""), *_speechless("U1")]

@@ -13,7 +13,7 @@ from relay.app import running
 from relay.parts.simple import Script
 from tests.components import needs
 from tests.realtime import wire_events as wire
-from tests.scenarios.by_hand import client, openai, provided, s3, spoken
+from tests.scenarios.by_hand import browser, client, openai, provided, spoken
 from tests.scenarios.stage import AGENT, Event, Line, Stage, loaded, stage
 
 SCRIPT = Script(heard=("Good morning.", "And good night."), replies=("Good morning to you.",))
@@ -146,12 +146,12 @@ async def test_S3_52_S3s_own_hook_which_connects_again_after_the_first_answer(
 
 async def test_S3_52_the_new_engine_knows_what_was_said(tmp_path: Path) -> None:
     async with provided(tmp_path) as (here, provider):
-        async with client(here, s3()) as end:
+        async with client(here, browser()) as end:
             call = await provider.call()
             turn = [*wire.spoken_turn("U1", None), wire.heard("U1", "My name is Ada.")]
             await spoken(end, call, [*turn, *wire.answer("A1", "Hello, Ada.", "U1")])
             told = await end.until("conversation.created")
-        async with client(here, s3(conversation_id=told["conversation_id"])) as end:
+        async with client(here, browser(conversation_id=told["conversation_id"])) as end:
             await end.until("session.created")
             again = await provider.call()
             await again.until("conversation.item.create", 2)

@@ -9,7 +9,7 @@ from relay.realtime.billing.pricing import Prices
 from relay.realtime.dialects.client import BrowserDialect
 from relay.realtime.endings import IDLE, SESSION_TIME_LIMIT
 from relay.realtime.grant import Bounds, Grant
-from relay.realtime.opening import s3_update
+from relay.realtime.opening import browser_session_update
 from relay.session.billing import BudgetService
 from relay.session.directory import SessionDirectory
 from relay.session.server import (
@@ -56,7 +56,7 @@ class Seated:
             show=self.shown.extend,
         )
         grant = Grant(caller=CALLER, agent_id="a1", model="m", **granted)
-        update = s3_update(grant, WHISPER, "verse")
+        update = browser_session_update(grant, WHISPER, "verse")
         admission = Admission(grant, BrowserDialect(), update, True, truncates=True)
         arrival = PendingConnection(SESSION, FakePeer(), FakeDoor(), knock())
         self.session: Session = create_session(
@@ -81,7 +81,7 @@ async def test_the_tighter_bound_counts_the_houses_or_the_agents() -> None:
 async def test_words_carry_the_head_of_their_session() -> None:
     seated = Seated(conversation_id="c7")
     recorder = seated.session._recorder
-    recorder.began("s3", "offline")
+    recorder.began("browser", "offline")
     await settle()
     (began,) = seated.journal.others
     head = began.head
@@ -92,7 +92,7 @@ async def test_words_carry_the_head_of_their_session() -> None:
 async def test_an_agent_may_want_no_word_written() -> None:
     seated = Seated(store_text=False)
     recorder = seated.session._recorder
-    recorder.began("s3", "offline")
+    recorder.began("browser", "offline")
     recorder.record(Call().user("rhubarb").utterance)
     await settle()
     assert len(seated.journal.others) == 1

@@ -159,7 +159,7 @@ def test_usage_is_a_row_a_session_model_and_day() -> None:
 
 def test_a_call_is_one_row_from_its_beginning_to_its_end() -> None:
     head = CALL.user("Hello").head
-    begun = SessionRecord(id=SESSION, head=head, seq=1, door="s3", engine="openai")
+    begun = SessionRecord(id=SESSION, head=head, seq=1, door="browser", engine="openai")
     ended = msgspec.structs.replace(begun, seq=2, ended_at=MORNING + 60, ending="client_left")
     assert session_row(begun)["ended_at"] is None
     assert session_row(ended)["id"] == session_row(begun)["id"] == SESSION

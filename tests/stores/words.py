@@ -65,7 +65,9 @@ class Call:
         return UsageRecord(id=key, head=self.head, line=line, micro=micro)
 
     def begun(self) -> SessionRecord:
-        return SessionRecord(id=self.session_id, head=self.head, seq=1, door="s3", engine="echo")
+        return SessionRecord(
+            id=self.session_id, head=self.head, seq=1, door="browser", engine="echo"
+        )
 
     def ended(self, seconds: float) -> SessionRecord:
         """The same call when it had lasted so long."""

@@ -29,7 +29,7 @@ def around(call: Call) -> list[AnyRecord]:
             id=head.session_id,
             head=head,
             seq=2,
-            door="s3",
+            door="browser",
             engine="offline",
             ended_at=MORNING + 60,
             ending="finished",

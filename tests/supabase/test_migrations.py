@@ -42,6 +42,16 @@ async def test_a_second_time_changes_nothing(fresh_project: Project) -> None:
     assert await fresh_project.sql("select count(*) from chat_messages_v2") == [(4,)]
 
 
+async def test_calls_at_the_browser_door_get_its_present_name(fresh_project: Project) -> None:
+    await settle(fresh_project)
+    doors = "select door from voice_sessions"
+    before = await fresh_project.sql(doors)
+    await fresh_project.sql("update voice_sessions set door = 's3'")
+    await fresh_project.script(*migrations())
+    assert await fresh_project.sql(doors) == before == [("browser",)] * len(before)
+    assert before
+
+
 async def test_S3s_database_keeps_all_it_has_and_its_data(s3_project: Project) -> None:
     await s3_project.add_user(LEARNER)
     await s3_project.add_agent(AGENT, user_id=LEARNER)

@@ -68,7 +68,7 @@ def call(seq: int = 1, **changes: Any) -> SessionRecord:
     if seq == 2:
         ended = {"ended_at": MORNING + 60, "ending": "finished"}
     return SessionRecord(
-        id=head.session_id, head=head, seq=seq, door="s3", engine="offline", **ended
+        id=head.session_id, head=head, seq=seq, door="browser", engine="offline", **ended
     )
 
 

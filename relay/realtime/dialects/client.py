@@ -123,7 +123,7 @@ class BetaDialect:
 class BrowserDialect:
     """S3's front end: beta names, a string `error`, and its own `conversation.created`."""
 
-    name = "s3"
+    name = "browser"
 
     def __init__(self) -> None:
         self._beta = BetaDialect()
@@ -157,6 +157,6 @@ class BrowserDialect:
             told = {"type": "error", "error": "OpenAI connection error"}
             return Farewell((told,), ending.code, ending.reason)
         if ending == endings.AT_CAPACITY:
-            ending = endings.AT_CAPACITY_S3
+            ending = endings.AT_CAPACITY_BROWSER
         code = 1000 if ending.name in _SILENT else ending.code
         return Farewell((), code, ending.reason)

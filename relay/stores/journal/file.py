@@ -15,7 +15,7 @@ from typing import Final
 
 import msgspec
 
-from relay.realtime.records import AnyRecord, Record
+from relay.realtime.records import AnyRecord, Record, SessionRecord
 from relay.stores.database import open_database, transaction
 
 # ---- The journal's table and what is asked of it, as SQL; each batch is one JSON array.
@@ -164,7 +164,7 @@ class JournalFile:
         (waiting,) = self._connection.execute(PENDING, (limit,)).fetchone()
         for identity, seq, body in msgspec.json.decode(waiting, type=list[tuple[str, int, str]]):
             try:
-                records.append(self._decode(body))
+                records.append(_renamed(self._decode(body)))
             except msgspec.MsgspecError:
                 unreadable.append((UNREADABLE, identity, seq))
         self._move_aside(unreadable)
@@ -257,6 +257,13 @@ def _row(record: AnyRecord, taken_at: float) -> _Row:
 
 def _json(rows: Sequence[tuple[object, ...]]) -> str:
     return msgspec.json.encode(rows).decode()
+
+
+def _renamed(record: AnyRecord) -> AnyRecord:
+    """Return the record with its door's present name: the browser door was `s3` before 0.2."""
+    if isinstance(record, SessionRecord) and record.door == "s3":
+        return msgspec.structs.replace(record, door="browser")
+    return record
 
 
 def _lock(folder: Path) -> int:

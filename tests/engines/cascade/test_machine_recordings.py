@@ -2,7 +2,6 @@
 
 import json
 import math
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,8 +9,8 @@ import pytest
 from relay.parts.interfaces import FunctionCall, Reply, SpokenMessage
 from relay.parts.simple import silence, tone
 from tests.engines.cascade.driving import DELTAS, TEXT, TRANSCRIBED, Talk, scripted
+from tests.recordings import RECORDINGS
 
-RECORDINGS = Path(__file__).parents[4] / "shared" / "recordings"
 NAMES = [
     "ga01_openai_server_vad_turn",
     "ga03_openai_history_seeding_text",

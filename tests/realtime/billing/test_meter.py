@@ -1,7 +1,6 @@
 """What a session used, whatever comes twice, late, in another order or not at all."""
 
 import json
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,6 +13,7 @@ from relay.realtime.dialects.beta import beta_to_ga
 from tests.realtime.billing.test_usage import NEARLY
 from tests.realtime.wire_usage import Event, lasted, response_done, response_usage, session
 from tests.realtime.wire_usage import transcribed as heard
+from tests.recordings import RECORDINGS
 
 MODEL, EARS = "gpt-realtime-2.1", "gpt-realtime-whisper"
 NOON = 20_000 * 86_400 + 43_200.0
@@ -290,7 +290,6 @@ def test_malformed_events_are_no_fault(events: list[Event]) -> None:
 
 # ----------------------------------------------------------------------------------- recordings
 
-RECORDINGS = Path(__file__).parents[3] / "shared" / "recordings"
 UNKNOWN = ("gpt-4o-realtime-preview-2024-12-17",)
 RECORDED: dict[str, tuple[Usage, Cost]] = {
     "ga01_openai_server_vad_turn": (

@@ -2,15 +2,14 @@
 
 import copy
 import json
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from relay.realtime.dialects.beta import BETA_NAMES, beta_to_ga, to_beta, to_ga
 from tests.realtime.old_client import OldClient
+from tests.recordings import RECORDINGS
 
-RECORDINGS = Path(__file__).parents[3] / "shared" / "recordings"
 GA = [
     "ga01_openai_server_vad_turn",
     "ga03_openai_history_seeding_text",

@@ -9,6 +9,7 @@ from tempfile import TemporaryDirectory
 
 import pytest
 from hypothesis import given, settings, strategies
+from msgspec import structs
 
 from relay.realtime.records import Record
 from relay.stores.database import transaction
@@ -413,3 +414,9 @@ def test_many_corrections_of_one_batch_keep_their_order(file: JournalFile) -> No
     _commit(file, *again, corrected(THREE, "once more", seq=10))
     assert texts(file.of_conversation(CONVERSATION, 10)) == ["two", "again", "once more"]
     assert file.tally() == Tally(3, 0, MORNING)
+
+
+def test_the_browser_door_of_an_old_journal_gets_its_present_name(file: JournalFile) -> None:
+    begun = CALL.begun()
+    _commit(file, structs.replace(begun, door="s3"), ONE)
+    assert file.pending(10) == [structs.replace(begun, door="browser"), ONE]

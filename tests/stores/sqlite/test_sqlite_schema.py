@@ -36,3 +36,15 @@ def test_the_databases_own_time_is_written_as_ours_is(tmp_path: Path) -> None:
     assert seconds(now) > 1_700_000_000
     assert len(now) == len("2026-11-21T00:00:00.000000+00:00")
     connection.close()
+
+
+def test_calls_at_the_browser_door_get_its_present_name(tmp_path: Path) -> None:
+    connection = open_database(tmp_path / "relay.sqlite")
+    connection.executescript(SCHEMA)
+    row = "('{0}', 'c', 'u', 'a', 'm', 'v', '{0}', 'echo', '2026-11-21', NULL, NULL, 1)"
+    values = ", ".join(row.format(door) for door in ("s3", "openai"))
+    connection.execute(f"INSERT INTO voice_sessions VALUES {values}")  # noqa: S608
+    connection.executescript(SCHEMA)
+    doors = connection.execute("SELECT id, door FROM voice_sessions ORDER BY id").fetchall()
+    assert doors == [("openai", "openai"), ("s3", "browser")]
+    connection.close()

@@ -49,9 +49,17 @@ def test_a_call_is_one_row_from_its_beginning_to_its_end(connection: sqlite3.Con
     query = f"SELECT {columns} FROM voice_sessions"  # noqa: S608 - ours
     began = "2025-10-09T08:53:20.250000+00:00"
     put(connection, [CALL.begun()])
-    assert _one(connection, query) == (began, None, None, "s3", "echo", "marin", 1)
+    assert _one(connection, query) == (began, None, None, "browser", "echo", "marin", 1)
     put(connection, [CALL.ended(90)])
-    ended = (began, "2025-10-09T08:54:50.250000+00:00", "client_left", "s3", "echo", "marin", 2)
+    ended = (
+        began,
+        "2025-10-09T08:54:50.250000+00:00",
+        "client_left",
+        "browser",
+        "echo",
+        "marin",
+        2,
+    )
     assert _one(connection, query) == ended
     put(connection, [CALL.begun()])
     assert _one(connection, query) == ended, "what is older never overwrites"

@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 
 from relay.agents.agent import Agent, AgentDefaults, StaticCatalog
-from relay.doors.browser import PACE_MS, S3Door
+from relay.doors.browser import PACE_MS, BrowserDoor
 from relay.realtime.dialects.client import BrowserDialect
 from relay.realtime.endings import (
     FORBIDDEN,
@@ -20,7 +20,7 @@ from tests.doors.knock import knock
 from tests.doors.test_openai import FakeVerifier
 from tests.realtime.agents import LOOK, LOOKUP, STRICT
 
-DOOR = S3Door(FakeVerifier(), AgentDefaults(agent_id="default", model="m"), {"model": "w"})
+DOOR = BrowserDoor(FakeVerifier(), AgentDefaults(agent_id="default", model="m"), {"model": "w"})
 GOOD = {"token": "good", "agent_id": "a1"}
 
 
@@ -69,9 +69,9 @@ def test_any_path_will_do() -> None:
     assert DOOR.answers("/voice/anything")
 
 
-def door_with(offer: Grant, **more: frozenset[str]) -> S3Door:
+def door_with(offer: Grant, **more: frozenset[str]) -> BrowserDoor:
     agents = StaticCatalog({"a1": Agent(offer, **more)})
-    return S3Door(FakeVerifier(), AgentDefaults("default", "m", agents), {"model": "w"})
+    return BrowserDoor(FakeVerifier(), AgentDefaults("default", "m", agents), {"model": "w"})
 
 
 async def test_S3_88_instructions_tools_and_voice_of_the_agent_are_applied() -> None:
