@@ -7,8 +7,25 @@ from pathlib import Path
 import pytest
 
 from tests.components import require
+from tests.websocket import sansio_ends
 
 pytest_plugins = ["tests.supabase.fixtures"]
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--sansio",
+        action="store_true",
+        help="relays in this process talk over the sans-I/O protocol of `websockets`",
+    )
+
+
+@pytest.fixture(autouse=True)
+def wire_library(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With --sansio, put the way out of the wire library in its place."""
+    if request.config.getoption("--sansio"):
+        monkeypatch.setattr("relay.app.listen", sansio_ends.listen)
+        monkeypatch.setattr("relay.engines.openai.connect", sansio_ends.connect)
 
 
 @pytest.hookimpl(tryfirst=True)  # before any fixture starts what is not there

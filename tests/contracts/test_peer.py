@@ -17,6 +17,7 @@ from relay.websocket.closing import ConnectionOptions
 from relay.websocket.connection import WebSocketConnection
 from relay.websocket.server import ListenOptions, listen
 from tests.fake_connection import FakePeer
+from tests.websocket import sansio_ends
 from tests.websocket.ends import Recorder
 
 QUICK = ConnectionOptions(close_grace=0.1)
@@ -110,6 +111,35 @@ async def connecting() -> AsyncIterator[Ends]:
 
 
 @asynccontextmanager
+async def sansio_pair() -> AsyncIterator[tuple[Any, Any]]:
+    """The same over the way out of the wire library."""
+    arrivals: asyncio.Queue[Any] = asyncio.Queue()
+    listener = await sansio_ends.listen(
+        lambda peer, _: arrivals.put_nowait(peer), ListenOptions(peer=QUICK)
+    )
+    try:
+        url = f"ws://127.0.0.1:{listener.port}/"
+        near = await sansio_ends.connect(url, options=ConnectOptions(peer=QUICK))
+        yield await arrivals.get(), near
+        near.close(1000)
+        await settle()
+    finally:
+        await listener.aclose()
+
+
+@asynccontextmanager
+async def sansio_listening() -> AsyncIterator[Ends]:
+    async with sansio_pair() as (server, client):
+        yield wired(server, client)
+
+
+@asynccontextmanager
+async def sansio_connecting() -> AsyncIterator[Ends]:
+    async with sansio_pair() as (server, client):
+        yield wired(client, server)
+
+
+@asynccontextmanager
 async def offline() -> AsyncIterator[Ends]:
     """The engine in this process: it answers every numbered event, so `arrive` asks it to."""
     engine = CascadeEngine(scripted_parts())
@@ -138,6 +168,8 @@ async def faked() -> AsyncIterator[Ends]:
 PEERS: dict[str, Callable[[], AbstractAsyncContextManager[Ends]]] = {
     "wire, listening": listening,
     "wire, connecting": connecting,
+    "sans-I/O, listening": sansio_listening,
+    "sans-I/O, connecting": sansio_connecting,
     "offline engine": offline,
     "fake": faked,
 }

@@ -129,13 +129,15 @@ async def test_the_stored_story_has_the_right_speakers_in_order(tmp_path: Path) 
         ]
 
 
-@pytest.mark.parametrize("door", ["S3", "beta"])
+@pytest.mark.parametrize("door", ["browser", "beta"])
 async def test_a_client_of_beta_names_hears_a_coach_as_any_answer(
     tmp_path: Path, door: str
 ) -> None:
     async with stage(tmp_path, Script(heard=(HELLO,))) as here:
         beta = {"Authorization": f"Bearer {token()}", "OpenAI-Beta": "realtime=v1"}
-        client = here.s3_client() if door == "S3" else here.openai_client(additional_headers=beta)
+        client = (
+            here.s3_client() if door == "browser" else here.openai_client(additional_headers=beta)
+        )
         async with client as line:
             session_id = await id_of(here, line)
             async with on_the_line(here, session_id, CAROL) as carol:

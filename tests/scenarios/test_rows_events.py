@@ -85,7 +85,7 @@ BETA = {
 }
 
 
-@pytest.mark.parametrize("way", ["header", "subprotocol", "S3"])
+@pytest.mark.parametrize("way", ["header", "subprotocol", "browser"])
 async def test_S3_22_S3_23_S3_24_old_names_are_for_who_asks_for_them_and_in_the_same_order(
     tmp_path: Path, way: str
 ) -> None:
@@ -101,7 +101,7 @@ async def test_S3_22_S3_23_S3_24_old_names_are_for_who_asks_for_them_and_in_the_
         seen = await spoken(end, await provider.call(), turn)
         names = [BETA.get(event["type"], event["type"]) for event in turn]
         wanted = [name for name in names if name] + ["rate_limits.updated"]
-        if way == "S3":
+        if way == "browser":
             wanted.insert(wanted.index("response.done"), "conversation.created")
         assert seen == wanted
 

@@ -11,9 +11,10 @@ from picows import WSMsgType
 from relay.interfaces import Frame
 from relay.websocket.closing import ConnectionOptions
 from relay.websocket.connection import WebSocketConnection
-from relay.websocket.server import ListenOptions
+from relay.websocket.server import ListenOptions, listen
 from tests.components import needs, require
-from tests.websocket.ends import Stage
+from tests.websocket import sansio_ends
+from tests.websocket.sansio import SansioConnection
 
 SECONDS = 120
 """The whole suite takes about twenty."""
@@ -41,8 +42,13 @@ class Echo:
         """The fuzzing client opens the next."""
 
 
-def echo_binary(peer: WebSocketConnection, frame: Frame) -> None:
-    peer._transport.send(WSMsgType.BINARY, frame)
+def echo_binary(connection: WebSocketConnection, frame: Frame) -> None:
+    connection._transport.send(WSMsgType.BINARY, frame)
+
+
+def echo_binary_sansio(connection: SansioConnection, frame: Frame) -> None:
+    connection.protocol.send_binary(bytes(frame))
+    connection._flush()
 
 
 async def fuzz(port: int, folder: Path) -> dict[str, dict[str, Any]]:
@@ -70,21 +76,27 @@ async def fuzz(port: int, folder: Path) -> dict[str, dict[str, Any]]:
     return report
 
 
+LIBRARIES: dict[str, tuple[Any, Any]] = {
+    "picows": (listen, echo_binary),
+    "sans-I/O": (sansio_ends.listen, echo_binary_sansio),
+}
+"""How each wire library listens, and how its connections echo binary messages."""
+
+
 @needs("autobahn")
+@pytest.mark.slow
 @pytest.mark.asyncio(loop_factories=["uvloop"])  # once is enough, on the loop of production
-async def test_no_case_fails_and_no_close_code_is_wrong(stage: Stage, tmp_path: Path) -> None:
-    options = ConnectionOptions(max_message_bytes=32 * 1024 * 1024, binary=echo_binary)
-    listener = await stage.listen(ListenOptions(peer=options))
-
-    async def echo_them_all() -> None:
-        while True:
-            peer, _ = await stage.arrivals.get()
-            peer.attach(Echo(peer))
-
-    async with asyncio.TaskGroup() as group:
-        echoing = group.create_task(echo_them_all())
+@pytest.mark.parametrize("library", LIBRARIES)
+async def test_no_case_fails_and_no_close_code_is_wrong(library: str, tmp_path: Path) -> None:
+    listens, echo = LIBRARIES[library]
+    options = ConnectionOptions(max_message_bytes=32 * 1024 * 1024, binary=echo)
+    listener = await listens(
+        lambda connection, _: connection.attach(Echo(connection)), ListenOptions(peer=options)
+    )
+    try:
         report = await fuzz(listener.port, tmp_path)
-        echoing.cancel()
+    finally:
+        await listener.aclose()
 
     assert len(report) > 290
     assert {
