@@ -1,1 +1,1 @@
-"""What would work on this machine and what would not, part by part; nothing here prints."""
+"""Checks that each part of a relay would work on this machine. Nothing here prints."""

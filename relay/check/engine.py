@@ -1,4 +1,4 @@
-"""Whether the voice could be opened: a session is begun and ended, which costs nothing."""
+"""Opens an engine session, which costs nothing, and takes two real turns for `--live`."""
 
 import asyncio
 import base64
@@ -17,182 +17,159 @@ from relay.realtime.dialects.beta import BETA_NAMES
 from relay.realtime.endings import ENGINE_CLOSED, ENGINE_TIMED_OUT, NO_PROVIDER_KEY, SessionRefused
 from relay.realtime.events import BadEvent, Event, decode, encode
 
-# ---- Whom an engine's peer talks to during a check: it keeps every event, with its time.
-
-
-class Deaf(Exception):  # noqa: N818 - it is what the other end did, not a fault of ours
-    """What was waited for will not come; the text says what came instead.
-
-    It never quotes a message that came before `session.created`: such a one can hold the key.
-    """
-
-
-@dataclass(frozen=True, slots=True)
-class ReceivedEvent:
-    """One event and when it came, in seconds of the loop's clock."""
-
-    event: Event
-    at: float
-
-
-class EventCollector:
-    """A `Receiver` that can be waited on; use it on one event loop."""
-
-    def __init__(self) -> None:
-        self.unknown: Counter[str] = Counter()
-        self._heard: list[ReceivedEvent] = []
-        self._gone: tuple[int, str] | None = None
-        self._something = asyncio.Event()
-
-    def frame(self, frame: Frame) -> None:
-        """Keep one event; one that cannot be read is unknown to us, too."""
-        try:
-            event = decode(frame)
-        except BadEvent:
-            event = {"type": "(not an event)"}
-        if event["type"] not in BETA_NAMES:
-            self.unknown[event["type"]] += 1
-        self._heard.append(ReceivedEvent(event, asyncio.get_running_loop().time()))
-        self._something.set()
-
-    def writable(self, ready: bool) -> None:
-        """What a check says is short."""
-
-    def closed(self, code: int, reason: str) -> None:
-        """Nothing more will come."""
-        self._gone = (code, reason)
-        self._something.set()
-
-    async def until(self, *kinds: str, after: int = 0) -> ReceivedEvent:
-        """The first event of one of these types beyond the first `after`; raises Deaf."""
-        at = after
-        while True:
-            for heard in self._heard[at:]:
-                at += 1
-                if heard.event["type"] in kinds:
-                    return heard
-                if heard.event["type"] == "error":
-                    raise Deaf(self._why(heard.event.get("error")))
-            if self._gone is not None:
-                raise Deaf(f"it hung up: {self._gone[0]} {self._gone[1]}".rstrip())
-            self._something.clear()
-            await self._something.wait()
-
-    @property
-    def count(self) -> int:
-        """How many events there are so far."""
-        return len(self._heard)
-
-    def all(self, *kinds: str) -> Iterator[ReceivedEvent]:
-        """Every event of these types so far."""
-        return (heard for heard in self._heard if heard.event["type"] in kinds)
-
-    def _why(self, error: Any) -> str:
-        fault = error if isinstance(error, dict) else {}
-        code = f"{fault.get('code') or fault.get('type') or 'error'}"
-        began = any(self.all("session.created"))
-        return f"{code}: {fault.get('message')}" if began else code
-
-
-# ---- A question to be spoken: by the demonstration voice's mouth, or as a tone where there is
-# none.
-
-QUESTION = "What is the capital of France?"
-
-
-async def spoken_question() -> bytes:
-    """PCM16 at 24 kHz; a tone is enough for a turn, but no words will be understood in it."""
-    if available() is not None:
-        return await ToneSynthesizer().speak(QUESTION, "alloy")
-    from relay.parts.tts import EspeakSynthesizer  # noqa: PLC0415
-
-    mouth = EspeakSynthesizer()
-    try:
-        return await mouth.speak(QUESTION, "alloy")
-    finally:
-        await mouth.aclose()
-
-
 USER: Final = "relay-check"
+LIVE_SECONDS: Final = 60.0
+"""For both turns; a provider's slowest answer to a short question takes about ten."""
+CHUNK_BYTES: Final = 48_000
+"""Of each `append`: a second of PCM16 at 24 kHz."""
+INSTRUCTIONS: Final = "Answer in one short English sentence."
+VOICE_QUESTION: Final = "What is the capital of France?"
+TEXT_QUESTION: Final = "What is the capital of Italy?"
 
 
 @dataclass(frozen=True, slots=True)
-class Names:
-    """What the settings are called that lead to a voice elsewhere."""
+class SettingNames:
+    """The names of the settings that lead to an engine, for hints."""
 
     key: str
     address: str
     model: str
 
 
-async def engine(engine: Engine, model: str, seconds: float, names: Names) -> CheckResult:
-    """Begin a session within `seconds`."""
+async def check_engine(
+    engine: Engine, model: str, seconds: float, names: SettingNames
+) -> CheckResult:
+    """Check that the engine begins a session within `seconds`, and end it."""
     loop = asyncio.get_running_loop()
     began = loop.time()
     try:
         async with asyncio.timeout(seconds):
-            await _begin(engine, model)
+            await _open_and_close(engine, model)
     except SessionRefused as refused:
-        return fail(f"{engine.name}: {refused.ending.reason}", _mend(refused, names))
-    except Deaf as deaf:
-        mend = f"see {names.key}, {names.address} and {names.model}"
-        return fail(f"{engine.name} refuses the session: {deaf}", mend)
+        return fail(f"{engine.name}: {refused.ending.reason}", _hint(refused, names))
+    except EventWaitError as error:
+        hint = f"see {names.key}, {names.address} and {names.model}"
+        return fail(f"{engine.name} refuses the session: {error}", hint)
     except TimeoutError:
         return fail(f"{engine.name}: no session in {seconds:.0f} s", f"see {names.address}")
     took = round((loop.time() - began) * 1000)
     return ok(f"{engine.name} began a session after {took} ms")
 
 
-async def _begin(engine: Engine, model: str) -> None:
-    peer = await engine.open(EngineRequest("relay-check", model, USER))
-    ears = EventCollector()
-    peer.attach(ears)
+async def _open_and_close(engine: Engine, model: str) -> None:
+    connection = await engine.open(EngineRequest(USER, model, USER))
+    events = EventCollector()
+    connection.attach(events)
     try:
-        await ears.until("session.created")
+        await events.until("session.created")
     finally:
-        peer.close(1000, "")
+        connection.close(1000, "")
 
 
-def _mend(refused: SessionRefused, names: Names) -> str:
+def _hint(refused: SessionRefused, names: SettingNames) -> str:
     if refused.ending is NO_PROVIDER_KEY:
         return f"set {names.key}"
     if refused.ending in (ENGINE_CLOSED, ENGINE_TIMED_OUT):
-        return f"is {names.address} right, and may this machine reach it?"
+        return f"is {names.address} right, and can this machine reach it?"
     return refused.ending.advice
 
 
-# ---- One real voice turn and one text turn with an engine: what came, how fast, and what it costs.
+class EventWaitError(Exception):
+    """An awaited event will not come; the text says what came instead.
 
-SECONDS: Final = 60.0
-"""For both turns; a provider's slowest answer to a short question takes about ten."""
-
-CHUNK_BYTES: Final = 48_000
-"""A second of sound in each `append`."""
-
-INSTRUCTIONS: Final = "Answer in one short English sentence."
-WRITTEN: Final = "What is the capital of Italy?"
-
-
-class LiveCheckFailed(Exception):  # noqa: N818 - one line for the user
-    """A turn did not come about; the text says which, and why."""
+    It never quotes a message that came before `session.created`: that one can hold the key.
+    """
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
-    """With whom to speak, and what to say: PCM16 at 24 kHz."""
+class ReceivedEvent:
+    """One event, and its arrival in seconds of the loop's clock."""
+
+    event: Event
+    at: float
+
+
+class EventCollector:
+    """A `Receiver` that keeps every event and can be waited on; use it on one event loop."""
+
+    def __init__(self) -> None:
+        self.unknown: Counter[str] = Counter()
+        self._received: list[ReceivedEvent] = []
+        self._closed: tuple[int, str] | None = None
+        self._changed = asyncio.Event()
+
+    def frame(self, frame: Frame) -> None:
+        """Keep one event; a frame that cannot be decoded counts as an unknown one."""
+        try:
+            event = decode(frame)
+        except BadEvent:
+            event = {"type": "(not an event)"}
+        if event["type"] not in BETA_NAMES:
+            self.unknown[event["type"]] += 1
+        self._received.append(ReceivedEvent(event, asyncio.get_running_loop().time()))
+        self._changed.set()
+
+    def writable(self, ready: bool) -> None:
+        """Ignore it: a check sends little."""
+
+    def closed(self, code: int, reason: str) -> None:
+        """End all waiting."""
+        self._closed = (code, reason)
+        self._changed.set()
+
+    async def until(self, *types: str, after: int = 0) -> ReceivedEvent:
+        """The first event of these types past the first `after` events; raises `EventWaitError`."""
+        at = after
+        while True:
+            for received in self._received[at:]:
+                at += 1
+                if received.event["type"] in types:
+                    return received
+                if received.event["type"] == "error":
+                    raise EventWaitError(self._describe(received.event.get("error")))
+            if self._closed is not None:
+                code, reason = self._closed
+                raise EventWaitError(f"it closed the connection: {code} {reason}".rstrip())
+            self._changed.clear()
+            await self._changed.wait()
+
+    @property
+    def count(self) -> int:
+        """The number of events so far."""
+        return len(self._received)
+
+    def all(self, *types: str) -> Iterator[ReceivedEvent]:
+        """Every event of these types so far."""
+        return (received for received in self._received if received.event["type"] in types)
+
+    def _describe(self, error: Any) -> str:
+        fault = error if isinstance(error, dict) else {}
+        code = f"{fault.get('code') or fault.get('type') or 'error'}"
+        has_begun = any(self.all("session.created"))
+        return f"{code}: {fault.get('message')}" if has_begun else code
+
+
+class LiveCheckFailed(Exception):  # noqa: N818 - an outcome, told to the user in one line
+    """A turn failed; the text says which, and why."""
+
+
+@dataclass(frozen=True, slots=True)
+class LiveCheckOptions:
+    """The models to talk to, and the spoken question as PCM16 mono at 24 kHz."""
 
     model: str
-    transcription: str
+    transcription_model: str
     question: bytes
 
 
 @dataclass(frozen=True, slots=True)
 class LiveReport:
-    """What came of it.
+    """Measurements and texts of both turns.
 
-    Times are whole ms: until `session.created`; from the end of speech to the first sound; from
-    the typed question to the first text. `unknown` counts events by a type that PROTOCOL §1b does
-    not have. `cost_usd` is in dollars at the prices of `priced_at`, without the models of
+    Times are whole ms: until `session.created`; from the end of speech to the first audio; from
+    the typed question to the first text. `heard` is the transcript of the spoken question,
+    `spoken` and `written` are the answers. `unknown` counts events by types that PROTOCOL §1b does
+    not list. `cost_usd` is in dollars at the prices of `priced_at`, without the models of
     `unpriced`.
     """
 
@@ -210,46 +187,48 @@ class LiveReport:
     priced_at: str = DATE
 
 
-async def live(engine: Engine, wanted: Wanted, seconds: float = SECONDS) -> LiveReport:
-    """Take both turns; raises LiveFailed."""
+async def run_live_check(
+    engine: Engine, options: LiveCheckOptions, seconds: float = LIVE_SECONDS
+) -> LiveReport:
+    """Take a voice turn and a text turn; raises `LiveCheckFailed`."""
     try:
         async with asyncio.timeout(seconds):
-            return await _converse(engine, wanted)
+            return await _take_turns(engine, options)
     except SessionRefused as refused:
         raise LiveCheckFailed(
             f"no session: {refused.ending.reason}. {refused.ending.advice}"
         ) from None
-    except Deaf as deaf:
-        raise LiveCheckFailed(f"the conversation broke off: {deaf}") from None
+    except EventWaitError as error:
+        raise LiveCheckFailed(f"the conversation broke off: {error}") from None
     except TimeoutError:
         raise LiveCheckFailed(f"the conversation was not over after {seconds:.0f} s") from None
 
 
-async def _converse(engine: Engine, wanted: Wanted) -> LiveReport:
+async def _take_turns(engine: Engine, options: LiveCheckOptions) -> LiveReport:
     began = asyncio.get_running_loop().time()
-    peer = await engine.open(EngineRequest(USER, wanted.model, USER))
-    ears = EventCollector()
-    peer.attach(ears)
+    connection = await engine.open(EngineRequest(USER, options.model, USER))
+    events = EventCollector()
+    connection.attach(events)
     try:
-        created = await ears.until("session.created")
-        _send(peer, _session(wanted))
-        await ears.until("session.updated")
-        voice = await _voice_turn(peer, ears, wanted.question)
-        text = await _text_turn(peer, ears)
+        created = await events.until("session.created")
+        _send(connection, _session_update(options))
+        await events.until("session.updated")
+        voice = await _voice_turn(connection, events, options.question)
+        text = await _text_turn(connection, events)
     finally:
-        peer.close(1000, "")
-    model = str(created.event["session"].get("model") or wanted.model)
-    cost = _cost(ears, wanted)
+        connection.close(1000, "")
+    model = str(created.event["session"].get("model") or options.model)
+    cost = _cost(events, options)
     return LiveReport(
         model=model,
         connect_ms=_ms(created.at - began),
-        first_audio_ms=_ms(voice.waited),
-        first_text_ms=_ms(text.waited),
+        first_audio_ms=_ms(voice.latency),
+        first_text_ms=_ms(text.latency),
         heard=voice.heard,
         spoken=voice.answer,
         written=text.answer,
         audio_seconds=round(voice.audio_bytes / 48_000, 2),
-        unknown=dict(ears.unknown),
+        unknown=dict(events.unknown),
         cost_usd=cost.known / 1_000_000,
         unpriced=cost.unpriced,
     )
@@ -258,83 +237,100 @@ async def _converse(engine: Engine, wanted: Wanted) -> LiveReport:
 @dataclass(frozen=True, slots=True)
 class _Turn:
     answer: str
-    waited: float
+    latency: float
     heard: str = ""
     audio_bytes: int = 0
 
 
-async def _voice_turn(peer: Connection, ears: EventCollector, question: bytes) -> _Turn:
-    """Push to talk, so that the turn ends where the question does and nowhere else."""
+async def _voice_turn(connection: Connection, events: EventCollector, question: bytes) -> _Turn:
+    """Push to talk, so that the turn ends exactly where the question does."""
     for start in range(0, len(question), CHUNK_BYTES):
         audio = base64.b64encode(question[start : start + CHUNK_BYTES]).decode()
-        _send(peer, {"type": "input_audio_buffer.append", "audio": audio})
+        _send(connection, {"type": "input_audio_buffer.append", "audio": audio})
     ended = asyncio.get_running_loop().time()
-    _send(peer, {"type": "input_audio_buffer.commit"}, {"type": "response.create"})
-    first = await ears.until("response.output_audio.delta", "response.done")
-    _completed(await ears.until("response.done"), first, "voice")
+    _send(connection, {"type": "input_audio_buffer.commit"}, {"type": "response.create"})
+    first = await events.until("response.output_audio.delta", "response.done")
+    _require_completed(await events.until("response.done"), first, "voice")
     transcription = "conversation.item.input_audio_transcription"
-    heard = await ears.until(f"{transcription}.completed", f"{transcription}.failed")
+    heard = await events.until(f"{transcription}.completed", f"{transcription}.failed")
     if heard.event["type"].endswith("failed"):
-        raise LiveCheckFailed(f"the question was not written down: {_code(heard.event)}")
-    said = await ears.until("response.output_audio_transcript.done")
-    deltas = ears.all("response.output_audio.delta")
+        raise LiveCheckFailed(f"the question was not transcribed: {_error_code(heard.event)}")
+    spoken = await events.until("response.output_audio_transcript.done")
+    deltas = events.all("response.output_audio.delta")
     return _Turn(
-        answer=str(said.event.get("transcript", "")),
-        waited=first.at - ended,
+        answer=str(spoken.event.get("transcript", "")),
+        latency=first.at - ended,
         heard=str(heard.event.get("transcript", "")),
         audio_bytes=sum(len(base64.b64decode(delta.event["delta"])) for delta in deltas),
     )
 
 
-async def _text_turn(peer: Connection, ears: EventCollector) -> _Turn:
-    before, asked = ears.count, asyncio.get_running_loop().time()
-    content = [{"type": "input_text", "text": WRITTEN}]
+async def _text_turn(connection: Connection, events: EventCollector) -> _Turn:
+    before, asked = events.count, asyncio.get_running_loop().time()
+    content = [{"type": "input_text", "text": TEXT_QUESTION}]
     item = {"type": "message", "role": "user", "content": content}
     response = {"output_modalities": ["text"]}
     _send(
-        peer,
+        connection,
         {"type": "conversation.item.create", "item": item},
         {"type": "response.create", "response": response},
     )
-    first = await ears.until("response.output_text.delta", "response.done", after=before)
-    _completed(await ears.until("response.done", after=before), first, "text")
-    said = await ears.until("response.output_text.done", after=before)
-    return _Turn(answer=str(said.event.get("text", "")), waited=first.at - asked)
+    first = await events.until("response.output_text.delta", "response.done", after=before)
+    _require_completed(await events.until("response.done", after=before), first, "text")
+    written = await events.until("response.output_text.done", after=before)
+    return _Turn(answer=str(written.event.get("text", "")), latency=first.at - asked)
 
 
-def _session(wanted: Wanted) -> Event:
-    audio = {"input": {"turn_detection": None, "transcription": {"model": wanted.transcription}}}
+def _session_update(options: LiveCheckOptions) -> Event:
+    transcription = {"model": options.transcription_model}
+    audio = {"input": {"turn_detection": None, "transcription": transcription}}
     session = {"type": "realtime", "output_modalities": ["audio"], "instructions": INSTRUCTIONS}
     return {"type": "session.update", "session": {**session, "audio": audio}}
 
 
-def _send(peer: Connection, *events: Event) -> None:
+def _send(connection: Connection, *events: Event) -> None:
     for event in events:
-        peer.send(encode(event))
+        connection.send(encode(event))
 
 
-def _completed(done: ReceivedEvent, first: ReceivedEvent, turn: str) -> None:
-    """See that the answer is whole and that there was something in it."""
+def _require_completed(done: ReceivedEvent, first: ReceivedEvent, turn: str) -> None:
+    """Raise `LiveCheckFailed` unless the response is complete and had content."""
     response = done.event["response"]
     if response.get("status") != "completed":
         details = response.get("status_details") or {}
         why = (details.get("error") or {}).get("code") or details.get("reason") or "no reason given"
         raise LiveCheckFailed(f"the {turn} turn is {response.get('status')}: {why}")
     if first is done:
-        raise LiveCheckFailed(f"the {turn} turn was answered with nothing")
+        raise LiveCheckFailed(f"the {turn} turn had an empty answer")
 
 
-def _code(event: Event) -> str:
+def _error_code(event: Event) -> str:
     error = event.get("error") or {}
     return str(error.get("code") or error.get("type") or "no reason given")
 
 
-def _cost(ears: EventCollector, wanted: Wanted) -> Cost:
-    meter = UsageMeter(wanted.model, wanted.transcription)
-    for heard in ears.all(*meter.reads):
-        meter.feed(heard.event, heard.at)
+def _cost(events: EventCollector, options: LiveCheckOptions) -> Cost:
+    meter = UsageMeter(options.model, options.transcription_model)
+    for received in events.all(*meter.reads):
+        meter.feed(received.event, received.at)
     return meter.cost(Prices())
 
 
 def _ms(seconds: float) -> int:
     return round(seconds * 1000)
+
+
+async def spoken_question() -> bytes:
+    """The question as PCM16 mono at 24 kHz: spoken, or a tone where no voice is installed.
+
+    A tone is enough for a turn, but no words are recognized in it.
+    """
+    if available() is not None:
+        return await ToneSynthesizer().speak(VOICE_QUESTION, "alloy")
+    from relay.parts.tts import EspeakSynthesizer  # noqa: PLC0415
+
+    synthesizer = EspeakSynthesizer()
+    try:
+        return await synthesizer.speak(VOICE_QUESTION, "alloy")
+    finally:
+        await synthesizer.aclose()

@@ -1,4 +1,4 @@
-"""Whether the relay's public address leads to the relay: health, and both doors by WebSocket."""
+"""Probes an address for a relay, and the public address for a proxy that leads to it."""
 
 import asyncio
 import json
@@ -17,22 +17,28 @@ from relay.check.runner import CheckResult, fail, ok, skip
 from relay.realtime.dialects.client import BrowserDialect, ClientDialect, GaDialect
 from relay.realtime.endings import AT_CAPACITY, MISSING_PARAMETERS, UNAUTHORIZED, Ending
 
-# ---- Whether it is a relay that answers at an address: told by what no other server says.
-
 SECONDS: Final = 5.0
-"""For one question, connecting included."""
-
+"""For one request, connecting included."""
+MAX_RESPONSE_BYTES: Final = 64 * 1024
+"""Read of one response; a relay's has some hundred."""
 HEALTH_FIELDS: Final = {"status", "activeConnections", "maxConnections", "uptime", "timestamp"}
-MAX_ANSWER: Final = 64 * 1024
-"""Bytes of an answer that are read; a relay's has some hundred."""
+_NO_UPSTREAM: Final = {
+    HTTPStatus.BAD_GATEWAY,
+    HTTPStatus.SERVICE_UNAVAILABLE,
+    HTTPStatus.GATEWAY_TIMEOUT,
+}
+_EXAMPLE: Final = "nginx/relay.conf shows how"
+
+IsRunning = Callable[[], Awaitable[bool]]
+"""Tells whether a relay runs on this machine, so that the proxy has something to reach."""
 
 
-def _close(view: ClientDialect, ending: Ending) -> tuple[int, str]:
-    farewell = view.farewell(ending)
-    return farewell.code, farewell.reason
+def _close(dialect: ClientDialect, ending: Ending) -> tuple[int, str]:
+    frame = dialect.farewell(ending)
+    return frame.code, frame.reason
 
 
-PATHS: Final = {
+DOOR_CLOSES: Final = {
     "/": frozenset(
         {_close(BrowserDialect(), ending) for ending in (MISSING_PARAMETERS, AT_CAPACITY)},
     ),
@@ -40,30 +46,75 @@ PATHS: Final = {
         {_close(GaDialect(), ending) for ending in (UNAUTHORIZED, AT_CAPACITY)},
     ),
 }
-"""How a relay's doors close on a caller without a token: two frames that no other server sends."""
+"""By path: the close codes and reasons that a relay's door gives a client without a token.
+
+No other server sends them, so they identify a relay.
+"""
 
 
 @dataclass(frozen=True, slots=True)
 class ProbeAnswer:
-    """What came back: whether a relay said it, and what was said; `status` is HTTP's, if any."""
+    """The answer of an address: `text` for people, and the HTTP `status` where there was one."""
 
     is_relay: bool
-    said: str
+    text: str
     status: int | None = None
 
 
-async def ask_health(origin: str, tls: ssl.SSLContext | None = None) -> ProbeAnswer:
+async def check_proxied_health(
+    url: str, is_running: IsRunning, tls: ssl.SSLContext | None = None
+) -> CheckResult:
+    """Request the relay's health through the proxy."""
+    answer = await probe_health(url.rstrip("/"), tls)
+    if answer.is_relay:
+        return ok(f"{url}/health is the relay's")
+    hint = f"route /health to the HTTP listener; {_EXAMPLE}"
+    return await _not_reached(f"{url}/health", answer, hint, is_running)
+
+
+async def check_proxied_voice(
+    url: str, is_running: IsRunning, tls: ssl.SSLContext | None = None
+) -> CheckResult:
+    """Upgrade through the proxy at each door's path."""
+    origin = _voice_origin(url)
+    for path in DOOR_CLOSES:
+        answer = await probe_voice(origin, path, tls)
+        if not answer.is_relay:
+            hint = f"route upgrades to the voice listener; {_EXAMPLE}"
+            return await _not_reached(origin + path, answer, hint, is_running)
+    return ok(f"{origin} leads to the relay's doors")
+
+
+def _voice_origin(url: str) -> str:
+    parts = urlsplit(url)
+    scheme = "wss" if parts.scheme == "https" else "ws"
+    return parts._replace(scheme=scheme).geturl().rstrip("/")
+
+
+async def _not_reached(
+    address: str, answer: ProbeAnswer, hint: str, is_running: IsRunning
+) -> CheckResult:
+    if answer.status in _NO_UPSTREAM:
+        if not await is_running():
+            return skip(f"{address} answers {answer.text}, but no relay is running here yet")
+        hint = f"point the proxy at the relay's ports; {_EXAMPLE}"
+    elif answer.status is None:
+        hint = "is the proxy running, and is PUBLIC_URL its address?"
+    return fail(f"{address} is not the relay's: {answer.text}", hint)
+
+
+async def probe_health(origin: str, tls: ssl.SSLContext | None = None) -> ProbeAnswer:
     """GET `/health` of an `http(s)://host:port`; never raises."""
     limit = aiohttp.ClientTimeout(total=SECONDS)
     try:
         async with (
             aiohttp.ClientSession(timeout=limit, cookie_jar=aiohttp.DummyCookieJar()) as http,
-            http.get(f"{origin}/health", allow_redirects=False, ssl=tls or True) as answer,
+            http.get(f"{origin}/health", allow_redirects=False, ssl=tls or True) as response,
         ):
-            body = await answer.content.read(MAX_ANSWER)
+            body = await response.content.read(MAX_RESPONSE_BYTES)
     except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
-        return ProbeAnswer(False, reason(error))
-    return ProbeAnswer(_is_health(body), f"HTTP {answer.status}", answer.status)
+        return ProbeAnswer(False, failure_reason(error))
+    return ProbeAnswer(_is_health(body), f"HTTP {response.status}", response.status)
 
 
 def _is_health(body: bytes) -> bool:
@@ -74,24 +125,28 @@ def _is_health(body: bytes) -> bool:
     return isinstance(document, dict) and document.keys() == HEALTH_FIELDS
 
 
-async def ask_voice(origin: str, path: str, tls: ssl.SSLContext | None = None) -> ProbeAnswer:
-    """Upgrade at one of `PATHS` of a `ws(s)://host:port`, without a token; never raises."""
-    options: dict[str, Any] = {"compression": None, "close_timeout": 1, "max_size": MAX_ANSWER}
+async def probe_voice(origin: str, path: str, tls: ssl.SSLContext | None = None) -> ProbeAnswer:
+    """Upgrade at a path of `DOOR_CLOSES` of a `ws(s)://host:port`, with no token; never raises."""
+    options: dict[str, Any] = {
+        "compression": None,
+        "close_timeout": 1,
+        "max_size": MAX_RESPONSE_BYTES,
+    }
     if tls is not None:
         options["ssl"] = tls
     try:
         async with asyncio.timeout(SECONDS), connect(origin + path, **options) as socket:
-            code, said = await _hear_out(socket)
+            code, reason = await _read_close(socket)
     except InvalidStatus as refused:
         status = refused.response.status_code
         return ProbeAnswer(False, f"HTTP {status} instead of an upgrade", status)
     except (InvalidHandshake, InvalidURI, TimeoutError, OSError) as error:
-        return ProbeAnswer(False, reason(error))
-    return ProbeAnswer((code, said) in PATHS[path], f"close {code} {said}".rstrip(), 101)
+        return ProbeAnswer(False, failure_reason(error))
+    return ProbeAnswer((code, reason) in DOOR_CLOSES[path], f"close {code} {reason}".rstrip(), 101)
 
 
-async def _hear_out(socket: ClientConnection) -> tuple[int, str]:
-    """Read to the close; 1006 where none was said."""
+async def _read_close(socket: ClientConnection) -> tuple[int, str]:
+    """Read up to the close frame; code 1006 where the connection ended without one."""
     try:
         while True:
             await socket.recv()
@@ -99,8 +154,8 @@ async def _hear_out(socket: ClientConnection) -> tuple[int, str]:
         return (closed.rcvd.code, closed.rcvd.reason) if closed.rcvd else (1006, "")
 
 
-def reason(error: Exception) -> str:
-    """Why nothing was answered, in few words."""
+def failure_reason(error: Exception) -> str:
+    """Why a request had no answer, in few words."""
     if isinstance(error, aiohttp.ClientConnectorError):
         error = error.os_error
     match error:
@@ -114,54 +169,3 @@ def reason(error: Exception) -> str:
             return why
         case _:
             return type(error).__name__
-
-
-_NO_UPSTREAM: Final = {
-    HTTPStatus.BAD_GATEWAY,
-    HTTPStatus.SERVICE_UNAVAILABLE,
-    HTTPStatus.GATEWAY_TIMEOUT,
-}
-_CONF: Final = "nginx/relay.conf shows how"
-
-Started = Callable[[], Awaitable[bool]]
-"""Whether a relay runs on this machine, so that there is something to reach."""
-
-
-async def proxied_health(
-    url: str, started: Started, tls: ssl.SSLContext | None = None
-) -> CheckResult:
-    """Ask for the relay's health through the proxy."""
-    answer = await ask_health(url.rstrip("/"), tls)
-    if answer.is_relay:
-        return ok(f"{url}/health is the relay's")
-    mend = f"route /health to the HTTP listener; {_CONF}"
-    return await _missed(f"{url}/health", answer, mend, started)
-
-
-async def proxied_voice(
-    url: str, started: Started, tls: ssl.SSLContext | None = None
-) -> CheckResult:
-    """Upgrade through the proxy at each door's path."""
-    address = _voice_address(url)
-    for path in PATHS:
-        answer = await ask_voice(address, path, tls)
-        if not answer.is_relay:
-            mend = f"route upgrades to the voice listener; {_CONF}"
-            return await _missed(address + path, answer, mend, started)
-    return ok(f"{address} leads to the relay's doors")
-
-
-def _voice_address(url: str) -> str:
-    parts = urlsplit(url)
-    scheme = "wss" if parts.scheme == "https" else "ws"
-    return parts._replace(scheme=scheme).geturl().rstrip("/")
-
-
-async def _missed(address: str, answer: ProbeAnswer, mend: str, started: Started) -> CheckResult:
-    if answer.status in _NO_UPSTREAM:
-        if not await started():
-            return skip(f"{address} answers {answer.said}, but no relay runs here yet")
-        mend = f"point the proxy at the relay's ports; {_CONF}"
-    elif answer.status is None:
-        mend = "is the proxy running, and PUBLIC_URL its address?"
-    return fail(f"{address} is not the relay's: {answer.said}", mend)

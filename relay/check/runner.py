@@ -1,4 +1,4 @@
-"""Looks at one part after the other, says which of them is slow, and survives each of them."""
+"""Runs checks one after the other, reports slow ones and survives broken ones."""
 
 import asyncio
 from collections import deque
@@ -7,100 +7,98 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Final, Literal
 
-# ---- What one look at one part of the relay found.
+SLOW_SECONDS: Final = 2.0
+"""A check that runs this long is reported as slow, and again after each such interval."""
+MAX_SECONDS: Final = 30.0
+"""No check of a healthy relay takes longer; the slowest opens an engine session."""
 
 State = Literal["ok", "fail", "skip"]
 
 
 @dataclass(frozen=True, slots=True)
 class CheckResult:
-    """One line of `relay check`: `what` was found, and how to `mend` it where it needs that.
+    """One line of `relay check`: `what` was found, and a `hint` at the remedy or improvement.
 
-    Neither text holds a token or a key. `part` is filled in by whoever asked for the look.
+    Neither text holds a token or a key. The runner fills in `part`, the name of the check.
     """
 
     state: State
     what: str
-    mend: str = ""
+    hint: str = ""
     part: str = ""
 
     def __str__(self) -> str:
         """Read as `ok   journal: in use`, or `FAIL journal: damaged (move it away)`."""
         state = "FAIL" if self.state == "fail" else self.state
-        mend = f" ({self.mend})" if self.mend else ""
-        return f"{state:4} {self.part}: {self.what}{mend}"
+        hint = f" ({self.hint})" if self.hint else ""
+        return f"{state:4} {self.part}: {self.what}{hint}"
 
 
-def ok(what: str, mend: str = "") -> CheckResult:
-    """The part works; `mend` may say what could be better still."""
-    return CheckResult("ok", what, mend)
+def ok(what: str, hint: str = "") -> CheckResult:
+    """The part works; `hint` may suggest an improvement."""
+    return CheckResult("ok", what, hint)
 
 
-def fail(what: str, mend: str) -> CheckResult:
-    """The part would not work."""
-    return CheckResult("fail", what, mend)
+def fail(what: str, hint: str) -> CheckResult:
+    """The part would not work; `hint` says how to fix it."""
+    return CheckResult("fail", what, hint)
 
 
 def skip(what: str) -> CheckResult:
-    """There is nothing to look at, or not yet."""
+    """The check does not apply, or not yet."""
     return CheckResult("skip", what)
-
-
-SLOW_SECONDS: Final = 2.0
-"""After so long somebody who watches wants to know what is going on, and again after as long."""
-
-LONGEST_SECONDS: Final = 30.0
-"""No part of a healthy relay takes longer; the slowest is a voice that opens."""
 
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One thing to look at."""
+    """A named check."""
 
     name: str
-    look: Callable[[], Awaitable[CheckResult]]
+    run: Callable[[], Awaitable[CheckResult]]
 
 
 @dataclass(frozen=True, slots=True)
 class CheckTimeouts:
-    """Seconds until `slow(part, seconds)` is called, each time, and until a part is given up."""
+    """`on_slow(name, seconds)` is called every `slow_seconds`; `max_seconds` ends a check."""
 
-    slow: Callable[[str, float], None]
+    on_slow: Callable[[str, float], None]
     slow_seconds: float = SLOW_SECONDS
-    longest_seconds: float = LONGEST_SECONDS
+    max_seconds: float = MAX_SECONDS
 
 
-async def examine(parts: Iterable[Check], patience: CheckTimeouts) -> AsyncIterator[CheckResult]:
-    """Give each part's finding as soon as it is there; a look that breaks is a finding too."""
-    for part in parts:
-        with telling(part.name, patience):
-            finding = await _look(part, patience.longest_seconds)
-        yield replace(finding, part=part.name)
+async def run_checks(
+    checks: Iterable[Check], timeouts: CheckTimeouts
+) -> AsyncIterator[CheckResult]:
+    """Yield each result as soon as it is there; a check that raises yields a failure."""
+    for check in checks:
+        with report_slow(check.name, timeouts):
+            result = await _run(check, timeouts.max_seconds)
+        yield replace(result, part=check.name)
 
 
-async def _look(part: Check, longest: float) -> CheckResult:
-    limit = asyncio.timeout(longest)
+async def _run(check: Check, max_seconds: float) -> CheckResult:
+    limit = asyncio.timeout(max_seconds)
     try:
         async with limit:
-            return await part.look()
-    except Exception as error:  # noqa: BLE001 - one broken look must not hide what the others find
+            return await check.run()
+    except Exception as error:  # noqa: BLE001 - one broken check must not hide the others' results
         if limit.expired():
-            return fail(f"no answer in {longest:.0f} s", "see what it waits for")
-        return fail(f"could not be looked at: {type(error).__name__}", "a fault of `relay check`")
+            return fail(f"no answer in {max_seconds:.0f} s", "find out what it is waiting for")
+        return fail(f"the check failed: {type(error).__name__}", "a bug in `relay check`")
 
 
 @contextmanager
-def telling(name: str, patience: CheckTimeouts) -> Iterator[None]:
-    """While this lasts, call `patience.slow` each time when another `slow_seconds` are over."""
+def report_slow(name: str, timeouts: CheckTimeouts) -> Iterator[None]:
+    """Call `timeouts.on_slow` after every `slow_seconds` that the block takes."""
     loop = asyncio.get_running_loop()
     began = loop.time()
     timers = deque[asyncio.TimerHandle](maxlen=1)
 
     def set_timer() -> None:
-        timers.append(loop.call_later(patience.slow_seconds, tell))
+        timers.append(loop.call_later(timeouts.slow_seconds, report))
 
-    def tell() -> None:
-        patience.slow(name, loop.time() - began)
+    def report() -> None:
+        timeouts.on_slow(name, loop.time() - began)
         set_timer()
 
     set_timer()

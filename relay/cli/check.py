@@ -10,8 +10,14 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Final
 
 from relay.app import make_engine
-from relay.check.engine import LiveCheckFailed, LiveReport, Wanted, live, spoken_question
-from relay.check.runner import CheckResult, CheckTimeouts, examine, telling
+from relay.check.engine import (
+    LiveCheckFailed,
+    LiveCheckOptions,
+    LiveReport,
+    run_live_check,
+    spoken_question,
+)
+from relay.check.runner import CheckResult, CheckTimeouts, report_slow, run_checks
 from relay.cli.checklist import SetupReport, parts_of, read_settings
 from relay.cli.console import fail, plain, say
 from relay.config import Settings
@@ -76,22 +82,22 @@ async def _findings(reading: SetupReport, live_seen: _Seen | None) -> AsyncItera
     for finding in reading.findings:
         yield finding
     patience = CheckTimeouts(_slow)
-    async for finding in examine(parts_of(reading), patience):
+    async for finding in run_checks(parts_of(reading), patience):
         yield finding
     if live_seen is not None and reading.settings is not None:
-        with telling(LIVE, patience):
+        with report_slow(LIVE, patience):
             yield await _live(reading.settings, live_seen)
 
 
 async def _live(settings: Settings, seen: _Seen) -> CheckResult:
     voice = make_engine(settings.model_copy(update={"relay_engine": "openai"}))
-    wanted = Wanted(
+    options = LiveCheckOptions(
         model=settings.openai_realtime_model,
-        transcription=settings.openai_transcription_model,
+        transcription_model=settings.openai_transcription_model,
         question=await spoken_question(),
     )
     try:
-        seen.report = await live(voice, wanted)
+        seen.report = await run_live_check(voice, options)
     except LiveCheckFailed as failed:
         mend = "see OPENAI_API_KEY, OPENAI_REALTIME_MODEL and OPENAI_TRANSCRIPTION_MODEL"
         return CheckResult("fail", str(failed), mend, LIVE)
@@ -127,4 +133,13 @@ def _cost(report: LiveReport) -> str:
 
 def _as_json(seen: _Seen) -> dict[str, Any]:
     told = asdict(seen.report) if seen.report is not None else None
-    return {"ok": seen.well, "parts": [asdict(one) for one in seen.findings], "live": told}
+    return {"ok": seen.well, "parts": [_part(one) for one in seen.findings], "live": told}
+
+
+def _part(result: CheckResult) -> dict[str, str]:
+    return {
+        "state": result.state,
+        "what": result.what,
+        "mend": result.hint,
+        "part": result.part,
+    }

@@ -9,24 +9,35 @@ from functools import partial
 from typing import Final
 
 from relay.app import make_engine, own_key
-from relay.check import local as keys
-from relay.check.engine import Names, engine
-from relay.check.local import http_port, own_journal, page, port_trouble, store, voice_port
-from relay.check.proxy import proxied_health, proxied_voice
+from relay.check.engine import SettingNames, check_engine
+from relay.check.local import (
+    bind_error,
+    check_auth_server,
+    check_development_secret,
+    check_http_port,
+    check_key_set,
+    check_optional_key_set,
+    check_own_journal,
+    check_pages,
+    check_secret,
+    check_store,
+    check_voice_port,
+)
+from relay.check.proxy import check_proxied_health, check_proxied_voice
 from relay.check.runner import Check, CheckResult, State, fail, skip
 from relay.check.supabase import (
     ProjectClient,
-    cache,
-    call_tables,
-    chat_tables,
-    clock,
-    default_agent,
-    of,
-    project,
-    provider_key,
-    readers,
-    schema,
-    shared_secret,
+    check_access,
+    check_api_cache,
+    check_chat_tables,
+    check_clock,
+    check_default_agent,
+    check_project,
+    check_provider_key,
+    check_relay_tables,
+    check_schema,
+    check_shared_secret,
+    run_project_check,
 )
 from relay.config import (
     Settings,
@@ -54,30 +65,30 @@ def project_parts(settings: Settings) -> Iterator[Check]:
     if access is None:
         return
     hosted = ProjectClient(access)
-    yield Check("project", partial(project, hosted))
+    yield Check("project", partial(check_project, hosted))
     for name, look in _looks(settings):
-        yield Check(f"project, {name}", partial(of, hosted, look))
+        yield Check(f"project, {name}", partial(run_project_check, hosted, look))
 
 
 def _looks(settings: Settings) -> Iterator[tuple[str, Look]]:
     trust = trust_of(settings)
-    yield "clock", partial(clock, unix_clock())
+    yield "clock", partial(check_clock, unix_clock())
     if trust.secret is not None:
-        yield "token secret", partial(shared_secret, trust, unix_clock())
-    yield "API cache", cache
-    yield "chat tables", chat_tables
-    yield "call tables", call_tables
-    yield "schema", schema
-    yield "readers", readers
+        yield "token secret", partial(check_shared_secret, trust, unix_clock())
+    yield "API cache", check_api_cache
+    yield "chat tables", check_chat_tables
+    yield "call tables", check_relay_tables
+    yield "schema", check_schema
+    yield "readers", check_access
     if settings.relay_engine == "openai" and settings.azure_openai_endpoint is None:
-        yield "provider key", partial(provider_key, own_key(settings))
+        yield "provider key", partial(check_provider_key, own_key(settings))
     if settings.relay_agents is None:
         yield "default agent", _agent(settings)
 
 
 def _agent(settings: Settings) -> Look:
     if "default_agent" in settings.model_fields_set:
-        return partial(default_agent, settings.default_agent)
+        return partial(check_default_agent, settings.default_agent)
 
     async def unset(_: ProjectClient) -> CheckResult:
         return skip(NO_DEFAULT)
@@ -87,8 +98,10 @@ def _agent(settings: Settings) -> Look:
 
 SETTINGS: Final = "settings"
 STAND_IN: Final = "a long string in the place of a secret that only looking must not make"
-OPENAI: Final = Names("OPENAI_API_KEY", "OPENAI_BASE_URL", "OPENAI_REALTIME_MODEL")
-AZURE: Final = Names("AZURE_OPENAI_API_KEY", "AZURE_OPENAI_ENDPOINT", "AZURE_OPENAI_DEPLOYMENT")
+OPENAI: Final = SettingNames("OPENAI_API_KEY", "OPENAI_BASE_URL", "OPENAI_REALTIME_MODEL")
+AZURE: Final = SettingNames(
+    "AZURE_OPENAI_API_KEY", "AZURE_OPENAI_ENDPOINT", "AZURE_OPENAI_DEPLOYMENT"
+)
 KEY_SET_NAMES: Final = "see SUPABASE_URL or SUPABASE_JWKS_URL; SUPABASE_JWT_SECRET needs no keys"
 SERVER_NAMES: Final = "see SUPABASE_URL and SUPABASE_SERVICE_ROLE_KEY"
 
@@ -151,11 +164,11 @@ def parts_of(reading: SetupReport) -> Iterator[Check]:
     yield from _keys(settings)
     yield Check("voice", partial(_voice, settings))
     is_here = partial(_listens, settings)
-    yield Check("journal", partial(own_journal, folder / "journal", is_here))
+    yield Check("journal", partial(check_own_journal, folder / "journal", is_here))
     if project_of(settings) is None:
-        yield Check("store", partial(asyncio.to_thread, store, folder / "relay.db"))
-    yield Check("voice port", partial(voice_port, settings.host, settings.port))
-    yield Check("HTTP port", partial(http_port, settings.host, settings.http_port))
+        yield Check("store", partial(asyncio.to_thread, check_store, folder / "relay.db"))
+    yield Check("voice port", partial(check_voice_port, settings.host, settings.port))
+    yield Check("HTTP port", partial(check_http_port, settings.host, settings.http_port))
     yield Check("page", partial(_page, reading.serves))
     yield from _proxy(settings)
 
@@ -164,16 +177,16 @@ def _keys(settings: Settings) -> Iterator[Check]:
     trust = trust_of(settings)
     if trust.secret is not None:
         yield Check(
-            "token secret", partial(keys.secret, trust, unix_clock(), "SUPABASE_JWT_SECRET")
+            "token secret", partial(check_secret, trust, unix_clock(), "SUPABASE_JWT_SECRET")
         )
     if trust.jwks_url is not None:
-        look = keys.key_set if trust.secret is None else keys.spare_key_set
+        look = check_key_set if trust.secret is None else check_optional_key_set
         yield Check("key set", partial(look, trust.jwks_url, KEY_SET_NAMES))
     if trust.auth_url is not None:
-        asked = partial(keys.token_server, trust.auth_url, trust.api_key, SERVER_NAMES)
+        asked = partial(check_auth_server, trust.auth_url, trust.api_key, SERVER_NAMES)
         yield Check("token server", asked)
     if trust.secret is None and trust.jwks_url is None:
-        made = partial(asyncio.to_thread, keys.development_secret, settings.relay_data_dir)
+        made = partial(asyncio.to_thread, check_development_secret, settings.relay_data_dir)
         yield Check("token secret", made)
 
 
@@ -191,32 +204,30 @@ async def _voice(settings: Settings) -> CheckResult:
         closing.push_async_callback(voice.aclose)
         names = AZURE if settings.azure_openai_endpoint else OPENAI
         model = settings.openai_realtime_model
-        return await engine(voice, model, settings.engine_timeout, names)
+        return await check_engine(voice, model, settings.engine_timeout, names)
 
 
 async def _listens(settings: Settings) -> bool:
     """Whether somebody has the ports of these settings; any free one says nothing."""
     ports = settings.port, settings.http_port
-    return 0 in ports or any(
-        [await port_trouble(settings.host, port) is not None for port in ports]
-    )
+    return 0 in ports or any([await bind_error(settings.host, port) is not None for port in ports])
 
 
 async def _page(serves: bool) -> CheckResult:
     if serves:
         return skip("in production the proxy serves web/")
-    return await asyncio.to_thread(page, WEB)
+    return await asyncio.to_thread(check_pages, WEB)
 
 
 def _proxy(settings: Settings) -> Iterator[Check]:
     url = settings.public_url
 
     async def started() -> bool:
-        return await port_trouble(settings.host, settings.port) is not None
+        return await bind_error(settings.host, settings.port) is not None
 
     if url is not None:
-        yield Check("proxy, health", partial(proxied_health, url, started))
-        yield Check("proxy, voice", partial(proxied_voice, url, started))
+        yield Check("proxy, health", partial(check_proxied_health, url, started))
+        yield Check("proxy, voice", partial(check_proxied_voice, url, started))
     else:
         yield Check("proxy", partial(_nothing, "PUBLIC_URL is not set"))
 

@@ -1,44 +1,47 @@
-"""Engines that begin a session, and engines that do not; what each finding says to do."""
+"""Engines that begin a session, engines that do not, and the hint of each result."""
 
 import asyncio
 
 import pytest
 from websockets.asyncio.server import ServerConnection, serve
 
-from relay.check.engine import Names, engine
+from relay.check import engine as engine_module
+from relay.check.engine import VOICE_QUESTION, SettingNames, check_engine, spoken_question
 from relay.engines.cascade.engine import CascadeEngine
 from relay.engines.openai import FixedKey, OpenAIEngine, OpenAIOptions
 from relay.interfaces import Engine, EngineRequest
 from relay.parts.simple import echo_parts, scripted_parts
 from relay.realtime.endings import AT_CAPACITY
 from relay.simulator import Simulator, SimulatorOptions, simulate
+from tests.components import needs
 from tests.session.fakes import FakeEngine
 
-NAMES = Names("THE_KEY", "THE_ADDRESS", "THE_MODEL")
+NAMES = SettingNames("THE_KEY", "THE_ADDRESS", "THE_MODEL")
 MODEL = "gpt-realtime-2.1"
+SECOND = 48_000
 
 
-async def looked_at(voice: Engine, seconds: float = 5.0) -> tuple[str, str, str]:
-    found = await engine(voice, MODEL, seconds, NAMES)
-    await voice.aclose()
-    return found.state, found.what, found.mend
+async def checked(engine: Engine, seconds: float = 5.0) -> tuple[str, str, str]:
+    found = await check_engine(engine, MODEL, seconds, NAMES)
+    await engine.aclose()
+    return found.state, found.what, found.hint
 
 
 async def simulated(models: frozenset[str] | None = None) -> Simulator:
     return await simulate(SimulatorOptions(parts=scripted_parts(), models=models))
 
 
-async def test_a_voice_of_this_process() -> None:
-    state, what, _ = await looked_at(CascadeEngine(echo_parts()))
+async def test_an_engine_of_this_process() -> None:
+    state, what, _ = await checked(CascadeEngine(echo_parts()))
 
     assert state == "ok"
     assert what.startswith("echo began a session after ")
 
 
-async def test_a_voice_elsewhere_is_left_again() -> None:
+async def test_the_session_at_a_provider_is_closed_again() -> None:
     async with await simulated() as simulator:
         options = OpenAIOptions(FixedKey("sk-1"), simulator.base_url)
-        state, what, _ = await looked_at(OpenAIEngine(options))
+        state, what, _ = await checked(OpenAIEngine(options))
         async with asyncio.timeout(5):
             while simulator.connections:
                 await asyncio.sleep(0)
@@ -48,7 +51,7 @@ async def test_a_voice_elsewhere_is_left_again() -> None:
 
 
 async def test_no_key() -> None:
-    assert await looked_at(OpenAIEngine(OpenAIOptions(FixedKey("")))) == (
+    assert await checked(OpenAIEngine(OpenAIOptions(FixedKey("")))) == (
         "fail",
         "openai: OpenAI API key not configured",
         "set THE_KEY",
@@ -57,9 +60,7 @@ async def test_no_key() -> None:
 
 async def test_a_key_that_is_refused_is_not_shown() -> None:
     async with await simulated() as simulator:
-        found = await looked_at(
-            OpenAIEngine(OpenAIOptions(FixedKey("bad-key"), simulator.base_url))
-        )
+        found = await checked(OpenAIEngine(OpenAIOptions(FixedKey("bad-key"), simulator.base_url)))
 
     assert found == (
         "fail",
@@ -68,44 +69,60 @@ async def test_a_key_that_is_refused_is_not_shown() -> None:
     )
 
 
-async def test_a_model_that_is_not_known() -> None:
+async def test_an_unknown_model() -> None:
     async with await simulated(models=frozenset({"another"})) as simulator:
-        found = await looked_at(OpenAIEngine(OpenAIOptions(FixedKey("sk-1"), simulator.base_url)))
+        found = await checked(OpenAIEngine(OpenAIOptions(FixedKey("sk-1"), simulator.base_url)))
 
     assert found[1] == "openai refuses the session: invalid_model"
 
 
-async def test_nobody_there() -> None:
-    state, what, mend = await looked_at(
+async def test_no_server() -> None:
+    state, what, hint = await checked(
         OpenAIEngine(OpenAIOptions(FixedKey("sk-1"), "ws://127.0.0.1:8"))
     )
 
     assert (state, what) == ("fail", "openai: OpenAI connection closed")
-    assert mend == "is THE_ADDRESS right, and may this machine reach it?"
+    assert hint == "is THE_ADDRESS right, and can this machine reach it?"
 
 
-async def test_somebody_who_never_begins() -> None:
+async def test_a_server_that_begins_no_session() -> None:
     async def silent(connection: ServerConnection) -> None:
         await connection.wait_closed()
 
     async with serve(silent, "127.0.0.1", 0, close_timeout=1) as server:
         port = next(iter(server.sockets)).getsockname()[1]
-        voice = OpenAIEngine(OpenAIOptions(FixedKey("sk-1"), f"ws://127.0.0.1:{port}"))
-        found = await looked_at(voice, seconds=0.1)
+        engine = OpenAIEngine(OpenAIOptions(FixedKey("sk-1"), f"ws://127.0.0.1:{port}"))
+        found = await checked(engine, seconds=0.1)
 
     assert found == ("fail", "openai: no session in 0 s", "see THE_ADDRESS")
 
 
 @pytest.mark.parametrize("late", [True, False])
 async def test_other_refusals_come_with_their_own_advice(late: bool) -> None:
-    voice = FakeEngine(None if late else AT_CAPACITY)
-    state, what, mend = await looked_at(voice, seconds=0.05)
+    engine = FakeEngine(None if late else AT_CAPACITY)
+    state, what, hint = await checked(engine, seconds=0.05)
 
     assert state == "fail"
-    assert voice.cancelled == late
-    assert (what, mend) == (
+    assert engine.cancelled == late
+    assert (what, hint) == (
         ("fake: no session in 0 s", "see THE_ADDRESS")
         if late
         else ("fake: Server at capacity", AT_CAPACITY.advice)
     )
-    assert voice.calls == [EngineRequest("relay-check", MODEL, "relay-check")]
+    assert engine.calls == [EngineRequest("relay-check", MODEL, "relay-check")]
+
+
+@needs("voice")
+async def test_the_question_is_spoken_where_a_voice_is_installed() -> None:
+    pcm = await spoken_question()
+
+    assert SECOND < len(pcm) < 4 * SECOND
+
+
+async def test_without_a_voice_the_question_is_a_tone(monkeypatch: pytest.MonkeyPatch) -> None:
+    missing = "the demonstration voice is not installed"
+    monkeypatch.setattr(engine_module, "available", lambda: missing)
+    pcm = await spoken_question()
+
+    assert len(pcm) == pytest.approx(len(VOICE_QUESTION) * 0.06 * SECOND, rel=0.01)
+    assert len(set(pcm[:2000])) > 10

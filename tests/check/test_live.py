@@ -1,4 +1,4 @@
-"""Both turns of `relay check --live`, against the provider's twin over a real socket."""
+"""Both turns of `relay check --live`, against the simulated provider on a real socket."""
 
 import base64
 import json
@@ -9,7 +9,13 @@ from typing import Any
 import pytest
 from websockets.asyncio.server import ServerConnection, serve
 
-from relay.check.engine import WRITTEN, LiveCheckFailed, LiveReport, Wanted, live
+from relay.check.engine import (
+    TEXT_QUESTION,
+    LiveCheckFailed,
+    LiveCheckOptions,
+    LiveReport,
+    run_live_check,
+)
 from relay.engines.cascade.outputs import Pace
 from relay.engines.openai import FixedKey, OpenAIEngine, OpenAIOptions
 from relay.parts.simple import Script, scripted_parts, tone
@@ -17,17 +23,17 @@ from relay.realtime.billing.pricing import DATE
 from relay.simulator import SimulatorOptions, simulate
 
 MODEL = "gpt-realtime-2.1"
-WANTED = Wanted(MODEL, "gpt-realtime-whisper", tone(1500))
+OPTIONS = LiveCheckOptions(MODEL, "gpt-realtime-whisper", tone(1500))
 SCRIPT = Script(heard=("What is the capital?",), replies=("Paris.", "Rome."))
 Event = dict[str, Any]
 
 
-async def converse(url: str, wanted: Wanted = WANTED, key: str = "sk-1") -> LiveReport:
+async def converse(url: str, options: LiveCheckOptions = OPTIONS, key: str = "sk-1") -> LiveReport:
     engine = OpenAIEngine(OpenAIOptions(FixedKey(key), url))
-    return await live(engine, wanted, seconds=10)
+    return await run_live_check(engine, options, seconds=10)
 
 
-async def test_both_turns_are_taken_measured_and_paid() -> None:
+async def test_both_turns_are_taken_measured_and_priced() -> None:
     sent: list[Event] = []
     options = SimulatorOptions(
         parts=scripted_parts(SCRIPT),
@@ -43,7 +49,7 @@ async def test_both_turns_are_taken_measured_and_paid() -> None:
         "Rome.",
     )
     assert report.model == MODEL
-    assert report.audio_seconds == pytest.approx(0.36)  # "Paris." as the twin's tone
+    assert report.audio_seconds == pytest.approx(0.36)  # "Paris." as the simulator's tone
     assert min(report.connect_ms, report.first_audio_ms, report.first_text_ms) >= 0
     assert max(report.connect_ms, report.first_audio_ms, report.first_text_ms) < 10_000
     assert report.unknown == {}
@@ -63,13 +69,15 @@ async def test_both_turns_are_taken_measured_and_paid() -> None:
         "transcription": {"model": "gpt-realtime-whisper"},
     }
     assert sent[-1]["response"] == {"output_modalities": ["text"]}
-    assert sent[-2]["item"]["content"] == [{"type": "input_text", "text": WRITTEN}]
+    assert sent[-2]["item"]["content"] == [{"type": "input_text", "text": TEXT_QUESTION}]
 
 
-async def test_the_price_of_another_model_is_not_made_up() -> None:
+async def test_a_model_without_a_price_is_listed_as_unpriced() -> None:
     options = SimulatorOptions(parts=scripted_parts(SCRIPT), pace=Pace(burst=50))
     async with await simulate(options) as simulator:
-        report = await converse(simulator.base_url, Wanted("my-own", "whisper-1", tone(500)))
+        report = await converse(
+            simulator.base_url, LiveCheckOptions("my-own", "whisper-1", tone(500))
+        )
 
     assert (report.model, set(report.unpriced)) == ("my-own", {"my-own", "whisper-1"})
 
@@ -82,14 +90,14 @@ async def test_a_key_that_is_refused_is_not_shown() -> None:
     assert str(failed.value) == "the conversation broke off: invalid_api_key"
 
 
-async def test_nobody_there() -> None:
+async def test_no_server() -> None:
     with pytest.raises(LiveCheckFailed) as failed:
         await converse("ws://127.0.0.1:8")
 
     assert str(failed.value).startswith("no session: OpenAI connection closed. ")
 
 
-# ------------------------------------------------------------- a provider that does as it is told
+# A provider with scripted answers.
 
 RESPONSE = "response.output_audio"
 HEARD = "conversation.item.input_audio_transcription"
@@ -136,18 +144,18 @@ async def provider(spoken: Sequence[Event], written: Sequence[Event] = TEXT) -> 
         yield f"ws://127.0.0.1:{next(iter(server.sockets)).getsockname()[1]}"
 
 
-async def test_new_events_of_the_provider_are_counted() -> None:
+async def test_unknown_events_of_the_provider_are_counted() -> None:
     news = {"type": "response.mood.delta", "mood": "good"}
     async with provider((news, news, *SPOKEN), ({"type": "session.aged"}, *TEXT)) as url:
         report = await converse(url)
 
     assert report.unknown == {"response.mood.delta": 2, "session.aged": 1}
     assert report.audio_seconds == 0.5
-    # twice (100·4 + 20·32 + 10·24 + 10·64) for a million, and 2 s of a minute at 0.017
+    # twice (100·4 + 20·32 + 10·24 + 10·64) for a million tokens, and 2 s at 0.017 a minute
     assert report.cost_usd == pytest.approx(2 * 0.00192 + 0.017 / 30, abs=2e-6)
 
 
-async def test_words_that_come_before_the_answer_count_as_well() -> None:
+async def test_a_transcript_that_comes_before_the_answer_is_kept() -> None:
     async with provider((SPOKEN[-1], *SPOKEN[:-1])) as url:
         assert (await converse(url)).heard == "What?"
 
@@ -171,19 +179,19 @@ def done(response: Event) -> Event:
         ((done(FAILED),), TEXT, "the voice turn is failed: insufficient_quota"),
         ((done(CUT),), TEXT, "the voice turn is incomplete: max_output_tokens"),
         ((done({"status": "cancelled"}),), TEXT, "the voice turn is cancelled: no reason given"),
-        ((done({"status": "completed"}),), TEXT, "the voice turn was answered with nothing"),
+        ((done({"status": "completed"}),), TEXT, "the voice turn had an empty answer"),
         (
             (*SPOKEN[:-1], NOT_HEARD),
             TEXT,
-            "the question was not written down: audio_unintelligible",
+            "the question was not transcribed: audio_unintelligible",
         ),
         (SPOKEN, (done(FAILED),), "the text turn is failed: insufficient_quota"),
-        (SPOKEN, (done({"status": "completed"}),), "the text turn was answered with nothing"),
+        (SPOKEN, (done({"status": "completed"}),), "the text turn had an empty answer"),
         ((QUOTA,), TEXT, "the conversation broke off: rate_limit_exceeded: Slow down."),
         (SPOKEN, (QUOTA,), "the conversation broke off: rate_limit_exceeded: Slow down."),
     ],
 )
-async def test_a_turn_that_did_not_come_about_is_told(
+async def test_a_failed_turn_is_reported(
     spoken: Sequence[Event], written: Sequence[Event], told: str
 ) -> None:
     async with provider(spoken, written) as url:
@@ -193,10 +201,10 @@ async def test_a_turn_that_did_not_come_about_is_told(
     assert str(failed.value) == told
 
 
-async def test_an_answer_that_never_ends_is_given_up() -> None:
+async def test_an_endless_answer_is_cut_off() -> None:
     async with provider(SPOKEN[:1]) as url:
         engine = OpenAIEngine(OpenAIOptions(FixedKey("sk-1"), url))
         with pytest.raises(LiveCheckFailed) as failed:
-            await live(engine, WANTED, seconds=0.2)
+            await run_live_check(engine, OPTIONS, seconds=0.2)
 
     assert str(failed.value) == "the conversation was not over after 0 s"

@@ -101,20 +101,20 @@ async def test_a_demonstration_voice_that_is_not_installed_is_told(
 ) -> None:
     monkeypatch.setattr("relay.cli.checklist.available", lambda: "install it with `make run`")
     (voice,) = (part for part in parts_of(setting()) if part.name == "voice")
-    found = await voice.look()
+    found = await voice.run()
 
     assert found.state == "fail"
     assert found.what == "the echo answers instead of the demonstration voice"
-    assert found.mend == "install it with `make run`"
+    assert found.hint == "install it with `make run`"
 
 
 def test_a_doubt_of_relay_dev_is_told_and_nothing_is_made(setting, folder: Path) -> None:
     reading = setting(RELAY_DATADIR="elsewhere", SUPABASE_JWT_SECRET="short")
 
     assert "RELAY_DATADIR is not a setting of the relay: did you mean RELAY_DATA_DIR?" in (
-        reading.findings[0].mend
+        reading.findings[0].hint
     )
-    assert "SUPABASE_JWT_SECRET is shorter than 32 bytes" in reading.findings[0].mend
+    assert "SUPABASE_JWT_SECRET is shorter than 32 bytes" in reading.findings[0].hint
     assert list(folder.iterdir()) == []
 
 
@@ -132,10 +132,10 @@ async def test_a_key_of_azure_is_named_where_azure_is_meant(setting) -> None:
         AZURE_OPENAI_ENDPOINT="http://127.0.0.1:8", AZURE_OPENAI_API_KEY="k", ENGINE_TIMEOUT="2"
     )
     (voice,) = (part for part in parts_of(reading) if part.name == "voice")
-    found = await voice.look()
+    found = await voice.run()
 
     assert found.state == "fail"
-    assert found.mend == "is AZURE_OPENAI_ENDPOINT right, and may this machine reach it?"
+    assert found.hint == "is AZURE_OPENAI_ENDPOINT right, and can this machine reach it?"
 
 
 @needs("postgresql", "postgrest")
@@ -147,13 +147,13 @@ async def test_S3_15_the_voice_is_asked_with_the_vaults_key(setting, project: Pr
             OPENAI_BASE_URL=simulator.base_url,
         )
         voice = next(part for part in parts_of(reading) if part.name == "voice")
-        without = await voice.look()
+        without = await voice.run()
         await project.sql("insert into vault.secrets (name, secret) values ('openai', 'sk-vault')")
         await project.sql(
             "update system_api_keys set vault_secret_id = 'openai', is_active = true"
             " where provider_name = 'openai'"
         )
-        found = await voice.look()
+        found = await voice.run()
 
     assert (without.state, found.state) == ("fail", "ok")
     assert "key not configured" in without.what

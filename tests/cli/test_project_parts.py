@@ -9,7 +9,7 @@ import pytest
 from relay.cli.checklist import project_parts
 from relay.config import dev_settings
 from relay.stores.journal.file import JournalFile
-from tests.check.projects import AGENT, has_key
+from tests.check.projects import AGENT, store_key
 from tests.cli.broken_projects import BROKEN
 from tests.cli.program import relay, taken_port
 from tests.components import needs
@@ -21,7 +21,7 @@ pytestmark = [pytest.mark.slow, needs("postgresql", "postgrest")]
 @pytest.fixture
 async def settings(project: Project) -> dict[str, str]:
     """A set-up in which everything works: the voice is a simulated provider's."""
-    await has_key(project)
+    await store_key(project)
     await project.add_agent(AGENT)
     return {
         "SUPABASE_URL": project.url,

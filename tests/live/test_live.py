@@ -6,7 +6,7 @@ With OPENAI_BASE_URL it is any other server that speaks the Realtime API.
 import pytest
 
 from relay.app import make_engine
-from relay.check.engine import LiveReport, Wanted, live, spoken_question
+from relay.check.engine import LiveCheckOptions, LiveReport, run_live_check, spoken_question
 from relay.config import Settings, local_settings
 from tests.components import needs
 
@@ -24,13 +24,13 @@ def settings() -> Settings:
 
 async def converse(settings: Settings) -> LiveReport:
     engine = make_engine(settings)
-    wanted = Wanted(
+    options = LiveCheckOptions(
         model=settings.openai_realtime_model,
-        transcription=settings.openai_transcription_model,
+        transcription_model=settings.openai_transcription_model,
         question=await spoken_question(),
     )
     try:
-        return await live(engine, wanted)
+        return await run_live_check(engine, options)
     finally:
         await engine.aclose()
 
