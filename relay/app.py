@@ -23,9 +23,9 @@ from relay.engines.cascade.offline import VoiceNotInstalled, offline_parts
 from relay.engines.openai import FixedKey, KeySource, OpenAIEngine, OpenAIOptions, azure_options
 from relay.feed.feed import FeedHistory
 from relay.feed.hub import FeedHub
-from relay.http.api.api import Api
+from relay.http.api.app import ApiServices
 from relay.http.api.sessions import ConversationArchive
-from relay.http.server import Health, HttpServer, HttpSide, Pages, serve
+from relay.http.server import Health, HttpServer, HttpServices, Pages, serve
 from relay.interfaces import Engine, Store
 from relay.metrics import Metrics, measure_loop_lag
 from relay.parts.interfaces import Parts
@@ -113,12 +113,12 @@ class CoachServices:
     clock: Callable[[], float]
     summariser: Summarizer
 
-    def api(self, verifier: Verifier, service_key: str, origins: Collection[str]) -> Api:
+    def api(self, verifier: Verifier, service_key: str, origins: Collection[str]) -> ApiServices:
         """What the HTTP side shows; who holds the service key is an admin."""
         store, keep = self.store, self.journal.append
         archive = ConversationArchive(store.conversations, keep, self.summariser, self.clock)
         known = verifier.verify, store.learners, self.clock, archive
-        return Api(self.hub, *known, service_key, origins)
+        return ApiServices(self.hub, *known, service_key, origins)
 
     async def aclose(self) -> None:
         """Show the last words and ends, then send away who still watches."""
@@ -284,8 +284,8 @@ def _http_side(
     words: Storage,
     registry: SessionDirectory,
     app: Callable[[], App | None],
-    api: Api,
-) -> HttpSide:
+    api: ApiServices,
+) -> HttpServices:
     began = time.monotonic()
 
     def health() -> Health:
@@ -305,7 +305,7 @@ def _http_side(
     def coach_config() -> Mapping[str, Any]:
         return {"token": page_token(loaded.settings, PAGE_COACH, "admin"), "user_id": PAGE_COACH}
 
-    return HttpSide(
+    return HttpServices(
         health=health,
         metrics=metrics.render,
         ready={

@@ -1,1 +1,1 @@
-"""The HTTP listener: health, readiness, metrics and, in development, the page. No audio."""
+"""The HTTP listener: health, readiness, metrics, the coach's API and, in development, the pages."""

@@ -1,4 +1,4 @@
-"""A running HTTP listener with made-up numbers behind it, and one request to it."""
+"""A running HTTP listener with fixed numbers behind it, and one request to it."""
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -6,9 +6,9 @@ from dataclasses import dataclass, replace
 
 from aiohttp import ClientSession
 
-from relay.http.server import Health, HttpServer, HttpSide, serve
+from relay.http.server import Health, HttpServer, HttpServices, serve
 
-SIDE = HttpSide(health=lambda: Health(2, 1000, 12.5), metrics=lambda: b"relay_test 1\n")
+SERVICES = HttpServices(health=lambda: Health(2, 1000, 12.5), metrics=lambda: b"relay_test 1\n")
 
 
 @dataclass(frozen=True)
@@ -19,8 +19,8 @@ class Answer:
 
 
 @asynccontextmanager
-async def listening(side: HttpSide = SIDE, **changes) -> AsyncIterator[HttpServer]:
-    server = await serve(replace(side, **changes), "127.0.0.1", 0)
+async def listening(services: HttpServices = SERVICES, **changes) -> AsyncIterator[HttpServer]:
+    server = await serve(replace(services, **changes), "127.0.0.1", 0)
     try:
         yield server
     finally:

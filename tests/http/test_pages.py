@@ -14,7 +14,7 @@ def folder(tmp_path):
     (tmp_path / "audio").mkdir()
     (tmp_path / "audio" / "worklet.js").write_text("registerProcessor")
     (tmp_path / "style.css").write_text("p{}")
-    (tmp_path / "notes.md").write_text("not for the world")
+    (tmp_path / "notes.md").write_text("not to be served")
     (tmp_path.parent / "secret.js").write_text("outside")
     return tmp_path
 
@@ -33,7 +33,7 @@ def pages(folder):
         ("/style.css", "text/css; charset=utf-8"),
     ],
 )
-async def test_a_file_comes_with_its_own_type_and_guarded(pages, path, kind):
+async def test_a_file_has_its_type_and_the_security_headers(pages, path, kind):
     async with listening(pages=pages) as server:
         answer = await ask(server, path)
     assert answer.status == 200
@@ -65,7 +65,7 @@ async def test_nothing_else_is_served(pages, path):
     assert (answer.status, answer.body) == (404, "")
 
 
-async def test_a_changed_file_is_told_and_an_unchanged_one_is_not_sent_again(pages, folder):
+async def test_a_changed_file_is_sent_and_an_unchanged_one_is_not_sent_again(pages, folder):
     async with listening(pages=pages) as server:
         first = await ask(server, "/style.css")
         tag = {"If-None-Match": first.headers["Etag"]}
@@ -74,7 +74,7 @@ async def test_a_changed_file_is_told_and_an_unchanged_one_is_not_sent_again(pag
         assert (await ask(server, "/style.css", headers=tag)).body == "p{color:red}"
 
 
-async def test_the_configuration_is_for_this_machines_own_page(pages):
+async def test_the_configuration_is_for_a_page_of_this_machine(pages):
     async with listening(pages=pages) as server:
         answer = await ask(server, "/config.json", headers={"Sec-Fetch-Site": "same-origin"})
     assert answer.status == 200
@@ -92,14 +92,14 @@ async def test_the_configuration_is_for_this_machines_own_page(pages):
         {"X-Forwarded-For": "203.0.113.9"},
     ],
 )
-async def test_to_anybody_else_the_configuration_does_not_exist(pages, headers):
+async def test_for_other_requests_the_configuration_does_not_exist(pages, headers):
     async with listening(pages=pages) as server:
         answer = await ask(server, "/config.json", headers=headers)
     assert (answer.status, answer.body) == (404, "")
 
 
 @pytest.mark.parametrize("method", ["HEAD", "POST", "OPTIONS"])
-async def test_the_configuration_is_only_read(pages, method):
+async def test_the_configuration_allows_only_get(pages, method):
     async with listening(pages=pages) as server:
         answer = await ask(server, "/config.json", method)
     assert (answer.status, answer.body) == (405, "")
@@ -126,17 +126,17 @@ async def test_the_coachs_page_has_an_address_and_a_token_of_its_own(folder):
     assert (foreign.status, foreign.body) == (404, "")
 
 
-async def test_where_nobody_coaches_there_is_no_such_token(pages):
+async def test_without_a_coach_page_there_is_no_coach_token(pages):
     async with listening(pages=pages) as server:
         assert (await ask(server, "/coach/config.json")).status == 404
         assert (await ask(server, "/coach")).status == 404
 
 
-async def test_pages_without_an_index_are_a_mistake(tmp_path):
+async def test_pages_without_an_index_raise(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"index\.html"):
         async with listening(pages=Pages(lambda: CONFIG, tmp_path)):
             pass
 
 
-async def test_the_checkout_has_the_page_where_it_is_looked_for():
+async def test_the_checkout_has_the_pages_in_web():
     assert (WEB / "index.html").is_file()

@@ -5,7 +5,7 @@ import pytest
 from aiohttp import ClientConnectionError
 
 from relay.http.server import serve
-from tests.http.listener import SIDE, ask, listening
+from tests.http.listener import SERVICES, ask, listening
 
 
 @pytest.mark.parametrize(
@@ -20,26 +20,26 @@ async def test_any_other_path_is_an_empty_404(path):
 
 
 @pytest.mark.parametrize("path", ["/health", "/ready", "/metrics"])
-async def test_another_method_is_an_empty_405_that_names_the_right_ones(path):
+async def test_another_method_is_an_empty_405_that_names_the_allowed_ones(path):
     async with listening() as server:
         answer = await ask(server, path, "POST")
     assert (answer.status, answer.body) == (405, "")
     assert answer.headers["Allow"] == "GET,HEAD"
 
 
-async def test_the_server_does_not_tell_its_version():
+async def test_the_server_header_has_no_version():
     async with listening() as server:
         assert (await ask(server, "/health")).headers["Server"] == "relay"
         assert (await ask(server, "/nothing")).headers["Server"] == "relay"
 
 
-async def test_a_taken_port_is_told_to_the_caller():
+async def test_a_port_in_use_raises():
     async with listening() as server:
         with pytest.raises(OSError, match="address already in use"):
-            await serve(SIDE, "127.0.0.1", server.port)
+            await serve(SERVICES, "127.0.0.1", server.port)
 
 
-async def test_after_aclose_nobody_answers():
+async def test_after_aclose_nothing_listens():
     async with listening() as server:
         assert (await ask(server, "/health")).status == 200
     with pytest.raises(ClientConnectionError):
@@ -58,23 +58,23 @@ async def test_after_aclose_nobody_answers():
     ],
     ids=["query", "version", "header", "length", "tls", "huge"],
 )
-async def test_what_a_caller_sends_is_never_logged(request_bytes, caplog):
+async def test_what_a_client_sends_is_never_logged(request_bytes, caplog):
     caplog.set_level(logging.DEBUG)
     async with listening() as server:
         reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
         writer.write(request_bytes)
         status = await reader.readline()
         writer.close()
-        assert (await ask(server, "/health")).status == 200  # and the next caller is served
+        assert (await ask(server, "/health")).status == 200  # and the next request is served
     assert status.split()[1] in (b"400", b"404")
     assert "SECRET" not in caplog.text
 
 
-async def test_a_fault_of_ours_is_logged_and_tells_the_caller_nothing(caplog):
+async def test_a_fault_is_logged_and_its_text_is_not_sent(caplog):
     def broken() -> bytes:
-        raise RuntimeError("a number could not be had")
+        raise RuntimeError("a number is missing")
 
     async with listening(metrics=broken) as server:
         answer = await ask(server, "/metrics")
     assert (answer.status, answer.body) == (500, "")
-    assert "could not be had" in caplog.text
+    assert "a number is missing" in caplog.text

@@ -8,7 +8,7 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, Page
 
-from relay.http.server import Health, HttpServer, HttpSide, Pages, serve
+from relay.http.server import Health, HttpServer, HttpServices, Pages, serve
 from tests.components import COMPONENTS
 from tests.web.caller import Caller, calling
 from tests.web.chromium import Screen, chromium, screen_of
@@ -22,8 +22,8 @@ CONFIG: dict[str, object] = {}
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def site() -> AsyncIterator[HttpServer]:
-    side = HttpSide(lambda: Health(0, 1, 0.0), lambda: b"", pages=Pages(lambda: CONFIG))
-    server = await serve(side, "localhost", 0)
+    services = HttpServices(lambda: Health(0, 1, 0.0), lambda: b"", pages=Pages(lambda: CONFIG))
+    server = await serve(services, "localhost", 0)
     yield server
     await server.aclose()
 

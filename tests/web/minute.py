@@ -4,7 +4,7 @@ import asyncio
 from dataclasses import dataclass
 from pathlib import Path
 
-from relay.http.server import Health, HttpSide, Pages, serve
+from relay.http.server import Health, HttpServices, Pages, serve
 from tests.web.caller import Caller, calling
 from tests.web.chromium import chromium
 from tests.web.far_end import FarEnd, answer_begins, answer_ends, answer_goes_on, far_end
@@ -99,8 +99,8 @@ async def speak(end: FarEnd) -> None:
 
 async def minute(folder: Path) -> Heard:
     """Play it in a browser of its own."""
-    side = HttpSide(lambda: Health(0, 1, 0.0), lambda: b"", pages=Pages(dict))
-    server = await serve(side, "localhost", 0)
+    services = HttpServices(lambda: Health(0, 1, 0.0), lambda: b"", pages=Pages(dict))
+    server = await serve(services, "localhost", 0)
     async with (
         chromium(syllables(folder / "a.wav")) as browser,
         far_end() as end,

@@ -12,7 +12,7 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, Page
 
-from relay.http.api.api import Api
+from relay.http.api.app import ApiServices
 from relay.http.server import Pages
 from relay.interfaces import ConversationSummary
 from relay.realtime.grant import Caller, Role
@@ -20,7 +20,7 @@ from relay.realtime.records import Record
 from relay.realtime.transcript import InterimTranscript
 from tests.components import needs
 from tests.feed.calls import HEAD, FakeCall, House, again
-from tests.http.api.desk import Assignments, Shelf, bearer, verify
+from tests.http.api.running_api import FakeArchive, FakeAssignments, bearer, verify
 from tests.http.listener import listening
 from tests.stores.words import LEARNER, MORNING, STRANGER, Call
 from tests.web.cable import Cable, cable
@@ -73,7 +73,7 @@ class Desk:
 
     screen: Screen
     house: House
-    shelf: Shelf
+    archive: FakeArchive
     cable: Cable
 
     @property
@@ -115,8 +115,8 @@ async def known(given: str) -> Caller:
 @asynccontextmanager
 async def sitting(browser: Browser, *, typed: bool = False, **options: Any) -> AsyncIterator[Desk]:
     """The page at its desk; unless it is `typed`, the relay gives it a token, as in development."""
-    house, shelf = House(), Shelf()
-    api = Api(house.hub, known, Assignments(), time.time, shelf.archive())
+    house, archive = House(), FakeArchive()
+    api = ApiServices(house.hub, known, FakeAssignments(), time.time, archive.services())
     config = {"token": token("admin"), "user_id": "kim"}
     pages = Pages(dict, coach_config=None if typed else lambda: config)
     running = asyncio.create_task(house.hub.run())
@@ -127,7 +127,7 @@ async def sitting(browser: Browser, *, typed: bool = False, **options: Any) -> A
             screen_of(browser, f"http://127.0.0.1:{line.port}/coach", **options) as screen,
         ):
             await screen.open()
-            yield Desk(screen, house, shelf, line)
+            yield Desk(screen, house, archive, line)
             house.hub.close()
     finally:
         running.cancel()
@@ -295,7 +295,7 @@ async def test_a_voice_without_a_price_says_so(desk: Desk) -> None:
 
 async def test_the_past_of_this_learner_then_everybodys_and_a_summary(desk: Desk) -> None:
     desk.house.disk.store = {one.id: one for one in (GOAL, CUT)}
-    desk.shelf.talks = [
+    desk.archive.stored = [
         ConversationSummary(HEAD.conversation_id, LEARNER, "agent", MORNING, MORNING + 60, 2),
         ConversationSummary(
             "77777777-7777-4777-8777-777777777777", STRANGER, "agent", MORNING, MORNING, 9
@@ -312,7 +312,7 @@ async def test_the_past_of_this_learner_then_everybodys_and_a_summary(desk: Desk
     await desk.page.get_by_role("button", name="Summarise").click()
     await desk.shows("chosen by counting words: no text model is configured.")
     await desk.shows("2 said · 1 by the voice · 0 by a coach")
-    assert [kept.action for kept in desk.shelf.kept] == ["summary"]
+    assert [record.action for record in desk.archive.recorded] == ["summary"]
     await desk.page.reload()
     await desk.shows("interrupted after 0.9 s")  # the address says what was shown
 

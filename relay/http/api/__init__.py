@@ -1,1 +1,1 @@
-"""The coach's API: live sessions, what was said, and feeds of what is being said."""
+"""The coach's API: live sessions, transcripts, feeds, and commands to a live session."""

@@ -1,4 +1,4 @@
-"""WS /api/sessions/{id}/voice: a coach listens to a call, and speaks in it after a takeover."""
+"""Serves a coach's audio WebSocket: listening to a session, and speaking in it after a takeover."""
 
 import asyncio
 from collections.abc import Callable
@@ -10,87 +10,87 @@ from aiohttp import WSMsgType, hdrs, web
 
 from relay.feed.live_session import CoachStreamProtocol, NoLine
 from relay.http.api.auth import Authenticator, Authorizer
-from relay.http.api.errors import FULL, NO_PCM, NO_SOCKET, NOT_A_COACH, OVER, ApiError, ApiErrorSpec
-from relay.http.api.feeds import SEND_SECONDS, FeedPermission, SocketFeed, accept
+from relay.http.api.errors import FULL, NO_PCM, NO_SOCKET, OVER, ApiError, ApiErrorSpec
+from relay.http.api.feeds import SEND_SECONDS, FeedPermission, SocketWriter, accept_socket
 from relay.http.api.sessions import SessionHandlers
 from relay.realtime.endings import CLIENT_LEFT, CLIENT_LOST, CLIENT_TOO_SLOW, INTERNAL_ERROR
 
 FRAME_BYTES: Final = 96_000
-"""Largest frame of a coach's: two seconds of PCM16."""
-_REFUSALS: Final[dict[NoLine, ApiErrorSpec]] = {"over": OVER, "busy": FULL, "format": NO_PCM}
+"""Largest frame from a coach: two seconds of PCM16."""
+_ERRORS: Final[dict[NoLine, ApiErrorSpec]] = {"over": OVER, "busy": FULL, "format": NO_PCM}
 
 
 @dataclass(frozen=True, slots=True)
 class CoachAudioHandler:
-    """`clock` gives Unix seconds."""
+    """WS /api/sessions/{id}/voice. `clock` gives Unix seconds."""
 
-    gate: Authenticator
-    access: Authorizer
-    reading: SessionHandlers
+    authenticator: Authenticator
+    authorizer: Authorizer
+    sessions: SessionHandlers
     clock: Callable[[], float]
 
-    async def voice(self, request: web.Request) -> web.StreamResponse:
-        """Serve the line until the coach leaves, may stay no longer, or the session ends."""
+    async def handle(self, request: web.Request) -> web.StreamResponse:
+        """Serve audio until the coach leaves or loses access, or the session ends."""
         if request.headers.get(hdrs.UPGRADE, "").lower() != "websocket":
             raise ApiError(NO_SOCKET)
-        socket = await accept(request, FRAME_BYTES + 1)  # the framework refuses from there on
+        writer = await accept_socket(request, FRAME_BYTES + 1)  # aiohttp refuses that size itself
         async with AsyncExitStack() as stack:
-            # A browser cannot read an answer that refuses the handshake, so that is done.
+            # A browser cannot read why a handshake is refused, so it is completed first.
             try:
-                line, watching = await self._enter(request, stack)
+                stream, permission = await self._open(request, stack)
             except ApiError as refused:
-                await socket.refuse(refused.refusal)
+                await writer.refuse(refused.spec)
             else:
-                await _serve(socket, line, watching)
-        return socket.socket
+                await _serve(writer, stream, permission)
+        return writer.socket
 
-    async def _enter(
+    async def _open(
         self, request: web.Request, stack: AsyncExitStack
     ) -> tuple[CoachStreamProtocol, FeedPermission]:
-        """Open a line until the stack closes; raises `ApiError`."""
-        caller = await self.gate.enter(request)
-        if caller.role == "learner":
-            raise ApiError(NOT_A_COACH)
-        feed = await self.reading.find(request, caller)
-        stack.enter_context(self.gate.rates.feed(caller.sub))
-        line = feed.call.voice(caller.sub)
-        if isinstance(line, str):
-            raise ApiError(_REFUSALS[line])
-        stack.callback(line.close)
-        return line, FeedPermission(caller, feed.head.user_id, self.access, self.clock)
+        """Open the coach's stream until the exit stack closes; raises `ApiError`."""
+        caller = await self.authenticator.authenticate_coach(request)
+        feed = await self.sessions.find(request, caller)
+        stack.enter_context(self.authenticator.limiter.open_feed(caller.sub))
+        stream = feed.call.voice(caller.sub)
+        if isinstance(stream, str):
+            raise ApiError(_ERRORS[stream])
+        stack.callback(stream.close)
+        return stream, FeedPermission(caller, feed.head.user_id, self.authorizer, self.clock)
 
 
-async def _serve(socket: SocketFeed, line: CoachStreamProtocol, watching: FeedPermission) -> None:
+async def _serve(
+    writer: SocketWriter, stream: CoachStreamProtocol, permission: FeedPermission
+) -> None:
     async with asyncio.TaskGroup() as tasks:
         beside = (
-            tasks.create_task(_hear(socket, line), name="voice.hear"),
-            tasks.create_task(_look_after(line, watching), name="voice.rights"),
+            tasks.create_task(_read(writer, stream), name="coach_audio.read"),
+            tasks.create_task(_watch_permission(stream, permission), name="coach_audio.permission"),
         )
         try:
-            while (frame := await line.next()) is not None:
+            while (frame := await stream.next()) is not None:
                 async with asyncio.timeout(SEND_SECONDS):
-                    await socket.socket.send_bytes(frame)
+                    await writer.socket.send_bytes(frame)
         except ConnectionError:
-            line.close(CLIENT_LOST)
+            stream.close(CLIENT_LOST)
         except TimeoutError:
-            line.close(CLIENT_TOO_SLOW)
+            stream.close(CLIENT_TOO_SLOW)
         for task in beside:
             task.cancel()
-    await socket.close(line.ending or INTERNAL_ERROR)
+    await writer.close(stream.ending or INTERNAL_ERROR)
 
 
-async def _hear(socket: SocketFeed, line: CoachStreamProtocol) -> None:
-    """What the coach says; a text frame has no meaning."""
-    async for message in socket.socket:
+async def _read(writer: SocketWriter, stream: CoachStreamProtocol) -> None:
+    """Pass on the coach's audio; text frames are ignored."""
+    async for message in writer.socket:
         if message.type is WSMsgType.BINARY:
-            line.hear(message.data)
-    line.close(CLIENT_LEFT)
+            stream.hear(message.data)
+    stream.close(CLIENT_LEFT)
 
 
-async def _look_after(line: CoachStreamProtocol, watching: FeedPermission) -> None:
-    """Close the line when the coach's rights end."""
+async def _watch_permission(stream: CoachStreamProtocol, permission: FeedPermission) -> None:
+    """Close the stream when the coach's access ends."""
     ending = None
     while ending is None:
-        await asyncio.sleep(watching.patience(watching.clock()))
-        ending = await watching.may_go_on()
-    line.close(ending)
+        await asyncio.sleep(permission.next_check_in(permission.clock()))
+        ending = await permission.revoked()
+    stream.close(ending)

@@ -1,4 +1,4 @@
-"""Why a request is refused: one table of statuses, codes and close codes, and one body."""
+"""The table of the API's errors, with HTTP statuses, codes and close codes, and their body."""
 
 from dataclasses import dataclass, replace
 from typing import Final
@@ -15,7 +15,7 @@ _encode = msgspec.json.Encoder().encode
 
 @dataclass(frozen=True, slots=True)
 class ApiErrorSpec:
-    """How one refusal is told: HTTP status, `code`, `message`, and a WebSocket's ending."""
+    """One error: HTTP status, `code`, `message`, and the `ending` with which a WebSocket closes."""
 
     status: int
     code: str
@@ -36,15 +36,19 @@ ORIGIN_REFUSED: Final = ApiErrorSpec(
     403, "origin_refused", "Pages of this origin may not use the API.", endings.FORBIDDEN
 )
 NOT_FOUND: Final = ApiErrorSpec(
-    404, "not_found", "There is no such thing here for this token.", endings.FORBIDDEN
+    404, "not_found", "Not found, or not visible with this token.", endings.FORBIDDEN
 )
-WRONG_METHOD: Final = ApiErrorSpec(405, "wrong_method", "This address has no such method.", _BAD)
+WRONG_METHOD: Final = ApiErrorSpec(
+    405, "wrong_method", "This address does not allow this method.", _BAD
+)
 BAD_SINCE: Final = ApiErrorSpec(
-    400, "bad_since", "since must be a whole number from 0 on: the seq you have seen last.", _BAD
+    400, "bad_since", "since must be a whole number, 0 or more: the last seq you have seen.", _BAD
 )
-BAD_LIMIT: Final = ApiErrorSpec(400, "bad_limit", "limit must be a number from 1 to 1000.", _BAD)
+BAD_LIMIT: Final = ApiErrorSpec(
+    400, "bad_limit", "limit must be a whole number from 1 to 1000 (conversations: 200).", _BAD
+)
 NAME_A_USER: Final = ApiErrorSpec(
-    400, "name_a_user", "You follow too many learners for one list: name one as user_id.", _BAD
+    400, "name_a_user", "You follow too many learners for one list: pass one as user_id.", _BAD
 )
 BAD_REQUEST: Final = ApiErrorSpec(400, "bad_request", "The request cannot be read.", _BAD)
 NO_FEED: Final = ApiErrorSpec(
@@ -67,7 +71,7 @@ FULL: Final = ApiErrorSpec(
     503, "full", "Too many feeds are open here. Try again soon.", endings.AT_CAPACITY, 10
 )
 RESTARTING: Final = ApiErrorSpec(
-    503, "restarting", "The server restarts. Connect again.", endings.SERVICE_RESTART, 2
+    503, "restarting", "The server is restarting. Connect again.", endings.SERVICE_RESTART, 2
 )
 NOT_A_COACH: Final = ApiErrorSpec(
     403, "not_a_coach", "Only coaches and admins may do this.", endings.FORBIDDEN
@@ -80,62 +84,65 @@ BAD_TEXT: Final = ApiErrorSpec(
 )
 BAD_MODE: Final = ApiErrorSpec(400, "bad_mode", 'mode must be "context" or "say".', _BAD)
 TAKEN: Final = ApiErrorSpec(
-    409, "taken", "Another coach speaks in this session, or too much waits to be said.", _BAD
+    409,
+    "taken",
+    "Another coach is speaking in this session, or too much is waiting to be said.",
+    _BAD,
 )
 SILENT: Final = ApiErrorSpec(
-    409, "silent", "The model is paused or taken over, so it can say nothing.", _BAD
+    409, "silent", "The model is paused or taken over, so it cannot speak.", _BAD
 )
-NOTHING_SAID: Final = ApiErrorSpec(409, "nothing_said", "Nothing was said yet.", _BAD)
+NOTHING_SAID: Final = ApiErrorSpec(409, "nothing_said", "Nothing has been said yet.", _BAD)
 NO_SOCKET: Final = ApiErrorSpec(400, "no_socket_asked", "Ask for the voice as a WebSocket.", _BAD)
 NO_PCM: Final = ApiErrorSpec(
-    409, "no_pcm", "The learner hears no PCM16, so nobody could hear a coach.", _BAD
+    409, "no_pcm", "The learner's audio format is not PCM16, so a coach could not be heard.", _BAD
 )
 OVER: Final = ApiErrorSpec(409, "over", "The session has ended.", _BAD)
 UNAVAILABLE: Final = ApiErrorSpec(
     503,
     "unavailable",
-    "Something the answer needs cannot be reached. Try again soon.",
+    "A service that the answer needs cannot be reached. Try again soon.",
     endings.INTERNAL_ERROR,
     5,
 )
-FAILED: Final = ApiErrorSpec(500, "failed", "The server failed.", endings.INTERNAL_ERROR)
+FAILED: Final = ApiErrorSpec(500, "failed", "The server failed to answer.", endings.INTERNAL_ERROR)
 
 ALL: Final = tuple(value for value in globals().values() if isinstance(value, ApiErrorSpec))
 
 
 class ApiError(Exception):
-    """The request is refused; `refusal` says how that is told."""
+    """The request is refused, with the error `spec`."""
 
-    def __init__(self, refusal: ApiErrorSpec) -> None:
-        super().__init__(refusal.code)
-        self.refusal = refusal
+    def __init__(self, spec: ApiErrorSpec) -> None:
+        super().__init__(spec.code)
+        self.spec = spec
 
 
-def wait(seconds: int) -> ApiError:
-    """Too many requests: come again after so many seconds."""
+def too_many_requests(seconds: int) -> ApiError:
+    """The error of a caller who has to wait so many seconds."""
     return ApiError(replace(TOO_MANY_REQUESTS, retry_after=seconds))
 
 
-def of_status(status: int) -> ApiErrorSpec:
-    """What the framework refused by itself."""
+def spec_of_status(status: int) -> ApiErrorSpec:
+    """The error for a status with which aiohttp itself refused a request."""
     if status in (404, 405):
         return NOT_FOUND if status == 404 else WRONG_METHOD
     return BAD_REQUEST if status < 500 else FAILED
 
 
-def answer(refusal: ApiErrorSpec, allow: str | None = None) -> web.Response:
-    """The answer to a request that is refused; `allow` lists an address's methods."""
+def error_response(spec: ApiErrorSpec, allow: str | None = None) -> web.Response:
+    """The response to a refused request; `allow` lists the address's methods."""
     headers = {"Content-Type": "application/json"}
-    if refusal.status == 401:
+    if spec.status == 401:
         headers["WWW-Authenticate"] = "Bearer"
-    if refusal.retry_after is not None:
-        headers["Retry-After"] = str(refusal.retry_after)
+    if spec.retry_after is not None:
+        headers["Retry-After"] = str(spec.retry_after)
     if allow is not None:
         headers["Allow"] = allow
-    body = _encode(ErrorAnswer(error=fault(refusal)))
-    return web.Response(status=refusal.status, body=body, headers=headers)
+    body = _encode(ErrorAnswer(error=error_fields(spec)))
+    return web.Response(status=spec.status, body=body, headers=headers)
 
 
-def fault(refusal: ApiErrorSpec) -> ApiFault:
-    """The refusal as it is shown."""
-    return ApiFault(code=refusal.code, message=refusal.message)
+def error_fields(spec: ApiErrorSpec) -> ApiFault:
+    """The `error` field of a body or message."""
+    return ApiFault(code=spec.code, message=spec.message)

@@ -1,4 +1,4 @@
-"""GET /api/sessions/{id}/feed: who may watch, and on what wire they asked to."""
+"""Serves a session's live feed, over a WebSocket or as server-sent events."""
 
 import asyncio
 import logging
@@ -14,7 +14,7 @@ from relay.auth.tokens import select_subprotocol
 from relay.feed.hub import FeedHub
 from relay.feed.messages import ApiFault, ErrorMessage
 from relay.feed.subscriber import FINISHED, EncodedMessage, Subscriber, shown
-from relay.http.api.auth import Authenticator, Authorizer, offered
+from relay.http.api.auth import Authenticator, Authorizer, offered_subprotocols
 from relay.http.api.errors import (
     BAD_SINCE,
     FULL,
@@ -23,9 +23,9 @@ from relay.http.api.errors import (
     UNAVAILABLE,
     ApiError,
     ApiErrorSpec,
-    fault,
+    error_fields,
 )
-from relay.http.api.sessions import SessionHandlers, number, since_of
+from relay.http.api.sessions import SessionHandlers, parse_number, parse_since
 from relay.realtime import endings
 from relay.realtime.endings import (
     CLIENT_LEFT,
@@ -33,207 +33,247 @@ from relay.realtime.endings import (
     CLIENT_TOO_SLOW,
     SERVICE_RESTART,
     Ending,
+    SessionRefused,
 )
-from relay.realtime.endings import SessionRefused as HubRefused
 from relay.realtime.grant import Caller
 
-# ---- A feed on its way to one coach, whatever it travels on: in order, in time, until it ends.
-
 SEND_SECONDS: Final = 10.0
-"""How long one message may take to leave; a coach who takes none for so long is too slow."""
+"""How long sending one message may take; a coach who reads nothing for that long is too slow."""
 QUIET_SECONDS: Final = 15.0
-"""After so long without news a sign of life goes out, and the coach's rights are looked at."""
+"""After so long without a message a keep-alive is sent, and the coach's access checked again."""
 
+RETRY_MS: Final = 1000
+"""How long a browser waits before it reconnects an event stream."""
+_ENDED: Final = "-ended"
+"""Suffix of the last event's id: a browser that sends it has seen the end."""
+_EVENT_STREAM_HEADERS: Final = {
+    hdrs.CONTENT_TYPE: "text/event-stream",
+    hdrs.CACHE_CONTROL: "no-store",
+    "X-Accel-Buffering": "no",  # nginx must not buffer the stream
+}
 
-class FeedWriter(Protocol):
-    """A WebSocket, or an event stream."""
+PING_SECONDS: Final = 30.0
+"""Interval of WebSocket pings; one without an answer after half of it is lost."""
+CLOSE_SECONDS: Final = 2.0
+"""How long the other side may take to answer a close."""
+MAX_MESSAGE_BYTES: Final = 4096
+"""Of a message from a coach, whose content is ignored."""
 
-    async def send(self, shown: EncodedMessage) -> None:
-        """Send one message; raises ConnectionError when nobody is there."""
-
-    async def live(self) -> None:
-        """Send a sign of life, where the wire has none of its own; raises ConnectionError."""
+log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class FeedPermission:
-    """Who watches what: `user_id` is whose session it is. `clock` gives Unix seconds."""
+    """A caller's permission to follow the sessions of `user_id`. `clock` gives Unix seconds."""
 
     caller: Caller
     user_id: str
-    access: Authorizer
+    authorizer: Authorizer
     clock: Callable[[], float]
 
-    async def may_go_on(self) -> Ending | None:
-        """Why not, None when nothing speaks against it."""
+    async def revoked(self) -> Ending | None:
+        """The reason why the caller may not go on, None while they may."""
         if self.clock() >= self.caller.expires_at:
             return endings.TOKEN_EXPIRED
         try:
-            sees = await self.access.sees(self.caller)
-        except ApiError:  # nobody can be asked; who was let in stays
+            is_visible = await self.authorizer.visible_to(self.caller)
+        except ApiError:  # the store is unavailable: callers who were admitted stay
             return None
-        return None if sees(self.user_id) else endings.FORBIDDEN
+        return None if is_visible(self.user_id) else endings.FORBIDDEN
 
-    def patience(self, checked_at: float) -> float:
-        """Seconds until the next look at the caller's rights."""
+    def next_check_in(self, checked_at: float) -> float:
+        """Seconds until `revoked` has to be asked again, after it was asked at `checked_at`."""
         now = self.clock()
         return max(0.0, min(checked_at + QUIET_SECONDS, self.caller.expires_at) - now)
 
 
-async def pump(line: FeedWriter, watcher: Subscriber, watching: FeedPermission) -> Ending:
-    """Send what the watcher has until it is closed; returns why.
+@dataclass(frozen=True, slots=True)
+class FeedHandler:
+    """GET /api/sessions/{id}/feed. `clock` gives Unix seconds."""
 
-    Raises ConnectionError when nobody takes it any more, TimeoutError when that takes too long.
+    hub: FeedHub
+    authenticator: Authenticator
+    authorizer: Authorizer
+    sessions: SessionHandlers
+    clock: Callable[[], float]
+
+    async def handle(self, request: web.Request) -> web.StreamResponse:
+        """Serve the feed as the request asks: over a WebSocket, or as server-sent events."""
+        async with AsyncExitStack() as stack:
+            if request.headers.get(hdrs.UPGRADE, "").lower() == "websocket":
+                writer = await accept_socket(request)
+                # A browser cannot read why a handshake is refused, so it is completed first.
+                try:
+                    since = parse_since(request)
+                    subscriber, permission = await self._subscribe(request, since, stack)
+                except ApiError as refused:
+                    await writer.refuse(refused.spec)
+                else:
+                    await writer.serve(subscriber, permission)
+                return writer.socket
+            if "text/event-stream" not in request.headers.get(hdrs.ACCEPT, ""):
+                raise ApiError(NO_FEED)
+            cursor = cursor_of(request)
+            subscriber, permission = await self._subscribe(request, cursor.seq, stack)
+            return await serve_events(request, cursor, subscriber, permission)
+
+    async def _subscribe(
+        self, request: web.Request, since: int, stack: AsyncExitStack
+    ) -> tuple[Subscriber, FeedPermission]:
+        """Subscribe the caller until the stack closes; raises `ApiError`."""
+        caller = await self.authenticator.authenticate(request)
+        feed = await self.sessions.find(request, caller)
+        stack.enter_context(self.authenticator.limiter.open_feed(caller.sub))
+        try:
+            subscriber = await stack.enter_async_context(self.hub.watch(feed, since))
+        except SessionRefused as refused:
+            restarts = refused.ending == SERVICE_RESTART
+            raise ApiError(RESTARTING if restarts else FULL) from refused
+        except Exception as error:  # a store raises what its library does
+            log.warning("could not read stored utterances", error=type(error).__name__)
+            raise ApiError(UNAVAILABLE) from error
+        return subscriber, FeedPermission(caller, feed.head.user_id, self.authorizer, self.clock)
+
+
+class FeedWriter(Protocol):
+    """The transport of a feed: a WebSocket or an event stream."""
+
+    async def send(self, message: EncodedMessage) -> None:
+        """Send one message; raises ConnectionError when the connection is lost."""
+
+    async def keep_alive(self) -> None:
+        """Send a sign of life, where the transport has none itself; raises ConnectionError."""
+
+
+async def pump(writer: FeedWriter, subscriber: Subscriber, permission: FeedPermission) -> Ending:
+    """Send the subscriber's messages until it is closed or its permission ends; returns why.
+
+    Raises ConnectionError when the connection is lost, TimeoutError when sending takes too long.
     """
-    checked_at = watching.clock()
+    checked_at = permission.clock()
     while True:
         try:
-            async with asyncio.timeout(watching.patience(checked_at)):
-                shown = await watcher.next()
+            async with asyncio.timeout(permission.next_check_in(checked_at)):
+                message = await subscriber.next()
         except TimeoutError:
-            ending, checked_at = await watching.may_go_on(), watching.clock()
+            ending, checked_at = await permission.revoked(), permission.clock()
             if ending is not None:
                 return ending
             async with asyncio.timeout(SEND_SECONDS):
-                await line.live()
+                await writer.keep_alive()
             continue
-        if shown is None:
-            return watcher.ending or endings.INTERNAL_ERROR
+        if message is None:
+            return subscriber.ending or endings.INTERNAL_ERROR
         async with asyncio.timeout(SEND_SECONDS):
-            await line.send(shown)
-
-
-# ---- A feed as server-sent events: each message's data is its JSON, its id the cursor after it.
-
-RETRY_MS: Final = 1000
-"""How long a browser waits before it comes back by itself."""
-_OVER: Final = "-ended"
-"""Follows the cursor in the last event's id: who comes back with it has seen everything."""
-_HEADERS: Final = {
-    hdrs.CONTENT_TYPE: "text/event-stream",
-    hdrs.CACHE_CONTROL: "no-store",
-    "X-Accel-Buffering": "no",  # a proxy between us and the page must not wait for more
-}
+            await writer.send(message)
 
 
 @dataclass(frozen=True, slots=True)
-class Cursor:
-    """Where a browser goes on from; `over`: it has seen the end."""
+class EventCursor:
+    """The position after which a browser resumes; `is_over` when it has seen the end."""
 
     seq: int
-    over: bool = False
+    is_over: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class EventFeed:
-    """A `relay.http.api.stream.Line`."""
-
-    response: web.StreamResponse
-
-    async def send(self, shown: EncodedMessage) -> None:
-        """Send one event."""
-        over = _OVER if shown.text.startswith('{"type":"ended"') else ""
-        head = "" if shown.cursor is None else f"id: {shown.cursor}{over}\n"
-        await self.response.write(f"{head}data: {shown.text}\n\n".encode())
-
-    async def live(self) -> None:
-        """Send a comment: proxies drop what is silent, and we learn that nobody is there."""
-        await self.response.write(b": live\n\n")
-
-
-def cursor_of(request: web.Request) -> Cursor:
+def cursor_of(request: web.Request) -> EventCursor:
     """`Last-Event-ID`, as a reconnecting browser sends it, else `since`; raises `ApiError`."""
     last = request.headers.get("Last-Event-ID", "")
     if not last:
-        return Cursor(since_of(request))
-    seq = number(last.removesuffix(_OVER))
+        return EventCursor(parse_since(request))
+    seq = parse_number(last.removesuffix(_ENDED))
     if seq is None:
         raise ApiError(BAD_SINCE)
-    return Cursor(seq, over=last.endswith(_OVER))
+    return EventCursor(seq, is_over=last.endswith(_ENDED))
 
 
-async def serve(
-    request: web.Request, cursor: Cursor, watcher: Subscriber, watching: FeedPermission
+async def serve_events(
+    request: web.Request, cursor: EventCursor, subscriber: Subscriber, permission: FeedPermission
 ) -> web.StreamResponse:
-    """Send until the feed ends or the coach leaves."""
-    if cursor.over:  # the one answer after which a browser does not come back
+    """Send server-sent events until the feed ends or the coach leaves."""
+    if cursor.is_over:  # 204 is the one status after which a browser does not reconnect
         return web.Response(status=204)
-    response = web.StreamResponse(headers=_HEADERS)
+    response = web.StreamResponse(headers=_EVENT_STREAM_HEADERS)
     await response.prepare(request)
-    line = EventFeed(response)
+    writer = EventStreamWriter(response)
     try:
         await response.write(f"retry: {RETRY_MS}\n\n".encode())
-        ending = await pump(line, watcher, watching)
+        ending = await pump(writer, subscriber, permission)
         if ending is not FINISHED:
-            await _farewell(line, ending)
+            await writer.send_ending(ending)
         await response.write_eof()
-    except (ConnectionError, TimeoutError) as error:
-        ending = CLIENT_TOO_SLOW if isinstance(error, TimeoutError) else CLIENT_LOST
+    except (ConnectionError, TimeoutError):
         if request.transport is not None:
             request.transport.abort()
     return response
 
 
-async def _farewell(line: EventFeed, ending: Ending) -> None:
-    """An event stream has no close code: say why it ends."""
-    told = ApiFault(code=ending.name, message=ending.advice or ending.reason)
-    async with asyncio.timeout(SEND_SECONDS):
-        await line.send(shown(ErrorMessage(error=told)))
+@dataclass(frozen=True, slots=True)
+class EventStreamWriter:
+    """A `FeedWriter` of server-sent events: a message's JSON is the data, the cursor its id."""
 
+    response: web.StreamResponse
 
-# ---- A feed as a WebSocket: one JSON text frame a message; what the coach sends has no meaning.
+    async def send(self, message: EncodedMessage) -> None:
+        """Send one event."""
+        suffix = _ENDED if message.text.startswith('{"type":"ended"') else ""
+        head = "" if message.cursor is None else f"id: {message.cursor}{suffix}\n"
+        await self.response.write(f"{head}data: {message.text}\n\n".encode())
 
-PING_SECONDS: Final = 30.0
-"""A socket that answers no ping within half of this is lost."""
-CLOSE_SECONDS: Final = 2.0
-"""How long the other side may take to answer a close."""
-HEARD_BYTES: Final = 4096
-"""Largest message of a coach's."""
+    async def keep_alive(self) -> None:
+        """Send a comment: proxies drop silent streams, and a lost connection shows."""
+        await self.response.write(b": live\n\n")
+
+    async def send_ending(self, ending: Ending) -> None:
+        """Send the reason of the end, since an event stream has no close code."""
+        error = ApiFault(code=ending.name, message=ending.advice or ending.reason)
+        async with asyncio.timeout(SEND_SECONDS):
+            await self.send(shown(ErrorMessage(error=error)))
 
 
 @dataclass(frozen=True, slots=True)
-class SocketFeed:
-    """A `relay.http.api.stream.Line`."""
+class SocketWriter:
+    """A `FeedWriter` on a WebSocket: one text frame a message; a coach's frames are ignored."""
 
     socket: web.WebSocketResponse
     request: web.Request
 
-    async def send(self, shown: EncodedMessage) -> None:
+    async def send(self, message: EncodedMessage) -> None:
         """Send one message."""
-        await self.socket.send_str(shown.text)
+        await self.socket.send_str(message.text)
 
-    async def live(self) -> None:
-        """The wire has its own pings."""
+    async def keep_alive(self) -> None:
+        """Do nothing: the socket sends pings."""
 
-    async def refuse(self, refusal: ApiErrorSpec) -> None:
-        """Say why not in a message that every client can read, then close."""
+    async def refuse(self, spec: ApiErrorSpec) -> None:
+        """Send the error as a message that every client can read, then close."""
         try:
-            await self.send(shown(ErrorMessage(error=fault(refusal))))
+            await self.send(shown(ErrorMessage(error=error_fields(spec))))
         except ConnectionError:
             return
-        await self.close(refusal.ending)
+        await self.close(spec.ending)
 
-    async def serve(self, watcher: Subscriber, watching: FeedPermission) -> None:
-        """Send until the feed ends or the coach leaves, then close."""
+    async def serve(self, subscriber: Subscriber, permission: FeedPermission) -> None:
+        """Send messages until the feed ends or the coach leaves, then close."""
         async with asyncio.TaskGroup() as tasks:
-            hearing = tasks.create_task(self._hear(watcher), name="feed.hear")
+            reading = tasks.create_task(self._read(subscriber), name="feed.read")
             try:
-                ending = await pump(self, watcher, watching)
+                ending = await pump(self, subscriber, permission)
             except ConnectionError:
                 ending = CLIENT_LOST
             except TimeoutError:
                 ending = CLIENT_TOO_SLOW
-            hearing.cancel()
+            reading.cancel()
         await self.close(ending)
 
-    async def _hear(self, watcher: Subscriber) -> None:
-        """Read, so that pings are answered and a close is seen."""
+    async def _read(self, subscriber: Subscriber) -> None:
+        """Read frames, so that pings are answered and a close is noticed."""
         async for _ in self.socket:
             pass
-        watcher.close(CLIENT_LEFT)
+        subscriber.close(CLIENT_LEFT)
 
     async def close(self, ending: Ending) -> None:
-        """Close politely; by force where even that does not leave."""
+        """Close with the ending's code; abort the connection where the close frame is stuck."""
         try:
             async with asyncio.timeout(SEND_SECONDS if ending is not CLIENT_TOO_SLOW else 0.5):
                 await self.socket.close(code=ending.code, message=ending.reason.encode())
@@ -242,75 +282,25 @@ class SocketFeed:
                 self.request.transport.abort()
 
 
-async def accept(request: web.Request, most: int = HEARD_BYTES) -> SocketFeed:
-    """Complete the handshake, for messages of at most so many bytes.
-
-    The token's subprotocol is never the one that is selected.
-    """
-    chosen = select_subprotocol(offered(request))
+async def accept_socket(
+    request: web.Request, max_message_bytes: int = MAX_MESSAGE_BYTES
+) -> SocketWriter:
+    """Complete the handshake; the subprotocol that carries the token is never selected."""
+    chosen = select_subprotocol(offered_subprotocols(request))
     socket = web.WebSocketResponse(
         timeout=CLOSE_SECONDS,
         protocols=(chosen,) if chosen else (),
         heartbeat=PING_SECONDS,
-        max_msg_size=most,
+        max_msg_size=max_message_bytes,
         compress=False,
     )
     await socket.prepare(request)
-    return SocketFeed(socket, request)
+    return SocketWriter(socket, request)
 
 
-def _quotes_no_offer(record: logging.LogRecord) -> bool:
-    """Drop the framework's warning of an offer that nothing was taken of: a token may be in it."""
+def _quotes_no_subprotocol(record: logging.LogRecord) -> bool:
+    """Drop aiohttp's warning of subprotocols that do not overlap: one may hold a token."""
     return "rotocols" not in str(record.msg)
 
 
-logging.getLogger("aiohttp.websocket").addFilter(_quotes_no_offer)
-
-log = structlog.get_logger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Feeds:
-    """`clock` gives Unix seconds."""
-
-    hub: FeedHub
-    gate: Authenticator
-    access: Authorizer
-    reading: SessionHandlers
-    clock: Callable[[], float]
-
-    async def feed(self, request: web.Request) -> web.StreamResponse:
-        """Serve the feed as it is asked for: as a WebSocket, or as server-sent events."""
-        async with AsyncExitStack() as stack:
-            if request.headers.get(hdrs.UPGRADE, "").lower() == "websocket":
-                line = await accept(request)
-                # A browser cannot read an answer that refuses the handshake, so that is done.
-                try:
-                    watcher, watching = await self._enter(request, since_of(request), stack)
-                except ApiError as refused:
-                    await line.refuse(refused.refusal)
-                else:
-                    await line.serve(watcher, watching)
-                return line.socket
-            if "text/event-stream" not in request.headers.get(hdrs.ACCEPT, ""):
-                raise ApiError(NO_FEED)
-            cursor = cursor_of(request)
-            watcher, watching = await self._enter(request, cursor.seq, stack)
-            return await serve(request, cursor, watcher, watching)
-
-    async def _enter(
-        self, request: web.Request, since: int, stack: AsyncExitStack
-    ) -> tuple[Subscriber, FeedPermission]:
-        """Let the caller watch until the stack closes; raises `ApiError`."""
-        caller = await self.gate.enter(request)
-        feed = await self.reading.find(request, caller)
-        stack.enter_context(self.gate.rates.feed(caller.sub))
-        try:
-            watcher = await stack.enter_async_context(self.hub.watch(feed, since))
-        except HubRefused as refused:
-            restarts = refused.ending == SERVICE_RESTART
-            raise ApiError(RESTARTING if restarts else FULL) from refused
-        except Exception as error:  # a store raises what its library does
-            log.warning("words cannot be read", error=type(error).__name__)
-            raise ApiError(UNAVAILABLE) from error
-        return watcher, FeedPermission(caller, feed.head.user_id, self.access, self.clock)
+logging.getLogger("aiohttp.websocket").addFilter(_quotes_no_subprotocol)

@@ -6,37 +6,47 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from relay.http.api.api import PREFIX, Api, application
+from relay.http.api.app import PREFIX, ApiServices, create_api
 from relay.http.api.errors import ALL
 from relay.http.api.openapi import document
 from relay.realtime.transcript import InterimTranscript
 from tests.feed.calls import FakeCall, House, said
-from tests.http.api.desk import FEED, SESSION, Assignments, Shelf, desk, verify
+from tests.http.api.running_api import (
+    FEED,
+    SESSION,
+    FakeArchive,
+    FakeAssignments,
+    running_api,
+    verify,
+)
 from tests.http.api.write_openapi import PATH, text
 from tests.stores.words import CONVERSATION
 
 
-def test_the_file_in_the_docs_is_what_the_code_says() -> None:
-    """Write it anew with `python -m tests.http.api.write_openapi`."""
+def test_docs_openapi_json_is_up_to_date() -> None:
+    """Regenerate it with `python -m tests.http.api.write_openapi`."""
     assert PATH.read_text() == text()
 
 
-def test_every_route_is_in_the_document_and_nothing_else() -> None:
-    house = House()
-    api = Api(house.hub, verify, Assignments(), lambda: 0.0, Shelf().archive())
+def test_the_document_has_exactly_the_routes() -> None:
+    services = ApiServices(
+        House().hub, verify, FakeAssignments(), lambda: 0.0, FakeArchive().services()
+    )
     routes = {
         (PREFIX + route.resource.canonical, route.method.lower())
-        for route in application(api).router.routes()
+        for route in create_api(services).router.routes()
         if route.resource is not None and route.method != "HEAD"
     }
-    told = {(path, method) for path, methods in document()["paths"].items() for method in methods}
-    assert routes == told
-    assert isinstance(application(api), web.Application)
+    documented = {
+        (path, method) for path, methods in document()["paths"].items() for method in methods
+    }
+    assert routes == documented
+    assert isinstance(create_api(services), web.Application)
 
 
-def test_every_refusal_is_named() -> None:
-    told = document()["components"]["responses"]["Refused"]["description"]
-    assert all(f"{refusal.status} `{refusal.code}`" in told for refusal in ALL)
+def test_every_error_code_is_listed() -> None:
+    listed = document()["components"]["responses"]["Refused"]["description"]
+    assert all(f"{error.status} `{error.code}`" in listed for error in ALL)
 
 
 KINDS: dict[str, type | tuple[type, ...]] = {
@@ -51,7 +61,7 @@ KINDS: dict[str, type | tuple[type, ...]] = {
 
 
 def matches(value: Any, schema: dict[str, Any]) -> bool:
-    """As much of JSON Schema as the document uses; what it does not know is a failure."""
+    """Validate the part of JSON Schema that the document uses; another keyword is a failure."""
     known = {"$ref", "anyOf", "type", "properties", "required", "items", "enum", "title"}
     known |= {"description", "additionalProperties", "discriminator"}
     assert schema.keys() <= known, schema.keys() - known
@@ -100,26 +110,26 @@ def answer_schema(path: str, status: str = "200") -> dict[str, Any]:
         ("/api/conversations/{id}/transcript", f"/api/conversations/{CONVERSATION}/transcript"),
     ],
 )
-async def test_answers_are_as_the_document_says(path: str, asked: str) -> None:
-    async with desk() as here:
-        with here.house.hub.live(FakeCall(cost=None)):
-            here.house.commit(said(1))
-            assert matches((await here.ask(asked)).json, answer_schema(path))
-        refused = await here.ask(asked, headers={})
+async def test_answers_match_the_document(path: str, asked: str) -> None:
+    async with running_api() as api:
+        with api.feeds.hub.live(FakeCall(cost=None)):
+            api.feeds.commit(said(1))
+            assert matches((await api.ask(asked)).json, answer_schema(path))
+        refused = await api.ask(asked, headers={})
         schema = document()["components"]["responses"]["Refused"]["content"]["application/json"]
         assert matches(refused.json, schema["schema"])
         assert not matches(refused.json, answer_schema(path)), "and the check can fail"
 
 
-async def test_a_feeds_messages_are_as_the_document_says() -> None:
+async def test_a_feeds_messages_match_the_document() -> None:
     schema = answer_schema("/api/sessions/{id}/feed")
-    async with desk() as here:
+    async with running_api() as api:
         call = FakeCall(open=[InterimTranscript("item_9", 0, "assistant", "Well")], seq=1)
-        with here.house.hub.live(call):
-            here.house.commit(said(1))
-            async with here.watch() as socket:
+        with api.feeds.hub.live(call):
+            api.feeds.commit(said(1))
+            async with api.subscribe() as socket:
                 await socket.until("partial")
-        async with here.watch() as late, here.watch("?since=x") as wrong:
+        async with api.subscribe() as late, api.subscribe("?since=x") as wrong:
             await late.closed()
             await wrong.closed()
         messages = [*socket.messages, *late.messages, *wrong.messages]
@@ -130,7 +140,7 @@ async def test_a_feeds_messages_are_as_the_document_says() -> None:
 
 
 async def test_the_document_needs_no_token() -> None:
-    async with desk() as here:
-        answer = await here.ask("/api/openapi.json", headers={})
+    async with running_api() as api:
+        answer = await api.ask("/api/openapi.json", headers={})
         assert answer.json == json.loads(PATH.read_text())
         assert FEED.startswith(PREFIX)

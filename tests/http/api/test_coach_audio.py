@@ -1,4 +1,4 @@
-"""WS /api/sessions/{id}/voice: frames both ways, and who gets a line."""
+"""WS /api/sessions/{id}/voice: audio both ways, and access to it."""
 
 import asyncio
 
@@ -8,7 +8,7 @@ from aiohttp import ClientWebSocketResponse, WSMsgType
 from relay.feed.live_session import NoLine
 from relay.http.api.coach_audio import FRAME_BYTES
 from tests.feed.calls import FakeCall, FakeLine
-from tests.http.api.desk import PATIENCE, SERVICE_KEY, SESSION, desk, header
+from tests.http.api.running_api import PATIENCE, SERVICE_KEY, SESSION, header, running_api
 from tests.stores.words import LEARNER
 
 VOICE = f"/api/sessions/{SESSION}/voice"
@@ -29,11 +29,11 @@ async def closed(socket: ClientWebSocketResponse) -> tuple[int | None, str]:
     return socket.close_code, message.extra or ""
 
 
-async def test_sound_goes_both_ways_and_text_has_no_meaning() -> None:
+async def test_audio_goes_both_ways_and_text_is_ignored() -> None:
     call = FakeCall()
-    async with desk() as here:
-        with here.house.hub.live(call):
-            async with here.http.ws_connect(VOICE, headers=header("kim", "coach")) as socket:
+    async with running_api() as api:
+        with api.feeds.hub.live(call):
+            async with api.http.ws_connect(VOICE, headers=header("kim", "coach")) as socket:
                 line = await opened(call)
                 assert line.coach == "kim"
                 await socket.send_str('{"type":"hello"}')
@@ -50,11 +50,11 @@ async def test_sound_goes_both_ways_and_text_has_no_meaning() -> None:
             assert line.ending.code == 1000
 
 
-async def test_a_frame_that_is_too_large_ends_the_line() -> None:
+async def test_a_frame_that_is_too_large_ends_the_stream() -> None:
     call = FakeCall()
-    async with desk() as here:
-        with here.house.hub.live(call):
-            async with here.http.ws_connect(VOICE, headers=header()) as socket:
+    async with running_api() as api:
+        with api.feeds.hub.live(call):
+            async with api.http.ws_connect(VOICE, headers=header()) as socket:
                 line = await opened(call)
                 await socket.send_bytes(bytes(FRAME_BYTES + 1))
                 assert (await closed(socket))[0] == 1009
@@ -68,23 +68,23 @@ async def test_a_frame_that_is_too_large_ends_the_line() -> None:
         (header(LEARNER, "learner"), 4003),
         (header("lee", "coach"), 4003),
     ],
-    ids=["nobody", "the learner", "another's coach"],
+    ids=["no token", "the learner", "another coach"],
 )
-async def test_a_line_is_for_the_learners_coach(headers: dict[str, str], code: int) -> None:
+async def test_the_stream_is_for_the_learners_coach(headers: dict[str, str], code: int) -> None:
     call = FakeCall()
-    async with desk() as here:
-        with here.house.hub.live(call):
-            async with here.http.ws_connect(VOICE, headers=headers) as socket:
+    async with running_api() as api:
+        with api.feeds.hub.live(call):
+            async with api.http.ws_connect(VOICE, headers=headers) as socket:
                 assert (await closed(socket))[0] == code
         assert call.lines == []
 
 
-async def test_the_projects_own_key_may_listen() -> None:
+async def test_the_service_key_may_listen() -> None:
     call = FakeCall()
-    async with desk() as here:
-        with here.house.hub.live(call):
+    async with running_api() as api:
+        with api.feeds.hub.live(call):
             headers = {"Authorization": f"Bearer {SERVICE_KEY}"}
-            async with here.http.ws_connect(VOICE, headers=headers):
+            async with api.http.ws_connect(VOICE, headers=headers):
                 assert (await opened(call)).coach == "service"
 
 
@@ -92,34 +92,34 @@ async def test_the_projects_own_key_may_listen() -> None:
     ("why", "told", "code"),
     [("over", "over", 4000), ("busy", "full", 1013), ("format", "no_pcm", 4000)],
 )
-async def test_where_there_is_no_line_it_says_why(why: NoLine, told: str, code: int) -> None:
-    async with desk() as here:
-        with here.house.hub.live(FakeCall(no_line=why)):
-            async with here.http.ws_connect(VOICE, headers=header()) as socket:
+async def test_a_refused_stream_says_why(why: NoLine, told: str, code: int) -> None:
+    async with running_api() as api:
+        with api.feeds.hub.live(FakeCall(no_line=why)):
+            async with api.http.ws_connect(VOICE, headers=header()) as socket:
                 message = await socket.receive_json()
                 assert message["error"]["code"] == told
                 assert (await closed(socket))[0] == code
 
 
-async def test_a_token_that_runs_out_ends_the_line() -> None:
+async def test_an_expired_token_ends_the_stream() -> None:
     call = FakeCall()
-    async with desk() as here:
-        with here.house.hub.live(call):
+    async with running_api() as api:
+        with api.feeds.hub.live(call):
             headers = header(ttl=0.3)
-            async with here.http.ws_connect(VOICE, headers=headers) as socket:
+            async with api.http.ws_connect(VOICE, headers=headers) as socket:
                 assert await closed(socket) == (4001, "Token expired")
             assert (await opened(call)).ending is not None
 
 
-async def test_it_is_a_websocket_alone() -> None:
-    async with desk() as here:
-        with here.house.hub.live(FakeCall()):
-            assert (await here.ask(VOICE)).refusal == (400, "no_socket_asked")
+async def test_other_requests_than_a_websocket_are_refused() -> None:
+    async with running_api() as api:
+        with api.feeds.hub.live(FakeCall()):
+            assert (await api.ask(VOICE)).error == (400, "no_socket_asked")
 
 
-async def test_an_ended_session_has_no_line() -> None:
-    async with desk() as here:
-        with here.house.hub.live(FakeCall()):
+async def test_an_ended_session_has_no_stream() -> None:
+    async with running_api() as api:
+        with api.feeds.hub.live(FakeCall()):
             pass
-        async with here.http.ws_connect(VOICE, headers=header()) as socket:
+        async with api.http.ws_connect(VOICE, headers=header()) as socket:
             assert (await closed(socket))[0] == 4000

@@ -1,4 +1,4 @@
-"""The API on a real listener, before a hub that is moved by hand; a token says who has it."""
+"""The API on a real listener, over a feed hub that a test drives; a token names its caller."""
 
 import asyncio
 import json
@@ -10,7 +10,7 @@ from typing import Any
 
 from aiohttp import ClientSession, ClientWebSocketResponse, WSMsgType
 
-from relay.http.api.api import Api
+from relay.http.api.app import ApiServices
 from relay.http.api.sessions import ConversationArchive
 from relay.interfaces import ConversationSummary
 from relay.realtime.endings import INTERNAL_ERROR, UNAUTHORIZED, SessionRefused
@@ -28,7 +28,7 @@ SERVICE_KEY = "the-project's-own-key"
 
 
 def bearer(sub: str = "boss", role: Role = "admin", ttl: float = 3600.0) -> str:
-    """A token that this desk believes."""
+    """A token that `verify` accepts."""
     return f"{sub}:{role}:{time.time() + ttl}"
 
 
@@ -37,7 +37,7 @@ def header(sub: str = "boss", role: Role = "admin", ttl: float = 3600.0) -> dict
 
 
 async def verify(token: str) -> Caller:
-    if token == "nobody to ask":
+    if token == "no verifier":
         raise SessionRefused(INTERNAL_ERROR)
     sub, _, rest = token.partition(":")
     role, _, expires_at = rest.partition(":")
@@ -48,8 +48,8 @@ async def verify(token: str) -> Caller:
 
 
 @dataclass
-class Assignments:
-    """Who coaches whom, as a store says it."""
+class FakeAssignments:
+    """The learners of each coach, as a store gives them."""
 
     of: dict[str, frozenset[str]] = field(
         default_factory=lambda: {"kim": frozenset({LEARNER}), "lee": frozenset({STRANGER})}
@@ -65,23 +65,23 @@ class Assignments:
 
 
 @dataclass
-class Shelf:
-    """Past conversations, as a store lists them, and what was kept."""
+class FakeArchive:
+    """Past conversations, as a store lists them, and the summaries that were recorded."""
 
-    talks: list[ConversationSummary] = field(default_factory=list)
-    kept: list[ActionRecord] = field(default_factory=list)
-    asked: list[tuple[Collection[str] | None, int]] = field(default_factory=list)
+    stored: list[ConversationSummary] = field(default_factory=list)
+    recorded: list[ActionRecord] = field(default_factory=list)
+    queries: list[tuple[Collection[str] | None, int]] = field(default_factory=list)
 
     async def conversations(
         self, users: Collection[str] | None, limit: int
     ) -> list[ConversationSummary]:
-        self.asked.append((users, limit))
-        return [talk for talk in self.talks if users is None or talk.user_id in users][:limit]
+        self.queries.append((users, limit))
+        return [one for one in self.stored if users is None or one.user_id in users][:limit]
 
-    def archive(self, writer: Writes | None = None) -> ConversationArchive:
-        summariser = Summarizer(writer, lambda: 1_760_000_100.0)
+    def services(self, writer: Writes | None = None) -> ConversationArchive:
+        summarizer = Summarizer(writer, lambda: 1_760_000_100.0)
         return ConversationArchive(
-            self.conversations, self.kept.append, summariser, lambda: 1_760_000_100.0
+            self.conversations, self.recorded.append, summarizer, lambda: 1_760_000_100.0
         )
 
 
@@ -96,7 +96,7 @@ class Answer:
         return json.loads(self.text)
 
     @property
-    def refusal(self) -> tuple[int, str]:
+    def error(self) -> tuple[int, str]:
         body = self.json
         assert body.keys() == {"error"}
         assert body["error"].keys() == {"code", "message"}
@@ -104,7 +104,7 @@ class Answer:
 
 
 class Socket:
-    """A coach's WebSocket: messages as they come, then the close."""
+    """A coach's WebSocket: collects messages, then the close."""
 
     def __init__(self, socket: ClientWebSocketResponse) -> None:
         self.socket = socket
@@ -128,11 +128,11 @@ class Socket:
 
 
 @dataclass
-class Desk:
-    house: House
-    learners: Assignments
+class RunningApi:
+    feeds: House
+    assignments: FakeAssignments
+    archive: FakeArchive
     http: ClientSession
-    shelf: Shelf
 
     async def ask(self, path: str, method: str = "GET", **options: Any) -> Answer:
         options.setdefault("headers", header())
@@ -140,7 +140,7 @@ class Desk:
             return Answer(answer.status, answer.headers, await answer.text())
 
     @asynccontextmanager
-    async def watch(
+    async def subscribe(
         self, query: str = "", path: str = FEED, **options: Any
     ) -> AsyncIterator[Socket]:
         options.setdefault("headers", header())
@@ -149,20 +149,20 @@ class Desk:
 
 
 @asynccontextmanager
-async def desk(**changes: Any) -> AsyncIterator[Desk]:
-    """An API; `changes` are fields of `Api`."""
-    house, learners, shelf = House(), Assignments(), Shelf()
+async def running_api(**changes: Any) -> AsyncIterator[RunningApi]:
+    """An API; `changes` are fields of `ApiServices`."""
+    feeds, assignments, archive = House(), FakeAssignments(), FakeArchive()
     given: dict[str, Any] = {"service_key": SERVICE_KEY, "clock": time.time, **changes}
-    given.setdefault("archive", shelf.archive())
-    api = Api(hub=house.hub, verify=verify, learners=learners, **given)
-    running = asyncio.create_task(house.hub.run())
+    given.setdefault("archive", archive.services())
+    services = ApiServices(hub=feeds.hub, verify=verify, learners=assignments, **given)
+    running = asyncio.create_task(feeds.hub.run())
     try:
         async with (
-            listening(api=api) as server,
+            listening(api=services) as server,
             ClientSession(f"http://127.0.0.1:{server.port}") as http,
         ):
-            yield Desk(house, learners, http, shelf)
-            house.hub.close()
+            yield RunningApi(feeds, assignments, archive, http)
+            feeds.hub.close()
     finally:
         running.cancel()
         await asyncio.wait({running})

@@ -3,7 +3,7 @@ from unittest.mock import Mock
 import pytest
 from aiohttp.test_utils import make_mocked_request
 
-from relay.http.server import is_loopback_host, is_ours
+from relay.http.server import is_local_page, is_loopback_host
 
 BROWSER = {"Host": "localhost:8081", "Sec-Fetch-Site": "same-origin"}
 
@@ -25,13 +25,13 @@ def request(headers: dict[str, str], peer: object = ("127.0.0.1", 50000)):
         {**BROWSER, "Origin": "http://LOCALHOST:8081"},
     ],
 )
-def test_this_machines_own_page_may_read(headers):
-    assert is_ours(request(headers))
+def test_a_page_of_this_machine_may_read(headers):
+    assert is_local_page(request(headers))
 
 
 @pytest.mark.parametrize("peer", [("127.0.0.1", 1), ("127.8.8.8", 1), ("::1", 1, 0, 0)])
 def test_any_loopback_peer_will_do(peer):
-    assert is_ours(request(BROWSER, peer))
+    assert is_local_page(request(BROWSER, peer))
 
 
 @pytest.mark.parametrize(
@@ -56,18 +56,18 @@ def test_any_loopback_peer_will_do(peer):
         ("nginx as many set it up", {**BROWSER, "X-Real-IP": "203.0.113.9"}),
     ],
 )
-def test_nobody_else_may(why, headers):
-    assert not is_ours(request(headers)), why
+def test_no_other_request_may(why, headers):
+    assert not is_local_page(request(headers)), why
 
 
 @pytest.mark.parametrize("peer", [("192.168.1.2", 1), ("203.0.113.9", 1), None])
-def test_a_peer_that_is_not_on_loopback_may_not_whatever_it_says(peer):
-    assert not is_ours(request(BROWSER, peer))
+def test_a_peer_that_is_not_on_loopback_may_not_whatever_its_headers(peer):
+    assert not is_local_page(request(BROWSER, peer))
 
 
 def test_an_ipv4_peer_on_an_ipv6_socket_is_judged_by_its_ipv4_address():
-    assert is_ours(request(BROWSER, ("::ffff:127.0.0.1", 1, 0, 0)))
-    assert not is_ours(request(BROWSER, ("::ffff:203.0.113.9", 1, 0, 0)))
+    assert is_local_page(request(BROWSER, ("::ffff:127.0.0.1", 1, 0, 0)))
+    assert not is_local_page(request(BROWSER, ("::ffff:203.0.113.9", 1, 0, 0)))
 
 
 @pytest.mark.parametrize("host", ["[::1]", "[::1]:80", "LOCALHOST:1", "127.1.2.3", "localhost."])
