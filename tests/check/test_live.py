@@ -126,7 +126,7 @@ TEXT: Sequence[Event] = (
 async def provider(spoken: Sequence[Event], written: Sequence[Event] = TEXT) -> AsyncIterator[str]:
     """Answers the first `response.create` with `spoken`, the second with `written`."""
 
-    async def talk(connection: ServerConnection) -> None:
+    async def answer(connection: ServerConnection) -> None:
         async def say(*events: Event) -> None:
             for event in events:
                 await connection.send(json.dumps(event))
@@ -140,7 +140,7 @@ async def provider(spoken: Sequence[Event], written: Sequence[Event] = TEXT) -> 
             elif kind == "response.create":
                 await say(*next(answers))
 
-    async with serve(talk, "127.0.0.1", 0, close_timeout=1) as server:
+    async with serve(answer, "127.0.0.1", 0, close_timeout=1) as server:
         yield f"ws://127.0.0.1:{next(iter(server.sockets)).getsockname()[1]}"
 
 
@@ -174,7 +174,7 @@ def done(response: Event) -> Event:
 
 
 @pytest.mark.parametrize(
-    ("spoken", "written", "told"),
+    ("spoken", "written", "error"),
     [
         ((done(FAILED),), TEXT, "the voice turn is failed: insufficient_quota"),
         ((done(CUT),), TEXT, "the voice turn is incomplete: max_output_tokens"),
@@ -192,13 +192,13 @@ def done(response: Event) -> Event:
     ],
 )
 async def test_a_failed_turn_is_reported(
-    spoken: Sequence[Event], written: Sequence[Event], told: str
+    spoken: Sequence[Event], written: Sequence[Event], error: str
 ) -> None:
     async with provider(spoken, written) as url:
         with pytest.raises(LiveCheckFailed) as failed:
             await converse(url)
 
-    assert str(failed.value) == told
+    assert str(failed.value) == error
 
 
 async def test_an_endless_answer_is_cut_off() -> None:

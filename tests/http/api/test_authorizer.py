@@ -20,7 +20,7 @@ def caller(sub: str, role: Role) -> Caller:
         (STRANGER, "learner", {STRANGER}),
         ("kim", "learner", set()),
         ("kim", "coach", {LEARNER}),
-        ("nobody's", "coach", set()),
+        ("new", "coach", set()),
         (STRANGER, "coach", {STRANGER}),
         ("boss", "admin", {LEARNER, STRANGER}),
     ],

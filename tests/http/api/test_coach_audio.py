@@ -89,15 +89,15 @@ async def test_the_service_key_may_listen() -> None:
 
 
 @pytest.mark.parametrize(
-    ("why", "told", "code"),
+    ("why", "error", "code"),
     [("over", "over", 4000), ("busy", "full", 1013), ("format", "no_pcm", 4000)],
 )
-async def test_a_refused_stream_says_why(why: NoLine, told: str, code: int) -> None:
+async def test_a_refused_stream_says_why(why: NoLine, error: str, code: int) -> None:
     async with running_api() as api:
         with api.feeds.hub.live(FakeCall(no_line=why)):
             async with api.http.ws_connect(VOICE, headers=header()) as socket:
                 message = await socket.receive_json()
-                assert message["error"]["code"] == told
+                assert message["error"]["code"] == error
                 assert (await closed(socket))[0] == code
 
 

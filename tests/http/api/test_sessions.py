@@ -142,9 +142,9 @@ async def test_a_conversation_is_read_from_disk_and_memory() -> None:
             api.feeds.disk.mark()
             api.feeds.commit(said(2, "Second."))
             answer = await api.ask(CONVERSATIONS, headers=header("kim", "coach"))
-            told = msgspec.json.decode(answer.text, type=ConversationTranscript)
-            assert [u.text for u in told.utterances] == ["First.", "Second."]
-            assert (told.conversation_id, told.user_id) == (CONVERSATION, LEARNER)
+            transcript = msgspec.json.decode(answer.text, type=ConversationTranscript)
+            assert [u.text for u in transcript.utterances] == ["First.", "Second."]
+            assert (transcript.conversation_id, transcript.user_id) == (CONVERSATION, LEARNER)
 
 
 async def test_utterances_that_are_not_on_disk_yet_are_not_shown() -> None:
@@ -153,8 +153,8 @@ async def test_utterances_that_are_not_on_disk_yet_are_not_shown() -> None:
             api.feeds.commit(said(1))
             api.feeds.disk.commit(said(2))  # in the journal, whose commit was not announced yet
             for path in (TRANSCRIPT, CONVERSATIONS):
-                told = (await api.ask(path)).json["utterances"]
-                assert [u["seq"] for u in told] == [1]
+                transcript = (await api.ask(path)).json["utterances"]
+                assert [u["seq"] for u in transcript] == [1]
 
 
 async def test_a_failed_read_is_a_503() -> None:
