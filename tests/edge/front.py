@@ -157,7 +157,7 @@ class Front:
 
     async def entries(self, count: int) -> list[dict[str, Any]]:
         """The access log once it has `count` lines, each read as JSON."""
-        path = self.folder / "relay.auth.log"
+        path = self.folder / "relay.access.log"
         async with asyncio.timeout(PATIENCE):
             while len(lines := path.read_bytes().splitlines()) < count:
                 await asyncio.sleep(0.005)
