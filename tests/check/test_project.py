@@ -66,7 +66,7 @@ async def test_an_address_without_a_server() -> None:
 
 
 @pytest.mark.parametrize(
-    ("answer", "what", "mend"),
+    ("answer", "what", "hint"),
     [
         (web.Response(text="<html>", content_type="text/html"), "HTTP 200 at", "SUPABASE_URL"),
         (web.json_response({"paths": []}), "HTTP 200 at", "SUPABASE_URL"),
@@ -74,7 +74,7 @@ async def test_an_address_without_a_server() -> None:
         (web.Response(status=540), "is paused", "restore it"),
     ],
 )
-async def test_an_address_that_is_not_a_project(answer: web.Response, what: str, mend: str) -> None:
+async def test_an_address_that_is_not_a_project(answer: web.Response, what: str, hint: str) -> None:
     async def say(_: web.Request) -> web.Response:
         return answer
 
@@ -86,7 +86,7 @@ async def test_an_address_that_is_not_a_project(answer: web.Response, what: str,
 
     assert found.state == "fail"
     assert what in found.what
-    assert mend in found.hint
+    assert hint in found.hint
 
 
 @REAL
