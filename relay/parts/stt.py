@@ -131,24 +131,34 @@ class PocketsphinxTranscriber:
             self._turns -= 1
 
     def _decode(self, pcm: bytes) -> str:
-        return self._process_of_this_thread().decode(pcm)
+        process = self._process_of_this_thread()
+        try:
+            return process.decode(pcm)
+        except PartFailed:
+            # Now, not with this thread's next turn: another thread may get every turn from here on.
+            self._discard(process)
+            raise
 
     def _process_of_this_thread(self) -> DecodingProcess:
         process: DecodingProcess | None = getattr(self._own, "process", None)
+        if process is not None and process.alive:
+            return process
         if process is not None:
-            if process.alive:
-                return process
-            with self._lock:
-                self._processes.remove(process)
-            process.forget()
+            self._discard(process)
         return self._start_process()
+
+    def _discard(self, process: DecodingProcess) -> None:
+        """Forget this thread's process, which died or is of no more use."""
+        self._own.process = None
+        with self._lock:
+            self._processes.remove(process)
+        process.forget()
 
     def _start_process(self) -> DecodingProcess:
         """Start this thread's process. Slow (some ms), so not while holding the lock."""
         try:
             self._own.process = process = DecodingProcess()
         except OSError as error:
-            self._own.process = None
             raise PartFailed("no decoding process can be started") from error
         with self._lock:
             self._processes.append(process)

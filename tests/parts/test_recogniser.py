@@ -208,16 +208,20 @@ class TestProcesses:
         os.kill(first.pid, signal.SIGKILL)
         with pytest.raises(PartFailed):
             await turn
-        assert await fresh.transcribe(bytes(SECOND)) == ""
         assert first not in fresh._processes
-
-    async def test_one_that_dies_between_turns_costs_nothing(self, fresh):
+        assert gone(first.pid)
         assert await fresh.transcribe(bytes(SECOND)) == ""
-        first = await first_process(fresh)
+
+    async def test_one_that_dies_between_turns_costs_nothing(self):
+        """With one worker, since with two the other one may take the next turn."""
+        recogniser = PocketsphinxTranscriber(workers=1)
+        assert await recogniser.transcribe(bytes(SECOND)) == ""
+        first = await first_process(recogniser)
         os.kill(first.pid, signal.SIGKILL)
         assert await asyncio.to_thread(wait_until, lambda: not first.alive)
-        assert await fresh.transcribe(bytes(SECOND)) == ""
-        assert first not in fresh._processes
+        assert await recogniser.transcribe(bytes(SECOND)) == ""
+        assert first not in recogniser._processes
+        await recogniser.aclose()
 
     async def test_closing_kills_them_and_fails_what_was_under_way(self, fresh):
         long = bytes(30 * SECOND)
