@@ -326,11 +326,11 @@ async def spoken_question() -> bytes:
     A tone is enough for a turn, but no words are recognized in it.
     """
     if available() is not None:
-        return await ToneSynthesizer().speak(VOICE_QUESTION, "alloy")
+        return await ToneSynthesizer().synthesize(VOICE_QUESTION, "alloy")
     from relay.parts.tts import EspeakSynthesizer  # noqa: PLC0415
 
     synthesizer = EspeakSynthesizer()
     try:
-        return await synthesizer.speak(VOICE_QUESTION, "alloy")
+        return await synthesizer.synthesize(VOICE_QUESTION, "alloy")
     finally:
         await synthesizer.aclose()

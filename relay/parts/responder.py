@@ -1,4 +1,4 @@
-"""The brain of the offline voice: a small coach who picks key words; pure and deterministic."""
+"""The responder of the offline voice: a small coach who picks key words; pure and deterministic."""
 
 import re
 from collections import Counter
@@ -7,16 +7,19 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Final
 
-# ---- What the offline voice can coach about: key words, phrases and answers, as plain data.
+MOST_WORDS: Final = 200  # of one utterance; a person's turn of 30 s has about 80
+NEARBY: Final = 8  # two key words this many words apart, or fewer, belong together
+
+Phrase = tuple[frozenset[str], ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Topic:
-    """One thing to talk about.
+    """A subject with the words that it is recognised by.
 
-    `keys` are key words, set apart by commas, each with its variants. `phrases` settle the matter
-    alone: set apart by semicolons, words that may stand for each other by `|`. `answers` are given
-    in turn: the first time the first one, after the last one from the second on again.
+    `keys` are key words, separated by commas, each with its variants. A match of one of `phrases`
+    is enough by itself: they are separated by semicolons, alternative words by `|`. `answers` are
+    given in turn; after the last one they go on from the second.
     """
 
     name: str
@@ -25,12 +28,119 @@ class Topic:
     answers: tuple[str, ...]
 
 
+class TopicResponder:
+    """A `Responder` that knows `TOPICS` and `SMALL_TALK`.
+
+    A topic is taken up on a distinctive phrase, on one of its key words right after an opener, or
+    on two different key words near each other; never on one word alone, since the transcriber gets
+    one word in four wrong. Everything else is answered "I did not catch that".
+    """
+
+    def __init__(self) -> None:
+        self._answered: Counter[str] = Counter()
+
+    def reply(self, prompt: str) -> str:
+        """Return the answer to a transcript, "" included."""
+        topic = topic_of(prompt)
+        if topic is None:
+            return self._next("", NOT_CAUGHT)
+        return self._next(topic.name, topic.answers)
+
+    def _next(self, name: str, answers: Sequence[str]) -> str:
+        """Return the answers in turn; after the last, from the second on again."""
+        turn = self._answered[name]
+        self._answered[name] += 1
+        return answers[turn if turn == 0 else 1 + (turn - 1) % (len(answers) - 1)]
+
+
+def topic_of(text: str) -> Topic | None:
+    """Return the topic of an utterance, None when that cannot be told."""
+    words = words_of(text)
+    best, most = None, 0
+    for index in _indexes(TOPICS):
+        found = _evidence(words, index)
+        if found > most:
+            best, most = index.topic, found
+    if best is not None:
+        return best
+    for index in _indexes(SMALL_TALK):
+        if any(_starts(words, phrase) for phrase in index.phrases):
+            return index.topic
+    return None
+
+
+def words_of(text: str) -> tuple[str, ...]:
+    """Return the words of a transcript, or of typed text, in lower case."""
+    return tuple(
+        re.findall(r"[a-z]+(?:'[a-z]+)*", text.lower().replace("\u2019", "'"))[:MOST_WORDS]
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _TopicIndex:
+    """The words of a topic, prepared for matching."""
+
+    topic: Topic
+    key_of: dict[str, int]
+    phrases: tuple[Phrase, ...]
+
+
+def _evidence(words: Sequence[str], index: _TopicIndex) -> int:
+    """Return the weight of the evidence for a topic, 0 for too little."""
+    phrases = sum(len(_starts(words, phrase)) for phrase in index.phrases)
+    keys = [(place, index.key_of[word]) for place, word in enumerate(words) if word in index.key_of]
+    after_opener = {
+        place + len(opener) for opener in _phrases(OPENERS) for place in _starts(words, opener)
+    }
+    opened = any(place in after_opener for place, _ in keys)
+    paired = any(
+        key != other and 0 < later - place <= NEARBY for place, key in keys for later, other in keys
+    )
+    if not (phrases or opened or paired):
+        return 0
+    return 2 * phrases + len({key for _, key in keys})
+
+
+def _starts(words: Sequence[str], phrase: Phrase) -> list[int]:
+    """Return the indices at which a phrase begins."""
+    return [
+        place
+        for place in range(len(words) - len(phrase) + 1)
+        if all(words[place + i] in alternatives for i, alternatives in enumerate(phrase))
+    ]
+
+
+@cache
+def _indexes(topics: tuple[Topic, ...]) -> tuple[_TopicIndex, ...]:
+    return tuple(
+        _TopicIndex(
+            topic,
+            {
+                word: key
+                for key, variants in enumerate(topic.keys.split(","))
+                for word in variants.split()
+            },
+            _phrases(topic.phrases),
+        )
+        for topic in topics
+    )
+
+
+@cache
+def _phrases(written: str) -> tuple[Phrase, ...]:
+    return tuple(
+        tuple(frozenset(word.split("|")) for word in phrase.split())
+        for phrase in written.split(";")
+        if phrase.strip()
+    )
+
+
 OPENERS = (
     "my; talk|talking|speak about; help|helps me with; coach me on; i'm|i've; "
     "problem|problems|trouble|struggle|struggling|difficulty with; "
     "i am|was|feel|felt|get|got|keep; been|being|feeling|feel"
 )
-"""Phrases after which one key word is enough: people speak of themselves, or ask to talk of it."""
+"""Phrases after which one key word is enough: people talk about themselves, or ask to."""
 
 TOPICS = (
     Topic(
@@ -183,9 +293,7 @@ TOPICS = (
         ),
     ),
 )
-"""What a coach is for. Where several match, the one with the most evidence is taken."""
-
-# ---- What people say around the topics, and what is answered when nothing matches, as plain data.
+"""The subjects of coaching. Where several match, the one with the most evidence is taken."""
 
 SMALL_TALK = (
     Topic(
@@ -227,7 +335,7 @@ SMALL_TALK = (
         ),
     ),
 )
-"""The first that matches is taken, when no topic does."""
+"""Answers to greetings and the like. The first that matches is taken, when no topic does."""
 
 NOT_CAUGHT = (
     "I did not catch that. I am only a demonstration voice. For a real one, set OPENAI_API_KEY, "
@@ -237,116 +345,4 @@ NOT_CAUGHT = (
     "understand best.",
     "I did not catch that. Could you say it once more in other words?",
 )
-"""Answers to what cannot be placed: the first one once, then the others in turn."""
-
-MOST_WORDS: Final = 200  # of one utterance; a person's turn of 30 s has about 80
-NEARBY: Final = 8  # two key words this many words apart, or fewer, belong together
-
-Phrase = tuple[frozenset[str], ...]
-
-
-@dataclass(frozen=True, slots=True)
-class _Signs:
-    """A topic's words, ready to be looked for."""
-
-    topic: Topic
-    key_of: dict[str, int]
-    phrases: tuple[Phrase, ...]
-
-
-def words_of(text: str) -> tuple[str, ...]:
-    """Return the words of a transcript, or of typed text, in small letters."""
-    return tuple(
-        re.findall(r"[a-z]+(?:'[a-z]+)*", text.lower().replace("\u2019", "'"))[:MOST_WORDS]
-    )
-
-
-class TopicResponder:
-    """A `Brain` that knows the subjects of `topics.py` and `courtesies.py`.
-
-    A topic is taken up on a distinctive phrase, on one of its key words right after an opener, or
-    on two different key words near each other; never on one word alone, since the recogniser gets
-    one word in four wrong. Everything else is answered "I did not catch that".
-    """
-
-    def __init__(self) -> None:
-        self._answered: Counter[str] = Counter()
-
-    def reply(self, heard: str) -> str:
-        """Return the answer to what the recogniser heard, "" included."""
-        topic = topic_of(heard)
-        if topic is None:
-            return self._next("", NOT_CAUGHT)
-        return self._next(topic.name, topic.answers)
-
-    def _next(self, name: str, answers: Sequence[str]) -> str:
-        """Return the answers in turn, and from the second on again after the last."""
-        turn = self._answered[name]
-        self._answered[name] += 1
-        return answers[turn if turn == 0 else 1 + (turn - 1) % (len(answers) - 1)]
-
-
-def topic_of(heard: str) -> Topic | None:
-    """Return what an utterance is about, None when that cannot be told."""
-    words = words_of(heard)
-    best, most = None, 0
-    for signs in _signs(TOPICS):
-        found = _evidence(words, signs)
-        if found > most:
-            best, most = signs.topic, found
-    if best is not None:
-        return best
-    for signs in _signs(SMALL_TALK):
-        if any(_starts(words, phrase) for phrase in signs.phrases):
-            return signs.topic
-    return None
-
-
-def _evidence(words: Sequence[str], signs: _Signs) -> int:
-    """Return how much speaks for a topic: 0 for too little."""
-    phrases = sum(len(_starts(words, phrase)) for phrase in signs.phrases)
-    keys = [(place, signs.key_of[word]) for place, word in enumerate(words) if word in signs.key_of]
-    after_opener = {
-        place + len(opener) for opener in _phrases(OPENERS) for place in _starts(words, opener)
-    }
-    opened = any(place in after_opener for place, _ in keys)
-    paired = any(
-        key != other and 0 < later - place <= NEARBY for place, key in keys for later, other in keys
-    )
-    if not (phrases or opened or paired):
-        return 0
-    return 2 * phrases + len({key for _, key in keys})
-
-
-def _starts(words: Sequence[str], phrase: Phrase) -> list[int]:
-    """Return the places where a phrase begins."""
-    return [
-        place
-        for place in range(len(words) - len(phrase) + 1)
-        if all(words[place + i] in alternatives for i, alternatives in enumerate(phrase))
-    ]
-
-
-@cache
-def _signs(topics: tuple[Topic, ...]) -> tuple[_Signs, ...]:
-    return tuple(
-        _Signs(
-            topic,
-            {
-                word: key
-                for key, variants in enumerate(topic.keys.split(","))
-                for word in variants.split()
-            },
-            _phrases(topic.phrases),
-        )
-        for topic in topics
-    )
-
-
-@cache
-def _phrases(written: str) -> tuple[Phrase, ...]:
-    return tuple(
-        tuple(frozenset(word.split("|")) for word in phrase.split())
-        for phrase in written.split(";")
-        if phrase.strip()
-    )
+"""Answers when nothing matches: the first one once, then the others in turn."""

@@ -1,7 +1,9 @@
-"""The voice that gives people their own words back; it needs no packages and understands nothing.
+"""Parts in plain Python that need no packages: the echo voice, and parts that follow a script.
 
-What was spoken comes back as it was spoken, and is shown as `[echo of 2.4 s]`, since nobody wrote
-it down. What was typed comes back as text, or as a tone where an answer in audio was asked for.
+The echo gives people their own words back and understands nothing. What was spoken comes back as it
+was spoken, with `[echo of 2.4 s]` as its transcript. What was typed comes back as text, or as a
+tone where an answer in audio was asked for. The scripted parts are for the simulator, for tests and
+for benchmarks.
 """
 
 import math
@@ -11,25 +13,23 @@ from dataclasses import dataclass, field, replace
 
 from relay.parts.interfaces import (
     SAMPLE_RATE,
+    McpServers,
     Parts,
     Reply,
-    Servers,
     SpeechStarted,
     SpeechStopped,
     SpokenMessage,
     as_reply,
 )
 
-# ---- Sounds and an ear in plain Python, for the voices that need no packages.
-
 MS_PER_CHARACTER = 60
-"""How long a tone lasts for each character of the text that it stands for: about as speech does."""
+"""How long a tone lasts for each character of its text: about as long as speech does."""
 
 LOUD = 500
 """The peak (of 32767) above which a frame counts as a voice: a quiet room is below it."""
 
 LEAST_VOICE_MS = 60
-"""A sound must last that long to begin a turn."""
+"""Shorter sounds begin no turn."""
 
 _FRAME_MS = 20
 _FRAME_BYTES = SAMPLE_RATE * 2 * _FRAME_MS // 1000
@@ -38,141 +38,72 @@ _HERTZ = 440.0
 _AMPLITUDE = 6000
 
 
-def tone(ms: int, hertz: float = _HERTZ) -> bytes:
-    """Return a tone as PCM16, 24 kHz."""
-    period = round(SAMPLE_RATE / hertz)
-    turn = 2 * math.pi / period
-    wave = array("h", (round(_AMPLITUDE * math.sin(i * turn)) for i in range(period)))
-    count = SAMPLE_RATE * ms // 1000
-    return (wave * (count // period + 1))[:count].tobytes()
-
-
-def silence(ms: int) -> bytes:
-    """Return silence as PCM16, 24 kHz."""
-    return bytes(SAMPLE_RATE * ms // 1000 * 2)
-
-
-class ToneSynthesizer:
-    """A mouth whose voice is a tone that lasts as long as the text would take to say."""
-
-    async def speak(self, text: str, voice: str) -> bytes:
-        """Return the tone for `text`; all voices sound alike."""
-        return tone(len(text) * MS_PER_CHARACTER)
-
-    async def aclose(self) -> None:
-        """Let go of nothing."""
-
-
-class LoudnessDetector:
-    """An ear that takes loud for speech: right for tones and quiet rooms, and for little else."""
-
-    def __init__(self) -> None:
-        self.silence_ms = 500
-        self._rest = b""
-        self._heard_ms = 0
-        self._voice_ms = 0
-        self._quiet_ms = 0
-        self._speaking = False
-
-    def hear(self, pcm: bytes) -> list[SpeechStarted | SpeechStopped]:
-        """Take the next piece of audio; return what it made certain."""
-        audio = self._rest + pcm
-        whole = len(audio) // _FRAME_BYTES * _FRAME_BYTES
-        self._rest = audio[whole:]
-        samples = memoryview(audio)[:whole].cast("h")
-        size = _FRAME_BYTES // 2
-        happened: list[SpeechStarted | SpeechStopped] = []
-        for start in range(0, whole // 2, size):
-            happened += self._frame(max(samples[start : start + size : _EVERY]) > LOUD)
-        return happened
-
-    def reset(self) -> None:
-        """Forget an open turn."""
-        self._speaking = False
-        self._voice_ms = self._quiet_ms = 0
-
-    def _frame(self, loud: bool) -> list[SpeechStarted | SpeechStopped]:
-        self._heard_ms += _FRAME_MS
-        self._voice_ms = self._voice_ms + _FRAME_MS if loud else 0
-        self._quiet_ms = 0 if loud else self._quiet_ms + _FRAME_MS
-        if not self._speaking and self._voice_ms >= LEAST_VOICE_MS:
-            self._speaking = True
-            return [SpeechStarted(self._heard_ms - self._voice_ms)]
-        if self._speaking and self._quiet_ms >= max(self.silence_ms, _FRAME_MS):
-            self._speaking = False
-            return [SpeechStopped(self._heard_ms - self._quiet_ms)]
-        return []
-
-
 def echo_parts() -> Parts:
     """Return the parts of the echo."""
     return Parts(
-        make_ear=LoudnessDetector,
-        recogniser=EchoTranscriber(),
-        make_brain=EchoResponder,
-        mouth=ToneSynthesizer(),
+        make_speech_detector=LoudnessDetector,
+        transcriber=EchoTranscriber(),
+        make_responder=EchoResponder,
+        synthesizer=ToneSynthesizer(),
         name="echo",
     )
 
 
 class EchoTranscriber:
-    """Understands nothing, and says so."""
+    """Understands nothing."""
 
     async def transcribe(self, pcm: bytes) -> str:
         """Return ""."""
         return ""
 
     async def aclose(self) -> None:
-        """Let go of nothing."""
+        """Do nothing: there is nothing to release."""
 
 
 class EchoResponder:
-    """Gives back what it got; an `answering.Parrot`."""
+    """Answers typed text with itself, and audio with itself (an `AudioResponder`)."""
 
-    def reply(self, heard: str) -> str:
+    def reply(self, prompt: str) -> str:
         """Return the text that was typed."""
-        return heard
+        return prompt
 
-    def answer(self, pcm: bytes) -> tuple[str, bytes]:
+    def reply_audio(self, pcm: bytes) -> tuple[str, bytes]:
         """Return the audio of a turn, and a transcript that says what it is."""
         return f"[echo of {len(pcm) / 2 / SAMPLE_RATE:.1f} s]", pcm
 
 
-# ---- Parts that say and understand what a script tells them: for tests and benchmarks.
-
-
 @dataclass(frozen=True, slots=True)
 class Script:
-    """What is understood and answered, in turn; the last of each is repeated for ever.
+    """What is understood and answered, in turn; the last entry of each repeats for ever.
 
-    `heard` are the recogniser's transcripts in the order in which turns reach it (one recogniser
-    serves all sessions), `replies` each session's answers: a text, or a `Reply` that may call
-    functions and MCP tools. `{heard}` in what is said stands for what was heard or typed, or for
-    what the tool gave back. `asides` are what responses out of band say, `replies` where there are
-    none; `servers` what MCP servers offer.
+    `heard` are the transcripts in the order in which turns reach the transcriber (one serves all
+    sessions), `replies` each session's answers: a text, or a `Reply` that may call functions and
+    MCP tools. `{heard}` in a message stands for the transcript, the typed text or the output of the
+    tool that is answered. `asides` answer responses out of band (`replies` where there are none);
+    `servers` are the MCP servers and their tools.
     """
 
     heard: Sequence[str] = ("Hello there.",)
     replies: Sequence[str | Reply] = ("You said: {heard}",)
     asides: Sequence[str | Reply] = ()
-    servers: Servers = field(default_factory=dict)
+    servers: McpServers = field(default_factory=dict)
 
 
 def scripted_parts(script: Script | None = None) -> Parts:
-    """Return deterministic parts: an ear for loudness, scripted words, and a tone for a voice."""
-    told = script or Script()
+    """Return deterministic parts: loudness for speech, scripted words, and a tone for a voice."""
+    followed = script or Script()
     return Parts(
-        make_ear=LoudnessDetector,
-        recogniser=ScriptedTranscriber(told.heard),
-        make_brain=lambda: ScriptedResponder(told.replies, told.asides),
-        mouth=ToneSynthesizer(),
+        make_speech_detector=LoudnessDetector,
+        transcriber=ScriptedTranscriber(followed.heard),
+        make_responder=lambda: ScriptedResponder(followed.replies, followed.asides),
+        synthesizer=ToneSynthesizer(),
         name="scripted",
-        servers=told.servers,
+        servers=followed.servers,
     )
 
 
 class ScriptedTranscriber:
-    """Understands what the script says, whatever it is given."""
+    """Understands what the script says, whatever audio it is given."""
 
     def __init__(self, heard: Sequence[str]) -> None:
         self._heard = heard
@@ -185,27 +116,27 @@ class ScriptedTranscriber:
         return text
 
     async def aclose(self) -> None:
-        """Let go of nothing."""
+        """Do nothing: there is nothing to release."""
 
 
 class ScriptedResponder:
-    """Answers what the script says; an `answering.Whisperer`."""
+    """Answers what the script says; an `OutOfBandResponder`."""
 
     def __init__(self, replies: Sequence[str | Reply], asides: Sequence[str | Reply] = ()) -> None:
         self._replies = _Lines(replies)
         self._asides = _Lines(asides) if asides else self._replies
 
-    def reply(self, heard: str) -> Reply:
+    def reply(self, prompt: str) -> Reply:
         """Return the next answer."""
-        return self._replies.next(heard)
+        return self._replies.next(prompt)
 
-    def aside(self, heard: str) -> Reply:
+    def reply_out_of_band(self, prompt: str) -> Reply:
         """Return the next answer out of band."""
-        return self._asides.next(heard)
+        return self._asides.next(prompt)
 
 
 class _Lines:
-    """The lines of one part, in turn; the last for ever."""
+    """The replies of a script, in turn; the last one repeats."""
 
     def __init__(self, lines: Sequence[str | Reply]) -> None:
         self._lines = lines
@@ -223,3 +154,69 @@ class _Lines:
                 for output in reply.outputs
             ),
         )
+
+
+class LoudnessDetector:
+    """Takes any loud sound for speech: right for tones and quiet rooms, and for little else."""
+
+    def __init__(self) -> None:
+        self.silence_ms = 500
+        self._rest = b""
+        self._heard_ms = 0
+        self._voice_ms = 0
+        self._quiet_ms = 0
+        self._speaking = False
+
+    def detect(self, pcm: bytes) -> list[SpeechStarted | SpeechStopped]:
+        """Take the next piece of audio; return what it made certain."""
+        audio = self._rest + pcm
+        whole = len(audio) // _FRAME_BYTES * _FRAME_BYTES
+        self._rest = audio[whole:]
+        samples = memoryview(audio)[:whole].cast("h")
+        size = _FRAME_BYTES // 2
+        happened: list[SpeechStarted | SpeechStopped] = []
+        for start in range(0, whole // 2, size):
+            happened += self._detect_frame(max(samples[start : start + size : _EVERY]) > LOUD)
+        return happened
+
+    def reset(self) -> None:
+        """Forget an open turn."""
+        self._speaking = False
+        self._voice_ms = self._quiet_ms = 0
+
+    def _detect_frame(self, loud: bool) -> list[SpeechStarted | SpeechStopped]:
+        self._heard_ms += _FRAME_MS
+        self._voice_ms = self._voice_ms + _FRAME_MS if loud else 0
+        self._quiet_ms = 0 if loud else self._quiet_ms + _FRAME_MS
+        if not self._speaking and self._voice_ms >= LEAST_VOICE_MS:
+            self._speaking = True
+            return [SpeechStarted(self._heard_ms - self._voice_ms)]
+        if self._speaking and self._quiet_ms >= max(self.silence_ms, _FRAME_MS):
+            self._speaking = False
+            return [SpeechStopped(self._heard_ms - self._quiet_ms)]
+        return []
+
+
+class ToneSynthesizer:
+    """Speaks a tone that lasts about as long as the text would take to say."""
+
+    async def synthesize(self, text: str, voice: str) -> bytes:
+        """Return the tone for `text`; all voices sound alike."""
+        return tone(len(text) * MS_PER_CHARACTER)
+
+    async def aclose(self) -> None:
+        """Do nothing: there is nothing to release."""
+
+
+def tone(ms: int, hertz: float = _HERTZ) -> bytes:
+    """Return a tone as PCM16, 24 kHz."""
+    period = round(SAMPLE_RATE / hertz)
+    turn = 2 * math.pi / period
+    wave = array("h", (round(_AMPLITUDE * math.sin(i * turn)) for i in range(period)))
+    count = SAMPLE_RATE * ms // 1000
+    return (wave * (count // period + 1))[:count].tobytes()
+
+
+def silence(ms: int) -> bytes:
+    """Return silence as PCM16, 24 kHz."""
+    return bytes(SAMPLE_RATE * ms // 1000 * 2)

@@ -1,4 +1,4 @@
-"""The recogniser of the offline voice: hands turns to processes that decode them."""
+"""The transcriber of the offline voice: hands turns to processes that decode them."""
 
 import asyncio
 import os
@@ -19,7 +19,7 @@ DECODE_SECONDS: Final = 30.0  # a process that takes longer for one turn is kill
 
 
 class DecodingProcess:
-    """One process of `decoder.py` and its two pipes. One thread uses it, any may kill it."""
+    """One process of `stt_worker` and its two pipes. One thread uses it, any may kill it."""
 
     def __init__(self) -> None:
         self._child = subprocess.Popen(  # noqa: S603 - our own module, no shell
@@ -33,12 +33,12 @@ class DecodingProcess:
 
     @property
     def pid(self) -> int:
-        """The process's id."""
+        """Return the id of the process."""
         return self._child.pid
 
     @property
     def alive(self) -> bool:
-        """Whether the process still runs."""
+        """Tell whether the process still runs."""
         return self._child.poll() is None
 
     def decode(self, pcm: bytes, seconds: float = DECODE_SECONDS) -> str:
@@ -61,7 +61,7 @@ class DecodingProcess:
         self._child.kill()
 
     def forget(self) -> None:
-        """Kill the process and release its pipes; nobody may be using it any more."""
+        """Kill the process and release its pipes; only when no thread uses it any more."""
         self._child.kill()
         self._child.wait()
         for pipe in (self._calls, self._answers):
@@ -72,7 +72,7 @@ class DecodingProcess:
 
 
 class PocketsphinxTranscriber:
-    """A `Recogniser` on pocketsphinx, in processes of its own.
+    """A `Transcriber` on pocketsphinx, in processes of its own.
 
     Each thread of a small pool owns one process. It is started by the thread's first turn or by
     `warm_up`, and one that died is replaced: that costs only the turn it was working on.
@@ -81,7 +81,7 @@ class PocketsphinxTranscriber:
     def __init__(self, workers: int = WORKERS) -> None:
         # Linux kills a decoding process when the thread that started it ends, not only with the
         # whole relay. The two end together here.
-        self._threads = ThreadPoolExecutor(workers, thread_name_prefix="recogniser")
+        self._threads = ThreadPoolExecutor(workers, thread_name_prefix="transcriber")
         self._own = threading.local()
         self._lock = threading.Lock()  # guards what follows
         self._processes: list[DecodingProcess] = []
@@ -118,9 +118,9 @@ class PocketsphinxTranscriber:
     def _submit(self, pcm: bytes) -> Future[str]:
         with self._lock:
             if self._closed:
-                raise PartFailed("the recogniser is closed")
+                raise PartFailed("the transcriber is closed")
             if self._turns >= MOST_TURNS:
-                raise PartFailed("too many turns are waiting for the recogniser")
+                raise PartFailed("too many turns are waiting for the transcriber")
             self._turns += 1
             turn = self._threads.submit(self._decode, pcm)
         turn.add_done_callback(self._turn_done)

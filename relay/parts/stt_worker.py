@@ -1,4 +1,4 @@
-"""The process that decodes speech: audio comes in on its stdin, words go out on its stdout.
+"""The process that decodes speech: reads audio from its stdin and writes words to its stdout.
 
 pocketsphinx holds Python's global lock for as long as it decodes (0.64 s for a sentence of 3 s),
 so it cannot share a process with an event loop. Both ways a message is a length (4 bytes, big
@@ -30,7 +30,7 @@ class Decoder:
     def __init__(self) -> None:
         import pocketsphinx  # noqa: PLC0415 - heavy, and only this process needs it
 
-        # The second, flat pass over the words costs a fifth of the time and understands no better
+        # The second, flat pass over the words costs a fifth of the time and is no more accurate
         # (24.5 % word errors without it, 25.0 % with it, in 70 recordings of a person).
         self._decoder: Any = pocketsphinx.Decoder(loglevel="FATAL", fwdflat=False)
 
@@ -43,7 +43,7 @@ class Decoder:
         if len(samples) < SHORTEST_SAMPLES:
             return ""
         audio = soxr.resample(samples, SAMPLE_RATE, DECODER_RATE)
-        self._decoder.reinit_feat()  # forget the noise in the room of the speaker before
+        self._decoder.reinit_feat()  # forget the noise around the speaker before
         self._decoder.start_utt()
         self._decoder.process_raw(audio.tobytes(), full_utt=True)
         self._decoder.end_utt()
@@ -79,7 +79,7 @@ def serve(calls: IO[bytes], answers: IO[bytes]) -> None:
 
 
 def _die_with(parent: int) -> None:
-    """On Linux: be killed when the parent dies; elsewhere the end of stdin is the only sign."""
+    """On Linux, be killed when the parent dies; elsewhere the end of stdin is the only sign."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:  # it died before it could be watched
@@ -87,12 +87,12 @@ def _die_with(parent: int) -> None:
 
 
 def main() -> None:
-    """Run as `python -m relay.engines.offline.decoder PARENT_PID`."""
+    """Run as `python -m relay.parts.stt_worker PARENT_PID`."""
     _die_with(int(sys.argv[1]))
     if hasattr(os, "nice"):
         os.nice(NICENESS)
     answers = os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)  # whatever a library may print must not stand between the messages
+    os.dup2(2, 1)  # what a library prints must not get between the messages
     serve(sys.stdin.buffer, answers)
 
 

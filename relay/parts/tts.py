@@ -1,4 +1,4 @@
-"""The mouth of the offline voice: eSpeak NG, called in a thread of its own."""
+"""The synthesizer of the offline voice: eSpeak NG, called in a thread of its own."""
 
 import asyncio
 import ctypes
@@ -31,7 +31,7 @@ _CALLBACK: Any = ctypes.CFUNCTYPE(
 
 @dataclass(frozen=True, slots=True)
 class Timbre:
-    """How one voice sounds: an espeak voice, words a minute, and pitch (0 to 99)."""
+    """The sound of one voice: an espeak voice, words a minute, and pitch (0 to 99)."""
 
     name: str
     rate: int
@@ -50,7 +50,7 @@ VOICES: Final = {
     "shimmer": Timbre("en+f5", 160, 60),
     "verse": Timbre("en", 155, 45),
 }
-"""What OpenAI's voice names sound like here; any other name sounds like `alloy`."""
+"""The sound of OpenAI's voice names; any other name sounds like `alloy`."""
 
 SPELLINGS: Final = (
     ("OPENAI_API_KEY", "open A I, A P I key"),
@@ -63,7 +63,7 @@ SPELLINGS: Final = (
 """Written words that would be read badly, and how they are spoken."""
 
 
-def spoken(text: str) -> str:
+def spelled_out(text: str) -> str:
     """Return `text` as it is read aloud: names spelled out, cut after `LONGEST_TEXT`."""
     for written, said in SPELLINGS:
         text = text.replace(written, said)
@@ -74,15 +74,15 @@ def spoken(text: str) -> str:
 
 
 class EspeakSynthesizer:
-    """A `Mouth` on eSpeak NG; about 1 ms of work per second of speech."""
+    """A `Synthesizer` on eSpeak NG; about 1 ms of work per second of speech."""
 
     def __init__(self) -> None:
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="mouth")
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="synthesizer")
         self._lock = threading.Lock()  # guards the two below
         self._texts = 0
         self._closed = False
 
-    async def speak(self, text: str, voice: str) -> bytes:
+    async def synthesize(self, text: str, voice: str) -> bytes:
         """Return `text` as PCM16 at 24 kHz in one of `VOICES`; b"" for nothing to say.
 
         Raises `PartFailed` when `MOST_TEXTS` are under way, when espeak fails, and once closed.
@@ -90,7 +90,7 @@ class EspeakSynthesizer:
         return await asyncio.wrap_future(self._submit(text, voice))
 
     async def aclose(self) -> None:
-        """Let go of the thread; texts under way are finished first (some ms each)."""
+        """Release the thread; texts under way are finished first (some ms each)."""
         with self._lock:
             self._closed = True
         await asyncio.to_thread(self._thread.shutdown)
@@ -98,11 +98,11 @@ class EspeakSynthesizer:
     def _submit(self, text: str, voice: str) -> Future[bytes]:
         with self._lock:
             if self._closed:
-                raise PartFailed("the mouth is closed")
+                raise PartFailed("the synthesizer is closed")
             if self._texts >= MOST_TEXTS:
-                raise PartFailed("too many texts are waiting for the mouth")
+                raise PartFailed("too many texts are waiting for the synthesizer")
             self._texts += 1
-            work = self._thread.submit(synthesize, text, voice)
+            work = self._thread.submit(render, text, voice)
         work.add_done_callback(self._text_done)
         return work
 
@@ -111,9 +111,9 @@ class EspeakSynthesizer:
             self._texts -= 1
 
 
-def synthesize(text: str, voice: str) -> bytes:
+def render(text: str, voice: str) -> bytes:
     """Return `text` as PCM16 at 24 kHz; blocks. Raises `PartFailed`."""
-    words = spoken(text)
+    words = spelled_out(text)
     if not words:
         return b""
     try:

@@ -1,4 +1,4 @@
-"""The ear of the offline voice: finds where a person begins and stops speaking."""
+"""The speech detector of the offline voice: finds where a person begins and stops speaking."""
 
 from collections import deque
 from typing import Final
@@ -10,9 +10,9 @@ from pocketsphinx import Vad
 
 from relay.parts.interfaces import SAMPLE_RATE, SpeechStarted, SpeechStopped
 
-EAR_RATE: Final = 16_000  # Hz; what the voice activity detector was made for
+DETECTOR_RATE: Final = 16_000  # Hz; what the voice activity detector was made for
 FRAME_MS: Final = 30  # the detector decides once per frame
-FRAME_BYTES: Final = EAR_RATE * FRAME_MS // 1000 * 2
+FRAME_BYTES: Final = DETECTOR_RATE * FRAME_MS // 1000 * 2
 WINDOW_FRAMES: Final = 8  # a decision rests on the last 240 ms
 FRAMES_TO_START: Final = 6  # voiced frames among them that begin a turn: a click or a cough is less
 FRAMES_TO_GO_ON: Final = 3  # voiced frames among them that keep a turn open
@@ -53,25 +53,29 @@ class NoiseGate:
 
 
 class PocketsphinxDetector:
-    """An `Ear` on the voice activity detector of pocketsphinx.
+    """A `SpeechDetector` on the voice activity detector of pocketsphinx.
 
-    It counts frames itself instead of using pocketsphinx's Endpointer: that one's window both
-    starts and ends a turn, so that a long silence would need a long first word, and its clock is
-    a sum of 32-bit floats. `silence_ms` counts in steps of 30 ms from 120 up, and may change during
+    It counts frames itself instead of using pocketsphinx's Endpointer, whose window both starts
+    and ends a turn, so that a long silence would need a long first word, and whose clock is a sum
+    of 32-bit floats. `silence_ms` counts in steps of 30 ms from 120 up, and may change during
     a turn.
     """
 
     def __init__(self, silence_ms: int = USUAL_SILENCE_MS) -> None:
         self.silence_ms = silence_ms
-        self._resampler = soxr.ResampleStream(SAMPLE_RATE, EAR_RATE, 1, dtype="int16", quality="LQ")
-        self._detector = Vad(mode=Vad.LOOSE, sample_rate=EAR_RATE, frame_length=FRAME_MS / 1000)
+        self._resampler = soxr.ResampleStream(
+            SAMPLE_RATE, DETECTOR_RATE, 1, dtype="int16", quality="LQ"
+        )
+        self._detector = Vad(
+            mode=Vad.LOOSE, sample_rate=DETECTOR_RATE, frame_length=FRAME_MS / 1000
+        )
         self._gate = NoiseGate()
         self._half_sample = b""
         self._pending = bytearray()
         self._now_ms = 0
         self.reset()
 
-    def hear(self, pcm: bytes) -> list[SpeechStarted | SpeechStopped]:
+    def detect(self, pcm: bytes) -> list[SpeechStarted | SpeechStopped]:
         """Take the next piece of audio, of any length; return what it made certain, in order."""
         pcm = self._half_sample + pcm
         whole = len(pcm) & ~1
@@ -81,7 +85,7 @@ class PocketsphinxDetector:
         events: list[SpeechStarted | SpeechStopped] = []
         start = 0
         while len(self._pending) - start >= FRAME_BYTES:
-            event = self._hear_frame(bytes(self._pending[start : start + FRAME_BYTES]))
+            event = self._detect_frame(bytes(self._pending[start : start + FRAME_BYTES]))
             start += FRAME_BYTES
             if event is not None:
                 events.append(event)
@@ -93,12 +97,12 @@ class PocketsphinxDetector:
         self._voiced: deque[bool] = deque(maxlen=WINDOW_FRAMES)
         self._voice_ended_ms: int | None = None  # None: no turn is open
 
-    def _hear_frame(self, frame: bytes) -> SpeechStarted | SpeechStopped | None:
+    def _detect_frame(self, frame: bytes) -> SpeechStarted | SpeechStopped | None:
         voiced = bool(self._detector.is_speech(frame)) & self._gate.passes(frame)
         self._voiced.append(voiced)
         self._now_ms += FRAME_MS
         if self._voice_ended_ms is None:
-            return self._maybe_start()
+            return self._start_if_voiced()
         if voiced and sum(self._voiced) >= FRAMES_TO_GO_ON:
             self._voice_ended_ms = self._now_ms
         quiet_ms = self._now_ms - self._voice_ended_ms
@@ -108,7 +112,7 @@ class PocketsphinxDetector:
         self.reset()
         return stopped
 
-    def _maybe_start(self) -> SpeechStarted | None:
+    def _start_if_voiced(self) -> SpeechStarted | None:
         if sum(self._voiced) < FRAMES_TO_START:
             return None
         frames_ago = len(self._voiced) - self._voiced.index(True)

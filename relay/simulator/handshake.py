@@ -14,7 +14,7 @@ from websockets.asyncio.server import ServerConnection
 from websockets.http11 import Request, Response
 from websockets.typing import Subprotocol
 
-from relay.engines.cascade.effects import RequestRefused, at_random, error, unix
+from relay.engines.cascade.effects import RequestRefused, error, random_ids, unix
 
 PATHS = frozenset({"/v1/realtime", "/realtime", "/openai/v1/realtime"})
 
@@ -24,7 +24,7 @@ BINARY = RequestRefused(
 
 _KEY_PROTOCOL = "openai-insecure-api-key."
 _BETA_PROTOCOL = "openai-beta."
-_new_id = at_random(unix)
+_new_id = random_ids(unix)
 _REALTIME = Subprotocol("realtime")
 
 

@@ -11,7 +11,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from relay.engines.cascade.outputs import Pace
-from relay.parts.interfaces import FunctionCall, McpCall, Output, Reply, SpokenMessage, Weave
+from relay.parts.interfaces import FunctionCall, Interleaving, McpCall, Output, Reply, SpokenMessage
 from relay.parts.simple import Script
 from relay.simulator.faults.plan import MODES, NO_FAULTS, Fault, Faults, senseless
 from relay.simulator.faults.tracking import Seconds
@@ -134,7 +134,7 @@ class _Output(Struct, frozen=True, forbid_unknown_fields=True):
 class _Reply(Struct, frozen=True, forbid_unknown_fields=True):
     say: str | None = None
     outputs: Annotated[list[_Output], Meta(max_length=64)] = []
-    weave: Weave = "overlapping"
+    weave: Interleaving = "overlapping"
 
 
 class _Tool(Struct, frozen=True, forbid_unknown_fields=True):

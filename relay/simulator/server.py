@@ -15,7 +15,7 @@ from websockets.asyncio.server import Server, ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
 
-from relay.engines.cascade.effects import at_random, unix
+from relay.engines.cascade.effects import random_ids, unix
 from relay.engines.cascade.engine import CascadeEngine
 from relay.engines.cascade.outputs import Pace
 from relay.interfaces import Connection, Frame
@@ -288,9 +288,9 @@ class Simulator:
 
     async def _hold(self, connection: ServerConnection, model: str, faults: SessionFaults) -> None:
         voice = self._voice
-        rules = voice.rules(faults.opening(voice.opening(model)))
+        rules = voice.machine(faults.opening(voice.opening(model)))
         try:
-            peer = voice.host(faults.rules(rules, at_random(unix)))
+            peer = voice.connect(faults.rules(rules, random_ids(unix)))
         except SessionRefused as refused:
             await connection.close(refused.ending.code, refused.ending.reason)
             return

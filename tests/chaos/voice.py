@@ -42,7 +42,7 @@ async def main(port: int) -> None:
     """Serve until SIGTERM."""
     scripted = scripted_parts(Script(replies=(ANSWER + "{heard}",)))
     options = SimulatorOptions(
-        parts=replace(scripted, recogniser=Reader()),
+        parts=replace(scripted, transcriber=Reader()),
         port=port,
         pace=Pace(burst=50.0, text_seconds=0.001),
     )

@@ -25,7 +25,7 @@ def listen(pcm: bytes, silence_ms: int = 500, piece: int = 960) -> Events:
     ear = PocketsphinxDetector(silence_ms)
     found: Events = []
     for start in range(0, len(pcm), piece):
-        found += ear.hear(pcm[start : start + piece])
+        found += ear.detect(pcm[start : start + piece])
     return found
 
 
@@ -115,9 +115,9 @@ class TestPeople:
 
     def test_the_silence_may_change_during_a_turn(self):
         ear = PocketsphinxDetector(60_000)
-        assert kinds(ear.hear(recorded("transfer") + silence(2))) == [SpeechStarted]
+        assert kinds(ear.detect(recorded("transfer") + silence(2))) == [SpeechStarted]
         ear.silence_ms = 300
-        assert kinds(ear.hear(silence(0.1))) == [SpeechStopped]
+        assert kinds(ear.detect(silence(0.1))) == [SpeechStopped]
 
     def test_no_silence_at_all_does_not_end_a_turn_in_the_middle_of_a_word(self):
         events = listen(recorded("hello") + silence(1), silence_ms=0)
@@ -131,11 +131,11 @@ class TestPeople:
     def test_forgetting_a_turn_keeps_the_clock(self):
         ear = PocketsphinxDetector()
         said = recorded("transfer")
-        first = ear.hear(said)
+        first = ear.detect(said)
         ear.reset()
         assert kinds(first) == [SpeechStarted]
-        assert ear.hear(silence(2)) == []
-        again = ear.hear(said)
+        assert ear.detect(silence(2)) == []
+        again = ear.detect(said)
         assert kinds(again) == [SpeechStarted]
         passed = (len(said) + len(silence(2))) * 1000 // SECOND
         assert abs(again[0].at_ms - first[0].at_ms - passed) <= 60

@@ -144,7 +144,7 @@ async def test_recognising_and_speaking_do_not_hold_up_the_event_loop(recogniser
         async with asyncio.TaskGroup() as group:
             for _ in range(2):
                 group.create_task(recogniser.transcribe(pcm))
-                group.create_task(mouth.speak("This takes some seconds to say. " * 5, "marin"))
+                group.create_task(mouth.synthesize("This takes some seconds to say. " * 5, "marin"))
 
     await work()
     gaps = [await longest_gap(work())]

@@ -7,12 +7,12 @@ from relay.parts.interfaces import (
     Reply,
     ReplyOccasion,
     SpokenMessage,
-    as_it_is,
     as_json,
     as_reply,
     cancelled,
     failed,
     incomplete,
+    unchanged,
 )
 
 
@@ -24,7 +24,7 @@ def test_a_reply_is_a_reply():
     reply = Reply((), ending=incomplete("content_filter"))
 
     assert as_reply(reply) is reply
-    assert as_it_is(ReplyOccasion(1, 1), reply) is reply
+    assert unchanged(ReplyOccasion(1, 1), reply) is reply
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,6 @@
 """The parts that follow a script."""
 
-from relay.engines.cascade.responses import OutOfBandResponder
-from relay.parts.interfaces import FunctionCall, Reply, SpokenMessage, as_reply
+from relay.parts.interfaces import FunctionCall, OutOfBandResponder, Reply, SpokenMessage, as_reply
 from relay.parts.simple import Script, ScriptedResponder, scripted_parts
 from tests.engines.cascade.driving import TEXT, Talk
 
@@ -9,14 +8,14 @@ from tests.engines.cascade.driving import TEXT, Talk
 async def test_what_is_heard_comes_in_turn_and_the_last_for_ever():
     parts = scripted_parts(Script(heard=("One.", "Two.")))
 
-    heard = [await parts.recogniser.transcribe(b"") for _ in range(3)]
+    heard = [await parts.transcriber.transcribe(b"") for _ in range(3)]
 
     assert heard == ["One.", "Two.", "Two."]
 
 
 def test_every_session_has_its_own_replies():
     parts = scripted_parts(Script(replies=("First: {heard}", "Later: {heard}")))
-    one, other = parts.make_brain(), parts.make_brain()
+    one, other = parts.make_responder(), parts.make_responder()
 
     assert [one.reply(word) for word in "abc"] == [
         as_reply("First: a"),
@@ -28,11 +27,13 @@ def test_every_session_has_its_own_replies():
 
 def test_what_was_heard_stands_in_every_message_and_in_nothing_else():
     call = FunctionCall("f", {"said": "{heard}"})
-    reply = Reply((SpokenMessage("{heard}?", phase="commentary"), call), weave="in_turn")
+    reply = Reply((SpokenMessage("{heard}?", phase="commentary"), call), interleaving="in_turn")
 
     answered = ScriptedResponder((reply,)).reply("Hello")
 
-    assert answered == Reply((SpokenMessage("Hello?", phase="commentary"), call), weave="in_turn")
+    assert answered == Reply(
+        (SpokenMessage("Hello?", phase="commentary"), call), interleaving="in_turn"
+    )
 
 
 def test_responses_out_of_band_have_lines_of_their_own():
@@ -52,18 +53,21 @@ def test_responses_out_of_band_have_lines_of_their_own():
 
 
 def test_without_lines_of_their_own_they_take_the_next_reply():
-    brain = ScriptedResponder(("One.", "Two."))
+    responder = ScriptedResponder(("One.", "Two."))
 
-    assert [brain.aside(""), brain.reply("")] == [as_reply("One."), as_reply("Two.")]
-    assert isinstance(brain, OutOfBandResponder)
+    assert [responder.reply_out_of_band(""), responder.reply("")] == [
+        as_reply("One."),
+        as_reply("Two."),
+    ]
+    assert isinstance(responder, OutOfBandResponder)
 
 
 async def test_the_default_script():
     parts = scripted_parts()
 
     assert parts.name == "scripted"
-    assert parts.make_brain().reply(await parts.recogniser.transcribe(b"")) == as_reply(
+    assert parts.make_responder().reply(await parts.transcriber.transcribe(b"")) == as_reply(
         "You said: Hello there."
     )
-    await parts.recogniser.aclose()
-    await parts.mouth.aclose()
+    await parts.transcriber.aclose()
+    await parts.synthesizer.aclose()

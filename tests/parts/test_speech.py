@@ -1,4 +1,4 @@
-"""The mouth: audible speech at 24 kHz, in ten voices, from a library that serves one at a time."""
+"""The eSpeak synthesizer: audible speech at 24 kHz, in ten voices, one call at a time."""
 
 import asyncio
 import threading
@@ -20,8 +20,8 @@ with suppress(ImportError):  # without the extra, `needs("voice")` says so
         SPELLINGS,
         VOICES,
         EspeakSynthesizer,
-        spoken,
-        synthesize,
+        render,
+        spelled_out,
     )
 
 pytestmark = needs("voice")
@@ -42,9 +42,9 @@ def loudness(pcm: bytes) -> float:
 
 @pytest.mark.parametrize("voice", OPENAI_VOICES)
 async def test_a_sentence_is_audible_and_takes_as_long_as_saying_it(voice):
-    mouth = EspeakSynthesizer()
-    pcm = await mouth.speak(SENTENCE, voice)
-    await mouth.aclose()
+    synthesizer = EspeakSynthesizer()
+    pcm = await synthesizer.synthesize(SENTENCE, voice)
+    await synthesizer.aclose()
     assert 1.0 < seconds(pcm) < 4.0
     assert loudness(pcm) > 1000
     assert len(pcm) % 2 == 0
@@ -65,7 +65,7 @@ def test_the_library_is_asked_for_the_voice_and_an_unknown_one_is_alloy(monkeypa
 
     monkeypatch.setattr(speech, "_espeak", Library)
     for voice in ("marin", "voice_1234", ""):
-        synthesize("Hello.", voice)
+        render("Hello.", voice)
     assert asked == [VOICES["marin"], VOICES["alloy"], VOICES["alloy"]]
 
 
@@ -78,44 +78,46 @@ def test_pitch_and_length_survive_the_change_of_rate(monkeypatch):
             return tone, 22050
 
     monkeypatch.setattr(speech, "_espeak", Library)
-    samples = np.frombuffer(synthesize("Tone.", "alloy"), "<i2")
+    samples = np.frombuffer(render("Tone.", "alloy"), "<i2")
     assert abs(len(samples) - SAMPLE_RATE) <= 1
     assert abs(int(np.argmax(np.abs(np.fft.rfft(samples)))) - 441) <= 1
 
 
 async def test_many_at_once_do_not_mix_their_words():
-    """Two mouths, as two engines have, share the one library."""
+    """Two synthesizers, as two engines have, share the one library."""
     long = " ".join([SENTENCE] * 4)
-    alone = {text: seconds(synthesize(text, "alloy")) for text in (SENTENCE, long)}
-    mouths = [EspeakSynthesizer(), EspeakSynthesizer()]
+    alone = {text: seconds(render(text, "alloy")) for text in (SENTENCE, long)}
+    synthesizers = [EspeakSynthesizer(), EspeakSynthesizer()]
     texts = [SENTENCE, long] * 10
     spoken_at_once = await asyncio.gather(
-        *(mouths[i % 3 % 2].speak(text, "alloy") for i, text in enumerate(texts))
+        *(synthesizers[i % 3 % 2].synthesize(text, "alloy") for i, text in enumerate(texts))
     )
     for text, pcm in zip(texts, spoken_at_once, strict=True):
         assert seconds(pcm) == pytest.approx(alone[text], rel=0.1)
-    for mouth in mouths:
-        await mouth.aclose()
+    for synthesizer in synthesizers:
+        await synthesizer.aclose()
 
 
 @pytest.mark.parametrize("text", ["", " \n ", "\0"])
 async def test_nothing_to_say_is_no_sound(text):
-    mouth = EspeakSynthesizer()
-    assert await mouth.speak(text, "alloy") == b""
-    await mouth.aclose()
+    synthesizer = EspeakSynthesizer()
+    assert await synthesizer.synthesize(text, "alloy") == b""
+    await synthesizer.aclose()
 
 
 @pytest.mark.parametrize("text", ["Grüße, 你好!", "<voice>&amp;", "a\0b", "[[h@l'oU]]", "\ud83d"])
 async def test_any_text_is_survived(text):
-    mouth = EspeakSynthesizer()
-    assert isinstance(await mouth.speak(text, "alloy"), bytes)
-    assert seconds(await mouth.speak(SENTENCE, "alloy")) > 1
-    await mouth.aclose()
+    synthesizer = EspeakSynthesizer()
+    assert isinstance(await synthesizer.synthesize(text, "alloy"), bytes)
+    assert seconds(await synthesizer.synthesize(SENTENCE, "alloy")) > 1
+    await synthesizer.aclose()
 
 
 class TestWhatIsRead:
     def test_names_are_spelled_out_as_people_say_them(self):
-        text = spoken("Set OPENAI_API_KEY, or point OPENAI_BASE_URL at LocalAI on /v1/realtime.")
+        text = spelled_out(
+            "Set OPENAI_API_KEY, or point OPENAI_BASE_URL at LocalAI on /v1/realtime."
+        )
         assert text == (
             "Set open A I, A P I key, or point open A I, base U R L at local A I "
             "on the real time protocol."
@@ -123,16 +125,16 @@ class TestWhatIsRead:
 
     def test_no_name_is_left_that_would_be_read_sign_by_sign(self):
         for text in NOT_CAUGHT:
-            assert not set("_/") & set(spoken(text))
-        assert all(said == spoken(said) for _, said in SPELLINGS)
+            assert not set("_/") & set(spelled_out(text))
+        assert all(said == spelled_out(said) for _, said in SPELLINGS)
 
     def test_a_text_is_cut_between_words(self):
-        text = spoken("goal " * LONGEST_TEXT)
+        text = spelled_out("goal " * LONGEST_TEXT)
         assert LONGEST_TEXT - 5 <= len(text) <= LONGEST_TEXT
         assert set(text.split()) == {"goal"}
 
     def test_even_a_word_without_end_is_cut(self):
-        assert len(spoken("a" * 3 * LONGEST_TEXT)) == LONGEST_TEXT
+        assert len(spelled_out("a" * 3 * LONGEST_TEXT)) == LONGEST_TEXT
 
 
 class TestBounds:
@@ -145,32 +147,34 @@ class TestBounds:
                 return bytes(4410), 22050
 
         monkeypatch.setattr(speech, "_espeak", Slow)
-        mouth = EspeakSynthesizer()
-        waiting = [asyncio.create_task(mouth.speak("Hm.", "alloy")) for _ in range(MOST_TEXTS)]
+        synthesizer = EspeakSynthesizer()
+        waiting = [
+            asyncio.create_task(synthesizer.synthesize("Hm.", "alloy")) for _ in range(MOST_TEXTS)
+        ]
         await asyncio.sleep(0)
         with pytest.raises(PartFailed, match="too many"):
-            await mouth.speak("Hm.", "alloy")
+            await synthesizer.synthesize("Hm.", "alloy")
         go_on.set()
         assert all(await asyncio.gather(*waiting))
-        assert await mouth.speak("Hm.", "alloy")
-        await mouth.aclose()
+        assert await synthesizer.synthesize("Hm.", "alloy")
+        await synthesizer.aclose()
 
     async def test_a_closed_mouth_says_so(self):
-        mouth = EspeakSynthesizer()
-        await mouth.aclose()
-        await mouth.aclose()
+        synthesizer = EspeakSynthesizer()
+        await synthesizer.aclose()
+        await synthesizer.aclose()
         with pytest.raises(PartFailed, match="closed"):
-            await mouth.speak(SENTENCE, "alloy")
+            await synthesizer.synthesize(SENTENCE, "alloy")
 
     async def test_a_library_that_fails_costs_one_text(self, monkeypatch):
         class Broken:
             def say(self, text, timbre):
                 raise OSError("eSpeak NG answers 2")
 
-        mouth = EspeakSynthesizer()
+        synthesizer = EspeakSynthesizer()
         with monkeypatch.context() as broken:
             broken.setattr(speech, "_espeak", Broken)
             with pytest.raises(PartFailed):
-                await mouth.speak(SENTENCE, "alloy")
-        assert seconds(await mouth.speak(SENTENCE, "alloy")) > 1
-        await mouth.aclose()
+                await synthesizer.synthesize(SENTENCE, "alloy")
+        assert seconds(await synthesizer.synthesize(SENTENCE, "alloy")) > 1
+        await synthesizer.aclose()

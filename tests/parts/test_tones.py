@@ -14,57 +14,57 @@ def test_a_tone_and_a_silence_last_as_long_as_asked():
 
 
 async def test_the_longer_the_text_the_longer_the_tone():
-    mouth = ToneSynthesizer()
+    synthesizer = ToneSynthesizer()
 
-    assert len(await mouth.speak("Ten chars.", "alloy")) == 600 * 48
-    assert await mouth.speak("", "alloy") == b""
+    assert len(await synthesizer.synthesize("Ten chars.", "alloy")) == 600 * 48
+    assert await synthesizer.synthesize("", "alloy") == b""
 
 
 def test_the_ear_finds_where_a_voice_begins_and_ends():
-    ear = LoudnessDetector()
+    detector = LoudnessDetector()
 
-    happened = ear.hear(silence(1000) + tone(400) + silence(1000))
+    happened = detector.detect(silence(1000) + tone(400) + silence(1000))
 
     assert happened == [SpeechStarted(1000), SpeechStopped(1400)]
 
 
 @pytest.mark.parametrize("silence_ms", [0, 200, 480, 500])
 def test_the_ear_waits_for_the_silence(silence_ms: int):
-    ear = LoudnessDetector()
-    ear.silence_ms = silence_ms
-    ear.hear(tone(400))
+    detector = LoudnessDetector()
+    detector.silence_ms = silence_ms
+    detector.detect(tone(400))
 
-    assert ear.hear(silence(max(silence_ms, 20) - 20)) == []
-    assert ear.hear(silence(20)) == [SpeechStopped(400)]
+    assert detector.detect(silence(max(silence_ms, 20) - 20)) == []
+    assert detector.detect(silence(20)) == [SpeechStopped(400)]
 
 
 def test_a_pause_in_a_sentence_does_not_end_it():
-    ear = LoudnessDetector()
+    detector = LoudnessDetector()
 
-    assert len(ear.hear((tone(400) + silence(300)) * 3)) == 1
+    assert len(detector.detect((tone(400) + silence(300)) * 3)) == 1
 
 
 def test_a_click_and_a_quiet_room_begin_nothing():
-    ear = LoudnessDetector()
+    detector = LoudnessDetector()
     room = bytes(memoryview(tone(1000)).cast("h")[:0]) + b"\x40\x01" * 24_000
 
-    assert ear.hear(silence(100) + tone(20) + silence(900)) == []
-    assert ear.hear(room) == []
+    assert detector.detect(silence(100) + tone(20) + silence(900)) == []
+    assert detector.detect(room) == []
 
 
 def test_a_reset_forgets_the_turn_and_goes_on_counting():
-    ear = LoudnessDetector()
-    ear.hear(tone(400))
-    ear.reset()
+    detector = LoudnessDetector()
+    detector.detect(tone(400))
+    detector.reset()
 
-    assert ear.hear(silence(1000)) == []
-    assert ear.hear(tone(100)) == [SpeechStarted(1400)]
+    assert detector.detect(silence(1000)) == []
+    assert detector.detect(tone(100)) == [SpeechStarted(1400)]
 
 
 def test_the_ear_is_cheap():
     """A minute of audio in 20 ms pieces takes less than half a second."""
-    ear, piece = LoudnessDetector(), tone(20)
+    detector, piece = LoudnessDetector(), tone(20)
     begin = time.process_time()
     for _ in range(3000):
-        ear.hear(piece)
+        detector.detect(piece)
     assert time.process_time() - begin < 0.5

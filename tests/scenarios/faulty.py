@@ -71,7 +71,7 @@ class ByLength:
 
 def parts(script: Script) -> Parts:
     """Scripted parts that do not mix up who said what."""
-    return replace(scripted_parts(script), recogniser=ByLength())
+    return replace(scripted_parts(script), transcriber=ByLength())
 
 
 class Caller:

@@ -43,7 +43,7 @@ def output_of(call: Event) -> Event:
 async def test_a_comment_a_call_and_what_came_of_it(
     tmp_path: Path, weave: str, fault: Fault
 ) -> None:
-    first = Reply((COMMENT, WEATHER), weave=weave)  # type: ignore[arg-type]
+    first = Reply((COMMENT, WEATHER), interleaving=weave)  # type: ignore[arg-type]
     script = Script(replies=(first, "It is foggy."))
     async with bad_day(tmp_path, fault, script=script) as here, here.call() as caller:
         await caller.types()
@@ -66,7 +66,7 @@ async def test_a_tool_of_an_mcp_server_is_shown_and_is_no_utterance(
 ) -> None:
     call = McpCall("docs", "search", "{}", error="No such page.") if fails else SEARCH
     script = Script(
-        replies=(Reply((COMMENT, call), weave="in_turn"), "There are pages."),
+        replies=(Reply((COMMENT, call), interleaving="in_turn"), "There are pages."),
         servers={"docs": [{"name": "search", "input_schema": {"type": "object"}}]},
     )
     async with bad_day(tmp_path, script=script) as here, here.call() as caller:

@@ -72,7 +72,7 @@ def pitch(pcm: bytes) -> float:
 
 def two_voices(learner: Sequence[str], coach: Sequence[str], replies: Sequence[str]) -> Parts:
     parts = scripted_parts(Script(replies=tuple(replies)))
-    return replace(parts, recogniser=TwoVoices(learner, coach))
+    return replace(parts, transcriber=TwoVoices(learner, coach))
 
 
 def learners_voice(path: Path) -> Path:

@@ -1,4 +1,8 @@
-"""The offline voice as an engine: whoever opens it gets a peer that listens and speaks."""
+"""The cascade engine: a Realtime server within the process, built from four parts.
+
+`CascadeEngine` opens sessions. Each is a `CascadeConnection`: a queue in, a queue out, one timer,
+and the work of the parts around a session's machine (`machine`), which decides everything.
+"""
 
 import asyncio
 import math
@@ -9,7 +13,15 @@ from typing import Protocol
 import msgspec
 import structlog
 
-from relay.engines.cascade.effects import Close, Effect, Emit, Speak, Transcribe, at_random, unix
+from relay.engines.cascade.effects import (
+    Close,
+    Effect,
+    Emit,
+    Synthesize,
+    Transcribe,
+    random_ids,
+    unix,
+)
 from relay.engines.cascade.machine import Machine, Opening
 from relay.engines.cascade.outputs import Pace
 from relay.interfaces import Connection, EngineRequest, Frame, Receiver
@@ -17,7 +29,8 @@ from relay.parts.interfaces import Parts
 from relay.realtime.endings import AT_CAPACITY, SessionRefused
 from relay.tasks import Tasks
 
-# ---- The offline voice as one end of a session: its rules, their timer, and the work of its parts.
+MAX_SESSIONS = 1000
+"""Sessions of one engine that may be open at once."""
 
 HIGH_BYTES = 1 << 20
 """Bytes of events waiting for the receiver above which nothing more is produced."""
@@ -26,15 +39,58 @@ MAX_INBOX_BYTES = 32 << 20
 """Bytes of client events waiting meanwhile; a sender that minds `writable` never gets there."""
 
 MAX_EVENTS_A_TURN = 64
-"""Client events carried out before the loop gets to do something else."""
+"""Client events carried out before the event loop gets to do something else."""
 
 log = structlog.get_logger(__name__)
 
 
-class MachineFactory(Protocol):
-    """What a session does, pure: a `machine.Machine`, or one whose events are altered.
+class CascadeEngine:
+    """A `relay.interfaces.Engine` made of `Parts`, which it owns and closes."""
 
-    Every method returns what to do next; nothing is asked of it after a `Close`.
+    def __init__(self, parts: Parts, pace: Pace | None = None) -> None:
+        self.name = parts.name
+        self._parts = parts
+        self._pace = pace or Pace()
+        self._tasks = Tasks(_log_fault)
+        self._connections: set[CascadeConnection] = set()
+
+    async def open(self, call: EngineRequest) -> Connection:
+        """Return the connection of a new session; raises `SessionRefused` at capacity."""
+        return self.connect(self.machine(self.opening(call.model)))
+
+    def opening(self, model: str) -> Opening:
+        """Return the inputs of a session that asks for this model."""
+        return Opening(model, unix(), self._pace, servers=self._parts.servers)
+
+    def machine(self, opening: Opening) -> Machine:
+        """Return the machine of a new session, with its own speech detector and responder."""
+        parts = self._parts
+        return Machine(
+            opening, parts.make_speech_detector(), parts.make_responder(), random_ids(unix)
+        )
+
+    def connect(self, machine: "SessionMachine") -> Connection:
+        """Return the connection of a session with this machine; raises `SessionRefused`."""
+        if len(self._connections) >= MAX_SESSIONS:
+            raise SessionRefused(AT_CAPACITY)
+        connection = CascadeConnection(machine, self._parts, self._tasks)
+        connection.on_closed = self._connections.discard
+        self._connections.add(connection)
+        return connection
+
+    async def aclose(self) -> None:
+        """Close the sessions, stop the work that they have begun, and close the parts."""
+        for connection in list(self._connections):
+            connection.close(1001, "Going away")
+        await self._tasks.aclose()
+        await self._parts.transcriber.aclose()
+        await self._parts.synthesizer.aclose()
+
+
+class SessionMachine(Protocol):
+    """A `machine.Machine`, or one whose events are altered (the simulator's faults).
+
+    Every method returns its effects in order; nothing is called after a `Close`.
     """
 
     def begin(self, now: float) -> Sequence[Effect]:
@@ -44,12 +100,12 @@ class MachineFactory(Protocol):
         """Carry out one client event."""
 
     def transcribed(self, item_id: str, text: str | None, now: float) -> Sequence[Effect]:
-        """Take what was understood of an item, None when that failed."""
+        """Take the transcript of an item, None when it failed."""
 
-    def spoken(
+    def synthesized(
         self, response_id: str, output: int, pcm: bytes | None, now: float
     ) -> Sequence[Effect]:
-        """Take the sound of one output of an answer, None when that failed."""
+        """Take the audio of one output of a response, None when it failed."""
 
     def tick(self, now: float) -> Sequence[Effect]:
         """Do what has come due."""
@@ -59,16 +115,16 @@ class MachineFactory(Protocol):
 
 
 class CascadeConnection:
-    """A `relay.interfaces.Peer` that answers from within the process.
+    """A `relay.interfaces.Connection` to a session within the process.
 
-    Nothing is pushed from within `send`: events leave by the loop's next turn. While the receiver
+    Nothing is pushed from within `send`: events leave at the loop's next turn. While the receiver
     is paused, or there is none yet, at most `HIGH_BYTES` and one step's events wait for it.
     """
 
-    def __init__(self, machine: MachineFactory, parts: Parts, tasks: Tasks) -> None:
+    def __init__(self, machine: SessionMachine, parts: Parts, engine_tasks: Tasks) -> None:
         self._machine = machine
         self._parts = parts
-        self._all_tasks = tasks
+        self._engine_tasks = engine_tasks
         self._loop = asyncio.get_running_loop()
         self._receiver: Receiver | None = None
         self._paused = False
@@ -82,14 +138,14 @@ class CascadeConnection:
         self._due = math.inf
         self._tasks: set[asyncio.Task[None]] = set()
         self._ending: tuple[int, str] | None = None
-        self._told = False
+        self._ending_reported = False
         self.on_closed: Callable[[CascadeConnection], None] = lambda _: None
         self._perform(machine.begin(self._loop.time()))
 
     def attach(self, receiver: Receiver) -> None:
         """Push everything to this receiver from now on."""
         self._receiver = receiver
-        self._soon()
+        self._schedule_turn()
 
     def send(self, frame: Frame) -> None:
         """Take one client event."""
@@ -99,7 +155,7 @@ class CascadeConnection:
         self._inbox_bytes += len(frame)
         if self._inbox_bytes > MAX_INBOX_BYTES:
             self.close(1013, "Too much waiting")
-        self._soon()
+        self._schedule_turn()
 
     def pause(self) -> None:
         """Stop pushing events."""
@@ -108,54 +164,58 @@ class CascadeConnection:
     def resume(self) -> None:
         """Push events again."""
         self._paused = False
-        self._soon()
+        self._schedule_turn()
 
     def ping(self) -> int:
-        """Return 0: what lives in the process is alive."""
+        """Return 0: a connection within the process is alive."""
         return 0
 
     def close(self, code: int, reason: str) -> None:
-        """End the session; the receiver hears of it in the loop's next turn."""
+        """End the session; the receiver is told at the loop's next turn."""
         if self._ending is None:
             self._outbox.clear()
             self._outbox_bytes = 0
             self._paused = False
             self._end(code, reason)
 
-    def _soon(self) -> None:
-        if self._turn is None and not self._told:
+    def _schedule_turn(self) -> None:
+        if self._turn is None and not self._ending_reported:
             self._turn = self._loop.call_soon(self._take_turn)
 
     def _take_turn(self) -> None:
         self._turn = None
         try:
             self._push()
-            self._work_off()
+            self._receive()
         finally:
-            if (self._outbox and self._pushes) or (self._inbox and not self._crowded):
-                self._soon()
+            if (self._outbox and self._can_push) or (self._inbox and not self._outbox_full):
+                self._schedule_turn()
             self._set_timer()
 
     @property
-    def _pushes(self) -> bool:
+    def _can_push(self) -> bool:
         return self._receiver is not None and not self._paused
 
     @property
-    def _crowded(self) -> bool:
+    def _outbox_full(self) -> bool:
         return self._outbox_bytes >= HIGH_BYTES
 
     def _push(self) -> None:
-        while self._receiver is not None and self._outbox and self._pushes:
+        """Push waiting events to the receiver, which may pause or replace itself meanwhile."""
+        while self._receiver is not None and self._outbox and self._can_push:
             frame = self._outbox.popleft()
             self._outbox_bytes -= len(frame)
             self._receiver.frame(frame)
-        if self._receiver is not None and self._ending and self._pushes and not self._told:
-            self._told = True
+        if self._ending is None or self._ending_reported:
+            return
+        if self._receiver is not None and self._can_push:
+            self._ending_reported = True
             self._receiver.closed(*self._ending)
 
-    def _work_off(self) -> None:
+    def _receive(self) -> None:
+        """Carry out waiting client events, and tell the receiver when the inbox fills or drains."""
         for _ in range(MAX_EVENTS_A_TURN):
-            if not self._inbox or self._crowded or self._ending is not None:
+            if not self._inbox or self._outbox_full or self._ending is not None:
                 break
             frame = self._inbox.popleft()
             self._inbox_bytes -= len(frame)
@@ -166,8 +226,8 @@ class CascadeConnection:
             self._receiver.writable(writable)
 
     def _set_timer(self) -> None:
-        asleep = self._ending is not None or self._crowded
-        due = math.inf if asleep else self._machine.deadline(self._loop.time())
+        stopped = self._ending is not None or self._outbox_full
+        due = math.inf if stopped else self._machine.deadline(self._loop.time())
         if due == self._due:
             return
         if self._timer is not None:
@@ -189,37 +249,37 @@ class CascadeConnection:
                     self._outbox_bytes += len(frame)
                 case Transcribe():
                     self._start(self._transcribe(effect), "transcribe")
-                case Speak():
-                    self._start(self._speak(effect), "speak")
+                case Synthesize():
+                    self._start(self._synthesize(effect), "synthesize")
                 case Close(code, reason):
                     self._end(code, reason)
         if self._outbox:
-            self._soon()
+            self._schedule_turn()
         self._set_timer()
 
     def _start(self, work: Coroutine[None, None, None], name: str) -> None:
-        task = self._all_tasks.start(work, f"{self._parts.name} {name}")
+        task = self._engine_tasks.start(work, f"{self._parts.name} {name}")
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
     async def _transcribe(self, effect: Transcribe) -> None:
         text: str | None = None
         try:
-            text = await self._parts.recogniser.transcribe(effect.pcm)
+            text = await self._parts.transcriber.transcribe(effect.pcm)
         except Exception as error:  # noqa: BLE001 - a part's fault fails one turn, not the session
-            log.warning("the recogniser failed", error=type(error).__name__)
+            log.warning("transcription failed", error=type(error).__name__)
         if self._ending is None:
             self._perform(self._machine.transcribed(effect.item_id, text, self._loop.time()))
 
-    async def _speak(self, effect: Speak) -> None:
+    async def _synthesize(self, effect: Synthesize) -> None:
         pcm: bytes | None = None
         try:
-            pcm = await self._parts.mouth.speak(effect.text, effect.voice)
+            pcm = await self._parts.synthesizer.synthesize(effect.text, effect.voice)
         except Exception as error:  # noqa: BLE001 - a part's fault fails one turn, not the session
-            log.warning("the mouth failed", error=type(error).__name__)
+            log.warning("synthesis failed", error=type(error).__name__)
         if self._ending is None:
             now = self._loop.time()
-            self._perform(self._machine.spoken(effect.response_id, effect.output, pcm, now))
+            self._perform(self._machine.synthesized(effect.response_id, effect.output, pcm, now))
 
     def _end(self, code: int, reason: str) -> None:
         self._ending = (code, reason)
@@ -229,53 +289,8 @@ class CascadeConnection:
         for task in self._tasks:
             task.cancel()
         self._set_timer()
-        self._soon()
+        self._schedule_turn()
 
 
-MAX_SESSIONS = 1000
-"""Sessions of one engine that may be open at once."""
-
-
-class CascadeEngine:
-    """A `relay.interfaces.Engine` made of `Parts`; it owns them and lets go of them."""
-
-    def __init__(self, parts: Parts, pace: Pace | None = None) -> None:
-        self.name = parts.name
-        self._parts = parts
-        self._pace = pace or Pace()
-        self._tasks = Tasks(_fault)
-        self._peers: set[CascadeConnection] = set()
-
-    async def open(self, call: EngineRequest) -> Connection:
-        """Return a new session's peer; raises `SessionRefused` when there are too many."""
-        return self.host(self.rules(self.opening(call.model)))
-
-    def opening(self, model: str) -> Opening:
-        """Return how a session that asks for this model begins."""
-        return Opening(model, unix(), self._pace, servers=self._parts.servers)
-
-    def rules(self, opening: Opening) -> Machine:
-        """Return a session's rules, with an ear and a brain of its own."""
-        parts = self._parts
-        return Machine(opening, parts.make_ear(), parts.make_brain(), at_random(unix))
-
-    def host(self, rules: MachineFactory) -> Connection:
-        """Return the peer of a session with these rules; raises `SessionRefused`."""
-        if len(self._peers) >= MAX_SESSIONS:
-            raise SessionRefused(AT_CAPACITY)
-        peer = CascadeConnection(rules, self._parts, self._tasks)
-        peer.on_closed = self._peers.discard
-        self._peers.add(peer)
-        return peer
-
-    async def aclose(self) -> None:
-        """Close the open peers, wait for the work that they had begun, and let go of the parts."""
-        for peer in list(self._peers):
-            peer.close(1001, "Going away")
-        await self._tasks.aclose()
-        await self._parts.recogniser.aclose()
-        await self._parts.mouth.aclose()
-
-
-def _fault(name: str, fault: BaseException) -> None:
-    log.error("a task of the offline voice failed", task=name, error=type(fault).__name__)
+def _log_fault(name: str, fault: BaseException) -> None:
+    log.error("a task of the cascade failed", task=name, error=type(fault).__name__)

@@ -1,4 +1,4 @@
-"""The items of one conversation: what they look like, their order, and the audio they keep."""
+"""The items of one conversation: their bodies, their order and audio, and the tokens they cost."""
 
 import base64
 import binascii
@@ -14,12 +14,12 @@ from relay.engines.cascade.validation import (
     anything,
     array,
     boolean,
+    json_object,
     nullable,
     one_of,
     record,
     tagged,
     text,
-    thing,
 )
 
 BYTES_PER_MS = 48
@@ -28,6 +28,12 @@ BYTES_PER_MS = 48
 MAX_ID = 32
 """Characters in an id that a client chooses, as OpenAI has it."""
 
+MAX_ITEMS = 1000
+"""Items kept; the oldest are dropped without an event, as from a model's context."""
+
+MAX_BYTES = 16 << 20
+"""Bytes of audio and text kept (nearly six minutes of PCM); the largest append fits."""
+
 _MAX_AUDIO_BASE64 = 20 << 20  # characters of one audio field: OpenAI's 15 MiB
 
 
@@ -35,10 +41,9 @@ _MAX_AUDIO_BASE64 = 20 << 20  # characters of one audio field: OpenAI's 15 MiB
 class CascadeItem:
     """One item: `body` as it stands on the wire, and what only the server knows of it.
 
-    `words` is what the brain is given: None while the transcript is awaited, and what came of it
-    where the item is a tool's. `audio` is PCM and
-    may have been forgotten to save memory; `audio_ms` is how long it was. `bulk` is about how many
-    bytes the rest takes.
+    `words` is the text for the responder: a message's, None while its transcript is awaited, or the
+    output of a tool. `audio` is PCM and may have been dropped to save memory; `audio_ms` is how
+    long it was. `bulk` is about how many bytes the rest takes.
     """
 
     body: dict[str, Any]
@@ -58,39 +63,125 @@ class CascadeItem:
         return self.body.get("role")
 
     @property
-    def prompts(self) -> bool:
-        """Tell whether an answer may be about it: what a user said, or what a tool gave back."""
+    def can_prompt(self) -> bool:
+        """Tell whether a reply can answer it: a user's message, or the output of a tool."""
         return self.role == "user" or self.body["type"] in ("function_call_output", "mcp_call")
 
     @property
     def weight(self) -> int:
-        """Return about how many bytes this item holds on to."""
+        """Return about how many bytes of memory this item takes."""
         return len(self.audio) + len(self.words or "") + self.bulk
 
 
-def spoken_by_user(item_id: str, pcm: bytes) -> CascadeItem:
-    """Return the item that a committed audio buffer becomes."""
+class ItemList:
+    """The items in conversation order, with OpenAI's `previous_item_id` rules.
+
+    `turns` counts the user's messages: spoken, typed and seeded ones.
+    """
+
+    def __init__(self, conversation_id: str) -> None:
+        self.id = conversation_id
+        self.turns = 0
+        self._items: dict[str, CascadeItem] = {}
+        self._order: list[str] = []
+
+    def __iter__(self) -> Iterator[CascadeItem]:
+        """Iterate in conversation order."""
+        return (self._items[item_id] for item_id in self._order)
+
+    @property
+    def last_id(self) -> str | None:
+        """Return the id of the item that the next one follows."""
+        return self._order[-1] if self._order else None
+
+    def get(self, item_id: str, doing: str, code: str) -> CascadeItem:
+        """Return an item; raises `RequestRefused` with this `code`, "Error {doing} item: …"."""
+        if item_id not in self._items:
+            message = f"Error {doing} item: the item with id '{item_id[:MAX_ID]}' does not exist."
+            raise RequestRefused(code, message, "item_id")
+        return self._items[item_id]
+
+    def place(self, previous: str | None) -> int:
+        """Return the position of an item that follows `previous`; raises `RequestRefused`.
+
+        None appends, "root" puts it first.
+        """
+        if previous is None:
+            return len(self._order)
+        if previous == "root":
+            return 0
+        self.get(previous, "creating", "item_create_invalid_previous_item_id")
+        return self._order.index(previous) + 1
+
+    def add(self, item: CascadeItem, place: int | None = None) -> str | None:
+        """Insert an item, at the end by default; returns the id of the one before it."""
+        if item.id in self._items:
+            message = f"Error adding item: the item with id '{item.id}' already exists."
+            raise RequestRefused("item_create_duplicate_item_id", message, "item.id")
+        position = len(self._order) if place is None else place
+        self._items[item.id] = item
+        self._order.insert(position, item.id)
+        self.turns += item.role == "user"
+        previous = self._order[position - 1] if position else None
+        self.trim()
+        return previous
+
+    def delete(self, item: CascadeItem) -> None:
+        """Remove an item."""
+        self._items.pop(item.id, None)
+        if item.id in self._order:
+            self._order.remove(item.id)
+
+    def previous_when_done(self, item: CascadeItem) -> str | None:
+        """Return the `previous_item_id` of a generated item's `conversation.item.done`.
+
+        It is null for a conversation's second item, a quirk of OpenAI's server (PROTOCOL §5.3).
+        """
+        position = self._order.index(item.id) if item.id in self._items else 0
+        return self._order[position - 1] if position > 1 else None
+
+    def trim(self) -> None:
+        """Drop the oldest audio, then the oldest items, when there is too much."""
+        excess = sum(item.weight for item in self) - MAX_BYTES
+        for item in self:
+            if excess <= 0:
+                break
+            excess -= len(item.audio)
+            item.audio = b""
+        while len(self._order) > MAX_ITEMS or (excess > 0 and len(self._order) > 1):
+            oldest = self._items.pop(self._order.pop(0))
+            excess -= oldest.weight
+
+
+def user_audio(item_id: str, pcm: bytes) -> CascadeItem:
+    """Return the item of a committed audio buffer."""
     content = [{"type": "input_audio", "transcript": None}]
     body = _message(item_id, "user", content)
     return CascadeItem(body, words=None, audio=pcm, audio_ms=len(pcm) // BYTES_PER_MS)
 
 
-def answer(item_id: str, phase: str | None = None) -> CascadeItem:
-    """Return the item that an answer begins as; `phase` where the model tells one."""
+def assistant_message(item_id: str, phase: str | None = None) -> CascadeItem:
+    """Return an assistant's message as it begins; `phase` where the model tells one."""
     body = _message(item_id, "assistant", [])
     body["status"] = "in_progress"
     return CascadeItem(body if phase is None else {**body, "phase": phase})
 
 
+def system_message(item_id: str, text: str) -> CascadeItem:
+    """Return a message of the system."""
+    content = [{"type": "input_text", "text": text}]
+    return CascadeItem(_message(item_id, "system", content), words=text)
+
+
 def snapshot(body: dict[str, Any]) -> dict[str, Any]:
-    """Return an item's body as it is now: later changes to it belong to later events."""
+    """Return a copy of an item's body, which later changes do not reach."""
     if "content" not in body:
         return dict(body)
     return {**body, "content": [dict(part) for part in body["content"]]}
 
 
-def retrieved(item: CascadeItem) -> dict[str, Any]:
-    """Return the item as `conversation.item.retrieved` shows it: with its audio."""
+def body_with_audio(item: CascadeItem) -> dict[str, Any]:
+    """Return the body for `conversation.item.retrieved`: with its audio."""
     content = item.body.get("content")
     if not item.audio or not content:
         return item.body
@@ -100,7 +191,10 @@ def retrieved(item: CascadeItem) -> dict[str, Any]:
 
 
 def truncate(item: CascadeItem, audio_end_ms: int) -> None:
-    """Cut an answer to what was heard; its transcript is gone, as with OpenAI (PROTOCOL §5.4)."""
+    """Cut an answer to the audio that was heard, and drop its transcript (PROTOCOL §5.4).
+
+    Raises `RequestRefused`.
+    """
     content = item.body.get("content") or [{}]
     if item.role != "assistant" or not _is_audio(content[0]):
         raise RequestRefused(
@@ -115,7 +209,7 @@ def truncate(item: CascadeItem, audio_end_ms: int) -> None:
 
 
 def from_client(value: Any, path: str, new_id: NewId) -> CascadeItem:
-    """Return the item a client wants to create; raises `RequestRefused`."""
+    """Return the item of a client's JSON at `path`; raises `RequestRefused`."""
     checked = _ITEM(value, path)
     item_id = checked.get("id") or new_id("item")
     if checked["type"] != "message":
@@ -125,16 +219,16 @@ def from_client(value: Any, path: str, new_id: NewId) -> CascadeItem:
         return CascadeItem(body, checked.get("output", ""), bulk=len(msgspec.json.encode(body)))
     kinds = _CONTENT[checked["role"]]
     content = array(tagged(kinds))(checked["content"], f"{path}.content")
-    return _written(item_id, checked["role"], content, f"{path}.content")
+    return _message_from_client(item_id, checked["role"], content, f"{path}.content")
 
 
-def _written(item_id: str, role: str, content: list[dict[str, Any]], path: str) -> CascadeItem:
+def _message_from_client(
+    item_id: str, role: str, content: list[dict[str, Any]], path: str
+) -> CascadeItem:
     words = [str(part.get("text") or part.get("transcript") or "") for part in content]
     audio = b"".join(_pcm(part, f"{path}[{i}].audio") for i, part in enumerate(content))
     shown = [_shown(part) for part in content]
-    item = CascadeItem(
-        _message(item_id, role, shown), words=" ".join(filter(None, words)), audio=audio
-    )
+    item = CascadeItem(_message(item_id, role, shown), " ".join(filter(None, words)), audio)
     item.bulk = len(msgspec.json.encode(shown))
     item.audio_ms = len(audio) // BYTES_PER_MS
     if role == "user" and audio and not item.words:
@@ -200,7 +294,12 @@ _CONTENT = {
 _ITEM = tagged(
     {
         "message": record(
-            {**_COMMON, "role": one_of(*_CONTENT), "content": array(thing), "phase": text(32)},
+            {
+                **_COMMON,
+                "role": one_of(*_CONTENT),
+                "content": array(json_object),
+                "phase": text(32),
+            },
             required=("role", "content"),
         ),
         "function_call": record(
@@ -217,96 +316,8 @@ _ITEM = tagged(
     }
 )
 
-# ---- The order of a conversation's items, and how much of it is remembered.
 
-MAX_ITEMS = 1000
-"""Items remembered; the eldest are forgotten without a word, as a model's context does."""
-
-MAX_BYTES = 16 << 20
-"""Bytes of audio and text remembered (nearly six minutes of PCM); the largest append fits."""
-
-
-class ItemList:
-    """A list of items with OpenAI's `previous_item_id` rules.
-
-    `turns` counts the user's messages: spoken, typed and seeded ones.
-    """
-
-    def __init__(self, conversation_id: str) -> None:
-        self.id = conversation_id
-        self.turns = 0
-        self._items: dict[str, CascadeItem] = {}
-        self._order: list[str] = []
-
-    def __iter__(self) -> Iterator[CascadeItem]:
-        """Go through the items in conversation order."""
-        return (self._items[item_id] for item_id in self._order)
-
-    @property
-    def last_id(self) -> str | None:
-        """Return the id of the item that the next one follows."""
-        return self._order[-1] if self._order else None
-
-    def get(self, item_id: str, doing: str, code: str) -> CascadeItem:
-        """Return an item; raises `RequestRefused` that says what could not be done with it."""
-        if item_id not in self._items:
-            message = f"Error {doing} item: the item with id '{item_id[:MAX_ID]}' does not exist."
-            raise RequestRefused(code, message, "item_id")
-        return self._items[item_id]
-
-    def place(self, previous: str | None) -> int:
-        """Return where an item that shall follow `previous` goes; raises `RequestRefused`.
-
-        None appends, "root" puts it first.
-        """
-        if previous is None:
-            return len(self._order)
-        if previous == "root":
-            return 0
-        self.get(previous, "creating", "item_create_invalid_previous_item_id")
-        return self._order.index(previous) + 1
-
-    def add(self, item: CascadeItem, place: int | None = None) -> str | None:
-        """Put an item in its place (the end); returns the id of the one before it."""
-        if item.id in self._items:
-            message = f"Error adding item: the item with id '{item.id}' already exists."
-            raise RequestRefused("item_create_duplicate_item_id", message, "item.id")
-        position = len(self._order) if place is None else place
-        self._items[item.id] = item
-        self._order.insert(position, item.id)
-        self.turns += item.role == "user"
-        previous = self._order[position - 1] if position else None
-        self.trim()
-        return previous
-
-    def delete(self, item: CascadeItem) -> None:
-        """Forget an item."""
-        self._items.pop(item.id, None)
-        if item.id in self._order:
-            self._order.remove(item.id)
-
-    def before(self, item: CascadeItem) -> str | None:
-        """Return what `conversation.item.done` says stands before a generated item.
-
-        It is null for a conversation's second item, a quirk of OpenAI's server (PROTOCOL §5.3).
-        """
-        position = self._order.index(item.id) if item.id in self._items else 0
-        return self._order[position - 1] if position > 1 else None
-
-    def trim(self) -> None:
-        """Forget the eldest audio, then the eldest items, when there is too much."""
-        excess = sum(item.weight for item in self) - MAX_BYTES
-        for item in self:
-            if excess <= 0:
-                break
-            excess -= len(item.audio)
-            item.audio = b""
-        while len(self._order) > MAX_ITEMS or (excess > 0 and len(self._order) > 1):
-            eldest = self._items.pop(self._order.pop(0))
-            excess -= eldest.weight
-
-
-# ---- What a response used, in tokens derived from the real amounts (PROTOCOL §8).
+# Usage, in tokens derived from the real amounts of text and audio (PROTOCOL §8).
 
 _INPUT_MS = 100  # ms of audio in one input token
 _OUTPUT_MS = 50  # ms of audio in one output token
@@ -315,12 +326,12 @@ _CHARACTERS = 4  # about that many characters of text in one token
 
 
 def text_tokens(text: str) -> int:
-    """Return about how many tokens a text is."""
+    """Return about how many tokens a text takes."""
     return math.ceil(len(text) / _CHARACTERS)
 
 
-def taken_in(instructions: str, items: Iterable[CascadeItem]) -> tuple[int, int]:
-    """Return the text and audio tokens that the whole conversation is."""
+def input_tokens(instructions: str, items: Iterable[CascadeItem]) -> tuple[int, int]:
+    """Return the text and audio tokens of a response's input."""
     text, audio_ms = text_tokens(instructions), 0
     for item in items:
         audio_ms += item.audio_ms
@@ -328,13 +339,13 @@ def taken_in(instructions: str, items: Iterable[CascadeItem]) -> tuple[int, int]
     return text, math.ceil(audio_ms / _INPUT_MS)
 
 
-def of_response(
+def response_usage(
     taken: tuple[int, int], words: int, audio_ms: int, *, first: bool = True
 ) -> dict[str, Any]:
-    """Return the `usage` of `response.done`; all zero where nothing was put out.
+    """Return the `usage` of `response.done`; all zero without any output.
 
-    From a session's second response on, whole blocks of what is taken in were cached, as in every
-    recording.
+    `taken` are the `input_tokens`. From a session's second response on, whole blocks of them count
+    as cached, as in every recording.
     """
     spoken = math.ceil(audio_ms / _OUTPUT_MS)
     text_in, audio_in = taken if words or spoken else (0, 0)
@@ -358,8 +369,8 @@ def of_response(
     }
 
 
-def of_transcription(model: str, audio_ms: int, words: int) -> dict[str, Any]:
-    """Return the `usage` of a transcript: by tokens for gpt-4o models, else by seconds."""
+def transcription_usage(model: str, audio_ms: int, words: int) -> dict[str, Any]:
+    """Return the `usage` of a transcript: tokens for gpt-4o models, else seconds."""
     if not model.startswith("gpt-4o"):
         return {"type": "duration", "seconds": math.ceil(audio_ms / 1000)}
     heard = math.ceil(audio_ms / _INPUT_MS)

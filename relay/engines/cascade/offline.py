@@ -1,7 +1,7 @@
-"""The offline voice: an engine that really listens and really speaks, without a key.
+"""Assembles the offline voice: local parts that really listen and really speak, without a key.
 
-It is a demonstration voice. What it is made of comes as an optional extra, because eSpeak NG is
-GPL-3.0: ask `available` first, or be ready for `VoiceNotInstalled`.
+It is a demonstration voice. Its libraries come as an optional extra, because eSpeak NG is GPL-3.0:
+ask `available` first, or be ready for `VoiceNotInstalled`.
 """
 
 from relay.parts.interfaces import Parts, SpeechDetector
@@ -10,11 +10,11 @@ HOW_TO_INSTALL = "install it with `make run`, or with `pip install 'relay[voice]
 
 
 class VoiceNotInstalled(ImportError):  # noqa: N818 - a state of the machine, not a fault
-    """What the offline voice is made of is not on this machine; the text says what to do."""
+    """The libraries of the offline voice are not on this machine; the text says what to do."""
 
 
 def available() -> str | None:
-    """Return None when the offline voice can work here, else the reason and what to do.
+    """Return None when the offline voice can work here, else the reason and the remedy.
 
     Loads its libraries (0.2 s the first time), but starts no process.
     """
@@ -28,8 +28,8 @@ def available() -> str | None:
 def offline_parts() -> Parts:
     """Return the parts of the demonstration voice; raises `VoiceNotInstalled`.
 
-    Nothing is started yet: the first session that opens an ear starts the recogniser's process,
-    which is ready in a second, before that session's first turn can end.
+    Nothing is started yet: the first session starts the transcriber's process, which is ready in a
+    second, before that session's first turn can end.
     """
     _load()
     from relay.parts.responder import TopicResponder  # noqa: PLC0415
@@ -37,21 +37,25 @@ def offline_parts() -> Parts:
     from relay.parts.tts import EspeakSynthesizer  # noqa: PLC0415
     from relay.parts.vad import PocketsphinxDetector  # noqa: PLC0415
 
-    recogniser = PocketsphinxTranscriber()
+    transcriber = PocketsphinxTranscriber()
 
-    def make_ear() -> SpeechDetector:
-        recogniser.warm_up()
+    def make_speech_detector() -> SpeechDetector:
+        transcriber.warm_up()
         return PocketsphinxDetector()
 
-    return Parts(make_ear, recogniser, TopicResponder, EspeakSynthesizer(), "offline")
+    return Parts(
+        make_speech_detector, transcriber, TopicResponder, EspeakSynthesizer(), name="offline"
+    )
 
 
 def _load() -> None:
     try:
-        from relay.parts import tts as speech  # noqa: PLC0415
-        from relay.parts import vad as hearing  # noqa: F401, PLC0415
+        from relay.parts import (  # noqa: PLC0415
+            tts,
+            vad,  # noqa: F401
+        )
 
-        speech.load()
+        tts.load()
     except ImportError as error:
         raise VoiceNotInstalled(
             f"the demonstration voice is not installed ({error}); {HOW_TO_INSTALL}"

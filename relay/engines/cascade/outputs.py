@@ -1,4 +1,8 @@
-"""What one response puts out, item by item: a message's events from its first to its last."""
+"""Writers of a response's output items: the events of each, from the first to the last.
+
+A message, a function call and an MCP call each have an `ItemWriter`. It sends its content piece by
+piece, as its `OutputDelivery` hands it out, at the pace of a real model (PROTOCOL §4).
+"""
 
 import base64
 import re
@@ -6,28 +10,32 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from relay.engines.cascade import items
 from relay.engines.cascade.effects import EffectBuffer, padding
-from relay.engines.cascade.items import BYTES_PER_MS, CascadeItem, ItemList, snapshot
-from relay.parts.interfaces import FunctionCall, McpCall, Servers, SpokenMessage, as_json
-
-# ---- How an answer leaves: its words ahead of its sound, in pieces, at the pace of a real model.
+from relay.engines.cascade.items import (
+    BYTES_PER_MS,
+    CascadeItem,
+    ItemList,
+    assistant_message,
+    snapshot,
+)
+from relay.parts.interfaces import FunctionCall, McpCall, McpServers, SpokenMessage, as_json
 
 CHUNK_MS = 250
-"""What one `response.output_audio.delta` holds (WIRE §2)."""
+"""The audio of one `response.output_audio.delta` (WIRE §2)."""
 
 _CHUNK = CHUNK_MS * BYTES_PER_MS
-_LEAD = 3  # words that are sent before the sound that speaks them
+_LEAD = 3  # words that are sent before the audio that speaks them
 _WORD = re.compile(r"\s*\S+|\s+$")
 _TOKEN = re.compile(r"\w+|\W+")
+_DENIED = "The tool call was not approved."
 
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """How fast an answer comes.
+    """The speed of answers.
 
-    `burst` is how many times faster than it is heard audio is sent (OpenAI: 5 to 12, WIRE §2),
-    `text_seconds` lie between two pieces of a text answer, `delay_seconds` before the first piece.
+    Audio is sent `burst` times faster than it is heard (OpenAI: 5 to 12, WIRE §2), the pieces of a
+    text answer `text_seconds` apart; `delay_seconds` pass before the first piece.
     """
 
     burst: float = 5.0
@@ -35,18 +43,11 @@ class Pace:
     delay_seconds: float = 0.0
 
 
-def split(text: str) -> list[str]:
-    """Return the words with the space before them; joined they are the text again."""
-    return _WORD.findall(text)
-
-
-def split_json(text: str) -> list[str]:
-    """Return JSON in pieces about as large as a model's tokens; joined they are the text again."""
-    return _TOKEN.findall(text)
-
-
 class OutputDelivery:
-    """What one output says, on its way out: `take` piece after piece, `step` seconds apart."""
+    """The content of one output: words, and `pcm` where they are spoken, handed out in pieces.
+
+    `take` a piece every `step` seconds until it is `finished`.
+    """
 
     def __init__(self, words: list[str], pcm: bytes | None, pace: Pace) -> None:
         self._words = words
@@ -61,27 +62,27 @@ class OutputDelivery:
         return self._sent_words == len(self._words) and self._sent_bytes == len(self._pcm or b"")
 
     @property
-    def said(self) -> str:
+    def text(self) -> str:
         """Return the words sent so far."""
         return "".join(self._words[: self._sent_words])
 
     @property
-    def words(self) -> int:
-        """Return how many words were sent so far."""
+    def word_count(self) -> int:
+        """Return the number of words sent so far."""
         return self._sent_words
 
     @property
     def audio_bytes(self) -> int:
-        """Return how much sound was sent so far."""
+        """Return the number of bytes of audio sent so far."""
         return self._sent_bytes
 
     @property
     def audio(self) -> bytes:
-        """Return the sound sent so far."""
+        """Return the audio sent so far."""
         return (self._pcm or b"")[: self._sent_bytes]
 
     def take(self) -> list[str | bytes]:
-        """Return what leaves together: words as text, then sound as bytes."""
+        """Return what is sent together: words as text, then audio as bytes."""
         if self._pcm is None:
             return list(self._words_until(self._sent_words + 1))
         end = min(self._sent_bytes + _CHUNK, len(self._pcm))
@@ -99,13 +100,324 @@ class OutputDelivery:
         return words
 
 
-# ---- The MCP servers of a session: what they offer, and whether a call of theirs must be approved.
+def split(text: str) -> list[str]:
+    """Return the words with the space before them; joined they are the text again."""
+    return _WORD.findall(text)
 
 
-class Listing:
-    """Which servers a session was told of, and what the client was told of them (PROTOCOL §4.7)."""
+def split_json(text: str) -> list[str]:
+    """Return JSON in pieces about as large as a model's tokens; joined they are the text again."""
+    return _TOKEN.findall(text)
 
-    def __init__(self, servers: Servers, conversation: ItemList, out: EffectBuffer) -> None:
+
+@dataclass(frozen=True, slots=True)
+class OutputSlot:
+    """The place of an item in its response and in the conversation.
+
+    `conversation` is None for an out-of-band response, whose items join none.
+    """
+
+    response_id: str
+    index: int
+    conversation: ItemList | None
+    out: EffectBuffer
+
+    def add(self, item: CascadeItem) -> None:
+        """Add an item and announce it, as it is now."""
+        body = snapshot(item.body)
+        self._emit_item("response.output_item.added", body)
+        if self.conversation is not None:
+            previous = self.conversation.add(item)
+            self.out.emit("conversation.item.added", previous_item_id=previous, item=body)
+
+    def finish(self, item: CascadeItem) -> None:
+        """Announce an item as done; `conversation.item.done` comes first (WIRE §4.4)."""
+        body = snapshot(item.body)
+        if self.conversation is not None:
+            self.conversation.trim()
+            previous = self.conversation.previous_when_done(item)
+            self.out.emit("conversation.item.done", previous_item_id=previous, item=body)
+        self._emit_item("response.output_item.done", body)
+
+    def emit(self, kind: str, item: CascadeItem, **fields: Any) -> None:
+        """Send an event about an item."""
+        self.out.emit(
+            kind,
+            response_id=self.response_id,
+            item_id=item.id,
+            output_index=self.index,
+            **fields,
+        )
+
+    def _emit_item(self, kind: str, body: dict[str, Any]) -> None:
+        self.out.emit(kind, response_id=self.response_id, output_index=self.index, item=body)
+
+
+class ItemWriter(Protocol):
+    """Writes one output of a response; `delivery` is None while its synthesis is awaited."""
+
+    delivery: OutputDelivery | None
+
+    @property
+    def items(self) -> list[CascadeItem]:
+        """Return the items that were announced."""
+
+    def open(self) -> None:
+        """Announce the item."""
+
+    def write(self, piece: str | bytes) -> None:
+        """Send the next piece of its delivery."""
+
+    def close(self, status: str) -> None:
+        """End the item, as `completed` or `incomplete`."""
+
+
+class MessageWriter:
+    """Writes a message, in text or spoken."""
+
+    def __init__(self, slot: OutputSlot, message: SpokenMessage, spoken: bool, pace: Pace) -> None:
+        self.text = message.text
+        self.delivery: OutputDelivery | None = None
+        self._slot = slot
+        self._pace = pace
+        self._names = _AUDIO if spoken else _TEXT
+        self._item = assistant_message(slot.out.new_id("item"), message.phase)
+        self._opened = False
+        if not spoken or message.pcm is not None:
+            self.deliver(message.pcm if spoken else None)
+
+    @property
+    def items(self) -> list[CascadeItem]:
+        """Return its item, once it was announced."""
+        return [self._item] if self._opened else []
+
+    def deliver(self, pcm: bytes | None) -> None:
+        """Take the audio of the text, None for a text answer; from now on it can be sent."""
+        self.delivery = OutputDelivery(split(self.text), pcm, self._pace)
+
+    def open(self) -> None:
+        """Announce the item and its one part."""
+        self._opened = True
+        self._slot.add(self._item)
+        self._emit("response.content_part.added", part=self._part(""))
+
+    def write(self, piece: str | bytes) -> None:
+        """Send words or audio, and keep them for truncation and the next answer."""
+        if isinstance(piece, str):
+            self._emit(self._names.delta, delta=piece, obfuscation=padding(piece))
+        else:
+            self._emit("response.output_audio.delta", delta=base64.b64encode(piece).decode())
+        if self.delivery is not None:
+            text = self._item.words = self.delivery.text
+            self._item.audio_ms = self.delivery.audio_bytes // BYTES_PER_MS
+            self._item.body["content"] = [{"type": self._names.content, self._names.text: text}]
+
+    def close(self, status: str) -> None:
+        """End the audio, the text, the part and the item, in this order (WIRE §4.4)."""
+        text = self._item.words or ""
+        self._item.body["status"] = status
+        self._item.body["content"] = [{"type": self._names.content, self._names.text: text}]
+        if self.delivery is not None:
+            self._item.audio = self.delivery.audio
+        if self._names is _AUDIO:
+            self._emit("response.output_audio.done")
+        self._emit(self._names.done, **{self._names.text: text})
+        self._emit("response.content_part.done", part=self._part(text))
+        self._slot.finish(self._item)
+
+    def _part(self, text: str) -> dict[str, str]:
+        return {"type": self._names.part, self._names.text: text}
+
+    def _emit(self, kind: str, **fields: Any) -> None:
+        self._slot.emit(kind, self._item, content_index=0, **fields)
+
+
+@dataclass(frozen=True, slots=True)
+class _Names:
+    """Names of the same content in parts, in items and in events (PROTOCOL §1b)."""
+
+    part: str
+    content: str
+    text: str
+    delta: str
+    done: str
+
+
+_AUDIO = _Names(
+    "audio",
+    "output_audio",
+    "transcript",
+    "response.output_audio_transcript.delta",
+    "response.output_audio_transcript.done",
+)
+_TEXT = _Names(
+    "text", "output_text", "text", "response.output_text.delta", "response.output_text.done"
+)
+
+
+class FunctionCallWriter:
+    """Writes the call of a function that the client is to carry out (PROTOCOL §4.6)."""
+
+    def __init__(self, slot: OutputSlot, call: FunctionCall, pace: Pace) -> None:
+        self.delivery: OutputDelivery | None = _arguments(call, pace)
+        self._slot = slot
+        self._item = CascadeItem(
+            {
+                "id": slot.out.new_id("item"),
+                "type": "function_call",
+                "status": "in_progress",
+                "name": call.name,
+                "call_id": slot.out.new_id("call"),
+                "arguments": "",
+            }
+        )
+        self._opened = False
+
+    @property
+    def items(self) -> list[CascadeItem]:
+        """Return its item, once it was announced."""
+        return [self._item] if self._opened else []
+
+    def open(self) -> None:
+        """Announce the item."""
+        self._opened = True
+        self._slot.add(self._item)
+
+    def write(self, piece: str | bytes) -> None:
+        """Send a piece of the arguments."""
+        delta = str(piece)
+        self._item.body["arguments"] = self._item.words = self._item.body["arguments"] + delta
+        self._emit("delta", delta=delta, obfuscation=padding(delta))
+
+    def close(self, status: str) -> None:
+        """End the arguments and the item."""
+        body = self._item.body
+        body["status"] = status
+        self._emit("done", name=body["name"], arguments=body["arguments"])
+        self._slot.finish(self._item)
+
+    def _emit(self, what: str, **fields: Any) -> None:
+        call_id = self._item.body["call_id"]
+        kind = f"response.function_call_arguments.{what}"
+        self._slot.emit(kind, self._item, call_id=call_id, **fields)
+
+
+class McpWriter:
+    """Writes the call of an MCP tool, made at once or when the client approves (PROTOCOL §4.7).
+
+    `approval` is the slot of the request for an approval, None where none is needed.
+    """
+
+    def __init__(
+        self, slot: OutputSlot, call: McpCall, pace: Pace, approval: OutputSlot | None
+    ) -> None:
+        self.delivery: OutputDelivery | None = _arguments(call, pace)
+        self._slot = slot
+        self._call = call
+        self._approval = approval
+        self._item = CascadeItem(
+            {
+                "id": slot.out.new_id("item"),
+                "type": "mcp_call",
+                "server_label": call.server_label,
+                "name": call.name,
+                "arguments": "",
+                "approval_request_id": None,
+                "output": None,
+                "error": None,
+            }
+        )
+        self._request: CascadeItem | None = None
+        self._opened = False
+
+    @property
+    def items(self) -> list[CascadeItem]:
+        """Return its items that were announced."""
+        announced = [self._item] if self._opened else []
+        return [*announced, self._request] if self._request else announced
+
+    @property
+    def approval_request_id(self) -> str | None:
+        """Return the id of its request for an approval, None without one."""
+        return self._request.id if self._request else None
+
+    def open(self) -> None:
+        """Announce the item."""
+        self._opened = True
+        self._slot.add(self._item)
+
+    def write(self, piece: str | bytes) -> None:
+        """Send a piece of the arguments."""
+        delta = str(piece)
+        self._item.body["arguments"] += delta
+        kind = "response.mcp_call_arguments.delta"
+        self._slot.emit(kind, self._item, delta=delta, obfuscation=padding(delta))
+
+    def close(self, status: str) -> None:
+        """End the arguments; then make the call, or request an approval."""
+        arguments = self._item.body["arguments"]
+        self._slot.emit("response.mcp_call_arguments.done", self._item, arguments=arguments)
+        if status != "completed":
+            self._slot.finish(self._item)
+        elif self._approval is None:
+            self._call_tool(self._call.error)
+        else:
+            self._request_approval(self._approval)
+
+    def resolve_approval(self, approved: bool) -> None:
+        """Take the client's decision: make the call, or report that it was denied."""
+        self._item.body["approval_request_id"] = self.approval_request_id
+        self._call_tool(self._call.error if approved else _DENIED)
+
+    def _request_approval(self, slot: OutputSlot) -> None:
+        shared = ("server_label", "name", "arguments")
+        body = {"id": slot.out.new_id("mcpr"), "type": "mcp_approval_request"}
+        self._request = CascadeItem({**body, **{key: self._item.body[key] for key in shared}})
+        slot.add(self._request)
+        slot.finish(self._request)
+
+    def _call_tool(self, error: str | None) -> None:
+        self._emit_progress("in_progress")
+        if error is None:
+            self._item.body["output"] = self._item.words = self._call.output
+            self._emit_progress("completed")
+        else:
+            self._item.body["error"] = {"type": "tool_execution_error", "message": error}
+            self._emit_progress("failed")
+        self._slot.finish(self._item)
+
+    def _emit_progress(self, what: str) -> None:
+        where = {"item_id": self._item.id, "output_index": self._slot.index}
+        self._slot.out.emit(f"response.mcp_call.{what}", **where)
+
+
+def _arguments(call: FunctionCall | McpCall, pace: Pace) -> OutputDelivery:
+    return OutputDelivery(split_json(as_json(call.arguments)), None, pace)
+
+
+def needs_approval(tools: Sequence[dict[str, Any]], label: str, name: str) -> bool:
+    """Tell whether the client wants to approve calls of this tool, which is the default.
+
+    `require_approval` is `always`, `never`, or says so by the names of tools.
+    """
+    for tool in tools:
+        if tool.get("type") == "mcp" and tool.get("server_label") == label:
+            policy = tool.get("require_approval") or "always"
+            if isinstance(policy, dict):
+                return not _names_tool(policy.get("never"), name)
+            return bool(policy != "never")
+    return False
+
+
+def _names_tool(tools: Any, name: str) -> bool:
+    named = tools.get("tool_names") if isinstance(tools, dict) else None
+    return isinstance(named, list) and name in named
+
+
+class McpToolListing:
+    """Lists the tools of a session's MCP servers to the client (PROTOCOL §4.7)."""
+
+    def __init__(self, servers: McpServers, conversation: ItemList, out: EffectBuffer) -> None:
         self._servers = servers
         self._conversation = conversation
         self._out = out
@@ -134,311 +446,3 @@ class Listing:
             self._out.emit("mcp_list_tools.completed", item_id=item.id)
         shown = snapshot(item.body)
         self._out.emit("conversation.item.done", previous_item_id=previous, item=shown)
-
-
-def needs_approval(tools: Sequence[dict[str, Any]], label: str, name: str) -> bool:
-    """Tell whether the client wants to be asked before this tool is called, which is the default.
-
-    `require_approval` is `always`, `never`, or says so by the names of tools.
-    """
-    for tool in tools:
-        if tool.get("type") == "mcp" and tool.get("server_label") == label:
-            wish = tool.get("require_approval") or "always"
-            if isinstance(wish, dict):
-                return not _names(wish.get("never"), name)
-            return bool(wish != "never")
-    return False
-
-
-def _names(these: Any, name: str) -> bool:
-    named = these.get("tool_names") if isinstance(these, dict) else None
-    return isinstance(named, list) and name in named
-
-
-@dataclass(frozen=True, slots=True)
-class Slot:
-    """Where in a response an item stands, and how it is told of.
-
-    `conversation` is None for an out-of-band response, whose items join none.
-    """
-
-    response_id: str
-    index: int
-    conversation: ItemList | None
-    out: EffectBuffer
-
-    def added(self, item: CascadeItem) -> None:
-        """Announce an item, as it is now."""
-        body = items.snapshot(item.body)
-        self._tell("response.output_item.added", body)
-        if self.conversation is not None:
-            previous = self.conversation.add(item)
-            self.out.emit("conversation.item.added", previous_item_id=previous, item=body)
-
-    def done(self, item: CascadeItem) -> None:
-        """Say that an item is whole; `conversation.item.done` comes first (WIRE §4.4)."""
-        body = items.snapshot(item.body)
-        if self.conversation is not None:
-            self.conversation.trim()
-            previous = self.conversation.before(item)
-            self.out.emit("conversation.item.done", previous_item_id=previous, item=body)
-        self._tell("response.output_item.done", body)
-
-    def emit(self, kind: str, item: CascadeItem, **fields: Any) -> None:
-        """Tell something of an item."""
-        self.out.emit(
-            kind,
-            response_id=self.response_id,
-            item_id=item.id,
-            output_index=self.index,
-            **fields,
-        )
-
-    def _tell(self, kind: str, body: dict[str, Any]) -> None:
-        self.out.emit(kind, response_id=self.response_id, output_index=self.index, item=body)
-
-
-class ItemWriter(Protocol):
-    """One output of a response on its way out; `delivery` is None while a mouth is awaited."""
-
-    delivery: OutputDelivery | None
-
-    @property
-    def items(self) -> list[CascadeItem]:
-        """Return the items that were announced."""
-
-    def open(self) -> None:
-        """Announce it."""
-
-    def tell(self, piece: str | bytes) -> None:
-        """Send the next piece of its delivery."""
-
-    def close(self, status: str) -> None:
-        """End it, as `completed` or `incomplete`."""
-
-
-class MessageWriter:
-    """Something said, in text or aloud."""
-
-    def __init__(self, slot: Slot, message: SpokenMessage, spoken: bool, pace: Pace) -> None:
-        self.text = message.text
-        self.delivery: OutputDelivery | None = None
-        self._slot = slot
-        self._pace = pace
-        self._names = _AUDIO if spoken else _TEXT
-        self._item = items.answer(slot.out.new_id("item"), message.phase)
-        self._opened = False
-        if not spoken or message.pcm is not None:
-            self.voice(message.pcm if spoken else None)
-
-    @property
-    def items(self) -> list[CascadeItem]:
-        """Return its item, once it was announced."""
-        return [self._item] if self._opened else []
-
-    def voice(self, pcm: bytes | None) -> None:
-        """Take the sound of it, None for a text; from now on it can be delivered."""
-        self.delivery = OutputDelivery(split(self.text), pcm, self._pace)
-
-    def open(self) -> None:
-        """Announce the item and its one part."""
-        self._opened = True
-        self._slot.added(self._item)
-        self._emit("response.content_part.added", part=self._part(""))
-
-    def tell(self, piece: str | bytes) -> None:
-        """Send some words or some sound, and keep them for truncation and the next answer."""
-        if isinstance(piece, str):
-            self._emit(self._names.delta, delta=piece, obfuscation=padding(piece))
-        else:
-            self._emit("response.output_audio.delta", delta=base64.b64encode(piece).decode())
-        if self.delivery is not None:
-            said = self._item.words = self.delivery.said
-            self._item.audio_ms = self.delivery.audio_bytes // BYTES_PER_MS
-            self._item.body["content"] = [{"type": self._names.content, self._names.words: said}]
-
-    def close(self, status: str) -> None:
-        """End the sound, the words, the part and the item, in this order (WIRE §4.4)."""
-        said = self._item.words or ""
-        self._item.body["status"] = status
-        self._item.body["content"] = [{"type": self._names.content, self._names.words: said}]
-        if self.delivery is not None:
-            self._item.audio = self.delivery.audio
-        if self._names is _AUDIO:
-            self._emit("response.output_audio.done")
-        self._emit(self._names.done, **{self._names.words: said})
-        self._emit("response.content_part.done", part=self._part(said))
-        self._slot.done(self._item)
-
-    def _part(self, words: str) -> dict[str, str]:
-        return {"type": self._names.part, self._names.words: words}
-
-    def _emit(self, kind: str, **fields: Any) -> None:
-        self._slot.emit(kind, self._item, content_index=0, **fields)
-
-
-@dataclass(frozen=True, slots=True)
-class _Names:
-    """How the same thing is called in a part, in an item and in the deltas (PROTOCOL §1b)."""
-
-    part: str
-    content: str
-    words: str
-    delta: str
-    done: str
-
-
-_AUDIO = _Names(
-    "audio",
-    "output_audio",
-    "transcript",
-    "response.output_audio_transcript.delta",
-    "response.output_audio_transcript.done",
-)
-_TEXT = _Names(
-    "text", "output_text", "text", "response.output_text.delta", "response.output_text.done"
-)
-
-# ---- What one response puts out, item by item: calls of functions and of MCP tools (PROTOCOL §4).
-
-_DENIED = "The tool call was not approved."
-
-
-class FunctionCallWriter:
-    """A function that the client shall call (PROTOCOL §4.6)."""
-
-    def __init__(self, slot: Slot, call: FunctionCall, pace: Pace) -> None:
-        self.delivery: OutputDelivery | None = OutputDelivery(
-            split_json(as_json(call.arguments)), None, pace
-        )
-        self._slot = slot
-        self._item = CascadeItem(
-            {
-                "id": slot.out.new_id("item"),
-                "type": "function_call",
-                "status": "in_progress",
-                "name": call.name,
-                "call_id": slot.out.new_id("call"),
-                "arguments": "",
-            }
-        )
-        self._opened = False
-
-    @property
-    def items(self) -> list[CascadeItem]:
-        """Return its item, once it was announced."""
-        return [self._item] if self._opened else []
-
-    def open(self) -> None:
-        """Announce the item."""
-        self._opened = True
-        self._slot.added(self._item)
-
-    def tell(self, piece: str | bytes) -> None:
-        """Send a piece of the arguments."""
-        delta = str(piece)
-        self._note(self._item.body["arguments"] + delta)
-        self._emit("delta", delta=delta, obfuscation=padding(delta))
-
-    def close(self, status: str) -> None:
-        """End the arguments and the item."""
-        body = self._item.body
-        body["status"] = status
-        self._emit("done", name=body["name"], arguments=body["arguments"])
-        self._slot.done(self._item)
-
-    def _note(self, arguments: str) -> None:
-        self._item.body["arguments"] = self._item.words = arguments
-
-    def _emit(self, what: str, **fields: Any) -> None:
-        call_id = self._item.body["call_id"]
-        kind = f"response.function_call_arguments.{what}"
-        self._slot.emit(kind, self._item, call_id=call_id, **fields)
-
-
-class McpWriter:
-    """A tool of an MCP server called at once or when the client has approved (PROTOCOL §4.7).
-
-    `approval` is where the request for an approval stands, None where none is needed.
-    """
-
-    def __init__(self, slot: Slot, call: McpCall, pace: Pace, approval: Slot | None) -> None:
-        self.delivery: OutputDelivery | None = OutputDelivery(
-            split_json(as_json(call.arguments)), None, pace
-        )
-        self._slot = slot
-        self._call = call
-        self._approval = approval
-        named = {"server_label": call.server_label, "name": call.name, "arguments": ""}
-        self._item = CascadeItem(
-            {
-                "id": slot.out.new_id("item"),
-                "type": "mcp_call",
-                **named,
-                "approval_request_id": None,
-                "output": None,
-                "error": None,
-            }
-        )
-        self._request: CascadeItem | None = None
-        self._opened = False
-
-    @property
-    def items(self) -> list[CascadeItem]:
-        """Return its items that were announced."""
-        announced = [self._item] if self._opened else []
-        return [*announced, self._request] if self._request else announced
-
-    @property
-    def awaits(self) -> str | None:
-        """Return the id of the approval request that the client has not answered yet."""
-        return self._request.id if self._request else None
-
-    def open(self) -> None:
-        """Announce the item."""
-        self._opened = True
-        self._slot.added(self._item)
-
-    def tell(self, piece: str | bytes) -> None:
-        """Send a piece of the arguments."""
-        delta = str(piece)
-        self._item.body["arguments"] += delta
-        kind = "response.mcp_call_arguments.delta"
-        self._slot.emit(kind, self._item, delta=delta, obfuscation=padding(delta))
-
-    def close(self, status: str) -> None:
-        """End the arguments; then call the tool, or ask whether it may be called."""
-        arguments = self._item.body["arguments"]
-        self._slot.emit("response.mcp_call_arguments.done", self._item, arguments=arguments)
-        if status != "completed":
-            self._slot.done(self._item)
-        elif self._approval is None:
-            self._run(self._call.error)
-        else:
-            self._ask(self._approval)
-
-    def decide(self, approved: bool) -> None:
-        """Take the client's word: call the tool, or say that it was not called."""
-        self._item.body["approval_request_id"] = self.awaits
-        self._run(self._call.error if approved else _DENIED)
-
-    def _ask(self, slot: Slot) -> None:
-        shared = ("server_label", "name", "arguments")
-        body = {"id": slot.out.new_id("mcpr"), "type": "mcp_approval_request"}
-        self._request = CascadeItem({**body, **{key: self._item.body[key] for key in shared}})
-        slot.added(self._request)
-        slot.done(self._request)
-
-    def _run(self, error: str | None) -> None:
-        self._tell("in_progress")
-        if error is None:
-            self._item.body["output"] = self._item.words = self._call.output
-            self._tell("completed")
-        else:
-            self._item.body["error"] = {"type": "tool_execution_error", "message": error}
-            self._tell("failed")
-        self._slot.done(self._item)
-
-    def _tell(self, what: str) -> None:
-        where = {"item_id": self._item.id, "output_index": self._slot.index}
-        self._slot.out.emit(f"response.mcp_call.{what}", **where)

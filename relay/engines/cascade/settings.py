@@ -1,40 +1,39 @@
-"""What a session is set to, and how a client may change it (PROTOCOL §2)."""
+"""The settings of a session and of one response, and how a client changes them (PROTOCOL §2)."""
 
 import copy
 from dataclasses import dataclass
 from typing import Any
 
-from relay.engines.cascade import items
 from relay.engines.cascade.effects import NewId, RequestRefused
-from relay.engines.cascade.items import CascadeItem, ItemList
+from relay.engines.cascade.items import MAX_ID, CascadeItem, ItemList, from_client
 from relay.engines.cascade.validation import (
     anything,
     array,
     boolean,
     either,
     integer,
+    json_object,
     nullable,
     number,
     one_of,
     record,
     tagged,
     text,
-    thing,
 )
 
 Settings = dict[str, Any]
 
 SESSION_SECONDS = 3600
-"""How long a session may live, as OpenAI has it."""
+"""The longest life of a session, as OpenAI has it."""
 
 SEMANTIC_SILENCE_MS = {"low": 1200, "medium": 800, "auto": 800, "high": 400}
 """`semantic_vad` is carried out as `server_vad` that waits this long, by eagerness.
 
-An offline voice does not know whether a sentence is finished; an eager one waits for less silence.
+No part can tell whether a sentence is finished; an eager session waits for less silence.
 """
 
 PREFIX_MS = 300
-"""Audio before the voice that belongs to a turn, where the client has not said."""
+"""Audio before the voice that belongs to a turn, unless the client sets another length."""
 
 VOICES = ("alloy", "ash", "ballad", "coral", "echo", "sage", "shimmer", "verse", "marin", "cedar")
 
@@ -60,7 +59,7 @@ _SEMANTIC_VAD = {
     "interrupt_response": True,
 }
 _MAX_MS = 600_000  # ten minutes: no duration a client may set is longer
-_LEAST_IDLE_MS = 1_000  # a voice that asks more often than that would talk to itself
+_LEAST_IDLE_MS = 1_000  # a model that asks more often would talk to itself
 
 _FORMAT = record({"type": one_of("audio/pcm"), "rate": nullable(integer(24_000, 24_000))})
 _VOICE = either(record({"id": text(128)}, required=("id",)), one_of(*VOICES))
@@ -106,32 +105,32 @@ def _modalities(value: Any, path: str) -> list[str]:
 
 
 def _tool(value: Any, path: str) -> dict[str, Any]:
-    tool = thing(value, path)
+    tool = json_object(value, path)
     first = ("type", "name", "description", "parameters")  # as a session shows them
     return {**{key: tool[key] for key in first if key in tool}, **tool}
 
 
-THINKING = {
+_THINKING = {
     "output_modalities": _modalities,
     "instructions": nullable(text()),
     "tools": nullable(array(_tool, 128)),
-    "tool_choice": nullable(either(thing, text(64))),
+    "tool_choice": nullable(either(json_object, text(64))),
     "max_output_tokens": nullable(either(one_of("inf"), integer(1, 4096))),
-    "prompt": nullable(thing),
-    "reasoning": nullable(thing),
+    "prompt": nullable(json_object),
+    "reasoning": nullable(json_object),
     "parallel_tool_calls": nullable(boolean),
 }
-"""What a session and a single response may both set."""
+"""Fields of both a session and a single response."""
 
-VOICED = record({"format": _FORMAT, "voice": _VOICE})
+_VOICED = record({"format": _FORMAT, "voice": _VOICE})
 
 _SESSION = record(
     {
         "type": one_of("realtime"),
         "model": text(128),
-        **THINKING,
-        "tracing": nullable(either(thing, one_of("auto"))),
-        "truncation": nullable(either(thing, one_of("auto", "disabled"))),
+        **_THINKING,
+        "tracing": nullable(either(json_object, one_of("auto"))),
+        "truncation": nullable(either(json_object, one_of("auto", "disabled"))),
         "include": nullable(array(text(128))),
         "audio": record(
             {
@@ -151,10 +150,10 @@ _SESSION = record(
 )
 
 
-def opening(session_id: str, model: str, expires_at: int) -> Settings:
+def initial_settings(session_id: str, model: str, expires_at: int) -> Settings:
     """Return the full settings that `session.created` shows; the key order is OpenAI's."""
-    elder = model in ("gpt-realtime", "gpt-realtime-mini")
-    turns = {**_SERVER_VAD, "silence_duration_ms": 200 if elder else 500}
+    older = model in ("gpt-realtime", "gpt-realtime-mini")
+    turns = {**_SERVER_VAD, "silence_duration_ms": 200 if older else 500}
     return {
         "type": "realtime",
         "object": "realtime.session",
@@ -178,7 +177,7 @@ def opening(session_id: str, model: str, expires_at: int) -> Settings:
             },
             "output": {
                 "format": dict(_PCM),
-                "voice": "alloy" if elder else "marin",
+                "voice": "alloy" if older else "marin",
                 "speed": 1.0,
             },
         },
@@ -186,10 +185,10 @@ def opening(session_id: str, model: str, expires_at: int) -> Settings:
     }
 
 
-def update(settings: Settings, change: Any, *, spoke: bool) -> Settings:
+def update_settings(settings: Settings, change: Any, *, spoke: bool) -> Settings:
     """Return the settings after a `session.update`; raises `RequestRefused` and changes nothing.
 
-    `spoke` says that audio has been produced, from when on the voice stays.
+    `spoke` says that the assistant has produced audio: then its voice can no longer change.
     """
     checked = _SESSION(change, "session")
     if checked.get("model", settings["model"]) != settings["model"]:
@@ -205,16 +204,6 @@ def update(settings: Settings, change: Any, *, spoke: bool) -> Settings:
     return updated
 
 
-def silence_ms(settings: Settings) -> int | None:
-    """Return the silence that ends a turn, None when the client ends turns itself."""
-    turns = settings["audio"]["input"]["turn_detection"]
-    if turns is None:
-        return None
-    if turns["type"] == "semantic_vad":
-        return SEMANTIC_SILENCE_MS[turns["eagerness"]]
-    return int(turns["silence_duration_ms"])
-
-
 def _merge(settings: Settings, checked: Settings) -> Settings:
     merged = copy.deepcopy(settings)
     audio = checked.pop("audio", {})
@@ -222,11 +211,13 @@ def _merge(settings: Settings, checked: Settings) -> Settings:
         merged[name] = _DEFAULTS.get(name) if value in (None, "") else value
     for side, change in audio.items():
         for name, value in change.items():
-            merged["audio"][side][name] = _part(merged["audio"][side].get(name), name, value)
+            merged["audio"][side][name] = _merged_field(
+                merged["audio"][side].get(name), name, value
+            )
     return merged
 
 
-def _part(before: Any, name: str, value: Any) -> Any:
+def _merged_field(before: Any, name: str, value: Any) -> Any:
     if name == "turn_detection" and value is not None:
         kind = value["type"]
         same = before is not None and before["type"] == kind
@@ -247,17 +238,73 @@ _DEFAULTS = {
     "max_output_tokens": "inf",
     "truncation": "auto",
 }
-"""What a field goes back to when the client clears it (recording ga03)."""
+"""Values of fields that the client clears (recording ga03)."""
 
-# ---- What one response shall be: the wishes of a `response.create` over the session's settings.
+
+# Accessors: what the settings of a session ask of its machine.
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
-    """What one response shall be.
+class TurnDetection:
+    """How a session finds turns, in ms of audio.
 
-    `input` replaces the conversation where it is not None; `in_conversation` is False for an
-    out-of-band response, whose items join no conversation.
+    `silence_ms` ends a turn, None when the client ends turns itself; `prefix_ms` is the audio
+    before the voice that belongs to the turn.
+    """
+
+    silence_ms: int | None
+    prefix_ms: int = 0
+
+
+def turn_detection(settings: Settings) -> TurnDetection:
+    """Return how the session finds turns."""
+    turns = _turns(settings)
+    return TurnDetection(_silence_ms(turns), turns.get("prefix_padding_ms", PREFIX_MS))
+
+
+def interrupts_response(settings: Settings) -> bool:
+    """Tell whether a voice stops the running response."""
+    return bool(_turns(settings).get("interrupt_response"))
+
+
+def creates_response(settings: Settings) -> bool:
+    """Tell whether the end of a turn begins a response."""
+    return bool(_turns(settings).get("create_response"))
+
+
+def idle_timeout_ms(settings: Settings) -> int | None:
+    """Return how long a user may say nothing before the model speaks, None for ever."""
+    timeout: int | None = _turns(settings).get("idle_timeout_ms")
+    return timeout
+
+
+def transcription_model(settings: Settings) -> str | None:
+    """Return the model that the client chose for transcripts of the user, None for none."""
+    transcription = settings["audio"]["input"]["transcription"]
+    return str(transcription["model"]) if transcription else None
+
+
+def _turns(settings: Settings) -> Settings:
+    return settings["audio"]["input"]["turn_detection"] or {}
+
+
+def _silence_ms(turns: Settings) -> int | None:
+    if not turns:
+        return None
+    if turns["type"] == "semantic_vad":
+        return SEMANTIC_SILENCE_MS[turns["eagerness"]]
+    return int(turns["silence_duration_ms"])
+
+
+# One response: the overrides of its `response.create` applied to the session's settings.
+
+
+@dataclass(frozen=True, slots=True)
+class ResponseRequest:
+    """The settings of one response.
+
+    `spoken` is False for a response in text. `input` replaces the conversation where it is not
+    None; `in_conversation` is False for an out-of-band response, whose items join no conversation.
     """
 
     spoken: bool
@@ -270,14 +317,19 @@ class Request:
     input: tuple[CascadeItem, ...] | None = None
 
 
-def request(settings: Settings, asked: Any, known: ItemList, new_id: NewId) -> Request:
-    """Return the response that a `response.create` asks for; raises `RequestRefused`."""
-    checked = _RESPONSE(asked, "response")
+def response_request(
+    settings: Settings, overrides: Any, items: ItemList, new_id: NewId
+) -> ResponseRequest:
+    """Return the response that a `response.create` with these `overrides` asks for.
+
+    `items` are the conversation's, which `input` may refer to. Raises `RequestRefused`.
+    """
+    checked = _RESPONSE(overrides, "response")
     output = checked.get("audio", {}).get("output", {})
     voice = output.get("voice") or settings["audio"]["output"]["voice"]
     modalities = checked.get("output_modalities") or settings["output_modalities"]
     given = checked.get("input")
-    return Request(
+    return ResponseRequest(
         spoken=modalities == ["audio"],
         voice=voice if isinstance(voice, str) else voice["id"],
         instructions=checked.get("instructions") or settings["instructions"],
@@ -285,32 +337,34 @@ def request(settings: Settings, asked: Any, known: ItemList, new_id: NewId) -> R
         tools=tuple(checked.get("tools") or settings["tools"]),
         metadata=checked.get("metadata"),
         in_conversation=checked.get("conversation", "auto") == "auto",
-        input=None if given is None else tuple(_inputs(given, known, new_id)),
+        input=None if given is None else tuple(_inputs(given, items, new_id)),
     )
 
 
-def _inputs(given: list[dict[str, Any]], known: ItemList, new_id: NewId) -> list[CascadeItem]:
+def _inputs(given: list[dict[str, Any]], items: ItemList, new_id: NewId) -> list[CascadeItem]:
     found = []
     for index, value in enumerate(given):
         if value.get("type") == "item_reference":
-            item_id = text(items.MAX_ID)(value.get("id"), f"response.input[{index}].id")
-            found.append(known.get(item_id, "referencing", "invalid_value"))
+            item_id = text(MAX_ID)(value.get("id"), f"response.input[{index}].id")
+            found.append(items.get(item_id, "referencing", "invalid_value"))
         else:
-            found.append(items.from_client(value, f"response.input[{index}]", new_id))
+            found.append(from_client(value, f"response.input[{index}]", new_id))
     return found
 
 
 def _metadata(value: Any, path: str) -> dict[str, str]:
     check = text(512)
-    return {text(64)(k, path): check(v, f"{path}.{k[:64]}") for k, v in thing(value, path).items()}
+    return {
+        text(64)(k, path): check(v, f"{path}.{k[:64]}") for k, v in json_object(value, path).items()
+    }
 
 
 _RESPONSE = record(
     {
-        **THINKING,
+        **_THINKING,
         "metadata": nullable(_metadata),
         "conversation": one_of("auto", "none"),
-        "input": nullable(array(thing)),
-        "audio": record({"output": VOICED}),
+        "input": nullable(array(json_object)),
+        "audio": record({"output": _VOICED}),
     }
 )

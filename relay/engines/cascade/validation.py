@@ -1,12 +1,15 @@
-"""How a client's JSON must look: small checks that are put together to large ones."""
+"""Validates client events: JSON against shapes, small checks combined into large ones.
+
+A value that does not fit is refused in OpenAI's words and with OpenAI's codes. `check_event` knows
+the shapes of client events; those of sessions, responses and items are in `settings` and `items`.
+"""
 
 import binascii
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any
 
 import msgspec
 
-from relay.engines.cascade import effects as refusals
 from relay.engines.cascade.effects import Event, RequestRefused
 from relay.interfaces import Frame
 
@@ -17,9 +20,11 @@ MAX_LIST = 1024  # entries of any list a client may send
 
 MAX_TEXT = 1 << 20  # characters of any one text a client may send
 
+_SHOWN = 64  # characters of a wrong value that an error repeats
+
 
 def anything(value: Any, path: str) -> Any:  # noqa: ARG001 - it is a Shape
-    """Accept whatever is there."""
+    """Accept any value."""
     return value
 
 
@@ -33,9 +38,9 @@ def text(most: int = MAX_TEXT) -> Shape:
 
     def check(value: Any, path: str) -> str:
         if not isinstance(value, str):
-            raise refusals.wrong_type(path, "a string")
+            raise wrong_type(path, "a string")
         if len(value) > most:
-            raise refusals.too_long(path, most, len(value))
+            raise too_long(path, most, len(value))
         return value
 
     return check
@@ -44,7 +49,7 @@ def text(most: int = MAX_TEXT) -> Shape:
 def boolean(value: Any, path: str) -> bool:
     """Accept true and false."""
     if not isinstance(value, bool):
-        raise refusals.wrong_type(path, "a boolean")
+        raise wrong_type(path, "a boolean")
     return value
 
 
@@ -53,7 +58,7 @@ def integer(least: int, most: int) -> Shape:
 
     def check(value: Any, path: str) -> int:
         if not isinstance(value, int) or isinstance(value, bool):
-            raise refusals.wrong_type(path, "an integer")
+            raise wrong_type(path, "an integer")
         _within(value, path, least, most)
         return value
 
@@ -65,7 +70,7 @@ def number(least: float, most: float) -> Shape:
 
     def check(value: Any, path: str) -> float:
         if not isinstance(value, int | float) or isinstance(value, bool):
-            raise refusals.wrong_type(path, "a number")
+            raise wrong_type(path, "a number")
         _within(value, path, least, most)
         return value
 
@@ -77,7 +82,7 @@ def one_of(*supported: str) -> Shape:
 
     def check(value: Any, path: str) -> str:
         if not isinstance(value, str) or value not in supported:
-            raise refusals.wrong_value(path, value, supported)
+            raise wrong_value(path, value, supported)
         return value
 
     return check
@@ -89,7 +94,7 @@ def either(first: Shape, second: Shape) -> Shape:
     def check(value: Any, path: str) -> Any:
         try:
             return first(value, path)
-        except refusals.RequestRefused:
+        except RequestRefused:
             return second(value, path)
 
     return check
@@ -100,18 +105,18 @@ def array(of: Shape, most: int = MAX_LIST) -> Shape:
 
     def check(value: Any, path: str) -> list[Any]:
         if not isinstance(value, list):
-            raise refusals.wrong_type(path, "an array")
+            raise wrong_type(path, "an array")
         if len(value) > most:
-            raise refusals.too_large(f"{path}.length", most, len(value))
+            raise too_large(f"{path}.length", most, len(value))
         return [of(entry, f"{path}[{index}]") for index, entry in enumerate(value)]
 
     return check
 
 
-def thing(value: Any, path: str) -> dict[str, Any]:
+def json_object(value: Any, path: str) -> dict[str, Any]:
     """Accept any object."""
     if not isinstance(value, dict):
-        raise refusals.wrong_type(path, "an object")
+        raise wrong_type(path, "an object")
     return value
 
 
@@ -120,12 +125,12 @@ def record(fields: Mapping[str, Shape], required: Collection[str] = ()) -> Shape
 
     def check(value: Any, path: str) -> dict[str, Any]:
         prefix = f"{path}." if path else ""
-        for name in thing(value, path):
+        for name in json_object(value, path):
             if name not in fields:
-                raise refusals.unknown_parameter(f"{prefix}{name[:64]}")
+                raise unknown_parameter(f"{prefix}{name[:64]}")
         for name in required:
             if name not in value:
-                raise refusals.missing_parameter(f"{prefix}{name}")
+                raise missing_parameter(f"{prefix}{name}")
         return {name: fields[name](value[name], f"{prefix}{name}") for name in value}
 
     return check
@@ -136,8 +141,8 @@ def tagged(kinds: Mapping[str, Shape], tag: str = "type") -> Shape:
     check_tag = one_of(*kinds)
 
     def check(value: Any, path: str) -> Any:
-        if tag not in thing(value, path):
-            raise refusals.missing_parameter(f"{path}.{tag}")
+        if tag not in json_object(value, path):
+            raise missing_parameter(f"{path}.{tag}")
         return kinds[check_tag(value[tag], f"{path}.{tag}")](value, path)
 
     return check
@@ -145,12 +150,10 @@ def tagged(kinds: Mapping[str, Shape], tag: str = "type") -> Shape:
 
 def _within(value: float, path: str, least: float, most: float) -> None:
     if value < least:
-        raise refusals.too_small(path, least, value)
+        raise too_small(path, least, value)
     if value > most:
-        raise refusals.too_large(path, most, value)
+        raise too_large(path, most, value)
 
-
-# ---- How the events that a client may send must look, and how their bytes are read.
 
 MAX_AUDIO = 15 << 20
 """Bytes of PCM in one `append`, as OpenAI has it."""
@@ -180,22 +183,22 @@ def _event(required: dict[str, Shape] | None = None, **optional: Shape) -> Shape
 
 
 _SHAPES = {
-    "session.update": _event({"session": thing}),
+    "session.update": _event({"session": json_object}),
     "input_audio_buffer.append": _event({"audio": text(MAX_AUDIO * 4 // 3 + 4)}),
     "input_audio_buffer.commit": _event(),
     "input_audio_buffer.clear": _event(),
-    "conversation.item.create": _event({"item": thing}, previous_item_id=nullable(_ID)),
+    "conversation.item.create": _event({"item": json_object}, previous_item_id=nullable(_ID)),
     "conversation.item.truncate": _event(
         {"item_id": _ID, "content_index": integer(0, 0), "audio_end_ms": integer(0, 1 << 31)}
     ),
     "conversation.item.delete": _event({"item_id": _ID}),
     "conversation.item.retrieve": _event({"item_id": _ID}),
-    "response.create": _event(response=nullable(thing)),
+    "response.create": _event(response=nullable(json_object)),
     "response.cancel": _event(response_id=nullable(_ID)),
 }
 
 
-def decode(frame: Frame) -> Any:
+def decode_event(frame: Frame) -> Any:
     """Return the JSON of a frame; raises `RequestRefused`."""
     try:
         return msgspec.json.decode(frame)
@@ -205,15 +208,15 @@ def decode(frame: Frame) -> Any:
         ) from error
 
 
-def check(event: Any) -> Event:
+def check_event(event: Any) -> Event:
     """Return an event that is one of OpenAI's and has its fields; raises `RequestRefused`."""
     if not isinstance(event, dict):
         raise RequestRefused("invalid_event", "Invalid event: expected a JSON object.")
     if "type" not in event:
-        raise refusals.missing_parameter("type")
+        raise missing_parameter("type")
     kind = event["type"]
     if not isinstance(kind, str) or kind not in _SUPPORTED:
-        raise refusals.wrong_value("type", kind, _SUPPORTED)
+        raise wrong_value("type", kind, _SUPPORTED)
     if kind not in _SHAPES:
         message = f"The event '{kind}' belongs to translation sessions, which are not built."
         raise RequestRefused("invalid_value", message, "type")
@@ -221,16 +224,73 @@ def check(event: Any) -> Event:
     return checked
 
 
-def event_id(event: Any) -> str | None:
+def event_id_of(event: Any) -> str | None:
     """Return the id that the client gave its event, None where it cannot be read."""
     given = event.get("event_id") if isinstance(event, dict) else None
     return given if isinstance(given, str) else None
 
 
-def pcm(event: Event) -> bytes:
+def audio_of(event: Event) -> bytes:
     """Return the audio of an `append`; raises `RequestRefused`."""
     try:
         return binascii.a2b_base64(event["audio"], strict_mode=True)
     except ValueError as error:
         message = "Invalid 'audio': expected base64-encoded audio bytes."
         raise RequestRefused("invalid_value", message, "audio") from error
+
+
+def unknown_parameter(path: str) -> RequestRefused:
+    """Return the refusal of a field that does not exist."""
+    return RequestRefused("unknown_parameter", f"Unknown parameter: '{path}'.", path)
+
+
+def missing_parameter(path: str) -> RequestRefused:
+    """Return the refusal of an event without a required field."""
+    return RequestRefused(
+        "missing_required_parameter", f"Missing required parameter: '{path}'.", path
+    )
+
+
+def wrong_type(path: str, wanted: str) -> RequestRefused:
+    """Return the refusal of a value of the wrong JSON type."""
+    return RequestRefused("invalid_type", f"Invalid type for '{path}': expected {wanted}.", path)
+
+
+def wrong_value(path: str, got: object, supported: Iterable[str]) -> RequestRefused:
+    """Return the refusal of a value that is not in the list."""
+    names = [f"'{name}'" for name in supported]
+    listed = names[0] if len(names) == 1 else f"{', '.join(names[:-1])}, and {names[-1]}"
+    shown = str(got)[:_SHOWN]
+    return RequestRefused(
+        "invalid_value", f"Invalid value: '{shown}'. Supported values are: {listed}.", path
+    )
+
+
+def too_small(path: str, least: float, got: float) -> RequestRefused:
+    """Return the refusal of a number below its minimum."""
+    return RequestRefused(
+        "integer_below_min_value",
+        f"Invalid '{path}': integer below minimum value. "
+        f"Expected a value >= {least}, but got {got} instead.",
+        path,
+    )
+
+
+def too_large(path: str, most: float, got: float) -> RequestRefused:
+    """Return the refusal of a number above its maximum."""
+    return RequestRefused(
+        "integer_above_max_value",
+        f"Invalid '{path}': integer above maximum value. "
+        f"Expected a value <= {most}, but got {got} instead.",
+        path,
+    )
+
+
+def too_long(path: str, most: int, got: int) -> RequestRefused:
+    """Return the refusal of a string above its maximum length."""
+    return RequestRefused(
+        "string_above_max_length",
+        f"Invalid '{path}': string too long. Expected a string with maximum length {most}, "
+        f"but got a string with length {got} instead.",
+        path,
+    )

@@ -84,8 +84,8 @@ def interleaved(_: ResponseInterleaved, reply: Reply) -> Reply:
             replace(comment, phase="commentary"),
             replace(answer, phase="final_answer"),
         )
-        return replace(reply, outputs=phased, weave="alternating")
-    return replace(reply, weave="alternating")
+        return replace(reply, outputs=phased, interleaving="alternating")
+    return replace(reply, interleaving="alternating")
 
 
 def not_created(_: ResponseNotCreated, seen: TrackedEvent, __: NewId) -> list[TrackedEvent]:

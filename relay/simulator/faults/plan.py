@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any, Protocol, get_args
 
 from relay.engines.cascade.effects import Close, Effect, Emit, NewId
-from relay.engines.cascade.engine import MachineFactory
+from relay.engines.cascade.engine import SessionMachine
 from relay.engines.cascade.machine import Opening
 from relay.interfaces import Frame
 from relay.parts.interfaces import Reply, ReplyOccasion, Revise
@@ -96,12 +96,12 @@ class Pipeline:
 
 
 class FaultyRules:
-    """The `MachineFactory` of a session with faults; work for ear and mouth passes as it is.
+    """The `SessionMachine` of a session with faults; work for ear and mouth passes as it is.
 
     A session whose machine has ended lives on as long as nothing tells the client of the end.
     """
 
-    def __init__(self, rules: MachineFactory, stages: Sequence[Stage]) -> None:
+    def __init__(self, rules: SessionMachine, stages: Sequence[Stage]) -> None:
         self._rules = rules
         self._pipeline = Pipeline(stages)
         self._census = Census()
@@ -120,9 +120,11 @@ class FaultyRules:
         effects = () if self._over else self._rules.transcribed(item_id, text, now)
         return self._alter(effects, now)
 
-    def spoken(self, response_id: str, output: int, pcm: bytes | None, now: float) -> list[Effect]:
+    def synthesized(
+        self, response_id: str, output: int, pcm: bytes | None, now: float
+    ) -> list[Effect]:
         """Take the sound of one output of an answer."""
-        effects = () if self._over else self._rules.spoken(response_id, output, pcm, now)
+        effects = () if self._over else self._rules.synthesized(response_id, output, pcm, now)
         return self._alter(effects, now)
 
     def tick(self, now: float) -> list[Effect]:
@@ -315,7 +317,7 @@ class SessionFaults:
         seconds = min(lasts, default=opening.seconds)
         return replace(opening, seconds=seconds, revise=self._revise(opening.revise))
 
-    def rules(self, rules: MachineFactory, new_id: NewId) -> MachineFactory:
+    def rules(self, rules: SessionMachine, new_id: NewId) -> SessionMachine:
         """Return the session's rules with its faults."""
         stages = [
             _stage(fault, luck, new_id)

@@ -10,8 +10,8 @@ import msgspec
 from openai.types.realtime import RealtimeServerEvent
 from pydantic import TypeAdapter
 
-from relay.engines.cascade.effects import Close, Effect, Emit, NewId, Speak, Transcribe
-from relay.engines.cascade.engine import MachineFactory
+from relay.engines.cascade.effects import Close, Effect, Emit, NewId, Synthesize, Transcribe
+from relay.engines.cascade.engine import SessionMachine
 from relay.engines.cascade.machine import Machine, Opening
 from relay.engines.cascade.outputs import Pace
 from relay.parts.interfaces import Parts, Reply
@@ -35,7 +35,7 @@ TRANSCRIBED = {
 TEXT = {"type": "realtime", "output_modalities": ["text"]}
 UNIX = 1_785_214_050
 
-Shape = Callable[[Opening, Callable[[Opening], Machine], NewId], MachineFactory]
+Shape = Callable[[Opening, Callable[[Opening], Machine], NewId], SessionMachine]
 """Makes a session's rules out of its opening and what makes a machine."""
 
 _SERVER_EVENT: TypeAdapter[Any] = TypeAdapter(RealtimeServerEvent)
@@ -55,7 +55,7 @@ class Talk:
         self.parts = parts or scripted_parts()
         self.now = 100.0
         self.events: list[Event] = []
-        self.work: list[Transcribe | Speak] = []
+        self.work: list[Transcribe | Synthesize] = []
         self.closed: Close | None = None
         counters: dict[str, itertools.count[int]] = {}
 
@@ -64,7 +64,9 @@ class Talk:
             return f"{prefix}_{number:021d}"
 
         def made(opening: Opening) -> Machine:
-            return Machine(opening, self.parts.make_ear(), self.parts.make_brain(), new_id)
+            return Machine(
+                opening, self.parts.make_speech_detector(), self.parts.make_responder(), new_id
+            )
 
         opening = Opening(model, UNIX, pace or Pace(), servers=self.parts.servers)
         self.check = valid if shape is None else as_read
@@ -104,11 +106,11 @@ class Talk:
         while self.work:
             effect = self.work.pop(0)
             if isinstance(effect, Transcribe):
-                text = asyncio.run(self.parts.recogniser.transcribe(effect.pcm))
+                text = asyncio.run(self.parts.transcriber.transcribe(effect.pcm))
                 effects = self.machine.transcribed(effect.item_id, text, self.now)
             else:
-                pcm = asyncio.run(self.parts.mouth.speak(effect.text, effect.voice))
-                effects = self.machine.spoken(effect.response_id, effect.output, pcm, self.now)
+                pcm = asyncio.run(self.parts.synthesizer.synthesize(effect.text, effect.voice))
+                effects = self.machine.synthesized(effect.response_id, effect.output, pcm, self.now)
             answered += self._note(effects)
         return answered
 
@@ -120,7 +122,9 @@ class Talk:
             if isinstance(effect, Transcribe):
                 effects = self.machine.transcribed(effect.item_id, None, self.now)
             else:
-                effects = self.machine.spoken(effect.response_id, effect.output, None, self.now)
+                effects = self.machine.synthesized(
+                    effect.response_id, effect.output, None, self.now
+                )
             answered += self._note(effects)
         return answered
 

@@ -131,9 +131,9 @@ async def measure_mouth() -> None:
         EspeakSynthesizer(),
         "Let us look at your work. Which part of it gives you energy?",
     )
-    await mouth.speak("Ready.", "alloy")
+    await mouth.synthesize("Ready.", "alloy")
     began = time.perf_counter()
-    pcm = await mouth.speak(text, "alloy")
+    pcm = await mouth.synthesize(text, "alloy")
     spent = time.perf_counter() - began
     print(f"\nmouth: {len(pcm) / SECOND:.1f} s of speech in {spent * 1000:.1f} ms")
     await mouth.aclose()
@@ -143,7 +143,7 @@ def measure_ear() -> None:
     ear, pcm = PocketsphinxDetector(), prompt("conf-usermenu")
     began = time.process_time()
     for start in range(0, len(pcm), SECOND // 50):
-        ear.hear(pcm[start : start + SECOND // 50])
+        ear.detect(pcm[start : start + SECOND // 50])
     spent = (time.process_time() - began) / (len(pcm) / SECOND) * 100
     print(f"ear: {spent:.3f} ms of CPU for 100 ms of audio")
 

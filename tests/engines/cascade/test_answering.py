@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from relay.engines.cascade.responses import MAX_RUNNING, AudioResponder
-from relay.parts.interfaces import Parts
+from relay.engines.cascade.responses import MAX_RUNNING
+from relay.parts.interfaces import AudioResponder, Parts
 from relay.parts.simple import (
     EchoResponder,
     LoudnessDetector,
@@ -197,7 +197,9 @@ class BrokenBrain:
 
 def test_a_brain_that_fails_fails_its_response_and_nothing_else():
     parts = scripted_parts()
-    talk = Talk(Parts(LoudnessDetector, parts.recogniser, BrokenBrain, ToneSynthesizer(), "broken"))
+    talk = Talk(
+        Parts(LoudnessDetector, parts.transcriber, BrokenBrain, ToneSynthesizer(), "broken")
+    )
     talk.type("Hello")
 
     created, done = talk.say("response.create")

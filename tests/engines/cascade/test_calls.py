@@ -222,7 +222,8 @@ def test_an_mcp_call_that_is_cancelled_is_neither_called_nor_asked_for():
 
 def test_a_call_may_be_approved_although_the_rest_of_its_response_was_cancelled():
     asks = Reply(
-        (McpCall("docs", "search", output="Found."), SpokenMessage("x " * 99)), weave="in_turn"
+        (McpCall("docs", "search", output="Found."), SpokenMessage("x " * 99)),
+        interleaving="in_turn",
     )
     talk = with_server(Talk(parts(asks)))
     talk.say("response.create")

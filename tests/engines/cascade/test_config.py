@@ -5,18 +5,23 @@ from typing import Any
 
 import pytest
 
-from relay.engines.cascade import settings as config
 from relay.engines.cascade.effects import RequestRefused
-from relay.engines.cascade.settings import SEMANTIC_SILENCE_MS, Settings, opening, update
+from relay.engines.cascade.settings import (
+    SEMANTIC_SILENCE_MS,
+    Settings,
+    initial_settings,
+    turn_detection,
+    update_settings,
+)
 from tests.engines.cascade.driving import Talk
 
 
 def settings(model: str = "gpt-realtime") -> Settings:
-    return opening("sess_1", model, 0)
+    return initial_settings("sess_1", model, 0)
 
 
 def changed(**change: Any) -> Settings:
-    return update(settings(), {"type": "realtime", **change}, spoke=False)
+    return update_settings(settings(), {"type": "realtime", **change}, spoke=False)
 
 
 @pytest.mark.parametrize(
@@ -41,7 +46,9 @@ def test_an_update_changes_nothing_in_place():
     before = settings()
     kept = copy.deepcopy(before)
 
-    update(before, {"type": "realtime", "audio": {"output": {"voice": "ash"}}}, spoke=False)
+    update_settings(
+        before, {"type": "realtime", "audio": {"output": {"voice": "ash"}}}, spoke=False
+    )
 
     assert before == kept
 
@@ -177,7 +184,7 @@ def test_the_voice_stays_once_it_was_heard():
 def test_eagerness_is_a_silence(eagerness: str, silence: int):
     turns = {"type": "semantic_vad", "eagerness": eagerness}
 
-    assert config.silence_ms(changed(audio={"input": {"turn_detection": turns}})) == silence
+    assert turn_detection(changed(audio={"input": {"turn_detection": turns}})).silence_ms == silence
 
 
 def test_the_answer_to_an_update_is_not_changed_by_the_next():

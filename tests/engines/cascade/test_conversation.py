@@ -4,11 +4,11 @@ import pytest
 
 from relay.engines.cascade import items as conversation
 from relay.engines.cascade.effects import RequestRefused
-from relay.engines.cascade.items import MAX_ITEMS, CascadeItem, ItemList, spoken_by_user
+from relay.engines.cascade.items import MAX_ITEMS, CascadeItem, ItemList, user_audio
 
 
 def item(item_id: str, pcm: bytes = b"") -> CascadeItem:
-    return spoken_by_user(item_id, pcm)
+    return user_audio(item_id, pcm)
 
 
 def ids(held: ItemList) -> list[str]:
@@ -37,7 +37,7 @@ def test_done_says_null_for_the_second_item_only():
     for name in "abcd":
         held.add(item(name))
 
-    assert [held.before(entry) for entry in held] == [None, None, "b", "c"]
+    assert [held.previous_when_done(entry) for entry in held] == [None, None, "b", "c"]
 
 
 def test_a_deleted_item_closes_the_gap():

@@ -36,7 +36,7 @@ def test_text_leaves_word_by_word():
 
     assert delivery.step == 0.5
     assert delivery.take() == ["One"]
-    assert delivery.said == "One"
+    assert delivery.text == "One"
     assert delivery.take() + delivery.take() == [" two", " three."]
     assert delivery.finished
 
@@ -62,6 +62,6 @@ def test_what_was_sent_is_always_a_beginning(text: str, size: int, takes: int):
 
     words = "".join(piece for piece in pieces if isinstance(piece, str))
     assert text.startswith(words)
-    assert words == delivery.said
+    assert words == delivery.text
     assert delivery.audio_bytes == sum(len(p) for p in pieces if isinstance(p, bytes))
     assert delivery.audio == pcm[: delivery.audio_bytes]

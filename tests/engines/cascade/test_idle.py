@@ -1,11 +1,9 @@
 """A user who says nothing is spoken to (PROTOCOL §4.9)."""
 
-import math
-
 import pytest
 
-from relay.engines.cascade.machine import Idle, prompt
 from relay.engines.cascade.responses import MAX_RUNNING
+from relay.engines.cascade.settings import SESSION_SECONDS
 from relay.parts.simple import silence, tone
 from tests.engines.cascade.driving import Talk, scripted, types
 
@@ -53,7 +51,7 @@ def test_4_9_a_long_silence_makes_the_model_speak():
     nothing = talk.last("conversation.item.input_audio_transcription.completed")
     assert (nothing["item_id"], nothing["transcript"]) == (user["id"], "")
     assert nothing["usage"] == {"type": "duration", "seconds": 0}
-    assert talk.work or talk.of("response.output_item.added")  # no recogniser was asked
+    assert talk.work or talk.of("response.output_item.added")  # nothing is transcribed
     talk.wait(2)
     said = talk.last("response.output_audio_transcript.done")["transcript"]
     assert said == "Still there?"
@@ -138,7 +136,7 @@ def test_an_answer_that_is_not_over_is_waited_for():
     talk.wait(6)
     talk.say("response.create")
     (speech,) = talk.work
-    talk.work.clear()  # a mouth that takes its time
+    talk.work.clear()  # a synthesizer that takes its time
 
     talk.wait(5)
     assert talk.of("input_audio_buffer.timeout_triggered") == []
@@ -180,18 +178,25 @@ def test_a_timeout_that_is_too_short_is_refused():
     assert error["error"]["code"] == "integer_below_min_value"
 
 
-def test_the_clock():
-    idle = Idle()
-    assert idle.due == math.inf
+def test_the_clock_runs_only_between_an_answer_and_the_users_next_words():
+    talk = idle_talk()
+    ended = talk.now
+    expires = 100.0 + SESSION_SECONDS
 
-    idle.wait(10.0, 500, 6000)
-    assert idle.due == 16.5
-    idle.stop()
-    assert idle.due == math.inf
-    idle.wait(10.0, 500, None)
-    assert idle.due == math.inf
+    assert talk.machine.deadline(ended) == pytest.approx(ended + 0.72 + 6.0, abs=0.01)
+    talk.append(tone(300))
+    assert talk.machine.deadline(talk.now) == expires
+    assert Talk().machine.deadline(100.0) == expires
 
 
-def test_the_prompt_is_a_system_message():
-    assert prompt("item_1").role == "system"
-    assert prompt("item_1").id == "item_1"
+def test_4_9_the_model_is_prompted_by_a_system_message():
+    talk = idle_talk()
+    talk.wait(7)
+
+    message = talk.of("conversation.item.added")[0]["item"]
+    assert (message["type"], message["role"], message["status"]) == (
+        "message",
+        "system",
+        "completed",
+    )
+    assert message["content"][0]["type"] == "input_text"

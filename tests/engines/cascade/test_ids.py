@@ -2,11 +2,11 @@
 
 import re
 
-from relay.engines.cascade.effects import at_random, padding, unix
+from relay.engines.cascade.effects import padding, random_ids, unix
 
 
 def test_an_id_is_a_prefix_and_21_characters():
-    new_id = at_random(unix)
+    new_id = random_ids(unix)
 
     ids = {new_id("item") for _ in range(1000)}
 
@@ -17,11 +17,11 @@ def test_an_id_is_a_prefix_and_21_characters():
 
 def test_the_first_five_characters_tell_the_time():
     """A recorded session that was opened at 1785214050 has the id sess_E6U0w…."""
-    assert at_random(lambda: 1_785_214_050)("sess").startswith("sess_E6U0w")
+    assert random_ids(lambda: 1_785_214_050)("sess").startswith("sess_E6U0w")
 
 
 def test_a_time_before_the_epoch_is_no_trouble():
-    assert at_random(lambda: 0)("sess").startswith("sess_00000")
+    assert random_ids(lambda: 0)("sess").startswith("sess_00000")
 
 
 def test_padding_makes_every_delta_equally_long():

@@ -2,11 +2,11 @@
 
 import pytest
 
-from relay.engines.cascade import machine as itemevents
+from relay.engines.cascade import machine as machine_module
 from relay.parts.interfaces import FunctionCall, Reply, SpokenMessage
 from tests.engines.cascade.driving import TEXT, Event, Talk, scripted, types
 
-CALLS = Reply((FunctionCall("f"), SpokenMessage("And so on, " * 20)), weave="in_turn")
+CALLS = Reply((FunctionCall("f"), SpokenMessage("And so on, " * 20)), interleaving="in_turn")
 
 
 def early_talk() -> Talk:
@@ -86,7 +86,7 @@ def test_an_early_output_whose_place_has_gone_is_refused_when_its_time_comes():
 
 
 def test_there_is_an_end_to_what_may_wait(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(itemevents, "MAX_EARLY", 1)
+    monkeypatch.setattr(machine_module, "MAX_DEFERRED", 1)
     talk = early_talk()
     talk.send(output("one"))
 

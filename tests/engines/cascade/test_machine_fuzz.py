@@ -42,9 +42,10 @@ ITEM_IDS = st.sampled_from([f"item_{number:021d}" for number in range(1, 6)] + [
 REPLIES = (
     "You said: {heard}",
     Reply((SpokenMessage("One moment.", phase="commentary"), FunctionCall("f", {"a": [1]}))),
-    Reply((McpCall("docs", "search", output="Found."), FunctionCall("g")), weave="in_turn"),
+    Reply((McpCall("docs", "search", output="Found."), FunctionCall("g")), interleaving="in_turn"),
     Reply(
-        (SpokenMessage("Here and there."), SpokenMessage("There and here.")), weave="alternating"
+        (SpokenMessage("Here and there."), SpokenMessage("There and here.")),
+        interleaving="alternating",
     ),
     Reply((SpokenMessage("I was going to"),), ending=incomplete("max_output_tokens")),
     Reply((), ending=failed("server_error", "No.")),
@@ -175,7 +176,7 @@ class AnyClient(RuleBasedStateMachine):
 
     @invariant()
     def one_response_at_most_is_the_conversations(self) -> None:
-        running = self.talk.machine._answering._running.values()
+        running = self.talk.machine._responses._running.values()
         assert sum(response.request.in_conversation for response in running) <= 1
 
     @invariant()

@@ -214,7 +214,7 @@ async def test_the_end_of_the_hour_comes_after_its_error(
     await listener.hears("session.created")
     loop = asyncio.get_running_loop()
     machine = peer._machine  # type: ignore[attr-defined]
-    machine._ends_at = loop.time()
+    machine._expires_at = loop.time()
     peer.resume()
 
     error = await listener.hears("error")
@@ -240,7 +240,7 @@ class Stuck:
     async def transcribe(self, pcm: bytes) -> str:
         return await self._wait()
 
-    async def speak(self, text: str, voice: str) -> bytes:
+    async def synthesize(self, text: str, voice: str) -> bytes:
         return (await self._wait()).encode()
 
     async def aclose(self) -> None:
@@ -258,8 +258,8 @@ class Stuck:
 
 
 def stuck_parts(stuck: Stuck) -> Parts:
-    brain = scripted_parts().make_brain
-    return Parts(LoudnessDetector, stuck, brain, stuck, "stuck")
+    responder = scripted_parts().make_responder
+    return Parts(LoudnessDetector, stuck, responder, stuck, "stuck")
 
 
 async def test_a_close_cancels_the_work_that_was_begun():
@@ -299,16 +299,16 @@ async def test_parts_that_fail_fail_a_turn_and_not_the_session():
 
 
 class Slow(ToneSynthesizer):
-    """A mouth that lets everything else happen first."""
+    """A synthesizer that lets everything else happen first."""
 
-    async def speak(self, text: str, voice: str) -> bytes:
+    async def synthesize(self, text: str, voice: str) -> bytes:
         await turns(50)
-        return await super().speak(text, voice)
+        return await super().synthesize(text, voice)
 
 
 async def test_an_answer_that_comes_when_all_is_quiet_is_given():
     like = scripted_parts()
-    parts = Parts(like.make_ear, like.recogniser, like.make_brain, Slow(), "slow")
+    parts = Parts(like.make_speech_detector, like.transcriber, like.make_responder, Slow(), "slow")
     voice = CascadeEngine(parts, FAST)
     listener = attached(await voice.open(CALL))
     speak(listener)
@@ -319,9 +319,11 @@ async def test_an_answer_that_comes_when_all_is_quiet_is_given():
     await voice.aclose()
 
 
-async def test_a_mouth_without_a_recogniser():
+async def test_the_answer_is_spoken_although_transcription_fails():
     stuck = Stuck(RuntimeError())
-    parts = Parts(LoudnessDetector, stuck, scripted_parts().make_brain, ToneSynthesizer(), "half")
+    parts = Parts(
+        LoudnessDetector, stuck, scripted_parts().make_responder, ToneSynthesizer(), "half"
+    )
     voice = CascadeEngine(parts, FAST)
     listener = attached(await voice.open(CALL))
     speak(listener)

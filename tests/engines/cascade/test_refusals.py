@@ -2,14 +2,14 @@
 
 import pytest
 
-from relay.engines.cascade import effects as refusals
-from relay.engines.cascade.effects import RequestRefused
+from relay.engines.cascade import validation as refusals
+from relay.engines.cascade.effects import RequestRefused, error
 
 
 def test_the_error_event():
     refusal = RequestRefused("some_code", "What is wrong.", "field")
 
-    assert refusals.error(refusal, "mine", "event_1") == {
+    assert error(refusal, "mine", "event_1") == {
         "type": "error",
         "event_id": "event_1",
         "error": {

@@ -1,18 +1,17 @@
 """What a `response.create` asks for."""
 
-from relay.engines.cascade import settings as config
 from relay.engines.cascade.items import ItemList
-from relay.engines.cascade.settings import Request, request
+from relay.engines.cascade.settings import ResponseRequest, initial_settings, response_request
 
-SETTINGS = config.opening("sess_1", "gpt-realtime", 0)
+SETTINGS = initial_settings("sess_1", "gpt-realtime", 0)
 
 
-def asked(**wishes: object) -> Request:
-    return request(SETTINGS, wishes, ItemList("conv_1"), lambda prefix: f"{prefix}_1")
+def asked(**wishes: object) -> ResponseRequest:
+    return response_request(SETTINGS, wishes, ItemList("conv_1"), lambda prefix: f"{prefix}_1")
 
 
 def test_what_is_not_asked_for_is_the_sessions():
-    assert asked() == Request(
+    assert asked() == ResponseRequest(
         spoken=True,
         voice="alloy",
         instructions=SETTINGS["instructions"],

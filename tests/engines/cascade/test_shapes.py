@@ -13,13 +13,13 @@ from relay.engines.cascade.validation import (
     boolean,
     either,
     integer,
+    json_object,
     nullable,
     number,
     one_of,
     record,
     tagged,
     text,
-    thing,
 )
 
 
@@ -37,7 +37,7 @@ from relay.engines.cascade.validation import (
         (one_of("a", "b"), "b"),
         (either(boolean, text()), "x"),
         (array(boolean), [True, False]),
-        (thing, {"a": 1}),
+        (json_object, {"a": 1}),
         (record({"a": boolean}), {}),
         (record({"a": boolean}, required=("a",)), {"a": True}),
         (tagged({"t": record({"type": anything})}), {"type": "t"}),
@@ -62,7 +62,7 @@ def test_what_passes(shape: Shape, value: Any):
         (array(boolean), {}, "invalid_type", "p"),
         (array(boolean), [True, 1], "invalid_type", "p[1]"),
         (array(boolean), [True] * (MAX_LIST + 1), "integer_above_max_value", "p.length"),
-        (thing, [], "invalid_type", "p"),
+        (json_object, [], "invalid_type", "p"),
         (record({"a": boolean}), {"b": True}, "unknown_parameter", "p.b"),
         (record({"a": boolean}, required=("a",)), {}, "missing_required_parameter", "p.a"),
         (record({"a": record({"b": boolean})}), {"a": {"b": 1}}, "invalid_type", "p.a.b"),

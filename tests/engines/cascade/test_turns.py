@@ -5,11 +5,12 @@ import itertools
 import pytest
 
 from relay.engines.cascade.effects import RequestRefused
-from relay.engines.cascade.input import MAX_TURN_MS, InputAudio, Started, Stopped, TurnListener
+from relay.engines.cascade.input import MAX_TURN_MS, InputAudio, TurnStarted, TurnStopped
+from relay.engines.cascade.settings import TurnDetection
 from relay.parts.simple import LoudnessDetector, silence, tone
 
-VAD = TurnListener(silence_ms=200, prefix_ms=300)
-MANUAL = TurnListener(silence_ms=None)
+VAD = TurnDetection(silence_ms=200, prefix_ms=300)
+MANUAL = TurnDetection(silence_ms=None)
 
 
 @pytest.fixture
@@ -18,7 +19,7 @@ def heard() -> InputAudio:
     return InputAudio(LoudnessDetector(), lambda prefix: f"{prefix}_{next(numbers)}")
 
 
-def in_pieces(heard: InputAudio, pcm: bytes, size: int, how: TurnListener = VAD) -> list[object]:
+def in_pieces(heard: InputAudio, pcm: bytes, size: int, how: TurnDetection = VAD) -> list[object]:
     happened: list[object] = []
     for start in range(0, len(pcm), size):
         happened += heard.append(pcm[start : start + size], how)
@@ -28,8 +29,8 @@ def in_pieces(heard: InputAudio, pcm: bytes, size: int, how: TurnListener = VAD)
 def test_a_turn_has_its_prefix_and_its_silence(heard: InputAudio):
     started, stopped = heard.append(silence(1000) + tone(500) + silence(1000), VAD)
 
-    assert started == Started("item_1", 700)
-    assert isinstance(stopped, Stopped)
+    assert started == TurnStarted("item_1", 700)
+    assert isinstance(stopped, TurnStopped)
     assert (stopped.item_id, stopped.audio_end_ms) == ("item_1", 1700)
     assert stopped.pcm == silence(300) + tone(500) + silence(200)
 
@@ -38,9 +39,9 @@ def test_a_turn_has_its_prefix_and_its_silence(heard: InputAudio):
 def test_it_does_not_matter_how_the_audio_is_cut(heard: InputAudio, size: int):
     happened = in_pieces(heard, silence(400) + tone(100) + silence(300), size)
 
-    assert [type(event) for event in happened] == [Started, Stopped]
-    assert happened[0] == Started("item_1", 100)
-    assert isinstance(happened[1], Stopped)
+    assert [type(event) for event in happened] == [TurnStarted, TurnStopped]
+    assert happened[0] == TurnStarted("item_1", 100)
+    assert isinstance(happened[1], TurnStopped)
     assert happened[1].pcm == silence(300) + tone(100) + silence(200)
 
 
@@ -50,27 +51,27 @@ def test_several_turns_in_one_append(heard: InputAudio):
     assert [event.item_id for event in happened] == [
         "item_1", "item_1", "item_2", "item_2", "item_3", "item_3"
     ]  # fmt: skip
-    assert [e.audio_end_ms for e in happened if isinstance(e, Stopped)] == [400, 1100, 1800]
+    assert [e.audio_end_ms for e in happened if isinstance(e, TurnStopped)] == [400, 1100, 1800]
 
 
 def test_a_prefix_does_not_reach_before_the_session(heard: InputAudio):
     (started,) = heard.append(tone(200), VAD)
 
-    assert started == Started("item_1", 0)
+    assert started == TurnStarted("item_1", 0)
 
 
 def test_silence_is_not_kept(heard: InputAudio):
     in_pieces(heard, silence(60_000), 4_800)
 
-    assert len(heard._kept) <= 3_300 * 48
+    assert len(heard._buffer) <= 3_300 * 48
 
 
 def test_an_endless_turn_is_ended(heard: InputAudio):
     happened = in_pieces(heard, tone(MAX_TURN_MS + 3_000), 48_000)
 
-    stopped = next(event for event in happened if isinstance(event, Stopped))
+    stopped = next(event for event in happened if isinstance(event, TurnStopped))
     assert len(stopped.pcm) <= (MAX_TURN_MS + 1_000) * 48
-    assert [type(event) for event in happened][:3] == [Started, Stopped, Started]
+    assert [type(event) for event in happened][:3] == [TurnStarted, TurnStopped, TurnStarted]
 
 
 def test_a_buffer_that_nobody_commits_keeps_the_latest(heard: InputAudio):
@@ -101,7 +102,7 @@ def test_the_count_goes_on_after_a_clear_and_without_vad(heard: InputAudio):
 
     (started, _) = heard.append(silence(500) + tone(300) + silence(500), VAD)
 
-    assert started == Started("item_2", 1700)
+    assert started == TurnStarted("item_2", 1700)
 
 
 def test_vad_that_is_switched_off_forgets_the_open_turn(heard: InputAudio):
@@ -113,11 +114,11 @@ def test_vad_that_is_switched_off_forgets_the_open_turn(heard: InputAudio):
 
 def test_the_silence_can_be_changed_during_a_turn(heard: InputAudio):
     heard.append(tone(500), VAD)
-    assert heard.append(silence(300), TurnListener(400)) == []
+    assert heard.append(silence(300), TurnDetection(400)) == []
 
-    (stopped,) = heard.append(silence(100), TurnListener(400))
+    (stopped,) = heard.append(silence(100), TurnDetection(400))
 
-    assert isinstance(stopped, Stopped)
+    assert isinstance(stopped, TurnStopped)
     assert stopped.audio_end_ms == 900
 
 

@@ -62,8 +62,8 @@ def test_a_text_turn_has_text_alone():
 def test_later_responses_find_blocks_in_the_cache_as_recorded(
     recording: str, taken: tuple[int, int], cached: tuple[int, int]
 ):
-    later = usage.of_response(taken, 10, 0, first=False)["input_token_details"]
-    first = usage.of_response(taken, 10, 0)["input_token_details"]
+    later = usage.response_usage(taken, 10, 0, first=False)["input_token_details"]
+    first = usage.response_usage(taken, 10, 0)["input_token_details"]
 
     shares = later["cached_tokens_details"]
     assert (shares["text_tokens"], shares["audio_tokens"]) == cached
@@ -85,8 +85,8 @@ def test_a_session_pays_less_for_what_it_said_before():
 
 
 def test_a_transcript_is_paid_by_seconds_or_by_tokens():
-    whisper = usage.of_transcription("gpt-realtime-whisper", 2100, 5)
-    tokens = usage.of_transcription("gpt-4o-mini-transcribe", 2100, 5)
+    whisper = usage.transcription_usage("gpt-realtime-whisper", 2100, 5)
+    tokens = usage.transcription_usage("gpt-4o-mini-transcribe", 2100, 5)
 
     assert whisper == {"type": "duration", "seconds": 3}
     assert (tokens["input_tokens"], tokens["output_tokens"], tokens["total_tokens"]) == (21, 5, 26)

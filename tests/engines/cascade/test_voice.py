@@ -68,7 +68,7 @@ class Counting:
     async def transcribe(self, pcm: bytes) -> str:
         return ""
 
-    async def speak(self, text: str, voice: str) -> bytes:
+    async def synthesize(self, text: str, voice: str) -> bytes:
         return b""
 
     async def aclose(self) -> None:
@@ -77,7 +77,7 @@ class Counting:
 
 async def test_closing_lets_go_of_sessions_and_parts():
     counting, like = Counting(), scripted_parts()
-    parts = Parts(like.make_ear, counting, like.make_brain, counting, "counting")
+    parts = Parts(like.make_speech_detector, counting, like.make_responder, counting, "counting")
     engine = CascadeEngine(parts)
     listener = Listener(await engine.open(CALL))
     listener.peer.attach(listener)

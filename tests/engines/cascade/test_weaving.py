@@ -4,7 +4,7 @@ import pytest
 
 from relay.engines.cascade.outputs import Pace
 from relay.engines.cascade.responses import OutputInterleaver
-from relay.parts.interfaces import FunctionCall, Reply, SpokenMessage, Weave, incomplete
+from relay.parts.interfaces import FunctionCall, Interleaving, Reply, SpokenMessage, incomplete
 from tests.engines.cascade.driving import TEXT, Talk, scripted
 
 COMMENTARY = SpokenMessage("Let me look.", phase="commentary")
@@ -12,9 +12,11 @@ CALL = FunctionCall("get_weather", {"city": "London"})
 ANSWER = SpokenMessage("It is foggy now.", phase="final_answer")
 
 
-def said(*outputs: SpokenMessage | FunctionCall, weave: Weave = "overlapping") -> list[str]:
+def order(
+    *outputs: SpokenMessage | FunctionCall, interleaving: Interleaving = "overlapping"
+) -> list[str]:
     """Return what happens to each output: `0+` added, `0.` a delta, `0-` done; runs as one."""
-    talk = Talk(scripted(replies=(Reply(outputs, weave=weave),)))
+    talk = Talk(scripted(replies=(Reply(outputs, interleaving=interleaving),)))
     talk.say("session.update", session=TEXT)
     talk.say("response.create")
     talk.finish()
@@ -28,27 +30,27 @@ def said(*outputs: SpokenMessage | FunctionCall, weave: Weave = "overlapping") -
 
 
 def test_ga16_the_last_ones_end_comes_after_the_next_ones_deltas():
-    assert said(COMMENTARY, CALL) == ["0+", "0.", "1+", "1.", "0-", "1-"]
+    assert order(COMMENTARY, CALL) == ["0+", "0.", "1+", "1.", "0-", "1-"]
 
 
 def test_three_overlap_two_by_two():
-    assert said(COMMENTARY, CALL, ANSWER) == [
+    assert order(COMMENTARY, CALL, ANSWER) == [
         "0+", "0.", "1+", "1.", "0-", "2+", "2.", "1-", "2-",
     ]  # fmt: skip
 
 
 def test_in_turn_each_ends_before_the_next_begins():
-    assert said(COMMENTARY, CALL, weave="in_turn") == ["0+", "0.", "0-", "1+", "1.", "1-"]
+    assert order(COMMENTARY, CALL, interleaving="in_turn") == ["0+", "0.", "0-", "1+", "1.", "1-"]
 
 
 def test_alternating_deltas_come_by_turns():
-    told = said(COMMENTARY, ANSWER, weave="alternating")
+    told = order(COMMENTARY, ANSWER, interleaving="alternating")
 
     assert told == ["0+", "1+", "0.", "1.", "0.", "1.", "0.", "1.", "0-", "1-"]
 
 
 def test_phases_and_texts_do_not_mix():
-    talk = Talk(scripted(replies=(Reply((COMMENTARY, ANSWER), weave="alternating"),)))
+    talk = Talk(scripted(replies=(Reply((COMMENTARY, ANSWER), interleaving="alternating"),)))
     talk.say("session.update", session=TEXT)
     talk.say("response.create")
     talk.finish()
@@ -63,9 +65,9 @@ def test_phases_and_texts_do_not_mix():
         assert "".join(e["delta"] for e in deltas) == item["content"][0]["text"]
 
 
-@pytest.mark.parametrize("weave", ["in_turn", "overlapping", "alternating"])
-def test_several_messages_are_spoken_each_with_its_own_sound(weave: Weave):
-    talk = Talk(scripted(replies=(Reply((COMMENTARY, ANSWER), weave=weave),)))
+@pytest.mark.parametrize("interleaving", ["in_turn", "overlapping", "alternating"])
+def test_several_messages_are_spoken_each_with_its_own_sound(interleaving: Interleaving):
+    talk = Talk(scripted(replies=(Reply((COMMENTARY, ANSWER), interleaving=interleaving),)))
     talk.say("response.create")
     assert [effect.text for effect in talk.work] == ["Let me look.", "It is foggy now."]  # type: ignore[union-attr]
 
@@ -79,7 +81,7 @@ def test_several_messages_are_spoken_each_with_its_own_sound(weave: Weave):
 
 
 def test_a_sound_that_is_late_holds_up_only_what_comes_after_it():
-    talk = Talk(scripted(replies=(Reply((COMMENTARY, ANSWER), weave="overlapping"),)))
+    talk = Talk(scripted(replies=(Reply((COMMENTARY, ANSWER), interleaving="overlapping"),)))
     talk.say("response.create")
     first, second = talk.work
     talk.work = [first]
@@ -94,7 +96,7 @@ def test_a_sound_that_is_late_holds_up_only_what_comes_after_it():
 
 
 def test_a_response_that_is_cut_ends_all_that_is_open():
-    talk = Talk(scripted(replies=(Reply((COMMENTARY, CALL, ANSWER), weave="alternating"),)))
+    talk = Talk(scripted(replies=(Reply((COMMENTARY, CALL, ANSWER), interleaving="alternating"),)))
     talk.say("session.update", session=TEXT)
     talk.say("response.create")
     talk.wait(0.03)
@@ -119,22 +121,24 @@ def test_a_sound_that_comes_early_hurries_nothing():
     assert len(talk.of("response.output_audio.delta")) == sent == 1
 
 
-@pytest.mark.parametrize("weave", ["in_turn", "overlapping", "alternating"])
-def test_the_last_of_an_incomplete_response_is_incomplete(weave: Weave):
-    reply = Reply((COMMENTARY, ANSWER), weave=weave, ending=incomplete("max_output_tokens"))
+@pytest.mark.parametrize("interleaving", ["in_turn", "overlapping", "alternating"])
+def test_the_last_of_an_incomplete_response_is_incomplete(interleaving: Interleaving):
+    reply = Reply(
+        (COMMENTARY, ANSWER), interleaving=interleaving, ending=incomplete("max_output_tokens")
+    )
     talk = Talk(scripted(replies=(reply,)))
     talk.say("session.update", session=TEXT)
     talk.say("response.create")
     talk.finish()
 
     statuses = [event["item"]["status"] for event in talk.of("response.output_item.done")]
-    first = "incomplete" if weave == "alternating" else "completed"
+    first = "incomplete" if interleaving == "alternating" else "completed"
     assert statuses == [first, "incomplete"]
 
 
-def test_nothing_to_weave():
-    weaving = OutputInterleaver((), "in_turn")
+def test_a_response_without_outputs_is_finished():
+    outputs = OutputInterleaver((), "in_turn")
 
-    assert weaving.finished
-    assert not weaving.ready
-    assert weaving.say() == 0.0
+    assert outputs.finished
+    assert not outputs.ready
+    assert outputs.send_next() == 0.0

@@ -2,34 +2,41 @@
 
 from typing import Any
 
-from relay.engines.cascade import machine as wishes
-from relay.engines.cascade import settings as config
-from relay.engines.cascade.input import TurnListener
+from relay.engines.cascade.settings import (
+    TurnDetection,
+    creates_response,
+    idle_timeout_ms,
+    initial_settings,
+    interrupts_response,
+    transcription_model,
+    turn_detection,
+    update_settings,
+)
 
 
 def settings(turns: Any, transcription: Any = None) -> dict[str, Any]:
     audio = {"input": {"turn_detection": turns, "transcription": transcription}}
-    opened = config.opening("sess_1", "gpt-realtime-2.1", 0)
-    return config.update(opened, {"type": "realtime", "audio": audio}, spoke=False)
+    opened = initial_settings("sess_1", "gpt-realtime-2.1", 0)
+    return update_settings(opened, {"type": "realtime", "audio": audio}, spoke=False)
 
 
 def test_a_session_as_it_begins():
-    opened = config.opening("sess_1", "gpt-realtime-2.1", 0)
+    opened = initial_settings("sess_1", "gpt-realtime-2.1", 0)
 
-    assert wishes.listening(opened) == TurnListener(500, 300)
-    assert wishes.interrupts(opened)
-    assert wishes.answers(opened)
-    assert wishes.idle_ms(opened) is None
-    assert wishes.transcriber(opened) is None
+    assert turn_detection(opened) == TurnDetection(500, 300)
+    assert interrupts_response(opened)
+    assert creates_response(opened)
+    assert idle_timeout_ms(opened) is None
+    assert transcription_model(opened) is None
 
 
 def test_push_to_talk():
     manual = settings(None)
 
-    assert wishes.listening(manual) == TurnListener(None, 300)
-    assert not wishes.interrupts(manual)
-    assert not wishes.answers(manual)
-    assert wishes.idle_ms(manual) is None
+    assert turn_detection(manual) == TurnDetection(None, 300)
+    assert not interrupts_response(manual)
+    assert not creates_response(manual)
+    assert idle_timeout_ms(manual) is None
 
 
 def test_what_a_client_asked_for():
@@ -43,8 +50,8 @@ def test_what_a_client_asked_for():
     }
     wanted = settings(vad, {"model": "whisper-1"})
 
-    assert wishes.listening(wanted) == TurnListener(700, 100)
-    assert not wishes.interrupts(wanted)
-    assert not wishes.answers(wanted)
-    assert wishes.idle_ms(wanted) == 6000
-    assert wishes.transcriber(wanted) == "whisper-1"
+    assert turn_detection(wanted) == TurnDetection(700, 100)
+    assert not interrupts_response(wanted)
+    assert not creates_response(wanted)
+    assert idle_timeout_ms(wanted) == 6000
+    assert transcription_model(wanted) == "whisper-1"

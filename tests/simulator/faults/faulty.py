@@ -3,7 +3,7 @@
 from typing import Any
 
 from relay.engines.cascade.effects import NewId
-from relay.engines.cascade.engine import MachineFactory
+from relay.engines.cascade.engine import SessionMachine
 from relay.engines.cascade.machine import Opening
 from relay.engines.cascade.outputs import Pace
 from relay.parts.interfaces import Parts
@@ -26,7 +26,7 @@ def faulty(
     """Return a talk in the n-th session of a simulator with these faults."""
     mine = Faults(faults, seed).of_session(session)
 
-    def shape(opening: Opening, made: Any, new_id: NewId) -> MachineFactory:
+    def shape(opening: Opening, made: Any, new_id: NewId) -> SessionMachine:
         return mine.rules(made(mine.opening(opening)), new_id)
 
     return Talk(parts or scripted("One two.", "Three four."), shape=shape, pace=pace)

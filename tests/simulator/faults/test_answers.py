@@ -86,7 +86,7 @@ def test_what_has_several_items_already_is_only_woven():
 
     woven = interleaved(ResponseInterleaved(), reply)
 
-    assert (woven.outputs, woven.weave) == (reply.outputs, "alternating")
+    assert (woven.outputs, woven.interleaving) == (reply.outputs, "alternating")
 
 
 def test_5_13_a_response_that_was_never_created():
