@@ -18,48 +18,49 @@ DEFAULT_BASE_URL: Final = "https://api.openai.com/v1"
 _SCHEMES: Final = {"http": "ws", "https": "wss", "ws": "ws", "wss": "wss"}
 _KEY_REFUSED: Final = (401, 403)  # by HTTP, as some servers do
 _KEY_REFUSED_IN_BAND: Final = 3000  # after an `error`, as OpenAI does (PROTOCOL §3)
+
 log = structlog.get_logger(__name__)
 
 
 class KeySource(Protocol):
-    """Whoever knows the provider's key."""
+    """Source of the provider's key."""
 
     async def current(self) -> str:
-        """The key, "" where there is none; raises `SessionRefused` when nobody could be asked."""
+        """Return the key, "" without one; raises `SessionRefused` when it cannot be looked up."""
 
     def refused(self) -> None:
-        """The provider does not take the key: it may have been rotated."""
+        """Report that the provider refused the key: it may have been rotated."""
 
 
 class FixedKey:
-    """A key that stays as it is."""
+    """A key that never changes."""
 
     def __init__(self, key: str) -> None:
         self._key = key
 
     async def current(self) -> str:
-        """The key."""
+        """Return the key."""
         return self._key
 
     def refused(self) -> None:
-        """There is no other."""
+        """Do nothing: there is no other key."""
 
 
 def bearer(key: str) -> tuple[str, str]:
-    """The header in which OpenAI, and most servers like it, want the key."""
+    """Return the header with the key for OpenAI and most compatible servers."""
     return "Authorization", f"Bearer {key}"
 
 
 def azure_key(key: str) -> tuple[str, str]:
-    """The header in which Azure wants it (PROTOCOL §3)."""
+    """Return the header with the key for Azure (PROTOCOL §3)."""
     return "api-key", key
 
 
 @dataclass(frozen=True, slots=True)
 class OpenAIOptions:
-    """Where the voice is and the key to it. `timeout` in seconds.
+    """Address and key of a server. `timeout` in seconds.
 
-    `model` is asked for in place of the call's own: Azure's deployment.
+    `model` is requested instead of the session's: Azure's deployment.
     """
 
     key: KeySource = field(repr=False)
@@ -73,7 +74,7 @@ class OpenAIOptions:
 def azure_options(
     endpoint: str, api_key: str, deployment: str | None, timeout: float
 ) -> OpenAIOptions:
-    """Azure's resource in OpenAI's place; without a deployment the model's name is the one."""
+    """Return the options for a resource of Azure; `deployment` None uses the model's name."""
     parts = urlsplit(endpoint)
     path = parts.path.rstrip("/")
     if "/openai/v1" not in path:
@@ -84,7 +85,7 @@ def azure_options(
 
 
 class OpenAIEngine:
-    """Reaches the provider with the server's key, which never leaves this module."""
+    """Connects to the provider with the server's key, which never leaves this module."""
 
     name = "openai"
 
@@ -92,7 +93,10 @@ class OpenAIEngine:
         self._options = options
 
     async def open(self, call: EngineRequest) -> Connection:
-        """One socket for one session; no beta header, no subprotocol, no compression."""
+        """Open a socket for one session: no beta header, no subprotocol, no compression.
+
+        Raises `SessionRefused`.
+        """
         options = self._options
         key = await options.key.current()
         if not key:
@@ -104,7 +108,7 @@ class OpenAIEngine:
         wire = ConnectOptions(timeout=options.timeout, ssl_context=options.ssl_context)
         url = realtime_url(options.base_url, options.model or call.model)
         try:
-            return _Keyed(await connect(url, headers, wire), options.key)
+            return _KeyedConnection(await connect(url, headers, wire), options.key)
         except WireError as error:
             if error.status in _KEY_REFUSED:
                 options.key.refused()
@@ -113,71 +117,54 @@ class OpenAIEngine:
             raise SessionRefused(ending) from None
 
     async def aclose(self) -> None:
-        """Nothing is shared between sessions."""
+        """Do nothing: sessions share nothing."""
 
 
-class _Keyed:
-    """The provider's peer; until it has greeted, the key's source hears of a refusal in-band."""
+class _KeyedConnection:
+    """The provider's connection, which reports to the key's source when the key is refused in-band.
 
-    __slots__ = ("_greeted", "_key", "_peer", "_usher", "close", "pause", "ping", "resume", "send")
+    It stands before the receiver until the provider sends something other than an error.
+    """
 
-    def __init__(self, peer: Connection, key: KeySource) -> None:
-        self._peer = peer
+    def __init__(self, connection: Connection, key: KeySource) -> None:
+        self._connection = connection
         self._key = key
         self._greeted = False
-        self._usher: _Usher | None = None
-        # The peer's own: a frame costs nothing more.
-        self.send, self.ping = peer.send, peer.ping
-        self.pause, self.resume, self.close = peer.pause, peer.resume, peer.close
+        self._receiver: Receiver | None = None
+        # The connection's own methods: a frame costs nothing more.
+        self.send, self.ping = connection.send, connection.ping
+        self.pause, self.resume, self.close = connection.pause, connection.resume, connection.close
 
     def attach(self, receiver: Receiver) -> None:
-        """As the peer's; once the voice has greeted, nobody stands between."""
-        self._usher = None if self._greeted else _Usher(self, receiver)
-        self._peer.attach(self._usher or receiver)
-
-    def greeted(self) -> None:
-        """The key was good."""
-        self._greeted = True
-
-    def pass_on(self, usher: "_Usher", receiver: Receiver) -> None:
-        """The usher's work is done, unless its receiver has passed the peer on already."""
-        if self._usher is usher:
-            self.attach(receiver)
-
-    def turned_away(self) -> None:
-        """The key was not good."""
-        self._key.refused()
-
-
-class _Usher:
-    """Stands before a receiver until the provider says something other than an error."""
-
-    def __init__(self, keyed: _Keyed, receiver: Receiver) -> None:
-        self._keyed = keyed
-        self._receiver = receiver
+        """Push to this receiver from now on; directly, once the provider has greeted."""
+        self._receiver = None if self._greeted else receiver
+        self._connection.attach(receiver if self._greeted else self)
 
     def frame(self, frame: Frame) -> None:
-        """Hand it on; what follows the greeting does not come by here."""
-        if sniff(frame) == "error":
-            self._receiver.frame(frame)
+        """Forward a frame; those after the greeting do not pass here."""
+        receiver = self._receiver
+        if receiver is None:
             return
-        self._keyed.greeted()
-        self._receiver.frame(frame)
-        self._keyed.pass_on(self, self._receiver)
+        self._greeted = self._greeted or sniff(frame) != "error"
+        receiver.frame(frame)
+        if self._greeted and self._receiver is receiver:  # it has attached no other meanwhile
+            self.attach(receiver)
 
     def writable(self, ready: bool) -> None:
-        """Hand it on."""
-        self._receiver.writable(ready)
+        """Forward it."""
+        if self._receiver is not None:
+            self._receiver.writable(ready)
 
     def closed(self, code: int, reason: str) -> None:
-        """Hand it on; by this code the key was refused."""
+        """Forward it; one code says that the key was refused."""
         if code == _KEY_REFUSED_IN_BAND:
-            self._keyed.turned_away()
-        self._receiver.closed(code, reason)
+            self._key.refused()
+        if self._receiver is not None:
+            self._receiver.closed(code, reason)
 
 
 def realtime_url(base_url: str, model: str) -> str:
-    """`…/realtime?model=` below a base URL such as `https://api.openai.com/v1`.
+    """Return `…/realtime?model=` below a base URL such as `https://api.openai.com/v1`.
 
     Raises ValueError for an address that is neither http(s) nor ws(s).
     """
@@ -191,5 +178,5 @@ def realtime_url(base_url: str, model: str) -> str:
 
 
 def safety_identifier(user_id: str) -> str:
-    """A stable name for the end user that tells the provider nothing else (PROTOCOL §3)."""
+    """Return a stable pseudonym of the end user (PROTOCOL §3)."""
     return hashlib.sha256(user_id.encode()).hexdigest()

@@ -25,8 +25,8 @@ from relay.simulator import SimulatorOptions, simulate
 CALL = EngineRequest(session_id="s1", model="gpt-realtime-2.1", user_id="ada@example.org")
 
 
-class Ears:
-    """A receiver that keeps everything."""
+class RecordingReceiver:
+    """Keeps all frames and the close."""
 
     def __init__(self) -> None:
         self.frames: list[bytes] = []
@@ -44,27 +44,29 @@ class Ears:
         self.gone.set_result((code, reason))
 
 
-async def test_it_is_greeted_by_session_created() -> None:
+async def test_a_session_begins_with_session_created() -> None:
     async with await simulate(SimulatorOptions(parts=scripted_parts())) as simulator:
         engine = OpenAIEngine(OpenAIOptions(FixedKey("sk-test"), simulator.base_url))
-        peer = await engine.open(CALL)
-        ears = Ears()
-        peer.attach(ears)
-        await ears.first.wait()
-        assert json.loads(ears.frames[0])["type"] == "session.created"
-        peer.close(1000, "Client disconnected")
-        assert await ears.gone == (1000, "Client disconnected")
+        connection = await engine.open(CALL)
+        receiver = RecordingReceiver()
+        connection.attach(receiver)
+        await receiver.first.wait()
+        assert json.loads(receiver.frames[0])["type"] == "session.created"
+        connection.close(1000, "Client disconnected")
+        assert await receiver.gone == (1000, "Client disconnected")
         await engine.aclose()
 
 
-async def test_a_bad_key_is_said_in_band_and_not_an_exception() -> None:
+async def test_a_refused_key_ends_the_connection_in_band() -> None:
     async with await simulate(SimulatorOptions(parts=scripted_parts())) as simulator:
-        peer = await OpenAIEngine(OpenAIOptions(FixedKey("bad-key"), simulator.base_url)).open(CALL)
-        ears = Ears()
-        peer.attach(ears)
-        code, reason = await ears.gone
+        connection = await OpenAIEngine(
+            OpenAIOptions(FixedKey("bad-key"), simulator.base_url)
+        ).open(CALL)
+        receiver = RecordingReceiver()
+        connection.attach(receiver)
+        code, reason = await receiver.gone
         assert (code, reason) == (3000, "invalid_request_error.invalid_api_key")
-        assert json.loads(ears.frames[0])["error"]["code"] == "invalid_api_key"
+        assert json.loads(receiver.frames[0])["error"]["code"] == "invalid_api_key"
 
 
 async def test_S3_9_without_a_key_nobody_is_called() -> None:
@@ -92,15 +94,15 @@ async def test_S3_80_a_key_that_is_refused_in_band_is_asked_for_again() -> None:
     async with await simulate(SimulatorOptions(parts=scripted_parts())) as simulator:
         vault = Vault("bad-key", "sk-new")
         engine = OpenAIEngine(OpenAIOptions(vault, simulator.base_url))
-        ears = Ears()
-        (await engine.open(CALL)).attach(ears)
-        assert (await ears.gone)[0] == 3000
+        receiver = RecordingReceiver()
+        (await engine.open(CALL)).attach(receiver)
+        assert (await receiver.gone)[0] == 3000
         assert vault.refusals == 1
-        peer, later = await engine.open(CALL), Ears()
-        peer.attach(later)
+        connection, later = await engine.open(CALL), RecordingReceiver()
+        connection.attach(later)
         await later.first.wait()
         assert json.loads(later.frames[0])["type"] == "session.created"
-        peer.close(1000, "")
+        connection.close(1000, "")
         await later.gone
     assert vault.refusals == 1
 
@@ -123,7 +125,7 @@ async def test_a_busy_provider_does_not_cast_doubt_on_the_key() -> None:
     assert vault.refusals == 0
 
 
-async def test_what_follows_the_greeting_comes_in_order_whoever_is_attached_when() -> None:
+async def test_frames_after_the_greeting_stay_in_order_when_another_receiver_is_attached() -> None:
     frames = [json.dumps({"type": kind}) for kind in ("session.created", "a", "b", "c")]
 
     async def talk(socket: ServerConnection) -> None:
@@ -131,26 +133,28 @@ async def test_what_follows_the_greeting_comes_in_order_whoever_is_attached_when
             await socket.send(frame)
         await socket.close(3000, "too late to be about the key")
 
-    class Hander(Ears):
-        """Passes the peer on when it has been greeted."""
+    class HandingOver(RecordingReceiver):
+        """Attaches the second receiver at the first frame."""
 
         def frame(self, frame: bytes | bytearray | memoryview) -> None:
             super().frame(frame)
-            peer.attach(second)
+            connection.attach(second)
 
     async with serve(talk, "127.0.0.1", 0) as server:
         port = next(iter(server.sockets)).getsockname()[1]
         vault = Vault("sk-test")
-        peer = await OpenAIEngine(OpenAIOptions(vault, f"ws://127.0.0.1:{port}/v1")).open(CALL)
+        connection = await OpenAIEngine(OpenAIOptions(vault, f"ws://127.0.0.1:{port}/v1")).open(
+            CALL
+        )
         await asyncio.sleep(0.05)  # some of it is held by then
-        first, second = Hander(), Ears()
-        peer.attach(first)
+        first, second = HandingOver(), RecordingReceiver()
+        connection.attach(first)
         assert await second.gone == (3000, "too late to be about the key")
     assert [frame.decode() for frame in first.frames + second.frames] == frames
     assert vault.refusals == 0
 
 
-async def test_nobody_there_is_a_closed_connection() -> None:
+async def test_a_port_without_a_server_is_a_closed_engine() -> None:
     with pytest.raises(SessionRefused) as refused:
         await OpenAIEngine(OpenAIOptions(FixedKey("sk-test"), "ws://127.0.0.1:1/v1")).open(CALL)
     assert refused.value.ending == ENGINE_CLOSED
@@ -187,7 +191,7 @@ async def answering(head: str) -> AsyncIterator[str]:
         "302 Found\r\nLocation: ws://127.0.0.1:1/steal-the-key",
     ],
 )
-async def test_an_http_refusal_is_a_closed_connection_and_no_redirect_is_followed(
+async def test_an_http_refusal_is_a_closed_engine_and_no_redirect_is_followed(
     head: str,
 ) -> None:
     async with answering(head) as base:
@@ -196,7 +200,7 @@ async def test_an_http_refusal_is_a_closed_connection_and_no_redirect_is_followe
     assert refused.value.ending == ENGINE_CLOSED
 
 
-async def test_one_that_never_answers_the_upgrade_times_out() -> None:
+async def test_a_server_that_never_answers_the_upgrade_times_out() -> None:
     async with answering("") as base:
         with pytest.raises(SessionRefused) as refused:
             await OpenAIEngine(OpenAIOptions(FixedKey("sk-test"), base, timeout=0.05)).open(CALL)
@@ -212,15 +216,15 @@ async def test_frames_of_many_megabytes_come_through() -> None:
 
     async with serve(talk, "127.0.0.1", 0) as server:
         port = next(iter(server.sockets)).getsockname()[1]
-        peer = await OpenAIEngine(
+        connection = await OpenAIEngine(
             OpenAIOptions(FixedKey("sk-test"), f"ws://127.0.0.1:{port}/v1")
         ).open(CALL)
-        ears = Ears()
-        peer.attach(ears)
-        await ears.first.wait()
-        assert len(ears.frames[0]) == len(big)
-        peer.close(1000, "")
-        await ears.gone
+        receiver = RecordingReceiver()
+        connection.attach(receiver)
+        await receiver.first.wait()
+        assert len(receiver.frames[0]) == len(big)
+        connection.close(1000, "")
+        await receiver.gone
 
 
 @pytest.mark.parametrize(
@@ -238,12 +242,12 @@ def test_the_address_is_made_of_the_base_url(base: str, url: str) -> None:
 
 
 @pytest.mark.parametrize("base", ["ftp://h/v1", "api.openai.com/v1", "https://", ""])
-def test_an_address_that_is_none_is_refused(base: str) -> None:
+def test_an_address_of_another_kind_is_refused(base: str) -> None:
     with pytest.raises(ValueError, match="OPENAI_BASE_URL"):
         realtime_url(base, "m")
 
 
-def test_the_safety_identifier_is_stable_and_tells_nothing() -> None:
+def test_the_safety_identifier_is_stable_and_reveals_nothing() -> None:
     assert safety_identifier("ada") == safety_identifier("ada") != safety_identifier("grace")
     assert "ada" not in safety_identifier("ada")
     assert len(safety_identifier("ada")) == 64
@@ -272,20 +276,18 @@ async def asked() -> AsyncIterator[tuple[str, list[Request]]]:
 
 
 async def greeted(engine: OpenAIEngine) -> None:
-    peer = await engine.open(CALL)
-    ears = Ears()
-    peer.attach(ears)
-    await ears.first.wait()
-    peer.close(1000, "")
-    await ears.gone
+    connection = await engine.open(CALL)
+    receiver = RecordingReceiver()
+    connection.attach(receiver)
+    await receiver.first.wait()
+    connection.close(1000, "")
+    await receiver.gone
 
 
 @pytest.mark.parametrize(
     ("deployment", "model"), [("my deployment", "my+deployment"), (None, "gpt-realtime-2.1")]
 )
-async def test_azure_is_asked_at_its_path_with_its_own_header(
-    deployment: str | None, model: str
-) -> None:
+async def test_azure_gets_its_path_and_its_own_header(deployment: str | None, model: str) -> None:
     async with asked() as (endpoint, requests):
         await greeted(OpenAIEngine(azure_options(endpoint, "az-key", deployment, timeout=5.0)))
     (request,) = requests
