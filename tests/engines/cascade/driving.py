@@ -171,7 +171,7 @@ class Talk:
 
 
 def scripted(*heard: str, replies: tuple[str | Reply, ...] = ("You said: {heard}",)) -> Parts:
-    """Return parts that hear and answer these."""
+    """Return parts with these transcripts and replies."""
     return scripted_parts(Script(heard=heard or ("Hello there.",), replies=replies))
 
 

@@ -1,4 +1,4 @@
-"""A receiver for tests: it remembers what it was pushed, and lets a test wait for more."""
+"""A receiver for tests: keeps the events it was pushed, and lets a test wait for more."""
 
 import asyncio
 from collections.abc import Callable
@@ -11,10 +11,10 @@ from tests.engines.cascade.driving import Event, valid
 
 
 class Listener:
-    """What a peer pushed: `events`, `writables`, and the `endings` it reported."""
+    """The pushes of a connection: `events`, `writables`, and the `endings` it reported."""
 
-    def __init__(self, peer: Connection) -> None:
-        self.peer = peer
+    def __init__(self, connection: Connection) -> None:
+        self.connection = connection
         self.events: list[Event] = []
         self.bytes = 0
         self.writables: list[bool] = []
@@ -43,7 +43,7 @@ class Listener:
 
     def say(self, kind: str, **fields: Any) -> None:
         """Send one client event."""
-        self.peer.send(msgspec.json.encode({"type": kind, **fields}))
+        self.connection.send(msgspec.json.encode({"type": kind, **fields}))
 
     async def until(self, there: Callable[["Listener"], bool]) -> None:
         """Wait until something is there."""

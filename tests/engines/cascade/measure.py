@@ -49,7 +49,7 @@ class LongestTick:
 
 
 async def transcribe_all(
-    recogniser: PocketsphinxTranscriber, audio: dict[str, bytes]
+    transcriber: PocketsphinxTranscriber, audio: dict[str, bytes]
 ) -> dict[str, str]:
     """What is heard in each piece, by name; as many at once as there are processes."""
     heard: dict[str, str] = {}
@@ -57,7 +57,7 @@ async def transcribe_all(
 
     async def worker() -> None:
         for name, pcm in waiting:
-            heard[name] = await recogniser.transcribe(pcm)
+            heard[name] = await transcriber.transcribe(pcm)
 
     async with asyncio.TaskGroup() as group:
         for _ in range(WORKERS):
@@ -92,31 +92,31 @@ def print_topics(heard: dict[str, str]) -> None:
 
 async def listen_to_everything() -> dict[str, str]:
     """Transcribe every prompt and every reading; print what that costs and how well it goes."""
-    recogniser, tick = PocketsphinxTranscriber(), LongestTick()
+    transcriber, tick = PocketsphinxTranscriber(), LongestTick()
     began = time.perf_counter()
-    await recogniser.transcribe(bytes(SECOND))
-    print(f"recogniser ready after {time.perf_counter() - began:.2f} s")
+    await transcriber.transcribe(bytes(SECOND))
+    print(f"transcriber ready after {time.perf_counter() - began:.2f} s")
     every = {name: prompt(name) for name in prompt_names()}
     prompts = {name: pcm for name, pcm in every.items() if len(pcm) <= LONGEST_TURN_BYTES}
     print(f"{len(prompts)} prompts of {len(every)}; the others are longer than one turn may be")
     watching = asyncio.create_task(tick.watch())
     began = time.perf_counter()
-    heard = await transcribe_all(recogniser, prompts)
+    heard = await transcribe_all(transcriber, prompts)
     passed, audio = time.perf_counter() - began, sum(map(len, prompts.values())) / SECOND
     watching.cancel()
     print(f"{audio:.0f} s of audio in {passed:.0f} s with {WORKERS} processes")
     clock, cpu = tick.clock * 1000, tick.cpu * 1000
     print(f"event loop: longest gap {clock:.1f} ms by the clock, {cpu:.1f} ms of CPU")
-    for process in recogniser._processes:
+    for process in transcriber._processes:
         print(f"decoding process: {peak_mib(process.pid)} MiB at most")
     texts = prompt_texts()
     print_errors("Asterisk's prompts", ((as_words(texts[n]), h.split()) for n, h in heard.items()))
     for folder in ("librivox", "cards"):
         pieces = read_aloud(folder)
-        words = await transcribe_all(recogniser, {name: pcm for name, (pcm, _) in pieces.items()})
+        words = await transcribe_all(transcriber, {name: pcm for name, (pcm, _) in pieces.items()})
         print_errors(folder, ((as_words(pieces[n][1]), h.split()) for n, h in words.items()))
     began = time.perf_counter()
-    await recogniser.aclose()
+    await transcriber.aclose()
     print(f"\nrecogniser closed in {(time.perf_counter() - began) * 1000:.0f} ms")
     return heard
 
@@ -127,25 +127,25 @@ def peak_mib(pid: int) -> int:
 
 
 async def measure_mouth() -> None:
-    mouth, text = (
+    synthesizer, text = (
         EspeakSynthesizer(),
         "Let us look at your work. Which part of it gives you energy?",
     )
-    await mouth.synthesize("Ready.", "alloy")
+    await synthesizer.synthesize("Ready.", "alloy")
     began = time.perf_counter()
-    pcm = await mouth.synthesize(text, "alloy")
+    pcm = await synthesizer.synthesize(text, "alloy")
     spent = time.perf_counter() - began
     print(f"\nmouth: {len(pcm) / SECOND:.1f} s of speech in {spent * 1000:.1f} ms")
-    await mouth.aclose()
+    await synthesizer.aclose()
 
 
 def measure_ear() -> None:
-    ear, pcm = PocketsphinxDetector(), prompt("conf-usermenu")
+    detector, pcm = PocketsphinxDetector(), prompt("conf-usermenu")
     began = time.process_time()
     for start in range(0, len(pcm), SECOND // 50):
-        ear.detect(pcm[start : start + SECOND // 50])
+        detector.detect(pcm[start : start + SECOND // 50])
     spent = (time.process_time() - began) / (len(pcm) / SECOND) * 100
-    print(f"ear: {spent:.3f} ms of CPU for 100 ms of audio")
+    print(f"detector: {spent:.3f} ms of CPU for 100 ms of audio")
 
 
 def main() -> None:

@@ -62,7 +62,7 @@ def read_aloud(folder: str) -> dict[str, tuple[bytes, str]]:
 
 
 def as_words(text: str) -> list[str]:
-    """The words of a text as the recogniser would write them: small letters, figures spelled."""
+    """The words of a text as the transcriber would write them: lower case, figures spelled."""
     text = text.lower().replace("#", " pound ").replace("*", " star ")
     text = re.sub(r"\d", lambda digit: f" {DIGITS[int(digit[0])]} ", text)
     return re.findall(r"[a-z']+", text)

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from relay.engines.cascade import responses as answering
+from relay.engines.cascade.outputs import needs_approval
 from relay.parts.interfaces import FunctionCall, McpCall, Parts, Reply, SpokenMessage
 from relay.parts.simple import Script, scripted_parts
 from tests.engines.cascade.driving import TEXT, Event, Talk, types
@@ -80,7 +81,7 @@ def test_4_6_a_function_is_called():
     assert (item["status"], item["call_id"]) == ("completed", done["call_id"])
 
 
-def test_4_6_what_the_function_gave_back_is_what_the_next_answer_is_about():
+def test_4_6_the_next_response_answers_the_functions_output():
     talk = asked(Talk(parts(Reply((WEATHER,)), "It is {heard}")))
     call_id = talk.last("response.function_call_arguments.done")["call_id"]
 
@@ -140,7 +141,7 @@ def test_an_out_of_band_call_joins_no_conversation():
     assert talk.last("response.output_item.done")["item"]["status"] == "completed"
 
 
-def test_4_7_an_mcp_tool_is_called_at_once_where_nobody_must_approve():
+def test_4_7_an_mcp_tool_without_approval_is_called_at_once():
     call = McpCall("docs", "search", {"q": "x"}, output="Found it.")
     talk = with_server(Talk(parts(Reply((call,)), "{heard}")), require_approval="never")
     talk.say("response.create")
@@ -237,7 +238,7 @@ def test_a_call_may_be_approved_although_the_rest_of_its_response_was_cancelled(
     assert answered[-1]["item"]["output"] == "Found."
 
 
-def test_calls_that_nobody_approves_are_forgotten(monkeypatch: pytest.MonkeyPatch):
+def test_the_oldest_unapproved_call_is_forgotten(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(answering, "MAX_UNAPPROVED", 2)
     talk = with_server(Talk(parts(Reply((McpCall("docs", "search"),)))))
     for _ in range(3):
@@ -250,3 +251,78 @@ def test_calls_that_nobody_approves_are_forgotten(monkeypatch: pytest.MonkeyPatc
         if event["item"]["type"] == "mcp_approval_request"
     ]
     assert [len(approve(talk, request)) for request in requests] == [2, 6, 6]
+
+
+TOOLS = {"docs": [{"name": "search", "description": "Looks things up."}]}
+
+
+def server(label: str = "docs", **more: Any) -> dict[str, Any]:
+    return {"type": "mcp", "server_label": label, "server_url": "https://mcp.example", **more}
+
+
+def session_with(*tools: dict[str, Any]) -> Talk:
+    talk = Talk(scripted_parts(Script(servers=TOOLS)))
+    talk.forget()
+    talk.say("session.update", session={"type": "realtime", "tools": list(tools)})
+    return talk
+
+
+def test_4_7_a_server_is_listed_after_the_update_that_named_it():
+    talk = session_with(server())
+
+    assert types(talk.events) == [
+        "session.updated",
+        "conversation.item.added",
+        "mcp_list_tools.in_progress",
+        "mcp_list_tools.completed",
+        "conversation.item.done",
+    ]
+    assert talk.last("conversation.item.added")["item"]["tools"] == []
+    item = talk.last("conversation.item.done")["item"]
+    assert item["server_label"] == "docs"
+    assert item["tools"] == [
+        {
+            "input_schema": {"type": "object"},
+            "name": "search",
+            "description": "Looks things up.",
+        }
+    ]
+
+
+def test_4_7_the_listing_of_an_unknown_server_fails():
+    talk = session_with(server("unknown"))
+
+    assert len(talk.of("mcp_list_tools.failed")) == 1
+    assert talk.last("conversation.item.done")["item"]["tools"] == []
+
+
+def test_a_server_is_listed_once():
+    talk = session_with(server(), {"type": "function", "name": "f"})
+
+    talk.say("session.update", session={"type": "realtime", "tools": [server(), server("more")]})
+
+    labels = [event["item"]["server_label"] for event in talk.of("conversation.item.added")]
+    assert labels == ["docs", "more"]
+
+
+@pytest.mark.parametrize(
+    ("policy", "asks"),
+    [
+        ({}, True),
+        ({"require_approval": None}, True),
+        ({"require_approval": "always"}, True),
+        ({"require_approval": "never"}, False),
+        ({"require_approval": {"never": {"tool_names": ["search"]}}}, False),
+        ({"require_approval": {"never": {"tool_names": ["other"]}}}, True),
+        ({"require_approval": {"always": {"tool_names": ["search"]}}}, True),
+        ({"require_approval": {"never": "search"}}, True),
+        ({"require_approval": {"never": {"tool_names": "search"}}}, True),
+        ({"require_approval": 7}, True),
+    ],
+)
+def test_require_approval_by_policy_and_tool(policy: dict[str, Any], asks: bool):
+    assert needs_approval([server(**policy)], "docs", "search") is asks
+
+
+def test_a_server_that_the_client_did_not_name_needs_no_approval():
+    assert not needs_approval([server("other")], "docs", "search")

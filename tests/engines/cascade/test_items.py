@@ -1,10 +1,13 @@
-"""Items: created, placed, retrieved, truncated, deleted."""
+"""Items: created, placed, retrieved, truncated, deleted, and dropped when there are too many."""
 
 import base64
 from typing import Any
 
 import pytest
 
+from relay.engines.cascade import items as conversation
+from relay.engines.cascade.effects import RequestRefused
+from relay.engines.cascade.items import MAX_ITEMS, CascadeItem, ItemList, user_audio
 from relay.parts.simple import tone
 from tests.engines.cascade.driving import NO_TURNS, Talk, scripted, types
 
@@ -73,7 +76,7 @@ def test_a_clients_id_is_kept():
         ({"type": "function_call", "name": "f"}, "missing_required_parameter", "item.arguments"),
     ],
 )
-def test_what_is_not_an_item(item: dict[str, Any], code: str, param: str):
+def test_items_that_are_refused(item: dict[str, Any], code: str, param: str):
     (error,) = Talk().say("conversation.item.create", item=item)
 
     assert (error["error"]["code"], error["error"]["param"]) == (code, param)
@@ -112,7 +115,7 @@ def test_an_item_goes_where_it_was_asked_to():
     assert error["error"]["code"] == "item_create_invalid_previous_item_id"
 
 
-def test_spoken_words_that_a_client_brings_are_understood():
+def test_audio_in_a_clients_item_is_transcribed():
     talk = Talk(scripted("From afar."))
     audio = base64.b64encode(tone(500)).decode()
 
@@ -173,7 +176,7 @@ def test_an_answer_is_not_longer_than_it_was():
     assert again["error"]["message"] == "Audio content of 0ms is already shorter than 1ms"
 
 
-def test_only_what_was_said_so_far_can_be_heard():
+def test_a_running_answer_is_truncated_within_its_audio_so_far():
     talk = Talk(scripted(replies=("x" * 100,)))
     talk.speak()
     talk.wait(0.06)
@@ -188,7 +191,7 @@ def test_only_what_was_said_so_far_can_be_heard():
     assert error["error"]["message"].startswith(f"Audio content of {sent_ms}ms")
 
 
-def test_what_cannot_be_truncated():
+def test_truncations_that_are_refused():
     talk = Talk()
     user_id = talk.type("Hello")[0]["item"]["id"]
     where = {"content_index": 0, "audio_end_ms": 0}
@@ -220,3 +223,82 @@ def test_a_deleted_item_is_gone():
     for kind, code in (("delete", "item_delete"), ("retrieve", "item_retrieve")):
         (error,) = talk.say(f"conversation.item.{kind}", item_id=second)
         assert error["error"]["code"] == f"{code}_invalid_item_id"
+
+
+def item(item_id: str, pcm: bytes = b"") -> CascadeItem:
+    return user_audio(item_id, pcm)
+
+
+def ids(held: ItemList) -> list[str]:
+    return [entry.id for entry in held]
+
+
+def test_items_follow_one_another():
+    held = ItemList("conv_1")
+
+    assert [held.add(item(name)) for name in "abc"] == [None, "a", "b"]
+    assert held.last_id == "c"
+
+
+def test_an_item_in_the_middle():
+    held = ItemList("conv_1")
+    for name in "abc":
+        held.add(item(name))
+
+    assert held.add(item("x"), held.place("a")) == "a"
+    assert held.add(item("y"), held.place("root")) is None
+    assert ids(held) == ["y", "a", "x", "b", "c"]
+
+
+def test_done_has_null_for_the_second_item_only():
+    held = ItemList("conv_1")
+    for name in "abcd":
+        held.add(item(name))
+
+    assert [held.previous_when_done(entry) for entry in held] == [None, None, "b", "c"]
+
+
+def test_a_deleted_item_closes_the_gap():
+    held = ItemList("conv_1")
+    for name in "abc":
+        held.add(item(name))
+
+    held.delete(held.get("b", "deleting", "x"))
+
+    assert ids(held) == ["a", "c"]
+    with pytest.raises(RequestRefused, match="x"):
+        held.get("b", "deleting", "x")
+
+
+def test_the_oldest_items_are_dropped():
+    held = ItemList("conv_1")
+
+    for number in range(MAX_ITEMS + 5):
+        held.add(item(str(number)))
+
+    assert len(ids(held)) == MAX_ITEMS
+    assert ids(held)[0] == "5"
+
+
+def test_the_oldest_audio_is_dropped_before_any_item(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(conversation, "MAX_BYTES", 10_000)
+    held = ItemList("conv_1")
+
+    for name in "abc":
+        held.add(item(name, bytes(4_000)))
+
+    assert ids(held) == ["a", "b", "c"]
+    assert [len(entry.audio) for entry in held] == [0, 4_000, 4_000]
+    assert [entry.audio_ms for entry in held] == [83, 83, 83]
+
+
+def test_items_that_are_too_large_without_audio_are_dropped(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(conversation, "MAX_BYTES", 10_000)
+    held = ItemList("conv_1")
+
+    for name in "abc":
+        heavy = item(name)
+        heavy.bulk = 4_000
+        held.add(heavy)
+
+    assert ids(held) == ["b", "c"]

@@ -1,16 +1,21 @@
-"""Whole turns, in the order in which OpenAI's server tells of them (PROTOCOL §4)."""
+"""Whole turns, in the order in which OpenAI's server sends their events (PROTOCOL §4)."""
 
 import base64
 
+import pytest
+
+from relay.engines.cascade import machine as machine_module
 from relay.engines.cascade.effects import Close
 from relay.engines.cascade.outputs import Pace
 from relay.engines.cascade.settings import SESSION_SECONDS
+from relay.parts.interfaces import FunctionCall, Reply, SpokenMessage
 from relay.parts.simple import silence, tone
 from tests.engines.cascade.driving import (
     NO_TURNS,
     TEXT,
     TRANSCRIBED,
     UNIX,
+    Event,
     Talk,
     scripted,
     types,
@@ -113,7 +118,7 @@ def test_4_1_a_slow_transcript_comes_after_the_response_was_announced():
     ]
 
 
-def test_4_1_without_transcription_the_answer_comes_all_the_same():
+def test_4_1_without_transcription_the_answer_comes_nevertheless():
     talk = Talk()
     talk.speak()
     talk.finish()
@@ -379,7 +384,7 @@ def test_a_session_lasts_an_hour():
     assert talk.closed == Close(1001, "Your session hit the maximum duration of 60 minutes.")
 
 
-def test_a_failed_transcription_is_told_and_the_answer_comes_all_the_same():
+def test_a_failed_transcription_is_reported_and_the_answer_comes_nevertheless():
     talk = Talk()
     talk.say("session.update", session=TRANSCRIBED)
     talk.speak()
@@ -394,7 +399,7 @@ def test_a_failed_transcription_is_told_and_the_answer_comes_all_the_same():
     assert talk.last("response.done")["response"]["status"] == "completed"
 
 
-def test_a_failed_mouth_fails_the_response():
+def test_a_failed_synthesis_fails_the_response():
     talk = Talk()
     talk.type("Say hi")
     talk.say("response.create")
@@ -406,7 +411,7 @@ def test_a_failed_mouth_fails_the_response():
     assert done["response"]["status_details"]["error"]["type"] == "server_error"
 
 
-def test_nothing_understood_is_an_empty_transcript():
+def test_speech_without_words_is_an_empty_transcript():
     talk = Talk(scripted(""))
     talk.say("session.update", session=TRANSCRIBED)
     talk.speak()
@@ -415,3 +420,101 @@ def test_nothing_understood_is_an_empty_transcript():
     assert talk.of("conversation.item.input_audio_transcription.delta") == []
     completed = talk.last("conversation.item.input_audio_transcription.completed")
     assert completed["transcript"] == ""
+
+
+CALLS = Reply((FunctionCall("f"), SpokenMessage("And so on, " * 20)), interleaving="in_turn")
+
+
+def talk_with_a_call() -> Talk:
+    """A talk whose function call is whole while its response goes on."""
+    talk = Talk(scripted(replies=(CALLS, "Then: {heard}")))
+    talk.say("session.update", session=TEXT)
+    talk.type("Go")
+    talk.say("response.create")
+    while not talk.of("response.function_call_arguments.done"):
+        talk.wait(0.005)
+    talk.forget()
+    return talk
+
+
+def output(text: str, **more: object) -> dict[str, object]:
+    item = {"type": "function_call_output", "call_id": "call_x", "output": text}
+    return {"type": "conversation.item.create", "item": item, **more}
+
+
+def ids(events: list[Event]) -> list[str]:
+    return [event["item"]["id"] for event in events if event["type"] == "conversation.item.added"]
+
+
+def test_4_6_an_early_function_output_joins_after_the_response():
+    talk = talk_with_a_call()
+
+    assert talk.send(output("one")) == []
+    assert talk.send(output("two")) == []
+    rest = talk.finish()
+
+    kinds = types(rest)
+    after = kinds.index("response.done")
+    assert kinds[after:] == [
+        "response.done",
+        "rate_limits.updated",
+        *["conversation.item.added", "conversation.item.done"] * 2,
+    ]
+    outputs = [event["item"]["output"] for event in rest if "output" in event.get("item", {})]
+    assert outputs == ["one", "one", "two", "two"]
+    talk.say("response.create")
+    talk.finish()
+    assert talk.last("response.output_text.done")["text"] == "Then: two"
+
+
+def test_a_function_output_joins_before_the_next_response_begins():
+    talk = Talk(scripted("Go.", "And?", replies=(CALLS, "Then: {heard}")))
+    patient = {"type": "server_vad", "interrupt_response": False}
+    audio = {"input": {"turn_detection": patient}}
+    talk.say("session.update", session={**TEXT, "audio": audio})
+    talk.speak()
+    talk.wait(0.05)
+    talk.speak()  # its answer waits for the first one's end
+    talk.send(output("one"))
+
+    talk.finish()
+
+    assert talk.of("response.output_text.done")[-1]["text"] == "Then: one"
+
+
+def test_a_message_typed_meanwhile_joins_at_once():
+    talk = talk_with_a_call()
+
+    assert types(talk.type("Wait")) == ["conversation.item.added", "conversation.item.done"]
+
+
+def test_an_early_output_whose_place_is_gone_is_refused_after_the_response():
+    talk = talk_with_a_call()
+    place = ids(talk.type("Gone soon"))[0]
+    assert talk.send(output("late", previous_item_id=place, event_id="mine")) == []
+    talk.say("conversation.item.delete", item_id=place)
+
+    talk.finish()
+
+    error = talk.last("error")["error"]
+    assert error["code"] == "item_create_invalid_previous_item_id"
+    assert error["event_id"] == "mine"
+
+
+def test_early_function_outputs_are_limited(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(machine_module, "MAX_DEFERRED", 1)
+    talk = talk_with_a_call()
+    talk.send(output("one"))
+
+    (error,) = talk.send(output("two"))
+
+    assert error["error"]["code"] == "rate_limit_exceeded"
+
+
+def test_an_unknown_approval_is_an_ordinary_item():
+    talk = Talk()
+    item = {"type": "mcp_approval_response", "approval_request_id": "x", "approve": True}
+
+    answered = talk.say("conversation.item.create", item=item)
+
+    assert types(answered) == ["conversation.item.added", "conversation.item.done"]

@@ -1,4 +1,4 @@
-"""Whatever a client sends, the machine answers with valid events and goes on."""
+"""The machine answers any client event with valid events and goes on."""
 
 import base64
 from typing import Any

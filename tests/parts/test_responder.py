@@ -1,4 +1,4 @@
-"""The brain: what people say to a coach is placed, and nothing else is."""
+"""The responder: what people say to a coach finds its topic, and nothing else does."""
 
 import asyncio
 from contextlib import suppress
@@ -19,6 +19,11 @@ from tests.components import needs
 with suppress(ImportError):  # without the extra, `needs("voice")` says so
     from relay.parts.stt import PocketsphinxTranscriber
     from tests.engines.cascade.recordings import prompt, prompt_texts
+import re
+from pathlib import Path
+
+from relay.parts.responder import OPENERS, Topic
+from tests.components import require
 
 ANSWERS = {topic.name: topic.answers for topic in (*TOPICS, *SMALL_TALK)}
 
@@ -122,7 +127,7 @@ NOT_TOPICS = [
     "\u4f60\u597d",
 ]
 
-COURTEOUS = {
+SMALL_TALK_PROMPTS = {
     "auth-thankyou": "thanks",
     "basic-pbx-ivr-main": "thanks",
     "demo-thanks": "goodbye",
@@ -134,7 +139,7 @@ COURTEOUS = {
     "queue-thankyou": "thanks",
     "vm-goodbye": "goodbye",
 }
-"""Prompts that do say "thank you", "goodbye" or "hello": all that the brain may place."""
+"""Prompts that do say "thank you", "goodbye" or "hello": all that may be placed."""
 
 SAMPLE = [
     *("all-circuits-busy-now", "call-fwd-on-busy", "conf-full", "conf-invalid", "conf-onlyperson"),
@@ -186,20 +191,20 @@ class TestPlacing:
 
 class TestAnswering:
     def test_a_second_mention_gets_another_line_and_so_on_without_the_first_one(self):
-        brain = TopicResponder()
+        responder = TopicResponder()
         first, second, third = ANSWERS["sleep"]
-        replies = [brain.reply("i cannot sleep") for _ in range(5)]
+        replies = [responder.reply("i cannot sleep") for _ in range(5)]
         assert replies == [first, second, third, second, third]
 
     def test_topics_are_counted_apart(self):
-        brain = TopicResponder()
-        assert brain.reply("i cannot sleep") == ANSWERS["sleep"][0]
-        assert brain.reply("i hate my job") == ANSWERS["work"][0]
-        assert brain.reply("i lie awake") == ANSWERS["sleep"][1]
+        responder = TopicResponder()
+        assert responder.reply("i cannot sleep") == ANSWERS["sleep"][0]
+        assert responder.reply("i hate my job") == ANSWERS["work"][0]
+        assert responder.reply("i lie awake") == ANSWERS["sleep"][1]
 
     def test_what_was_not_caught_is_said_so_and_the_ways_to_a_real_voice_come_first(self):
-        brain = TopicResponder()
-        replies = [brain.reply(text) for text in ("", "mumble", "conference", "")]
+        responder = TopicResponder()
+        replies = [responder.reply(text) for text in ("", "mumble", "conference", "")]
         assert replies == [*NOT_CAUGHT, NOT_CAUGHT[1]]
 
     def test_two_sessions_know_nothing_of_each_other(self):
@@ -215,26 +220,125 @@ def test_no_topic_is_found_in_the_texts_of_prompts_that_are_about_something_else
     """All of them as printed, from one word to a hundred."""
     texts = prompt_texts()
     assert len(texts) > 500
-    assert {name: name_of(text) for name, text in texts.items() if name_of(text)} == COURTEOUS
+    assert {
+        name: name_of(text) for name, text in texts.items() if name_of(text)
+    } == SMALL_TALK_PROMPTS
 
 
 @pytest.mark.slow
 @needs("voice", "human_recordings", "ffmpeg")
 async def test_no_topic_is_found_in_recordings_of_something_else():
-    """Forty prompts through the real recogniser; a topic may be found only in courtesies."""
-    recogniser, found = PocketsphinxTranscriber(), {}
+    """Forty prompts through the real transcriber; a topic may be found only in small talk."""
+    transcriber, found = PocketsphinxTranscriber(), {}
     waiting = iter(SAMPLE)
 
     async def listen() -> None:
         for name in waiting:
             pcm = await asyncio.to_thread(prompt, name)
-            found[name] = name_of(await recogniser.transcribe(pcm))
+            found[name] = name_of(await transcriber.transcribe(pcm))
 
     async with asyncio.TaskGroup() as group:
         group.create_task(listen())
         group.create_task(listen())
-    await recogniser.aclose()
+    await transcriber.aclose()
     assert len(found) == 40
     placed = {name: topic for name, topic in found.items() if topic}
-    assert placed.items() <= COURTEOUS.items()
+    assert placed.items() <= SMALL_TALK_PROMPTS.items()
     assert {"hello", "priv-introsaved", "queue-thankyou"} <= placed.keys()
+
+
+def written_words(topic: Topic) -> set[str]:
+    return set(re.findall(r"[a-z']+", f"{topic.keys} {topic.phrases}"))
+
+
+def by_name(topic: Topic) -> str:
+    return topic.name
+
+
+def test_there_are_about_a_dozen_each_with_a_name_of_its_own():
+    assert [topic.name for topic in TOPICS] == [
+        "goals", "stress", "sleep", "work", "planning", "confidence", "relationships", "health",
+        "feelings", "habits",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("topic", TOPICS, ids=by_name)
+def test_answers_follow_up_and_ask_on_in_one_or_two_sentences(topic):
+    assert len(topic.answers) >= 3
+    assert len(set(topic.answers)) == len(topic.answers)
+    for answer in topic.answers:
+        assert 1 <= len(re.findall(r"[.?](?: |$)", answer)) <= 2
+        assert len(answer) < 160
+
+
+@pytest.mark.parametrize("topic", TOPICS, ids=by_name)
+def test_no_phrase_is_a_single_word(topic):
+    phrases = [phrase.split() for phrase in topic.phrases.split(";")]
+    assert min(map(len, phrases)) >= 2
+    assert all(len(opener.split()) >= 1 for opener in OPENERS.split(";"))
+
+
+@pytest.mark.parametrize("topic", TOPICS, ids=by_name)
+def test_no_key_word_is_enough_alone_or_twice(topic):
+    for variants in topic.keys.split(","):
+        for word in variants.split():
+            assert topic_of(word) is None, word
+        assert topic_of(" and ".join(variants.split())) is None, variants
+
+
+@needs("voice")
+@pytest.mark.parametrize("topic", TOPICS, ids=by_name)
+def test_the_recogniser_knows_every_word(topic):
+    dictionary = require("voice").with_name("model") / "en-us" / "cmudict-en-us.dict"
+    known = {line.split(maxsplit=1)[0] for line in Path(dictionary).read_text().splitlines()}
+    assert written_words(topic) <= known
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("hello", "greeting"),
+        ("Hi there!", "greeting"),
+        ("good morning", "greeting"),
+        ("hello how are you", "greeting"),
+        ("thank you", "thanks"),
+        ("Thanks a lot.", "thanks"),
+        ("good bye", "goodbye"),
+        ("Goodbye!", "goodbye"),
+        ("thank you and goodbye", "goodbye"),
+        ("see you tomorrow", "goodbye"),
+        ("who are you", "help"),
+        ("What can you do?", "help"),
+        ("can you help me", "help"),
+        ("are you a robot", "help"),
+        ("What\u2019s your name?", "help"),
+    ],
+)
+def test_small_talk_is_recognised(text, name):
+    assert name_of(text) == name
+
+
+@pytest.mark.parametrize("text", ["hi", "hey", "thanks", "bye", "help", "by", "you", "good", "oh"])
+def test_what_the_recogniser_makes_of_single_letters_and_figures_is_not(text):
+    """It hears "hi" in "I", "hey" in "K", "thanks" in "six"."""
+    assert name_of(text) is None
+
+
+def test_a_topic_goes_before_the_small_talk_around_it():
+    assert name_of("hello i want to talk about my goals") == "goals"
+    assert name_of("thank you that helps me with my sleep") == "sleep"
+
+
+def test_what_was_not_caught_first_names_the_two_ways_to_a_real_voice():
+    first, *later = NOT_CAUGHT
+    for name in ("OPENAI_API_KEY", "OPENAI_BASE_URL", "/v1/realtime", "LocalAI", "speaches"):
+        assert name in first
+    assert all(text.startswith("I did not catch that.") for text in NOT_CAUGHT)
+    assert len(later) >= 2
+
+
+def test_the_help_names_every_topic_but_one_by_its_name():
+    """Relationships are "the people around you"."""
+    text = SMALL_TALK[0].answers[0]
+    missing = [topic.name for topic in TOPICS if topic.name not in text]
+    assert missing == ["relationships"]

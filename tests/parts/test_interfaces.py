@@ -1,4 +1,4 @@
-"""What a brain may answer."""
+"""Replies, endings and arguments."""
 
 import pytest
 

@@ -159,7 +159,7 @@ class TestBounds:
         assert await synthesizer.synthesize("Hm.", "alloy")
         await synthesizer.aclose()
 
-    async def test_a_closed_mouth_says_so(self):
+    async def test_a_closed_synthesizer_refuses(self):
         synthesizer = EspeakSynthesizer()
         await synthesizer.aclose()
         await synthesizer.aclose()

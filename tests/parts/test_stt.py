@@ -1,4 +1,4 @@
-"""The recogniser: what it understands of people, and that its processes never get in the way."""
+"""The transcriber understands people, and its processes never get in the way."""
 
 import asyncio
 import os
@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from relay.parts import stt as recogniser_module
+from relay.parts import stt
 from relay.parts.interfaces import SAMPLE_RATE, PartFailed
 from relay.parts.stt import MOST_TURNS, DecodingProcess, PocketsphinxTranscriber
 from tests.components import needs
@@ -45,7 +45,7 @@ SAMPLE = (
 
 
 @pytest.fixture(scope="module")
-def recogniser() -> Iterator[PocketsphinxTranscriber]:
+def transcriber() -> Iterator[PocketsphinxTranscriber]:
     """One for the tests that leave it as it was; it is at home in every event loop."""
     one = PocketsphinxTranscriber()
     yield one
@@ -67,9 +67,9 @@ def wait_until(condition: Callable[[], bool], seconds: float = 10.0) -> bool:
     return condition()
 
 
-async def first_process(recogniser: PocketsphinxTranscriber) -> DecodingProcess:
-    assert await asyncio.to_thread(wait_until, lambda: bool(recogniser._processes))
-    return recogniser._processes[0]
+async def first_process(transcriber: PocketsphinxTranscriber) -> DecodingProcess:
+    assert await asyncio.to_thread(wait_until, lambda: bool(transcriber._processes))
+    return transcriber._processes[0]
 
 
 def gone(pid: int) -> bool:
@@ -85,32 +85,34 @@ class TestPeople:
     """Measured on recordings of a person; the README's figure is from all of them (measure.py)."""
 
     @pytest.mark.parametrize("name", PERFECT)
-    async def test_these_sentences_are_understood_word_by_word(self, recogniser, name):
-        assert await recogniser.transcribe(prompt(name)) == PERFECT[name]
+    async def test_these_sentences_are_understood_word_by_word(self, transcriber, name):
+        assert await transcriber.transcribe(prompt(name)) == PERFECT[name]
 
-    async def test_of_twelve_sentences_no_more_than_four_words_in_ten_are_wrong(self, recogniser):
+    async def test_of_twelve_sentences_no_more_than_four_words_in_ten_are_wrong(self, transcriber):
         wrong = said = 0
         for name in SAMPLE:
-            heard = await recogniser.transcribe(prompt(name))
+            heard = await transcriber.transcribe(prompt(name))
             words = as_words(prompt_texts()[name])
             wrong += word_errors(words, heard.split())
             said += len(words)
         assert said > 100
         assert wrong / said <= 0.4
 
-    async def test_only_the_beginning_of_a_very_long_turn_is_decoded(self, recogniser, monkeypatch):
-        monkeypatch.setattr(recogniser_module, "LONGEST_TURN_BYTES", 2 * SECOND)
-        heard = await recogniser.transcribe(prompt("conf-onlyperson"))
+    async def test_only_the_beginning_of_a_very_long_turn_is_decoded(
+        self, transcriber, monkeypatch
+    ):
+        monkeypatch.setattr(stt, "LONGEST_TURN_BYTES", 2 * SECOND)
+        heard = await transcriber.transcribe(prompt("conf-onlyperson"))
         assert 2 <= len(heard.split()) < len(PERFECT["conf-onlyperson"].split())
 
 
 @pytest.mark.parametrize("seconds", [0, 0.05, 1, 5])
-async def test_nothing_is_heard_in_silence(recogniser, seconds):
-    assert await recogniser.transcribe(bytes(int(seconds * SAMPLE_RATE) * 2)) == ""
+async def test_nothing_is_heard_in_silence(transcriber, seconds):
+    assert await transcriber.transcribe(bytes(int(seconds * SAMPLE_RATE) * 2)) == ""
 
 
-async def test_half_a_sample_at_the_end_is_left_out(recogniser):
-    assert await recogniser.transcribe(bytes(SECOND + 1)) == ""
+async def test_half_a_sample_at_the_end_is_left_out(transcriber):
+    assert await transcriber.transcribe(bytes(SECOND + 1)) == ""
 
 
 async def longest_gap(work: Coroutine[None, None, None]) -> float:
@@ -131,26 +133,28 @@ async def longest_gap(work: Coroutine[None, None, None]) -> float:
 
 
 @needs("human_recordings", "ffmpeg")
-async def test_recognising_and_speaking_do_not_hold_up_the_event_loop(recogniser):
+async def test_recognising_and_speaking_do_not_hold_up_the_event_loop(transcriber):
     """The event loop turns at least once in 20 ms of its process's CPU time, in one of five tries.
 
     CPU time and more than one try, because other programs and a virtual machine's host may hold
     the process up. A decoder in a thread would do so in every try, for half a second: it holds
     Python's lock.
     """
-    mouth, pcm = EspeakSynthesizer(), prompt("conf-invalid")
+    synthesizer, pcm = EspeakSynthesizer(), prompt("conf-invalid")
 
     async def work() -> None:
         async with asyncio.TaskGroup() as group:
             for _ in range(2):
-                group.create_task(recogniser.transcribe(pcm))
-                group.create_task(mouth.synthesize("This takes some seconds to say. " * 5, "marin"))
+                group.create_task(transcriber.transcribe(pcm))
+                group.create_task(
+                    synthesizer.synthesize("This takes some seconds to say. " * 5, "marin")
+                )
 
     await work()
     gaps = [await longest_gap(work())]
     while min(gaps) >= 0.020 and len(gaps) < 5:
         gaps.append(await longest_gap(work()))
-    await mouth.aclose()
+    await synthesizer.aclose()
     assert 0 < min(gaps) < 0.020
 
 
@@ -184,7 +188,7 @@ class TestBounds:
 
 
 class TestProcesses:
-    """They come when needed, are replaced when they die, and go with the recogniser."""
+    """They come when needed, are replaced when they die, and go with the transcriber."""
 
     async def test_warming_up_starts_one_process_and_only_once(self, fresh):
         assert fresh._processes == []
@@ -214,14 +218,14 @@ class TestProcesses:
 
     async def test_one_that_dies_between_turns_costs_nothing(self):
         """With one worker, since with two the other one may take the next turn."""
-        recogniser = PocketsphinxTranscriber(workers=1)
-        assert await recogniser.transcribe(bytes(SECOND)) == ""
-        first = await first_process(recogniser)
+        transcriber = PocketsphinxTranscriber(workers=1)
+        assert await transcriber.transcribe(bytes(SECOND)) == ""
+        first = await first_process(transcriber)
         os.kill(first.pid, signal.SIGKILL)
         assert await asyncio.to_thread(wait_until, lambda: not first.alive)
-        assert await recogniser.transcribe(bytes(SECOND)) == ""
-        assert first not in recogniser._processes
-        await recogniser.aclose()
+        assert await transcriber.transcribe(bytes(SECOND)) == ""
+        assert first not in transcriber._processes
+        await transcriber.aclose()
 
     async def test_closing_kills_them_and_fails_what_was_under_way(self, fresh):
         long = bytes(30 * SECOND)
@@ -244,9 +248,9 @@ class TestProcesses:
         await fresh.aclose()
         assert fresh._processes == []
 
-    async def test_an_interrupt_from_the_keyboard_is_not_theirs(self, recogniser):
-        assert await recogniser.transcribe(bytes(SECOND)) == ""
-        assert os.getpgid(recogniser._processes[0].pid) != os.getpgid(0)
+    async def test_an_interrupt_from_the_keyboard_is_not_theirs(self, transcriber):
+        assert await transcriber.transcribe(bytes(SECOND)) == ""
+        assert os.getpgid(transcriber._processes[0].pid) != os.getpgid(0)
 
     @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a child of its parent")
     def test_they_die_with_a_killed_parent_in_the_middle_of_a_turn(self):
@@ -270,14 +274,14 @@ import asyncio, os, random, signal
 from relay.parts.stt import PocketsphinxTranscriber
 
 async def main():
-    recogniser, noise = PocketsphinxTranscriber(), random.Random(1).randbytes(30 * 48_000)
-    await asyncio.gather(*(recogniser.transcribe(bytes(48_000)) for _ in range(2)))
-    turns = [asyncio.create_task(recogniser.transcribe(noise)) for _ in range(2)]
+    transcriber, noise = PocketsphinxTranscriber(), random.Random(1).randbytes(30 * 48_000)
+    await asyncio.gather(*(transcriber.transcribe(bytes(48_000)) for _ in range(2)))
+    turns = [asyncio.create_task(transcriber.transcribe(noise)) for _ in range(2)]
     await asyncio.sleep(0.2)
     assert not any(turn.done() for turn in turns)
-    for process in recogniser._processes:
+    for process in transcriber._processes:
         os.kill(process.pid, signal.SIGSTOP)
-    print(*(process.pid for process in recogniser._processes), flush=True)
+    print(*(process.pid for process in transcriber._processes), flush=True)
     os.kill(os.getpid(), signal.SIGKILL)
 
 asyncio.run(main())

@@ -64,14 +64,14 @@ async def test_with_the_extra_nothing_is_started_before_the_first_session():
 async def test_a_session_hears_understands_answers_and_speaks():
     pcm = prompt("queue-thankyou") + bytes(SAMPLE_RATE * 2)
     parts = offline_parts()
-    ear, brain = parts.make_speech_detector(), parts.make_responder()
-    started, stopped = ear.detect(pcm)
+    detector, responder = parts.make_speech_detector(), parts.make_responder()
+    started, stopped = detector.detect(pcm)
     assert isinstance(started, SpeechStarted)
     assert isinstance(stopped, SpeechStopped)
     first, last = (at_ms * SAMPLE_RATE // 1000 * 2 for at_ms in (started.at_ms, stopped.at_ms))
     heard = await parts.transcriber.transcribe(pcm[max(0, first - 14_400) : last + 14_400])
     assert heard == "thank you for your patience"
-    reply = brain.reply(heard)
+    reply = responder.reply(heard)
     assert reply == "You are welcome. What would you like to talk about next?"
     assert len(await parts.synthesizer.synthesize(reply, "marin")) > 2 * SAMPLE_RATE
     await parts.transcriber.aclose()

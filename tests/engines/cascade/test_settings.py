@@ -1,4 +1,4 @@
-"""How a session is set, merged and refused."""
+"""Settings of a session and of one response: defaults, updates, refusals and accessors."""
 
 import copy
 from typing import Any
@@ -6,10 +6,18 @@ from typing import Any
 import pytest
 
 from relay.engines.cascade.effects import RequestRefused
+from relay.engines.cascade.items import ItemList
 from relay.engines.cascade.settings import (
     SEMANTIC_SILENCE_MS,
+    ResponseRequest,
     Settings,
+    TurnDetection,
+    creates_response,
+    idle_timeout_ms,
     initial_settings,
+    interrupts_response,
+    response_request,
+    transcription_model,
     turn_detection,
     update_settings,
 )
@@ -142,14 +150,14 @@ def test_function_tools_are_kept_as_they_are():
         ),
     ],
 )
-def test_what_a_session_cannot_be(change: dict[str, Any], code: str, param: str):
+def test_updates_that_are_refused(change: dict[str, Any], code: str, param: str):
     with pytest.raises(RequestRefused) as refused:
         changed(**change)
 
     assert (refused.value.code, refused.value.param) == (code, param)
 
 
-def test_a_refused_update_is_refused_whole():
+def test_a_refused_update_changes_nothing():
     talk = Talk()
 
     (error,) = talk.say(
@@ -163,7 +171,7 @@ def test_a_refused_update_is_refused_whole():
     assert updated["session"] == talk.events[0]["session"]
 
 
-def test_the_voice_stays_once_it_was_heard():
+def test_the_voice_cannot_change_after_audio():
     talk = Talk()
     voice = {"type": "realtime", "audio": {"output": {"voice": "ash"}}}
     (updated,) = talk.say("session.update", session=voice)
@@ -193,3 +201,80 @@ def test_the_answer_to_an_update_is_not_changed_by_the_next():
     talk.say("session.update", session={"type": "realtime", "instructions": "Two."})
 
     assert first["session"]["instructions"] == "One."
+
+
+def with_input(turns: Any, transcription: Any = None) -> dict[str, Any]:
+    audio = {"input": {"turn_detection": turns, "transcription": transcription}}
+    opened = initial_settings("sess_1", "gpt-realtime-2.1", 0)
+    return update_settings(opened, {"type": "realtime", "audio": audio}, spoke=False)
+
+
+def test_accessors_of_a_new_session():
+    opened = initial_settings("sess_1", "gpt-realtime-2.1", 0)
+
+    assert turn_detection(opened) == TurnDetection(500, 300)
+    assert interrupts_response(opened)
+    assert creates_response(opened)
+    assert idle_timeout_ms(opened) is None
+    assert transcription_model(opened) is None
+
+
+def test_accessors_without_turn_detection():
+    manual = with_input(None)
+
+    assert turn_detection(manual) == TurnDetection(None, 300)
+    assert not interrupts_response(manual)
+    assert not creates_response(manual)
+    assert idle_timeout_ms(manual) is None
+
+
+def test_accessors_of_a_clients_settings():
+    vad = {
+        "type": "server_vad",
+        "prefix_padding_ms": 100,
+        "silence_duration_ms": 700,
+        "idle_timeout_ms": 6000,
+        "create_response": False,
+        "interrupt_response": False,
+    }
+    wanted = with_input(vad, {"model": "whisper-1"})
+
+    assert turn_detection(wanted) == TurnDetection(700, 100)
+    assert not interrupts_response(wanted)
+    assert not creates_response(wanted)
+    assert idle_timeout_ms(wanted) == 6000
+    assert transcription_model(wanted) == "whisper-1"
+
+
+SETTINGS = initial_settings("sess_1", "gpt-realtime", 0)
+
+
+def requested(**overrides: object) -> ResponseRequest:
+    return response_request(SETTINGS, overrides, ItemList("conv_1"), lambda prefix: f"{prefix}_1")
+
+
+def test_a_response_has_the_sessions_settings():
+    assert requested() == ResponseRequest(
+        spoken=True,
+        voice="alloy",
+        instructions=SETTINGS["instructions"],
+        max_output_tokens="inf",
+    )
+
+
+def test_a_response_overrides_the_sessions_settings():
+    tool = {"type": "function", "name": "f"}
+    content = [{"type": "input_text", "text": "Hi"}]
+    message = {"type": "message", "role": "user", "content": content}
+
+    wanted = requested(
+        conversation="none",
+        output_modalities=["text"],
+        tools=[tool],
+        input=[message],
+        audio={"output": {"voice": {"id": "voice_1"}}},
+    )
+
+    assert (wanted.spoken, wanted.in_conversation, wanted.tools) == (False, False, (tool,))
+    assert wanted.voice == "voice_1"
+    assert [item.words for item in wanted.input or ()] == ["Hi"]

@@ -1,4 +1,4 @@
-"""The ear: turns in people's speech, and none in silence or noise."""
+"""The speech detector: turns in people's speech, and none in silence or noise."""
 
 import time
 from contextlib import suppress
@@ -21,11 +21,11 @@ Events = list[SpeechStarted | SpeechStopped]
 
 
 def listen(pcm: bytes, silence_ms: int = 500, piece: int = 960) -> Events:
-    """What an ear makes of audio that comes in pieces of so many bytes."""
-    ear = PocketsphinxDetector(silence_ms)
+    """What a detector makes of audio that comes in pieces of so many bytes."""
+    detector = PocketsphinxDetector(silence_ms)
     found: Events = []
     for start in range(0, len(pcm), piece):
-        found += ear.detect(pcm[start : start + piece])
+        found += detector.detect(pcm[start : start + piece])
     return found
 
 
@@ -114,10 +114,10 @@ class TestPeople:
         assert kinds(listen(two, 2500)) == ONE_TURN
 
     def test_the_silence_may_change_during_a_turn(self):
-        ear = PocketsphinxDetector(60_000)
-        assert kinds(ear.detect(recorded("transfer") + silence(2))) == [SpeechStarted]
-        ear.silence_ms = 300
-        assert kinds(ear.detect(silence(0.1))) == [SpeechStopped]
+        detector = PocketsphinxDetector(60_000)
+        assert kinds(detector.detect(recorded("transfer") + silence(2))) == [SpeechStarted]
+        detector.silence_ms = 300
+        assert kinds(detector.detect(silence(0.1))) == [SpeechStopped]
 
     def test_no_silence_at_all_does_not_end_a_turn_in_the_middle_of_a_word(self):
         events = listen(recorded("hello") + silence(1), silence_ms=0)
@@ -129,13 +129,13 @@ class TestPeople:
         assert listen(pcm, piece=piece) == listen(pcm, piece=480)
 
     def test_forgetting_a_turn_keeps_the_clock(self):
-        ear = PocketsphinxDetector()
+        detector = PocketsphinxDetector()
         said = recorded("transfer")
-        first = ear.detect(said)
-        ear.reset()
+        first = detector.detect(said)
+        detector.reset()
         assert kinds(first) == [SpeechStarted]
-        assert ear.detect(silence(2)) == []
-        again = ear.detect(said)
+        assert detector.detect(silence(2)) == []
+        again = detector.detect(said)
         assert kinds(again) == [SpeechStarted]
         passed = (len(said) + len(silence(2))) * 1000 // SECOND
         assert abs(again[0].at_ms - first[0].at_ms - passed) <= 60
