@@ -1,5 +1,7 @@
 """The transcriber of the offline voice: hands turns to processes that decode them."""
 
+from __future__ import annotations
+
 import asyncio
 import os
 import subprocess
@@ -16,59 +18,6 @@ MOST_TURNS: Final = 16  # turns waiting or being decoded at once; one more is re
 LONGEST_TURN_SECONDS: Final = 30  # of a longer turn only the beginning is decoded
 LONGEST_TURN_BYTES: Final = LONGEST_TURN_SECONDS * SAMPLE_RATE * 2
 DECODE_SECONDS: Final = 30.0  # a process that takes longer for one turn is killed: PartFailed
-
-
-class DecodingProcess:
-    """One process of `stt_worker` and its two pipes. One thread uses it, any may kill it."""
-
-    def __init__(self) -> None:
-        self._child = subprocess.Popen(  # noqa: S603 - our own module, no shell
-            [sys.executable, "-m", "relay.parts.stt_worker", str(os.getpid())],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            start_new_session=True,  # Ctrl-C is for the relay; this process ends with it
-        )
-        self._calls = cast(IO[bytes], self._child.stdin)
-        self._answers = cast(IO[bytes], self._child.stdout)
-
-    @property
-    def pid(self) -> int:
-        """Return the id of the process."""
-        return self._child.pid
-
-    @property
-    def alive(self) -> bool:
-        """Tell whether the process still runs."""
-        return self._child.poll() is None
-
-    def decode(self, pcm: bytes, seconds: float = DECODE_SECONDS) -> str:
-        """Return the words; raises `PartFailed` when the process dies or is killed for its time."""
-        overdue = threading.Timer(seconds, self._child.kill)
-        overdue.start()
-        try:
-            write_message(self._calls, pcm)
-            answer = read_message(self._answers)
-        except OSError as error:
-            raise PartFailed("the decoding process is gone") from error
-        finally:
-            overdue.cancel()
-        if answer is None:
-            raise PartFailed("the decoding process ended in the middle of a turn")
-        return answer.decode()
-
-    def kill(self) -> None:
-        """End the process at once; a `decode` under way fails."""
-        self._child.kill()
-
-    def forget(self) -> None:
-        """Kill the process and release its pipes; only when no thread uses it any more."""
-        self._child.kill()
-        self._child.wait()
-        for pipe in (self._calls, self._answers):
-            try:
-                pipe.close()
-            except OSError:
-                continue  # it held bytes for a reader that is gone
 
 
 class PocketsphinxTranscriber:
@@ -166,3 +115,56 @@ class PocketsphinxTranscriber:
         if closed:  # `aclose` did not see it in time
             process.kill()
         return process
+
+
+class DecodingProcess:
+    """One process of `stt_worker` and its two pipes. One thread uses it, any may kill it."""
+
+    def __init__(self) -> None:
+        self._child = subprocess.Popen(  # noqa: S603 - our own module, no shell
+            [sys.executable, "-m", "relay.parts.stt_worker", str(os.getpid())],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            start_new_session=True,  # Ctrl-C is for the relay; this process ends with it
+        )
+        self._calls = cast(IO[bytes], self._child.stdin)
+        self._answers = cast(IO[bytes], self._child.stdout)
+
+    @property
+    def pid(self) -> int:
+        """Return the id of the process."""
+        return self._child.pid
+
+    @property
+    def alive(self) -> bool:
+        """Tell whether the process still runs."""
+        return self._child.poll() is None
+
+    def decode(self, pcm: bytes, seconds: float = DECODE_SECONDS) -> str:
+        """Return the words; raises `PartFailed` when the process dies or is killed for its time."""
+        overdue = threading.Timer(seconds, self._child.kill)
+        overdue.start()
+        try:
+            write_message(self._calls, pcm)
+            answer = read_message(self._answers)
+        except OSError as error:
+            raise PartFailed("the decoding process is gone") from error
+        finally:
+            overdue.cancel()
+        if answer is None:
+            raise PartFailed("the decoding process ended in the middle of a turn")
+        return answer.decode()
+
+    def kill(self) -> None:
+        """End the process at once; a `decode` under way fails."""
+        self._child.kill()
+
+    def forget(self) -> None:
+        """Kill the process and release its pipes; only when no thread uses it any more."""
+        self._child.kill()
+        self._child.wait()
+        for pipe in (self._calls, self._answers):
+            try:
+                pipe.close()
+            except OSError:
+                continue  # it held bytes for a reader that is gone

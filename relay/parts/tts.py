@@ -18,60 +18,6 @@ from relay.parts.interfaces import SAMPLE_RATE, PartFailed
 LONGEST_TEXT: Final = 2_000  # characters, about two minutes of speech; the rest is not spoken
 MOST_TEXTS: Final = 64  # texts waiting or being spoken at once; one more is refused: PartFailed
 
-# From espeak-ng's speak_lib.h.
-_AUDIO_OUTPUT_SYNCHRONOUS: Final = 2
-_CHARS_UTF8: Final = 1
-_POSITION_CHARACTER: Final = 1
-_RATE: Final = 1
-_PITCH: Final = 3
-_CALLBACK: Any = ctypes.CFUNCTYPE(
-    ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctypes.c_int, ctypes.c_void_p
-)
-
-
-@dataclass(frozen=True, slots=True)
-class Timbre:
-    """The sound of one voice: an espeak voice, words a minute, and pitch (0 to 99)."""
-
-    name: str
-    rate: int
-    pitch: int
-
-
-VOICES: Final = {
-    "alloy": Timbre("en-us", 155, 50),
-    "ash": Timbre("en-us+m3", 155, 42),
-    "ballad": Timbre("en+m1", 145, 45),
-    "cedar": Timbre("en-us+m7", 150, 35),
-    "coral": Timbre("en-us+f2", 160, 55),
-    "echo": Timbre("en-us+m2", 155, 45),
-    "marin": Timbre("en-us+f3", 155, 50),
-    "sage": Timbre("en-us+f4", 150, 50),
-    "shimmer": Timbre("en+f5", 160, 60),
-    "verse": Timbre("en", 155, 45),
-}
-"""The sound of OpenAI's voice names; any other name sounds like `alloy`."""
-
-SPELLINGS: Final = (
-    ("OPENAI_API_KEY", "open A I, A P I key"),
-    ("OPENAI_BASE_URL", "open A I, base U R L"),
-    ("OpenAI", "open A I"),
-    ("/v1/realtime", "the real time protocol"),
-    ("LocalAI", "local A I"),
-    ("speaches", "speeches"),
-)
-"""Written words that would be read badly, and how they are spoken."""
-
-
-def spelled_out(text: str) -> str:
-    """Return `text` as it is read aloud: names spelled out, cut after `LONGEST_TEXT`."""
-    for written, said in SPELLINGS:
-        text = text.replace(written, said)
-    text = re.sub(r"\s+", " ", text.replace("\0", " ")).strip()
-    if len(text) <= LONGEST_TEXT:
-        return text
-    return text[:LONGEST_TEXT].rpartition(" ")[0] or text[:LONGEST_TEXT]
-
 
 class EspeakSynthesizer:
     """A `Synthesizer` on eSpeak NG; about 1 ms of work per second of speech."""
@@ -122,6 +68,61 @@ def render(text: str, voice: str) -> bytes:
         raise PartFailed("eSpeak NG cannot speak") from error
     samples = soxr.resample(np.frombuffer(raw, dtype="<i2"), rate, SAMPLE_RATE)
     return bytes(samples.astype("<i2", copy=False).tobytes())
+
+
+SPELLINGS: Final = (
+    ("OPENAI_API_KEY", "open A I, A P I key"),
+    ("OPENAI_BASE_URL", "open A I, base U R L"),
+    ("OpenAI", "open A I"),
+    ("/v1/realtime", "the real time protocol"),
+    ("LocalAI", "local A I"),
+    ("speaches", "speeches"),
+)
+"""Written words that would be read badly, and how they are spoken."""
+
+
+def spelled_out(text: str) -> str:
+    """Return `text` as it is read aloud: names spelled out, cut after `LONGEST_TEXT`."""
+    for written, said in SPELLINGS:
+        text = text.replace(written, said)
+    text = re.sub(r"\s+", " ", text.replace("\0", " ")).strip()
+    if len(text) <= LONGEST_TEXT:
+        return text
+    return text[:LONGEST_TEXT].rpartition(" ")[0] or text[:LONGEST_TEXT]
+
+
+@dataclass(frozen=True, slots=True)
+class Timbre:
+    """The sound of one voice: an espeak voice, words a minute, and pitch (0 to 99)."""
+
+    name: str
+    rate: int
+    pitch: int
+
+
+VOICES: Final = {
+    "alloy": Timbre("en-us", 155, 50),
+    "ash": Timbre("en-us+m3", 155, 42),
+    "ballad": Timbre("en+m1", 145, 45),
+    "cedar": Timbre("en-us+m7", 150, 35),
+    "coral": Timbre("en-us+f2", 160, 55),
+    "echo": Timbre("en-us+m2", 155, 45),
+    "marin": Timbre("en-us+f3", 155, 50),
+    "sage": Timbre("en-us+f4", 150, 50),
+    "shimmer": Timbre("en+f5", 160, 60),
+    "verse": Timbre("en", 155, 45),
+}
+"""The sound of OpenAI's voice names; any other name sounds like `alloy`."""
+
+# From espeak-ng's speak_lib.h.
+_AUDIO_OUTPUT_SYNCHRONOUS: Final = 2
+_CHARS_UTF8: Final = 1
+_POSITION_CHARACTER: Final = 1
+_RATE: Final = 1
+_PITCH: Final = 3
+_CALLBACK: Any = ctypes.CFUNCTYPE(
+    ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctypes.c_int, ctypes.c_void_p
+)
 
 
 class Espeak:

@@ -24,34 +24,6 @@ ABOVE_FLOOR: Final = 2.5  # how much louder (8 dB) than the quietest frame a voi
 FLOOR_FRAMES: Final = 1500 // FRAME_MS  # speech has a quiet frame in any second and a half
 
 
-def _loudness(frame: bytes) -> float:
-    """Return the root mean square of the steps between samples of PCM16.
-
-    Steps weigh high sounds more than low ones, as ears do: hum and rumble hardly count.
-    """
-    samples: npt.NDArray[np.float32] = np.frombuffer(frame, dtype="<i2").astype(np.float32)
-    steps = samples[1:] - samples[:-1]
-    return float(np.sqrt(steps.dot(steps) / len(steps)))
-
-
-class NoiseGate:
-    """Tells steady noise from anything that may be a voice.
-
-    The detector takes loud steady noise for speech and never lets go of it. A voice rises and
-    falls, so a frame passes only when it is well above the quietest one of the last second and
-    a half. A noise that begins all at once still passes until that time is over.
-    """
-
-    def __init__(self) -> None:
-        self._recent: deque[float] = deque(maxlen=FLOOR_FRAMES)
-
-    def passes(self, frame: bytes) -> bool:
-        """Return whether one frame (PCM16) may hold a voice."""
-        loudness = _loudness(frame)
-        self._recent.append(loudness)
-        return loudness > max(QUIETEST_VOICE, ABOVE_FLOOR * min(self._recent))
-
-
 class PocketsphinxDetector:
     """A `SpeechDetector` on the voice activity detector of pocketsphinx.
 
@@ -118,3 +90,31 @@ class PocketsphinxDetector:
         frames_ago = len(self._voiced) - self._voiced.index(True)
         self._voice_ended_ms = self._now_ms
         return SpeechStarted(self._now_ms - frames_ago * FRAME_MS)
+
+
+class NoiseGate:
+    """Tells steady noise from anything that may be a voice.
+
+    The detector takes loud steady noise for speech and never lets go of it. A voice rises and
+    falls, so a frame passes only when it is well above the quietest one of the last second and
+    a half. A noise that begins all at once still passes until that time is over.
+    """
+
+    def __init__(self) -> None:
+        self._recent: deque[float] = deque(maxlen=FLOOR_FRAMES)
+
+    def passes(self, frame: bytes) -> bool:
+        """Return whether one frame (PCM16) may hold a voice."""
+        loudness = _loudness(frame)
+        self._recent.append(loudness)
+        return loudness > max(QUIETEST_VOICE, ABOVE_FLOOR * min(self._recent))
+
+
+def _loudness(frame: bytes) -> float:
+    """Return the root mean square of the steps between samples of PCM16.
+
+    Steps weigh high sounds more than low ones, as ears do: hum and rumble hardly count.
+    """
+    samples: npt.NDArray[np.float32] = np.frombuffer(frame, dtype="<i2").astype(np.float32)
+    steps = samples[1:] - samples[:-1]
+    return float(np.sqrt(steps.dot(steps) / len(steps)))

@@ -58,96 +58,17 @@ _SEMANTIC_VAD = {
     "create_response": True,
     "interrupt_response": True,
 }
+_DEFAULTS = {
+    "instructions": _INSTRUCTIONS,
+    "tools": [],
+    "tool_choice": "auto",
+    "max_output_tokens": "inf",
+    "truncation": "auto",
+}
+"""Values of fields that the client clears (recording ga03)."""
+
 _MAX_MS = 600_000  # ten minutes: no duration a client may set is longer
 _LEAST_IDLE_MS = 1_000  # a model that asks more often would talk to itself
-
-_FORMAT = record({"type": one_of("audio/pcm"), "rate": nullable(integer(24_000, 24_000))})
-_VOICE = either(record({"id": text(128)}, required=("id",)), one_of(*VOICES))
-_TURNS = {"create_response": boolean, "interrupt_response": boolean}
-_TURN_DETECTION = tagged(
-    {
-        "server_vad": record(
-            {
-                "type": anything,
-                "threshold": number(0, 1),
-                "prefix_padding_ms": integer(0, _MAX_MS),
-                "silence_duration_ms": integer(0, _MAX_MS),
-                "idle_timeout_ms": nullable(integer(_LEAST_IDLE_MS, _MAX_MS)),
-                **_TURNS,
-            }
-        ),
-        "semantic_vad": record(
-            {"type": anything, "eagerness": one_of(*SEMANTIC_SILENCE_MS), **_TURNS}
-        ),
-    }
-)
-_TRANSCRIPTION = record(
-    {
-        "model": text(128),
-        "language": nullable(text(64)),
-        "prompt": nullable(text()),
-        "delay": nullable(text(32)),
-        "keywords": nullable(array(text())),
-        "languages": nullable(array(text(64))),
-    }
-)
-
-
-def _modalities(value: Any, path: str) -> list[str]:
-    if value not in (["text"], ["audio"]):
-        raise RequestRefused(
-            "invalid_value",
-            f"Invalid modalities: {str(value)[:64]}. "
-            "Supported combinations are: ['text'] and ['audio'].",
-            path,
-        )
-    return list(value)
-
-
-def _tool(value: Any, path: str) -> dict[str, Any]:
-    tool = json_object(value, path)
-    first = ("type", "name", "description", "parameters")  # as a session shows them
-    return {**{key: tool[key] for key in first if key in tool}, **tool}
-
-
-_THINKING = {
-    "output_modalities": _modalities,
-    "instructions": nullable(text()),
-    "tools": nullable(array(_tool, 128)),
-    "tool_choice": nullable(either(json_object, text(64))),
-    "max_output_tokens": nullable(either(one_of("inf"), integer(1, 4096))),
-    "prompt": nullable(json_object),
-    "reasoning": nullable(json_object),
-    "parallel_tool_calls": nullable(boolean),
-}
-"""Fields of both a session and a single response."""
-
-_VOICED = record({"format": _FORMAT, "voice": _VOICE})
-
-_SESSION = record(
-    {
-        "type": one_of("realtime"),
-        "model": text(128),
-        **_THINKING,
-        "tracing": nullable(either(json_object, one_of("auto"))),
-        "truncation": nullable(either(json_object, one_of("auto", "disabled"))),
-        "include": nullable(array(text(128))),
-        "audio": record(
-            {
-                "input": record(
-                    {
-                        "format": _FORMAT,
-                        "transcription": nullable(_TRANSCRIPTION),
-                        "noise_reduction": nullable(record({"type": text(64)})),
-                        "turn_detection": nullable(_TURN_DETECTION),
-                    }
-                ),
-                "output": record({"format": _FORMAT, "voice": _VOICE, "speed": number(0.25, 1.5)}),
-            }
-        ),
-    },
-    required=("type",),
-)
 
 
 def initial_settings(session_id: str, model: str, expires_at: int) -> Settings:
@@ -229,16 +150,6 @@ def _merged_field(before: Any, name: str, value: Any) -> Any:
     if name == "format":
         return dict(_PCM)
     return value
-
-
-_DEFAULTS = {
-    "instructions": _INSTRUCTIONS,
-    "tools": [],
-    "tool_choice": "auto",
-    "max_output_tokens": "inf",
-    "truncation": "auto",
-}
-"""Values of fields that the client clears (recording ga03)."""
 
 
 # Accessors: what the settings of a session ask of its machine.
@@ -352,6 +263,97 @@ def _inputs(given: list[dict[str, Any]], items: ItemList, new_id: NewId) -> list
     return found
 
 
+# Shapes of what a client may set.
+
+_FORMAT = record({"type": one_of("audio/pcm"), "rate": nullable(integer(24_000, 24_000))})
+_VOICE = either(record({"id": text(128)}, required=("id",)), one_of(*VOICES))
+_TURNS = {"create_response": boolean, "interrupt_response": boolean}
+_TURN_DETECTION = tagged(
+    {
+        "server_vad": record(
+            {
+                "type": anything,
+                "threshold": number(0, 1),
+                "prefix_padding_ms": integer(0, _MAX_MS),
+                "silence_duration_ms": integer(0, _MAX_MS),
+                "idle_timeout_ms": nullable(integer(_LEAST_IDLE_MS, _MAX_MS)),
+                **_TURNS,
+            }
+        ),
+        "semantic_vad": record(
+            {"type": anything, "eagerness": one_of(*SEMANTIC_SILENCE_MS), **_TURNS}
+        ),
+    }
+)
+_TRANSCRIPTION = record(
+    {
+        "model": text(128),
+        "language": nullable(text(64)),
+        "prompt": nullable(text()),
+        "delay": nullable(text(32)),
+        "keywords": nullable(array(text())),
+        "languages": nullable(array(text(64))),
+    }
+)
+
+
+def _modalities(value: Any, path: str) -> list[str]:
+    if value not in (["text"], ["audio"]):
+        raise RequestRefused(
+            "invalid_value",
+            f"Invalid modalities: {str(value)[:64]}. "
+            "Supported combinations are: ['text'] and ['audio'].",
+            path,
+        )
+    return list(value)
+
+
+def _tool(value: Any, path: str) -> dict[str, Any]:
+    tool = json_object(value, path)
+    first = ("type", "name", "description", "parameters")  # as a session shows them
+    return {**{key: tool[key] for key in first if key in tool}, **tool}
+
+
+_SHARED_FIELDS = {
+    "output_modalities": _modalities,
+    "instructions": nullable(text()),
+    "tools": nullable(array(_tool, 128)),
+    "tool_choice": nullable(either(json_object, text(64))),
+    "max_output_tokens": nullable(either(one_of("inf"), integer(1, 4096))),
+    "prompt": nullable(json_object),
+    "reasoning": nullable(json_object),
+    "parallel_tool_calls": nullable(boolean),
+}
+"""Fields of both a session and a single response."""
+
+_AUDIO_OUTPUT = record({"format": _FORMAT, "voice": _VOICE})
+
+_SESSION = record(
+    {
+        "type": one_of("realtime"),
+        "model": text(128),
+        **_SHARED_FIELDS,
+        "tracing": nullable(either(json_object, one_of("auto"))),
+        "truncation": nullable(either(json_object, one_of("auto", "disabled"))),
+        "include": nullable(array(text(128))),
+        "audio": record(
+            {
+                "input": record(
+                    {
+                        "format": _FORMAT,
+                        "transcription": nullable(_TRANSCRIPTION),
+                        "noise_reduction": nullable(record({"type": text(64)})),
+                        "turn_detection": nullable(_TURN_DETECTION),
+                    }
+                ),
+                "output": record({"format": _FORMAT, "voice": _VOICE, "speed": number(0.25, 1.5)}),
+            }
+        ),
+    },
+    required=("type",),
+)
+
+
 def _metadata(value: Any, path: str) -> dict[str, str]:
     check = text(512)
     return {
@@ -361,10 +363,10 @@ def _metadata(value: Any, path: str) -> dict[str, str]:
 
 _RESPONSE = record(
     {
-        **_THINKING,
+        **_SHARED_FIELDS,
         "metadata": nullable(_metadata),
         "conversation": one_of("auto", "none"),
         "input": nullable(array(json_object)),
-        "audio": record({"output": _VOICED}),
+        "audio": record({"output": _AUDIO_OUTPUT}),
     }
 )
