@@ -1,1 +1,1 @@
-"""Voices. An engine knows how to reach or be one, and speaks GA Realtime frames."""
+"""Engines: each connects a session to a voice, or is one, in frames of GA Realtime."""

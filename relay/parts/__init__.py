@@ -1,1 +1,1 @@
-"""Part of the relay."""
+"""Parts of a cascade: speech detectors, transcribers, responders and synthesizers."""

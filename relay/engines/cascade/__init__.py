@@ -1,1 +1,1 @@
-"""Part of the relay."""
+"""The cascade: a GA Realtime server within the process, over four parts."""
