@@ -1,1 +1,1 @@
-"""The commands of the command line, one module each; `relay.cli` lists them."""
+"""The command line: `relay.cli.main` lists the commands, the other modules hold them by topic."""

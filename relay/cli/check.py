@@ -1,56 +1,93 @@
-"""`relay check`: what would work here, what would not, and how to mend that."""
+"""`relay check`: tests every part that the settings lead to and says how to mend what fails."""
 
 import argparse
 import asyncio
 import contextlib
 import json
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from typing import Any, Final
 
-from relay.app import make_engine
+from relay.app import make_engine, own_key
+from relay.check import local, runner, supabase
 from relay.check.engine import (
     LiveCheckFailed,
     LiveCheckOptions,
     LiveReport,
+    SettingNames,
+    check_engine,
     run_live_check,
     spoken_question,
 )
-from relay.check.runner import CheckResult, CheckTimeouts, report_slow, run_checks
-from relay.cli.checklist import SetupReport, parts_of, read_settings
-from relay.cli.console import fail, plain, say
-from relay.config import Settings
+from relay.check.proxy import check_proxied_health, check_proxied_voice
+from relay.check.runner import Check, CheckResult, CheckTimeouts, State, report_slow, run_checks
+from relay.cli.console import CliCommand, fail, plain, say
+from relay.cli.stores import database_file
+from relay.config import (
+    Settings,
+    SettingsError,
+    dev_settings,
+    local_settings,
+    project_of,
+    serve_settings,
+    trust_of,
+)
+from relay.engines.cascade.offline import available
+from relay.http.server import WEB
 from relay.logs import configure
+from relay.storage import open_store
+from relay.tasks import unix_clock
 
-HELP = "say what would work here and how to mend what would not"
-EXAMPLE = "relay check --live"
 LIVE: Final = "live"
+SETTINGS: Final = "settings"
+PLACEHOLDER: Final = "stands in for the secret that a start would make and a check must not"
+OPENAI: Final = SettingNames("OPENAI_API_KEY", "OPENAI_BASE_URL", "OPENAI_REALTIME_MODEL")
+AZURE: Final = SettingNames(
+    "AZURE_OPENAI_API_KEY", "AZURE_OPENAI_ENDPOINT", "AZURE_OPENAI_DEPLOYMENT"
+)
+KEY_SET_NAMES: Final = "see SUPABASE_URL or SUPABASE_JWKS_URL; SUPABASE_JWT_SECRET needs no keys"
+SERVER_NAMES: Final = "see SUPABASE_URL and SUPABASE_SERVICE_ROLE_KEY"
+NO_DEFAULT: Final = "DEFAULT_AGENT is not set: callers who name no agent are refused"
+
+ProjectLook = Callable[[supabase.ProjectClient], Awaitable[CheckResult]]
 
 
-def options(parser: argparse.ArgumentParser) -> None:
-    """Add the options."""
+# ------------------------------------------------------------------------------------ the command
+
+
+def _options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--live", action="store_true", help="also take a voice and a text turn; costs some cents"
     )
-    parser.add_argument("--json", action="store_true", help="print it all as one JSON object")
+    parser.add_argument("--json", action="store_true", help="print everything as one JSON object")
 
 
-def run(given: argparse.Namespace) -> int:
-    """Look at every part; exit code 1 when one would not work."""
-    reading = read_settings()
-    settings = reading.settings
+def _run(given: argparse.Namespace) -> int:
+    """Check every part; exit code 1 when one would not work."""
+    setup = read_setup()
+    settings = setup.settings
     if given.live and settings is not None and not _has_key(settings):
         fail("--live needs a voice to talk to: set OPENAI_API_KEY (or OPENAI_BASE_URL)")
-    # What the parts would log is what their findings say.
+    # Whatever the parts would log is in their results.
     with contextlib.closing(configure("error", console=False)):
-        seen = asyncio.run(_look(reading, given))
+        outcome = asyncio.run(_check(setup, given))
     if given.json:
-        say(json.dumps(_as_json(seen), ensure_ascii=False))
-    elif seen.report is not None:
-        for line in _lines(seen.report):
+        say(json.dumps(_as_json(outcome), ensure_ascii=False))
+    elif outcome.live is not None:
+        for line in _live_lines(outcome.live):
             say(line)
-    return 0 if seen.well else 1
+    return 0 if outcome.ok else 1
+
+
+CHECK: Final = CliCommand(
+    name="check",
+    help="say what would work here and how to mend what would not",
+    example="relay check --live",
+    options=_options,
+    run=_run,
+)
 
 
 def _has_key(settings: Settings) -> bool:
@@ -58,59 +95,59 @@ def _has_key(settings: Settings) -> bool:
 
 
 @dataclass(slots=True)
-class _Seen:
-    """All that was found."""
+class _Outcome:
+    """All results, and the measures of `--live`."""
 
-    findings: list[CheckResult] = field(default_factory=list)
-    report: LiveReport | None = None
+    results: list[CheckResult] = field(default_factory=list)
+    live: LiveReport | None = None
 
     @property
-    def well(self) -> bool:
-        return all(finding.state != "fail" for finding in self.findings)
+    def ok(self) -> bool:
+        return all(result.state != "fail" for result in self.results)
 
 
-async def _look(reading: SetupReport, given: argparse.Namespace) -> _Seen:
-    seen = _Seen()
-    async for finding in _findings(reading, seen if given.live else None):
-        seen.findings.append(finding)
+async def _check(setup: "Setup", given: argparse.Namespace) -> _Outcome:
+    outcome = _Outcome()
+    async for result in _results(setup, outcome if given.live else None):
+        outcome.results.append(result)
         if not given.json:
-            say(str(finding))
-    return seen
+            say(str(result))
+    return outcome
 
 
-async def _findings(reading: SetupReport, live_seen: _Seen | None) -> AsyncIterator[CheckResult]:
-    for finding in reading.findings:
-        yield finding
-    patience = CheckTimeouts(_slow)
-    async for finding in run_checks(parts_of(reading), patience):
-        yield finding
-    if live_seen is not None and reading.settings is not None:
-        with report_slow(LIVE, patience):
-            yield await _live(reading.settings, live_seen)
+async def _results(setup: "Setup", live_outcome: _Outcome | None) -> AsyncIterator[CheckResult]:
+    for result in setup.results:
+        yield result
+    timeouts = CheckTimeouts(_print_slow)
+    async for result in run_checks(checks_for(setup), timeouts):
+        yield result
+    if live_outcome is not None and setup.settings is not None:
+        with report_slow(LIVE, timeouts):
+            yield await _live(setup.settings, live_outcome)
 
 
-async def _live(settings: Settings, seen: _Seen) -> CheckResult:
-    voice = make_engine(settings.model_copy(update={"relay_engine": "openai"}))
+def _print_slow(part: str, seconds: float) -> None:
+    print(f"     {part}: still waiting after {seconds:.0f} s", file=sys.stderr)  # noqa: T201
+
+
+async def _live(settings: Settings, outcome: _Outcome) -> CheckResult:
+    provider = make_engine(settings.model_copy(update={"relay_engine": "openai"}))
     options = LiveCheckOptions(
         model=settings.openai_realtime_model,
         transcription_model=settings.openai_transcription_model,
         question=await spoken_question(),
     )
     try:
-        seen.report = await run_live_check(voice, options)
+        outcome.live = await run_live_check(provider, options)
     except LiveCheckFailed as failed:
-        mend = "see OPENAI_API_KEY, OPENAI_REALTIME_MODEL and OPENAI_TRANSCRIPTION_MODEL"
-        return CheckResult("fail", str(failed), mend, LIVE)
+        hint = "see OPENAI_API_KEY, OPENAI_REALTIME_MODEL and OPENAI_TRANSCRIPTION_MODEL"
+        return CheckResult("fail", str(failed), hint, LIVE)
     finally:
-        await voice.aclose()
-    return CheckResult("ok", f"a voice turn and a text turn with {seen.report.model}", part=LIVE)
+        await provider.aclose()
+    return CheckResult("ok", f"a voice turn and a text turn with {outcome.live.model}", part=LIVE)
 
 
-def _slow(part: str, seconds: float) -> None:
-    print(f"     {part}: still waiting after {seconds:.0f} s", file=sys.stderr)  # noqa: T201
-
-
-def _lines(report: LiveReport) -> list[str]:
+def _live_lines(report: LiveReport) -> list[str]:
     unknown = ", ".join(f"{kind} ({count})" for kind, count in sorted(report.unknown.items()))
     table = {
         "connect": f"{report.connect_ms} ms until session.created",
@@ -131,9 +168,9 @@ def _cost(report: LiveReport) -> str:
     return f"{report.cost_usd:.4f} dollars at the prices of {report.priced_at}"
 
 
-def _as_json(seen: _Seen) -> dict[str, Any]:
-    told = asdict(seen.report) if seen.report is not None else None
-    return {"ok": seen.well, "parts": [_part(one) for one in seen.findings], "live": told}
+def _as_json(outcome: _Outcome) -> dict[str, Any]:
+    measured = asdict(outcome.live) if outcome.live is not None else None
+    return {"ok": outcome.ok, "parts": [_part(one) for one in outcome.results], "live": measured}
 
 
 def _part(result: CheckResult) -> dict[str, str]:
@@ -143,3 +180,171 @@ def _part(result: CheckResult) -> dict[str, str]:
         "mend": result.hint,
         "part": result.part,
     }
+
+
+# ------------------------------------------------------------------ the settings and their checks
+
+
+@dataclass(frozen=True, slots=True)
+class Setup:
+    """The settings as a relay here would read them, None where none would start.
+
+    `serves` is set where they are those of `relay serve`.
+    """
+
+    settings: Settings | None
+    serves: bool
+    results: tuple[CheckResult, ...]
+
+
+def read_setup() -> Setup:
+    """Read what `relay serve` would start with, else what `relay dev` would; creates no file.
+
+    Settings that speak of people elsewhere are meant for `relay serve`. Its problems then count,
+    and nothing else is checked before they are mended: it would be by the wrong settings.
+    """
+    try:
+        loaded = serve_settings()
+    except SettingsError as error:
+        return _read_dev_setup(error.problems)
+    return Setup(loaded.settings, True, (_can_start("relay serve", loaded.warnings),))
+
+
+def _read_dev_setup(serve_problems: tuple[str, ...]) -> Setup:
+    try:
+        settings = local_settings()
+        if settings.supabase_url or settings.supabase_jwks_url or settings.public_url:
+            return Setup(None, True, tuple(_problems("fail", serve_problems)))
+        # Given a secret, `dev_settings` creates no file for one.
+        secret = {} if settings.supabase_jwt_secret else {"supabase_jwt_secret": PLACEHOLDER}
+        loaded = dev_settings(**secret)
+    except SettingsError as error:
+        return Setup(None, False, tuple(_problems("fail", error.problems)))
+    result = _can_start("relay dev", loaded.warnings)
+    return Setup(settings, False, (result, *_problems("skip", serve_problems, "settings, serve")))
+
+
+def _can_start(command: str, warnings: tuple[str, ...]) -> CheckResult:
+    return CheckResult("ok", f"`{command}` can start with them", "; ".join(warnings), SETTINGS)
+
+
+def _problems(
+    state: State, problems: tuple[str, ...], part: str = SETTINGS
+) -> Iterator[CheckResult]:
+    for problem in problems:
+        yield CheckResult(state, problem, part=part)
+
+
+def checks_for(setup: Setup) -> Iterator[Check]:
+    """The checks of every part that the settings lead to, the most important first."""
+    settings = setup.settings
+    if settings is None:
+        return
+    yield from project_checks(settings)
+    yield from _token_checks(settings)
+    yield Check("voice", partial(_voice, settings))
+    journal, runs_here = settings.relay_data_dir / "journal", partial(_runs_here, settings)
+    yield Check("journal", partial(local.check_own_journal, journal, runs_here))
+    if project_of(settings) is None:
+        file = database_file(settings)
+        yield Check("store", partial(asyncio.to_thread, local.check_store, file))
+    yield Check("voice port", partial(local.check_voice_port, settings.host, settings.port))
+    yield Check("HTTP port", partial(local.check_http_port, settings.host, settings.http_port))
+    yield Check("page", partial(_page, setup.serves))
+    yield from _proxy_checks(settings)
+
+
+def project_checks(settings: Settings) -> Iterator[Check]:
+    """The checks of the Supabase project that stores the words; none without a project."""
+    access = project_of(settings)
+    if access is None:
+        return
+    client = supabase.ProjectClient(access)
+    yield Check("project", partial(supabase.check_project, client))
+    for name, look in _project_looks(settings):
+        yield Check(f"project, {name}", partial(supabase.run_project_check, client, look))
+
+
+def _project_looks(settings: Settings) -> Iterator[tuple[str, ProjectLook]]:
+    trust = trust_of(settings)
+    yield "clock", partial(supabase.check_clock, unix_clock())
+    if trust.secret is not None:
+        yield "token secret", partial(supabase.check_shared_secret, trust, unix_clock())
+    yield "API cache", supabase.check_api_cache
+    yield "chat tables", supabase.check_chat_tables
+    yield "call tables", supabase.check_relay_tables
+    yield "schema", supabase.check_schema
+    yield "readers", supabase.check_access
+    if settings.relay_engine == "openai" and settings.azure_openai_endpoint is None:
+        yield "provider key", partial(supabase.check_provider_key, own_key(settings))
+    if settings.relay_agents is None:
+        yield "default agent", _default_agent(settings)
+
+
+def _default_agent(settings: Settings) -> ProjectLook:
+    if "default_agent" in settings.model_fields_set:
+        return partial(supabase.check_default_agent, settings.default_agent)
+
+    async def unset(_: supabase.ProjectClient) -> CheckResult:
+        return runner.skip(NO_DEFAULT)
+
+    return unset
+
+
+def _token_checks(settings: Settings) -> Iterator[Check]:
+    trust = trust_of(settings)
+    if trust.secret is not None:
+        look = partial(local.check_secret, trust, unix_clock(), "SUPABASE_JWT_SECRET")
+        yield Check("token secret", look)
+    if trust.jwks_url is not None:
+        key_set = local.check_key_set if trust.secret is None else local.check_optional_key_set
+        yield Check("key set", partial(key_set, trust.jwks_url, KEY_SET_NAMES))
+    if trust.auth_url is not None:
+        server = partial(local.check_auth_server, trust.auth_url, trust.api_key, SERVER_NAMES)
+        yield Check("token server", server)
+    if trust.secret is None and trust.jwks_url is None:
+        own = partial(asyncio.to_thread, local.check_development_secret, settings.relay_data_dir)
+        yield Check("token secret", own)
+
+
+async def _voice(settings: Settings) -> CheckResult:
+    if settings.relay_engine == "offline" and (missing := available()) is not None:
+        return runner.fail("the echo answers instead of the demonstration voice", missing)
+    async with contextlib.AsyncExitStack() as closing:
+        stored = open_store(settings.relay_data_dir, project_of(settings), own_key(settings))
+        vault = (await closing.enter_async_context(stored)).vault
+        voice = make_engine(settings, vault)
+        closing.push_async_callback(voice.aclose)
+        names = AZURE if settings.azure_openai_endpoint else OPENAI
+        model = settings.openai_realtime_model
+        return await check_engine(voice, model, settings.engine_timeout, names)
+
+
+async def _runs_here(settings: Settings) -> bool:
+    """Whether a relay may hold the ports of these settings; port 0, any free one, says nothing."""
+    ports = settings.port, settings.http_port
+    return 0 in ports or any(
+        [await local.bind_error(settings.host, port) is not None for port in ports]
+    )
+
+
+async def _page(serves: bool) -> CheckResult:
+    if serves:
+        return runner.skip("in production the proxy serves web/")
+    return await asyncio.to_thread(local.check_pages, WEB)
+
+
+def _proxy_checks(settings: Settings) -> Iterator[Check]:
+    url = settings.public_url
+
+    async def started() -> bool:
+        return await local.bind_error(settings.host, settings.port) is not None
+
+    async def unset() -> CheckResult:
+        return runner.skip("PUBLIC_URL is not set")
+
+    if url is not None:
+        yield Check("proxy, health", partial(check_proxied_health, url, started))
+        yield Check("proxy, voice", partial(check_proxied_voice, url, started))
+    else:
+        yield Check("proxy", unset)

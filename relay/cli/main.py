@@ -1,76 +1,42 @@
-"""The command line: one table of commands, each a module of `relay.commands`."""
+"""The command line: parses the arguments and runs the command they name."""
 
 import argparse
 import os
 import sys
 import warnings
 from collections.abc import Sequence
-from types import ModuleType
 from typing import Final
 
-from relay.cli import (
-    assign,
-    check,
-    dev,
-    erase,
-    export,
-    migrate,
-    replay,
-    retain,
-    serve,
-    simulate,
-    talk,
-    token,
-    transcript,
-    usage,
-)
+from relay.cli.admin import ASSIGN, MIGRATE, TOKEN
+from relay.cli.check import CHECK
+from relay.cli.console import CliCommand
+from relay.cli.privacy import ERASE, EXPORT, RETAIN
+from relay.cli.replay import REPLAY
+from relay.cli.reports import TRANSCRIPT, USAGE
+from relay.cli.serve import DEV, SERVE
+from relay.cli.simulate import SIMULATE
+from relay.cli.talk import TALK
 
-COMMANDS: Final[dict[str, ModuleType]] = {
-    "dev": dev,
-    "serve": serve,
-    "talk": talk,
-    "token": token,
-    "transcript": transcript,
-    "usage": usage,
-    "assign": assign,
-    "replay": replay,
-    "simulate": simulate,
-    "check": check,
-    "migrate": migrate,
-    "retain": retain,
-    "export": export,
-    "erase": erase,
+COMMANDS: Final[dict[str, CliCommand]] = {
+    command.name: command
+    for command in (
+        *(DEV, SERVE, TALK, TOKEN, TRANSCRIPT, USAGE, ASSIGN, REPLAY, SIMULATE, CHECK),
+        *(MIGRATE, RETAIN, EXPORT, ERASE),
+    )
 }
-
+"""In the order in which `relay --help` lists them."""
 
 INTERRUPTED: Final = 130
-"""What a shell calls a program that Ctrl-C ended: 128 and the number of SIGINT."""
-
-
-def parser() -> argparse.ArgumentParser:
-    """Every command with its options and an example."""
-    top = argparse.ArgumentParser(
-        prog="relay", description="A voice gateway between people and a realtime voice model."
-    )
-    commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for name, command in COMMANDS.items():
-        one = commands.add_parser(
-            name,
-            help=command.HELP,
-            description=f"{command.HELP[0].upper()}{command.HELP[1:]}.",
-            epilog=f"example: {command.EXAMPLE}",
-        )
-        command.options(one)
-    return top
+"""The exit code that shells give to a program ended by Ctrl-C: 128 plus the number of SIGINT."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run one command; exits with 0, 1 (it did not work) or 2 (it was not understood).
+    """Run one command; exits with 0, 1 (it failed) or 2 (the arguments were wrong).
 
-    Ctrl-C and a reader that has gone (`relay transcript | head`) end it without a word.
+    Ctrl-C and a closed pipe (`relay transcript | head`) end it without a message.
     """
     given = parser().parse_args(arguments)
-    # A short secret is told in one line by whoever reads the settings.
+    # The settings' own checks report a short secret in one line.
     warnings.filterwarnings("ignore", message="The HMAC key is")
     try:
         code = COMMANDS[given.command].run(given)
@@ -82,3 +48,20 @@ def main(arguments: Sequence[str] | None = None) -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 1
     sys.exit(code)
+
+
+def parser() -> argparse.ArgumentParser:
+    """The parser of every command, each with its options and an example."""
+    top = argparse.ArgumentParser(
+        prog="relay", description="A voice gateway between people and a realtime voice model."
+    )
+    commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for name, command in COMMANDS.items():
+        one = commands.add_parser(
+            name,
+            help=command.help,
+            description=f"{command.help[0].upper()}{command.help[1:]}.",
+            epilog=f"example: {command.example}",
+        )
+        command.options(one)
+    return top

@@ -1,39 +1,182 @@
-"""What `relay retain`, `relay export` and `relay erase` work on: what a relay here would keep."""
+"""`relay retain`, `relay export` and `relay erase`: one person's data, and data that is old."""
 
+import argparse
 import asyncio
+import json
+import os
 import sqlite3
-from collections.abc import Awaitable, Callable
+import sys
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
-from relay.cli.console import fail
+from relay.cli.console import CliCommand, fail, load_or_fail, say
+from relay.cli.stores import database_file, opened_store
 from relay.config import Settings, SettingsError, local_settings, project_of, serve_settings
-from relay.interfaces import NoSuchPerson, PrivacyStore
+from relay.interfaces import Mode, NoSuchPerson, PrivacyStore
 from relay.stores.journal.file import JournalDamaged, JournalInUse
+from relay.stores.journal.journal import emptied_of, waiting_of
 from relay.stores.sqlite.privacy import SqlitePeople
 from relay.stores.supabase.admin import SupabasePeople
 from relay.stores.supabase.errors import DatabaseError, DatabaseNotMigrated
 
 STATEMENT_SECONDS: Final = 60.0
-"""Nobody waits at a door: a long conversation may take its time."""
+"""No call waits for these statements: a long conversation may take its time."""
+
+_MAX_DAYS: Final = 36_500
+_PAST_TENSE: Final = {"delete": "deleted", "redact": "emptied"}
 T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True)
-class PrivacyData:
-    """The store, its name for people, and the journal's folder."""
+# ----------------------------------------------------------------------------------- relay retain
 
-    people: PrivacyStore
+
+def _retain_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--days", type=_days, required=True, metavar="N", help="forget what is older than this"
+    )
+    parser.add_argument(
+        "--redact", action="store_true", help="empty the words, keep that they were said and when"
+    )
+    parser.add_argument("--json", action="store_true", help="print the count as one JSON object")
+
+
+def _run_retain(given: argparse.Namespace) -> int:
+    """Forget them; doing it twice is no error. A relay may run meanwhile."""
+    mode: Mode = "redact" if given.redact else "delete"
+
+    async def forget(data: PersonalData) -> tuple[int, str]:
+        return await data.store.forget(given.days, mode), data.place
+
+    count, place = with_personal_data(forget)
+    if given.json:
+        say(json.dumps({"days": given.days, "mode": mode, "utterances": count, "store": place}))
+    else:
+        say(f"{_PAST_TENSE[mode]} {count} utterances older than {given.days} days in {place}")
+    return 0
+
+
+RETAIN: Final = CliCommand(
+    name="retain",
+    help="forget what was said in calls more than some days ago",
+    example="relay retain --days 90 --redact",
+    options=_retain_options,
+    run=_run_retain,
+)
+
+
+def _days(text: str) -> int:
+    """A whole number of days; argparse reports the ValueError."""
+    days = int(text)
+    if not 0 <= days <= _MAX_DAYS:
+        raise ValueError
+    return days
+
+
+# ----------------------------------------------------------------------------------- relay export
+
+
+def _export_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--user", required=True, metavar="ID", help="the person's user id")
+    parser.add_argument(
+        "--out", type=Path, metavar="FILE", help="write it to a file that only its owner can read"
+    )
+
+
+def _run_export(given: argparse.Namespace) -> int:
+    """Print what the store has and what still waits in the journal. A relay may run meanwhile."""
+
+    async def export(data: PersonalData) -> dict[str, Any]:
+        # The journal first: what is delivered meanwhile is then exported twice rather than never.
+        waiting = await asyncio.to_thread(waiting_of, data.journal, given.user)
+        return {**await data.store.export(given.user), "journal": waiting}
+
+    text = json.dumps(with_personal_data(export), ensure_ascii=False, indent=2)
+    if given.out is None:
+        say(text)
+        return 0
+    try:
+        _write_private(given.out, text)
+    except OSError as error:
+        fail(f"{given.out} cannot be written: {error.strerror}")
+    print(f"written to {given.out}", file=sys.stderr)  # noqa: T201 - the command line prints
+    return 0
+
+
+EXPORT: Final = CliCommand(
+    name="export",
+    help="print all that is kept about one person, as JSON",
+    example="relay export --user 5b6f8f5e-8a31-4d5c-9a0e-7f1c2d3e4a5b --out ada.json",
+    options=_export_options,
+    run=_run_export,
+)
+
+
+def _write_private(path: Path, text: str) -> None:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "w", encoding="utf-8", errors="backslashreplace") as file:
+        os.fchmod(descriptor, 0o600)  # of a file that was there before, too
+        file.write(text + "\n")
+
+
+# ------------------------------------------------------------------------------------ relay erase
+
+
+def _erase_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--user", required=True, metavar="ID", help="the person's user id")
+    parser.add_argument("--yes", action="store_true", help="confirm: this cannot be undone")
+    parser.add_argument("--json", action="store_true", help="print the counts as one JSON object")
+
+
+def _run_erase(given: argparse.Namespace) -> int:
+    """Erase them; no relay may run in this folder. Doing it twice is no error."""
+    if not given.user.strip():
+        fail("--user must not be empty", code=2)
+    if not given.yes:
+        fail("this cannot be undone: look at it by `relay export`, then add --yes", code=2)
+
+    async def erase(data: PersonalData) -> tuple[Mapping[str, int], str]:
+        # Locks the journal until the store is done, so that no relay delivers more meanwhile.
+        async with emptied_of(data.journal, given.user) as waiting:
+            try:
+                erased = await data.store.erase(given.user)
+            except FileNotFoundError:
+                erased = {}  # a journal alone: nothing was ever stored
+        return {"journal": waiting, **erased}, data.place
+
+    counts, place = with_personal_data(erase)
+    if given.json:
+        say(json.dumps({"user": given.user, "erased": counts, "store": place}, ensure_ascii=False))
+        return 0
+    erased = ", ".join(f"{name.replace('_', ' ')}: {n}" for name, n in counts.items() if n)
+    say(f"erased from {place}: {erased}" if erased else f"nothing is kept of them in {place}")
+    return 0
+
+
+ERASE: Final = CliCommand(
+    name="erase",
+    help="erase one person's words and calls, from the journal and the store",
+    example="relay erase --user 5b6f8f5e-8a31-4d5c-9a0e-7f1c2d3e4a5b --yes",
+    options=_erase_options,
+    run=_run_erase,
+)
+
+
+# ---------------------------------------------------------------------------------- all of them
+
+
+@dataclass(frozen=True, slots=True)
+class PersonalData:
+    """The store, its path or address, and the journal's folder."""
+
+    store: PrivacyStore
     place: str
     journal: Path
 
 
-Act = Callable[[PrivacyData], Awaitable[T]]
-
-
-def with_kept(act: Act[T]) -> T:
-    """Do something with what is kept here; says in one line what keeps it from being done."""
+def with_personal_data(act: Callable[[PersonalData], Awaitable[T]]) -> T:
+    """The result of `act` on the data of this folder's relay; exits with one line on failure."""
     settings = _settings()
     try:
         return asyncio.run(_act(settings, act))
@@ -48,46 +191,29 @@ def with_kept(act: Act[T]) -> T:
         fail(f"{settings.relay_data_dir} cannot be used: {error}")
     except DatabaseNotMigrated:
         fail("the project's database is not up to date: see `relay migrate`")
-    except DatabaseError as trouble:
-        name = type(trouble).__name__
+    except DatabaseError as error:
+        name = type(error).__name__
         fail(f"the project's database does not answer as it should: {name}; see `relay check`")
 
 
-async def _act(settings: Settings, act: Act[T]) -> T:
-    kept = _open(settings)
-    try:
-        return await act(kept)
-    finally:
-        await kept.people.aclose()
+async def _act(settings: Settings, act: Callable[[PersonalData], Awaitable[T]]) -> T:
+    project = project_of(settings)
+    place = str(database_file(settings)) if project is None else project.url
+    async with opened_store(settings, SqlitePeople, SupabasePeople, STATEMENT_SECONDS) as store:
+        return await act(PersonalData(store, place, settings.relay_data_dir / "journal"))
 
 
 def _settings() -> Settings:
-    """As `relay serve` here would have them, else as `relay dev`; never a guess between two."""
+    """Those of `relay serve` where they are complete, else of `relay dev`.
+
+    Exits where the two name different stores and both may hold data.
+    """
+    local = load_or_fail(local_settings)
     try:
-        local = local_settings()
-        try:
-            served = serve_settings().settings
-        except SettingsError:
-            return local
-    except SettingsError as error:
-        fail(*error.problems)
-    if served.relay_store != local.relay_store and _file(local).is_file():
-        fail(f"there are two stores here, {_file(local)} and the project: set RELAY_STORE")
+        served = serve_settings().settings
+    except SettingsError:
+        return local
+    file = database_file(local)
+    if served.relay_store != local.relay_store and file.is_file():
+        fail(f"there are two stores here, {file} and the project: set RELAY_STORE")
     return served
-
-
-def _file(settings: Settings) -> Path:
-    return settings.relay_data_dir / "relay.db"
-
-
-def _open(settings: Settings) -> PrivacyData:
-    journal, project = settings.relay_data_dir / "journal", project_of(settings)
-    if project is None:
-        return PrivacyData(SqlitePeople(_file(settings)), str(_file(settings)), journal)
-    from relay.stores.supabase.client import (  # noqa: PLC0415
-        RestClient,
-        RestTimeouts,
-    )
-
-    patience = RestTimeouts(answer=STATEMENT_SECONDS, write=STATEMENT_SECONDS)
-    return PrivacyData(SupabasePeople(RestClient(project, patience)), project.url, journal)

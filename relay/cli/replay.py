@@ -1,15 +1,15 @@
-"""A recorded session through the rules that a live one goes through."""
+"""`relay replay`: feeds a recorded session through the rules of a live one."""
 
 import argparse
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
-from relay.cli.console import fail, say
+from relay.cli.console import CliCommand, fail, say
 from relay.realtime.billing.pricing import DATE, Prices
 from relay.realtime.billing.usage import OTHER, UsageMeter
 from relay.realtime.dialects.beta import beta_to_ga
@@ -22,58 +22,14 @@ Row = dict[str, Any]
 """`{"dir": "c2s" | "s2c" | None, "t": seconds | None, "event": {...}}`, in recorded order."""
 
 
-@dataclass(frozen=True, slots=True)
-class Replayed:
-    """What was said, in conversation order, and what it used."""
-
-    utterances: list[Utterance]
-    meter: UsageMeter
-
-
-def replay(rows: Iterable[Row]) -> Replayed:
-    """Feed a recording through the rules; logs with beta names are understood too.
-
-    Where a row has no time, its number counts as one.
-    """
-    transcript, meter = Transcript(AtOnce()), UsageMeter(OTHER, OTHER)
-    last, now = dict[tuple[str, int], Utterance](), 0.0
-    for number, row in enumerate(rows):
-        time = row.get("t")
-        now = max(now, float(time) if isinstance(time, (int, float)) else float(number))
-        event = row.get("event")
-        if row.get("dir") != "s2c" or not isinstance(event, dict) or "type" not in event:
-            continue
-        event = beta_to_ga(event)
-        if event["type"] == AUDIO_DELTA:
-            _count(transcript, event)
-        meter.feed(event, now)
-        for utterance in transcript.feed(event, now):
-            last[utterance.item_id, utterance.content_index] = utterance
-    for utterance in transcript.finish(now):
-        last[utterance.item_id, utterance.content_index] = utterance
-    ordered = sorted(last.values(), key=lambda utterance: utterance.position)
-    return Replayed(ordered, meter)
+def _options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "file", type=Path, metavar="FILE.jsonl", help="a recording: rows of dir, t and event"
+    )
+    parser.add_argument("--json", action="store_true", help="print everything as one JSON object")
 
 
-def _count(transcript: Transcript, event: dict[str, Any]) -> None:
-    item, delta = event.get("item_id"), event.get("delta")
-    if isinstance(item, str) and isinstance(delta, str):
-        transcript.audio(item, len(delta) // BASE64_PER_MS)
-
-
-# ---- `relay replay`: a recorded session through the real rules.
-
-HELP = "feed a recorded session (JSON lines) through the rules and print its transcript"
-EXAMPLE = "relay replay session.jsonl --json"
-
-
-def options(parser: argparse.ArgumentParser) -> None:
-    """Add the options."""
-    parser.add_argument("file", type=Path, metavar="FILE.jsonl", help="rows of dir, t and event")
-    parser.add_argument("--json", action="store_true", help="everything known, as one JSON object")
-
-
-def run(given: argparse.Namespace) -> int:
+def _run(given: argparse.Namespace) -> int:
     """Print what was said; exit code 1 for a file that is no recording."""
     replayed = replay(_rows(given.file))
     used = usage_of(replayed.meter, Prices())
@@ -88,8 +44,56 @@ def run(given: argparse.Namespace) -> int:
     return 0
 
 
+REPLAY: Final = CliCommand(
+    name="replay",
+    help="feed a recorded session (JSON lines) through the rules and print its transcript",
+    example="relay replay session.jsonl --json",
+    options=_options,
+    run=_run,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Replayed:
+    """The utterances in conversation order, and the meter of what they used."""
+
+    utterances: list[Utterance]
+    meter: UsageMeter
+
+
+def replay(rows: Iterable[Row]) -> Replayed:
+    """Feed a recording through the rules; events may have their GA or their beta names.
+
+    The time of a row without one is its number.
+    """
+    transcript, meter = Transcript(AtOnce()), UsageMeter(OTHER, OTHER)
+    latest, now = dict[tuple[str, int], Utterance](), 0.0
+    for number, row in enumerate(rows):
+        time = row.get("t")
+        now = max(now, float(time) if isinstance(time, (int, float)) else float(number))
+        event = row.get("event")
+        if row.get("dir") != "s2c" or not isinstance(event, dict) or "type" not in event:
+            continue
+        event = beta_to_ga(event)
+        if event["type"] == AUDIO_DELTA:
+            _play(transcript, event)
+        meter.feed(event, now)
+        for utterance in transcript.feed(event, now):
+            latest[utterance.item_id, utterance.content_index] = utterance
+    for utterance in transcript.finish(now):
+        latest[utterance.item_id, utterance.content_index] = utterance
+    ordered = sorted(latest.values(), key=lambda utterance: utterance.position)
+    return Replayed(ordered, meter)
+
+
+def _play(transcript: Transcript, event: dict[str, Any]) -> None:
+    item, delta = event.get("item_id"), event.get("delta")
+    if isinstance(item, str) and isinstance(delta, str):
+        transcript.audio(item, len(delta) // BASE64_PER_MS)
+
+
 def usage_of(meter: UsageMeter, prices: Prices) -> dict[str, Any]:
-    """What a session used as plain values; money in dollars at the prices of `priced_at`."""
+    """The usage as JSON values; `cost_usd` is in dollars at the prices of `priced_at`."""
     totals, cost = meter.totals(), meter.cost(prices)
     return {
         "input_tokens": sum(usage.input_tokens for usage in totals.values()),

@@ -1,4 +1,4 @@
-"""`relay simulate`: the offline twin of the OpenAI Realtime API."""
+"""`relay simulate`: runs the offline twin of the OpenAI Realtime API."""
 
 import argparse
 import asyncio
@@ -6,39 +6,45 @@ import contextlib
 import logging
 import signal
 from pathlib import Path
+from typing import Final
 
 from relay.app import offline_or_echo
-from relay.cli.console import fail, say
+from relay.cli.console import CliCommand, fail, say
 from relay.logs import configure
 from relay.parts.simple import scripted_parts
 from relay.simulator import BadScript, Scenario, SimulatorOptions, load, simulate
 
-HELP = "speak the OpenAI Realtime API offline, to develop against"
-EXAMPLE = "relay simulate --port 9090 --faults faults.toml"
 
-
-def options(parser: argparse.ArgumentParser) -> None:
-    """Add the options."""
+def _options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--port", type=int, default=9090, help="where it listens on loopback")
     parser.add_argument(
         "--faults",
         type=Path,
         metavar="FILE.toml",
-        help="what shall go wrong, and what is said; docs/simulator.md explains the file",
+        help="a script of faults and of what is said, as in docs/simulator.md",
     )
 
 
-def run(given: argparse.Namespace) -> int:
+def _run(given: argparse.Namespace) -> int:
     """Run until Ctrl-C or SIGTERM."""
     scenario = _scenario(given.faults)
     with contextlib.closing(configure("warning")):
-        # Who breaks off a handshake is no news, and `websockets` tells it with a traceback.
+        # `websockets` logs a traceback for every handshake that a client breaks off.
         logging.getLogger("websockets").setLevel(logging.CRITICAL)
         try:
             asyncio.run(_serve(given.port, scenario))
         except (OSError, OverflowError) as error:
             fail(f"port {given.port} cannot be had: {error}")
     return 0
+
+
+SIMULATE: Final = CliCommand(
+    name="simulate",
+    help="speak the OpenAI Realtime API offline, to develop against",
+    example="relay simulate --port 9090 --faults faults.toml",
+    options=_options,
+    run=_run,
+)
 
 
 def _scenario(file: Path | None) -> Scenario:
@@ -56,14 +62,14 @@ async def _serve(port: int, scenario: Scenario) -> None:
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    told = scenario.script
-    made = SimulatorOptions(
-        parts=offline_or_echo() if told is None else scripted_parts(told),
+    script = scenario.script
+    options = SimulatorOptions(
+        parts=offline_or_echo() if script is None else scripted_parts(script),
         port=port,
         pace=scenario.pace,
         faults=scenario.faults,
     )
-    async with await simulate(made) as simulator:
+    async with await simulate(options) as simulator:
         say(f"OpenAI Realtime, offline: {simulator.url}?model=any")
         say("Any key will do, but for those that begin with bad. Stop with Ctrl-C.")
         say(f"A relay uses it with OPENAI_API_KEY=any OPENAI_BASE_URL={simulator.base_url}")

@@ -3,6 +3,7 @@
 import shlex
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -32,12 +33,12 @@ def test_every_command_has_help_with_an_example(
 
     assert ended.value.code == 0
     assert shown.startswith(f"usage: relay {name}")
-    assert f"example: {cli.COMMANDS[name].EXAMPLE}" in shown
+    assert f"example: {cli.COMMANDS[name].example}" in shown
 
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_every_example_can_be_typed(name: str) -> None:
-    words = shlex.split(cli.COMMANDS[name].EXAMPLE)
+    words = shlex.split(cli.COMMANDS[name].example)
     command = words[words.index("relay") + 1 :]
     given = cli.parser().parse_args(command)
 
@@ -50,7 +51,7 @@ def test_the_list_of_commands_says_what_each_does(capsys: pytest.CaptureFixture[
     shown = " ".join(capsys.readouterr().out.split())
 
     assert ended.value.code == 0
-    assert not [name for name in COMMANDS if f"{name} {cli.COMMANDS[name].HELP}" not in shown]
+    assert not [name for name in COMMANDS if f"{name} {cli.COMMANDS[name].help}" not in shown]
 
 
 @pytest.mark.parametrize("words", [(), ("sing",), ("token",), ("talk",), ("dev", "--port", "x")])
@@ -70,7 +71,7 @@ def test_ctrl_c_ends_a_command_without_a_word(
     def interrupted(_: object) -> int:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(cli.COMMANDS["token"], "run", interrupted)
+    monkeypatch.setitem(cli.COMMANDS, "token", replace(cli.COMMANDS["token"], run=interrupted))
     with pytest.raises(SystemExit) as ended:
         cli.main(["token", "--sub", "ada"])
 
@@ -105,3 +106,13 @@ def test_python_m_relay_is_the_same_program(tmp_path: Path) -> None:
 
     assert ran.returncode == 2
     assert one_line(ran.stderr) == "--sub must not be empty"
+
+
+def test_the_library_of_a_project_is_loaded_only_where_there_is_a_project() -> None:
+    look = (
+        "import sys, relay.cli.main\n"
+        "print([name for name in ('supabase', 'httpx', 'psycopg') if name in sys.modules])"
+    )
+    ran = subprocess.run([sys.executable, "-c", look], capture_output=True, text=True, check=True)
+
+    assert ran.stdout == "[]\n"

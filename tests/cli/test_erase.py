@@ -3,8 +3,8 @@
 import json
 from pathlib import Path
 
-from tests.cli.calls_kept import CALL, HERS, kept, words_in
 from tests.cli.program import Program, one_line, relay
+from tests.cli.stored_calls import CALL, HERS, store_calls, words_in
 from tests.components import needs
 from tests.stores.hosted import hosted
 from tests.stores.words import LEARNER
@@ -12,7 +12,7 @@ from tests.supabase.project import Project
 
 
 async def test_the_words_are_in_no_byte_of_journal_and_store(folder: Path) -> None:
-    await kept(folder)
+    await store_calls(folder)
     assert words_in(folder) == {"rhubarb", "quince", "celery", "leek", LEARNER}
     ran = relay("erase", "--user", LEARNER, "--yes", cwd=folder)
     again = relay("erase", "--user", LEARNER, "--yes", "--json", cwd=folder)
@@ -25,7 +25,7 @@ async def test_the_words_are_in_no_byte_of_journal_and_store(folder: Path) -> No
 
 
 async def test_nothing_happens_without_yes(folder: Path) -> None:
-    await kept(folder)
+    await store_calls(folder)
     ran = relay("erase", "--user", LEARNER, cwd=folder)
     nobody = relay("erase", "--user", " ", "--yes", cwd=folder)
 
@@ -36,7 +36,7 @@ async def test_nothing_happens_without_yes(folder: Path) -> None:
 
 
 async def test_while_a_relay_runs_it_says_to_stop_it(folder: Path) -> None:
-    await kept(folder)
+    await store_calls(folder)
     with Program("dev", "--port", "0", cwd=folder, RELAY_ENGINE="echo") as program:
         program.line("socket")
         ran = relay("erase", "--user", LEARNER, "--yes", cwd=folder)
@@ -63,7 +63,7 @@ async def test_a_project_forgets_them_and_so_does_the_journal_here(
 ) -> None:
     async with hosted(project) as store:
         await store.put([CALL.user("damson"), CALL.begun(), HERS.user("chard")])
-    await kept(folder)
+    await store_calls(folder)
     settings = {"SUPABASE_URL": project.url, "SUPABASE_SERVICE_ROLE_KEY": project.service_key}
     ran = relay("erase", "--user", LEARNER, "--yes", cwd=folder, RELAY_STORE="supabase", **settings)
 

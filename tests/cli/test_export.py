@@ -3,8 +3,8 @@
 import json
 from pathlib import Path
 
-from tests.cli.calls_kept import kept
 from tests.cli.program import Program, one_line, relay
+from tests.cli.stored_calls import store_calls
 from tests.components import needs
 from tests.stores.hosted import hosted
 from tests.stores.words import LEARNER, Call
@@ -12,7 +12,7 @@ from tests.supabase.project import Project
 
 
 async def test_all_of_one_person_is_told_and_nothing_of_another(folder: Path) -> None:
-    await kept(folder)
+    await store_calls(folder)
     ran = relay("export", "--user", LEARNER, cwd=folder)
     told = json.loads(ran.stdout)
 
@@ -25,7 +25,7 @@ async def test_all_of_one_person_is_told_and_nothing_of_another(folder: Path) ->
 
 
 async def test_it_is_written_for_its_owner_alone(folder: Path) -> None:
-    await kept(folder)
+    await store_calls(folder)
     (folder / "ada.json").touch(mode=0o644)
     ran = relay("export", "--user", LEARNER, "--out", "ada.json", cwd=folder)
 
@@ -35,7 +35,7 @@ async def test_it_is_written_for_its_owner_alone(folder: Path) -> None:
 
 
 async def test_a_file_that_cannot_be_written_is_told(folder: Path) -> None:
-    await kept(folder)
+    await store_calls(folder)
     ran = relay("export", "--user", LEARNER, "--out", "nowhere/ada.json", cwd=folder)
 
     assert ran.returncode == 1
@@ -43,7 +43,7 @@ async def test_a_file_that_cannot_be_written_is_told(folder: Path) -> None:
 
 
 async def test_a_relay_may_run_meanwhile(folder: Path) -> None:
-    await kept(folder)
+    await store_calls(folder)
     with Program("dev", "--port", "0", cwd=folder, RELAY_ENGINE="echo") as program:
         program.line("socket")
         ran = relay("export", "--user", LEARNER, cwd=folder)
@@ -58,7 +58,7 @@ async def test_a_relay_may_run_meanwhile(folder: Path) -> None:
 async def test_a_projects_is_told_with_what_waits_here(project: Project, folder: Path) -> None:
     async with hosted(project) as store:
         await store.put([Call().user("damson")])
-    await kept(folder)
+    await store_calls(folder)
     settings = {"SUPABASE_URL": project.url, "SUPABASE_SERVICE_ROLE_KEY": project.service_key}
     settings["RELAY_STORE"] = "supabase"
     told = json.loads(relay("export", "--user", LEARNER, cwd=folder, **settings).stdout)

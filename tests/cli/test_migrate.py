@@ -15,7 +15,7 @@ from tests.supabase.project import Project
 
 Run = Callable[..., Ran]
 NAMES = [path.name for path in migrations()]
-FOUND = "relay.cli.migrate.MIGRATIONS"
+FOUND = "relay.cli.admin.MIGRATIONS"
 
 
 def test_it_prints_the_sql_in_order(run: Run) -> None:

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.calls_kept import kept, words_in
 from tests.cli.program import one_line, relay
+from tests.cli.stored_calls import store_calls, words_in
 from tests.components import needs
 from tests.stores.hosted import hosted
 from tests.stores.words import Call
@@ -14,7 +14,7 @@ from tests.supabase.project import Project
 
 
 async def test_old_words_are_deleted_and_the_second_time_there_are_none(folder: Path) -> None:
-    await kept(folder)
+    await store_calls(folder)
     first = relay("retain", "--days", "30", cwd=folder)
     again = relay("retain", "--days", "30", "--json", cwd=folder)
 
@@ -29,7 +29,7 @@ async def test_old_words_are_deleted_and_the_second_time_there_are_none(folder: 
 
 
 async def test_old_words_are_emptied(folder: Path) -> None:
-    await kept(folder)
+    await store_calls(folder)
     ran = relay("retain", "--days", "0", "--redact", cwd=folder)
 
     assert ran.stdout == "emptied 2 utterances older than 0 days in var/relay.db\n"

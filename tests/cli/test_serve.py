@@ -1,15 +1,24 @@
-"""`relay serve`: it starts with what it needs, and says what it lacks."""
+"""`relay serve` as a program, and what it shares with `relay dev`: limits and failed starts."""
 
 import asyncio
+import errno
+import resource
 import signal
+import socket
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
 
 import aiohttp
 import pytest
 from websockets.asyncio.client import connect
 
 from relay.auth.tokens import mint
+from relay.cli import serve
+from relay.cli.main import parser
+from relay.cli.serve import raise_fd_limit
 from relay.realtime.grant import Caller
+from relay.stores.journal.file import JournalInUse
 from tests.cli.program import Program, one_line, relay
 from tests.scenarios.stage import Line
 
@@ -83,3 +92,103 @@ async def test_S3_63_it_serves_no_page_drains_and_ends_with_0(tmp_path: Path) ->
             assert await Line(line).closed() == (1012, "Service restart")
         assert await ending == 0
         assert program.left() == []
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (
+            OSError(errno.EADDRINUSE, "address in use"),
+            "address in use; stop what runs there, or choose others with --port and --http-port",
+        ),
+        (
+            PermissionError(errno.EACCES, "not allowed"),
+            "not allowed; choose ports above 1023 with --port and --http-port",
+        ),
+        (
+            socket.gaierror(socket.EAI_NONAME, "no such name"),
+            "no such name; choose an address of this machine with --host",
+        ),
+        (
+            PermissionError(errno.EACCES, "Permission denied", "/var/lib/relay"),
+            "[Errno 13] Permission denied: '/var/lib/relay'",
+        ),
+        (JournalInUse("in use by process 7"), "in use by process 7"),
+    ],
+)
+def test_why_it_does_not_start_is_told_with_what_to_do(error: Exception, told: str) -> None:
+    assert serve.start_error(error) == told
+
+
+def test_the_addresses_that_were_given_are_settings() -> None:
+    given = parser().parse_args(["dev", "--host", "::1", "--http-port", "0"])
+
+    assert serve.address_settings(given) == {"host": "::1", "http_port": 0}
+
+
+@pytest.mark.parametrize(
+    ("engine", "note"),
+    [
+        ("openai", "openai"),
+        ("offline", "offline (the demonstration voice; set OPENAI_API_KEY or OPENAI_BASE_URL"),
+        ("echo", "echo (it says back what it hears; set OPENAI_API_KEY or OPENAI_BASE_URL"),
+    ],
+)
+def test_a_voice_that_is_no_real_one_says_so(
+    engine: str, note: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(serve, "page_token", lambda _: "a.b.c")
+    app = SimpleNamespace(
+        page_url="http://127.0.0.1:1/",
+        voice_url="ws://127.0.0.1:2/v1/realtime",
+        settings=None,
+        engine=SimpleNamespace(name=engine),
+    )
+    serve.announce_dev(cast("Any", app))
+    page, address, token, voice, *_ = capsys.readouterr().out.splitlines()
+
+    assert page == "page    http://127.0.0.1:1/"
+    assert address == "socket  ws://127.0.0.1:2/v1/realtime"
+    assert token == "token   a.b.c"
+    assert voice.startswith(f"voice   {note}")
+
+
+@pytest.fixture
+def limits(monkeypatch):
+    """A process with these limits, which it may change."""
+
+    def given(soft, hard):
+        now = {"limits": (soft, hard)}
+        monkeypatch.setattr(resource, "getrlimit", lambda _: now["limits"])
+        monkeypatch.setattr(resource, "setrlimit", lambda _, both: now.update(limits=both))
+        return now
+
+    return given
+
+
+def test_a_low_limit_of_ones_own_is_raised(limits):
+    now = limits(1024, 524_288)
+    assert raise_fd_limit(1000) is None
+    assert now["limits"] == (2256, 524_288)
+
+
+def test_a_high_one_stays(limits):
+    now = limits(65_536, 524_288)
+    assert raise_fd_limit(1000) is None
+    assert now["limits"] == (65_536, 524_288)
+
+
+def test_where_there_is_no_limit_there_is_room(limits):
+    infinite = resource.RLIM_INFINITY
+    now = limits(infinite, infinite)
+    assert raise_fd_limit(100_000) is None
+    assert now["limits"] == (infinite, infinite)
+
+
+def test_what_is_not_ours_to_raise_is_told(limits):
+    now = limits(1024, 2000)
+    assert raise_fd_limit(1000) == (
+        "MAX_CONNECTIONS=1000 needs 2256 open files and this process may have 2000:"
+        " raise LimitNOFILE (ulimit -n), or lower MAX_CONNECTIONS"
+    )
+    assert now["limits"] == (2000, 2000), "as many as there are"

@@ -86,7 +86,7 @@ def test_a_conversation_that_nobody_has(run: Run) -> None:
     ran = run("transcript", LATER_CONVERSATION)
 
     assert (ran.code, ran.out) == (1, "")
-    assert one_line(ran.err) == f"nobody has the conversation {LATER_CONVERSATION}"
+    assert one_line(ran.err) == f"there is no conversation {LATER_CONVERSATION}"
 
 
 def test_a_store_that_cannot_be_read_is_named(run: Run) -> None:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from relay.cli.checklist import SetupReport, parts_of, read_settings
+from relay.cli.check import Setup, checks_for, read_setup
 from relay.parts.simple import scripted_parts
 from relay.simulator import SimulatorOptions, simulate
 from tests.components import needs
@@ -16,20 +16,20 @@ DEV = ["token secret", "voice", "journal", "store", "voice port", "HTTP port", "
 
 @pytest.fixture
 def setting(monkeypatch: pytest.MonkeyPatch):
-    def put(**names: str) -> SetupReport:
+    def put(**names: str) -> Setup:
         for name, value in names.items():
             monkeypatch.setenv(name, value)
-        return read_settings()
+        return read_setup()
 
     return put
 
 
-def names(reading: SetupReport) -> list[str]:
-    return [part.name for part in parts_of(reading)]
+def names(reading: Setup) -> list[str]:
+    return [part.name for part in checks_for(reading)]
 
 
-def told(reading: SetupReport) -> list[str]:
-    return [str(finding) for finding in reading.findings]
+def told(reading: Setup) -> list[str]:
+    return [str(finding) for finding in reading.results]
 
 
 def test_nothing_set_is_what_relay_dev_needs(setting, folder: Path) -> None:
@@ -74,8 +74,8 @@ def test_who_speaks_of_others_means_relay_serve(setting, name: str) -> None:
     """Nothing is looked at by settings that are not the ones a relay would have."""
     reading = setting(**{name: "https://ref.example.org"})
 
-    assert reading.findings
-    assert {finding.state for finding in reading.findings} == {"fail"}
+    assert reading.results
+    assert {finding.state for finding in reading.results} == {"fail"}
     assert names(reading) == []
 
 
@@ -99,8 +99,8 @@ def test_a_doubt_comes_with_the_settings(setting) -> None:
 async def test_a_demonstration_voice_that_is_not_installed_is_told(
     setting, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("relay.cli.checklist.available", lambda: "install it with `make run`")
-    (voice,) = (part for part in parts_of(setting()) if part.name == "voice")
+    monkeypatch.setattr("relay.cli.check.available", lambda: "install it with `make run`")
+    (voice,) = (part for part in checks_for(setting()) if part.name == "voice")
     found = await voice.run()
 
     assert found.state == "fail"
@@ -112,16 +112,16 @@ def test_a_doubt_of_relay_dev_is_told_and_nothing_is_made(setting, folder: Path)
     reading = setting(RELAY_DATADIR="elsewhere", SUPABASE_JWT_SECRET="short")
 
     assert "RELAY_DATADIR is not a setting of the relay: did you mean RELAY_DATA_DIR?" in (
-        reading.findings[0].hint
+        reading.results[0].hint
     )
-    assert "SUPABASE_JWT_SECRET is shorter than 32 bytes" in reading.findings[0].hint
+    assert "SUPABASE_JWT_SECRET is shorter than 32 bytes" in reading.results[0].hint
     assert list(folder.iterdir()) == []
 
 
 def test_agents_that_cannot_be_read_are_told(setting, folder: Path) -> None:
     reading = setting(RELAY_AGENTS="agents.toml")
 
-    assert {finding.state for finding in reading.findings} == {"fail"}
+    assert {finding.state for finding in reading.results} == {"fail"}
     assert "agents.toml" in told(reading)[0]
     assert names(reading) == []
     assert list(folder.iterdir()) == []
@@ -131,7 +131,7 @@ async def test_a_key_of_azure_is_named_where_azure_is_meant(setting) -> None:
     reading = setting(
         AZURE_OPENAI_ENDPOINT="http://127.0.0.1:8", AZURE_OPENAI_API_KEY="k", ENGINE_TIMEOUT="2"
     )
-    (voice,) = (part for part in parts_of(reading) if part.name == "voice")
+    (voice,) = (part for part in checks_for(reading) if part.name == "voice")
     found = await voice.run()
 
     assert found.state == "fail"
@@ -146,7 +146,7 @@ async def test_S3_15_the_voice_is_asked_with_the_vaults_key(setting, project: Pr
             SUPABASE_SERVICE_ROLE_KEY=project.service_key,
             OPENAI_BASE_URL=simulator.base_url,
         )
-        voice = next(part for part in parts_of(reading) if part.name == "voice")
+        voice = next(part for part in checks_for(reading) if part.name == "voice")
         without = await voice.run()
         await project.sql("insert into vault.secrets (name, secret) values ('openai', 'sk-vault')")
         await project.sql(

@@ -9,7 +9,7 @@ CALL = Call()
 HERS = CALL.of(session_id=LATER_SESSION, conversation_id=STRANGER, user_id=STRANGER)
 
 
-async def kept(folder: Path) -> None:
+async def store_calls(folder: Path) -> None:
     """`rhubarb` is stored of the learner, `quince` waits; `celery` is the stranger's."""
     store = SqliteStore(folder / "var" / "relay.db")
     await store.put([CALL.user("rhubarb"), CALL.begun(), CALL.used(100), HERS.user("celery")])

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from relay.cli.checklist import project_parts
+from relay.cli.check import project_checks
 from relay.config import dev_settings
 from relay.stores.journal.file import JournalFile
 from tests.check.projects import AGENT, store_key
@@ -66,11 +66,11 @@ def test_the_key_of_the_provider_is_looked_for_where_it_is_used(
 ) -> None:
     for name, value in (settings | {"RELAY_ENGINE": "openai", "RELAY_STORE": "supabase"}).items():
         monkeypatch.setenv(name, value)
-    names = [part.name for part in project_parts(dev_settings().settings)]
+    names = [part.name for part in project_checks(dev_settings().settings)]
     monkeypatch.setenv("RELAY_STORE", "sqlite")
 
     assert "project, provider key" in names
-    assert list(project_parts(dev_settings().settings)) == []
+    assert list(project_checks(dev_settings().settings)) == []
 
 
 @pytest.mark.parametrize("name", BROKEN)

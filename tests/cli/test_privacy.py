@@ -2,7 +2,7 @@
 
 import pytest
 
-from relay.cli.privacy import PrivacyData, with_kept
+from relay.cli.privacy import PersonalData, with_personal_data
 from relay.stores.journal.file import JournalDamaged
 from tests.cli.program import one_line
 from tests.stores.words import LEARNER
@@ -10,8 +10,8 @@ from tests.stores.words import LEARNER
 PROJECT = {"SUPABASE_URL": "http://127.0.0.1:8", "SUPABASE_SERVICE_ROLE_KEY": "sb_secret_1"}
 
 
-async def place(kept: PrivacyData) -> str:
-    return kept.place
+async def place(data: PersonalData) -> str:
+    return data.place
 
 
 @pytest.fixture
@@ -24,14 +24,14 @@ def setting(monkeypatch: pytest.MonkeyPatch):
 
 
 def test_the_embedded_store_is_the_usual_one(setting) -> None:
-    assert with_kept(place) == "var/relay.db"
+    assert with_personal_data(place) == "var/relay.db"
     setting(SUPABASE_URL="https://ref.supabase.co")
-    assert with_kept(place) == "var/relay.db", "a project for tokens alone keeps no words"
+    assert with_personal_data(place) == "var/relay.db", "a project for tokens alone keeps no words"
 
 
 def test_the_project_is_the_one_that_relay_serve_would_take(setting) -> None:
     setting(**PROJECT)
-    assert with_kept(place) == PROJECT["SUPABASE_URL"]
+    assert with_personal_data(place) == PROJECT["SUPABASE_URL"]
 
 
 def test_two_stores_are_not_guessed_between(setting, folder, capsys) -> None:
@@ -39,34 +39,34 @@ def test_two_stores_are_not_guessed_between(setting, folder, capsys) -> None:
     (folder / "var").mkdir()
     (folder / "var" / "relay.db").touch()
     with pytest.raises(SystemExit, match="1"):
-        with_kept(place)
+        with_personal_data(place)
     assert one_line(capsys.readouterr().err).endswith("and the project: set RELAY_STORE")
     setting(RELAY_STORE="sqlite")
-    assert with_kept(place) == "var/relay.db"
+    assert with_personal_data(place) == "var/relay.db"
 
 
 def test_settings_that_are_wrong_are_told(setting, capsys) -> None:
     setting(PORT="many")
     with pytest.raises(SystemExit, match="1"):
-        with_kept(place)
+        with_personal_data(place)
     assert one_line(capsys.readouterr().err).startswith("PORT: ")
 
 
 def test_a_project_that_does_not_answer_is_told(setting, capsys) -> None:
     setting(**PROJECT)
 
-    async def ask(kept: PrivacyData) -> None:
-        await kept.people.export(LEARNER)
+    async def ask(data: PersonalData) -> None:
+        await data.store.export(LEARNER)
 
     with pytest.raises(SystemExit, match="1"):
-        with_kept(ask)
+        with_personal_data(ask)
     assert "DatabaseUnreachable; see `relay check`" in one_line(capsys.readouterr().err)
 
 
 def test_a_damaged_journal_is_told(capsys) -> None:
-    async def look(_: PrivacyData) -> None:
+    async def look(_: PersonalData) -> None:
         raise JournalDamaged("var/journal/journal.sqlite cannot be read by this relay")
 
     with pytest.raises(SystemExit, match="1"):
-        with_kept(look)
+        with_personal_data(look)
     assert one_line(capsys.readouterr().err).startswith("var cannot be used: var/journal")
