@@ -1,6 +1,6 @@
 """The offline twin of the OpenAI Realtime API: any `Parts` behind a WebSocket of its own.
 
-`docs/simulator.md` says how to script what it says and what goes wrong.
+`docs/simulator.md` describes the scripts that choose what it says and its faults.
 """
 
 from relay.simulator.faults.plan import Faults

@@ -1,7 +1,7 @@
-"""How OpenAI receives a connection: which key, model and path it wants, and how it says no.
+"""The handshake of OpenAI's server: the key, the model and the path that it accepts.
 
-Whoever is turned away gets the upgrade first, then an `error` event, then a close whose reason is
-`<error type>.<error code>` (PROTOCOL §3, recording p03).
+A client that it refuses gets the upgrade first, then an `error` event, then a close whose reason
+is `<error type>.<error code>` (PROTOCOL §3, recording p03).
 """
 
 from collections.abc import Callable, Sequence
@@ -30,15 +30,15 @@ _REALTIME = Subprotocol("realtime")
 
 @dataclass(frozen=True, slots=True)
 class UpgradeRefused:
-    """A connection that OpenAI would close at once, with this code."""
+    """A connection that OpenAI would close right after the upgrade, with this close code."""
 
     refusal: RequestRefused
     code: int
 
-    async def tell(self, connection: ServerConnection) -> None:
-        """Say why, and close."""
+    async def send(self, connection: ServerConnection) -> None:
+        """Send the error and close."""
         reason = ".".join(filter(None, ("invalid_request_error", self.refusal.code)))
-        await connection.send(spoken_error(self.refusal), text=True)
+        await connection.send(error_event(self.refusal), text=True)
         await connection.close(self.code, reason)
 
 
@@ -63,15 +63,15 @@ BAD_MODEL = UpgradeRefused(
 )
 
 
-def any_but_bad(key: str) -> bool:
+def accept_unless_bad(key: str) -> bool:
     """Accept every key that does not begin with `bad`."""
     return not key.startswith("bad")
 
 
-def judge(
+def check_handshake(
     request: Request, accepts_key: Callable[[str], bool], models: frozenset[str] | None
 ) -> UpgradeRefused | None:
-    """Return why a handshake is turned away, None when it is welcome."""
+    """Return the refusal of a handshake, None when it is accepted."""
     protocols = _offered(request)
     key = _key(request, protocols)
     if key is None:
@@ -80,32 +80,32 @@ def judge(
         return BAD_KEY
     if _asks_for_beta(request, protocols):
         return BETA
-    return _judge_model(model_of(request), models)
+    return _check_model(model_of(request), models)
 
 
 def model_of(request: Request) -> str:
-    """Return the model a handshake asks for, "" for none."""
+    """Return the model that a handshake asks for, "" for none."""
     return parse_qs(urlsplit(request.path).query).get("model", [""])[-1]
 
 
-def find(connection: ServerConnection, request: Request) -> Response | None:
-    """Answer 404 to a path at which there is no Realtime API."""
+def check_path(connection: ServerConnection, request: Request) -> Response | None:
+    """Return a 404 for a path without the Realtime API, None for one with it."""
     if urlsplit(request.path).path in PATHS:
         return None
     return connection.respond(HTTPStatus.NOT_FOUND, "The Realtime API is at /v1/realtime.\n")
 
 
-def select(_: ServerConnection, offered: Sequence[Subprotocol]) -> Subprotocol | None:
-    """Select `realtime` where it is offered, and never the entry that holds the key."""
+def select_subprotocol(_: ServerConnection, offered: Sequence[Subprotocol]) -> Subprotocol | None:
+    """Return `realtime` where it is offered; never the entry that holds the key."""
     return _REALTIME if _REALTIME in offered else None
 
 
-def spoken_error(refusal: RequestRefused) -> bytes:
-    """Return an `error` event that answers no event in particular."""
+def error_event(refusal: RequestRefused) -> bytes:
+    """Return an `error` event that answers no client event in particular."""
     return msgspec.json.encode(error(refusal, None, _new_id("event")))
 
 
-def _judge_model(model: str, models: frozenset[str] | None) -> UpgradeRefused | None:
+def _check_model(model: str, models: frozenset[str] | None) -> UpgradeRefused | None:
     if not model:
         return NO_MODEL
     return BAD_MODEL if models is not None and model not in models else None

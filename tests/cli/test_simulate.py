@@ -81,7 +81,8 @@ async def test_faults_come_from_a_file_and_are_named(tmp_path: Path) -> None:
         ("x =", "bad.toml: Invalid value (at end of document)"),
         (
             'seed = 1\n[[fault]]\nmode = "sesion_cut"\n',
-            "bad.toml, line 3: fault.1.mode: 'sesion_cut' is no fault: did you mean 'session_cut'",
+            "bad.toml, line 3: fault.1.mode: unknown fault 'sesion_cut'; "
+            "did you mean 'session_cut'?",
         ),
         (
             '[[fault]]\nmode = "large_item"\nbytes = "many"\n',

@@ -20,14 +20,14 @@ from relay.parts.interfaces import Parts, Reply, SpokenMessage
 from relay.parts.simple import Script, scripted_parts
 from relay.realtime.records import Utterance
 from relay.simulator import Faults, SimulatorOptions, simulate
-from relay.simulator.faults import Only
+from relay.simulator.faults import Condition
 from relay.simulator.faults.plan import Fault
 from relay.stores.sqlite import store as sqlite_tables
 from relay.tasks import Clock
 from tests.scenarios.stage import SECRET, SILENCE, SPEECH, Event, Line, Stage, loaded, new_id, token
 
 KEY = "sk-a-providers-key-for-bad-days"
-FIRST = Only(session=1)
+FIRST = Condition(session=1)
 """The first caller alone has the fault."""
 
 PATIENCE = 15.0

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from relay.simulator.faults import (
-    Only,
+    Condition,
     RateLimitsMissing,
     ResponseCut,
     ResponseFailed,
@@ -16,7 +16,7 @@ from relay.simulator.faults import (
 from relay.simulator.faults.plan import Fault
 from tests.scenarios.faulty import ANSWERS, FIRST, PLAIN, bad_day, together
 
-SECOND_ANSWER = Only(session=1, response=2)
+SECOND_ANSWER = Condition(session=1, response=2)
 
 
 @pytest.mark.parametrize(

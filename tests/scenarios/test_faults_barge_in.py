@@ -8,11 +8,11 @@ import pytest
 
 from relay.parts.simple import Script
 from relay.simulator.faults import (
+    Condition,
     Errors,
     EventDoubled,
     EventLate,
     EventMissing,
-    Only,
     ResponseCut,
     ResponseNotCreated,
     TranscriptionBeforeItem,
@@ -89,7 +89,7 @@ async def test_an_interruption_is_noted_once_whatever_else_goes_wrong(
     tmp_path: Path, tells: bool
 ) -> None:
     faults = [
-        msgspec.structs.replace(fault, only=Only(session=number))
+        msgspec.structs.replace(fault, only=Condition(session=number))
         for number, fault in enumerate(FAULTS, start=1)
     ]
     async with bad_day(tmp_path, *faults, script=SCRIPT) as here, AsyncExitStack() as calls:
@@ -111,7 +111,7 @@ async def test_an_acknowledged_cut_is_the_truth_to_the_millisecond(tmp_path: Pat
 
 
 async def test_a_connection_that_breaks_after_an_interruption_keeps_it(tmp_path: Path) -> None:
-    fault = ResponseCut(after_deltas=1, only=Only(response=2))
+    fault = ResponseCut(after_deltas=1, only=Condition(response=2))
     async with bad_day(tmp_path, fault, script=SCRIPT) as here, here.call() as caller:
         await caller.says(200)
         await caller.hears(lambda: caller.answers() >= 1)

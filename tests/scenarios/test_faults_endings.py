@@ -9,9 +9,9 @@ import pytest
 from websockets.exceptions import ConnectionClosed
 
 from relay.simulator.faults import (
-    Handshake,
+    Condition,
+    HandshakeFault,
     InBandRefusal,
-    Only,
     SessionCut,
     SessionExpired,
     SessionStalled,
@@ -37,7 +37,7 @@ async def refused(here: Bad, ending: tuple[int, str]) -> None:
 
 async def test_every_status_at_the_upgrade_is_the_same_ending(tmp_path: Path) -> None:
     faults = [
-        Handshake(status=status, retry_after=3, only=Only(session=number))  # type: ignore[arg-type]
+        HandshakeFault(status=status, retry_after=3, only=Condition(session=number))  # type: ignore[arg-type]
         for number, status in enumerate(STATUSES, start=1)
     ]
     async with bad_day(tmp_path, *faults) as here:
@@ -58,7 +58,7 @@ async def test_the_key_follows_no_redirect(tmp_path: Path, status: int) -> None:
 
     server = await asyncio.start_server(elsewhere, "127.0.0.1", 0)
     location = f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1/realtime"
-    fault = Handshake(status=status, location=location)  # type: ignore[arg-type]
+    fault = HandshakeFault(status=status, location=location)  # type: ignore[arg-type]
     async with server, bad_day(tmp_path, fault) as here:
         await refused(here, CLOSED)
     assert came == []
@@ -146,7 +146,7 @@ async def test_wherever_the_connection_breaks_what_was_said_until_then_is_stored
 ) -> None:
     places = range(1, 92, 2)
     faults = [
-        SessionCut(after_events=place, only=Only(session=number))
+        SessionCut(after_events=place, only=Condition(session=number))
         for number, place in enumerate(places, start=1)
     ]
     async with bad_day(tmp_path, *faults) as here, AsyncExitStack() as calls:

@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 
 from relay.simulator.faults import (
+    Condition,
     Errors,
     EventDoubled,
     EventLate,
     EventMissing,
     KeyOrder,
-    Only,
     UnknownEvents,
     UnknownFields,
 )
@@ -89,7 +89,7 @@ async def test_any_event_may_come_twice_or_late_or_not_at_all(
     tmp_path: Path, fault: type[EventDoubled | EventLate | EventMissing]
 ) -> None:
     kinds = [kind for kind in KINDS if (fault, kind) != WANTED]
-    faults = [fault(event=kind, only=Only(session=n)) for n, kind in enumerate(kinds, start=1)]
+    faults = [fault(event=kind, only=Condition(session=n)) for n, kind in enumerate(kinds, start=1)]
     async with bad_day(tmp_path, *faults) as here, AsyncExitStack() as calls:
         callers = {kind: await calls.enter_async_context(here.call(kind)) for kind in kinds}
         await together(*(caller.converses_to_the_last_word() for caller in callers.values()))

@@ -6,11 +6,11 @@ from pathlib import Path
 import msgspec
 
 from relay.simulator.faults import (
+    Condition,
     Errors,
     EventDoubled,
     EventLate,
     KeyOrder,
-    Only,
     RateLimitsMissing,
     ResponseNotCreated,
     TranscriptionBeforeItem,
@@ -59,7 +59,7 @@ async def converses(here: Bad, caller: Caller) -> None:
 
 async def test_what_changes_nothing_changes_nothing_here_either(tmp_path: Path) -> None:
     faults = [
-        msgspec.structs.replace(fault, only=Only(session=number))
+        msgspec.structs.replace(fault, only=Condition(session=number))
         for number, fault in enumerate(FAULTS, start=1)
     ]
     async with bad_day(tmp_path, *faults) as here, AsyncExitStack() as calls:

@@ -8,11 +8,11 @@ import pytest
 from relay.parts.interfaces import FunctionCall, McpCall, Reply, SpokenMessage
 from relay.parts.simple import Script
 from relay.simulator.faults import (
+    Condition,
     Errors,
     EventDoubled,
     EventLate,
     KeyOrder,
-    Only,
     RateLimitsMissing,
     ResponseNotCreated,
     TranscriptionDoubled,
@@ -106,7 +106,7 @@ async def test_what_is_said_out_of_band_is_heard_and_not_stored(
 
 
 async def test_everything_that_should_change_nothing_at_once_and_by_chance(tmp_path: Path) -> None:
-    often, rarely = Only(probability=0.5), Only(probability=0.1)
+    often, rarely = Condition(probability=0.5), Condition(probability=0.1)
     faults = (
         TranscriptionLate(seconds=0.2, only=often),
         TranscriptionInterim(only=often),

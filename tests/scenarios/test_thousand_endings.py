@@ -138,7 +138,7 @@ WAYS: tuple[Way, ...] = (
 def _upstream(here: Stage, session_id: str) -> CascadeConnection:
     """The simulator's end of the session that was greeted with this id."""
     assert here.simulator is not None
-    peers = here.simulator._voice._connections
+    peers = here.simulator._engine._connections
     return next(peer for peer in peers if _session_of(peer) == session_id)
 
 

@@ -10,9 +10,9 @@ import pytest
 
 from relay.engines.cascade.outputs import Pace
 from relay.parts.interfaces import FunctionCall, McpCall, Reply, SpokenMessage
-from relay.simulator.faults import Only, ResponseFailed, TranscriptionLate
+from relay.simulator.faults import Condition, ResponseFailed, TranscriptionLate
 from relay.simulator.faults.plan import MODES
-from relay.simulator.script import MAX_BYTES, BadScript, Scenario, load, parse
+from relay.simulator.script import MAX_BYTES, BadScript, Scenario, load, locate_error, parse
 
 GOOD = """
 seed = 7
@@ -61,8 +61,8 @@ def test_everything_a_script_may_say():
     assert scenario.pace == Pace(burst=12, delay_seconds=0.35)
     assert scenario.faults.seed == 7
     assert scenario.faults.faults == (
-        TranscriptionLate(seconds=2.5, only=Only(turn=2, probability=0.5)),
-        ResponseFailed(only=Only(response=[3, 4])),
+        TranscriptionLate(seconds=2.5, only=Condition(turn=2, probability=0.5)),
+        ResponseFailed(only=Condition(response=[3, 4])),
     )
     script = scenario.script
     assert script is not None
@@ -116,9 +116,12 @@ def test_what_is_not_scripted_is_as_ever():
         ("[[fault]]\nmode = 3", "line 2: fault.1.mode: Expected `str`"),
         (
             '[[fault]]\nmode = "sesion_cut"',
-            "line 2: fault.1.mode: 'sesion_cut' is no fault: did you mean 'session_cut'",
+            "line 2: fault.1.mode: unknown fault 'sesion_cut'; did you mean 'session_cut'?",
         ),
-        ('[[fault]]\nmode = "x"', "line 2: fault.1.mode: 'x' is no fault: docs/simulator.md"),
+        (
+            '[[fault]]\nmode = "x"',
+            "line 2: fault.1.mode: unknown fault 'x'; docs/simulator.md lists all",
+        ),
         ("[[fault]]\nseconds = 1", "line 1: fault.1: Object missing required field `mode`"),
         (
             '[[fault]]\nmode = "errors"\nsecnds = 1',
@@ -196,6 +199,61 @@ def test_what_is_no_script(content: bytes, complaint: str, tmp_path: Path):
 def test_a_file_that_is_not_there(tmp_path: Path):
     with pytest.raises(FileNotFoundError):
         load(tmp_path / "none.toml")
+
+
+# -------------------------------------------------------------------------- the place of an error
+
+LINES = """\
+seed = 1
+
+[pace]
+burst = 12.0
+
+[[fault]]
+mode = "errors"
+only = { response = 1,
+         turn = 2 }
+
+[[fault]]
+mode = "session_cut"
+
+[fault.only]
+session = 3
+
+[[fault]]
+mode = "errors"
+every = 9
+"""
+
+
+@pytest.mark.parametrize(
+    ("message", "place"),
+    [
+        ("No - at `$.seed`", ", line 1: seed: No"),
+        ("No - at `$.pace.burst`", ", line 4: pace.burst: No"),
+        ("No - at `$.pace.speed`", ", line 3: pace.speed: No"),
+        ("No - at `$.fault[0]`", ", line 6: fault.1: No"),
+        ("No - at `$.fault[0].mode`", ", line 7: fault.1.mode: No"),
+        ("No - at `$.fault[0].only.turn`", ", line 9: fault.1.only.turn: No"),
+        ("No - at `$.fault[1].only.session`", ", line 15: fault.2.only.session: No"),
+        ("No - at `$.fault[2].every`", ", line 19: fault.3.every: No"),
+        ("No - at `$.fault[2].seconds`", ", line 17: fault.3.seconds: No"),
+        (
+            "Object contains unknown field `every` - at `$.fault[2]`",
+            ", line 19: fault.3: Object contains unknown field `every`",
+        ),
+        ("No - at `$.nowhere[7].at`", ": nowhere.8.at: No"),
+        ("No", ": No"),
+    ],
+)
+def test_the_line_of_a_locate_error(message: str, place: str):
+    assert locate_error(LINES, message) == place
+
+
+def test_faults_may_stand_in_a_list():
+    script = 'fault = [\n  { mode = "x" },\n]\n'
+
+    assert locate_error(script, "No - at `$.fault[0].mode`") == ", line 2: fault.1.mode: No"
 
 
 # ------------------------------------------------------------------------------------- the guide

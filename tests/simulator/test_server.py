@@ -267,7 +267,7 @@ async def test_a_client_that_does_not_read_does_not_fill_the_memory(simulator: S
         await socket.send(json.dumps({"type": "conversation.item.create", "item": item}))
         for _ in range(40):
             await socket.send('{"type":"conversation.item.retrieve","item_id":"big"}')
-        (peer,) = simulator._voice._connections
+        (peer,) = simulator._engine._connections
         await turns(500)
         assert 0 < peer._outbox_bytes < HIGH_BYTES + 2 * len(audio)
 

@@ -1,37 +1,16 @@
-"""What can go wrong with a realtime server, on purpose: `docs/simulator.md` says how to ask for it.
+"""Faults of a realtime server, on purpose; `docs/simulator.md` lists them.
 
-Faults alter what a session does on its way to the client; the session itself knows nothing of them.
+They alter what a session sends on its way to the client, unknown to the session itself.
 """
 
-from relay.simulator.faults.answers import (
+from relay.simulator.faults.plan import Faults
+from relay.simulator.faults.responses import (
     RateLimitsMissing,
     ResponseCut,
     ResponseFailed,
     ResponseIncomplete,
     ResponseInterleaved,
     ResponseNotCreated,
-)
-from relay.simulator.faults.noise import (
-    Errors,
-    EventDoubled,
-    EventLate,
-    EventMissing,
-    KeyOrder,
-    LargeItem,
-    UnknownEvents,
-    UnknownFields,
-)
-from relay.simulator.faults.plan import Faults
-from relay.simulator.faults.sessions import (
-    Handshake,
-    InBandRefusal,
-    SessionCut,
-    SessionExpired,
-    SessionStalled,
-    SlowReader,
-)
-from relay.simulator.faults.tracking import Only
-from relay.simulator.faults.transcriptions import (
     TranscriptionBeforeItem,
     TranscriptionDoubled,
     TranscriptionEmpty,
@@ -40,18 +19,35 @@ from relay.simulator.faults.transcriptions import (
     TranscriptionLate,
     TranscriptionOutOfOrder,
 )
+from relay.simulator.faults.sessions import (
+    Errors,
+    EventDoubled,
+    EventLate,
+    EventMissing,
+    HandshakeFault,
+    InBandRefusal,
+    KeyOrder,
+    LargeItem,
+    SessionCut,
+    SessionExpired,
+    SessionStalled,
+    SlowReader,
+    UnknownEvents,
+    UnknownFields,
+)
+from relay.simulator.faults.tracking import Condition
 
 __all__ = [
+    "Condition",
     "Errors",
     "EventDoubled",
     "EventLate",
     "EventMissing",
     "Faults",
-    "Handshake",
+    "HandshakeFault",
     "InBandRefusal",
     "KeyOrder",
     "LargeItem",
-    "Only",
     "RateLimitsMissing",
     "ResponseCut",
     "ResponseFailed",

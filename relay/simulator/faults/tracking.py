@@ -1,4 +1,4 @@
-"""Every event of a session with its place in it: which event, of which turn, of which response."""
+"""Tools of every fault: conditions, events with their place in a session, and stages."""
 
 import hashlib
 import math
@@ -6,13 +6,29 @@ import re
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Protocol
 
 from msgspec import Meta, Struct
 
 from relay.engines.cascade.effects import Close, Emit, Event, NewId
 
-# ---- When a fault happens: in which session, turn or response, and how often.
+LOST = 1006
+"""The code of a connection that broke off without a close frame."""
+
+TRANSCRIPTION = "conversation.item.input_audio_transcription."
+
+MAX_HELD = 4096
+"""Events that one fault holds back; beyond that the oldest are sent early."""
+
+_MAX_KNOWN = 4096
+"""Items and responses that are remembered; the oldest are forgotten."""
+
+_OF_THE_NEXT_TURN = (
+    "input_audio_buffer.speech_started",
+    "input_audio_buffer.speech_stopped",
+    "input_audio_buffer.committed",
+    "input_audio_buffer.timeout_triggered",
+)
 
 Unit = Literal["session", "turn", "response", "event"]
 """What a fault happens to as a whole: chance decides once for each of them."""
@@ -23,7 +39,10 @@ Seconds = Annotated[float, Meta(ge=0, le=3600)]
 Count = Annotated[int, Meta(ge=0, le=1_000_000)]
 
 
-class Only(Struct, frozen=True, forbid_unknown_fields=True):
+# -------------------------------------------------------------------------- when a fault happens
+
+
+class Condition(Struct, frozen=True, forbid_unknown_fields=True):
     """The sessions, turns and responses that a fault is limited to, all counted from 1.
 
     `probability` is that of each thing the fault may happen to; the same seed chooses the same.
@@ -35,12 +54,15 @@ class Only(Struct, frozen=True, forbid_unknown_fields=True):
     probability: Annotated[float, Meta(ge=0, le=1)] = 1.0
 
 
-ALWAYS = Only()
+ALWAYS = Condition()
 
 
 def mode(class_name: str) -> str:
-    """Return how a fault is called in a script: `TranscriptionLate` is `transcription_late`."""
-    return re.sub(r"(?<!^)(?=[A-Z])", "_", class_name).lower()
+    """Return the name of a fault in a script.
+
+    `TranscriptionLate` is `transcription_late`, `HandshakeFault` is `handshake`.
+    """
+    return re.sub(r"(?<!^)(?=[A-Z])", "_", class_name.removesuffix("Fault")).lower()
 
 
 FAULT: dict[str, Any] = {
@@ -49,7 +71,7 @@ FAULT: dict[str, Any] = {
     "tag_field": "mode",
     "tag": mode,
 }
-"""How every fault's shape is read from a script."""
+"""The options of every fault's Struct: they say how it is read from a script."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,25 +91,18 @@ class Dice:
 
 
 def among(numbers: Numbers | None, number: int | None) -> bool:
-    """Tell whether a number is one of those asked for; None asks for all."""
+    """Return whether a number is one of those given; None stands for all."""
     if numbers is None:
         return True
     return number in (numbers if isinstance(numbers, Sequence) else (numbers,))
 
 
-_MAX_KNOWN = 4096  # items and responses remembered; the eldest are forgotten
-
-_OF_THE_NEXT_TURN = (
-    "input_audio_buffer.speech_started",
-    "input_audio_buffer.speech_stopped",
-    "input_audio_buffer.committed",
-    "input_audio_buffer.timeout_triggered",
-)
+# ---------------------------------------------------------------------------- events with a place
 
 
 @dataclass(frozen=True, slots=True)
 class TrackedEvent:
-    """An event, or the end, on its way to the client.
+    """An event, or the close, on its way to the client, with its place in the session.
 
     `number` counts the session's events from 1. `turn` and `response` say to which it belongs, a
     response to the turn that came before it; `delta` counts the deltas of that response.
@@ -101,16 +116,16 @@ class TrackedEvent:
 
     @property
     def event(self) -> Event:
-        """Return the event, an empty one for the end."""
+        """Return the event, an empty one for the close."""
         return self.effect.event if isinstance(self.effect, Emit) else {}
 
     @property
     def kind(self) -> str:
-        """Return the event's type, "" for the end."""
+        """Return the event's type, "" for the close."""
         return str(self.event.get("type", ""))
 
     def of(self, unit: Unit) -> int | None:
-        """Return the number of the thing it belongs to, None where it belongs to none."""
+        """Return the number of the unit it belongs to, None where it belongs to none."""
         if unit == "turn":
             return self.turn
         if unit == "response":
@@ -118,19 +133,39 @@ class TrackedEvent:
         return self.number if unit == "event" else 0
 
 
-def concerned(seen: TrackedEvent, only: Only, unit: Unit, luck: Dice) -> bool:
-    """Tell whether a fault that is limited like this happens to an event."""
-    number = seen.of(unit)
+def applies(tracked: TrackedEvent, condition: Condition, unit: Unit, dice: Dice) -> bool:
+    """Return whether a fault with this condition happens to an event."""
+    number = tracked.of(unit)
     return (
         number is not None
-        and among(only.turn, seen.turn)
-        and among(only.response, seen.response)
-        and luck.throw(number) < only.probability
+        and among(condition.turn, tracked.turn)
+        and among(condition.response, tracked.response)
+        and dice.throw(number) < condition.probability
     )
 
 
-class Census:
-    """Counts the events of one session, its user's turns and its responses, as they come."""
+def changed(tracked: TrackedEvent, **fields: Any) -> TrackedEvent:
+    """Return the event with these fields."""
+    return instead(tracked, {**tracked.event, **fields})
+
+
+def again(tracked: TrackedEvent, new_id: NewId) -> TrackedEvent:
+    """Return the event once more, with an `event_id` of its own."""
+    return changed(tracked, event_id=new_id("event"))
+
+
+def instead(tracked: TrackedEvent, event: Event) -> TrackedEvent:
+    """Return another event in its place."""
+    return replace(tracked, effect=Emit(event))
+
+
+def lost(tracked: TrackedEvent) -> TrackedEvent:
+    """Return the loss of the connection in its place."""
+    return replace(tracked, effect=Close(LOST, ""))
+
+
+class EventTracker:
+    """Counts the events, turns and responses of one session as they come."""
 
     def __init__(self) -> None:
         self._events = 0
@@ -141,8 +176,8 @@ class Census:
         self._response_count = 0
         self._last_done: tuple[int, int] | None = None
 
-    def see(self, effect: Emit | Close) -> TrackedEvent:
-        """Return the effect with its place."""
+    def track(self, effect: Emit | Close) -> TrackedEvent:
+        """Return the effect with its place in the session."""
         self._events += 1
         if isinstance(effect, Close):
             return TrackedEvent(effect, self._events)
@@ -195,135 +230,144 @@ def _note(known: dict[str, Any], key: str, value: Any) -> None:
         del known[next(iter(known))]
 
 
-# ---- Faults that hold events back: until a time, until another turn's words, or before an item.
+# ----------------------------------------------------------------------- stages of a fault
 
-TRANSCRIPTION = "conversation.item.input_audio_transcription."
-MAX_HELD = 4096
-"""Events that one fault holds; then the eldest go on early."""
+
+class Stage(Protocol):
+    """One fault in one session."""
+
+    def take(self, tracked: TrackedEvent, now: float) -> list[TrackedEvent]:
+        """Return the events to send in place of this one, none where it is held back."""
+
+    def due(self) -> float:
+        """Return when to call `tick`, infinity while nothing is held."""
+
+    def tick(self, now: float) -> list[TrackedEvent]:
+        """Return the events that were held back and are due."""
+
+
+@dataclass(frozen=True, slots=True)
+class EventStage:
+    """A fault that holds nothing back: it alters the events that it applies to one by one."""
+
+    applies: Callable[[TrackedEvent], bool]
+    alter: Callable[[TrackedEvent], list[TrackedEvent]]
+
+    def take(self, tracked: TrackedEvent, now: float) -> list[TrackedEvent]:
+        """Alter the event where it applies."""
+        return self.alter(tracked) if self.applies(tracked) else [tracked]
+
+    def due(self) -> float:
+        """Hold nothing."""
+        return math.inf
+
+    def tick(self, now: float) -> list[TrackedEvent]:
+        """Hold nothing."""
+        return []
 
 
 class Late:
-    """Lets everything pass, but some of it so many seconds later."""
+    """Sends the events that it applies to so many seconds later."""
 
-    def __init__(self, concerns: Callable[[TrackedEvent], bool], seconds: float) -> None:
-        self._concerns = concerns
+    def __init__(self, applies: Callable[[TrackedEvent], bool], seconds: float) -> None:
+        self._applies = applies
         self._seconds = seconds
         self._held: deque[tuple[float, TrackedEvent]] = deque()
 
-    def take(self, seen: TrackedEvent, now: float) -> list[TrackedEvent]:
-        """Hold what concerns it."""
-        if not self._concerns(seen):
-            return [seen]
-        self._held.append((now + self._seconds, seen))
+    def take(self, tracked: TrackedEvent, now: float) -> list[TrackedEvent]:
+        """Hold the event where it applies."""
+        if not self._applies(tracked):
+            return [tracked]
+        self._held.append((now + self._seconds, tracked))
         return [self._held.popleft()[1]] if len(self._held) > MAX_HELD else []
 
     def due(self) -> float:
-        """Return when the eldest has waited long enough."""
+        """Return when the oldest has waited long enough."""
         return self._held[0][0] if self._held else math.inf
 
     def tick(self, now: float) -> list[TrackedEvent]:
-        """Let go of what has waited long enough."""
-        freed = []
+        """Return what has waited long enough."""
+        released = []
         while self._held and self._held[0][0] <= now:
-            freed.append(self._held.popleft()[1])
-        return freed
+            released.append(self._held.popleft()[1])
+        return released
 
 
 class OutOfOrder:
-    """Holds what is said of one turn's words until a later turn's words are whole."""
+    """Holds the transcription events of one turn until those of a later turn are complete."""
 
-    def __init__(self, concerns: Callable[[TrackedEvent], bool], seconds: float) -> None:
-        self._concerns = concerns
+    def __init__(self, applies: Callable[[TrackedEvent], bool], seconds: float) -> None:
+        self._applies = applies
         self._seconds = seconds
         self._held: list[TrackedEvent] = []
         self._until = math.inf
 
-    def take(self, seen: TrackedEvent, now: float) -> list[TrackedEvent]:
-        """Hold this turn's words; a later turn's let them go."""
-        if not seen.kind.startswith(TRANSCRIPTION):
-            return [seen]
-        if self._concerns(seen) and (not self._held or self._held[0].turn == seen.turn):
-            self._held.append(seen)
+    def take(self, tracked: TrackedEvent, now: float) -> list[TrackedEvent]:
+        """Hold this turn's events; the end of a later turn's releases them."""
+        if not tracked.kind.startswith(TRANSCRIPTION):
+            return [tracked]
+        if self._applies(tracked) and (not self._held or self._held[0].turn == tracked.turn):
+            self._held.append(tracked)
             self._until = now + self._seconds
             return []
-        return [seen, *self._free()] if _ends(seen) else [seen]
+        return [tracked, *self._release()] if _ends(tracked) else [tracked]
 
     def due(self) -> float:
-        """Return when no later turn is waited for any more."""
+        """Return when to stop waiting for a later turn."""
         return self._until
 
     def tick(self, now: float) -> list[TrackedEvent]:
-        """Let go when no other turn came."""
-        return self._free() if now >= self._until else []
+        """Release them when no later turn came."""
+        return self._release() if now >= self._until else []
 
-    def _free(self) -> list[TrackedEvent]:
-        freed, self._held, self._until = self._held, [], math.inf
-        return freed
+    def _release(self) -> list[TrackedEvent]:
+        released, self._held, self._until = self._held, [], math.inf
+        return released
 
 
 class BeforeItem:
-    """Holds a turn from its end on, until some of its words were told (WIRE §4.1)."""
+    """Holds all events from a turn's end until its transcription is complete (WIRE §4.1).
 
-    def __init__(self, concerns: Callable[[TrackedEvent], bool], seconds: float) -> None:
-        self._concerns = concerns
+    The deltas of the transcription pass, so that they come before the item they belong to.
+    """
+
+    def __init__(self, applies: Callable[[TrackedEvent], bool], seconds: float) -> None:
+        self._applies = applies
         self._seconds = seconds
         self._held: list[TrackedEvent] = []
         self._until = math.inf
 
-    def take(self, seen: TrackedEvent, now: float) -> list[TrackedEvent]:
-        """Hold everything from the end of a turn on, but for its own words."""
+    def take(self, tracked: TrackedEvent, now: float) -> list[TrackedEvent]:
+        """Hold everything from the end of a turn on but its own transcription events."""
         if not self._held:
-            if not self._begins(seen):
-                return [seen]
+            if not self._begins(tracked):
+                return [tracked]
             self._until = now + self._seconds
-        elif seen.turn == self._held[0].turn and seen.kind.startswith(TRANSCRIPTION):
-            return [*self._free(), seen] if _ends(seen) else [seen]
-        self._held.append(seen)
-        crowded = len(self._held) > MAX_HELD or isinstance(seen.effect, Close)
-        return self._free() if crowded else []
+        elif tracked.turn == self._held[0].turn and tracked.kind.startswith(TRANSCRIPTION):
+            return [*self._release(), tracked] if _ends(tracked) else [tracked]
+        self._held.append(tracked)
+        full_or_closed = len(self._held) > MAX_HELD or isinstance(tracked.effect, Close)
+        return self._release() if full_or_closed else []
 
     def due(self) -> float:
-        """Return when no words are waited for any more."""
+        """Return when to stop waiting for the transcription."""
         return self._until
 
     def tick(self, now: float) -> list[TrackedEvent]:
-        """Let go when no words came."""
-        return self._free() if now >= self._until else []
+        """Release everything when no transcription came."""
+        return self._release() if now >= self._until else []
 
-    def _begins(self, seen: TrackedEvent) -> bool:
-        ends_a_turn = seen.kind in (
+    def _begins(self, tracked: TrackedEvent) -> bool:
+        ends_a_turn = tracked.kind in (
             "input_audio_buffer.speech_stopped",
             "input_audio_buffer.committed",
         )
-        return ends_a_turn and self._concerns(seen)
+        return ends_a_turn and self._applies(tracked)
 
-    def _free(self) -> list[TrackedEvent]:
-        freed, self._held, self._until = self._held, [], math.inf
-        return freed
-
-
-def _ends(seen: TrackedEvent) -> bool:
-    return seen.kind in (f"{TRANSCRIPTION}completed", f"{TRANSCRIPTION}failed")
+    def _release(self) -> list[TrackedEvent]:
+        released, self._held, self._until = self._held, [], math.inf
+        return released
 
 
-# ---- Small changes to an event on its way: other fields, another event, the same once more.
-
-
-def changed(seen: TrackedEvent, **fields: Any) -> TrackedEvent:
-    """Return the event with these fields."""
-    return instead(seen, {**seen.event, **fields})
-
-
-def again(seen: TrackedEvent, new_id: NewId) -> TrackedEvent:
-    """Return the event once more, as an event of its own."""
-    return changed(seen, event_id=new_id("event"))
-
-
-def instead(seen: TrackedEvent, event: Event) -> TrackedEvent:
-    """Return another event in its place."""
-    return replace(seen, effect=Emit(event))
-
-
-def ended(seen: TrackedEvent, code: int, reason: str) -> TrackedEvent:
-    """Return the end in its place; 1006 is a connection that breaks off without a word."""
-    return replace(seen, effect=Close(code, reason))
+def _ends(tracked: TrackedEvent) -> bool:
+    return tracked.kind in (f"{TRANSCRIPTION}completed", f"{TRANSCRIPTION}failed")

@@ -1,4 +1,6 @@
-"""Which faults happen in which session."""
+"""All faults there are, and the faults of one session."""
+
+from typing import get_args
 
 import pytest
 
@@ -6,18 +8,31 @@ from relay.engines.cascade.machine import Opening
 from relay.engines.cascade.outputs import Pace
 from relay.parts.interfaces import Reply, ReplyOccasion, as_reply
 from relay.simulator.faults import (
+    Condition,
     Errors,
     Faults,
-    Handshake,
+    HandshakeFault,
     InBandRefusal,
-    Only,
     ResponseFailed,
     ResponseIncomplete,
     SessionExpired,
     SlowReader,
     TranscriptionLate,
+    responses,
+    sessions,
+    tracking,
 )
-from relay.simulator.faults.plan import NO_FAULTS, Fault, FaultyRules
+from relay.simulator.faults.plan import (
+    EVENT_FAULTS,
+    MODES,
+    NO_FAULTS,
+    REPLY_FAULTS,
+    DoorFault,
+    Fault,
+    FaultyRules,
+    RulesFault,
+    holding_stage,
+)
 from tests.engines.cascade.driving import Talk
 
 OPENING = Opening("m", 0, Pace())
@@ -31,7 +46,7 @@ def test_without_faults_nothing_is_different():
     mine = NO_FAULTS.of_session(1)
     machine = Talk().machine
 
-    assert (mine.handshake, mine.turned_away, mine.nap) == (None, None, None)
+    assert (mine.handshake, mine.refusal, mine.slow_reader) == (None, None, None)
     assert mine.rules(machine, new_id) is machine
     assert mine.opening(OPENING).seconds == 3600
 
@@ -39,22 +54,20 @@ def test_without_faults_nothing_is_different():
 def test_what_happens_at_the_door():
     faults = Faults(
         (
-            Handshake(status=429, only=Only(session=2)),
-            InBandRefusal(only=Only(session=[3, 4])),
-            SlowReader(seconds=1, only=Only(session=5)),
+            HandshakeFault(status=429, only=Condition(session=2)),
+            InBandRefusal(only=Condition(session=[3, 4])),
+            SlowReader(seconds=1, only=Condition(session=5)),
         )
     )
     seen = [faults.of_session(number) for number in range(1, 7)]
 
     assert [mine.handshake is not None for mine in seen] == [False, True] + [False] * 4
-    assert [mine.turned_away is not None for mine in seen] == [False, False, True, True] + [
-        False
-    ] * 2
-    assert [mine.nap is not None for mine in seen] == [False] * 4 + [True, False]
+    assert [mine.refusal is not None for mine in seen] == [False, False, True, True] + [False] * 2
+    assert [mine.slow_reader is not None for mine in seen] == [False] * 4 + [True, False]
 
 
 def test_chance_decides_by_session():
-    faults = Faults((Handshake(status=500, only=Only(probability=0.5)),), seed=1)
+    faults = Faults((HandshakeFault(status=500, only=Condition(probability=0.5)),), seed=1)
     first = [faults.of_session(number).handshake is not None for number in range(1, 41)]
 
     assert 8 < sum(first) < 32
@@ -62,7 +75,7 @@ def test_chance_decides_by_session():
 
 
 def test_what_happens_within():
-    faults = Faults((TranscriptionLate(only=Only(session=2)), SessionExpired(seconds=60)))
+    faults = Faults((TranscriptionLate(only=Condition(session=2)), SessionExpired(seconds=60)))
     machine = Talk().machine
 
     assert isinstance(faults.of_session(2).rules(machine, new_id), FaultyRules)
@@ -71,7 +84,7 @@ def test_what_happens_within():
 
 
 def test_replies_are_revised_one_fault_after_another():
-    faults = Faults((ResponseIncomplete(), ResponseFailed(only=Only(response=2, turn=1))))
+    faults = Faults((ResponseIncomplete(), ResponseFailed(only=Condition(response=2, turn=1))))
     revise = faults.of_session(1).opening(OPENING).revise
     reply = as_reply("One two.")
 
@@ -86,9 +99,9 @@ def test_replies_are_revised_one_fault_after_another():
 @pytest.mark.parametrize(
     ("fault", "limit"),
     [
-        (Handshake(status=401, only=Only(turn=1)), "turn"),
-        (SessionExpired(seconds=1, only=Only(response=1)), "response"),
-        (TranscriptionLate(only=Only(response=1)), "response"),
+        (HandshakeFault(status=401, only=Condition(turn=1)), "turn"),
+        (SessionExpired(seconds=1, only=Condition(response=1)), "response"),
+        (TranscriptionLate(only=Condition(response=1)), "response"),
     ],
 )
 def test_a_limit_that_could_never_hold_is_refused(fault: Fault, limit: str):
@@ -97,6 +110,53 @@ def test_a_limit_that_could_never_hold_is_refused(fault: Fault, limit: str):
 
 
 def test_limits_that_make_sense():
-    everything = Only(session=1, turn=1, response=1)
+    everything = Condition(session=1, turn=1, response=1)
 
     assert Faults((Errors(only=everything), ResponseFailed(only=everything))).modes
+
+
+# ------------------------------------------------------------------------------- all faults
+
+HOLDING: dict[type, type] = {
+    responses.TranscriptionLate: tracking.Late,
+    responses.TranscriptionOutOfOrder: tracking.OutOfOrder,
+    responses.TranscriptionBeforeItem: tracking.BeforeItem,
+    sessions.EventLate: tracking.Late,
+}
+
+
+def example(shape: type) -> RulesFault:
+    needed = {"event": "x", "seconds": 1.0, "after_events": 1}
+    fields = getattr(shape, "__struct_fields__")  # noqa: B009 - any of the shapes
+    made: RulesFault = shape(**{name: needed[name] for name in fields if name in needed})
+    return made
+
+
+@pytest.mark.parametrize("shape", get_args(RulesFault))
+def test_every_fault_of_a_session_is_carried_out_in_one_way(shape: type):
+    ways = [shape in EVENT_FAULTS, shape in REPLY_FAULTS, shape in HOLDING]
+    stage = holding_stage(example(shape), lambda _: True)
+
+    assert sum(ways) == 1
+    assert type(stage) is HOLDING.get(shape, type(None))
+
+
+def test_nothing_is_carried_out_that_no_script_can_ask_for():
+    known = set(get_args(RulesFault))
+
+    assert EVENT_FAULTS.keys() | REPLY_FAULTS.keys() | HOLDING.keys() == known
+    assert set(get_args(DoorFault)) == {
+        sessions.HandshakeFault,
+        sessions.InBandRefusal,
+        sessions.SlowReader,
+    }
+
+
+def test_every_fault_has_a_mode_a_unit_and_limits():
+    assert len(MODES) == len(get_args(Fault)) == 27
+    for mode, shape in MODES.items():
+        assert mode == mode.lower()
+        assert getattr(shape, "unit") in ("session", "turn", "response", "event")  # noqa: B009
+        assert "only" in getattr(shape, "__struct_fields__")  # noqa: B009
+        assert shape.__doc__
+    assert Condition().probability == 1.0

@@ -1,7 +1,7 @@
 """What can go wrong with a user's words (PROTOCOL §5)."""
 
 from relay.simulator.faults import (
-    Only,
+    Condition,
     TranscriptionBeforeItem,
     TranscriptionDoubled,
     TranscriptionEmpty,
@@ -36,7 +36,7 @@ def test_5_2_late_words_come_after_the_answer():
 
 
 def test_5_2_only_the_second_turn_is_late():
-    talk = pushing(TranscriptionLate(seconds=20, only=Only(turn=2)))
+    talk = pushing(TranscriptionLate(seconds=20, only=Condition(turn=2)))
     first, second = pushed(talk), pushed(talk)
     talk.wait(1)
     assert [event["item_id"] for event in talk.of(COMPLETED)] == [first]
@@ -136,7 +136,7 @@ def test_5_9_words_that_grow():
 
 def test_chance_chooses_the_same_turns_each_time():
     def chosen(seed: int) -> list[bool]:
-        talk = pushing(TranscriptionEmpty(only=Only(probability=0.5)), seed=seed)
+        talk = pushing(TranscriptionEmpty(only=Condition(probability=0.5)), seed=seed)
         for _ in range(20):
             pushed(talk)
             talk.do_work()

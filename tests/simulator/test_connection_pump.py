@@ -1,4 +1,4 @@
-"""One connection of the twin: slow readers, busy voices, and either side hanging up."""
+"""One connection of the simulator: slow clients, busy voices, and a close from either side."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
@@ -12,7 +12,7 @@ from relay.simulator.server import HIGH_BYTES, ConnectionPump
 from tests.engines.cascade.listening import turns
 
 
-class FakePeer:
+class FakeVoice:
     """Notes what is asked of it."""
 
     def __init__(self) -> None:
@@ -66,61 +66,61 @@ class FakeSocket:
         self.closed.append((code, reason))
 
 
-def line(socket: FakeSocket, peer: FakePeer) -> ConnectionPump:
-    return ConnectionPump(socket, peer, None)  # type: ignore[arg-type]
+def pump_between(socket: FakeSocket, voice: FakeVoice) -> ConnectionPump:
+    return ConnectionPump(socket, voice, None)  # type: ignore[arg-type]
 
 
 async def test_a_slow_client_pauses_its_voice_and_an_empty_queue_lets_it_go_on():
-    socket, peer = FakeSocket(), FakePeer()
-    held = line(socket, peer)
+    socket, voice = FakeSocket(), FakeVoice()
+    pump = pump_between(socket, voice)
     async with asyncio.TaskGroup() as group:
-        group.create_task(held.write())
+        group.create_task(pump.write())
         for _ in range(3):
-            held.frame(bytes(HIGH_BYTES))
+            pump.frame(bytes(HIGH_BYTES))
         await turns()
-        assert peer.asked == ["pause"]
+        assert voice.asked == ["pause"]
 
         socket.reads.set()
         await turns(10)
-        assert peer.asked == ["pause", "resume"]
-        held.closed(1000, "")
+        assert voice.asked == ["pause", "resume"]
+        pump.closed(1000, "")
 
     assert len(socket.sent) == 3
 
 
 async def test_what_was_said_before_the_end_is_still_sent():
-    socket, peer = FakeSocket(), FakePeer()
-    held = line(socket, peer)
-    held.frame(b"last words")
-    held.closed(1001, "Over")
+    socket, voice = FakeSocket(), FakeVoice()
+    pump = pump_between(socket, voice)
+    pump.frame(b"last words")
+    pump.closed(1001, "Over")
     socket.reads.set()
 
-    await held.write()
+    await pump.write()
 
     assert socket.sent == [b"last words"]
     assert socket.closed == [(1001, "Over")]
 
 
 async def test_a_busy_voice_makes_reading_wait():
-    socket, peer = FakeSocket("one", "two"), FakePeer()
-    held = line(socket, peer)
-    held.writable(False)
+    socket, voice = FakeSocket("one", "two"), FakeVoice()
+    pump = pump_between(socket, voice)
+    pump.writable(False)
     async with asyncio.TaskGroup() as group:
-        group.create_task(held.read())
+        group.create_task(pump.read())
         await turns()
-        assert peer.sent == [b"one"]
+        assert voice.sent == [b"one"]
 
-        held.writable(True)
+        pump.writable(True)
 
-    assert peer.sent == [b"one", b"two"]
-    assert peer.closed == [(1000, "")]
+    assert voice.sent == [b"one", b"two"]
+    assert voice.closed == [(1000, "")]
 
 
 @pytest.mark.parametrize("fault", [ConnectionClosedError(None, None)])
 async def test_a_client_that_is_lost_has_left(fault: Exception):
-    socket, peer = FakeSocket("one", fault), FakePeer()
+    socket, voice = FakeSocket("one", fault), FakeVoice()
 
-    await line(socket, peer).read()
+    await pump_between(socket, voice).read()
 
-    assert peer.sent == [b"one"]
-    assert peer.closed == [(1000, "")]
+    assert voice.sent == [b"one"]
+    assert voice.closed == [(1000, "")]

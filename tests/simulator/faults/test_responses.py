@@ -5,7 +5,7 @@ import pytest
 from relay.engines.cascade.effects import Close
 from relay.parts.interfaces import FunctionCall, Reply, SpokenMessage, as_reply
 from relay.simulator.faults import (
-    Only,
+    Condition,
     RateLimitsMissing,
     ResponseCut,
     ResponseFailed,
@@ -13,7 +13,7 @@ from relay.simulator.faults import (
     ResponseInterleaved,
     ResponseNotCreated,
 )
-from relay.simulator.faults.answers import incomplete, interleaved
+from relay.simulator.faults.responses import response_incomplete, response_interleaved
 from tests.engines.cascade.driving import Talk, scripted, types
 from tests.simulator.faults.faulty import answered, faulty, writing
 
@@ -36,7 +36,7 @@ def test_4_10_a_quota_that_is_spent_on_the_second_response():
         code="insufficient_quota",
         type="insufficient_quota",
         message="You exceeded your current quota.",
-        only=Only(response=2),
+        only=Condition(response=2),
     )
     talk = writing(fault, parts=SIX)
     for _ in range(3):
@@ -84,7 +84,7 @@ def test_5_11_interleaved_items_are_spoken_both():
 def test_what_has_several_items_already_is_only_woven():
     reply = Reply((SpokenMessage("Let me see."), FunctionCall("f")))
 
-    woven = interleaved(ResponseInterleaved(), reply)
+    woven = response_interleaved(ResponseInterleaved(), reply)
 
     assert (woven.outputs, woven.interleaving) == (reply.outputs, "alternating")
 
@@ -99,7 +99,7 @@ def test_5_13_a_response_that_was_never_created():
 
 
 def test_a_line_that_is_cut_in_the_middle_of_a_response():
-    talk = writing(ResponseCut(after_deltas=2, only=Only(response=2)), parts=SIX)
+    talk = writing(ResponseCut(after_deltas=2, only=Condition(response=2)), parts=SIX)
     answered(talk)
     talk.forget()
 
@@ -111,7 +111,7 @@ def test_a_line_that_is_cut_in_the_middle_of_a_response():
 
 
 def test_no_limits_after_a_response():
-    talk = writing(RateLimitsMissing(only=Only(response=1)), parts=SIX)
+    talk = writing(RateLimitsMissing(only=Condition(response=1)), parts=SIX)
     answered(talk)
     assert talk.of("rate_limits.updated") == []
 
@@ -120,7 +120,7 @@ def test_no_limits_after_a_response():
 
 
 def test_a_response_is_found_by_the_turn_before_it():
-    talk = writing(ResponseFailed(only=Only(turn=2)), parts=SIX)
+    talk = writing(ResponseFailed(only=Condition(turn=2)), parts=SIX)
     answered(talk)
     talk.type("And now?")
     answered(talk)
@@ -132,8 +132,8 @@ def test_a_response_is_found_by_the_turn_before_it():
 def test_sound_that_needs_no_mouth_is_halved_with_its_words():
     reply = Reply((SpokenMessage("One two.", pcm=bytes(range(8))),))
 
-    (half,) = incomplete(ResponseIncomplete(), reply).outputs
-    halves = interleaved(ResponseInterleaved(), reply).outputs
+    (half,) = response_incomplete(ResponseIncomplete(), reply).outputs
+    halves = response_interleaved(ResponseInterleaved(), reply).outputs
 
     assert half == SpokenMessage("One", pcm=bytes(range(4)))
     assert [(h.text, h.pcm) for h in halves if isinstance(h, SpokenMessage)] == [
@@ -144,11 +144,11 @@ def test_sound_that_needs_no_mouth_is_halved_with_its_words():
 
 @pytest.mark.parametrize("outputs", [(), (FunctionCall("f"),)])
 def test_what_says_nothing_is_incomplete_all_the_same(outputs: tuple[FunctionCall, ...]):
-    reply = incomplete(ResponseIncomplete(), Reply(outputs))
+    reply = response_incomplete(ResponseIncomplete(), Reply(outputs))
 
     assert reply.outputs == outputs
     assert reply.ending.status == "incomplete"
-    assert interleaved(ResponseInterleaved(), as_reply("")).outputs == (
+    assert response_interleaved(ResponseInterleaved(), as_reply("")).outputs == (
         SpokenMessage("", phase="commentary"),
         SpokenMessage("", phase="final_answer"),
     )
@@ -159,12 +159,12 @@ def statuses(talk: Talk) -> list[str]:
 
 
 def test_chance_chooses_responses():
-    talk = writing(ResponseFailed(only=Only(probability=0.5)), parts=SIX, seed=3)
+    talk = writing(ResponseFailed(only=Condition(probability=0.5)), parts=SIX, seed=3)
     for _ in range(20):
         answered(talk)
 
     assert 3 < statuses(talk).count("failed") < 17
-    again = writing(ResponseFailed(only=Only(probability=0.5)), parts=SIX, seed=3)
+    again = writing(ResponseFailed(only=Condition(probability=0.5)), parts=SIX, seed=3)
     for _ in range(20):
         answered(again)
     assert statuses(again) == statuses(talk)

@@ -1,16 +1,26 @@
-"""Which turn and which response an event belongs to."""
+"""Events with their turn and their response, and small changes to them."""
 
 from relay.engines.cascade.effects import Close, Emit
-from relay.simulator.faults import tracking as seen_module
-from relay.simulator.faults.tracking import Census, Dice, Only, TrackedEvent, concerned
+from relay.simulator.faults import tracking
+from relay.simulator.faults.tracking import (
+    Condition,
+    Dice,
+    EventTracker,
+    TrackedEvent,
+    again,
+    applies,
+    changed,
+    instead,
+    lost,
+)
 from tests.engines.cascade.driving import NO_TURNS, TRANSCRIBED, Talk, scripted
 
-LUCK = Dice(0, 0, 1)
+DICE = Dice(0, 0, 1)
 
 
-def census_of(talk: Talk) -> list[TrackedEvent]:
-    census = Census()
-    return [census.see(Emit(event)) for event in talk.events]
+def tracked_in(talk: Talk) -> list[TrackedEvent]:
+    tracker = EventTracker()
+    return [tracker.track(Emit(event)) for event in talk.events]
 
 
 def test_a_spoken_turn_and_its_answer_belong_together():
@@ -20,7 +30,7 @@ def test_a_spoken_turn_and_its_answer_belong_together():
         talk.speak()
         talk.finish()
 
-    found = census_of(talk)
+    found = tracked_in(talk)
 
     turns = [seen.turn for seen in found]
     assert turns[:2] == [None, None]  # session.created, session.updated
@@ -44,7 +54,7 @@ def test_a_transcript_belongs_to_its_own_turn_however_late_it_comes():
     talk.work.reverse()
     talk.do_work()
 
-    completed = [seen for seen in census_of(talk) if seen.kind.endswith(".completed")]
+    completed = [seen for seen in tracked_in(talk) if seen.kind.endswith(".completed")]
     assert [seen.turn for seen in completed] == [2, 1]
 
 
@@ -54,7 +64,7 @@ def test_the_items_of_an_answer_belong_to_it():
     talk.say("response.create")
     talk.finish()
 
-    found = census_of(talk)
+    found = tracked_in(talk)
     items = [seen for seen in found if seen.kind.startswith("conversation.item.")]
     assert [(seen.turn, seen.response) for seen in items] == [
         (1, None),
@@ -72,47 +82,68 @@ def test_responses_out_of_band_count():
         talk.say("response.create", response={"conversation": conversation})
         talk.finish()
 
-    done = [seen.response for seen in census_of(talk) if seen.kind == "response.done"]
+    done = [seen.response for seen in tracked_in(talk) if seen.kind == "response.done"]
     assert done == [1, 2]
 
 
 def test_the_end_is_no_event():
-    end = Census().see(Close(1001, ""))
+    end = EventTracker().track(Close(1001, ""))
 
     assert (end.kind, end.event, end.number) == ("", {}, 1)
 
 
 def test_only_so_many_items_are_remembered(monkeypatch):
-    monkeypatch.setattr(seen_module, "_MAX_KNOWN", 3)
+    monkeypatch.setattr(tracking, "_MAX_KNOWN", 3)
     talk = Talk()
     for _ in range(10):
         talk.type("Hello")
-    census = Census()
+    tracker = EventTracker()
     for event in talk.events:
-        census.see(Emit(event))
+        tracker.track(Emit(event))
 
-    assert len(census._turns) == 3
-    assert census.see(Emit(talk.events[-1])).turn == 10
+    assert len(tracker._turns) == 3
+    assert tracker.track(Emit(talk.events[-1])).turn == 10
 
 
 def test_what_a_fault_is_limited_to():
     event = TrackedEvent(Emit({"type": "x"}), number=5, turn=2, response=3)
 
-    assert concerned(event, Only(), "event", LUCK)
-    assert concerned(event, Only(turn=[1, 2], response=3), "response", LUCK)
-    assert not concerned(event, Only(turn=1), "turn", LUCK)
-    assert not concerned(event, Only(response=4), "response", LUCK)
-    assert not concerned(event, Only(probability=0), "session", LUCK)
-    assert not concerned(TrackedEvent(Emit({"type": "x"}), 5), Only(), "turn", LUCK)
+    assert applies(event, Condition(), "event", DICE)
+    assert applies(event, Condition(turn=[1, 2], response=3), "response", DICE)
+    assert not applies(event, Condition(turn=1), "turn", DICE)
+    assert not applies(event, Condition(response=4), "response", DICE)
+    assert not applies(event, Condition(probability=0), "session", DICE)
+    assert not applies(TrackedEvent(Emit({"type": "x"}), 5), Condition(), "turn", DICE)
 
 
 def test_chance_decides_once_for_a_whole_response():
-    half = Only(probability=0.5)
+    half = Condition(probability=0.5)
     for response in range(1, 30):
         decided = {
-            concerned(
-                TrackedEvent(Emit({"type": "x"}), number, 1, response), half, "response", LUCK
-            )
+            applies(TrackedEvent(Emit({"type": "x"}), number, 1, response), half, "response", DICE)
             for number in range(10)
         }
         assert len(decided) == 1
+
+
+TRACKED = TrackedEvent(Emit({"type": "x", "event_id": "event_1", "a": 1}), 3, 2, 1)
+
+
+def test_a_changed_event_keeps_its_place_and_leaves_the_first_alone():
+    altered = changed(TRACKED, a=2)
+
+    assert altered == TrackedEvent(Emit({"type": "x", "event_id": "event_1", "a": 2}), 3, 2, 1)
+    assert TRACKED.event["a"] == 1
+
+
+def test_the_same_once_more_is_an_event_of_its_own():
+    assert again(TRACKED, lambda prefix: f"{prefix}_2").event == {
+        "type": "x",
+        "event_id": "event_2",
+        "a": 1,
+    }
+
+
+def test_something_else_in_its_place():
+    assert instead(TRACKED, {"type": "y"}).kind == "y"
+    assert lost(TRACKED).effect == Close(1006, "")

@@ -12,21 +12,26 @@ from relay.engines.cascade.outputs import Pace
 from relay.parts.interfaces import FunctionCall, Reply, SpokenMessage
 from relay.parts.simple import silence, tone
 from relay.simulator.faults import (
+    Condition,
     EventLate,
-    Only,
     ResponseCut,
     SessionCut,
     SessionExpired,
     TranscriptionLate,
 )
-from relay.simulator.faults.noise import EventDoubled, EventMissing
 from relay.simulator.faults.plan import MODES, Fault, FaultyRules
-from relay.simulator.faults.sessions import Handshake, InBandRefusal, SlowReader
+from relay.simulator.faults.sessions import (
+    EventDoubled,
+    EventMissing,
+    HandshakeFault,
+    InBandRefusal,
+    SlowReader,
+)
 from relay.simulator.faults.tracking import TrackedEvent
 from tests.engines.cascade.driving import NO_TURNS, TEXT, TRANSCRIBED, Talk, scripted, types
 from tests.simulator.faults.faulty import answered, faulty, writing
 
-AT_THE_DOOR = (Handshake, InBandRefusal, SlowReader)
+AT_THE_DOOR = (HandshakeFault, InBandRefusal, SlowReader)
 EVENTS = st.sampled_from(
     ["session.created", "response.created", "response.done", "conversation.item.added", "error"]
 )
@@ -55,7 +60,7 @@ def strategy(shape: Any) -> st.SearchStrategy[Fault]:
     names = [name for name in shape.__struct_fields__ if name in VALUES]
     limits = dict.fromkeys(LIMITS[shape.unit], NUMBERS)
     chance = st.sampled_from([0.0, 0.3, 1.0])
-    only = st.builds(Only, **limits, probability=chance)
+    only = st.builds(Condition, **limits, probability=chance)
     return st.builds(shape, only=only, **{name: VALUES[name] for name in names})
 
 
@@ -133,7 +138,7 @@ def test_what_is_held_does_not_outlive_the_session():
 
 
 def test_a_held_event_may_bring_the_end():
-    late = EventLate(event="response.output_text.delta", seconds=5, only=Only(response=1))
+    late = EventLate(event="response.output_text.delta", seconds=5, only=Condition(response=1))
     talk = writing(late, ResponseCut(after_deltas=2))
     talk.say("response.create")
     talk.wait(4)
@@ -204,7 +209,7 @@ def test_faults_are_carried_out_in_the_order_of_the_script():
 
 
 def test_a_session_without_faults_of_its_own_is_left_alone():
-    talk = faulty(TranscriptionLate(only=Only(session=2)))
+    talk = faulty(TranscriptionLate(only=Condition(session=2)))
 
     assert not isinstance(talk.machine, FaultyRules)
     answered(talk)

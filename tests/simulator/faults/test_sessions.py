@@ -1,4 +1,4 @@
-"""Sessions that end early, or not at all."""
+"""Sessions that end early, not at all, or right after the upgrade."""
 
 import math
 
@@ -6,7 +6,14 @@ import pytest
 
 from relay.engines.cascade.effects import Close
 from relay.engines.cascade.machine import EXPIRED
-from relay.simulator.faults import Only, SessionCut, SessionExpired, SessionStalled
+from relay.simulator.faults import (
+    Condition,
+    InBandRefusal,
+    SessionCut,
+    SessionExpired,
+    SessionStalled,
+)
+from relay.simulator.faults.sessions import in_band_refusal
 from tests.engines.cascade.driving import UNIX, scripted, types
 from tests.simulator.faults.faulty import faulty
 
@@ -87,8 +94,33 @@ def test_a_session_that_never_speaks():
 
 
 def test_a_session_that_is_cut():
-    talk = faulty(SessionCut(after_events=2, only=Only(session=1)))
+    talk = faulty(SessionCut(after_events=2, only=Condition(session=1)))
     talk.type("Hello")
 
     assert len(talk.events) == 2
     assert talk.closed == Close(1006, "")
+
+
+@pytest.mark.parametrize(
+    ("code", "close"),
+    [
+        ("invalid_api_key", 3000),
+        ("missing_model", 4000),
+        ("invalid_model", 4000),
+        ("beta_api_shape_disabled", 4000),
+        ("model_not_found", 4000),
+    ],
+)
+def test_codes_close_as_openai_closes_them(code: str, close: int):
+    refused = in_band_refusal(InBandRefusal(code=code))
+
+    assert (refused.refusal.code, refused.code) == (code, close)
+    assert refused.refusal.message
+
+
+def test_a_script_may_say_otherwise():
+    refused = in_band_refusal(
+        InBandRefusal(code="model_not_found", message="No such model.", close=4004)
+    )
+
+    assert (refused.code, refused.refusal.message) == (4004, "No such model.")

@@ -1,4 +1,4 @@
-"""How OpenAI receives a connection, without a socket."""
+"""The handshake of OpenAI's server, without a socket."""
 
 import json
 
@@ -14,10 +14,10 @@ from relay.simulator.handshake import (
     NO_KEY,
     NO_MODEL,
     UpgradeRefused,
-    any_but_bad,
-    judge,
+    accept_unless_bad,
+    check_handshake,
+    error_event,
     model_of,
-    spoken_error,
 )
 from tests.engines.cascade.driving import valid
 
@@ -31,7 +31,7 @@ def request(path: str, *headers: tuple[str, str]) -> Request:
 
 
 @pytest.mark.parametrize(
-    ("asked", "judged"),
+    ("asked", "refusal"),
     [
         (request(OPEN, KEY), None),
         (request(OPEN, ("authorization", "bearer sk-good")), None),
@@ -50,12 +50,14 @@ def request(path: str, *headers: tuple[str, str]) -> Request:
         (request("/v1/realtime?model=unknown", KEY), BAD_MODEL),
     ],
 )
-def test_who_is_welcome(asked: Request, judged: UpgradeRefused | None):
-    assert judge(asked, any_but_bad, frozenset({"gpt-realtime"})) == judged
+def test_keys_models_and_shapes_that_are_accepted_or_refused(
+    asked: Request, refusal: UpgradeRefused | None
+):
+    assert check_handshake(asked, accept_unless_bad, frozenset({"gpt-realtime"})) == refusal
 
 
 def test_any_model_is_known_where_none_is_listed():
-    assert judge(request("/v1/realtime?model=x", KEY), any_but_bad, None) is None
+    assert check_handshake(request("/v1/realtime?model=x", KEY), accept_unless_bad, None) is None
 
 
 def test_a_model_may_have_any_name():
@@ -63,7 +65,7 @@ def test_a_model_may_have_any_name():
 
 
 def test_an_error_before_any_session_is_an_event():
-    error = valid(json.loads(spoken_error(RequestRefused("invalid_api_key", "No."))))
+    error = valid(json.loads(error_event(RequestRefused("invalid_api_key", "No."))))
 
     assert error["error"]["code"] == "invalid_api_key"
     assert error["error"]["event_id"] is None

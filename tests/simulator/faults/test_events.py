@@ -5,13 +5,13 @@ import base64
 import msgspec
 
 from relay.simulator.faults import (
+    Condition,
     Errors,
     EventDoubled,
     EventLate,
     EventMissing,
     KeyOrder,
     LargeItem,
-    Only,
     SessionExpired,
     UnknownEvents,
     UnknownFields,
@@ -32,11 +32,11 @@ def test_errors_that_end_nothing():
 
 
 def test_errors_may_come_by_chance():
-    talk = writing(Errors(every=1, only=Only(probability=0.3)), seed=5)
+    talk = writing(Errors(every=1, only=Condition(probability=0.3)), seed=5)
     answered(talk)
     places = [event["type"] == "error" for event in talk.events]
 
-    again = writing(Errors(every=1, only=Only(probability=0.3)), seed=5)
+    again = writing(Errors(every=1, only=Condition(probability=0.3)), seed=5)
     answered(again)
     assert [event["type"] == "error" for event in again.events] == places
     assert 0 < sum(places) < len(places) / 2
@@ -68,7 +68,7 @@ def test_fields_that_nobody_knows():
 
 
 def test_keys_the_other_way_round():
-    talk = writing(KeyOrder(only=Only(response=1)))
+    talk = writing(KeyOrder(only=Condition(response=1)))
     told = answered(talk)
 
     assert {list(event)[-1] for event in told} == {"type"}
@@ -101,7 +101,7 @@ def test_what_has_no_content_stays_small():
 
 
 def test_an_event_that_does_not_come():
-    talk = writing(EventMissing(event="response.done", only=Only(response=1)))
+    talk = writing(EventMissing(event="response.done", only=Condition(response=1)))
     answered(talk)
     assert talk.of("response.done") == []
 
