@@ -1,1 +1,1 @@
-"""`relay talk`: a client of the relay on the command line, on the plain `websockets` library."""
+"""`relay talk`: a command-line client of the relay, on the plain `websockets` library."""

@@ -1,4 +1,4 @@
-"""Speaks a recording to a relay in real time and hears the answer."""
+"""Sends a recording or the microphone to a relay in real time and collects the answer."""
 
 import asyncio
 import base64
@@ -20,16 +20,20 @@ from relay.talk.wav import RATE
 
 CHUNK_MS: Final = 40
 CHUNK_BYTES: Final = RATE * 2 * CHUNK_MS // 1000
-_TOKEN: Final = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")  # what a subprotocol may hold
+QUEUED_CHUNKS: Final = 250
+"""Ten seconds of the microphone; beyond that a slow network loses the oldest."""
+NO_MICROPHONE: Final = "no microphone here: give a WAV file instead of -"
+_TOKEN: Final = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+"""The characters that a subprotocol may hold."""
 
 
 class TalkFailed(Exception):  # noqa: N818 - one line for the user
-    """The conversation did not come about; the text says what to do."""
+    """There was no conversation, or it broke off; the text says what to do."""
 
 
 @dataclass(frozen=True, slots=True)
 class TalkTimeouts:
-    """Seconds that an answer may take to begin or to go on, and of quiet that end it all."""
+    """Seconds without any event that end a conversation, before an answer is done and after."""
 
     answer_seconds: float = 20.0
     quiet_seconds: float = 1.5
@@ -37,7 +41,11 @@ class TalkTimeouts:
 
 @dataclass(slots=True)
 class HeardReply:
-    """What came back."""
+    """Everything that came back.
+
+    `lines` are pairs of speaker ("you", "voice") and text, `audio` is PCM16 mono at 24 kHz,
+    `first_audio_ms` counts from the end of speech.
+    """
 
     lines: list[tuple[str, str]] = field(default_factory=list)
     audio: bytearray = field(default_factory=bytearray)
@@ -46,20 +54,20 @@ class HeardReply:
 
 
 Say = Callable[[str, str], None]
-"""Called with the speaker ("you", "voice", "error") and each line as it comes."""
+"""Called with the speaker ("you", "voice" or "error") and the text of each line as it comes."""
 
 
 class VoiceClient:
     """One conversation: `run` sends every chunk, then silence until the answer is over."""
 
-    def __init__(self, say: Say, patience: TalkTimeouts | None = None) -> None:
+    def __init__(self, say: Say, timeouts: TalkTimeouts | None = None) -> None:
         self._say = say
-        self._patience = patience or TalkTimeouts()
+        self._timeouts = timeouts or TalkTimeouts()
         self.heard = HeardReply()
         self._answering = False
         self._answers = 0
         self._stopped_at: float | None = None
-        self._moved = 0.0
+        self._last_activity = 0.0
 
     async def run(self, url: str, token: str, chunks: AsyncIterator[bytes]) -> HeardReply:
         """Talk to the relay at `url`; raises TalkFailed with a line for the user."""
@@ -71,22 +79,22 @@ class VoiceClient:
                 connect(url, subprotocols=protocols, compression=None, max_size=2**24) as socket,
                 asyncio.TaskGroup() as group,
             ):
-                hearing = group.create_task(self._hear(socket), name="talk.hear")
-                await self._speak(socket, chunks)
-                hearing.cancel()
-        except* (TalkFailed, WebSocketException, OSError, ValueError) as group:
-            raise TalkFailed(_why(url, group)) from None
+                receiving = group.create_task(self._receive(socket), name="talk.receive")
+                await self._send(socket, chunks)
+                receiving.cancel()
+        except* (TalkFailed, WebSocketException, OSError, ValueError) as failures:
+            raise TalkFailed(_failure(url, failures)) from None
         return self.heard
 
-    async def _speak(self, socket: ClientConnection, chunks: AsyncIterator[bytes]) -> None:
+    async def _send(self, socket: ClientConnection, chunks: AsyncIterator[bytes]) -> None:
         loop = asyncio.get_running_loop()
-        self._moved = due = loop.time()
+        self._last_activity = due = loop.time()
         async for chunk in chunks:
             await self._append(socket, chunk)
             due += len(chunk) / (2 * RATE)
             await asyncio.sleep(max(0.0, due - loop.time()))
-        self._moved = loop.time()
-        while not self._over(loop.time()):
+        self._last_activity = loop.time()
+        while not self._is_over(loop.time()):
             await self._append(socket, bytes(CHUNK_BYTES))
             due += CHUNK_MS / 1000
             await asyncio.sleep(max(0.0, due - loop.time()))
@@ -95,28 +103,28 @@ class VoiceClient:
         audio = base64.b64encode(pcm).decode()
         await socket.send(json.dumps({"type": "input_audio_buffer.append", "audio": audio}))
 
-    def _over(self, now: float) -> bool:
-        quiet = now - self._moved
+    def _is_over(self, now: float) -> bool:
+        quiet = now - self._last_activity
         if self._answering or not self._answers:
-            return quiet > self._patience.answer_seconds
-        return quiet > self._patience.quiet_seconds
+            return quiet > self._timeouts.answer_seconds
+        return quiet > self._timeouts.quiet_seconds
 
-    async def _hear(self, socket: ClientConnection) -> None:
+    async def _receive(self, socket: ClientConnection) -> None:
         async for message in socket:
             try:
                 event = decode(message.encode() if isinstance(message, str) else message)
                 if event["type"] != "rate_limits.updated":
-                    self._moved = asyncio.get_running_loop().time()
-                self._take(event["type"], event)
+                    self._last_activity = asyncio.get_running_loop().time()
+                self._handle(event["type"], event)
             except (BadEvent, binascii.Error):
                 raise TalkFailed("what answers there does not speak the Realtime API") from None
 
-    def _take(self, kind: str, event: Event) -> None:
+    def _handle(self, kind: str, event: Event) -> None:
         if kind == "response.output_audio.delta":
-            self._time_to_audio()
+            self._measure_first_audio()
             self.heard.audio += base64.b64decode(str(event.get("delta", "")))
         elif kind == "input_audio_buffer.speech_stopped":
-            self._stopped_at = self._moved
+            self._stopped_at = self._last_activity
         elif kind == "conversation.item.input_audio_transcription.completed":
             self._line("you", event.get("transcript"))
         elif kind in ("response.output_audio_transcript.done", "response.output_text.done"):
@@ -129,9 +137,9 @@ class VoiceClient:
         elif kind == "error":
             self._error(event.get("error"))
 
-    def _time_to_audio(self) -> None:
+    def _measure_first_audio(self) -> None:
         if self.heard.first_audio_ms is None and self._stopped_at is not None:
-            self.heard.first_audio_ms = round((self._moved - self._stopped_at) * 1000)
+            self.heard.first_audio_ms = round((self._last_activity - self._stopped_at) * 1000)
 
     def _line(self, speaker: str, text: object) -> None:
         said = text.strip() if isinstance(text, str) else ""
@@ -145,8 +153,8 @@ class VoiceClient:
         self._say("error", message)
 
 
-def _why(url: str, failed: BaseException) -> str:
-    """The line for the user: of the first failure, where several came together."""
+def _failure(url: str, failed: BaseException) -> str:
+    """The line for the user: of the first failure, where there are several."""
     while isinstance(failed, BaseExceptionGroup):
         failed = failed.exceptions[0]
     match failed:
@@ -163,24 +171,18 @@ def _why(url: str, failed: BaseException) -> str:
 
 
 async def chunks_of(pcm: bytes) -> AsyncIterator[bytes]:
-    """A recording in pieces as a browser sends them."""
+    """A recording in chunks of the size that a browser sends."""
     for start in range(0, len(pcm), CHUNK_BYTES):
         yield pcm[start : start + CHUNK_BYTES]
-
-
-# ---- The microphone of this machine, where there is one.
-
-QUEUED_CHUNKS: Final = 250
-"""Ten seconds; a slow network loses the oldest."""
-NONE: Final = "no microphone here: give a WAV file instead of -"
 
 
 async def microphone() -> AsyncIterator[bytes]:
     """Chunks of PCM16 24 kHz mono until cancelled; raises TalkFailed where there is none."""
     try:
-        import sounddevice  # type: ignore[import-untyped]  # noqa: PLC0415 - comes with the `voice` extra, and needs PortAudio
+        # It comes with the `voice` extra, and needs PortAudio.
+        import sounddevice  # type: ignore[import-untyped]  # noqa: PLC0415
     except (ImportError, OSError):
-        raise TalkFailed(NONE) from None
+        raise TalkFailed(NO_MICROPHONE) from None
     loop = asyncio.get_running_loop()
     queue: asyncio.Queue[bytes] = asyncio.Queue(QUEUED_CHUNKS)
 
@@ -189,7 +191,7 @@ async def microphone() -> AsyncIterator[bytes]:
             queue.get_nowait()
         queue.put_nowait(chunk)
 
-    def heard(data: Any, *_: Any) -> None:
+    def on_audio(data: Any, *_: Any) -> None:
         loop.call_soon_threadsafe(put, bytes(data))
 
     with contextlib.ExitStack() as open_stream:
@@ -199,10 +201,10 @@ async def microphone() -> AsyncIterator[bytes]:
                 channels=1,
                 dtype="int16",
                 blocksize=CHUNK_BYTES // 2,
-                callback=heard,
+                callback=on_audio,
             )
             open_stream.enter_context(stream)
         except sounddevice.PortAudioError:
-            raise TalkFailed(NONE) from None
+            raise TalkFailed(NO_MICROPHONE) from None
         while True:
             yield await queue.get()

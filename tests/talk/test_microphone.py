@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from relay.talk.client import CHUNK_BYTES, NONE, QUEUED_CHUNKS, TalkFailed, microphone
+from relay.talk.client import CHUNK_BYTES, NO_MICROPHONE, QUEUED_CHUNKS, TalkFailed, microphone
 
 
 class Card:
@@ -71,7 +71,7 @@ async def test_a_slow_network_loses_the_oldest(card: Card) -> None:
 
 async def test_without_the_library_it_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "sounddevice", None)
-    with pytest.raises(TalkFailed, match=NONE):
+    with pytest.raises(TalkFailed, match=NO_MICROPHONE):
         await anext(microphone())
 
 
@@ -83,5 +83,5 @@ async def test_without_a_sound_card_it_is_one_line(
         raise RuntimeError("no device, or one that is in use")
 
     monkeypatch.setattr(Card, method, refuse)
-    with pytest.raises(TalkFailed, match=NONE):
+    with pytest.raises(TalkFailed, match=NO_MICROPHONE):
         await anext(microphone())
