@@ -1,4 +1,4 @@
-"""Set-ups with a project that would not work: what was done to each, and how it is told."""
+"""Set-ups with a broken project: the damage to each, and its result in `relay check`."""
 
 from dataclasses import dataclass, field
 from typing import Final

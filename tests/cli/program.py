@@ -45,7 +45,7 @@ def relay(*arguments: str, cwd: Path, **settings: str) -> subprocess.CompletedPr
 
 
 def one_line(text: str) -> str:
-    """The one line that an error is told in, without the name of the program before it."""
+    """The error in `text`, which must be one line, without the program's name before it."""
     lines = text.splitlines()
     assert len(lines) == 1, text
     assert lines[0].startswith("relay: ")
@@ -53,7 +53,7 @@ def one_line(text: str) -> str:
 
 
 class Program:
-    """A command that goes on until it is told to stop, in a session of its own."""
+    """A command that runs until it is stopped, in a process session of its own."""
 
     def __init__(self, *arguments: str, cwd: Path, **settings: str) -> None:
         self._log = cwd / f"stderr-{arguments[0]}"

@@ -1,4 +1,4 @@
-"""A folder in which a relay has kept two people's calls: some stored, some still in the journal."""
+"""A folder with two people's calls: some in the store, some still in the journal."""
 
 from pathlib import Path
 
@@ -10,7 +10,7 @@ HERS = CALL.of(session_id=LATER_SESSION, conversation_id=STRANGER, user_id=STRAN
 
 
 async def store_calls(folder: Path) -> None:
-    """`rhubarb` is stored of the learner, `quince` waits; `celery` is the stranger's."""
+    """`rhubarb` of the learner is stored, `quince` waits; `celery` and `leek` are a stranger's."""
     store = SqliteStore(folder / "var" / "relay.db")
     await store.put([CALL.user("rhubarb"), CALL.begun(), CALL.used(100), HERS.user("celery")])
     await store.aclose()
@@ -21,7 +21,7 @@ async def store_calls(folder: Path) -> None:
 
 
 def words_in(folder: Path) -> set[str]:
-    """Which of them are in any byte of any file."""
+    """Those of the words that are in any byte of any file."""
     content = b"".join(path.read_bytes() for path in folder.rglob("*") if path.is_file())
     words = ("rhubarb", "quince", "celery", "leek", CALL.user_id)
     return {word for word in words if word.encode() in content}

@@ -18,7 +18,7 @@ Run = Callable[..., Ran]
 
 
 def learners(coach: str) -> frozenset[str]:
-    """As a relay in this folder would find them."""
+    """The coach's learners, as a relay in this folder reads them."""
 
     async def read() -> frozenset[str]:
         store = SqliteStore(Path("var/relay.db"))
@@ -44,7 +44,7 @@ def test_a_coach_follows_a_learner_until_it_is_over(run: Run) -> None:
 
 
 @pytest.mark.parametrize(("coach", "learner"), [("", "ada"), ("carla", " ")])
-def test_nobody_is_assigned_to_nobody(run: Run, coach: str, learner: str) -> None:
+def test_empty_ids_are_refused(run: Run, coach: str, learner: str) -> None:
     ran = run("assign", "--coach", coach, "--learner", learner)
 
     assert (ran.code, ran.out) == (2, "")

@@ -1,4 +1,4 @@
-"""`relay check`, as somebody types it before a start, beside a relay, and with a key."""
+"""`relay check` before a start, beside a running relay, and with a key."""
 
 import functools
 import json
@@ -17,7 +17,7 @@ Run = Callable[..., Ran]
 
 
 def states(ran: Ran) -> dict[str, str]:
-    """The state of each part that is told in lines."""
+    """The state of each part in the printed lines."""
     lines = [line for line in ran.out.splitlines() if not line.startswith("     ")]
     return {line[5:].split(": ")[0]: line[:4].strip() for line in lines}
 
@@ -29,7 +29,7 @@ def quiet_ports(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RELAY_ENGINE", "echo")
 
 
-def test_before_the_first_start_all_is_well_and_nothing_is_made(run: Run, folder: Path) -> None:
+def test_before_the_first_start_all_is_well_and_no_file_is_made(run: Run, folder: Path) -> None:
     ran = run("check")
 
     assert (ran.code, ran.err) == (0, "")
@@ -61,7 +61,7 @@ def test_as_json_it_is_one_object(run: Run) -> None:
     }
 
 
-def test_one_part_that_would_not_work_is_exit_code_1(run: Run, folder: Path) -> None:
+def test_one_part_that_fails_is_exit_code_1(run: Run, folder: Path) -> None:
     (folder / "var").write_text("no folder")
     lines, as_json = run("check"), run("check", "--json")
 
@@ -72,7 +72,7 @@ def test_one_part_that_would_not_work_is_exit_code_1(run: Run, folder: Path) -> 
     assert json.loads(as_json.out)["ok"] is False
 
 
-def test_settings_that_cannot_be_read_are_all_that_is_told(
+def test_unreadable_settings_are_all_that_is_reported(
     run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PORT", "many")
@@ -82,7 +82,7 @@ def test_settings_that_cannot_be_read_are_all_that_is_told(
     assert states(ran) == {"settings": "FAIL"}
 
 
-def test_beside_a_running_relay_all_is_well_too(
+def test_beside_a_running_relay_all_is_well(
     run: Run, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with Program("dev", "--port", "0", cwd=folder, RELAY_ENGINE="echo") as program:
@@ -109,7 +109,7 @@ def test_live_without_a_key_is_one_line(run: Run) -> None:
 
 @pytest.mark.slow
 @needs("voice")
-def test_live_takes_both_turns_and_tells_what_they_took(run: Run, folder: Path) -> None:
+def test_live_takes_both_turns_and_reports_their_times_and_cost(run: Run, folder: Path) -> None:
     with Program("simulate", "--port", "0", cwd=folder) as provider:
         provider.line("OpenAI Realtime, offline:")
         url = provider.line("A relay uses it with OPENAI_API_KEY=any OPENAI_BASE_URL=")
@@ -141,7 +141,9 @@ def test_live_takes_both_turns_and_tells_what_they_took(run: Run, folder: Path) 
     assert "bad-secret" not in bad.stdout
 
 
-def test_what_is_slow_is_told_while_one_waits(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_slow_part_is_reported_while_it_is_waited_for(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A provider that accepts and then says nothing."""
     hasty = functools.partial(CheckTimeouts, slow_seconds=0.05)
     monkeypatch.setattr("relay.cli.check.CheckTimeouts", hasty)

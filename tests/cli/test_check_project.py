@@ -43,7 +43,7 @@ def parts(folder: Path, settings: dict[str, str]) -> tuple[int, dict[str, dict[s
 
 
 def only(found: dict[str, dict[str, Any]]) -> dict[str, Any]:
-    """The one part that would not work."""
+    """The one part that failed."""
     (failed,) = (one for one in found.values() if one["state"] == "fail")
     return failed
 
@@ -61,7 +61,7 @@ def test_a_healthy_project_is_without_a_finding(settings: dict[str, str], folder
     assert "store" not in found
 
 
-def test_the_key_of_the_provider_is_looked_for_where_it_is_used(
+def test_the_providers_key_is_checked_only_where_it_is_used(
     settings: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name, value in (settings | {"RELAY_ENGINE": "openai", "RELAY_STORE": "supabase"}).items():
@@ -74,7 +74,7 @@ def test_the_key_of_the_provider_is_looked_for_where_it_is_used(
 
 
 @pytest.mark.parametrize("name", BROKEN)
-async def test_a_broken_set_up_is_found_and_mended(
+async def test_a_broken_set_up_is_found_with_a_hint(
     project: Project, settings: dict[str, str], folder: Path, name: str
 ) -> None:
     broken = BROKEN[name]
@@ -92,7 +92,7 @@ async def test_a_broken_set_up_is_found_and_mended(
     assert others <= {"key set"}, "where there is no project there is no key set"
 
 
-async def test_a_key_set_that_nobody_has_is_told_where_no_secret_takes_its_place(
+async def test_an_empty_key_set_fails_without_a_secret_in_its_place(
     project: Project, settings: dict[str, str], folder: Path
 ) -> None:
     project.misbehave.path = "/auth/v1/.well-known/"
@@ -105,7 +105,7 @@ async def test_a_key_set_that_nobody_has_is_told_where_no_secret_takes_its_place
     assert "SUPABASE_JWT_SECRET" in found["key set"]["mend"]
 
 
-def test_a_journal_that_another_relay_has_is_told(settings: dict[str, str], folder: Path) -> None:
+def test_a_journal_of_another_relay_is_reported(settings: dict[str, str], folder: Path) -> None:
     with taken_port() as listener:
         free = listener.getsockname()[1]
     ports = {"PORT": str(free), "HTTP_PORT": str(free + 1)}
@@ -121,7 +121,9 @@ def test_a_journal_that_another_relay_has_is_told(settings: dict[str, str], fold
     assert "RELAY_DATA_DIR of its own" in found["journal"]["mend"]
 
 
-def test_a_folder_that_cannot_be_written_is_told(settings: dict[str, str], folder: Path) -> None:
+def test_a_folder_that_cannot_be_written_is_reported(
+    settings: dict[str, str], folder: Path
+) -> None:
     (folder / "var").write_text("a file where the folder should be")
     code, found = parts(folder, settings)
 

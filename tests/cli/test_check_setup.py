@@ -1,4 +1,4 @@
-"""Which settings lead to which parts."""
+"""The parts that `relay check` looks at, by the settings."""
 
 from pathlib import Path
 
@@ -32,7 +32,7 @@ def told(reading: Setup) -> list[str]:
     return [str(finding) for finding in reading.results]
 
 
-def test_nothing_set_is_what_relay_dev_needs(setting, folder: Path) -> None:
+def test_without_settings_the_parts_of_relay_dev_are_checked(setting, folder: Path) -> None:
     reading = setting()
     first, *later = told(reading)
 
@@ -43,7 +43,7 @@ def test_nothing_set_is_what_relay_dev_needs(setting, folder: Path) -> None:
     assert list(folder.iterdir()) == []
 
 
-def test_what_relay_serve_needs_is_looked_at_as_relay_serve_would(setting) -> None:
+def test_complete_settings_of_relay_serve_are_checked_as_its_own(setting) -> None:
     reading = setting(
         RELAY_STORE="sqlite",
         SUPABASE_URL="https://ref.supabase.co",
@@ -61,7 +61,7 @@ def test_what_relay_serve_needs_is_looked_at_as_relay_serve_would(setting) -> No
     ]
 
 
-def test_secret_and_key_set_are_both_looked_at(setting) -> None:
+def test_secret_and_key_set_are_both_checked(setting) -> None:
     reading = setting(
         RELAY_STORE="sqlite", SUPABASE_URL="https://ref.supabase.co", SUPABASE_JWT_SECRET=SECRET
     )
@@ -70,8 +70,8 @@ def test_secret_and_key_set_are_both_looked_at(setting) -> None:
 
 
 @pytest.mark.parametrize("name", ["SUPABASE_URL", "SUPABASE_JWKS_URL", "PUBLIC_URL"])
-def test_who_speaks_of_others_means_relay_serve(setting, name: str) -> None:
-    """Nothing is looked at by settings that are not the ones a relay would have."""
+def test_settings_of_a_public_relay_are_meant_for_relay_serve(setting, name: str) -> None:
+    """No part is checked with settings that a relay would not have."""
     reading = setting(**{name: "https://ref.example.org"})
 
     assert reading.results
@@ -87,7 +87,7 @@ def test_every_wrong_value_is_named_and_none_is_shown(setting) -> None:
     assert names(reading) == []
 
 
-def test_a_doubt_comes_with_the_settings(setting) -> None:
+def test_a_warning_comes_with_the_settings(setting) -> None:
     reading = setting(SUPABASE_JWT_SECRET="short", RELAY_STORE="sqlite", RELAY_ENGINE="echo")
 
     assert told(reading) == [
@@ -96,7 +96,7 @@ def test_a_doubt_comes_with_the_settings(setting) -> None:
     ]
 
 
-async def test_a_demonstration_voice_that_is_not_installed_is_told(
+async def test_a_missing_demonstration_voice_is_reported(
     setting, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("relay.cli.check.available", lambda: "install it with `make run`")
@@ -108,7 +108,7 @@ async def test_a_demonstration_voice_that_is_not_installed_is_told(
     assert found.hint == "install it with `make run`"
 
 
-def test_a_doubt_of_relay_dev_is_told_and_nothing_is_made(setting, folder: Path) -> None:
+def test_a_warning_of_relay_dev_is_reported_and_no_file_is_made(setting, folder: Path) -> None:
     reading = setting(RELAY_DATADIR="elsewhere", SUPABASE_JWT_SECRET="short")
 
     assert "RELAY_DATADIR is not a setting of the relay: did you mean RELAY_DATA_DIR?" in (
@@ -118,7 +118,7 @@ def test_a_doubt_of_relay_dev_is_told_and_nothing_is_made(setting, folder: Path)
     assert list(folder.iterdir()) == []
 
 
-def test_agents_that_cannot_be_read_are_told(setting, folder: Path) -> None:
+def test_unreadable_agents_are_reported(setting, folder: Path) -> None:
     reading = setting(RELAY_AGENTS="agents.toml")
 
     assert {finding.state for finding in reading.results} == {"fail"}

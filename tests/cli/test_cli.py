@@ -1,4 +1,4 @@
-"""The command line as a whole: every command, its help, and what becomes of a mistake."""
+"""The command line as a whole: every command, its help, and wrong arguments."""
 
 import shlex
 import subprocess
@@ -55,7 +55,7 @@ def test_the_list_of_commands_says_what_each_does(capsys: pytest.CaptureFixture[
 
 
 @pytest.mark.parametrize("words", [(), ("sing",), ("token",), ("talk",), ("dev", "--port", "x")])
-def test_what_is_not_understood_ends_with_2(
+def test_wrong_arguments_exit_with_2(
     words: tuple[str, ...], capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(SystemExit) as ended:
@@ -79,7 +79,7 @@ def test_ctrl_c_ends_a_command_without_a_word(
     assert capsys.readouterr() == ("", "")
 
 
-def test_a_reader_that_has_gone_is_no_traceback(tmp_path: Path) -> None:
+def test_a_closed_pipe_is_no_traceback(tmp_path: Path) -> None:
     """As in `relay token … | head -0`."""
     command = [sys.executable, "-m", "relay", "token", "--sub", "ada"]
     with subprocess.Popen(
@@ -94,7 +94,7 @@ def test_a_reader_that_has_gone_is_no_traceback(tmp_path: Path) -> None:
     assert program.returncode == 1
 
 
-def test_a_short_secret_is_told_once_and_in_our_words(tmp_path: Path) -> None:
+def test_a_short_secret_is_not_reported_by_the_library(tmp_path: Path) -> None:
     ran = relay("token", "--sub", "ada", cwd=tmp_path, SUPABASE_JWT_SECRET="short")
 
     assert ran.returncode == 0

@@ -1,4 +1,4 @@
-"""What commands share: how they fail and how they say things."""
+"""Printing and failing, as all commands do it."""
 
 import pytest
 
@@ -13,7 +13,7 @@ def test_each_problem_is_a_line_of_its_own(capsys: pytest.CaptureFixture[str]) -
     assert capsys.readouterr() == ("", "relay: no engine\nrelay: no store\n")
 
 
-def test_what_is_said_goes_to_standard_output(capsys: pytest.CaptureFixture[str]) -> None:
+def test_say_prints_to_standard_output(capsys: pytest.CaptureFixture[str]) -> None:
     say("hello")
 
     assert capsys.readouterr() == ("hello\n", "")
@@ -29,5 +29,5 @@ def test_what_is_said_goes_to_standard_output(capsys: pytest.CaptureFixture[str]
         ("👩\u200d🚀", "👩\u200d🚀"),
     ],
 )
-def test_what_others_wrote_commands_no_terminal(written: str, shown: str) -> None:
+def test_foreign_text_cannot_control_the_terminal(written: str, shown: str) -> None:
     assert plain(written) == shown

@@ -16,7 +16,7 @@ QUICKLY = 5.0
 
 
 def dev(folder: Path, **settings: str) -> Program:
-    """A relay on free ports, which answers with the echo: no voice has to be loaded."""
+    """A relay on free ports with the echo, so that no voice has to be loaded."""
     return Program("dev", "--port", "0", cwd=folder, RELAY_ENGINE="echo", **settings)
 
 
@@ -57,7 +57,7 @@ async def test_it_ends_quickly_with_a_call_open_and_leaves_nothing(
         assert set(levels) == {"info"}
 
 
-async def test_what_was_printed_once_is_not_in_the_log(tmp_path: Path) -> None:
+async def test_printed_tokens_are_not_in_the_log(tmp_path: Path) -> None:
     with dev(tmp_path) as program:
         socket, token = program.line("socket"), program.line("token")
         async with connect(f"{socket}?token={token}") as line:

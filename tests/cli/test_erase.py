@@ -11,7 +11,7 @@ from tests.stores.words import LEARNER
 from tests.supabase.project import Project
 
 
-async def test_the_words_are_in_no_byte_of_journal_and_store(folder: Path) -> None:
+async def test_no_byte_of_the_words_stays_in_journal_or_store(folder: Path) -> None:
     await store_calls(folder)
     assert words_in(folder) == {"rhubarb", "quince", "celery", "leek", LEARNER}
     ran = relay("erase", "--user", LEARNER, "--yes", cwd=folder)
@@ -35,7 +35,7 @@ async def test_nothing_happens_without_yes(folder: Path) -> None:
     assert "rhubarb" in words_in(folder)
 
 
-async def test_while_a_relay_runs_it_says_to_stop_it(folder: Path) -> None:
+async def test_a_running_relay_must_be_stopped_first(folder: Path) -> None:
     await store_calls(folder)
     with Program("dev", "--port", "0", cwd=folder, RELAY_ENGINE="echo") as program:
         program.line("socket")
@@ -50,7 +50,7 @@ async def test_while_a_relay_runs_it_says_to_stop_it(folder: Path) -> None:
     assert words_in(folder) == {"celery", "leek"}
 
 
-def test_a_folder_without_anything_keeps_nothing(folder: Path) -> None:
+def test_an_empty_folder_holds_nothing_of_anyone(folder: Path) -> None:
     ran = relay("erase", "--user", LEARNER, "--yes", cwd=folder)
 
     assert (ran.returncode, ran.stdout) == (0, "nothing is kept of them in var/relay.db\n")

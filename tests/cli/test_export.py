@@ -11,7 +11,7 @@ from tests.stores.words import LEARNER, Call
 from tests.supabase.project import Project
 
 
-async def test_all_of_one_person_is_told_and_nothing_of_another(folder: Path) -> None:
+async def test_everything_of_one_person_is_exported_and_nothing_of_another(folder: Path) -> None:
     await store_calls(folder)
     ran = relay("export", "--user", LEARNER, cwd=folder)
     told = json.loads(ran.stdout)
@@ -34,7 +34,7 @@ async def test_it_is_written_for_its_owner_alone(folder: Path) -> None:
     assert (folder / "ada.json").stat().st_mode & 0o777 == 0o600
 
 
-async def test_a_file_that_cannot_be_written_is_told(folder: Path) -> None:
+async def test_a_file_that_cannot_be_written_is_reported(folder: Path) -> None:
     await store_calls(folder)
     ran = relay("export", "--user", LEARNER, "--out", "nowhere/ada.json", cwd=folder)
 
@@ -55,7 +55,9 @@ async def test_a_relay_may_run_meanwhile(folder: Path) -> None:
 
 
 @needs("postgresql", "postgrest")
-async def test_a_projects_is_told_with_what_waits_here(project: Project, folder: Path) -> None:
+async def test_a_projects_data_comes_with_what_waits_in_the_journal(
+    project: Project, folder: Path
+) -> None:
     async with hosted(project) as store:
         await store.put([Call().user("damson")])
     await store_calls(folder)

@@ -26,7 +26,7 @@ def test_it_prints_the_sql_in_order(run: Run) -> None:
     assert ran.out == "".join(f"-- {p.name}\n\n{p.read_text()}\n" for p in migrations())
 
 
-def test_a_program_reads_where_the_files_are(run: Run) -> None:
+def test_as_json_it_lists_the_files(run: Run) -> None:
     ran = run("migrate", "--json")
 
     assert json.loads(ran.out) == {"files": [str(MIGRATIONS / name) for name in NAMES]}
@@ -70,7 +70,7 @@ async def test_without_an_address_it_goes_where_the_environment_says(
 
 
 @needs("postgresql", "postgrest")
-async def test_what_fails_is_told_in_one_line(
+async def test_a_failed_migration_is_one_line(
     run: Run, empty_project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "1_bad.sql").write_text("select\n  nothing")

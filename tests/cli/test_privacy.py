@@ -1,4 +1,4 @@
-"""Which store a command about people takes, and how it says what keeps it from its work."""
+"""The store that the privacy commands take, and the errors that they report."""
 
 import pytest
 
@@ -34,7 +34,7 @@ def test_the_project_is_the_one_that_relay_serve_would_take(setting) -> None:
     assert with_personal_data(place) == PROJECT["SUPABASE_URL"]
 
 
-def test_two_stores_are_not_guessed_between(setting, folder, capsys) -> None:
+def test_with_two_stores_it_asks_for_a_decision(setting, folder, capsys) -> None:
     setting(**PROJECT)
     (folder / "var").mkdir()
     (folder / "var" / "relay.db").touch()
@@ -45,14 +45,14 @@ def test_two_stores_are_not_guessed_between(setting, folder, capsys) -> None:
     assert with_personal_data(place) == "var/relay.db"
 
 
-def test_settings_that_are_wrong_are_told(setting, capsys) -> None:
+def test_wrong_settings_are_reported(setting, capsys) -> None:
     setting(PORT="many")
     with pytest.raises(SystemExit, match="1"):
         with_personal_data(place)
     assert one_line(capsys.readouterr().err).startswith("PORT: ")
 
 
-def test_a_project_that_does_not_answer_is_told(setting, capsys) -> None:
+def test_a_project_that_does_not_answer_is_reported(setting, capsys) -> None:
     setting(**PROJECT)
 
     async def ask(data: PersonalData) -> None:
@@ -63,7 +63,7 @@ def test_a_project_that_does_not_answer_is_told(setting, capsys) -> None:
     assert "DatabaseUnreachable; see `relay check`" in one_line(capsys.readouterr().err)
 
 
-def test_a_damaged_journal_is_told(capsys) -> None:
+def test_a_damaged_journal_is_reported(capsys) -> None:
     async def look(_: PersonalData) -> None:
         raise JournalDamaged("var/journal/journal.sqlite cannot be read by this relay")
 

@@ -1,4 +1,4 @@
-"""`relay replay`: recorded sessions give the transcript that a human reads in them."""
+"""`relay replay`: recorded sessions give the transcript that a person reads in them."""
 
 import json
 from pathlib import Path
@@ -51,7 +51,7 @@ def test_rows_that_are_no_events_are_passed_over() -> None:
     assert [u.text for u in replay(rows).utterances] == ["Hi"]
 
 
-def test_what_was_used_is_counted_once() -> None:
+def test_usage_is_counted_once() -> None:
     usage = {"input_tokens": 5, "output_tokens": 7, "input_token_details": {"text_tokens": 5}}
     done = {"type": "response.done", "response": {"id": "r1", "output": [], "usage": usage}}
     created = {"type": "session.created", "session": {"model": "gpt-realtime-2.1"}}
@@ -98,7 +98,7 @@ def test_as_json_it_says_everything(tmp_path: Path, capsys: pytest.CaptureFixtur
 
 
 @pytest.mark.parametrize("text", ["nonsense", "[]", '{"dir":"s2c"}\n{'])
-def test_what_is_no_recording_is_said_in_one_line(
+def test_a_file_that_is_no_recording_is_one_line(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], text: str
 ) -> None:
     path = tmp_path / "bad.jsonl"

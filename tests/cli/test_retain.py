@@ -37,7 +37,9 @@ async def test_old_words_are_emptied(folder: Path) -> None:
 
 
 @needs("postgresql", "postgrest")
-async def test_a_projects_words_are_forgotten_there(project: Project, folder: Path) -> None:
+async def test_a_projects_old_words_are_deleted_in_the_project(
+    project: Project, folder: Path
+) -> None:
     async with hosted(project) as store:
         await store.put([Call().user("rhubarb"), Call().assistant("quince")])
     settings = {"SUPABASE_URL": project.url, "SUPABASE_SERVICE_ROLE_KEY": project.service_key}
@@ -49,14 +51,14 @@ async def test_a_projects_words_are_forgotten_there(project: Project, folder: Pa
 
 
 @pytest.mark.parametrize("days", ["-1", "some", "1.5", "99999999"])
-def test_days_that_are_none_are_refused(folder: Path, days: str) -> None:
+def test_impossible_days_are_refused(folder: Path, days: str) -> None:
     ran = relay("retain", f"--days={days}", cwd=folder)
 
     assert ran.returncode == 2
     assert "invalid _days value" in ran.stderr or "argument --days" in ran.stderr
 
 
-def test_a_folder_without_a_store_is_told(folder: Path) -> None:
+def test_a_folder_without_a_store_is_reported(folder: Path) -> None:
     ran = relay("retain", "--days", "1", cwd=folder)
 
     assert ran.returncode == 1

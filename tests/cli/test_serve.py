@@ -116,7 +116,7 @@ async def test_S3_63_it_serves_no_page_drains_and_ends_with_0(tmp_path: Path) ->
         (JournalInUse("in use by process 7"), "in use by process 7"),
     ],
 )
-def test_why_it_does_not_start_is_told_with_what_to_do(error: Exception, told: str) -> None:
+def test_a_failed_start_is_reported_with_a_hint(error: Exception, told: str) -> None:
     assert serve.start_error(error) == told
 
 
@@ -134,7 +134,7 @@ def test_the_addresses_that_were_given_are_settings() -> None:
         ("echo", "echo (it says back what it hears; set OPENAI_API_KEY or OPENAI_BASE_URL"),
     ],
 )
-def test_a_voice_that_is_no_real_one_says_so(
+def test_a_voice_without_a_provider_is_announced_as_such(
     engine: str, note: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(serve, "page_token", lambda _: "a.b.c")
@@ -166,26 +166,26 @@ def limits(monkeypatch):
     return given
 
 
-def test_a_low_limit_of_ones_own_is_raised(limits):
+def test_a_low_soft_limit_is_raised(limits):
     now = limits(1024, 524_288)
     assert raise_fd_limit(1000) is None
     assert now["limits"] == (2256, 524_288)
 
 
-def test_a_high_one_stays(limits):
+def test_a_high_limit_stays(limits):
     now = limits(65_536, 524_288)
     assert raise_fd_limit(1000) is None
     assert now["limits"] == (65_536, 524_288)
 
 
-def test_where_there_is_no_limit_there_is_room(limits):
+def test_no_limit_needs_no_change(limits):
     infinite = resource.RLIM_INFINITY
     now = limits(infinite, infinite)
     assert raise_fd_limit(100_000) is None
     assert now["limits"] == (infinite, infinite)
 
 
-def test_what_is_not_ours_to_raise_is_told(limits):
+def test_a_hard_limit_that_is_too_low_is_a_warning(limits):
     now = limits(1024, 2000)
     assert raise_fd_limit(1000) == (
         "MAX_CONNECTIONS=1000 needs 2256 open files and this process may have 2000:"

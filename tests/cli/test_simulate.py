@@ -19,7 +19,9 @@ async def greeting(url: str, key: str = "sk-any") -> str:
 
 
 @pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGTERM])
-async def test_it_says_where_it_is_answers_and_ends(tmp_path: Path, ending: signal.Signals) -> None:
+async def test_it_prints_its_address_answers_and_stops(
+    tmp_path: Path, ending: signal.Signals
+) -> None:
     with Program("simulate", "--port", "0", cwd=tmp_path) as simulator:
         url = simulator.line("OpenAI Realtime, offline:")
         base_url = simulator.line("A relay uses it with OPENAI_API_KEY=any OPENAI_BASE_URL=")
@@ -32,7 +34,7 @@ async def test_it_says_where_it_is_answers_and_ends(tmp_path: Path, ending: sign
         assert simulator.stderr == ""
 
 
-def test_who_talks_nonsense_to_it_leaves_no_traceback(tmp_path: Path) -> None:
+def test_garbage_instead_of_http_leaves_no_traceback(tmp_path: Path) -> None:
     with Program("simulate", "--port", "0", cwd=tmp_path) as simulator:
         port = port_of(simulator.line("OpenAI Realtime, offline:"))
         with socket.create_connection(("127.0.0.1", port)) as caller:
@@ -52,7 +54,7 @@ def test_a_port_that_is_taken_is_one_line(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("port", ["70000", "-1"])
-def test_a_port_that_is_none_is_one_line(tmp_path: Path, port: str) -> None:
+def test_an_impossible_port_is_one_line(tmp_path: Path, port: str) -> None:
     ran = relay("simulate", f"--port={port}", cwd=tmp_path)
 
     assert (ran.returncode, ran.stdout) == (1, "")

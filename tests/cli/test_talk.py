@@ -60,7 +60,7 @@ async def test_as_json_it_is_one_object(tmp_path: Path, spoken: str) -> None:
     assert 0 <= told["first_audio_ms"] < 5000
 
 
-async def test_a_bad_token_is_told_and_ends_with_1(tmp_path: Path, spoken: str) -> None:
+async def test_a_bad_token_is_reported_and_exits_with_1(tmp_path: Path, spoken: str) -> None:
     async with stage(tmp_path, SCRIPT) as here:
         ran = await talk(here, spoken, bearer="not.a.token")
 
@@ -70,7 +70,7 @@ async def test_a_bad_token_is_told_and_ends_with_1(tmp_path: Path, spoken: str) 
     assert told == "the relay closed the session: 3000 invalid_request_error.invalid_api_key"
 
 
-async def test_another_door_shows_that_it_is_no_realtime_api(tmp_path: Path, spoken: str) -> None:
+async def test_an_address_without_the_realtime_api_is_reported(tmp_path: Path, spoken: str) -> None:
     async with stage(tmp_path, SCRIPT) as here:
         where = ("--url", f"{here.http}/".replace("http", "ws"), "--token", token())
         ran = await asyncio.to_thread(relay, "talk", *where, spoken, cwd=tmp_path)
@@ -102,8 +102,8 @@ def test_every_mistake_is_one_line(
     assert one_line(ran.stderr).startswith(told)
 
 
-async def test_silence_is_answered_by_advice(tmp_path: Path) -> None:
-    """Nobody is on the other end of what nobody said."""
+async def test_silence_ends_with_the_close_of_the_relay(tmp_path: Path) -> None:
+    """No turn is taken from silence, so the relay ends the session as idle."""
     write_wav(tmp_path / "silence.wav", bytes(4800))
     async with stage(tmp_path, SCRIPT, engine_timeout=1, idle_timeout=1) as here:
         ran = await talk(here, "silence.wav")

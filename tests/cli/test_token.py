@@ -1,4 +1,4 @@
-"""`relay token` and the verifier that must believe it."""
+"""`relay token`, and the verifier that must accept its tokens."""
 
 import json
 import time
@@ -18,7 +18,7 @@ Run = Callable[..., Ran]
 
 
 async def believed(token: str) -> Caller:
-    """Who a relay in this folder takes the bearer for."""
+    """The caller as a relay in this folder verifies the token."""
     async with open_verifier(trust_of(dev_settings().settings), time.time) as verifier:
         return await verifier.verify(token)
 
@@ -87,7 +87,7 @@ def test_no_token_is_made_that_would_be_refused(run: Run, words: list[str], told
     assert told in one_line(ran.err)
 
 
-def test_settings_that_are_wrong_are_named(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_wrong_settings_are_named(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PORT", "much")
     ran = run("token", "--sub", "ada")
 
@@ -95,7 +95,7 @@ def test_settings_that_are_wrong_are_named(run: Run, monkeypatch: pytest.MonkeyP
     assert one_line(ran.err).startswith("PORT: ")
 
 
-def test_a_folder_that_cannot_be_had_is_named(run: Run, folder: Path) -> None:
+def test_a_data_folder_that_cannot_be_made_is_named(run: Run, folder: Path) -> None:
     (folder / "var").write_text("a file")
     ran = run("token", "--sub", "ada")
 

@@ -40,7 +40,7 @@ def spoken(ran: Ran) -> list[str]:
     return [line.split("  ", 1)[1] for line in ran.out.splitlines()[1:]]
 
 
-def test_where_nothing_was_said_yet(run: Run) -> None:
+def test_without_a_store_it_says_that_nothing_was_said(run: Run) -> None:
     ran = run("transcript")
 
     assert (ran.code, ran.out) == (1, "")
@@ -58,13 +58,13 @@ def test_the_latest_conversation_unless_one_is_named(run: Run) -> None:
     assert (latest.code, named.code) == (0, 0)
 
 
-def test_what_was_not_heard_is_told_apart(run: Run) -> None:
+def test_the_unheard_rest_is_marked(run: Run) -> None:
     store(CALL.assistant("One, two, three.", heard_text="One, two,", state="interrupted"))
 
     assert spoken(run("transcript")) == ["assistant: One, two,  [interrupted]  (not heard: three.)"]
 
 
-def test_a_typed_text_is_one_line_and_no_command_to_the_terminal(run: Run) -> None:
+def test_a_typed_text_is_one_line_and_cannot_control_the_terminal(run: Run) -> None:
     store(CALL.user("hi\n12:00:00  assistant: I owe you \x1b[31m100", origin="text"))
 
     assert spoken(run("transcript")) == ["user:      hi 12:00:00  assistant: I owe you  [31m100"]
@@ -81,7 +81,7 @@ def test_as_json_each_utterance_is_an_object_with_all_that_is_known(run: Run) ->
     assert told[1]["head"]["conversation_id"] == CONVERSATION
 
 
-def test_a_conversation_that_nobody_has(run: Run) -> None:
+def test_a_conversation_that_does_not_exist(run: Run) -> None:
     store(CALL.user("Hello?"))
     ran = run("transcript", LATER_CONVERSATION)
 
@@ -113,7 +113,7 @@ def test_following_goes_on_until_it_is_stopped(folder: Path, ending: signal.Sign
 
 
 @needs("postgresql", "postgrest")
-def test_words_of_a_project_are_read_from_it(
+def test_a_projects_words_are_read_from_the_project(
     run: Run, project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("RELAY_STORE", "supabase")

@@ -59,7 +59,7 @@ def two_calls() -> Sequence[AnyRecord]:
     ]
 
 
-def test_where_nothing_was_said_yet(run: Run) -> None:
+def test_without_a_store_it_says_that_nothing_was_said(run: Run) -> None:
     ran = run("usage")
 
     assert (ran.code, ran.out) == (1, "")
@@ -67,7 +67,7 @@ def test_where_nothing_was_said_yet(run: Run) -> None:
     assert not Path("var").exists()
 
 
-def test_a_plain_table_the_dearest_first(run: Run) -> None:
+def test_the_table_lists_the_most_expensive_first(run: Run) -> None:
     store(*two_calls())
     ran = run("usage", "--by", "user")
     head, *lines = ran.out.splitlines()
@@ -102,7 +102,7 @@ def test_the_same_total_by_every_name(run: Run, by: str, names: list[str]) -> No
     assert told["total"]["micro_per_minute"] == 88_000
 
 
-def test_by_day_unless_something_else_is_asked_and_since_a_day(run: Run) -> None:
+def test_the_default_is_by_day_and_since_limits_the_days(run: Run) -> None:
     store(CALL.used(1_000), CALL.used(2_000, day=DAY + 1), CALL.used(4_000, day=DAY + 2))
 
     assert [cells(line)[0] for line in run("usage").out.splitlines()[1:4]] == [
@@ -112,7 +112,7 @@ def test_by_day_unless_something_else_is_asked_and_since_a_day(run: Run) -> None
     assert (told["since"], told["total"]["micro"]) == ("2025-10-10", 6_000)
 
 
-def test_what_has_no_price_is_said_and_never_taken_for_nothing(run: Run) -> None:
+def test_usage_without_a_price_is_unknown_and_not_free(run: Run) -> None:
     store(CALL.ended(60), CALL.used(1_000), CALL.used(None, model="own-voice"))
     table, told = run("usage").out.splitlines(), json.loads(run("usage", "--json").out)
 
@@ -124,20 +124,20 @@ def test_what_has_no_price_is_said_and_never_taken_for_nothing(run: Run) -> None
     assert told["total"]["micro_per_minute"] is None
 
 
-def test_a_call_that_goes_on_is_said(run: Run) -> None:
+def test_a_call_without_an_end_is_mentioned(run: Run) -> None:
     store(CALL.begun(), CALL.used(1_000))
 
     assert run("usage").out.splitlines()[-1].startswith("1 call has no end yet: without minutes")
 
 
-def test_a_models_name_is_no_command_to_the_terminal(run: Run) -> None:
+def test_a_models_name_cannot_control_the_terminal(run: Run) -> None:
     store(CALL.used(5, model="a\x1b[31m\nb"))
 
     assert "a [31m b" in run("usage", "--by", "model").out
 
 
 @pytest.mark.parametrize("day", ["yesterday", "2025-13-01", "20"])
-def test_a_day_that_is_none(run: Run, day: str) -> None:
+def test_a_day_that_is_no_date_is_refused(run: Run, day: str) -> None:
     ran = run("usage", "--since", day)
 
     assert (ran.code, ran.out) == (2, "")

@@ -13,7 +13,7 @@ from tests.engines.cascade.listening import turns
 
 
 class FakeVoice:
-    """Notes what is asked of it."""
+    """Records the calls that it gets."""
 
     def __init__(self) -> None:
         self.asked: list[str] = []
@@ -88,7 +88,7 @@ async def test_a_slow_client_pauses_its_voice_and_an_empty_queue_lets_it_go_on()
     assert len(socket.sent) == 3
 
 
-async def test_what_was_said_before_the_end_is_still_sent():
+async def test_queued_frames_are_sent_before_the_close():
     socket, voice = FakeSocket(), FakeVoice()
     pump = pump_between(socket, voice)
     pump.frame(b"last words")
@@ -117,7 +117,7 @@ async def test_a_busy_voice_makes_reading_wait():
 
 
 @pytest.mark.parametrize("fault", [ConnectionClosedError(None, None)])
-async def test_a_client_that_is_lost_has_left(fault: Exception):
+async def test_a_lost_client_closes_its_voice(fault: Exception):
     socket, voice = FakeSocket("one", fault), FakeVoice()
 
     await pump_between(socket, voice).read()

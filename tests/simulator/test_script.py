@@ -95,11 +95,11 @@ def test_everything_a_script_may_say():
     }
 
 
-def test_a_script_may_say_nothing():
+def test_an_empty_script_changes_nothing():
     assert parse("") == Scenario()
 
 
-def test_what_is_not_scripted_is_as_ever():
+def test_whatever_is_not_scripted_has_its_default():
     only_replies = parse('[[reply]]\nsay = "Yes."').script
     only_heard = parse('heard = ["No."]').script
 
@@ -162,9 +162,7 @@ def test_what_is_not_scripted_is_as_ever():
         ("surprise = 1", "line 1: Object contains unknown field `surprise`"),
     ],
 )
-def test_a_bad_script_is_told_in_one_line_with_its_place(
-    script: str, complaint: str, tmp_path: Path
-):
+def test_a_bad_script_is_one_line_with_its_place(script: str, complaint: str, tmp_path: Path):
     path = tmp_path / "bad.toml"
     path.write_text(script)
 
@@ -188,7 +186,7 @@ def test_a_good_script_from_a_file(tmp_path: Path):
     ("content", "complaint"),
     [(b"\xff", "not UTF-8"), (b"#" * (MAX_BYTES + 1), f"longer than {MAX_BYTES} bytes")],
 )
-def test_what_is_no_script(content: bytes, complaint: str, tmp_path: Path):
+def test_files_that_are_no_scripts(content: bytes, complaint: str, tmp_path: Path):
     path = tmp_path / "bad.toml"
     path.write_bytes(content)
 
@@ -246,7 +244,7 @@ every = 9
         ("No", ": No"),
     ],
 )
-def test_the_line_of_a_locate_error(message: str, place: str):
+def test_the_line_of_an_error(message: str, place: str):
     assert locate_error(LINES, message) == place
 
 

@@ -1,4 +1,4 @@
-"""The twin over real sockets, spoken to by the `openai` client and by `websockets`."""
+"""The simulator over real sockets, with the `openai` and the `websockets` client."""
 
 import base64
 import json
@@ -115,7 +115,7 @@ async def test_its_addresses(simulator: Simulator, path: str):
     assert valid(created)["session"]["model"] == "gpt-realtime"
 
 
-async def test_no_other_address(simulator: Simulator):
+async def test_other_paths_are_not_found(simulator: Simulator):
     with pytest.raises(InvalidStatus) as refused:
         await connect(f"ws://127.0.0.1:{simulator.port}/v1/chat", additional_headers=KEY)
 
@@ -143,7 +143,7 @@ async def test_no_other_address(simulator: Simulator):
         ),
     ],
 )
-async def test_who_is_turned_away(
+async def test_refused_handshakes(
     query: str, headers: dict[str, str], code: str | None, close: tuple[int, str]
 ):
     async with await simulate(options(models=frozenset({"m"}))) as simulator:
@@ -169,7 +169,7 @@ async def test_a_browser_sends_its_key_as_a_protocol(simulator: Simulator):
     assert socket.subprotocol == "realtime"
 
 
-async def test_who_offers_nothing_gets_nothing(simulator: Simulator):
+async def test_a_client_without_subprotocols_gets_none(simulator: Simulator):
     async with connect(f"{simulator.url}?model=m", additional_headers=KEY) as socket:
         assert socket.subprotocol is None
 
@@ -199,7 +199,7 @@ async def test_bad_json_is_an_error_and_the_session_goes_on(simulator: Simulator
     assert "'session.update', 'session.close'" in unknown["error"]["message"]
 
 
-async def test_what_a_test_can_see():
+async def test_headers_and_frames_are_visible_to_tests():
     frames: list[bytes] = []
     async with await simulate(options(on_frame=frames.append)) as simulator:
         headers = {**KEY, "OpenAI-Safety-Identifier": "someone"}
@@ -228,7 +228,7 @@ async def test_it_closes_its_connections_when_it_stops():
     assert simulator.connections == 0
 
 
-async def test_there_is_an_end_to_its_sessions(monkeypatch: pytest.MonkeyPatch):
+async def test_sessions_are_limited(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(voice, "MAX_SESSIONS", 1)
     async with await simulate(options()) as simulator:
         url = f"{simulator.url}?model=m"

@@ -1,4 +1,4 @@
-"""Every fault over a real socket, as the `websockets` client meets it."""
+"""Every fault over a real socket, seen by the `websockets` client."""
 
 import asyncio
 import base64
@@ -133,7 +133,7 @@ async def test_only_the_second_connection_is_refused():
     ("code", "close"),
     [("invalid_api_key", 3000), ("invalid_model", 4000), ("beta_api_shape_disabled", 4000)],
 )
-async def test_a_connection_is_turned_away_in_band(code: str, close: int):
+async def test_a_connection_is_refused_in_band(code: str, close: int):
     async with (
         a_simulator(f'mode = "in_band_refusal"\ncode = "{code}"') as twin,
         a_caller(twin) as caller,
@@ -210,7 +210,7 @@ async def test_a_session_expires(fault: str, told: list[str], code: int):
     assert closed.rcvd.reason == "Your session hit the maximum duration of 60 minutes."
 
 
-async def test_a_session_expires_in_a_word_alone():
+async def test_a_session_expires_with_an_error_and_no_close():
     fault = 'mode = "session_expired"\nseconds = 0.05\nclose = false'
     async with a_simulator(fault) as twin, a_caller(twin) as caller:
         error = await caller.hears("error")
@@ -233,7 +233,7 @@ async def test_a_session_goes_silent_and_stays_open():
 
 
 async def silent(caller: Caller) -> bool:
-    """Tell whether nothing comes, although the server is there and answers a ping."""
+    """Return whether nothing comes, although the server answers a ping."""
     await caller.say("response.create")
     await (await caller.socket.ping())
     with pytest.raises(TimeoutError):
@@ -242,7 +242,7 @@ async def silent(caller: Caller) -> bool:
     return True
 
 
-async def test_a_session_breaks_off():
+async def test_a_session_is_cut_by_a_lost_connection():
     async with (
         a_simulator('mode = "session_cut"\nafter_events = 5') as twin,
         a_caller(twin) as caller,
@@ -254,7 +254,7 @@ async def test_a_session_breaks_off():
     assert closed.rcvd is None  # no close frame: 1006
 
 
-async def test_a_response_breaks_off():
+async def test_a_response_is_cut_by_a_lost_connection():
     fault = 'mode = "response_cut"\nafter_deltas = 3\nonly = { response = 2 }'
     async with a_simulator(fault) as twin, a_caller(twin) as caller:
         await caller.asks()
@@ -291,7 +291,7 @@ async def test_words_that_come_twice():
     assert second["transcript"] == "How are you?"
 
 
-async def test_no_words():
+async def test_an_empty_transcript():
     async with a_simulator('mode = "transcription_empty"') as twin, a_caller(twin) as caller:
         await caller.speaks()
 
@@ -380,7 +380,7 @@ async def test_an_answer_in_two_items():
     assert indexes == [0, 1, 0, 1, 0, 1]
 
 
-async def test_an_answer_that_nobody_announced():
+async def test_an_answer_without_response_created():
     async with a_simulator('mode = "response_not_created"') as twin, a_caller(twin) as caller:
         await status_of(caller)
 
@@ -430,7 +430,7 @@ async def test_no_rate_limits():
     ],
     ids=lambda value: value.split('"')[1] if isinstance(value, str) else "",
 )
-async def test_events_that_are_not_as_they_should_be(fault: str, shows: Callable[[Caller], bool]):
+async def test_events_in_another_shape(fault: str, shows: Callable[[Caller], bool]):
     async with a_simulator(fault) as twin, a_caller(twin) as caller:
         response = await status_of(caller)
         await caller.say("input_audio_buffer.clear")

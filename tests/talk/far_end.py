@@ -1,4 +1,4 @@
-"""The far end of `relay talk`: a WebSocket server that plays what a test tells it to."""
+"""The server side of `relay talk`: a WebSocket server that runs a test's script."""
 
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -11,7 +11,7 @@ Play = Callable[["Caller"], Awaitable[None]]
 
 
 class Caller:
-    """Who called, as the far end sees it."""
+    """The client, as the server sees it."""
 
     def __init__(self, connection: ServerConnection) -> None:
         self.connection = connection
@@ -23,7 +23,7 @@ class Caller:
         return self.connection.request.headers["Sec-WebSocket-Protocol"].split(", ")
 
     async def say(self, *events: dict[str, Any] | str | bytes) -> None:
-        """Send events, or whatever is given instead."""
+        """Send events, or raw messages."""
         for event in events:
             await self.connection.send(json.dumps(event) if isinstance(event, dict) else event)
 
@@ -32,13 +32,13 @@ class Caller:
         return [json.loads(await self.connection.recv()) for _ in range(count)]
 
     async def until_gone(self) -> list[dict[str, Any]]:
-        """All that is sent until the caller hangs up."""
+        """Every event until the caller closes."""
         return [json.loads(message) async for message in self.connection]
 
 
 @asynccontextmanager
 async def far_end(play: Play) -> AsyncIterator[str]:
-    """Listen; gives the address."""
+    """Run the server; gives its address."""
 
     async def talk(connection: ServerConnection) -> None:
         await play(Caller(connection))

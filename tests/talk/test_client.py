@@ -1,4 +1,4 @@
-"""A client of the relay, and far ends that answer, dawdle, refuse, talk nonsense and vanish."""
+"""A client of the relay, against servers that answer, delay, refuse, send garbage and vanish."""
 
 import asyncio
 import base64
@@ -34,7 +34,7 @@ ANSWER = (
 async def talk(
     play: Play, chunks: AsyncIterator[bytes] | None = None
 ) -> tuple[HeardReply, list[str]]:
-    """What was heard, and what was said about it as it came."""
+    """Run a conversation; returns its result and the lines reported meanwhile."""
     said: list[str] = []
     async with far_end(play) as url:
         client = VoiceClient(lambda speaker, text: said.append(f"{speaker}: {text}"), QUICK)
@@ -60,7 +60,7 @@ async def test_it_ends_when_the_answer_is_over() -> None:
     assert heard.errors == []
 
 
-async def test_the_recording_goes_up_as_it_is_and_silence_follows() -> None:
+async def test_the_recording_is_sent_unchanged_and_silence_follows() -> None:
     sent: list[bytes] = []
 
     async def play(caller: Caller) -> None:
@@ -92,7 +92,7 @@ async def test_it_waits_for_the_second_answer_too() -> None:
 
 
 @pytest.mark.parametrize("events", [(), ({"type": "response.created"},)])
-async def test_an_answer_that_does_not_come_is_given_up(events: tuple[dict[str, str], ...]) -> None:
+async def test_a_missing_answer_is_given_up(events: tuple[dict[str, str], ...]) -> None:
     async def play(caller: Caller) -> None:
         await caller.say({"type": "session.created"}, *events)
         await caller.until_gone()
@@ -114,7 +114,7 @@ async def test_errors_are_shown_and_the_conversation_goes_on() -> None:
     assert heard.errors == ["Too fast.", "as a string"]
 
 
-async def test_what_nobody_understood_is_no_line() -> None:
+async def test_an_empty_transcript_is_no_line() -> None:
     async def play(caller: Caller) -> None:
         await caller.say({"type": HEARD, "transcript": "  "}, {"type": HEARD}, *ANSWER)
         await caller.until_gone()
@@ -131,21 +131,21 @@ async def failure(play: Play, chunks: AsyncIterator[bytes] | None = None) -> str
     return str(failed.value)
 
 
-async def test_a_refusal_is_told_with_its_code() -> None:
+async def test_a_refusal_is_reported_with_its_code() -> None:
     async def play(caller: Caller) -> None:
         await caller.connection.close(4001, "Unauthorized")
 
     assert await failure(play) == "the relay closed the session: 4001 Unauthorized"
 
 
-async def test_a_normal_end_too_early_is_told() -> None:
+async def test_an_early_normal_close_is_reported() -> None:
     async def play(caller: Caller) -> None:
         await caller.connection.close(1000)
 
     assert await failure(play) == "the relay closed the session: 1000"
 
 
-async def test_a_lost_connection_is_told() -> None:
+async def test_a_lost_connection_is_reported() -> None:
     async def play(caller: Caller) -> None:
         caller.connection.transport.abort()
 
@@ -162,7 +162,7 @@ async def test_a_lost_connection_is_told() -> None:
         '{"type":"response.output_audio.delta","delta":"not base64"}',
     ],
 )
-async def test_a_server_of_another_kind_is_told(message: str | bytes) -> None:
+async def test_a_server_of_another_kind_is_reported(message: str | bytes) -> None:
     async def play(caller: Caller) -> None:
         await caller.say(message)
         await caller.until_gone()
@@ -170,7 +170,7 @@ async def test_a_server_of_another_kind_is_told(message: str | bytes) -> None:
     assert await failure(play) == "what answers there does not speak the Realtime API"
 
 
-async def test_a_microphone_that_is_not_there_is_told() -> None:
+async def test_a_missing_microphone_is_reported() -> None:
     async def silent() -> AsyncIterator[bytes]:
         raise TalkFailed("no microphone here")
         yield b""
@@ -191,7 +191,7 @@ async def test_a_microphone_that_is_not_there_is_told() -> None:
         ("ws://nobody.invalid", "cannot reach ws://nobody.invalid: "),
     ],
 )
-async def test_an_address_that_does_not_work_is_told(url: str, told: str) -> None:
+async def test_an_address_that_does_not_work_is_reported(url: str, told: str) -> None:
     with pytest.raises(TalkFailed) as failed:
         await VoiceClient(lambda *_: None, QUICK).run(url, TOKEN, chunks_of(b""))
 
@@ -199,7 +199,7 @@ async def test_an_address_that_does_not_work_is_told(url: str, told: str) -> Non
 
 
 @pytest.mark.parametrize("token", ["", "a b", "a\r\nEvil: yes", "ä", "a,b"])
-async def test_what_is_no_token_is_not_sent_and_not_shown(token: str) -> None:
+async def test_a_malformed_token_is_not_sent_and_not_shown(token: str) -> None:
     with pytest.raises(TalkFailed) as failed:
         await VoiceClient(lambda *_: None, QUICK).run("ws://127.0.0.1:8", token, chunks_of(b""))
 

@@ -1,4 +1,4 @@
-"""The microphone: chunks of what a sound card gives, or one line where there is none."""
+"""The microphone: chunks from a sound card, or one line where there is none."""
 
 import asyncio
 import sys
@@ -34,14 +34,14 @@ class Card:
 
 @pytest.fixture
 def card(monkeypatch: pytest.MonkeyPatch) -> Card:
-    """The machine's sound card, behind the library that we use."""
+    """The machine's sound card, in place of the `sounddevice` library."""
     card = Card()
     library = SimpleNamespace(RawInputStream=card, PortAudioError=RuntimeError)
     monkeypatch.setitem(sys.modules, "sounddevice", library)
     return card
 
 
-async def test_what_is_heard_comes_in_order_until_it_is_closed(card: Card) -> None:
+async def test_chunks_come_in_order_until_it_is_closed(card: Card) -> None:
     chunks = microphone()
     first = asyncio.ensure_future(anext(chunks))
     await asyncio.sleep(0)

@@ -1,4 +1,4 @@
-"""WAV files of every kind as PCM16 mono at 24 kHz, and files that are none."""
+"""WAV files of every kind as PCM16 mono at 24 kHz, and files that are not WAV."""
 
 from __future__ import annotations  # `array[int]` is for the type checker alone on Python 3.11
 
@@ -57,7 +57,7 @@ def crossings(samples: array[int]) -> int:
     return sum(1 for a, b in itertools.pairwise(samples) if a < 0 <= b)
 
 
-def test_what_is_right_already_is_not_touched(tmp_path: Path) -> None:
+def test_a_file_in_the_right_format_is_not_changed(tmp_path: Path) -> None:
     data = packed(tone(24_000), 2)
 
     assert read_wav(file_of(tmp_path / "a.wav", data)) == data
@@ -113,7 +113,7 @@ def test_odd_rates_are_rates_too(tmp_path: Path, rate: int, seconds: float) -> N
     assert len(got) == pytest.approx(24_000 * seconds, abs=2)
 
 
-def test_a_rate_at_which_nothing_lasts_leaves_no_sound(tmp_path: Path) -> None:
+def test_an_absurd_rate_leaves_no_sound(tmp_path: Path) -> None:
     path = file_of(tmp_path / "a.wav", packed(tone(24_000, 0.01), 2), rate=2**31 - 1)
 
     assert bad(path) == "there is no sound in it"
@@ -137,14 +137,14 @@ def bad(path: Path) -> str:
     "content",
     [b"", b"RIFF", b"RIFF\xff\xff\xff\xffWAVE", b"OggS" + bytes(100), b"RIFF\x24\0\0\0AVI " * 9],
 )
-def test_garbage_is_told(tmp_path: Path, content: bytes) -> None:
+def test_garbage_is_reported(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "a.wav"
     path.write_bytes(content)
 
     assert bad(path).startswith("not a PCM WAV file")
 
 
-def test_a_compressed_wav_is_told(tmp_path: Path) -> None:
+def test_a_compressed_wav_is_reported(tmp_path: Path) -> None:
     path = file_of(tmp_path / "a.wav", packed(tone(24_000), 2))
     whole = path.read_bytes()
     path.write_bytes(whole[:20] + struct.pack("<H", 7) + whole[22:])  # 7 is µ-law
@@ -152,22 +152,24 @@ def test_a_compressed_wav_is_told(tmp_path: Path) -> None:
     assert bad(path).startswith("not a PCM WAV file")
 
 
-def test_no_file_and_a_folder_are_told(tmp_path: Path) -> None:
+def test_a_missing_file_and_a_folder_are_reported(tmp_path: Path) -> None:
     assert bad(tmp_path / "none.wav") == "no such file"
     assert bad(tmp_path).startswith("not a PCM WAV file")
 
 
-def test_silence_without_a_sample_is_told(tmp_path: Path) -> None:
+def test_a_file_without_samples_is_reported(tmp_path: Path) -> None:
     assert bad(file_of(tmp_path / "a.wav", b"")) == "there is no sound in it"
 
 
-def test_what_is_too_long_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_that_is_too_long_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(wav, "MAX_SECONDS", 0.05)
 
     assert bad(file_of(tmp_path / "a.wav", packed(tone(24_000), 2))) == "longer than 0 s"
 
 
-def test_what_is_written_is_read_back(tmp_path: Path) -> None:
+def test_a_written_file_is_read_back(tmp_path: Path) -> None:
     data = packed(tone(24_000), 2)
     write_wav(tmp_path / "a.wav", data)
 

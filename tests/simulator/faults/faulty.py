@@ -58,7 +58,7 @@ def writing(*faults: Fault, **more: Any) -> Talk:
 
 
 def answered(talk: Talk) -> list[Event]:
-    """Ask for an answer; returns all that is told of it."""
+    """Ask for an answer; returns its events."""
     count = len(talk.events)
     talk.say("response.create")
     talk.finish()
@@ -74,5 +74,5 @@ def pushed(talk: Talk) -> str:
 
 
 def transcripts(talk: Talk) -> list[str]:
-    """Return the transcripts that were told, in the order in which they were."""
+    """Return the completed transcripts in the order in which they came."""
     return [event["transcript"] for event in talk.of(COMPLETED)]

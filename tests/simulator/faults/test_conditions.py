@@ -1,4 +1,4 @@
-"""When a fault happens."""
+"""Conditions of faults: numbers, probability, names."""
 
 import pytest
 
@@ -17,11 +17,11 @@ from relay.simulator.faults.tracking import Dice, Numbers, among, mode
         ([1, 3], 2, False),
     ],
 )
-def test_which_numbers_are_meant(numbers: Numbers | None, number: int | None, there: bool):
+def test_numbers_of_a_condition(numbers: Numbers | None, number: int | None, there: bool):
     assert among(numbers, number) is there
 
 
-def test_a_fault_is_called_as_its_class_is():
+def test_a_fault_has_the_name_of_its_class():
     assert mode("TranscriptionOutOfOrder") == "transcription_out_of_order"
 
 

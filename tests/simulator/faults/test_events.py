@@ -1,4 +1,4 @@
-"""Events too many, too few, too large, or in another shape."""
+"""Faults of single events: too many, too few, too large, or in another shape."""
 
 import base64
 
@@ -42,7 +42,7 @@ def test_errors_may_come_by_chance():
     assert 0 < sum(places) < len(places) / 2
 
 
-def test_events_that_nobody_knows():
+def test_unknown_events():
     talk = writing(UnknownEvents(every=4, type="session.mood.updated"))
     answered(talk)
 
@@ -51,7 +51,7 @@ def test_events_that_nobody_knows():
     assert len({event["event_id"] for event in talk.events}) == len(talk.events)
 
 
-def test_fields_that_nobody_knows():
+def test_unknown_fields():
     talk = writing(UnknownFields(name="x_new"))
     answered(talk)
 
@@ -67,7 +67,7 @@ def test_fields_that_nobody_knows():
         valid(event)  # a lenient client still reads it
 
 
-def test_keys_the_other_way_round():
+def test_keys_in_reverse_order():
     talk = writing(KeyOrder(only=Condition(response=1)))
     told = answered(talk)
 
@@ -90,7 +90,7 @@ def test_a_retrieved_item_of_five_mebibytes():
     assert len(msgspec.json.encode(retrieved)) > 5 * 1024 * 1024
 
 
-def test_what_has_no_content_stays_small():
+def test_an_item_without_content_stays_small():
     talk = faulty(LargeItem(bytes=1000))
     item = {"id": "call", "type": "function_call", "name": "f", "arguments": "{}"}
     talk.say("conversation.item.create", item=item)
@@ -127,7 +127,7 @@ def test_an_event_that_comes_late():
     assert told[-1] == "response.created"
 
 
-def test_the_end_of_a_session_has_no_fields_and_no_keys():
+def test_a_close_is_not_altered_by_faults_of_events():
     talk = faulty(UnknownFields(), KeyOrder(), Errors(every=1), SessionExpired(seconds=1))
 
     talk.wait(1)

@@ -1,4 +1,4 @@
-"""A session with faults keeps its promises: valid events, one end, nothing after it."""
+"""A session with faults sends valid events, closes once, and sends nothing after that."""
 
 import math
 from collections.abc import Callable
@@ -113,7 +113,7 @@ def test_with_any_faults_every_event_is_json_and_the_session_ends(
     assert ended or silent
 
 
-def test_work_for_ear_and_mouth_is_not_a_matter_of_faults():
+def test_work_for_the_parts_passes_unchanged():
     talk = faulty(SessionExpired(seconds=100))
     talk.speak()
 
@@ -128,7 +128,7 @@ def test_nothing_comes_after_a_cut_in_the_same_step():
     assert talk.closed is not None
 
 
-def test_what_is_held_does_not_outlive_the_session():
+def test_held_events_do_not_outlive_the_session():
     talk = faulty(EventLate(event="session.created", seconds=9), SessionExpired(seconds=5))
 
     talk.wait(5)
@@ -137,7 +137,7 @@ def test_what_is_held_does_not_outlive_the_session():
     assert talk.closed is not None
 
 
-def test_a_held_event_may_bring_the_end():
+def test_a_held_event_may_end_the_session():
     late = EventLate(event="response.output_text.delta", seconds=5, only=Condition(response=1))
     talk = writing(late, ResponseCut(after_deltas=2))
     talk.say("response.create")
@@ -150,7 +150,7 @@ def test_a_held_event_may_bring_the_end():
     assert talk.closed is not None
 
 
-def test_the_machine_is_asked_only_when_it_wants_to_be():
+def test_the_machine_ticks_only_at_its_deadline():
     class Counting:
         """Counts its ticks."""
 
@@ -175,9 +175,9 @@ def test_the_machine_is_asked_only_when_it_wants_to_be():
     assert counting.ticks == 1
 
 
-def test_a_machine_is_not_asked_once_the_end_was_freed():
+def test_a_machine_is_not_asked_after_a_held_close_was_released():
     class Ending:
-        """Holds the end back until it is asked for."""
+        """Holds the close back until its tick."""
 
         def take(self, seen: TrackedEvent, now: float) -> list[TrackedEvent]:
             return [seen]

@@ -51,7 +51,7 @@ def test_without_faults_nothing_is_different():
     assert mine.opening(OPENING).seconds == 3600
 
 
-def test_what_happens_at_the_door():
+def test_faults_at_the_door_of_a_session():
     faults = Faults(
         (
             HandshakeFault(status=429, only=Condition(session=2)),
@@ -74,7 +74,7 @@ def test_chance_decides_by_session():
     assert [faults.of_session(n).handshake is not None for n in range(1, 41)] == first
 
 
-def test_what_happens_within():
+def test_faults_within_a_session():
     faults = Faults((TranscriptionLate(only=Condition(session=2)), SessionExpired(seconds=60)))
     machine = Talk().machine
 
@@ -104,12 +104,12 @@ def test_replies_are_revised_one_fault_after_another():
         (TranscriptionLate(only=Condition(response=1)), "response"),
     ],
 )
-def test_a_limit_that_could_never_hold_is_refused(fault: Fault, limit: str):
+def test_a_condition_that_could_never_be_met_is_refused(fault: Fault, limit: str):
     with pytest.raises(ValueError, match=f"fault 2: only.{limit}: a fault of a .* can be limited"):
         Faults((Errors(), fault))
 
 
-def test_limits_that_make_sense():
+def test_conditions_that_can_be_met_are_accepted():
     everything = Condition(session=1, turn=1, response=1)
 
     assert Faults((Errors(only=everything), ResponseFailed(only=everything))).modes
@@ -141,7 +141,7 @@ def test_every_fault_of_a_session_is_carried_out_in_one_way(shape: type):
     assert type(stage) is HOLDING.get(shape, type(None))
 
 
-def test_nothing_is_carried_out_that_no_script_can_ask_for():
+def test_every_function_belongs_to_a_fault_of_a_script():
     known = set(get_args(RulesFault))
 
     assert EVENT_FAULTS.keys() | REPLY_FAULTS.keys() | HOLDING.keys() == known

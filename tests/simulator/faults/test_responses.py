@@ -1,4 +1,4 @@
-"""What can go wrong with an answer."""
+"""Faults of responses."""
 
 import pytest
 
@@ -81,7 +81,7 @@ def test_5_11_interleaved_items_are_spoken_both():
     assert len(talk.of("response.output_audio.done")) == 2
 
 
-def test_what_has_several_items_already_is_only_woven():
+def test_a_reply_of_several_items_only_alternates():
     reply = Reply((SpokenMessage("Let me see."), FunctionCall("f")))
 
     woven = response_interleaved(ResponseInterleaved(), reply)
@@ -98,7 +98,7 @@ def test_5_13_a_response_that_was_never_created():
     assert told[-2:] == ["response.done", "rate_limits.updated"]
 
 
-def test_a_line_that_is_cut_in_the_middle_of_a_response():
+def test_a_connection_lost_in_the_middle_of_a_response():
     talk = writing(ResponseCut(after_deltas=2, only=Condition(response=2)), parts=SIX)
     answered(talk)
     talk.forget()
@@ -129,7 +129,7 @@ def test_a_response_is_found_by_the_turn_before_it():
     assert statuses == ["completed", "failed"]
 
 
-def test_sound_that_needs_no_mouth_is_halved_with_its_words():
+def test_ready_made_audio_is_halved_with_its_words():
     reply = Reply((SpokenMessage("One two.", pcm=bytes(range(8))),))
 
     (half,) = response_incomplete(ResponseIncomplete(), reply).outputs
@@ -143,7 +143,7 @@ def test_sound_that_needs_no_mouth_is_halved_with_its_words():
 
 
 @pytest.mark.parametrize("outputs", [(), (FunctionCall("f"),)])
-def test_what_says_nothing_is_incomplete_all_the_same(outputs: tuple[FunctionCall, ...]):
+def test_a_reply_without_words_can_be_incomplete_too(outputs: tuple[FunctionCall, ...]):
     reply = response_incomplete(ResponseIncomplete(), Reply(outputs))
 
     assert reply.outputs == outputs
@@ -158,7 +158,7 @@ def statuses(talk: Talk) -> list[str]:
     return [event["response"]["status"] for event in talk.of("response.done")]
 
 
-def test_chance_chooses_responses():
+def test_the_same_seed_chooses_the_same_responses():
     talk = writing(ResponseFailed(only=Condition(probability=0.5)), parts=SIX, seed=3)
     for _ in range(20):
         answered(talk)

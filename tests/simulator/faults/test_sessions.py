@@ -49,7 +49,7 @@ def test_a_session_that_expired_without_a_close_says_nothing_more():
     assert talk.machine.deadline(talk.now) == math.inf
 
 
-def test_a_session_that_expired_in_the_middle_of_an_answer_wants_nothing_more():
+def test_a_session_that_expired_in_the_middle_of_an_answer_has_no_deadline():
     talk = faulty(SessionExpired(seconds=5, close=False), parts=scripted(replies=("x" * 999,)))
     talk.type("Hello")
     talk.say("response.create")
@@ -63,7 +63,7 @@ def test_a_session_that_expired_in_the_middle_of_an_answer_wants_nothing_more():
     assert talk.machine.deadline(talk.now) == math.inf
 
 
-def test_the_shortest_of_several_counts():
+def test_the_shortest_of_several_expiries_counts():
     talk = faulty(SessionExpired(seconds=9), SessionExpired(seconds=3))
 
     talk.wait(4)

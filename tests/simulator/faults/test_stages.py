@@ -45,7 +45,7 @@ def test_late_events_keep_their_order_and_let_others_pass():
     assert kinds(late.tick(9.0)) == ["a"]
 
 
-def test_only_so_many_are_held(monkeypatch: pytest.MonkeyPatch):
+def test_a_full_stage_sends_the_oldest_early(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(tracking, "MAX_HELD", 2)
     late = Late(always, 2.0)
 
@@ -62,7 +62,7 @@ def turns(events: list[TrackedEvent]) -> list[int | None]:
     return [one.turn for one in events]
 
 
-def test_one_turns_words_wait_for_the_next_turns():
+def test_one_turns_transcription_waits_for_the_next_turns():
     order = OutOfOrder(lambda s: s.turn == 1, 30.0)
     told = []
     for one in (*words(1), event("response.created", 1), *words(2), *words(3)):
@@ -79,7 +79,7 @@ def test_all_turns_are_swapped_in_pairs():
     assert turns(told) == [2, 2, 1, 1, 4, 4, 3, 3]
 
 
-def test_without_another_turn_the_words_come_in_the_end():
+def test_without_a_later_turn_the_transcription_is_released_in_the_end():
     order = OutOfOrder(always, 30.0)
     for one in words(1):
         assert order.take(one, 5.0) == []
@@ -89,7 +89,7 @@ def test_without_another_turn_the_words_come_in_the_end():
     assert turns(order.tick(35.0)) == [1, 1]
 
 
-def test_a_turns_words_come_before_its_item():
+def test_a_turns_transcription_comes_before_its_item():
     before = BeforeItem(always, 2.0)
     delta, completed = words(1)
     told = []
@@ -113,7 +113,7 @@ def test_a_turns_words_come_before_its_item():
     assert before.due() == math.inf
 
 
-def test_a_turn_without_words_is_told_of_in_the_end():
+def test_a_turn_without_transcription_is_released_in_the_end():
     before = BeforeItem(always, 2.0)
     assert before.take(event(STOPPED, 1), 1.0) == []
     assert before.take(event(COMMITTED, 1), 1.0) == []
@@ -124,7 +124,7 @@ def test_a_turn_without_words_is_told_of_in_the_end():
     assert kinds(before.take(words(1)[1], 4.0)) == ["completed"]
 
 
-def test_what_ends_the_session_frees_all_before_it():
+def test_a_close_releases_everything_before_it():
     before = BeforeItem(always, 2.0)
     before.take(event(COMMITTED, 1), 0.0)
 
@@ -133,7 +133,7 @@ def test_what_ends_the_session_frees_all_before_it():
     assert kinds(freed) == ["committed", ""]
 
 
-def test_too_much_is_not_held(monkeypatch: pytest.MonkeyPatch):
+def test_a_full_stage_releases_everything(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(tracking, "MAX_HELD", 2)
     before = BeforeItem(always, 2.0)
 
@@ -148,7 +148,7 @@ TWICE = EventStage(always, lambda s: [s, s])
 DROP_A = EventStage(lambda s: s.kind == "a", lambda _: [])
 
 
-def test_what_one_lets_through_the_next_alters():
+def test_each_stage_alters_the_output_of_the_last():
     assert kinds(Pipeline([TWICE, TWICE]).take(event("a"), 0.0)) == ["a"] * 4
     assert kinds(Pipeline([TWICE, DROP_A]).take(event("a"), 0.0)) == []
     assert kinds(Pipeline([DROP_A, TWICE]).take(event("b"), 0.0)) == ["b", "b"]
@@ -162,7 +162,7 @@ def test_without_faults_everything_passes():
     assert pipeline.tick(1.0) == []
 
 
-def test_what_was_held_goes_through_the_faults_behind():
+def test_held_events_go_through_the_later_stages():
     mark = EventStage(always, lambda s: [changed(s, marked=True)])
     pipeline = Pipeline([mark, Late(always, 2.0), TWICE])
 
@@ -175,6 +175,6 @@ def test_what_was_held_goes_through_the_faults_behind():
     assert pipeline.due() == math.inf
 
 
-def test_what_holds_nothing():
+def test_a_stage_that_holds_nothing_has_no_deadline():
     assert TWICE.due() == math.inf
     assert TWICE.tick(0.0) == []

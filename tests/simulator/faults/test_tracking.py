@@ -23,7 +23,7 @@ def tracked_in(talk: Talk) -> list[TrackedEvent]:
     return [tracker.track(Emit(event)) for event in talk.events]
 
 
-def test_a_spoken_turn_and_its_answer_belong_together():
+def test_a_spoken_turn_and_its_answer_have_the_same_number():
     talk = Talk()
     talk.say("session.update", session=TRANSCRIBED)
     for _ in range(2):
@@ -86,13 +86,13 @@ def test_responses_out_of_band_count():
     assert done == [1, 2]
 
 
-def test_the_end_is_no_event():
+def test_a_close_is_counted_and_has_no_type():
     end = EventTracker().track(Close(1001, ""))
 
     assert (end.kind, end.event, end.number) == ("", {}, 1)
 
 
-def test_only_so_many_items_are_remembered(monkeypatch):
+def test_the_oldest_items_are_forgotten(monkeypatch):
     monkeypatch.setattr(tracking, "_MAX_KNOWN", 3)
     talk = Talk()
     for _ in range(10):
@@ -105,7 +105,7 @@ def test_only_so_many_items_are_remembered(monkeypatch):
     assert tracker.track(Emit(talk.events[-1])).turn == 10
 
 
-def test_what_a_fault_is_limited_to():
+def test_a_fault_applies_where_its_condition_is_met():
     event = TrackedEvent(Emit({"type": "x"}), number=5, turn=2, response=3)
 
     assert applies(event, Condition(), "event", DICE)
@@ -136,7 +136,7 @@ def test_a_changed_event_keeps_its_place_and_leaves_the_first_alone():
     assert TRACKED.event["a"] == 1
 
 
-def test_the_same_once_more_is_an_event_of_its_own():
+def test_a_repeated_event_has_its_own_id():
     assert again(TRACKED, lambda prefix: f"{prefix}_2").event == {
         "type": "x",
         "event_id": "event_2",
@@ -144,6 +144,6 @@ def test_the_same_once_more_is_an_event_of_its_own():
     }
 
 
-def test_something_else_in_its_place():
+def test_another_event_or_a_lost_connection_in_its_place():
     assert instead(TRACKED, {"type": "y"}).kind == "y"
     assert lost(TRACKED).effect == Close(1006, "")

@@ -1,4 +1,4 @@
-"""What can go wrong with a user's words (PROTOCOL §5)."""
+"""Faults of the transcription of a user's turns (PROTOCOL §5)."""
 
 from relay.simulator.faults import (
     Condition,
