@@ -260,8 +260,8 @@ def _listen_options(settings: Settings, reception: SessionServer) -> ListenOptio
         port=settings.port,
         allowed_origins=settings.allowed_origins,
         select=select_subprotocol,
-        last_words=reception.last_words,
-        peer=ConnectionOptions(max_message_bytes=settings.max_message_bytes),
+        farewell_frames=reception.last_words,
+        connection=ConnectionOptions(max_message_bytes=settings.max_message_bytes),
     )
 
 

@@ -1,4 +1,4 @@
-"""A peer without a socket: what it was sent can be read, what it is told comes as if from afar."""
+"""A connection without a socket, whose other end is played by the test."""
 
 from relay.interfaces import Frame, Receiver
 
@@ -6,7 +6,7 @@ _LOST = (1006, "")
 
 
 class FakePeer:
-    """A `Peer` for tests; it passes the same conformance suite as the real ones.
+    """A `Connection` for tests; it passes the same conformance suite as the real ones.
 
     `arrive`, `leave` and `fill` play the far end; `sent` and `close_sent` are what it got.
     """
@@ -23,35 +23,35 @@ class FakePeer:
         self._told = False
 
     def attach(self, receiver: Receiver) -> None:
-        """See `Peer`."""
+        """See `Connection`."""
         self._receiver = receiver
         while self._held and self.close_sent is None:
             receiver.frame(self._held.pop(0))
         self._tell()
 
     def send(self, frame: Frame) -> None:
-        """See `Peer`."""
+        """See `Connection`."""
         if self.close_sent is None and self._gone is None:
             self.sent.append(bytes(frame))
 
     def pause(self) -> None:
-        """See `Peer`."""
+        """See `Connection`."""
         self.paused = True
 
     def resume(self) -> None:
-        """See `Peer`."""
+        """See `Connection`."""
         self.paused = False
         held, self._held = self._held, []
         for frame in held:
             self.arrive(frame)
 
     def ping(self) -> int:
-        """See `Peer`."""
+        """See `Connection`."""
         self.unanswered_pings += 1
         return self.unanswered_pings - 1
 
     def close(self, code: int, reason: str) -> None:
-        """See `Peer`."""
+        """See `Connection`."""
         if self.close_sent is not None or self._gone is not None:
             return
         self.close_sent = (code, reason)

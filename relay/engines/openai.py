@@ -12,7 +12,7 @@ import structlog
 from relay.interfaces import Connection, EngineRequest, Frame, Receiver
 from relay.realtime.endings import ENGINE_CLOSED, ENGINE_TIMED_OUT, NO_PROVIDER_KEY, SessionRefused
 from relay.realtime.events import sniff
-from relay.websocket.client import ConnectOptions, WireError, connect
+from relay.websocket.client import ConnectError, ConnectOptions, connect
 
 DEFAULT_BASE_URL: Final = "https://api.openai.com/v1"
 _SCHEMES: Final = {"http": "ws", "https": "wss", "ws": "ws", "wss": "wss"}
@@ -109,7 +109,7 @@ class OpenAIEngine:
         url = realtime_url(options.base_url, options.model or call.model)
         try:
             return _KeyedConnection(await connect(url, headers, wire), options.key)
-        except WireError as error:
+        except ConnectError as error:
             if error.status in _KEY_REFUSED:
                 options.key.refused()
             log.warning("engine unreachable", kind=error.kind, status=error.status)

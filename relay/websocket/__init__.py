@@ -1,1 +1,1 @@
-"""Frames over picows, both sides; nothing here knows what a frame says."""
+"""WebSocket connections over picows, accepted and opened; no module here reads an event."""

@@ -1,4 +1,4 @@
-"""The connecting side: one attempt, no redirect, no proxy, no compression."""
+"""Opens WebSocket connections: one attempt, no redirect, no proxy, no compression."""
 
 import asyncio
 import socket
@@ -27,11 +27,11 @@ HAPPY_EYEBALLS_DELAY: Final = 0.25
 """Seconds until the next address is tried beside the first (RFC 8305 §8)."""
 
 
-class WireError(Exception):
-    """A connection did not come about.
+class ConnectError(Exception):
+    """A connection could not be opened.
 
-    `kind` says how, `status` is the HTTP status of a refusal. The text names neither headers nor
-    the query, since either may hold a key.
+    `kind` is how it failed, `status` the HTTP status of a refusal. The text names neither headers
+    nor the query, since either may hold a key.
     """
 
     def __init__(
@@ -44,11 +44,14 @@ class WireError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class ConnectOptions:
-    """How to connect. `timeout` is in seconds; without `ssl_context` the system's roots count."""
+    """How to connect.
+
+    `timeout` is in seconds; without `ssl_context` the system's root certificates are trusted.
+    """
 
     timeout: float = CONNECT_TIMEOUT
     ssl_context: ssl.SSLContext | None = None
-    peer: ConnectionOptions = field(
+    connection: ConnectionOptions = field(
         default_factory=lambda: ConnectionOptions(max_message_bytes=UPSTREAM_MESSAGE_BYTES)
     )
 
@@ -56,58 +59,55 @@ class ConnectOptions:
 async def connect(
     url: str, headers: Iterable[tuple[str, str]] = (), options: ConnectOptions | None = None
 ) -> WebSocketConnection:
-    """Open a WebSocket to a `ws://` or `wss://` address; raises `WireError` alone."""
+    """Open a WebSocket to a `ws://` or `wss://` address; raises `ConnectError` only."""
     options = options or ConnectOptions()
     try:
         async with asyncio.timeout(options.timeout):
             return await _connect(url, tuple(headers), options)
     except TimeoutError:
-        raise WireError("timeout") from None
+        raise ConnectError("timeout") from None
     except WSInvalidStatusError as error:
         status = error.response.status if error.response else None
-        raise WireError("refused", status and int(status)) from None
+        raise ConnectError("refused", status and int(status)) from None
     except (WSError, OSError):
-        # ssl.SSLError is an OSError; the details may quote what we sent.
-        raise WireError("network") from None
+        # ssl.SSLError is an OSError; its details may quote what we sent.
+        raise ConnectError("network") from None
 
 
 async def _connect(
     url: str, headers: tuple[tuple[str, str], ...], options: ConnectOptions
 ) -> WebSocketConnection:
-    host, port, target, secure = _read_address(url, headers)
-    peer = WebSocketConnection(options.peer)
-    connection = make_connection(
-        target,
-        lambda *_: peer,
-        options.peer.max_message_bytes,
-        options.timeout,
-        set(),
+    host, port, target, secure = _parse_url(url, headers)
+    limits = options.connection
+    connection = WebSocketConnection(limits)
+    protocol = make_connection(
+        target, lambda *_: connection, limits.max_message_bytes, options.timeout, set()
     )
-    connection.watch(peer)
+    protocol.on_unreadable(connection.on_unreadable)
     tls = (options.ssl_context or _system_roots()) if secure else None
-    reached = await _reach(host, port)
+    connected = await _connect_socket(host, port)
     try:
         await aiofastnet.create_connection(
             asyncio.get_running_loop(),
-            lambda: connection,
-            sock=reached,
+            lambda: protocol,
+            sock=connected,
             ssl=tls,
             server_hostname=host if tls else None,
-            ssl_shutdown_timeout=options.peer.close_grace if tls else None,
+            ssl_shutdown_timeout=limits.close_grace if tls else None,
         )
-        await connection.wait_until_handshake_complete()
+        await protocol.wait_until_handshake_complete()
     except BaseException:
-        # Also when we are cancelled: nobody will ever have this peer.
-        connection.abort()
-        reached.close()
+        # Also when cancelled: no caller will ever get this connection.
+        protocol.abort()
+        connected.close()
         raise
-    if connection.transport.response is None:
+    if protocol.transport.response is None:
         raise WSHandshakeError("the connection was closed before it was upgraded")
-    return peer
+    return connection
 
 
-async def _reach(host: str, port: int) -> socket.socket:
-    """A connected socket; asyncio's own race between addresses loses one when it is cancelled."""
+async def _connect_socket(host: str, port: int) -> socket.socket:
+    """Connect to the fastest address; asyncio's own race leaks a socket when it is cancelled."""
     loop = asyncio.get_running_loop()
     addresses = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     return await start_connection(
@@ -115,20 +115,21 @@ async def _reach(host: str, port: int) -> socket.socket:
     )
 
 
-def _read_address(url: str, headers: tuple[tuple[str, str], ...]) -> tuple[str, int, Target, bool]:
+def _parse_url(url: str, headers: tuple[tuple[str, str], ...]) -> tuple[str, int, Target, bool]:
+    """Return host, port, target, and whether it is `wss://`."""
     try:
         parts = urlsplit(url)
         secure = parts.scheme == "wss"
         port = parts.port or (443 if secure else 80)
     except ValueError:
-        raise WireError("address") from None
+        raise ConnectError("address") from None
     if parts.scheme not in ("ws", "wss") or not parts.hostname or parts.username is not None:
-        raise WireError("address")
+        raise ConnectError("address")
     resource = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
     return parts.hostname, port, Target(parts.netloc, resource, headers), secure
 
 
 @cache
 def _system_roots() -> ssl.SSLContext:
-    """Read once: it takes milliseconds and a megabyte."""
+    """Load once: it takes milliseconds and a megabyte."""
     return ssl.create_default_context()

@@ -1,4 +1,4 @@
-"""What a caller's upgrade request says, and the refusals that are made before the upgrade."""
+"""Reads WebSocket upgrade requests and rejects those that get no upgrade."""
 
 import base64
 import binascii
@@ -14,10 +14,10 @@ MAX_QUERY_BYTES: Final = 8 * 1024
 """Room for a token of 4 KiB and the rest of the parameters; picows takes 16 KiB of header."""
 
 MAX_QUERY_FIELDS: Final = 64
-"""More parameters than any client of ours sends."""
+"""More parameters than any known client sends."""
 
 MAX_SUBPROTOCOLS: Final = 32
-"""More subprotocols than any client offers."""
+"""More subprotocols than any known client offers."""
 
 _TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 
@@ -46,8 +46,8 @@ class Handshake:
         return f"<Handshake {self.path} from {self.remote}>"
 
 
-class HandshakeRejected(Exception):  # noqa: N818 - it is what the other end did, not a fault of ours
-    """A request that gets an HTTP answer instead of an upgrade."""
+class HandshakeRejected(Exception):  # noqa: N818 - an act of the other end, not a fault of ours
+    """The request gets this HTTP response instead of an upgrade."""
 
     def __init__(self, status: int, text: str, headers: tuple[tuple[str, str], ...] = ()) -> None:
         super().__init__(text)
@@ -57,21 +57,21 @@ class HandshakeRejected(Exception):  # noqa: N818 - it is what the other end did
 
 
 def read_handshake(request: WSUpgradeRequest, remote: str) -> Handshake:
-    """Read an upgrade request; raises `HandshakeRejected` where it is none or out of bounds."""
+    """Read an upgrade request; raises `HandshakeRejected` if it is not one or exceeds a limit."""
     _check_upgrade(request)
-    path, query = _address(request.path)
+    path, query = _split_target(request.path)
     return Handshake(
         path=path,
-        query=_query(query),
+        query=_parse_query(query),
         headers=request.headers,
-        subprotocols=_offered(request.headers.getall("Sec-WebSocket-Protocol", [])),
+        subprotocols=_parse_subprotocols(request.headers.getall("Sec-WebSocket-Protocol", [])),
         origin=request.headers.get("Origin"),
         remote=remote,
     )
 
 
 def check_origin(handshake: Handshake, allowed: Collection[str]) -> None:
-    """Refuse a page that is not on the list; callers without an Origin are no pages."""
+    """Raise `HandshakeRejected` unless the Origin is allowed; only browsers send an Origin."""
     if not allowed or handshake.origin is None:
         return
     origin = handshake.origin.rstrip("/").lower()
@@ -82,41 +82,41 @@ def check_origin(handshake: Handshake, allowed: Collection[str]) -> None:
 def choose_subprotocol(
     handshake: Handshake, select: Callable[[tuple[str, ...]], str | None]
 ) -> str | None:
-    """What `select` takes of the offer; anything that was not offered is none."""
+    """What `select` chooses of the offered subprotocols, None if that was not offered."""
     chosen = select(handshake.subprotocols)
     return chosen if chosen in handshake.subprotocols else None
 
 
 def _check_upgrade(request: WSUpgradeRequest) -> None:
     headers = request.headers
-    upgrade = _words(headers.getall("Upgrade", []))
-    connection = _words(headers.getall("Connection", []))
+    upgrade = _tokens(headers.getall("Upgrade", []))
+    connection = _tokens(headers.getall("Connection", []))
     if "websocket" not in upgrade or "upgrade" not in connection:
         raise HandshakeRejected(426, "This address speaks WebSocket", (("Upgrade", "websocket"),))
     if headers.get("Sec-WebSocket-Version") != "13":
         raise HandshakeRejected(
             426, "WebSocket version 13 is needed", (("Sec-WebSocket-Version", "13"),)
         )
-    if not _is_key(headers.getall("Sec-WebSocket-Key", [])):
+    if not _is_valid_key(headers.getall("Sec-WebSocket-Key", [])):
         raise HandshakeRejected(400, "Bad WebSocket key")
     # Firefox sends "keep-alive, Upgrade", which picows 2.3.1 would refuse.
     headers["Upgrade"] = "websocket"
     headers["Connection"] = "upgrade"
 
 
-def _words(values: list[str]) -> list[str]:
-    return [word.strip().lower() for value in values for word in value.split(",")]
+def _tokens(values: list[str]) -> list[str]:
+    return [token.strip().lower() for value in values for token in value.split(",")]
 
 
-def _is_key(values: list[str]) -> bool:
+def _is_valid_key(values: list[str]) -> bool:
     try:
         return len(values) == 1 and len(base64.b64decode(values[0], validate=True)) == 16
     except (binascii.Error, ValueError):
         return False
 
 
-def _address(target: bytes) -> tuple[str, str]:
-    """Path and query, from either form of a request target (RFC 9112 §3.2)."""
+def _split_target(target: bytes) -> tuple[str, str]:
+    """Split into path and query, from either form of a request target (RFC 9112 §3.2)."""
     try:
         address = target.decode("ascii")
         if not address.startswith("/"):
@@ -128,7 +128,7 @@ def _address(target: bytes) -> tuple[str, str]:
     return path, query
 
 
-def _query(query: str) -> tuple[tuple[str, str], ...]:
+def _parse_query(query: str) -> tuple[tuple[str, str], ...]:
     if len(query) > MAX_QUERY_BYTES:
         raise HandshakeRejected(414, "Query too long")
     try:
@@ -137,9 +137,9 @@ def _query(query: str) -> tuple[tuple[str, str], ...]:
         raise HandshakeRejected(414, "Too many query parameters") from None
 
 
-def _offered(values: list[str]) -> tuple[str, ...]:
-    words = [word.strip() for value in values for word in value.split(",")]
-    offered = [word for word in words if word]
+def _parse_subprotocols(values: list[str]) -> tuple[str, ...]:
+    names = [name.strip() for value in values for name in value.split(",")]
+    offered = [name for name in names if name]
     if len(offered) > MAX_SUBPROTOCOLS or not all(map(_TOKEN.fullmatch, offered)):
         raise HandshakeRejected(400, "Bad WebSocket subprotocol")
     return tuple(dict.fromkeys(offered))

@@ -1,4 +1,4 @@
-"""The listening side: accepts callers, refuses what is no WebSocket, hands over peers."""
+"""Listens for WebSocket clients, rejects bad upgrade requests, hands over connections."""
 
 import asyncio
 import socket
@@ -21,16 +21,16 @@ from relay.websocket.handshake import (
     choose_subprotocol,
     read_handshake,
 )
-from relay.websocket.picows_protocol import PicowsConnection, address_of, make_connection
+from relay.websocket.picows_protocol import PicowsConnection, make_connection, remote_address
 
 OnConnect = Callable[[WebSocketConnection, Handshake], None]
-"""Called once the 101 is out. What it raises ends that connection with 1011 and no other."""
+"""Called once the 101 is sent. What it raises closes that connection with 1011, and no other."""
 
 HANDSHAKE_TIMEOUT: Final = 10.0
-"""Seconds a caller has for TLS, and again for the upgrade request."""
+"""Seconds a client has for TLS, and again for the upgrade request."""
 
 BACKLOG: Final = 1024
-"""Callers that the kernel keeps until they are accepted; a reconnecting crowd comes at once."""
+"""Connections the kernel queues until they are accepted; clients reconnect all at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,8 +38,9 @@ class ListenOptions:
     """Where and how to listen.
 
     An empty `allowed_origins` lets every page in. `select` is given the offered subprotocols and
-    names the one to answer with. `last_words` gives what a caller is sent before a close of the
-    wire's own (a broken frame, or one too large). `handshake_timeout` is in seconds.
+    returns the one to answer with. `farewell_frames` returns the frames a client is sent before a
+    close that its connection begins (after a malformed frame, or one too large).
+    `handshake_timeout` is in seconds.
     """
 
     host: str = "127.0.0.1"
@@ -47,27 +48,27 @@ class ListenOptions:
     ssl_context: ssl.SSLContext | None = None
     allowed_origins: Collection[str] = ()
     select: Callable[[tuple[str, ...]], str | None] = lambda _: None
-    last_words: Callable[[Handshake, CloseFrame], Iterable[Frame]] = lambda *_: ()
+    farewell_frames: Callable[[Handshake, CloseFrame], Iterable[Frame]] = lambda *_: ()
     handshake_timeout: float = HANDSHAKE_TIMEOUT
     backlog: int = BACKLOG
     reuse_port: bool = False
-    peer: ConnectionOptions = field(default_factory=ConnectionOptions)
+    connection: ConnectionOptions = field(default_factory=ConnectionOptions)
 
 
 class ListeningSocket(socket.socket):
-    """A listening socket that survives a want of file descriptors.
+    """A listening socket that survives running out of file descriptors.
 
     aiofastnet 1.2.0 then asks the socket, and not the loop, to stop watching it for a second. A
-    plain socket knows no such thing, and the loop would spin.
+    plain socket has no such method, and the loop would spin.
     """
 
-    def remove_reader(self, number: int) -> None:
+    def remove_reader(self, fd: int) -> None:
         """Stop watching this socket."""
-        asyncio.get_running_loop().remove_reader(number)
+        asyncio.get_running_loop().remove_reader(fd)
 
 
 class Listener:
-    """An open listening socket and the connections that came through it."""
+    """A listening socket and the open connections that were accepted on it."""
 
     def __init__(self, on_connect: OnConnect, options: ListenOptions) -> None:
         self._on_connect = on_connect
@@ -77,19 +78,19 @@ class Listener:
         self.port = 0
 
     def __repr__(self) -> str:
-        """Read as: address and how many connections there are."""
+        """Show the address and the number of connections."""
         state = "" if self._server else " stopped"
         count = len(self._connections)
         return f"<Listener {self._options.host}:{self.port} connections={count}{state}>"
 
     def stop_accepting(self) -> None:
-        """Close the listening socket; connections live on."""
+        """Close the listening socket; connections stay open."""
         if self._server is not None:
             self._server.close()
             self._server = None
 
     async def aclose(self) -> None:
-        """Stop accepting and drop every connection that is left, handshakes included."""
+        """Stop accepting and abort every connection that is left, handshakes included."""
         self.stop_accepting()
         while self._connections:
             for connection in tuple(self._connections):
@@ -98,20 +99,20 @@ class Listener:
             await asyncio.sleep(0)
 
     async def start(self) -> None:
-        """Listen; raises `OSError` where the address cannot be had."""
+        """Listen; raises `OSError` if the address cannot be bound."""
         options = self._options
         tls = options.ssl_context
-        ear = ListeningSocket(fileno=self._bind().detach())
+        listening = ListeningSocket(fileno=self._bind().detach())
         self._server = await aiofastnet.create_server(
             asyncio.get_running_loop(),
             self._make_connection,
-            sock=ear,
+            sock=listening,
             backlog=options.backlog,
             ssl=tls,
             ssl_handshake_timeout=options.handshake_timeout if tls else None,
-            ssl_shutdown_timeout=options.peer.close_grace if tls else None,
+            ssl_shutdown_timeout=options.connection.close_grace if tls else None,
         )
-        self.port = cast("int", ear.getsockname()[1])
+        self.port = cast("int", listening.getsockname()[1])
 
     def _bind(self) -> socket.socket:
         options = self._options
@@ -128,48 +129,53 @@ class Listener:
         options = self._options
 
         def admit(request: WSUpgradeRequest) -> WSUpgradeResponseWithListener:
-            return self._admit(request, connection)
+            return self._admit(request, protocol)
 
-        connection = make_connection(
+        protocol = make_connection(
             None,
             admit,
-            options.peer.max_message_bytes,
+            options.connection.max_message_bytes,
             options.handshake_timeout,
             self._connections,
         )
-        return connection
+        return protocol
 
     def _admit(
-        self, request: WSUpgradeRequest, connection: PicowsConnection
+        self, request: WSUpgradeRequest, protocol: PicowsConnection
     ) -> WSUpgradeResponseWithListener:
-        """Upgrade or refuse. Nothing may be raised: picows would send the text to the caller."""
+        """Upgrade or reject. Nothing may be raised: picows would send the text to the client."""
         options = self._options
-        remote = address_of(connection.transport.underlying_transport)
+        remote = remote_address(protocol.transport.underlying_transport)
         try:
             handshake = read_handshake(request, remote)
             check_origin(handshake, options.allowed_origins)
             chosen = choose_subprotocol(handshake, options.select)
-        except HandshakeRejected as refused:
-            return _refusal(refused)
-        except Exception as fault:  # noqa: BLE001 - a `select` of the caller's may raise anything
-            options.peer.on_fault(fault)
-            return _refusal(HandshakeRejected(500, "Internal server error"))
-        answer = {"Sec-WebSocket-Protocol": chosen} if chosen else None
-        habits = replace(options.peer, last_words=partial(options.last_words, handshake))
-        peer = WebSocketConnection(habits, lambda peer: self._on_connect(peer, handshake))
-        connection.watch(peer)
-        return WSUpgradeResponseWithListener(WSUpgradeResponse.create_101_response(answer), peer)
+        except HandshakeRejected as rejected:
+            return _rejection(rejected)
+        except Exception as fault:  # noqa: BLE001 - `select` may raise anything
+            options.connection.on_fault(fault)
+            return _rejection(HandshakeRejected(500, "Internal server error"))
+        connection = WebSocketConnection(
+            replace(
+                options.connection, farewell_frames=partial(options.farewell_frames, handshake)
+            ),
+            lambda connection: self._on_connect(connection, handshake),
+        )
+        protocol.on_unreadable(connection.on_unreadable)
+        headers = {"Sec-WebSocket-Protocol": chosen} if chosen else None
+        response = WSUpgradeResponse.create_101_response(headers)
+        return WSUpgradeResponseWithListener(response, connection)
 
 
-def _refusal(refused: HandshakeRejected) -> WSUpgradeResponseWithListener:
+def _rejection(rejected: HandshakeRejected) -> WSUpgradeResponseWithListener:
     response = WSUpgradeResponse.create_error_response(
-        refused.status, f"{refused.text}\n".encode(), refused.headers
+        rejected.status, f"{rejected.text}\n".encode(), rejected.headers
     )
     return WSUpgradeResponseWithListener(response, None)
 
 
 async def listen(on_connect: OnConnect, options: ListenOptions | None = None) -> Listener:
-    """Listen for WebSocket callers; raises `OSError` where the address cannot be had."""
+    """Listen for WebSocket clients; raises `OSError` if the address cannot be bound."""
     listener = Listener(on_connect, options or ListenOptions())
     await listener.start()
     return listener

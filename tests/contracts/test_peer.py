@@ -76,10 +76,12 @@ async def settle() -> None:
 async def wire_pair() -> AsyncIterator[tuple[WebSocketConnection, WebSocketConnection]]:
     """Both sides of one connection: who listened, and who connected."""
     arrivals: asyncio.Queue[WebSocketConnection] = asyncio.Queue()
-    listener = await listen(lambda peer, _: arrivals.put_nowait(peer), ListenOptions(peer=QUICK))
+    listener = await listen(
+        lambda peer, _: arrivals.put_nowait(peer), ListenOptions(connection=QUICK)
+    )
     try:
         url = f"ws://127.0.0.1:{listener.port}/"
-        near = await connect(url, options=ConnectOptions(peer=QUICK))
+        near = await connect(url, options=ConnectOptions(connection=QUICK))
         yield await arrivals.get(), near
         near.close(1000)
         await settle()
@@ -115,11 +117,11 @@ async def sansio_pair() -> AsyncIterator[tuple[Any, Any]]:
     """The same over the way out of the wire library."""
     arrivals: asyncio.Queue[Any] = asyncio.Queue()
     listener = await sansio_ends.listen(
-        lambda peer, _: arrivals.put_nowait(peer), ListenOptions(peer=QUICK)
+        lambda peer, _: arrivals.put_nowait(peer), ListenOptions(connection=QUICK)
     )
     try:
         url = f"ws://127.0.0.1:{listener.port}/"
-        near = await sansio_ends.connect(url, options=ConnectOptions(peer=QUICK))
+        near = await sansio_ends.connect(url, options=ConnectOptions(connection=QUICK))
         yield await arrivals.get(), near
         near.close(1000)
         await settle()

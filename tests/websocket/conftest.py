@@ -1,4 +1,4 @@
-"""Both event loops, a certificate, and the proof that a test left nothing behind."""
+"""Fixtures: both event loops, a certificate, and a check that a test leaves nothing behind."""
 
 import asyncio
 import ssl
@@ -15,13 +15,13 @@ from tests.websocket.ends import Stage
 def pytest_asyncio_loop_factories(
     config: pytest.Config, item: pytest.Item
 ) -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:
-    """Production runs on uvloop, a newcomer's machine may not."""
+    """Production runs on uvloop, a developer's machine may not."""
     return {"asyncio": asyncio.SelectorEventLoop, "uvloop": uvloop.new_event_loop}
 
 
 @pytest.fixture
 async def stage() -> AsyncIterator[Stage]:
-    """Listeners and peers of one test; nothing of them is left when it ends."""
+    """Listeners and connections of one test; nothing of them is left when it ends."""
     complaints: list[dict[str, object]] = []
     loop = asyncio.get_running_loop()
     loop.set_exception_handler(lambda _, context: complaints.append(context))

@@ -1,4 +1,4 @@
-"""The ends of a wire under test: a receiver that remembers, a raw socket that can misbehave."""
+"""Ends of a connection under test: a receiver that records, a raw socket that can misbehave."""
 
 import asyncio
 import base64
@@ -21,7 +21,7 @@ PATIENCE = 5.0
 """Seconds after which a test that waits for something has failed."""
 
 QUICK = ConnectionOptions(max_message_bytes=64 * 1024, close_grace=0.05)
-"""No test waits a whole second for force."""
+"""No test waits a whole second for an abort."""
 
 CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG = 0x0, 0x1, 0x2, 0x8, 0x9, 0xA
 
@@ -29,7 +29,7 @@ Told = tuple[str, object] | tuple[str, object, object]
 
 
 class Recorder:
-    """A receiver that writes down what it is told, in order."""
+    """A receiver that records what it is told, in order."""
 
     def __init__(self) -> None:
         self.told: list[Told] = []
@@ -68,7 +68,7 @@ class Recorder:
 
 
 class Stage:
-    """The listeners of one test and who came in through them."""
+    """The listeners of one test and the connections they accepted."""
 
     def __init__(self, complaints: list[dict[str, object]]) -> None:
         self.complaints = complaints
@@ -76,23 +76,23 @@ class Stage:
         self._listeners: list[Listener] = []
 
     async def listen(self, options: ListenOptions | None = None) -> Listener:
-        options = options or ListenOptions(peer=QUICK)
+        options = options or ListenOptions(connection=QUICK)
         listener = await listen(lambda *who: self.arrivals.put_nowait(who), options)
         self._listeners.append(listener)
         return listener
 
     async def arrival(self) -> WebSocketConnection:
         async with asyncio.timeout(PATIENCE):
-            peer, _ = await self.arrivals.get()
-        return peer
+            connection, _ = await self.arrivals.get()
+        return connection
 
     async def raw_pair(self, **options: object) -> tuple["Raw", WebSocketConnection, Recorder]:
-        """A raw client and the attached peer that serves it."""
-        listener = await self.listen(ListenOptions(peer=replace(QUICK, **options)))  # type: ignore[arg-type]
+        """A raw client and the attached connection that serves it."""
+        listener = await self.listen(ListenOptions(connection=replace(QUICK, **options)))  # type: ignore[arg-type]
         raw = await Raw.dial(listener.port)
-        peer, recorder = await self.arrival(), Recorder()
-        peer.attach(recorder)
-        return raw, peer, recorder
+        connection, recorder = await self.arrival(), Recorder()
+        connection.attach(recorder)
+        return raw, connection, recorder
 
     async def aclose(self) -> None:
         for listener in self._listeners:
@@ -101,8 +101,8 @@ class Stage:
             assert "connections=0" in repr(listener)
 
 
-def fill(peer: WebSocketConnection, recorder: Recorder, size: int = 60_000) -> list[bytes]:
-    """Send until the peer says that its buffer is full; returns what was sent.
+def fill(connection: WebSocketConnection, recorder: Recorder, size: int = 60_000) -> list[bytes]:
+    """Send until the connection says that its buffer is full; returns what was sent.
 
     All is sent from one buffer, which is overwritten at once, as a read buffer is.
     """
@@ -110,7 +110,7 @@ def fill(peer: WebSocketConnection, recorder: Recorder, size: int = 60_000) -> l
     while ("writable", False) not in recorder.told:
         sent.append(bytes([ord("a") + len(sent) % 26]) * size)
         buffer[:] = sent[-1]
-        peer.send(memoryview(buffer))
+        connection.send(memoryview(buffer))
         assert len(sent) * size < 1 << 26
     buffer[:] = b"!" * size
     return sent

@@ -15,8 +15,9 @@ from websockets.protocol import State
 from websockets.server import ServerProtocol
 
 from relay.interfaces import Frame, Receiver
+from relay.realtime.endings import BINARY_REFUSED, INTERNAL_ERROR, NOT_UTF8, Ending
 from relay.websocket import closing
-from relay.websocket.client import WireError
+from relay.websocket.client import ConnectError
 from relay.websocket.closing import CloseFrame, ConnectionOptions
 from relay.websocket.connection import PingTracker, ReadPause, ReceiverSlot
 
@@ -36,7 +37,7 @@ class SansioConnection(asyncio.Protocol):
         self.ending: CloseFrame | None = None
         self.gone = False
         self._writable = True
-        self._slot = ReceiverSlot(lambda: self._reading.fill(True), self._fault)
+        self._slot = ReceiverSlot(lambda: self._read_pause.set_full(True), self._fault)
         self._pings = PingTracker()
         self._timer: asyncio.TimerHandle | None = None
         self._message = bytearray()
@@ -57,11 +58,11 @@ class SansioConnection(asyncio.Protocol):
     def attach(self, receiver: Receiver) -> None:
         """Push to this receiver from now on, what was held first."""
         self._slot.attach(receiver)
-        self._reading.fill(False)
+        self._read_pause.set_full(False)
         if self._slot.receiver is not receiver:
             return
         if self.gone:
-            self._slot.closed(*(self.ending or closing.LOST))
+            self._slot.closed(*(self.ending or closing.ABNORMAL))
         elif not self._writable and self.ending is None:
             self._slot.writable(False)
 
@@ -73,17 +74,17 @@ class SansioConnection(asyncio.Protocol):
 
     def pause(self) -> None:
         """Stop reading."""
-        self._reading.pause(True)
+        self._read_pause.set_paused(True)
 
     def resume(self) -> None:
         """Read again."""
-        self._reading.pause(False)
+        self._read_pause.set_paused(False)
 
     def ping(self) -> int:
         """Ask for a pong; returns how many earlier pings are unanswered."""
         unanswered = self._pings.unanswered
         if self.ending is None and self.protocol.state is State.OPEN:
-            self.protocol.send_ping(self._pings.beat())
+            self.protocol.send_ping(self._pings.next_payload())
             self._flush()
         return unanswered
 
@@ -91,10 +92,10 @@ class SansioConnection(asyncio.Protocol):
         """Close once, with at most `close_grace` seconds for the answer."""
         if self.ending is not None:
             return
-        self._slot.discard()
+        self._slot.discard_pending()
         self._begin((code, reason), self.options.close_grace)
-        if closing.may_travel(code):
-            self.protocol.send_close(code, closing.reason_bytes(reason).decode())
+        if closing.may_be_sent(code):
+            self.protocol.send_close(code, closing.encode_reason(reason).decode())
             self._flush()
         else:
             self.abort()
@@ -106,7 +107,7 @@ class SansioConnection(asyncio.Protocol):
     def connection_made(self, transport: Any) -> None:
         """The socket is there; a client asks for the upgrade."""
         self._transport: asyncio.Transport = transport
-        self._reading = ReadPause(transport)
+        self._read_pause = ReadPause(transport)
         transport.set_write_buffer_limits(self.options.write_high, self.options.write_low)
         if isinstance(self.protocol, ClientProtocol) and self.request is not None:
             self.protocol.send_request(self.request)
@@ -125,11 +126,11 @@ class SansioConnection(asyncio.Protocol):
     def connection_lost(self, error: Exception | None) -> None:
         """The socket is gone."""
         self.gone = True
-        self.ending = self.ending or closing.LOST
+        self.ending = self.ending or closing.ABNORMAL
         if self._timer is not None:
             self._timer.cancel()
         if not self.opened.done():
-            self.opened.set_exception(WireError("network"))
+            self.opened.set_exception(ConnectError("network"))
             self.opened.exception()  # a listener does not wait for it
         self._slot.closed(*self.ending)
 
@@ -158,7 +159,11 @@ class SansioConnection(asyncio.Protocol):
             self._open()
         elif not self.opened.done():
             refused = isinstance(self.protocol.handshake_exc, InvalidStatus)
-            error = WireError("refused", response.status_code) if refused else WireError("network")
+            error = (
+                ConnectError("refused", response.status_code)
+                if refused
+                else ConnectError("network")
+            )
             self.opened.set_exception(error)
             self.abort()
 
@@ -172,7 +177,7 @@ class SansioConnection(asyncio.Protocol):
 
     def _frame(self, frame: WebSocketFrame) -> None:
         if frame.opcode is Opcode.PONG:
-            self._pings.pong(bytes(frame.data))
+            self._pings.on_pong(bytes(frame.data))
         elif frame.opcode is Opcode.CLOSE:
             self._begin(closing.read_close(bytes(frame.data)), self.options.close_grace)
             self._flush()
@@ -182,7 +187,7 @@ class SansioConnection(asyncio.Protocol):
 
     def _data(self, opcode: Opcode, data: bytes | bytearray | memoryview, fin: bool) -> None:
         if opcode is Opcode.BINARY and self.options.binary is None:
-            return self.protocol.fail(closing.NO_BINARY[0])
+            return self.protocol.fail(BINARY_REFUSED.code)
         if opcode is not Opcode.CONT:
             text = opcode is Opcode.TEXT
             self._decoder = codecs.getincrementaldecoder("utf-8")() if text else None
@@ -191,13 +196,13 @@ class SansioConnection(asyncio.Protocol):
             if self._decoder is not None:
                 self._decoder.decode(data, fin)
         except UnicodeDecodeError:
-            return self.protocol.fail(closing.BAD_TEXT[0])
+            return self.protocol.fail(NOT_UTF8.code)
         if fin:
             message, self._message = memoryview(self._message), bytearray()
             if self._decoder is not None:
-                self._slot.push(message)
+                self._slot.deliver(self._slot.receiver.frame, message)
             elif self.options.binary is not None:
-                self._slot.give(partial(self.options.binary, self), message)
+                self._slot.deliver(partial(self.options.binary, self), message)
         return None
 
     def _violated(self, code: int, reason: str = "") -> None:
@@ -205,11 +210,11 @@ class SansioConnection(asyncio.Protocol):
         received = self.protocol.close_rcvd
         if received is not None:  # a close amid a message, which this library refuses
             self._end((received.code, received.reason))
-        elif code == closing.LOST[0]:  # the socket ended without a close frame
-            self._end(closing.LOST)
+        elif code == closing.ABNORMAL[0]:  # the socket ended without a close frame
+            self._end(closing.ABNORMAL)
         else:
-            no_binary = code == closing.NO_BINARY[0]
-            self._fail(closing.NO_BINARY if no_binary else closing.violation(code))
+            no_binary = code == BINARY_REFUSED.code
+            self._fail(BINARY_REFUSED if no_binary else closing.ending_of_violation(code))
 
     def _end(self, ending: CloseFrame) -> None:
         self._begin(ending, self.options.fail_grace)
@@ -217,23 +222,24 @@ class SansioConnection(asyncio.Protocol):
 
     def _fault(self, fault: Exception) -> None:
         self.options.on_fault(fault)
-        self._fail(closing.FAULT)
+        self._fail(INTERNAL_ERROR)
 
-    def _fail(self, ending: CloseFrame) -> None:
+    def _fail(self, ending: Ending) -> None:
         if self.ending is not None:
             return
-        self._slot.discard()
-        self._begin(ending, self.options.fail_grace)
+        self._slot.discard_pending()
+        close = (ending.code, ending.reason)
+        self._begin(close, self.options.fail_grace)
         if self.protocol.state is State.OPEN:
-            for frame in self.options.last_words(ending):
+            for frame in self.options.farewell_frames(close):
                 self.protocol.send_text(bytes(frame))
-        self._fail_protocol(*ending)
+        self._fail_protocol(*close)
         self._flush()
 
     def _begin(self, ending: CloseFrame, grace: float) -> None:
         if self.ending is None:
             self.ending = ending
-            self._reading.close()
+            self._read_pause.read_to_end()
             self._timer = asyncio.get_running_loop().call_later(grace, self.abort)
 
     def _tell_writable(self, ready: bool) -> None:

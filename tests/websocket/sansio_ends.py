@@ -15,7 +15,7 @@ from websockets.http11 import Request
 from websockets.server import ServerProtocol
 from websockets.uri import parse_uri
 
-from relay.websocket.client import ConnectOptions, WireError
+from relay.websocket.client import ConnectError, ConnectOptions
 from relay.websocket.handshake import (
     HandshakeRejected,
     check_origin,
@@ -63,8 +63,8 @@ class SansioListener:
             await asyncio.sleep(0)
 
     def _accept(self) -> SansioConnection:
-        protocol = ServerProtocol(max_size=self._options.peer.max_message_bytes)
-        connection = SansioConnection(protocol, self._options.peer)
+        protocol = ServerProtocol(max_size=self._options.connection.max_message_bytes)
+        connection = SansioConnection(protocol, self._options.connection)
         connection.on_request = partial(self._admit, connection, protocol)
         self._connections.add(connection)
         return connection
@@ -79,15 +79,15 @@ class SansioListener:
             handshake = read_handshake(asked, connection.remote)
             check_origin(handshake, options.allowed_origins)
             chosen = choose_subprotocol(handshake, options.select)
-        except HandshakeRejected as refused:
-            response = protocol.reject(refused.status, f"{refused.text}\n")
-            response.headers.update(refused.headers)
+        except HandshakeRejected as rejected:
+            response = protocol.reject(rejected.status, f"{rejected.text}\n")
+            response.headers.update(rejected.headers)
         else:
             response = protocol.accept(request)
             if chosen:
                 response.headers["Sec-WebSocket-Protocol"] = chosen
             connection.options = replace(
-                options.peer, last_words=partial(options.last_words, handshake)
+                options.connection, farewell_frames=partial(options.farewell_frames, handshake)
             )
             connection.on_open = partial(self._on_connect, connection, handshake)
         protocol.send_response(response)
@@ -103,14 +103,14 @@ async def listen(on_connect: OnConnect, options: ListenOptions | None = None) ->
 async def connect(
     url: str, headers: Iterable[tuple[str, str]] = (), options: ConnectOptions | None = None
 ) -> SansioConnection:
-    """Connect as relay.websocket.client.connect does; raises `WireError` alone."""
+    """Connect as relay.websocket.client.connect does; raises `ConnectError` alone."""
     options = options or ConnectOptions()
     try:
         address = parse_uri(url)
     except InvalidURI:
-        raise WireError("address") from None
-    protocol = ClientProtocol(address, max_size=options.peer.max_message_bytes)
-    connection = SansioConnection(protocol, options.peer)
+        raise ConnectError("address") from None
+    protocol = ClientProtocol(address, max_size=options.connection.max_message_bytes)
+    connection = SansioConnection(protocol, options.connection)
     connection.request = request = protocol.connect()
     request.headers.update(headers)
     tls = (options.ssl_context or ssl.create_default_context()) if address.secure else None
@@ -122,7 +122,7 @@ async def connect(
             await connection.opened
     except TimeoutError:
         connection.abort()
-        raise WireError("timeout") from None
+        raise ConnectError("timeout") from None
     except OSError:
-        raise WireError("network") from None
+        raise ConnectError("network") from None
     return connection

@@ -1,4 +1,4 @@
-"""Autobahn's fuzzing client against an echo made of wire peers, without its compression cases."""
+"""Autobahn's fuzzing client against an echo server, without its compression cases."""
 
 import asyncio
 import json
@@ -91,7 +91,7 @@ async def test_no_case_fails_and_no_close_code_is_wrong(library: str, tmp_path: 
     listens, echo = LIBRARIES[library]
     options = ConnectionOptions(max_message_bytes=32 * 1024 * 1024, binary=echo)
     listener = await listens(
-        lambda connection, _: connection.attach(Echo(connection)), ListenOptions(peer=options)
+        lambda connection, _: connection.attach(Echo(connection)), ListenOptions(connection=options)
     )
     try:
         report = await fuzz(listener.port, tmp_path)

@@ -1,4 +1,4 @@
-"""The connecting side: what it offers, what it takes, and how it fails."""
+"""Tests of opening connections: the request, the connection, and every failure."""
 
 import asyncio
 import contextlib
@@ -12,7 +12,7 @@ from dataclasses import replace
 import pytest
 import websockets
 
-from relay.websocket.client import UPSTREAM_MESSAGE_BYTES, ConnectOptions, WireError, connect
+from relay.websocket.client import UPSTREAM_MESSAGE_BYTES, ConnectError, ConnectOptions, connect
 from tests.websocket.ends import (
     CLOSE,
     PATIENCE,
@@ -30,8 +30,8 @@ from tests.websocket.ends import (
 
 KEY = "sk-do-not-tell"
 HEADERS = [("Authorization", f"Bearer {KEY}"), ("OpenAI-Safety-Identifier", "abc")]
-SOON = ConnectOptions(timeout=0.5, peer=QUICK)
-FAR = ConnectOptions(timeout=PATIENCE, peer=QUICK)
+SOON = ConnectOptions(timeout=0.5, connection=QUICK)
+FAR = ConnectOptions(timeout=PATIENCE, connection=QUICK)
 
 Answer = Callable[[Raw, dict[str, str]], Awaitable[None]]
 
@@ -76,7 +76,7 @@ def switching(headers: dict[str, str], **changes: str) -> bytes:
     return f"HTTP/1.1 101 Switching Protocols\r\n{head}\r\n".encode()
 
 
-async def test_what_is_offered(stage: Stage) -> None:
+async def test_the_upgrade_request_has_no_more_than_it_needs(stage: Stage) -> None:
     seen: dict[str, str] = {}
 
     async def answer(raw: Raw, headers: dict[str, str]) -> None:
@@ -84,8 +84,8 @@ async def test_what_is_offered(stage: Stage) -> None:
         raw.write(switching(headers))
 
     async with upstream(answer) as url:
-        peer = await connect(url, HEADERS, FAR)
-        peer.close(1000)
+        connection = await connect(url, HEADERS, FAR)
+        connection.close(1000)
     del seen["Sec-WebSocket-Key"]
     assert seen == {
         "": "GET /v1/realtime?model=m HTTP/1.1",
@@ -98,7 +98,7 @@ async def test_what_is_offered(stage: Stage) -> None:
     }
 
 
-async def test_the_first_event_may_come_with_the_answer(stage: Stage) -> None:
+async def test_the_first_event_may_come_with_the_upgrade_response(stage: Stage) -> None:
     async def answer(raw: Raw, headers: dict[str, str]) -> None:
         raw.write(
             switching(headers),
@@ -107,8 +107,8 @@ async def test_the_first_event_may_come_with_the_answer(stage: Stage) -> None:
         )
 
     async with upstream(answer) as url:
-        peer = await connect(url, (), FAR)
-        peer.attach(recorder := Recorder())
+        connection = await connect(url, (), FAR)
+        connection.attach(recorder := Recorder())
         assert await recorder.ending() == (3000, "no")
         assert recorder.frames == [b'{"type":"session.created"}']
 
@@ -124,9 +124,9 @@ async def test_frames_are_masked_and_pings_answered(stage: Stage) -> None:
         assert await raw.read_close() == (1001, "")
 
     async with upstream(answer) as url:
-        peer = await connect(url, (), FAR)
-        peer.attach(recorder := Recorder())
-        peer.send("grüße".encode())
+        connection = await connect(url, (), FAR)
+        connection.attach(recorder := Recorder())
+        connection.send("grüße".encode())
         assert await recorder.ending() == (1001, "")
 
 
@@ -140,7 +140,7 @@ async def test_frames_are_masked_and_pings_answered(stage: Stage) -> None:
     ],
     ids=["masked", "bad UTF-8", "too much", "binary"],
 )
-async def test_an_upstream_that_breaks_the_protocol_is_left(
+async def test_an_upstream_that_breaks_the_protocol_is_closed(
     stage: Stage, pieces: list[bytes], ending: int
 ) -> None:
     async def answer(raw: Raw, headers: dict[str, str]) -> None:
@@ -148,16 +148,16 @@ async def test_an_upstream_that_breaks_the_protocol_is_left(
         assert await raw.read_close() == (ending, "")
 
     async with upstream(answer) as url:
-        peer = await connect(url, (), FAR)
-        peer.attach(recorder := Recorder())
+        connection = await connect(url, (), FAR)
+        connection.attach(recorder := Recorder())
         assert await recorder.ending() == (ending, "")
     # picows keeps the error in a future, which would complain that nobody ever asked.
-    del peer
+    del connection
     gc.collect()
     assert stage.complaints == []
 
 
-async def test_sixteen_mebibytes_pass(stage: Stage) -> None:
+async def test_a_message_of_sixteen_mebibytes_is_received(stage: Stage) -> None:
     size = UPSTREAM_MESSAGE_BYTES
 
     async def serve(connection: websockets.ServerConnection) -> None:
@@ -166,11 +166,11 @@ async def test_sixteen_mebibytes_pass(stage: Stage) -> None:
 
     async with websockets.serve(serve, "127.0.0.1", 0) as server:
         (listening,) = server.sockets
-        peer = await connect(f"ws://127.0.0.1:{listening.getsockname()[1]}")
-        peer.attach(recorder := Recorder())
+        connection = await connect(f"ws://127.0.0.1:{listening.getsockname()[1]}")
+        connection.attach(recorder := Recorder())
         await recorder.until(lambda me: me.frames)
         assert len(recorder.frames[0]) == size
-        peer.close(1000)
+        connection.close(1000)
         assert await recorder.ending() == (1000, "")
 
 
@@ -183,18 +183,18 @@ async def test_tls(stage: Stage, server_tls, client_tls) -> None:
     async with websockets.serve(echo, "127.0.0.1", 0, ssl=server_tls) as server:
         (listening,) = server.sockets
         url = f"wss://127.0.0.1:{listening.getsockname()[1]}"
-        peer = await connect(url, (), replace(FAR, ssl_context=client_tls))
-        peer.attach(recorder := Recorder())
-        peer.send(b"x" * 60_000)
+        connection = await connect(url, (), replace(FAR, ssl_context=client_tls))
+        connection.attach(recorder := Recorder())
+        connection.send(b"x" * 60_000)
         await recorder.until(lambda me: me.frames == [b"x" * 60_000])
-        peer.close(1000)
+        connection.close(1000)
         assert await recorder.ending() == (1000, "")
 
 
-async def test_an_upstream_that_nobody_vouches_for(server_tls) -> None:
+async def test_an_untrusted_certificate_is_refused(server_tls) -> None:
     async with websockets.serve(echo, "127.0.0.1", 0, ssl=server_tls) as server:
         (listening,) = server.sockets
-        with pytest.raises(WireError, match="network"):
+        with pytest.raises(ConnectError, match="network"):
             await connect(f"wss://127.0.0.1:{listening.getsockname()[1]}", HEADERS, FAR)
 
 
@@ -239,11 +239,11 @@ FAILURES: dict[str, tuple[Answer, str, int | None]] = {
 
 
 @pytest.mark.parametrize(("answer", "kind", "status"), FAILURES.values(), ids=FAILURES.keys())
-async def test_an_upstream_that_does_not_upgrade(
+async def test_a_failed_upgrade_is_told_by_kind_and_status(
     stage: Stage, answer: Answer, kind: str, status: int | None
 ) -> None:
     async with upstream(answer) as url:
-        with pytest.raises(WireError) as failure:
+        with pytest.raises(ConnectError) as failure:
             await connect(f"{url}&key={KEY}", HEADERS, FAR)
     error = failure.value
     assert (error.kind, error.status) == (kind, status)
@@ -251,19 +251,19 @@ async def test_an_upstream_that_does_not_upgrade(
     assert KEY not in "".join(traceback.format_exception(error))
 
 
-async def test_an_upstream_that_never_answers(stage: Stage) -> None:
+async def test_an_upstream_that_never_answers_times_out(stage: Stage) -> None:
     async def answer(raw: Raw, headers: dict[str, str]) -> None:
         raw.write(b"HTTP/1.1 101 ")
 
     async with upstream(answer) as url:
-        with pytest.raises(WireError, match="timeout"):
+        with pytest.raises(ConnectError, match="timeout"):
             await connect(url, HEADERS, SOON)
 
 
-async def test_an_upstream_that_is_not_there(stage: Stage) -> None:
+async def test_a_closed_port_is_a_network_error(stage: Stage) -> None:
     listener = await stage.listen()
     listener.stop_accepting()
-    with pytest.raises(WireError, match="network"):
+    with pytest.raises(ConnectError, match="network"):
         await connect(f"ws://127.0.0.1:{listener.port}", HEADERS, FAR)
 
 
@@ -282,13 +282,13 @@ async def test_an_upstream_that_is_not_there(stage: Stage) -> None:
         f"ws://{KEY}@127.0.0.1/",
     ],
 )
-async def test_an_address_that_is_none(stage: Stage, url: str) -> None:
-    with pytest.raises(WireError, match=r"^address$") as failure:
+async def test_an_invalid_address_is_refused_without_quoting_it(stage: Stage, url: str) -> None:
+    with pytest.raises(ConnectError, match=r"^address$") as failure:
         await connect(url, HEADERS, FAR)
     assert KEY not in "".join(traceback.format_exception(failure.value))
 
 
-async def test_who_is_cancelled_leaves_no_socket(stage: Stage) -> None:
+async def test_connecting_cancelled_during_the_upgrade_leaves_no_socket(stage: Stage) -> None:
     arrived = asyncio.Event()
 
     async def answer(raw: Raw, headers: dict[str, str]) -> None:
@@ -304,7 +304,7 @@ async def test_who_is_cancelled_leaves_no_socket(stage: Stage) -> None:
             await connecting
 
 
-async def test_a_cancelled_connect_leaves_no_socket_wherever_it_was() -> None:
+async def test_connecting_cancelled_at_any_point_leaves_no_socket() -> None:
     there: set[asyncio.StreamWriter] = set()
 
     async def serve_one(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -1,4 +1,4 @@
-"""Upgrade requests: what is read from them, and what is refused before the upgrade."""
+"""Tests of upgrade requests: how they are read, and which are rejected."""
 
 import contextlib
 from dataclasses import replace
@@ -30,7 +30,7 @@ async def handshake(stage: Stage, request: bytes) -> Handshake:
     return handshake
 
 
-async def test_all_that_a_door_wants_to_know(stage: Stage) -> None:
+async def test_an_upgrade_request_is_read_into_a_handshake(stage: Stage) -> None:
     seen = await handshake(
         stage,
         upgrade(
@@ -63,12 +63,14 @@ async def test_all_that_a_door_wants_to_know(stage: Stage) -> None:
         ("*", "*"),
     ],
 )
-async def test_paths_are_as_they_were_sent(stage: Stage, target: str, path: str) -> None:
+async def test_a_path_is_kept_as_it_was_sent(stage: Stage, target: str, path: str) -> None:
     assert (await handshake(stage, upgrade(target=target))).path == path
 
 
 @pytest.mark.parametrize("connection", ["upgrade", "keep-alive, Upgrade", "Upgrade,keep-alive"])
-async def test_firefox_says_keep_alive_too(stage: Stage, connection: str) -> None:
+async def test_a_connection_header_with_keep_alive_is_accepted(
+    stage: Stage, connection: str
+) -> None:
     assert b" 101 " in await ask(stage, upgrade(Connection=connection))
 
 
@@ -101,7 +103,7 @@ REFUSED = {
 
 
 @pytest.mark.parametrize(("request_", "status", "text"), REFUSED.values(), ids=REFUSED.keys())
-async def test_what_is_no_upgrade_gets_a_short_plain_answer(
+async def test_an_invalid_upgrade_request_gets_a_short_plain_answer(
     stage: Stage, request_: bytes, status: int, text: str
 ) -> None:
     answer = await ask(stage, request_)
@@ -132,7 +134,7 @@ async def test_garbage_is_a_bad_request(stage: Stage, request_: bytes) -> None:
     assert stage.arrivals.empty()
 
 
-async def test_a_request_that_is_too_long_is_cut_off(stage: Stage) -> None:
+async def test_a_request_that_is_too_long_is_disconnected(stage: Stage) -> None:
     listener = await stage.listen()
     raw = await Raw.connect(listener.port)
     raw.write(upgrade(x="y" * 17_000))
@@ -142,8 +144,8 @@ async def test_a_request_that_is_too_long_is_cut_off(stage: Stage) -> None:
     assert stage.arrivals.empty()
 
 
-async def test_a_request_that_does_not_come_is_cut_off(stage: Stage) -> None:
-    listener = await stage.listen(ListenOptions(peer=QUICK, handshake_timeout=0.05))
+async def test_a_request_that_does_not_end_is_disconnected(stage: Stage) -> None:
+    listener = await stage.listen(ListenOptions(connection=QUICK, handshake_timeout=0.05))
     raw = await Raw.connect(listener.port)
     raw.write(upgrade()[:-2])
     assert await raw.read_rest() == b""
@@ -151,7 +153,9 @@ async def test_a_request_that_does_not_come_is_cut_off(stage: Stage) -> None:
     assert stage.arrivals.empty()
 
 
-ALLOWED = ListenOptions(peer=QUICK, allowed_origins=("https://app.example", "http://LOCALHOST:3/"))
+ALLOWED = ListenOptions(
+    connection=QUICK, allowed_origins=("https://app.example", "http://LOCALHOST:3/")
+)
 
 
 @pytest.mark.parametrize(
@@ -168,7 +172,7 @@ ALLOWED = ListenOptions(peer=QUICK, allowed_origins=("https://app.example", "htt
         ("", 403),
     ],
 )
-async def test_pages_that_are_not_on_the_list_are_refused_before_the_upgrade(
+async def test_an_origin_that_is_not_allowed_is_rejected_before_the_upgrade(
     stage: Stage, origin: str | None, status: int
 ) -> None:
     answer = await ask(stage, upgrade(Origin=origin), ALLOWED)
@@ -176,7 +180,7 @@ async def test_pages_that_are_not_on_the_list_are_refused_before_the_upgrade(
     assert stage.arrivals.empty() is (status == 403)
 
 
-async def test_without_a_list_every_page_may_come(stage: Stage) -> None:
+async def test_any_origin_is_accepted_when_none_is_configured(stage: Stage) -> None:
     assert b" 101 " in await ask(stage, upgrade(Origin="https://anywhere.example"))
 
 
@@ -205,7 +209,7 @@ async def test_a_fault_while_selecting_does_not_reach_the_caller(stage: Stage) -
     def select(offered: tuple[str, ...]) -> str | None:
         raise ValueError("secret")
 
-    options = ListenOptions(peer=replace(QUICK, on_fault=faults.append), select=select)
+    options = ListenOptions(connection=replace(QUICK, on_fault=faults.append), select=select)
     answer = await ask(stage, upgrade(), options)
     assert answer.startswith(b"HTTP/1.1 500 ")
     assert answer.endswith(b"\r\n\r\nInternal server error\n")

@@ -1,4 +1,4 @@
-"""The listening side: peers handed over, callers turned away, nothing left behind."""
+"""Tests of the listener: connections handed over, clients rejected, nothing left behind."""
 
 import asyncio
 import errno
@@ -28,22 +28,22 @@ from tests.websocket.ends import (
 )
 
 
-async def test_a_peer_is_handed_over_once_the_upgrade_is_out(stage: Stage) -> None:
+async def test_a_connection_is_handed_over_once_the_upgrade_is_sent(stage: Stage) -> None:
     listener = await stage.listen()
     async with websockets.connect(f"ws://127.0.0.1:{listener.port}/v1/realtime?model=m") as client:
-        peer, handshake = await stage.arrivals.get()
+        connection, handshake = await stage.arrivals.get()
         assert handshake.path == "/v1/realtime"
-        assert handshake.remote == peer.remote
+        assert handshake.remote == connection.remote
         assert handshake.remote == "{}:{}".format(*client.local_address)
         assert repr(listener) == f"<Listener 127.0.0.1:{listener.port} connections=1>"
 
 
-async def test_a_caller_may_be_refused_after_the_upgrade(stage: Stage) -> None:
-    def refuse(peer: WebSocketConnection, handshake: Handshake) -> None:
-        peer.send(b'{"type":"error"}')
-        peer.close(4001, "Unauthorized")
+async def test_a_client_may_be_closed_right_after_the_upgrade(stage: Stage) -> None:
+    def refuse(connection: WebSocketConnection, handshake: Handshake) -> None:
+        connection.send(b'{"type":"error"}')
+        connection.close(4001, "Unauthorized")
 
-    listener = await listen(refuse, ListenOptions(peer=QUICK))
+    listener = await listen(refuse, ListenOptions(connection=QUICK))
     raw = await Raw.dial(listener.port)
     assert await raw.read_frame() == (TEXT, b'{"type":"error"}')
     assert await raw.read_close() == (4001, "Unauthorized")
@@ -53,13 +53,13 @@ async def test_a_caller_may_be_refused_after_the_upgrade(stage: Stage) -> None:
     await listener.aclose()
 
 
-async def test_a_fault_in_who_takes_the_peer_ends_that_connection(stage: Stage) -> None:
+async def test_a_fault_in_on_connect_ends_that_connection(stage: Stage) -> None:
     faults: list[Exception] = []
 
-    def fail(peer: WebSocketConnection, handshake: Handshake) -> None:
+    def fail(connection: WebSocketConnection, handshake: Handshake) -> None:
         raise ValueError("secret")
 
-    options = ListenOptions(peer=ConnectionOptions(close_grace=0.05, on_fault=faults.append))
+    options = ListenOptions(connection=ConnectionOptions(close_grace=0.05, on_fault=faults.append))
     listener = await listen(fail, options)
     raw = await Raw.dial(listener.port)
     assert await raw.read_close() == (1011, "Internal server error")
@@ -69,7 +69,7 @@ async def test_a_fault_in_who_takes_the_peer_ends_that_connection(stage: Stage) 
     await listener.aclose()
 
 
-async def test_stopping_to_accept_leaves_the_connections(stage: Stage) -> None:
+async def test_stop_accepting_keeps_the_open_connections(stage: Stage) -> None:
     listener = await stage.listen()
     raw = await Raw.dial(listener.port)
     (await stage.arrival()).attach(recorder := Recorder())
@@ -83,7 +83,7 @@ async def test_stopping_to_accept_leaves_the_connections(stage: Stage) -> None:
     await raw.hang_up()
 
 
-async def test_closing_drops_all_that_is_left(stage: Stage) -> None:
+async def test_closing_the_listener_aborts_every_connection(stage: Stage) -> None:
     listener = await stage.listen()
     talking, knocking = await Raw.dial(listener.port), await Raw.connect(listener.port)
     (await stage.arrival()).attach(recorder := Recorder())
@@ -100,32 +100,32 @@ async def test_closing_drops_all_that_is_left(stage: Stage) -> None:
 
 
 async def test_the_port_may_be_shared(stage: Stage) -> None:
-    first = await stage.listen(ListenOptions(peer=QUICK, reuse_port=True))
-    second = await stage.listen(ListenOptions(peer=QUICK, reuse_port=True, port=first.port))
+    first = await stage.listen(ListenOptions(connection=QUICK, reuse_port=True))
+    second = await stage.listen(ListenOptions(connection=QUICK, reuse_port=True, port=first.port))
     assert first.port == second.port
     with pytest.raises(OSError, match=r"(?i)address already in use"):
         await stage.listen(ListenOptions(port=first.port))
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "0.0.0.0", "::", "::1", "localhost", ""])  # noqa: S104
-async def test_where_it_listens(stage: Stage, host: str) -> None:
-    listener = await stage.listen(ListenOptions(host=host, peer=QUICK))
+async def test_it_listens_on_every_kind_of_address(stage: Stage, host: str) -> None:
+    listener = await stage.listen(ListenOptions(host=host, connection=QUICK))
     name = "[::1]" if host == "::1" else "127.0.0.1"
     async with websockets.connect(f"ws://{name}:{listener.port}"):
         assert name.strip("[]") in (await stage.arrival()).remote
 
 
-async def test_a_want_of_file_descriptors_passes(
+async def test_running_out_of_file_descriptors_is_survived(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """aiofastnet 1.2.0 would spin: the socket stays readable, and is watched for ever."""
+    """aiofastnet 1.2.0 would spin: the socket stays readable and is watched without end."""
     monkeypatch.setattr(aiofastnet.constants, "ACCEPT_RETRY_DELAY", 0.01)
     listener = await stage.listen()
     before = await Raw.dial(listener.port)
     tries: list[int] = []
 
-    def no_descriptor(ear: ListeningSocket) -> tuple[socket.socket, object]:
-        tries.append(ear.fileno())
+    def no_descriptor(listening: ListeningSocket) -> tuple[socket.socket, object]:
+        tries.append(listening.fileno())
         raise OSError(errno.EMFILE, "Too many open files")
 
     with monkeypatch.context() as want:
@@ -146,16 +146,16 @@ async def test_a_want_of_file_descriptors_passes(
 
 
 async def test_tls(stage: Stage, server_tls, client_tls) -> None:
-    listener = await stage.listen(ListenOptions(peer=QUICK, ssl_context=server_tls))
+    listener = await stage.listen(ListenOptions(connection=QUICK, ssl_context=server_tls))
     url = f"wss://127.0.0.1:{listener.port}"
     async with websockets.connect(url, ssl=client_tls) as client:
-        peer, recorder = await stage.arrival(), Recorder()
-        peer.attach(recorder)
+        connection, recorder = await stage.arrival(), Recorder()
+        connection.attach(recorder)
         await client.send("x" * 60_000)
         await recorder.until(lambda me: me.frames)
-        peer.send(b"y" * 60_000)
+        connection.send(b"y" * 60_000)
         assert len(await client.recv()) == 60_000
-        peer.close(4010, "Session time limit")
+        connection.close(4010, "Session time limit")
         await client.wait_closed()
         assert client.close_code == 4010
     assert await recorder.ending() == (4010, "Session time limit")
@@ -166,36 +166,36 @@ async def test_tls(stage: Stage, server_tls, client_tls) -> None:
     await plain.hang_up()
 
 
-async def leave_properly(raw: Raw, peer: WebSocketConnection) -> None:
+async def leave_properly(raw: Raw, connection: WebSocketConnection) -> None:
     raw.write(frame(CLOSE, close_payload(1000)))
 
 
-async def vanish(raw: Raw, peer: WebSocketConnection) -> None:
+async def vanish(raw: Raw, connection: WebSocketConnection) -> None:
     raw.reset()
 
 
-async def hang_up(raw: Raw, peer: WebSocketConnection) -> None:
+async def hang_up(raw: Raw, connection: WebSocketConnection) -> None:
     await raw.hang_up()
 
 
-async def be_closed(raw: Raw, peer: WebSocketConnection) -> None:
-    peer.close(4010, "Session time limit")
+async def be_closed(raw: Raw, connection: WebSocketConnection) -> None:
+    connection.close(4010, "Session time limit")
 
 
-async def speak_garbage(raw: Raw, peer: WebSocketConnection) -> None:
+async def speak_garbage(raw: Raw, connection: WebSocketConnection) -> None:
     raw.write(b"\xff" * 1000)
 
 
-async def be_dropped(raw: Raw, peer: WebSocketConnection) -> None:
-    peer.close(1006)
+async def be_dropped(raw: Raw, connection: WebSocketConnection) -> None:
+    connection.close(1006)
 
 
-async def close_from_both_sides(raw: Raw, peer: WebSocketConnection) -> None:
+async def close_from_both_sides(raw: Raw, connection: WebSocketConnection) -> None:
     raw.write(frame(CLOSE, close_payload(1000)))
-    peer.close(4010)
+    connection.close(4010)
 
 
-async def vanish_within_a_message(raw: Raw, peer: WebSocketConnection) -> None:
+async def vanish_within_a_message(raw: Raw, connection: WebSocketConnection) -> None:
     raw.write(frame(TEXT, b"x" * 1000, fin=False), frame(0, b"x" * 1000)[:500])
     raw.reset()
 
@@ -212,37 +212,37 @@ WAYS = [
 ]
 
 
-async def test_connections_that_ended_leave_nothing_behind(stage: Stage) -> None:
-    """S3-64: no socket, task, timer or peer stays, however it ended."""
+async def test_an_ended_connection_leaves_nothing_behind(stage: Stage) -> None:
+    """S3-64: no socket, task, timer or connection is left, however it ended."""
     listener = await stage.listen()
     tasks = asyncio.all_tasks()
-    peers = []
+    connections = []
     for round_ in range(5 * len(WAYS)):
         raw = await Raw.dial(listener.port)
-        peer = await stage.arrival()
-        peers.append(weakref.ref(peer))
-        peer.attach(recorder := Recorder())
-        await WAYS[round_ % len(WAYS)](raw, peer)
+        connection = await stage.arrival()
+        connections.append(weakref.ref(connection))
+        connection.attach(recorder := Recorder())
+        await WAYS[round_ % len(WAYS)](raw, connection)
         await recorder.ending()
         await raw.hang_up()
-        del peer
+        del connection
     assert "connections=0" in repr(listener)
     assert asyncio.all_tasks() == tasks
     gc.collect()
-    assert [ref() for ref in peers if ref() is not None] == []
+    assert [ref() for ref in connections if ref() is not None] == []
     assert open_sockets_to(listener.port) == 0
 
 
-async def test_the_timer_of_a_close_goes_with_its_connection(stage: Stage) -> None:
-    listener = await stage.listen(ListenOptions(peer=ConnectionOptions(close_grace=3600)))
+async def test_a_lost_connection_cancels_its_close_timer(stage: Stage) -> None:
+    listener = await stage.listen(ListenOptions(connection=ConnectionOptions(close_grace=3600)))
     raw = await Raw.dial(listener.port)
-    peer = await stage.arrival()
-    peer.attach(recorder := Recorder())
+    connection = await stage.arrival()
+    connection.attach(recorder := Recorder())
     raw.write(frame(CLOSE, close_payload(1000)))
     await recorder.ending()
     await raw.hang_up()
-    left = weakref.ref(peer)
-    del peer
+    left = weakref.ref(connection)
+    del connection
     gc.collect()
     assert left() is None
 

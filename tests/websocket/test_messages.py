@@ -1,4 +1,4 @@
-"""Messages in pieces, too large, not UTF-8, or binary."""
+"""Tests of what comes in: fragments, limits, UTF-8, binary messages, malformed frames."""
 
 import contextlib
 
@@ -64,7 +64,7 @@ async def test_bad_utf8_ends_the_connection_with_1007(stage: Stage, pieces: list
     await raw.hang_up()
 
 
-async def test_a_message_of_exactly_the_limit_passes(stage: Stage) -> None:
+async def test_a_message_of_exactly_the_limit_is_delivered(stage: Stage) -> None:
     raw, _, recorder = await stage.raw_pair()
     half = b"x" * (LIMIT // 2)
     raw.write(frame(TEXT, half * 2), frame(TEXT, half, fin=False), frame(CONTINUATION, half))
@@ -94,12 +94,12 @@ async def test_S3_43_fragments_over_the_limit_end_with_1009(stage: Stage) -> Non
 
 
 async def test_S3_43_the_limit_is_ten_mebibytes_and_nothing_is_compressed(stage: Stage) -> None:
-    listener = await stage.listen(ListenOptions(peer=ConnectionOptions(close_grace=0.05)))
+    listener = await stage.listen(ListenOptions(connection=ConnectionOptions(close_grace=0.05)))
     url = f"ws://127.0.0.1:{listener.port}"
     async with websockets.connect(url, compression="deflate") as client:
         assert client.protocol.extensions == []
-        peer, recorder = await stage.arrival(), Recorder()
-        peer.attach(recorder)
+        connection, recorder = await stage.arrival(), Recorder()
+        connection.attach(recorder)
         await client.send("x" * 10 * 1024 * 1024)
         await recorder.until(lambda me: me.frames)
         with contextlib.suppress(websockets.ConnectionClosed):
@@ -109,7 +109,7 @@ async def test_S3_43_the_limit_is_ten_mebibytes_and_nothing_is_compressed(stage:
 
 
 @pytest.mark.parametrize("fin", [True, False])
-async def test_binary_ends_a_text_connection_with_1003(stage: Stage, fin: bool) -> None:
+async def test_a_binary_message_closes_a_text_connection_with_1003(stage: Stage, fin: bool) -> None:
     raw, _, recorder = await stage.raw_pair()
     raw.write(frame(BINARY, b"\x00", fin=fin))
     assert await raw.read_close() == (1003, "")
@@ -117,22 +117,65 @@ async def test_binary_ends_a_text_connection_with_1003(stage: Stage, fin: bool) 
     await raw.hang_up()
 
 
-async def test_binary_goes_to_who_asked_for_it(stage: Stage) -> None:
+async def test_a_binary_message_goes_to_the_binary_callback(stage: Stage) -> None:
     taken = []
-    raw, peer, recorder = await stage.raw_pair(
-        binary=lambda peer, frame: taken.append((peer, bytes(frame)))
+    raw, connection, recorder = await stage.raw_pair(
+        binary=lambda connection, frame: taken.append((connection, bytes(frame)))
     )
     raw.write(frame(BINARY, b"\xff", fin=False), frame(CONTINUATION, b"\xfe"), frame(TEXT, b"{}"))
     await recorder.until(lambda me: me.frames)
-    assert taken == [(peer, b"\xff\xfe")]
+    assert taken == [(connection, b"\xff\xfe")]
     await raw.hang_up()
 
 
-async def test_a_fault_in_the_binary_taker_ends_its_connection(stage: Stage) -> None:
+async def test_a_fault_in_the_binary_callback_ends_its_connection(stage: Stage) -> None:
     faults: list[Exception] = []
     raw, _, recorder = await stage.raw_pair(binary=lambda *_: 1 / 0, on_fault=faults.append)
     raw.write(frame(BINARY, b"x"))
     assert await raw.read_close() == (1011, "Internal server error")
     assert await recorder.ending() == (1011, "Internal server error")
     assert [type(each) for each in faults] == [ZeroDivisionError]
+    await raw.hang_up()
+
+
+BROKEN = {
+    "rsv1": [frame(TEXT, b"{}", rsv=4)],
+    "rsv2": [frame(TEXT, b"{}", rsv=2)],
+    "rsv3": [frame(TEXT, b"{}", rsv=1)],
+    "rsv on a ping": [frame(PING, rsv=4)],
+    "rsv on a close": [frame(CLOSE, close_payload(1000), rsv=1)],
+    "rsv on a continuation": [frame(TEXT, b"{", fin=False), frame(CONTINUATION, b"}", rsv=4)],
+    "data kind 3": [frame(0x3, b"{}")],
+    "control kind 11": [frame(0xB)],
+    "continuation of nothing": [frame(CONTINUATION, b"{}")],
+    "last continuation of nothing": [frame(CONTINUATION, b"{}", fin=False)],
+    "text within a message": [frame(TEXT, b"{", fin=False), frame(TEXT, b"}")],
+    "binary within a message": [frame(TEXT, b"{", fin=False), frame(BINARY, b"}")],
+    "fragmented ping": [frame(PING, b"x", fin=False)],
+    "ping of 126 bytes": [frame(PING, b"x" * 126)],
+    "close of 126 bytes": [frame(CLOSE, close_payload(1000, b"x" * 124))],
+    "unmasked text": [frame(TEXT, b"{}", masked=False)],
+    "unmasked ping": [frame(PING, masked=False)],
+    "16 bit length for 5 bytes": [b"\x81\xfe\x00\x05"],
+    "64 bit length for 5 bytes": [b"\x81\xff" + bytes(7) + b"\x05"],
+    "64 bit length above 63 bits": [b"\x81\xff\x80" + bytes(7)],
+    "close of one byte": [frame(CLOSE, b"\x03")],
+    **{
+        f"close code {code}": [frame(CLOSE, close_payload(code))]
+        for code in (0, 1, 999, 1004, 1005, 1006, 1015, 1016, 1100, 2000, 2999, 5000, 65535)
+    },
+}
+
+
+@pytest.mark.parametrize("pieces", BROKEN.values(), ids=BROKEN.keys())
+async def test_a_malformed_frame_ends_the_connection_with_1002(
+    stage: Stage, pieces: list[bytes]
+) -> None:
+    raw, _, recorder = await stage.raw_pair()
+    raw.write(*pieces)
+    assert await raw.read_close() == (1002, "")
+    raw.write(frame(CLOSE, close_payload(1002)))
+    assert await raw.read_rest() == b""
+    assert await recorder.ending() == (1002, "")
+    assert recorder.frames == []
     await raw.hang_up()

@@ -1,4 +1,4 @@
-"""What every peer does: one suite, run over the fake and over both sides of a real connection."""
+"""One suite over the fake connection and over both sides of a real one."""
 
 from collections.abc import AsyncIterator
 from typing import Protocol
@@ -13,9 +13,9 @@ from tests.websocket.ends import QUICK, Recorder, Stage
 
 
 class FarEnd(Protocol):
-    """The other end of the peer under test. Each call returns when the peer has noticed."""
+    """The other end of the connection under test; each call returns once it was noticed."""
 
-    peer: Connection
+    connection: Connection
 
     async def say(self, text: bytes) -> None: ...
 
@@ -28,8 +28,8 @@ class FarEnd(Protocol):
 
 class FakeEnd:
     def __init__(self) -> None:
-        self.peer: Connection
-        self.peer = self._fake = FakePeer()
+        self.connection: Connection
+        self.connection = self._fake = FakePeer()
 
     async def say(self, text: bytes) -> None:
         self._fake.arrive(text)
@@ -47,11 +47,11 @@ class FakeEnd:
 class WireEnd:
     def __init__(
         self,
-        peer: WebSocketConnection,
+        connection: WebSocketConnection,
         far: WebSocketConnection,
         others: tuple[WebSocketConnection, WebSocketConnection],
     ) -> None:
-        self.peer: Connection = peer
+        self.connection: Connection = connection
         self._far = far
         self._others = others
         self._recorder = Recorder()
@@ -87,69 +87,69 @@ async def far(request: pytest.FixtureRequest, stage: Stage) -> AsyncIterator[Far
         yield FakeEnd()
         return
     listener = await stage.listen()
-    url, options = f"ws://127.0.0.1:{listener.port}", ConnectOptions(peer=QUICK)
+    url, options = f"ws://127.0.0.1:{listener.port}", ConnectOptions(connection=QUICK)
     client, server = await connect(url, (), options), await stage.arrival()
     others = await connect(url, (), options), await stage.arrival()
-    peer, other = (server, client) if request.param == "server" else (client, server)
-    yield WireEnd(peer, other, others)
+    connection, other = (server, client) if request.param == "server" else (client, server)
+    yield WireEnd(connection, other, others)
     for each in (client, *others):
         each.attach(recorder := Recorder())
         each.close(1000)
         await recorder.ending()
 
 
-async def test_what_comes_before_somebody_attaches_is_kept_in_order(far: FarEnd) -> None:
+async def test_frames_before_the_first_receiver_are_kept_in_order(far: FarEnd) -> None:
     await far.say(b"1")
     await far.say(b"2")
     await far.leave(4000, "bye")
-    far.peer.attach(recorder := Recorder())
+    far.connection.attach(recorder := Recorder())
     assert recorder.told == [("frame", b"1"), ("frame", b"2"), ("closed", 4000, "bye")]
 
 
 async def test_events_go_both_ways(far: FarEnd) -> None:
-    far.peer.attach(recorder := Recorder())
-    far.peer.send(b"a")
-    far.peer.send(bytearray(b"b"))
+    far.connection.attach(recorder := Recorder())
+    far.connection.send(b"a")
+    far.connection.send(bytearray(b"b"))
     await far.say(b"1")
     await far.settle()
     assert recorder.told == [("frame", b"1")]
     assert far.heard() == [b"a", b"b"]
 
 
-async def test_we_close_once_and_are_told_what_we_said(far: FarEnd) -> None:
-    far.peer.attach(recorder := Recorder())
-    far.peer.close(4010, "Session time limit")
-    far.peer.close(1000, "ignored")
-    far.peer.send(b"ignored")
+async def test_our_own_close_is_reported_once_with_its_code_and_reason(far: FarEnd) -> None:
+    far.connection.attach(recorder := Recorder())
+    far.connection.close(4010, "Session time limit")
+    far.connection.close(1000, "ignored")
+    far.connection.send(b"ignored")
     await far.say(b"ignored")
     assert await recorder.ending() == (4010, "Session time limit")
     assert recorder.frames == []
     assert far.heard() == []
 
 
-async def test_the_other_end_leaves_once(far: FarEnd) -> None:
-    far.peer.attach(recorder := Recorder())
+async def test_the_other_ends_close_is_reported_once(far: FarEnd) -> None:
+    far.connection.attach(recorder := Recorder())
     await far.leave(1001, "gone")
-    far.peer.close(1000, "ignored")
-    far.peer.send(b"ignored")
-    far.peer.pause()
-    far.peer.resume()
+    far.connection.close(1000, "ignored")
+    far.connection.send(b"ignored")
+    far.connection.pause()
+    far.connection.resume()
     await far.settle()
     assert await recorder.ending() == (1001, "gone")
 
 
-async def test_a_paused_peer_keeps_silent_and_loses_nothing(far: FarEnd) -> None:
-    far.peer.attach(recorder := Recorder())
-    far.peer.pause()
+async def test_a_paused_connection_pushes_nothing_and_loses_nothing(far: FarEnd) -> None:
+    far.connection.attach(recorder := Recorder())
+    far.connection.pause()
     await far.say(b"1")
     await far.say(b"2")
     assert recorder.told == []
-    far.peer.resume()
+    far.connection.resume()
     await recorder.until(lambda me: len(me.frames) == 2)
     assert recorder.frames == [b"1", b"2"]
 
 
 async def test_pings_are_counted(far: FarEnd) -> None:
-    far.peer.attach(Recorder())
-    assert far.peer.ping() == 0
-    assert far.peer.ping() <= 1
+    far.connection.attach(Recorder())
+    assert far.connection.ping() == 0
+    assert far.connection.ping() <= 1

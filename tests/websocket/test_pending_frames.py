@@ -1,11 +1,11 @@
-"""What comes before anybody is attached: kept in order, bounded, and then delivered."""
+"""Tests of frames that come before a receiver is attached: kept in order, bounded, delivered."""
 
 import asyncio
 
 import pytest
 
 from relay.interfaces import Frame
-from relay.websocket.connection import MAX_HELD_BYTES, MAX_HELD_FRAMES, ReceiverSlot
+from relay.websocket.connection import MAX_PENDING_BYTES, MAX_PENDING_FRAMES, ReceiverSlot
 from tests.websocket.ends import (
     CLOSE,
     PATIENCE,
@@ -19,13 +19,13 @@ from tests.websocket.ends import (
 )
 
 
-async def test_what_was_held_comes_first_and_in_order(stage: Stage) -> None:
+async def test_pending_frames_are_delivered_first_and_in_order(stage: Stage) -> None:
     listener = await stage.listen()
     raw = await Raw.dial(listener.port)
-    peer = await stage.arrival()
+    connection = await stage.arrival()
     raw.write(frame(TEXT, b"1"), frame(TEXT, b"2", fin=False), frame(0, b"3"))
     await raw.round_trip()
-    peer.attach(recorder := Recorder())
+    connection.attach(recorder := Recorder())
     assert recorder.told == [("frame", b"1"), ("frame", b"23")]
     raw.write(frame(TEXT, b"4"))
     await recorder.until(lambda me: len(me.frames) == 3)
@@ -33,7 +33,7 @@ async def test_what_was_held_comes_first_and_in_order(stage: Stage) -> None:
     await raw.hang_up()
 
 
-async def test_what_came_with_the_upgrade_request_is_held(stage: Stage) -> None:
+async def test_a_frame_sent_with_the_upgrade_request_is_kept(stage: Stage) -> None:
     listener = await stage.listen()
     raw = await Raw.connect(listener.port)
     raw.write(upgrade(), frame(TEXT, b"eager"))
@@ -43,27 +43,27 @@ async def test_what_came_with_the_upgrade_request_is_held(stage: Stage) -> None:
     await raw.hang_up()
 
 
-async def test_an_end_that_came_meanwhile_is_told_last(stage: Stage) -> None:
+async def test_a_close_before_the_receiver_is_told_after_the_pending_frames(stage: Stage) -> None:
     listener = await stage.listen()
     raw = await Raw.dial(listener.port)
-    peer = await stage.arrival()
+    connection = await stage.arrival()
     raw.write(frame(TEXT, b"1"), frame(CLOSE, close_payload(4000, b"bye")))
     await raw.read_rest()
-    peer.attach(recorder := Recorder())
+    connection.attach(recorder := Recorder())
     assert recorder.told == [("frame", b"1"), ("closed", 4000, "bye")]
-    peer.attach(late := Recorder())
+    connection.attach(late := Recorder())
     assert late.told == [("closed", 4000, "bye")]
     await raw.hang_up()
 
 
-async def test_our_own_close_empties_the_hold(stage: Stage) -> None:
+async def test_our_own_close_discards_the_pending_frames(stage: Stage) -> None:
     listener = await stage.listen()
     raw = await Raw.dial(listener.port)
-    peer = await stage.arrival()
+    connection = await stage.arrival()
     raw.write(frame(TEXT, b"1"))
     await raw.round_trip()
-    peer.close(4001, "Unauthorized")
-    peer.attach(recorder := Recorder())
+    connection.close(4001, "Unauthorized")
+    connection.attach(recorder := Recorder())
     assert recorder.told == []
     assert await recorder.ending() == (4001, "Unauthorized")
     assert recorder.frames == []
@@ -71,26 +71,26 @@ async def test_our_own_close_empties_the_hold(stage: Stage) -> None:
 
 
 @pytest.mark.parametrize("size", [10, 60_000])
-async def test_a_full_hold_stops_the_reading(stage: Stage, size: int) -> None:
+async def test_too_many_pending_frames_stop_the_reading(stage: Stage, size: int) -> None:
     listener = await stage.listen()
     raw = await Raw.dial(listener.port)
-    peer = await stage.arrival()
-    total = 64 * MAX_HELD_FRAMES if size == 10 else 16 * MAX_HELD_BYTES // size
+    connection = await stage.arrival()
+    total = 64 * MAX_PENDING_FRAMES if size == 10 else 16 * MAX_PENDING_BYTES // size
     piece = frame(TEXT, b"x" * size)
     writing = asyncio.ensure_future(write_all(raw, piece, total))
-    hold = peer._outlet._hold
-    assert hold
+    pending = connection._slot._pending
+    assert pending
     other = await Raw.dial(listener.port)
     async with asyncio.timeout(PATIENCE):
-        while "paused" not in repr(peer):
+        while "paused" not in repr(connection):
             await other.round_trip()
-    # Whatever one read brought is taken, and nothing after it.
-    held = len(hold.frames)
+    # All that one read brought is kept, and nothing after it.
+    kept = len(pending.frames)
     await other.round_trip()
-    assert len(hold.frames) == held < total
-    assert hold.size < 2 * MAX_HELD_BYTES
+    assert len(pending.frames) == kept < total
+    assert pending.size < 2 * MAX_PENDING_BYTES
 
-    peer.attach(recorder := Recorder())
+    connection.attach(recorder := Recorder())
     await recorder.until(lambda me: len(me.frames) == total)
     await writing
     await raw.hang_up()
@@ -103,36 +103,36 @@ async def write_all(raw: Raw, piece: bytes, count: int) -> None:
         await raw.writer.drain()
 
 
-async def test_the_next_receiver_takes_over(stage: Stage) -> None:
-    raw, peer, first = await stage.raw_pair()
+async def test_a_second_receiver_replaces_the_first(stage: Stage) -> None:
+    raw, connection, first = await stage.raw_pair()
     raw.write(frame(TEXT, b"1"))
     await raw.round_trip()
-    peer.attach(second := Recorder())
+    connection.attach(second := Recorder())
     raw.write(frame(TEXT, b"2"))
     await raw.round_trip()
     assert (first.frames, second.frames) == ([b"1"], [b"2"])
     await raw.hang_up()
 
 
-async def test_a_receiver_may_pass_the_peer_on_at_its_first_frame(stage: Stage) -> None:
+async def test_a_receiver_may_attach_another_at_its_first_frame(stage: Stage) -> None:
     listener = await stage.listen()
     raw = await Raw.dial(listener.port)
-    peer, second = await stage.arrival(), Recorder()
+    connection, second = await stage.arrival(), Recorder()
 
-    class Doorman(Recorder):
+    class Forwarder(Recorder):
         def frame(self, frame: Frame) -> None:
             super().frame(frame)
-            peer.attach(second)
+            connection.attach(second)
 
     raw.write(*[frame(TEXT, b"%d" % number) for number in range(4)], frame(CLOSE))
     await raw.read_rest()
-    peer.attach(first := Doorman())
+    connection.attach(first := Forwarder())
     assert first.told == [("frame", b"0")]
     assert second.told == [("frame", b"%d" % n) for n in (1, 2, 3)] + [("closed", 1005, "")]
     await raw.hang_up()
 
 
-def test_a_frame_is_copied_because_its_buffer_is_not_ours() -> None:
+def test_a_pending_frame_is_a_copy() -> None:
     outlet = ReceiverSlot(lambda: None, lambda _: None)
     buffer = bytearray(b"one")
     outlet.receiver.frame(memoryview(buffer))
