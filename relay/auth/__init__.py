@@ -1,1 +1,1 @@
-"""Who is calling and what they may do: tokens become callers, callers get grants."""
+"""Authentication: verifies tokens and reads their callers."""

@@ -1,4 +1,4 @@
-"""The public keys of the token issuer, fetched when needed and kept for a while."""
+"""The token issuer's public keys: fetched when needed, cached, refetched when they rotate."""
 
 import asyncio
 import json
@@ -10,75 +10,39 @@ import aiohttp
 import jwt
 import structlog
 
-# ---- One bounded GET of a JSON document from the authentication server.
+from relay.http_body import BodyTooLarge, read_body
 
-MAX_SECONDS = 3.0  # for the whole request; somebody is waiting at the door meanwhile
-MAX_BODY = 256 * 1024  # bytes; a key set has 1 to 4 keys of under 1 KiB, a user some KiB
-READ_AT_ONCE = 16 * 1024  # bytes
-
-
-class FetchFailed(Exception):  # noqa: N818 - it is an outcome, not a fault
-    """No usable answer came; the text names the kind of failure, never the address or a header."""
-
-
-@dataclass(frozen=True, slots=True)
-class HttpAnswer:
-    """What came back: the HTTP status, and the JSON document (None where it was not JSON)."""
-
-    status: int
-    document: object
-
-
-async def fetch_json(
-    http: aiohttp.ClientSession, url: str, headers: Mapping[str, str] | None = None
-) -> HttpAnswer:
-    """GET `url` without following redirects (they would carry the headers along).
-
-    Raises `FetchFailed` when nothing came in `MAX_SECONDS` or more than `MAX_BODY` bytes did.
-    """
-    limit = aiohttp.ClientTimeout(total=MAX_SECONDS)
-    try:
-        async with http.get(url, headers=headers, timeout=limit, allow_redirects=False) as response:
-            body = await _read(response)
-            return HttpAnswer(response.status, _parse(body))
-    except (aiohttp.ClientError, TimeoutError, OSError) as error:
-        # The kind alone: aiohttp's texts hold the address.
-        raise FetchFailed(type(error).__name__) from None
-
-
-async def _read(response: aiohttp.ClientResponse) -> bytes:
-    body = bytearray()
-    async for chunk in response.content.iter_chunked(READ_AT_ONCE):
-        body += chunk
-        if len(body) > MAX_BODY:
-            raise FetchFailed(f"more than {MAX_BODY} bytes")
-    return bytes(body)
-
-
-def _parse(body: bytes) -> object:
-    try:
-        return json.loads(body)
-    except (ValueError, RecursionError):  # not JSON, not UTF-8, or nested without end
-        return None
-
-
-MAX_AGE = 600.0  # seconds; Supabase's edge keeps a set as long and asks for no longer
-REFETCH_PAUSE = 5.0  # seconds between two fetches, so that invented key ids ask for nothing
-MAX_KEYS = 32  # a project has up to four; what comes after these is not read
+MAX_AGE = 600.0  # seconds; Supabase's edge caches a set as long and asks for no longer
+REFETCH_PAUSE = 5.0  # seconds between two fetches, so that invented key ids cause no storm
+MAX_KEYS = 32  # a project has up to four; further ones are ignored
 MIN_RSA_BITS = 2048  # RFC 7518 §3.3
+MAX_SECONDS = 3.0  # for one request; a client is waiting to be admitted meanwhile
+MAX_BODY = 256 * 1024  # bytes; a key set has 1 to 4 keys of under 1 KiB, a user some KiB
 
-log = structlog.get_logger("relay.access")
+log = structlog.get_logger("relay.auth")
 
 KeyName = tuple[str | None, str]
 """A key id and the one algorithm that this key may be used with."""
 
 
-class KeySetUnavailable(Exception):  # noqa: N818 - it is an outcome, not a fault
-    """Not one set of keys was ever fetched, so nothing can be said about a token."""
+class KeySetUnavailable(Exception):  # noqa: N818 - an outcome, not a fault
+    """No key set was ever fetched, so no token can be verified."""
+
+
+@dataclass(frozen=True, slots=True)
+class HttpAnswer:
+    """An HTTP status, and the JSON document of the body, None if it was not JSON."""
+
+    status: int
+    document: object
+
+
+class FetchFailed(Exception):  # noqa: N818 - an outcome, not a fault
+    """No usable answer came; the text names the kind of failure, never the address or a header."""
 
 
 class Jwks:
-    """The key set behind one address. It owns the one fetch that may be under way."""
+    """The key set at one address. It owns the one fetch that may be under way."""
 
     def __init__(
         self,
@@ -94,10 +58,10 @@ class Jwks:
         self._fetching: asyncio.Task[None] | None = None
 
     async def find(self, kid: str | None, algorithm: str) -> jwt.PyJWK | None:
-        """Find the key of this id for this algorithm, None when the issuer has no such key.
+        """Return the key of this id for this algorithm, None if the issuer has no such key.
 
-        A token without an id finds the key only where there is exactly one for its algorithm.
-        Raises `KeySetUnavailable`.
+        Without an id the key is found only if it is the only one for its algorithm. Raises
+        `KeySetUnavailable`.
         """
         if self._clock() - self._fetched_at >= MAX_AGE or self._pick(kid, algorithm) is None:
             await self._refresh()
@@ -106,7 +70,7 @@ class Jwks:
         return self._pick(kid, algorithm)
 
     async def aclose(self) -> None:
-        """Give up a fetch that is under way."""
+        """Cancel a fetch that is under way."""
         if self._fetching is not None:
             self._fetching.cancel()
             await asyncio.wait({self._fetching})
@@ -115,14 +79,14 @@ class Jwks:
         keys = self._keys or {}
         if kid is not None:
             return keys.get((kid, algorithm))
-        fitting = [key for (_, its), key in keys.items() if its == algorithm]
-        return fitting[0] if len(fitting) == 1 else None
+        matching = [key for (_, name), key in keys.items() if name == algorithm]
+        return matching[0] if len(matching) == 1 else None
 
     async def _refresh(self) -> None:
-        """Wait for the fetch under way, or begin one if the last is long enough ago.
+        """Wait for the fetch under way, or start one if the last is long enough ago.
 
-        The fetch is a task of its own, since a caller who hangs up must not end it for the others
-        who wait, nor make room for one more fetch.
+        The fetch is a task of its own: a caller that is cancelled must not cancel it for the others
+        that wait, nor let one more fetch start.
         """
         if self._fetching is None:
             if self._clock() - self._tried_at < REFETCH_PAUSE:
@@ -137,17 +101,17 @@ class Jwks:
             self._keys = read_keys(await fetch_json(self._http, self._url))
             self._fetched_at = self._clock()
         except FetchFailed as error:
-            log.warning("key set not fetched", why=str(error), kept=len(self._keys or ()))
+            log.warning("could not fetch the key set", why=str(error), kept=len(self._keys or ()))
         finally:
             self._tried_at = self._clock()
             self._fetching = None
 
 
 def read_keys(answer: HttpAnswer) -> dict[KeyName, jwt.PyJWK]:
-    """Read the usable keys of a JWKS answer: public P-256 and RSA keys for signatures.
+    """Return the usable keys of a JWKS answer: public P-256 and RSA keys for signatures.
 
-    Each is bound to the algorithm of its own type, whatever a token claims. Others are passed over,
-    symmetric ones above all. Raises `FetchFailed` when the answer is not a key set.
+    Each is bound to the algorithm of its own type, whatever a token claims. All others are skipped,
+    symmetric ones above all. Raises `FetchFailed` if the answer is not a key set.
     """
     document = answer.document if answer.status == 200 else None
     rows = document.get("keys") if isinstance(document, Mapping) else None
@@ -172,7 +136,7 @@ def _read_key(row: object) -> jwt.PyJWK | None:
         key = jwt.PyJWK(row, algorithm)
         weak = algorithm == "RS256" and key.key.key_size < MIN_RSA_BITS
     except (jwt.PyJWTError, ValueError, TypeError, AttributeError):
-        return None  # a row that only looks like a key
+        return None  # looks like a key and is none
     return None if weak else key
 
 
@@ -184,3 +148,29 @@ def _algorithm_of(row: Mapping[str, object]) -> str | None:
             return "RS256"
         case _:
             return None
+
+
+async def fetch_json(
+    http: aiohttp.ClientSession, url: str, headers: Mapping[str, str] | None = None
+) -> HttpAnswer:
+    """GET `url` without following redirects, which would carry the headers along.
+
+    Raises `FetchFailed` after `MAX_SECONDS`, above `MAX_BODY` bytes, or when the server cannot be
+    reached.
+    """
+    limit = aiohttp.ClientTimeout(total=MAX_SECONDS)
+    try:
+        async with http.get(url, headers=headers, timeout=limit, allow_redirects=False) as response:
+            return HttpAnswer(response.status, _parse(await read_body(response, MAX_BODY)))
+    except BodyTooLarge as error:
+        raise FetchFailed(str(error)) from None
+    except (aiohttp.ClientError, TimeoutError, OSError) as error:
+        # The type only: aiohttp's texts hold the address.
+        raise FetchFailed(type(error).__name__) from None
+
+
+def _parse(body: bytes) -> object:
+    try:
+        return json.loads(body)
+    except (ValueError, RecursionError):  # not JSON, not UTF-8, or nested too deeply
+        return None

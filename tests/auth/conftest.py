@@ -1,4 +1,4 @@
-"""Fixtures of the access tests: the fake authentication server, running."""
+"""Fixtures: a fake Supabase Auth server on a real socket."""
 
 from collections.abc import AsyncIterator
 

@@ -1,4 +1,4 @@
-"""A small Supabase Auth server on a real socket, and keys to sign like it."""
+"""A small fake of Supabase's Auth server on a real socket, and keys that sign its tokens."""
 
 import asyncio
 import json
@@ -23,7 +23,7 @@ PrivateKey = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
 
 @cache
 def ec_key(name: str) -> ec.EllipticCurvePrivateKey:
-    """The same key for the same name, all through a run."""
+    """The same key for the same name, throughout a run."""
     return ec.generate_private_key(ec.SECP256R1())
 
 
@@ -47,7 +47,7 @@ def public_pem(key: PrivateKey) -> bytes:
 
 
 def claims(**changes: Any) -> dict[str, Any]:
-    """What Supabase puts into a token; a change to `...` leaves the claim out."""
+    """The claims of a Supabase token; a change to `...` leaves the claim out."""
     usual = {
         "iss": ISSUER,
         "aud": "authenticated",
@@ -72,7 +72,7 @@ def signed(key: PrivateKey, kid: str | None = None, **changes: Any) -> str:
 
 @dataclass
 class FakeAuth:
-    """What the server answers, and what it was asked. Change the fields while it runs."""
+    """Configures what the server answers and records what it was asked; fields may change."""
 
     keys: list[dict[str, Any]] = field(default_factory=list)
     jwks_answer: web.Response | None = None
@@ -111,7 +111,7 @@ class FakeAuth:
 
 
 async def serve(auth: FakeAuth) -> TestServer:
-    """Start the server on a free port of the loopback; the caller closes it."""
+    """Start the server on a free loopback port; the caller closes it."""
     app = web.Application()
     app.router.add_get("/auth/v1/.well-known/jwks.json", auth.jwks)
     app.router.add_get("/auth/v1/user", auth.user)

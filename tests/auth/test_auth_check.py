@@ -1,4 +1,4 @@
-"""S3-6: Supabase's own word on a user, from a small fake of its authentication server."""
+"""Tests of asking Supabase whether a user exists (S3-6), with a fake of its Auth server."""
 
 import asyncio
 
@@ -37,13 +37,13 @@ async def test_S3_6_a_deleted_user_is_unauthorized(check, auth):
 
 
 @pytest.mark.parametrize("status", [401, 403, 404])
-async def test_every_way_the_server_says_no(check, auth, status):
+async def test_a_refusal_by_the_server_is_unauthorized(check, auth, status):
     auth.user_answer = web.json_response({"error_code": "user_not_found"}, status=status)
     assert await ending(check) is UNAUTHORIZED
 
 
-async def test_a_token_of_somebody_else_is_unauthorized(check, auth):
-    auth.users["a.b.c"] = {"id": "somebody-else"}
+async def test_a_token_of_another_user_is_unauthorized(check, auth):
+    auth.users["a.b.c"] = {"id": "another-user"}
     assert await ending(check) is UNAUTHORIZED
 
 
@@ -60,12 +60,12 @@ async def test_a_token_of_somebody_else_is_unauthorized(check, auth):
     ],
     ids=["500", "502", "429", "302", "text", "list", "no id"],
 )
-async def test_a_server_in_trouble_is_not_the_callers_fault(check, auth, answer):
+async def test_an_unusable_answer_is_an_internal_error(check, auth, answer):
     auth.user_answer = answer
     assert await ending(check) is INTERNAL_ERROR
 
 
-async def test_a_service_key_that_is_refused_is_our_fault(http, auth):
+async def test_a_refused_service_key_is_an_internal_error(http, auth):
     assert await ending(AuthCheck(auth.url, "sb_secret_revoked", http)) is INTERNAL_ERROR
 
 

@@ -1,19 +1,22 @@
-"""The issuer's key set: fetched once, rotated, kept when the issuer is away, never stormed."""
+"""Tests of the issuer's key set: fetched once, rotated, kept while the issuer is unreachable."""
 
 import asyncio
 
+import aiohttp
 import pytest
 from aiohttp import web
 
 from relay.auth import jwks as fetch
 from relay.auth.jwks import (
     MAX_AGE,
+    MAX_BODY,
     MAX_KEYS,
     REFETCH_PAUSE,
     FetchFailed,
     HttpAnswer,
     Jwks,
     KeySetUnavailable,
+    fetch_json,
     read_keys,
 )
 from tests.auth.supabase import ec_key, public_row, rsa_key
@@ -72,7 +75,7 @@ async def test_S3_5_a_revoked_key_is_gone_with_the_next_set(jwks, auth, clock):
     assert not await found(jwks, "one")
 
 
-async def test_invented_ids_ask_the_issuer_once_in_a_pause(jwks, auth, clock):
+async def test_invented_key_ids_cause_one_fetch_per_pause(jwks, auth, clock):
     assert await found(jwks, "one")
     clock.now += REFETCH_PAUSE
     assert not any([await found(jwks, f"made-up-{n}") for n in range(100)])
@@ -82,7 +85,7 @@ async def test_invented_ids_ask_the_issuer_once_in_a_pause(jwks, auth, clock):
     assert auth.jwks_asked == 3
 
 
-async def test_all_who_come_at_once_wait_for_one_fetch(jwks, auth):
+async def test_concurrent_callers_wait_for_one_fetch(jwks, auth):
     auth.gate = asyncio.Event()
     async with asyncio.TaskGroup() as callers:
         waiting = [callers.create_task(found(jwks, "one")) for _ in range(50)]
@@ -92,7 +95,7 @@ async def test_all_who_come_at_once_wait_for_one_fetch(jwks, auth):
     assert auth.jwks_asked == 1
 
 
-async def test_a_caller_who_hangs_up_does_not_end_the_fetch_of_the_others(jwks, auth):
+async def test_a_cancelled_caller_does_not_cancel_the_fetch_of_the_others(jwks, auth):
     auth.gate = asyncio.Event()
     async with asyncio.TaskGroup() as callers:
         first = callers.create_task(found(jwks, "one"))
@@ -125,14 +128,14 @@ async def test_S3_5_a_failing_issuer_leaves_the_old_set_in_force(jwks, auth, clo
     clock.now += MAX_AGE
     assert await found(jwks, "one")
     assert await found(jwks, "one")
-    assert auth.jwks_asked == 2, "and it is left alone for a pause"
+    assert auth.jwks_asked == 2, "and it is not asked again before the pause is over"
     auth.jwks_answer = None
     auth.keys = [public_row(ec_key("second"), "two")]
     clock.now += REFETCH_PAUSE
     assert await found(jwks, "two")
 
 
-async def test_without_any_set_nothing_is_said_about_a_token(jwks, auth, clock):
+async def test_without_a_key_set_no_token_can_be_verified(jwks, auth, clock):
     auth.jwks_answer = web.Response(status=503)
     for _ in range(3):
         with pytest.raises(KeySetUnavailable):
@@ -143,7 +146,7 @@ async def test_without_any_set_nothing_is_said_about_a_token(jwks, auth, clock):
     assert await found(jwks, "one")
 
 
-async def test_closing_gives_up_a_fetch_under_way(jwks, auth):
+async def test_closing_cancels_a_fetch_under_way(jwks, auth):
     auth.gate = asyncio.Event()
 
     async def refused():
@@ -198,16 +201,63 @@ def test_a_key_is_bound_to_the_algorithm_of_its_type():
         None,
     ],
 )
-def test_rows_that_are_no_signing_key_of_ours_are_passed_over(row):
+def test_an_unusable_row_is_skipped(row):
     good = public_row(ec_key("second"), "good")
     assert usable(row, good) == {("good", "ES256")}
 
 
-def test_a_set_of_many_keys_is_read_up_to_its_bound():
+def test_at_most_max_keys_are_read():
     row = public_row(ec_key("first"), "x")
     assert len(usable(*(row | {"kid": str(n)} for n in range(MAX_KEYS + 5)))) == MAX_KEYS
 
 
-def test_an_answer_that_is_no_key_set_says_which_status_it_had():
+def test_an_answer_that_is_not_a_key_set_fails_with_its_status():
     with pytest.raises(FetchFailed, match=r"not a key set \(HTTP 502\)"):
         read_keys(HttpAnswer(502, {"keys": []}))
+
+
+async def test_a_fetch_returns_status_and_document(auth, http):
+    auth.jwks_answer = web.json_response({"a": [1]}, status=418)
+    assert await fetch_json(http, auth.jwks_url) == HttpAnswer(418, {"a": [1]})
+
+
+@pytest.mark.parametrize("body", [b"<html>502</html>", b"", b"\xff\xfe\x00", b"[" * 100_000])
+async def test_a_body_that_is_not_json_has_no_document(auth, http, body):
+    auth.jwks_answer = web.Response(body=body)
+    assert await fetch_json(http, auth.jwks_url) == HttpAnswer(200, None)
+
+
+async def test_a_body_over_the_limit_fails(auth, http):
+    auth.jwks_answer = web.Response(body=b" " * (MAX_BODY + 1))
+    with pytest.raises(FetchFailed, match="more than"):
+        await fetch_json(http, auth.jwks_url)
+
+
+async def test_a_compressed_body_is_limited_by_its_unpacked_size(auth, http):
+    auth.jwks_answer = web.Response(body=b" " * (40 * MAX_BODY))
+    auth.jwks_answer.enable_compression(web.ContentCoding.gzip)
+    with pytest.raises(FetchFailed):
+        await fetch_json(http, auth.jwks_url)
+
+
+async def test_a_silent_server_times_out(auth, http, monkeypatch):
+    monkeypatch.setattr(fetch, "MAX_SECONDS", 0.05)
+    auth.gate = asyncio.Event()
+    with pytest.raises(FetchFailed):
+        await fetch_json(http, auth.jwks_url)
+
+
+async def test_a_redirect_is_not_followed(auth, http):
+    elsewhere = {"Location": f"{auth.url}/auth/v1/user"}
+    auth.jwks_answer = web.Response(status=302, headers=elsewhere)
+    answer = await fetch_json(http, auth.jwks_url, {"apikey": "k"})
+    assert (answer.status, auth.user_asked) == (302, [])
+
+
+@pytest.mark.parametrize("url", ["http://127.0.0.1:1/x?apikey=s3cr3t", "not a url s3cr3t"])
+async def test_an_unreachable_server_is_reported_without_its_address(url):
+    async with aiohttp.ClientSession() as http:
+        with pytest.raises(FetchFailed) as failure:
+            await fetch_json(http, url)
+    assert "s3cr3t" not in str(failure.value)
+    assert failure.value.__cause__ is None

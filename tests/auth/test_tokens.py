@@ -1,4 +1,4 @@
-"""Whose tokens are believed: the whole verifier, against a real key server where there is one."""
+"""Tests of the verifier, against a real key server and a fake Supabase where needed."""
 
 import base64
 import hashlib
@@ -28,10 +28,10 @@ from tests.auth.supabase import (
 )
 
 EC, RSA = ec_key("issuer"), rsa_key("issuer")
-BY_SECRET = JwtConfig(secret=SECRET, issuer=ISSUER)
+WITH_SECRET = JwtConfig(secret=SECRET, issuer=ISSUER)
 
 
-def by_keys(auth, **more):
+def with_keys(auth, **more):
     auth.keys = [public_row(EC, "e"), public_row(RSA, "r")]
     return JwtConfig(jwks_url=auth.jwks_url, issuer=ISSUER, **more)
 
@@ -53,7 +53,7 @@ def segment(data):
     return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
 
 
-def by_hand(header, payload=None, secret=None):
+def forged(header, payload=None, secret=None):
     """A token that a library would not make: any header, HMAC-SHA256 with any bytes."""
     signing_input = f"{segment(header)}.{segment(claims() if payload is None else payload)}"
     signature = hmac.new(secret or SECRET.encode(), signing_input.encode(), hashlib.sha256).digest()
@@ -67,21 +67,21 @@ def tampered(token, **changes):
 
 
 async def test_S3_5_a_supabase_hs256_token_is_accepted():
-    assert await verified(BY_SECRET, hs256()) == Caller(SUB, "learner", NOW + 3600)
+    assert await verified(WITH_SECRET, hs256()) == Caller(SUB, "learner", NOW + 3600)
 
 
-async def test_S3_5_a_key_id_on_a_shared_secrets_token_means_nothing():
-    assert await verified(BY_SECRET, hs256(headers={"kid": "e"}))
+async def test_S3_5_a_key_id_on_an_hs256_token_is_ignored():
+    assert await verified(WITH_SECRET, hs256(headers={"kid": "e"}))
 
 
 @pytest.mark.parametrize(("key", "kid"), [(EC, "e"), (RSA, "r"), (EC, None)])
 async def test_S3_5_es256_and_rs256_are_accepted_by_the_key_server(auth, key, kid):
     token = signed(key, kid, app_metadata={"role": "coach", "agent_id": "a"})
-    assert await verified(by_keys(auth), token) == Caller(SUB, "coach", NOW + 3600, "a")
+    assert await verified(with_keys(auth), token) == Caller(SUB, "coach", NOW + 3600, "a")
 
 
-async def test_S3_5_old_and_new_kinds_are_accepted_side_by_side(auth):
-    async with open_verifier(by_keys(auth, secret=SECRET), lambda: NOW) as verifier:
+async def test_S3_5_shared_secret_and_key_set_are_accepted_side_by_side(auth):
+    async with open_verifier(with_keys(auth, secret=SECRET), lambda: NOW) as verifier:
         for token in (hs256(), signed(EC, "e"), signed(RSA, "r")):
             assert (await verifier.verify(token)).sub == SUB
     assert auth.jwks_asked == 1
@@ -104,22 +104,22 @@ TIMES_AND_CLAIMS = [
 
 FORGERIES = [
     ("another secret", hs256("another-secret-of-many-many-characters"), "wrong signature"),
-    ("tampered claims", tampered(hs256(), sub="somebody-else"), "wrong signature"),
+    ("tampered claims", tampered(hs256(), sub="another-user"), "wrong signature"),
     ("cut signature", hs256()[:-3], "wrong signature"),
     ("no signature", hs256().rpartition(".")[0] + ".", "wrong signature"),
     ("alg none", jwt.encode(claims(), "", algorithm="none"), "this algorithm is not accepted"),
-    ("alg None", by_hand({"alg": "None"}), "this algorithm is not accepted"),
-    ("alg empty", by_hand({"alg": ""}), "this algorithm is not accepted"),
-    ("alg absent", by_hand({"typ": "JWT"}), "this algorithm is not accepted"),
-    ("alg no text", by_hand({"alg": ["HS256"]}), "this algorithm is not accepted"),
+    ("alg None", forged({"alg": "None"}), "this algorithm is not accepted"),
+    ("alg empty", forged({"alg": ""}), "this algorithm is not accepted"),
+    ("alg absent", forged({"typ": "JWT"}), "this algorithm is not accepted"),
+    ("alg no text", forged({"alg": ["HS256"]}), "this algorithm is not accepted"),
     ("alg HS512", jwt.encode(claims(), SECRET * 2, "HS512"), "this algorithm is not accepted"),
     ("alg ES256 without key server", signed(EC, "e"), "no key for ES256"),
-    ("its own key", by_hand({"alg": "HS256", "jwk": {}}), "a token may not bring its own key"),
-    ("its own address", by_hand({"alg": "HS256", "jku": "x"}), "a token may not bring its own key"),
-    ("its own chain", by_hand({"alg": "HS256", "x5c": []}), "a token may not bring its own key"),
-    ("its own x5u", by_hand({"alg": "HS256", "x5u": "x"}), "a token may not bring its own key"),
-    ("critical", by_hand({"alg": "HS256", "crit": ["b64"]}), "not a token"),
-    ("key id no text", by_hand({"alg": "HS256", "kid": 7}), "not a token"),
+    ("its own key", forged({"alg": "HS256", "jwk": {}}), "a token may not bring its own key"),
+    ("its own address", forged({"alg": "HS256", "jku": "x"}), "a token may not bring its own key"),
+    ("its own chain", forged({"alg": "HS256", "x5c": []}), "a token may not bring its own key"),
+    ("its own x5u", forged({"alg": "HS256", "x5u": "x"}), "a token may not bring its own key"),
+    ("critical", forged({"alg": "HS256", "crit": ["b64"]}), "not a token"),
+    ("key id no text", forged({"alg": "HS256", "kid": 7}), "not a token"),
 ]
 
 GARBAGE = [
@@ -132,11 +132,11 @@ GARBAGE = [
     ("a lone surrogate", "\ud800.\ud800.\ud800", "not a token"),
     ("header is a list", f"{segment([])}.{segment({})}.", "not a token"),
     ("header nested without end", f"{segment(b'[' * 3000)}.{segment({})}.", "not a token"),
-    ("claims are a list", by_hand({"alg": "HS256"}, []), "not a token"),
-    ("claims are text", by_hand({"alg": "HS256"}, b"hello"), "not a token"),
-    ("claims not UTF-8", by_hand({"alg": "HS256"}, b"\xff\xfe"), "not a token"),
-    ("claims nested without end", by_hand({"alg": "HS256"}, b"[" * 5000), "not a token"),
-    ("huge number", by_hand({"alg": "HS256"}, b'{"exp":' + b"9" * 5000 + b"}"), "not a token"),
+    ("claims are a list", forged({"alg": "HS256"}, []), "not a token"),
+    ("claims are text", forged({"alg": "HS256"}, b"hello"), "not a token"),
+    ("claims not UTF-8", forged({"alg": "HS256"}, b"\xff\xfe"), "not a token"),
+    ("claims nested without end", forged({"alg": "HS256"}, b"[" * 5000), "not a token"),
+    ("huge number", forged({"alg": "HS256"}, b'{"exp":' + b"9" * 5000 + b"}"), "not a token"),
     ("too long", hs256(padding="x" * MAX_TOKEN), "too long"),
 ]
 
@@ -146,16 +146,16 @@ GARBAGE = [
     [pytest.param(token, why, id=f"S3-4 {name}") for name, token, why in
      TIMES_AND_CLAIMS + FORGERIES + GARBAGE],
 )  # fmt: skip
-async def test_S3_4_no_caller_by_such_a_token(token, why):
-    assert await refusal(BY_SECRET, token) == (UNAUTHORIZED, why)
+async def test_S3_4_an_invalid_token_is_refused(token, why):
+    assert await refusal(WITH_SECRET, token) == (UNAUTHORIZED, why)
 
 
 @pytest.mark.parametrize(
     ("token", "why"),
     [
-        pytest.param(by_hand({"alg": "HS256", "kid": "e"}, secret=public_pem(EC)),
+        pytest.param(forged({"alg": "HS256", "kid": "e"}, secret=public_pem(EC)),
                      "no key for HS256", id="HS256 with the public EC key as secret"),
-        pytest.param(by_hand({"alg": "HS256", "kid": "r"}, secret=public_pem(RSA)),
+        pytest.param(forged({"alg": "HS256", "kid": "r"}, secret=public_pem(RSA)),
                      "no key for HS256", id="HS256 with the public RSA key as secret"),
         pytest.param(signed(EC, "r"), "unknown key", id="ES256 with the id of an RSA key"),
         pytest.param(signed(RSA, "e"), "unknown key", id="RS256 with the id of an EC key"),
@@ -169,20 +169,20 @@ async def test_S3_4_no_caller_by_such_a_token(token, why):
         pytest.param(signed(EC, "e", sub=...), "no subject", id="no subject"),
     ],
 )  # fmt: skip
-async def test_S3_4_no_caller_by_a_confused_or_foreign_key(auth, token, why):
-    assert await refusal(by_keys(auth), token) == (UNAUTHORIZED, why)
+async def test_S3_4_a_token_of_a_confused_or_foreign_key_is_refused(auth, token, why):
+    assert await refusal(with_keys(auth), token) == (UNAUTHORIZED, why)
 
 
-async def test_S3_4_a_public_key_is_no_secret_even_when_there_is_a_secret(auth):
-    token = by_hand({"alg": "HS256", "kid": "e"}, secret=public_pem(EC))
+async def test_S3_4_a_public_key_never_serves_as_the_shared_secret(auth):
+    token = forged({"alg": "HS256", "kid": "e"}, secret=public_pem(EC))
     why = (UNAUTHORIZED, "wrong signature")
-    assert await refusal(by_keys(auth, secret=SECRET), token) == why
+    assert await refusal(with_keys(auth, secret=SECRET), token) == why
 
 
 async def test_S3_5_a_rotated_key_is_learned_while_the_relay_runs(auth, monkeypatch):
     monkeypatch.setattr("relay.auth.jwks.REFETCH_PAUSE", 0.0)
     new = ec_key("rotated")
-    async with open_verifier(by_keys(auth), lambda: NOW) as verifier:
+    async with open_verifier(with_keys(auth), lambda: NOW) as verifier:
         assert (await verifier.verify(signed(EC, "e"))).sub == SUB
         with pytest.raises(SessionRefused):
             await verifier.verify(signed(new, "n"))
@@ -191,71 +191,73 @@ async def test_S3_5_a_rotated_key_is_learned_while_the_relay_runs(auth, monkeypa
         assert (await verifier.verify(signed(EC, "e"))).sub == SUB
 
 
-async def test_a_key_server_that_never_answered_is_not_the_callers_fault():
+async def test_an_unreachable_key_server_is_an_internal_error():
     trust = JwtConfig(jwks_url="http://127.0.0.1:1/jwks.json")
     ending, _ = await refusal(trust, signed(EC, "e"))
     assert ending is INTERNAL_ERROR
 
 
-async def test_nobody_is_trusted_where_nothing_is_configured():
+async def test_no_token_is_accepted_when_nothing_is_configured():
     assert await refusal(JwtConfig(), hs256()) == (UNAUTHORIZED, "no key for HS256")
 
 
-async def test_S3_49_a_token_is_good_until_its_end_and_its_end_is_told():
-    caller = await verified(BY_SECRET, hs256(), now=NOW + 3600)
+async def test_S3_49_a_token_is_valid_until_its_expiry_which_the_caller_carries():
+    caller = await verified(WITH_SECRET, hs256(), now=NOW + 3600)
     assert caller.expires_at == NOW + 3600
     end = NOW + 3600 + LEEWAY
-    assert await refusal(BY_SECRET, hs256(), now=end) == (UNAUTHORIZED, "expired")
+    assert await refusal(WITH_SECRET, hs256(), now=end) == (UNAUTHORIZED, "expired")
 
 
-def asked_too(auth, **more):
+def with_user_check(auth, **more):
     return JwtConfig(issuer=ISSUER, auth_url=auth.url, api_key=SERVICE_KEY, **more)
 
 
-async def test_S3_6_the_user_is_asked_for_as_well(auth):
+async def test_S3_6_supabase_is_asked_for_the_user_as_well(auth):
     token = hs256()
     auth.users[token] = {"id": SUB}
-    assert (await verified(asked_too(auth, secret=SECRET), token)).sub == SUB
+    assert (await verified(with_user_check(auth, secret=SECRET), token)).sub == SUB
     auth.users.clear()
-    ending, _ = await refusal(asked_too(auth, secret=SECRET), token)
+    ending, _ = await refusal(with_user_check(auth, secret=SECRET), token)
     assert ending is UNAUTHORIZED
 
 
-async def test_S3_6_a_bad_token_is_refused_before_anybody_is_asked(auth):
-    await refusal(asked_too(auth, secret=SECRET), hs256("another-secret-of-many-many-characters"))
-    await refusal(asked_too(auth, secret=SECRET), hs256(exp=NOW - 60))
+async def test_S3_6_an_invalid_token_is_refused_before_supabase_is_asked(auth):
+    await refusal(
+        with_user_check(auth, secret=SECRET), hs256("another-secret-of-many-many-characters")
+    )
+    await refusal(with_user_check(auth, secret=SECRET), hs256(exp=NOW - 60))
     assert auth.user_asked == []
 
 
-async def test_S3_6_without_the_secret_the_server_judges_the_signature(auth):
+async def test_S3_6_without_a_secret_supabase_verifies_the_signature(auth):
     good, forged = hs256(), hs256("another-secret-of-many-many-characters", sub="victim")
     auth.users[good] = {"id": SUB}
-    assert (await verified(asked_too(auth), good)).sub == SUB
-    ending, _ = await refusal(asked_too(auth), forged)
+    assert (await verified(with_user_check(auth), good)).sub == SUB
+    ending, _ = await refusal(with_user_check(auth), forged)
     assert ending is UNAUTHORIZED
-    assert await refusal(asked_too(auth), hs256(exp=NOW - 60)) == (UNAUTHORIZED, "expired")
+    assert await refusal(with_user_check(auth), hs256(exp=NOW - 60)) == (UNAUTHORIZED, "expired")
 
 
 @pytest.mark.parametrize("alg", ["none", "ES256"])
-async def test_S3_6_the_server_judges_no_other_kind_of_token(auth, alg):
-    token = by_hand({"alg": alg})
+async def test_S3_6_supabase_verifies_the_signature_of_hs256_tokens_only(auth, alg):
+    token = forged({"alg": alg})
     auth.users[token] = {"id": SUB}
-    ending, _ = await refusal(asked_too(auth), token)
+    ending, _ = await refusal(with_user_check(auth), token)
     assert ending is UNAUTHORIZED
     assert auth.user_asked == []
 
 
-async def test_no_reason_ever_holds_a_piece_of_the_token():
+async def test_the_reason_of_a_refusal_holds_no_part_of_the_token():
     token = hs256(aud="very-secret-audience")
     with pytest.raises(SessionRefused) as refused:
-        await verified(BY_SECRET, token)
+        await verified(WITH_SECRET, token)
     cause = refused.value.__cause__
     assert isinstance(cause, InvalidToken)
     assert not any(piece in repr(cause) for piece in [*token.split("."), "very-secret"])
     assert not isinstance(cause, KeySetUnavailable)
 
 
-def test_trust_does_not_show_its_secrets():
+def test_the_repr_of_a_config_hides_its_secrets():
     shown = repr(JwtConfig(secret=SECRET, api_key=SERVICE_KEY))
     assert SECRET not in shown
     assert SERVICE_KEY not in shown
@@ -266,6 +268,6 @@ def test_trust_does_not_show_its_secrets():
     "caller",
     [Caller("dev", "learner", NOW + 60), Caller("dev", "admin", NOW + 60, agent_id="a-1")],
 )
-async def test_a_minted_token_is_the_same_caller_again(caller, issuer):
+async def test_a_minted_token_is_verified_as_the_same_caller(caller, issuer):
     token = mint(caller, SECRET, NOW, issuer)
     assert await verified(JwtConfig(secret=SECRET, issuer=issuer), token) == caller

@@ -1,4 +1,4 @@
-"""The development secret: made once, private, the same for all who start together."""
+"""Tests of the development secret: made once, private, shared by concurrent starts."""
 
 import threading
 
@@ -7,7 +7,7 @@ import pytest
 from relay.auth.tokens import FILE, development_secret
 
 
-def test_it_is_made_once_and_private(tmp_path):
+def test_the_secret_is_made_once_and_private(tmp_path):
     folder = tmp_path / "a" / "var"
     secret = development_secret(folder)
     assert len(secret) == 64
@@ -21,7 +21,7 @@ def test_two_folders_have_two_secrets(tmp_path):
     assert development_secret(tmp_path / "a") != development_secret(tmp_path / "b")
 
 
-def test_all_who_start_together_get_the_same(tmp_path):
+def test_concurrent_starts_get_the_same_secret(tmp_path):
     start, got = threading.Barrier(8), []
 
     def begin():
@@ -38,7 +38,7 @@ def test_all_who_start_together_get_the_same(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == [FILE]
 
 
-def test_a_secret_that_others_may_read_is_closed(tmp_path):
+def test_a_readable_secret_is_made_private(tmp_path):
     secret = development_secret(tmp_path)
     (tmp_path / FILE).chmod(0o644)
     assert development_secret(tmp_path) == secret

@@ -1,11 +1,18 @@
-"""What makes a caller of the claims of a signed token."""
+"""Tests of reading a caller from claims, and of finding the token in a request."""
 
 import json
 import math
 
 import pytest
 
-from relay.auth.tokens import LEEWAY, MAX_SUBJECT, InvalidToken, read_caller
+from relay.auth.tokens import (
+    LEEWAY,
+    MAX_SUBJECT,
+    InvalidToken,
+    find_bearer,
+    read_caller,
+    select_subprotocol,
+)
 from relay.realtime.grant import Caller
 from tests.auth.supabase import ISSUER, NOW, SUB, claims
 
@@ -27,13 +34,13 @@ def test_a_supabase_token_is_a_learner_until_its_end():
         (..., "learner", None),
     ],
 )
-def test_role_and_agent_come_from_app_metadata_alone(metadata, role, agent):
+def test_role_and_agent_come_from_app_metadata_only(metadata, role, agent):
     said = claims(app_metadata=metadata, user_metadata={"role": "admin", "agent_id": "b"})
     caller = read_caller(said, ISSUER, NOW)
     assert (caller.role, caller.agent_id) == (role, agent)
 
 
-def test_supabases_own_role_claim_gives_no_role_here():
+def test_supabases_own_role_claim_is_ignored():
     assert read_caller(claims(role="admin"), ISSUER, NOW).role == "learner"
 
 
@@ -67,7 +74,7 @@ def test_supabases_own_role_claim_gives_no_role_here():
         ({"sub": "a\x00b"}, "the subject is too long or not printable"),
     ],
 )
-def test_S3_4_claims_that_prove_nothing(changes, why):
+def test_S3_4_invalid_claims_are_refused(changes, why):
     with pytest.raises(InvalidToken) as refusal:
         read_caller(claims(**changes), ISSUER, NOW)
     assert str(refusal.value) == why
@@ -88,10 +95,36 @@ def test_clocks_may_differ_a_little_and_optional_claims_may_be_absent(changes):
     assert read_caller(claims(**changes), ISSUER, NOW).sub
 
 
-def test_without_a_configured_issuer_any_is_believed():
-    assert read_caller(claims(iss="whoever"), None, NOW).sub == SUB
+def test_any_issuer_is_accepted_when_none_is_configured():
+    assert read_caller(claims(iss="any"), None, NOW).sub == SUB
 
 
-def test_the_time_of_a_float_token_survives_json():
+def test_a_fractional_expiry_is_kept():
     said = json.loads(json.dumps(claims(exp=NOW + 0.25)))
     assert read_caller(said, ISSUER, NOW).expires_at == NOW + 0.25
+
+
+KEY = "openai-insecure-api-key."
+
+
+@pytest.mark.parametrize(
+    ("authorization", "offered", "query", "found"),
+    [
+        ("Bearer a", [KEY + "b"], {"token": "c"}, "a"),
+        ("bearer  a ", [], {}, "a"),
+        ("Basic a", ["realtime", KEY + "b"], {"token": "c"}, "b"),
+        ("Bearer ", [KEY], {"token": "c"}, "c"),
+        ("", [], {"access_token": "d"}, "d"),
+        ("", [], {"token": "", "access_token": ""}, None),
+    ],
+)
+def test_the_token_is_taken_from_the_first_place_that_has_one(
+    authorization: str, offered: list[str], query: dict[str, str], found: str | None
+) -> None:
+    assert find_bearer(authorization, offered, query.get) == found
+
+
+def test_the_subprotocol_with_the_token_is_never_selected() -> None:
+    assert select_subprotocol([KEY + "b", "relay.v1", "realtime"]) == "realtime"
+    assert select_subprotocol([KEY + "b", "relay.v1"]) == "relay.v1"
+    assert select_subprotocol([KEY + "b"]) is None
