@@ -1,1 +1,1 @@
-"""Server-side tools: what the model called is carried out here."""
+"""Server tools: functions the model calls that run here, over HTTP or in Python."""

@@ -1,4 +1,4 @@
-"""What a tool is given, what it may answer, and how its failures are told to the model."""
+"""Tool calls: what a tool is given, what it may answer, how a failure reads for the model."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import msgspec
 
-DONE: Final = '{"ok":true}'  # what the model reads when a tool had nothing to say
+DONE: Final = '{"ok":true}'  # the output of a tool that returned nothing
 
 _MESSAGES: Final = {
     "bad_arguments": "The arguments are not a JSON object.",
@@ -23,7 +23,7 @@ _MESSAGES: Final = {
 
 @dataclass(frozen=True, slots=True)
 class ToolContext:
-    """For whom a tool works. `user` is who called, verified; what the arguments say is not."""
+    """The session a tool is called in. `user` is verified, unlike anything in the arguments."""
 
     user: str
     agent: str
@@ -33,7 +33,7 @@ class ToolContext:
 
 @dataclass(frozen=True, slots=True)
 class ToolInvocation:
-    """One call: `arguments` is the object that the model wrote, of whatever shape."""
+    """One call; `arguments` is the model's JSON object, not checked against the schema."""
 
     name: str
     call_id: str
@@ -42,14 +42,14 @@ class ToolInvocation:
 
 
 Action = Callable[[ToolInvocation], Awaitable[str]]
-"""Carries out one call and returns what the model is told; raises `ToolFailed`."""
+"""Runs one call and returns the output for the model; raises `ToolFailed`."""
 
 
 class ToolFailed(Exception):  # noqa: N818 - the model is told, and the session goes on
-    """A tool gave no answer that can be used.
+    """A tool gave no usable answer.
 
-    `code` is one of the table here, `status` that of an HTTP answer, `cause` the type of what was
-    raised; all three are safe to log, and the model is told the first two.
+    `code` is a key of `_MESSAGES`, `status` that of an HTTP answer, `cause` the type of what was
+    raised. All three are safe to log; the model is told the first two.
     """
 
     def __init__(self, code: str, *, status: int | None = None, cause: str | None = None) -> None:
@@ -60,21 +60,21 @@ class ToolFailed(Exception):  # noqa: N818 - the model is told, and the session 
 
     @property
     def output(self) -> str:
-        """What the model is told, so that it can speak of it: no address, no text of the tool's."""
+        """The output for the model, so that it can explain: no address, no text of the tool's."""
         error: dict[str, Any] = {"code": self.code, "message": _MESSAGES[self.code]}
         if self.status is not None:
             error["status"] = self.status
         return msgspec.json.encode({"error": error}).decode()
 
 
-class ToolMisconfigured(Exception):  # noqa: N818 - a mistake in what somebody wrote, told to them
-    """A tool that cannot be carried out as it is written; the text says why, in one line."""
+class ToolMisconfigured(Exception):  # noqa: N818 - a mistake in a file, reported to its author
+    """A tool that cannot run as it is configured; the text says why, in one line."""
 
 
-def arguments_of(written: str) -> dict[str, Any]:
-    """The object that the model wrote, empty where it wrote nothing; raises `ToolFailed`."""
+def parse_arguments(text: str) -> dict[str, Any]:
+    """Parse the model's JSON object, empty if it wrote nothing; raises `ToolFailed`."""
     try:
-        arguments = msgspec.json.decode(written) if written.strip() else {}
+        arguments = msgspec.json.decode(text) if text.strip() else {}
     except (msgspec.DecodeError, UnicodeEncodeError, RecursionError):
         raise ToolFailed("bad_arguments") from None
     if not isinstance(arguments, dict):

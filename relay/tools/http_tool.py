@@ -1,4 +1,4 @@
-"""A tool at an HTTP address."""
+"""Calls a tool over HTTP."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -6,23 +6,23 @@ from typing import Final
 import aiohttp
 import msgspec
 
+from relay.http_body import BodyTooLarge, read_body
 from relay.tools.call import DONE, ToolFailed, ToolInvocation
 
-MAX_CONNECTIONS: Final = 256  # in one process; who finds none waits, within the tool's time
-_READ_AT_ONCE: Final = 16 * 1024  # bytes
+MAX_CONNECTIONS: Final = 256  # of one process; a call without one waits, within its timeout
 _BEARER: Final = "Authorization"
 _JSON: Final = ("application/json", "+json")
 
 
 def http_session() -> aiohttp.ClientSession:
-    """What all endpoints share: connections, but no cookies, which would be other people's."""
+    """Open the session that all HTTP tools share: connections, but no cookies of other users."""
     connector = aiohttp.TCPConnector(limit=MAX_CONNECTIONS)
     return aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar())
 
 
 @dataclass(frozen=True, slots=True)
 class HttpAddress:
-    """Where the tool is, and the secret in `header` that opens it, if there is one."""
+    """A tool's address, the secret it wants in `header`, and the most bytes it may answer."""
 
     url: str
     header: str
@@ -30,7 +30,7 @@ class HttpAddress:
     max_bytes: int
 
     def headers(self) -> dict[str, str]:
-        """What is sent along; compressed answers would be larger than they look."""
+        """The request's headers; a compressed answer would be larger than it looks."""
         headers = {"Content-Type": "application/json", "Accept-Encoding": "identity"}
         if self.secret is not None:
             bearer = self.header.lower() == _BEARER.lower()
@@ -39,54 +39,52 @@ class HttpAddress:
 
 
 class HttpTool:
-    """Sends a call as JSON and tells the model what comes back (docs/tools.md)."""
+    """Posts a call as JSON and returns the answer (docs/tools.md)."""
 
     def __init__(self, http: aiohttp.ClientSession, address: HttpAddress) -> None:
         self._http = http
         self._address = address
 
-    async def __call__(self, work: ToolInvocation) -> str:
-        """POST the call; raises `ToolFailed`. Redirects are not followed: they get the secret."""
+    async def __call__(self, call: ToolInvocation) -> str:
+        """POST the call; raises `ToolFailed`. A redirect is not followed: it would get the secret.
+
+        There is no timeout here: the runner has one.
+        """
         try:
             async with self._http.post(
                 self._address.url,
-                data=_body(work),
+                data=_body(call),
                 headers=self._address.headers(),
                 allow_redirects=False,
-                timeout=aiohttp.ClientTimeout(total=None),  # who calls bounds the time
+                timeout=aiohttp.ClientTimeout(total=None),
             ) as response:
                 if not 200 <= response.status < 300:
                     raise ToolFailed("http_error", status=response.status)
-                return _text(await self._read(response), response.content_type)
+                body = await read_body(response, self._address.max_bytes)
+                return _text(body, response.content_type)
+        except BodyTooLarge:
+            raise ToolFailed("too_big") from None
         except aiohttp.ClientPayloadError:
             raise ToolFailed("unreadable") from None
         except (aiohttp.ClientError, OSError) as error:  # their texts hold the address
             raise ToolFailed("unreachable", cause=type(error).__name__) from None
 
-    async def _read(self, response: aiohttp.ClientResponse) -> bytes:
-        body = bytearray()
-        async for chunk in response.content.iter_chunked(_READ_AT_ONCE):
-            body += chunk
-            if len(body) > self._address.max_bytes:
-                raise ToolFailed("too_big")
-        return bytes(body)
 
-
-def _body(work: ToolInvocation) -> bytes:
+def _body(call: ToolInvocation) -> bytes:
     return msgspec.json.encode(
         {
-            "name": work.name,
-            "arguments": work.arguments,
-            "call_id": work.call_id,
-            "user": work.context.user,
-            "agent": work.context.agent,
-            "conversation": work.context.conversation,
+            "name": call.name,
+            "arguments": call.arguments,
+            "call_id": call.call_id,
+            "user": call.context.user,
+            "agent": call.context.agent,
+            "conversation": call.context.conversation,
         }
     )
 
 
 def _text(body: bytes, content_type: str) -> str:
-    """What the model reads: the body as it is, if it is what it says to be."""
+    """The body as text; raises `ToolFailed` if it is not what its content type says."""
     try:
         text = body.decode().strip()
         if text and content_type.endswith(_JSON):

@@ -10,7 +10,7 @@ Answer = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 class Server:
-    """Remembers the requests and gives each the answer that `answer` makes."""
+    """Records the requests; each gets the answer that `answer` makes."""
 
     def __init__(self, url: str) -> None:
         self.url = url

@@ -1,6 +1,7 @@
-"""Tools made ready at the start, and the bench at which a session's calls are carried out."""
+"""Tests of preparing tools at the start and of running a session's calls."""
 
 import asyncio
+import dataclasses
 import json
 from collections.abc import AsyncIterator
 from typing import Any
@@ -10,13 +11,14 @@ import pytest
 import structlog
 from aiohttp import web
 
+from relay.agents.agent import OpenCatalog, StaticCatalog, plain_agent
 from relay.realtime.grant import ServerTool
 from relay.realtime.server_tools import ToolCall
 from relay.tools.call import ToolContext, ToolMisconfigured
 from relay.tools.http_tool import http_session
-from relay.tools.runner import MAX_AT_ONCE, SessionToolRunner, ToolRegistry
+from relay.tools.runner import MAX_AT_ONCE, SessionToolRunner, ToolRegistry, tool_runners
 from tests.realtime.tool_call import WEATHER, Call, server_call
-from tests.tools import shelf
+from tests.tools import example_tools
 from tests.tools.server import serve
 
 SECRET = "sk-of-the-tool"
@@ -24,7 +26,7 @@ NO_PARAMETERS: dict[str, Any] = {"type": "object", "properties": {}}
 
 
 def local(name: str, **more: Any) -> ServerTool:
-    entry_point = f"tests.tools.shelf:{name}"
+    entry_point = f"tests.tools.example_tools:{name}"
     return ServerTool(name, "", NO_PARAMETERS, entry_point=entry_point, **more)
 
 
@@ -47,7 +49,7 @@ async def http() -> AsyncIterator[aiohttp.ClientSession]:
 
 
 @pytest.fixture
-def workshop(http: aiohttp.ClientSession) -> ToolRegistry:
+def registry(http: aiohttp.ClientSession) -> ToolRegistry:
     return ToolRegistry(http, {"TOOL_KEY": SECRET})
 
 
@@ -58,21 +60,21 @@ def code(output: str) -> str:
 # --------------------------------------------------------------------------------- at the start
 
 
-def test_tools_are_made_ready_by_name(workshop: ToolRegistry) -> None:
+def test_tools_are_prepared_by_name(registry: ToolRegistry) -> None:
     tools = [local("weather"), remote("maps", "https://maps.example/tool", timeout_s=3.0)]
-    ready = workshop.prepare(tools)
-    assert ready.keys() == {"weather", "maps"}
-    assert ready["maps"].timeout_s == 3.0
+    prepared = registry.prepare(tools)
+    assert prepared.keys() == {"weather", "maps"}
+    assert prepared["maps"].timeout_s == 3.0
 
 
 @pytest.mark.parametrize(
     ("tool", "says"),
     [
-        (local("wether"), "server_tools.wether: entry_point 'tests.tools.shelf:wether'"),
+        (local("wether"), "server_tools.wether: entry_point 'tests.tools.example_tools:wether'"),
         (remote("maps", "https://m.example"), "server_tools.maps: TOOL_KEY is not set"),
     ],
 )
-async def test_a_mistake_names_the_tool(
+async def test_a_mistake_is_reported_with_the_tools_name(
     http: aiohttp.ClientSession, tool: ServerTool, says: str
 ) -> None:
     with pytest.raises(ToolMisconfigured) as wrong:
@@ -81,7 +83,7 @@ async def test_a_mistake_names_the_tool(
 
 
 @pytest.mark.parametrize("secret", ["two\r\nlines", "schlüssel"])
-async def test_a_secret_that_no_header_can_carry_is_refused_and_not_told(
+async def test_a_secret_that_no_header_can_carry_is_refused_without_quoting_it(
     http: aiohttp.ClientSession, secret: str
 ) -> None:
     with pytest.raises(ToolMisconfigured) as wrong:
@@ -92,9 +94,9 @@ async def test_a_secret_that_no_header_can_carry_is_refused_and_not_told(
 # ------------------------------------------------------------------------------------- one call
 
 
-async def test_a_call_is_carried_out_for_who_called(workshop: ToolRegistry) -> None:
-    bench = workshop.bench([local("weather_later")], context("ada"))
-    output = await bench.run(asked("weather_later", '{"city":"London"}'))
+async def test_a_tool_is_called_with_the_callers_context(registry: ToolRegistry) -> None:
+    runner = registry.runner([local("weather_later")], context("ada"))
+    output = await runner.run(asked("weather_later", '{"city":"London"}'))
     assert output == "It is foggy in London, ada."
 
 
@@ -115,49 +117,49 @@ async def test_a_call_is_carried_out_for_who_called(workshop: ToolRegistry) -> N
         ("not_granted", "{}", "not_there"),
     ],
 )
-async def test_a_failure_is_told_to_the_model_and_ends_nothing(
-    workshop: ToolRegistry, name: str, arguments: str, failure: str
+async def test_a_failure_is_returned_to_the_model_and_ends_nothing(
+    registry: ToolRegistry, name: str, arguments: str, failure: str
 ) -> None:
     names = {name, "weather_later"} - {"not_granted"}
     tools = [local(name, timeout_s=0.05, max_bytes=1000) for name in names]
-    bench = workshop.bench(tools, context())
+    runner = registry.runner(tools, context())
     with structlog.testing.capture_logs() as logs:
-        output = await bench.run(asked(name, arguments))
+        output = await runner.run(asked(name, arguments))
     assert code(output) == failure
     assert logs[0]["outcome"] == failure
     for told in (output, str(logs)):
         assert "sk-secret" not in told
         assert "database" not in told
-    assert "foggy" in await bench.run(asked("weather_later", '{"city":"Rome"}'))
+    assert "foggy" in await runner.run(asked("weather_later", '{"city":"Rome"}'))
 
 
-async def test_a_thread_that_hangs_is_left_when_the_time_is_over(workshop: ToolRegistry) -> None:
-    shelf.released.clear()
-    bench = workshop.bench([local("hangs", timeout_s=0.05)], context())
+async def test_a_hanging_thread_times_out(registry: ToolRegistry) -> None:
+    example_tools.released.clear()
+    runner = registry.runner([local("hangs", timeout_s=0.05)], context())
     try:
-        assert code(await bench.run(asked("hangs"))) == "timeout"
+        assert code(await runner.run(asked("hangs"))) == "timeout"
     finally:
-        shelf.released.set()
+        example_tools.released.set()
 
 
-async def test_a_session_that_ends_takes_its_calls_along(workshop: ToolRegistry) -> None:
-    bench = workshop.bench([local("hangs_later")], context())
-    task = asyncio.create_task(bench.run(asked("hangs_later")))
+async def test_an_ended_session_cancels_its_calls(registry: ToolRegistry) -> None:
+    runner = registry.runner([local("hangs_later")], context())
+    task = asyncio.create_task(runner.run(asked("hangs_later")))
     await asyncio.sleep(0)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
 
 
-async def test_neither_secret_nor_address_nor_word_is_logged(workshop: ToolRegistry) -> None:
+async def test_no_secret_address_or_spoken_word_is_logged(registry: ToolRegistry) -> None:
     async def answer(request: web.Request) -> web.Response:
         return web.Response(status=500, text="It rains in Ulm")
 
     async with serve(answer) as server:
-        bench = workshop.bench([remote("maps", server.url)], context())
+        runner = registry.runner([remote("maps", server.url)], context())
         with structlog.testing.capture_logs() as logs:
-            await bench.run(asked("maps", '{"city":"Ulm"}'))
-            await bench.run(asked("no_such_tool_in_Ulm"))
+            await runner.run(asked("maps", '{"city":"Ulm"}'))
+            await runner.run(asked("no_such_tool_in_Ulm"))
         assert [(log["tool"], log["outcome"]) for log in logs] == [
             ("maps", "http_error"),
             ("unknown", "not_there"),
@@ -170,7 +172,7 @@ async def test_neither_secret_nor_address_nor_word_is_logged(workshop: ToolRegis
 
 
 class Turnstile:
-    """An endpoint that counts how many are in it, and lets all out when so many were."""
+    """An endpoint that counts its requests under way and holds them until there are `wanted`."""
 
     def __init__(self, wanted: int) -> None:
         self.inside = self.most = 0
@@ -188,49 +190,49 @@ class Turnstile:
         return web.json_response([call["user"], call["conversation"], call["arguments"]["n"]])
 
 
-async def test_a_session_works_on_so_many_calls_at_a_time(workshop: ToolRegistry) -> None:
+async def test_a_session_runs_a_limited_number_of_calls_at_a_time(registry: ToolRegistry) -> None:
     turnstile = Turnstile(MAX_AT_ONCE)
     async with serve(turnstile) as server:
-        bench = workshop.bench([remote("maps", server.url)], context())
+        runner = registry.runner([remote("maps", server.url)], context())
         async with asyncio.TaskGroup() as group:
             for n in range(3 * MAX_AT_ONCE):
-                group.create_task(bench.run(asked("maps", f'{{"n":{n}}}')))
+                group.create_task(runner.run(asked("maps", f'{{"n":{n}}}')))
     assert turnstile.most == MAX_AT_ONCE
 
 
-async def test_a_call_that_finds_no_place_in_its_time_is_told_so(workshop: ToolRegistry) -> None:
+async def test_a_call_that_waits_too_long_for_a_slot_times_out(registry: ToolRegistry) -> None:
     tools = [local("hangs_later", timeout_s=30.0), local("weather_later", timeout_s=0.05)]
-    bench = workshop.bench(tools, context())
-    hanging = [asyncio.create_task(bench.run(asked("hangs_later"))) for _ in range(MAX_AT_ONCE)]
+    runner = registry.runner(tools, context())
+    hanging = [asyncio.create_task(runner.run(asked("hangs_later"))) for _ in range(MAX_AT_ONCE)]
     await asyncio.sleep(0)
-    assert code(await bench.run(asked("weather_later", '{"city":"Rome"}'))) == "timeout"
-    other = workshop.bench(tools, context("eve"))
+    assert code(await runner.run(asked("weather_later", '{"city":"Rome"}'))) == "timeout"
+    other = registry.runner(tools, context("eve"))
     assert "eve" in await other.run(asked("weather_later", '{"city":"Rome"}'))
     for task in hanging:
         task.cancel()
     await asyncio.wait(hanging)
 
 
-async def session(bench: SessionToolRunner, call: Call) -> None:
-    """A call whose tools are carried out by this bench, all that the model asks for at once."""
+async def session(runner: SessionToolRunner, call: Call) -> None:
+    """Play a call whose tools this runner runs, parallel ones at the same time."""
     call.say({"type": "response.create"})
     call.flow()
     while call.running:
         running, call.running = call.running, []
         async with asyncio.TaskGroup() as group:
             for one in running:
-                group.create_task(answer(bench, call, one))
+                group.create_task(answer(runner, call, one))
         call.flow()
 
 
-async def answer(bench: SessionToolRunner, call: Call, one: ToolCall) -> None:
-    call.up += call.desk.result(one.call_id, await bench.run(one))
+async def answer(runner: SessionToolRunner, call: Call, one: ToolCall) -> None:
+    call.up += call.desk.result(one.call_id, await runner.run(one))
 
 
-async def test_many_sessions_and_parallel_calls_never_mix(workshop: ToolRegistry) -> None:
-    """Forty sessions of four parallel calls each, over and over: every result finds its own call.
+async def test_results_of_parallel_sessions_and_calls_never_mix(registry: ToolRegistry) -> None:
+    """Forty sessions make four parallel calls, three times; every result reaches its own call.
 
-    All sessions use the same call ids, as nothing keeps two engines from it.
+    All sessions use the same call ids, as two engines may.
     """
     users = [f"user{n}" for n in range(40)]
     script = [[server_call(f"{n}.{m}") for m in range(4)] for n in range(3)]
@@ -246,7 +248,7 @@ async def test_many_sessions_and_parallel_calls_never_mix(workshop: ToolRegistry
         calls = {user: Call(*script) for user in users}
         async with asyncio.TaskGroup() as group:
             for user, call in calls.items():
-                group.create_task(session(workshop.bench(tools, context(user)), call))
+                group.create_task(session(registry.runner(tools, context(user)), call))
         assert len(server.asked) == 40 * 12
     for user, call in calls.items():
         items = call.engine.items
@@ -258,3 +260,25 @@ async def test_many_sessions_and_parallel_calls_never_mix(workshop: ToolRegistry
         }
         assert call.traces() == set()
         assert call.types().count("response.done") == 1
+
+
+def tool(name: str) -> ServerTool:
+    return ServerTool("tool", "", NO_PARAMETERS, entry_point=f"tests.tools.example_tools:{name}")
+
+
+async def test_a_grant_with_tools_gets_a_runner_and_another_none() -> None:
+    plain = plain_agent("a").offer
+    equipped = dataclasses.replace(plain, server_tools=(tool("weather"),))
+    async with http_session() as client:
+        make = tool_runners(OpenCatalog(), ToolRegistry(client, {}))
+        assert make(plain, "session", "conversation") is None
+        assert make(equipped, "session", "conversation") is not None
+
+
+async def test_a_misconfigured_tool_is_found_at_the_start() -> None:
+    agent = plain_agent("a")
+    broken = dataclasses.replace(agent.offer, server_tools=(tool("no such function"),))
+    agents = StaticCatalog({"a": dataclasses.replace(agent, offer=broken)})
+    async with http_session() as client:
+        with pytest.raises(ToolMisconfigured):
+            tool_runners(agents, ToolRegistry(client, {}))

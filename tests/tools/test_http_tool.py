@@ -1,4 +1,4 @@
-"""Tools behind HTTP, on real sockets, well behaved and not."""
+"""Tests of tools over HTTP, on real sockets, well behaved and not."""
 
 import asyncio
 import gzip
@@ -44,7 +44,7 @@ async def failure(answer: Answer) -> ToolFailed:
         return failed.value
 
 
-async def test_the_call_is_posted_and_the_answer_is_told() -> None:
+async def test_a_call_is_posted_and_its_answer_returned() -> None:
     answer = says(body=b'{"weather": "foggy"}', content_type="application/json")
     output, headers, body = await told(answer)
     assert output == '{"weather": "foggy"}'
@@ -60,13 +60,13 @@ async def test_the_call_is_posted_and_the_answer_is_told() -> None:
     }
 
 
-async def test_a_secret_in_another_header_stands_there_as_it_is() -> None:
+async def test_a_secret_in_another_header_has_no_bearer_prefix() -> None:
     _, headers, _ = await told(says(text="ok"), header="X-Api-Key")
     assert headers["x-api-key"] == SECRET
     assert "authorization" not in headers
 
 
-async def test_without_a_secret_there_is_no_header() -> None:
+async def test_without_a_secret_no_header_is_sent() -> None:
     _, headers, _ = await told(says(text="ok"), secret=None)
     assert "authorization" not in headers
 
@@ -83,12 +83,12 @@ async def test_without_a_secret_there_is_no_header() -> None:
         (says(body=b"x" * 1000), "x" * 1000),
     ],
 )
-async def test_what_the_model_is_told(answer: Answer, output: str) -> None:
+async def test_a_body_is_returned_as_text(answer: Answer, output: str) -> None:
     assert (await told(answer))[0] == output
 
 
 @pytest.mark.parametrize("status", [400, 401, 404, 429, 500, 503])
-async def test_an_error_is_told_by_its_status_alone(status: int) -> None:
+async def test_an_http_error_is_told_by_its_status_only(status: int) -> None:
     failed = await failure(says(status=status, text=f"no {SECRET}"))
     assert json.loads(failed.output) == {
         "error": {
@@ -110,7 +110,7 @@ async def test_a_redirect_is_not_followed(status: int) -> None:
 
 
 @pytest.mark.parametrize("body", [b"{", b"", b"<html>", b"\xff\xfe", b"[" * 900])
-async def test_json_that_is_none_is_unreadable(body: bytes) -> None:
+async def test_invalid_json_is_unreadable(body: bytes) -> None:
     answer = says(body=body, content_type="application/json")
     if body:
         assert (await failure(answer)).code == "unreadable"
@@ -118,11 +118,11 @@ async def test_json_that_is_none_is_unreadable(body: bytes) -> None:
         assert (await told(answer))[0] == '{"ok":true}'
 
 
-async def test_bytes_that_are_no_text_are_unreadable() -> None:
+async def test_invalid_utf8_is_unreadable() -> None:
     assert (await failure(says(body=b"\xff\xfe", content_type="text/plain"))).code == "unreadable"
 
 
-async def test_what_is_too_big_is_not_read_to_its_end() -> None:
+async def test_an_answer_that_is_too_big_is_not_read_to_its_end() -> None:
     sent = 0
 
     async def endless(request: web.Request) -> web.StreamResponse:
@@ -138,7 +138,7 @@ async def test_what_is_too_big_is_not_read_to_its_end() -> None:
     assert sent < 1 << 28
 
 
-async def test_what_was_packed_counts_as_it_unpacks() -> None:
+async def test_a_compressed_answer_is_limited_by_its_unpacked_size() -> None:
     packed = gzip.compress(b"x" * 1_000_000)
     answer = says(body=packed, headers={"Content-Encoding": "gzip"})
     assert len(packed) < 1000 + 100
@@ -147,7 +147,7 @@ async def test_what_was_packed_counts_as_it_unpacks() -> None:
     assert headers["accept-encoding"] == "identity"
 
 
-async def test_an_answer_that_breaks_off_is_unreadable() -> None:
+async def test_a_truncated_answer_is_unreadable() -> None:
     async def breaks_off(request: web.Request) -> web.StreamResponse:
         response = web.StreamResponse(headers={"Content-Length": "500"})
         await response.prepare(request)
@@ -174,7 +174,7 @@ async def raw(answer: bytes) -> Any:
 
 
 @pytest.mark.parametrize("answer", [b"", b"SSH-2.0-OpenSSH\r\n", b"HTTP/1.1 abc\r\n\r\n"])
-async def test_what_speaks_no_http_cannot_be_reached(answer: bytes) -> None:
+async def test_a_server_that_does_not_speak_http_is_unreachable(answer: bytes) -> None:
     async with raw(answer) as port, http_session() as http:
         address = HttpAddress(f"http://127.0.0.1:{port}/", "Authorization", SECRET, 1000)
         with pytest.raises(ToolFailed) as failed:
@@ -184,14 +184,14 @@ async def test_what_speaks_no_http_cannot_be_reached(answer: bytes) -> None:
 
 
 @pytest.mark.parametrize("url", ["http://127.0.0.1:1/", "http://name.invalid/", "no address"])
-async def test_where_nobody_is_nobody_can_be_reached(url: str) -> None:
+async def test_a_closed_port_is_unreachable(url: str) -> None:
     async with http_session() as http:
         with pytest.raises(ToolFailed) as failed:
             await HttpTool(http, HttpAddress(url, "Authorization", SECRET, 1000))(LONDON)
         assert failed.value.code == "unreachable"
 
 
-async def test_cookies_are_not_carried_from_one_call_to_another() -> None:
+async def test_cookies_are_not_kept_between_calls() -> None:
     async def sets_one(request: web.Request) -> web.Response:
         response = web.Response(text=request.headers.get("Cookie", "none"))
         response.set_cookie("user", "ada")
@@ -202,7 +202,7 @@ async def test_cookies_are_not_carried_from_one_call_to_another() -> None:
         assert [await endpoint(LONDON) for _ in range(3)] == ["none"] * 3
 
 
-async def test_a_slow_answer_is_left_when_the_time_is_over() -> None:
+async def test_a_slow_answer_is_dropped_at_the_timeout() -> None:
     gone = asyncio.Event()
 
     async def slow(request: web.Request) -> web.Response:

@@ -1,4 +1,4 @@
-"""What a tool is given and how its failures read."""
+"""Tests of a call's arguments and of how a failure reads."""
 
 import json
 from pathlib import Path
@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 
 from relay.realtime import server_tools as tool_rounds
-from relay.tools.call import _MESSAGES, ToolFailed, arguments_of
+from relay.tools.call import _MESSAGES, ToolFailed, parse_arguments
 
 DOCS = (Path(__file__).parents[2] / "docs" / "tools.md").read_text()
-ANSWERED_BY_THE_RULES = (
+FAILURES_OF_THE_RULES = (
     tool_rounds.TOO_MANY,
     tool_rounds.TOO_LONG_ASKED,
     tool_rounds.TOO_LONG_ANSWERED,
@@ -26,20 +26,20 @@ ANSWERED_BY_THE_RULES = (
         (" \n", {}),
     ],
 )
-def test_arguments_are_what_the_model_wrote(written: str, arguments: object) -> None:
-    assert arguments_of(written) == arguments
+def test_arguments_are_parsed(written: str, arguments: object) -> None:
+    assert parse_arguments(written) == arguments
 
 
 @pytest.mark.parametrize(
     "written", ["{", '{"city":', "[]", "null", '"London"', "7", "\ud83d", "[" * 100_000, "{}{}"]
 )
-def test_whatever_is_no_object_is_told_to_the_model(written: str) -> None:
+def test_arguments_that_are_not_an_object_are_refused(written: str) -> None:
     with pytest.raises(ToolFailed) as failed:
-        arguments_of(written)
+        parse_arguments(written)
     assert failed.value.code == "bad_arguments"
 
 
-def test_a_failure_is_json_that_the_model_can_speak_of() -> None:
+def test_a_failure_is_json_for_the_model() -> None:
     assert json.loads(ToolFailed("timeout").output) == {
         "error": {"code": "timeout", "message": "The tool did not answer in time."}
     }
@@ -48,7 +48,7 @@ def test_a_failure_is_json_that_the_model_can_speak_of() -> None:
     assert "never told" not in str(told)
 
 
-def test_every_failure_is_in_the_docs() -> None:
-    codes = {json.loads(output)["error"]["code"] for output in ANSWERED_BY_THE_RULES}
+def test_every_failure_code_is_in_the_docs() -> None:
+    codes = {json.loads(output)["error"]["code"] for output in FAILURES_OF_THE_RULES}
     for code in codes | _MESSAGES.keys():
         assert f"`{code}`" in DOCS

@@ -1,4 +1,4 @@
-"""Whole calls with server-side tools: real sockets to the relay, the engine and the tool."""
+"""Whole calls with server tools: real sockets to the relay, the engine and the tool."""
 
 import asyncio
 import dataclasses
@@ -42,7 +42,7 @@ timeout_s = 5.0
 
 [agents.default.server_tools.get_time]
 description = "Tells the time."
-entry_point = "tests.tools.shelf:whose_thread"
+entry_point = "tests.tools.example_tools:whose_thread"
 """
 
 
@@ -96,7 +96,7 @@ def told(line: Line) -> str:
     return json.dumps(line.events)
 
 
-async def test_the_model_answers_with_what_the_tool_said(tmp_path: Path) -> None:
+async def test_the_model_answers_with_the_tools_output(tmp_path: Path) -> None:
     async with street(tmp_path, ASKED, ANSWERED) as here, here.stage.openai_client() as line:
         await line.until("session.created")
         await ask(line)
@@ -111,7 +111,7 @@ async def test_the_model_answers_with_what_the_tool_said(tmp_path: Path) -> None
         assert here.tool.headers[0]["authorization"] == f"Bearer {KEY}"
 
 
-async def test_what_was_said_lands_in_the_store_and_the_call_does_not(tmp_path: Path) -> None:
+async def test_the_spoken_answer_is_stored_and_the_tool_call_is_not(tmp_path: Path) -> None:
     async with street(tmp_path, LOOKING, ANSWERED) as here:
         async with here.stage.openai_client("?relay=1") as line:
             hello = await line.until("relay.session")
@@ -126,7 +126,7 @@ async def test_what_was_said_lands_in_the_store_and_the_call_does_not(tmp_path: 
         ]
 
 
-async def test_the_openai_client_that_stops_at_the_first_done_has_its_answer(
+async def test_an_openai_client_that_stops_at_the_first_response_done_has_its_answer(
     tmp_path: Path,
 ) -> None:
     """As in that client's own examples: read until `response.done`, then go on."""
@@ -158,7 +158,7 @@ async def test_the_openai_client_that_stops_at_the_first_done_has_its_answer(
 @pytest.mark.parametrize(
     ("status", "says"), [(500, "http_error"), (302, "http_error"), (200, "too_big")]
 )
-async def test_a_tool_that_fails_is_something_to_speak_of(
+async def test_a_failed_tool_is_explained_by_the_model(
     tmp_path: Path, status: int, says: str
 ) -> None:
     async def fails(request: web.Request) -> web.Response:
@@ -175,7 +175,7 @@ async def test_a_tool_that_fails_is_something_to_speak_of(
         assert len(here.tool.paths) == 1
 
 
-async def test_a_session_that_ends_leaves_its_tool(tmp_path: Path) -> None:
+async def test_an_ended_session_abandons_its_tool_call(tmp_path: Path) -> None:
     asked, left = asyncio.Event(), asyncio.Event()
 
     async def hangs(request: web.Request) -> web.Response:
@@ -197,7 +197,7 @@ async def test_a_session_that_ends_leaves_its_tool(tmp_path: Path) -> None:
         await here.stage.emptied()
 
 
-async def test_a_cancel_while_the_tool_works_is_answered_at_once(tmp_path: Path) -> None:
+async def test_a_cancel_during_a_tool_call_is_answered_at_once(tmp_path: Path) -> None:
     asked, go_on = asyncio.Event(), asyncio.Event()
 
     async def waits(request: web.Request) -> web.Response:
@@ -224,7 +224,7 @@ async def test_a_cancel_while_the_tool_works_is_answered_at_once(tmp_path: Path)
         assert "error" not in line.types
 
 
-async def test_a_mistake_in_a_tool_is_told_at_the_start(tmp_path: Path) -> None:
+async def test_a_misconfigured_tool_prevents_the_start(tmp_path: Path) -> None:
     file = tmp_path / "agents.toml"
     file.write_text(agents("https://w.example").replace("whose_thread", "whose_tread"))
     given = dataclasses.replace(

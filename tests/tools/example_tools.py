@@ -1,4 +1,4 @@
-"""Tools as somebody might write them, and tools as nobody should."""
+"""Functions as tools: some as they should be, some with every fault."""
 
 import asyncio
 import sys
@@ -12,7 +12,7 @@ NOT_A_FUNCTION = "get_weather"
 Arguments = dict[str, Any]
 
 released = threading.Event()
-"""What the tools that hang wait for."""
+"""Ends the tools that hang."""
 
 
 @dataclass
