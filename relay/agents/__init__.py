@@ -1,1 +1,1 @@
-"""Part of the relay."""
+"""Agents: their configuration, and the grant that a caller gets of one."""

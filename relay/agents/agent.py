@@ -1,4 +1,4 @@
-"""Agents: who may call them, and what everyone who calls one is granted."""
+"""Agents: who may use them, and what a caller is granted."""
 
 import dataclasses
 import re
@@ -10,15 +10,23 @@ from typing import Final, Protocol
 from relay.realtime.endings import FORBIDDEN, SessionRefused
 from relay.realtime.grant import Caller, Grant
 
-# Whom an offer is made to before anybody calls.
-_NOBODY: Final = Caller(sub="", role="learner", expires_at=0.0)
+MAX_NAME = 128  # characters of an agent's id or a model's name; both are passed on and stored
+MODEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/@-]{0,127}")
+
+FALLBACK_VOICE = "alloy"  # S3's default (CONTRACTS §2.3)
+VOICES = frozenset(
+    {"alloy", "ash", "ballad", "coral", "echo", "sage", "shimmer", "verse", "marin", "cedar"}
+)
+
+# Stands in an agent's offer until a caller is granted it.
+_NO_CALLER: Final = Caller(sub="", role="learner", expires_at=0.0)
 
 
 @dataclass(frozen=True, slots=True)
 class Agent:
-    """One agent: `offer` is what its callers are granted, but for who they are and what they ask.
+    """One agent. `offer` is the grant of its callers, apart from who they are and what they ask.
 
-    With neither `roles` nor `subs` everybody may call; else who has such a role or is named.
+    With neither `roles` nor `subs` every caller may use it; else those of such a role or subject.
     """
 
     offer: Grant
@@ -33,53 +41,42 @@ class Agent:
 
 
 class AgentCatalog(Protocol):
-    """Whoever knows the agents: nobody, a file, a table."""
+    """Finds agents by their id."""
 
     async def find(self, agent_id: str) -> Agent | None:
-        """The agent of this id, None where there is no such agent.
+        """Return the agent of this id, None if there is none.
 
-        Raises `SessionRefused` (INTERNAL_ERROR) when nobody could be asked.
+        Raises `SessionRefused` (INTERNAL_ERROR) if the catalog cannot be read.
         """
 
 
 def plain_agent(agent_id: str) -> Agent:
-    """An agent that sets nothing and serves everybody."""
-    return Agent(Grant(caller=_NOBODY, agent_id=agent_id))
+    """An agent that sets nothing and serves every caller."""
+    return Agent(Grant(caller=_NO_CALLER, agent_id=agent_id))
 
 
 class OpenCatalog:
-    """Where no agents are configured, every id is an agent that sets nothing."""
+    """The catalog when no agents are configured: every id is an agent that sets nothing."""
 
     async def find(self, agent_id: str) -> Agent | None:
-        """A plain agent."""
+        """Return a plain agent."""
         return plain_agent(agent_id)
 
 
 class StaticCatalog:
-    """Those agents and no others."""
+    """A fixed set of agents, by id."""
 
     def __init__(self, agents: Mapping[str, Agent]) -> None:
         self.all = agents
 
     async def find(self, agent_id: str) -> Agent | None:
-        """The one of this id."""
+        """Return the agent of this id, None if there is none."""
         return self.all.get(agent_id)
-
-
-# ---- What a caller may do, decided once at the door.
-
-MAX_NAME = 128  # characters of an agent's id or a model's name; both travel on and are stored
-MODEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/@-]{0,127}")
-
-FALLBACK_VOICE = "alloy"  # S3's default (CONTRACTS §2.3)
-VOICES = frozenset(
-    {"alloy", "ash", "ballad", "coral", "echo", "sage", "shimmer", "verse", "marin", "cedar"}
-)
 
 
 @dataclass(frozen=True, slots=True)
 class SessionRequest:
-    """What the caller asked for at the door; an empty text is as good as none."""
+    """What a caller asks for; an empty text counts as None."""
 
     agent_id: str | None = None
     conversation_id: str | None = None
@@ -89,7 +86,10 @@ class SessionRequest:
 
 @dataclass(frozen=True, slots=True)
 class AgentDefaults:
-    """What one gets without asking: DEFAULT_AGENT and OPENAI_REALTIME_MODEL; and the agents."""
+    """The catalog, and what a caller gets who asks for nothing.
+
+    `agent_id` is DEFAULT_AGENT, `model` OPENAI_REALTIME_MODEL.
+    """
 
     agent_id: str
     model: str
@@ -98,18 +98,18 @@ class AgentDefaults:
 
 @dataclass(frozen=True, slots=True)
 class VoiceChoice:
-    """The voice a session gets; `refused` is what was asked for instead, None when all is well."""
+    """The voice of a session; `refused` is an unknown voice that was asked for, else None."""
 
     voice: str
     refused: str | None = None
 
 
 async def grant_for(caller: Caller, asked: SessionRequest, defaults: AgentDefaults) -> Grant:
-    """Grant a call of the agent that is asked for, else of the token's own, else of the default.
+    """Grant a session with the agent that is asked for, else the token's, else the default.
 
-    Raises `SessionRefused`: FORBIDDEN for an agent that is unknown or not for this caller, an id
-    that cannot be one, or a conversation that is not a UUID (that it is the caller's own is for the
-    store to say); INTERNAL_ERROR when nobody could be asked for the agent.
+    Raises `SessionRefused`: FORBIDDEN for an agent that is unknown or not for this caller, an
+    invalid id, or a conversation that is not a UUID (whether it is the caller's own is checked
+    against the store later); INTERNAL_ERROR if the catalog cannot be read.
     """
     agent = await defaults.agents.find(_agent_id(caller, asked, defaults))
     if agent is None or not agent.serves(caller):
@@ -125,7 +125,7 @@ def _agent_id(caller: Caller, asked: SessionRequest, defaults: AgentDefaults) ->
 
 
 def _granted(agent: Agent, caller: Caller, asked: SessionRequest, defaults: AgentDefaults) -> Grant:
-    """The agent's offer, to this caller; the wish for a model counts where the agent has none."""
+    """The agent's offer for this caller, who may choose a model if the agent sets none."""
     offer = agent.offer
     model = offer.model or defaults.model
     if offer.model is None or "model" in offer.open:
@@ -140,9 +140,9 @@ def _granted(agent: Agent, caller: Caller, asked: SessionRequest, defaults: Agen
 
 
 def choose_voice(asked: str | None, default: str | None = None) -> VoiceChoice:
-    """Choose by the S3 door's `?voice=`; an unknown one becomes the default (CONTRACTS §3.17).
+    """Choose by the browser door's `?voice=`, else the agent's `default`, else alloy.
 
-    The default is the agent's, else alloy.
+    An unknown voice counts as none (CONTRACTS §3.17).
     """
     fallback = default or FALLBACK_VOICE
     if not asked:
@@ -153,7 +153,7 @@ def choose_voice(asked: str | None, default: str | None = None) -> VoiceChoice:
 
 
 def _model(asked: str | None, default: str) -> str:
-    # The name becomes part of an address and of rows; what cannot be a name is not a wish.
+    # The name becomes part of a URL and of rows; an invalid one is ignored.
     return asked if asked and MODEL.fullmatch(asked) else default
 
 
@@ -164,6 +164,6 @@ def _conversation(asked: str | None) -> str | None:
         canonical = str(uuid.UUID(asked))
     except ValueError:
         raise SessionRefused(FORBIDDEN) from None
-    if canonical != asked.lower():  # braces, urn: and missing hyphens are other names for it
+    if canonical != asked.lower():  # braces, urn: and missing hyphens would be second names
         raise SessionRefused(FORBIDDEN)
     return canonical

@@ -1,4 +1,4 @@
-"""One agent as it is written down, in a file or in a row: strictly read, every mistake named."""
+"""Reads agents from a TOML file or a database row, strictly; every mistake is reported by name."""
 
 import dataclasses
 import difflib
@@ -19,18 +19,20 @@ from pydantic import (
     model_validator,
 )
 
-from relay.agents.agent import MAX_NAME, Agent, StaticCatalog, plain_agent
+from relay.agents.agent import MAX_NAME, MODEL, Agent, StaticCatalog, plain_agent
 from relay.realtime.client_encoder import HIDEABLE
 from relay.realtime.client_policy import LOCKABLE
 from relay.realtime.grant import HIDDEN, Bounds, ServerTool
 
-_MODEL: Final = r"[A-Za-z0-9][A-Za-z0-9._:/@-]{0,127}"
+MAX_FILE: Final = 16 * 1024 * 1024  # bytes; a thousand agents of the longest instructions fit
+_AGENTS: Final = "agents"
+
 _TOOL_NAME: Final = r"^[A-Za-z0-9_-]{1,64}$"  # as the Realtime API wants it
 _HEADER: Final = r"^[A-Za-z0-9-]{1,64}$"
 _ENTRY_POINT: Final = r"^[A-Za-z_][A-Za-z0-9_.]*:[A-Za-z_][A-Za-z0-9_]*$"
 _VARIABLE: Final = r"^[A-Z_][A-Z0-9_]{0,127}$"
 _MAX_TEXT: Final = 65_536  # characters of instructions: some 16,000 tokens, half a model's context
-_MAX_LIST: Final = 128  # the Realtime API's own bound of tools
+_MAX_LIST: Final = 128  # the Realtime API's own limit of tools
 _MAX_SUBS: Final = 10_000
 _SETTABLE: Final = frozenset({"model", "voice", "instructions", "tools", "output_modalities"})
 
@@ -39,8 +41,7 @@ Seconds = Annotated[float, Field(gt=0, le=86_400)]
 Dollars = Annotated[float, Field(gt=0, le=1_000_000)]
 ToolName = Annotated[str, Field(pattern=_TOOL_NAME)]
 
-
-# TOML has types of its own, so nothing is guessed: "5" is no number and 5 no text.
+# TOML has types of its own, so nothing is converted: "5" is not a number and 5 not a text.
 _STRICT: Final = ConfigDict(extra="forbid", strict=True, frozen=True)
 
 
@@ -52,14 +53,14 @@ def _names(known: frozenset[str]) -> AfterValidator:
     def check(names: list[str]) -> list[str]:
         for name in names:
             if name not in known:
-                raise ValueError(f"'{name}' is none of {', '.join(sorted(known))}")
+                raise ValueError(f"'{name}' is not one of {', '.join(sorted(known))}")
         return names
 
     return AfterValidator(check)
 
 
 class ToolConfig(BaseModel):
-    """A function that the client carries out."""
+    """A function that runs in the client."""
 
     model_config = _STRICT
 
@@ -70,7 +71,7 @@ class ToolConfig(BaseModel):
 
 
 class ServerToolConfig(BaseModel):
-    """A function that runs here."""
+    """A function that runs in the relay: an HTTP endpoint or a Python entry point."""
 
     model_config = _STRICT
 
@@ -103,7 +104,7 @@ class ServerToolConfig(BaseModel):
 
 
 class AgentLimits(BaseModel):
-    """How much of it there is."""
+    """Limits of an agent's sessions, in seconds, tokens and dollars; None: no limit of its own."""
 
     model_config = _STRICT
 
@@ -115,11 +116,11 @@ class AgentLimits(BaseModel):
 
 
 class AgentConfig(BaseModel):
-    """What an agent may set; `docs/agents.md` explains it to people."""
+    """The keys of an agent; docs/agents.md explains each."""
 
     model_config = _STRICT
 
-    model: str | None = Field(default=None, pattern=f"^{_MODEL}$")
+    model: str | None = Field(default=None, pattern=f"^{MODEL.pattern}$")
     voice: str | None = Field(default=None, pattern=r"^[A-Za-z0-9._-]{1,128}$")
     instructions: str | None = Field(default=None, min_length=1, max_length=_MAX_TEXT)
     tools: list[ToolConfig] | None = Field(default=None, max_length=_MAX_LIST)
@@ -142,7 +143,7 @@ class AgentConfig(BaseModel):
     limits: AgentLimits = AgentLimits()
 
     @model_validator(mode="after")
-    def _is_one_will(self) -> Self:
+    def _is_consistent(self) -> Self:
         unset = [name for name in self.open if getattr(self, name) is None]
         if unset:
             raise ValueError(f"open names '{unset[0]}', which this agent does not set")
@@ -156,8 +157,8 @@ class AgentConfig(BaseModel):
         return self
 
 
-class InvalidAgent(Exception):  # noqa: N818 - a mistake in what somebody wrote, told to them
-    """An agent that is not written as it should be; `problems` is each as key and reason."""
+class InvalidAgent(Exception):  # noqa: N818 - mistakes in a file or row, reported to its author
+    """An agent's configuration is invalid; `problems` has each mistake as key and reason."""
 
     def __init__(self, problems: tuple[str, ...]) -> None:
         super().__init__("; ".join(problems))
@@ -165,47 +166,46 @@ class InvalidAgent(Exception):  # noqa: N818 - a mistake in what somebody wrote,
 
 
 def read_agent(agent_id: str, table: Mapping[str, Any]) -> Agent:
-    """One agent from its table or row; raises `InvalidAgent` with every mistake in it."""
+    """Read one agent from its table or row; raises `InvalidAgent` with every mistake in it."""
     try:
-        written = AgentConfig.model_validate(dict(table))
+        config = AgentConfig.model_validate(dict(table))
     except ValidationError as error:
-        raise InvalidAgent(tuple(_told(error))) from None
-    return _agent(agent_id, written)
+        raise InvalidAgent(tuple(_problems(error))) from None
+    return _agent(agent_id, config)
 
 
-def _agent(agent_id: str, written: AgentConfig) -> Agent:
+def _agent(agent_id: str, config: AgentConfig) -> Agent:
     plain = plain_agent(agent_id)
-    tools, modalities, bounds = written.tools, written.output_modalities, _bounds(written)
-    # Where money counts, nobody may have users written down by a dearer or an unpriced model.
-    locks = {*written.locked, "transcription"} if bounds.is_budgeted else set(written.locked)
+    tools, modalities, bounds = config.tools, config.output_modalities, _bounds(config)
+    # Under a budget a client may not choose a dearer or an unpriced transcription model.
+    locks = {*config.locked, "transcription"} if bounds.is_budgeted else set(config.locked)
     offer = dataclasses.replace(
         plain.offer,
-        model=written.model,
-        voice=written.voice,
-        instructions=written.instructions,
+        model=config.model,
+        voice=config.voice,
+        instructions=config.instructions,
         tools=None if tools is None else tuple(tool.model_dump() for tool in tools),
         output_modalities=None if modalities is None else tuple(modalities),
         server_tools=tuple(
-            ServerTool(name=name, **tool.model_dump())
-            for name, tool in written.server_tools.items()
+            ServerTool(name=name, **tool.model_dump()) for name, tool in config.server_tools.items()
         ),
-        greeting=written.greeting,
-        open=frozenset(written.open),
+        greeting=config.greeting,
+        open=frozenset(config.open),
         locks=frozenset(locks),
-        hidden=frozenset(written.hidden),
+        hidden=frozenset(config.hidden),
         bounds=bounds,
-        store_text=written.store_text,
+        store_text=config.store_text,
     )
-    return Agent(offer, frozenset(written.roles or ()), frozenset(written.subs or ()))
+    return Agent(offer, frozenset(config.roles or ()), frozenset(config.subs or ()))
 
 
-def _bounds(written: AgentConfig) -> Bounds:
-    limits = written.limits
+def _bounds(config: AgentConfig) -> Bounds:
+    limits = config.limits
     return Bounds(
         session_seconds=limits.session_seconds,
         idle_seconds=limits.idle_seconds,
         max_output_tokens=limits.max_output_tokens,
-        pace_ms=written.pace_ms,
+        pace_ms=config.pace_ms,
         budget_micro=_micro(limits.budget_usd_per_day),
         user_budget_micro=_micro(limits.budget_usd_per_user_per_day),
     )
@@ -215,14 +215,14 @@ def _micro(dollars: float | None) -> int | None:
     return None if dollars is None else round(dollars * 1_000_000)
 
 
-def _told(error: ValidationError) -> Iterator[str]:
-    for one in error.errors(include_url=False, include_input=False):
-        where = "".join(f"[{p}]" if isinstance(p, int) else f".{p}" for p in one["loc"])
-        if one["type"] == "extra_forbidden":
-            yield f"{where[1:]}: is not known here{_hint(str(one['loc'][-1]))}"
+def _problems(error: ValidationError) -> Iterator[str]:
+    for detail in error.errors(include_url=False, include_input=False):
+        key = "".join(f"[{p}]" if isinstance(p, int) else f".{p}" for p in detail["loc"])
+        if detail["type"] == "extra_forbidden":
+            yield f"{key[1:]}: is not known here{_hint(str(detail['loc'][-1]))}"
         else:
-            reason = one["msg"].removeprefix("Value error, ").removeprefix("Input ")
-            yield f"{where[1:]}: {reason}" if where else reason
+            reason = detail["msg"].removeprefix("Value error, ").removeprefix("Input ")
+            yield f"{key[1:]}: {reason}" if key else reason
 
 
 def _hint(key: str) -> str:
@@ -232,14 +232,8 @@ def _hint(key: str) -> str:
     return f"; did you mean {close[0]}?" if close and close[0] != key else ""
 
 
-# ---- The agents of a TOML file: read once, at the start.
-
-MAX_FILE: Final = 16 * 1024 * 1024  # bytes; a thousand agents of the longest instructions fit
-_AGENTS: Final = "agents"
-
-
-class InvalidAgents(Exception):  # noqa: N818 - mistakes in what somebody wrote, told to them
-    """A file that holds no agents one can start with; `problems` says each in one line."""
+class InvalidAgents(Exception):  # noqa: N818 - mistakes in a file, reported to its author
+    """The file of agents is invalid; `problems` has each mistake in one line."""
 
     def __init__(self, *problems: str) -> None:
         super().__init__("\n".join(problems))
@@ -247,16 +241,16 @@ class InvalidAgents(Exception):  # noqa: N818 - mistakes in what somebody wrote,
 
 
 def load_agents(path: Path) -> StaticCatalog:
-    """The agents of a file; raises `InvalidAgents` with everything that is wrong in it."""
+    """Read the agents of a file; raises `InvalidAgents` with every mistake in it."""
     tables = _tables(path)
     agents: dict[str, Agent] = {}
-    problems = list(_misplaced(path, tables))
-    written = tables.get(_AGENTS)
-    for agent_id, table in written.items() if isinstance(written, dict) else ():
+    problems = list(_unknown_tables(path, tables))
+    named = tables.get(_AGENTS)
+    for agent_id, table in named.items() if isinstance(named, dict) else ():
         try:
             agents[agent_id] = read_agent(agent_id, _as_table(agent_id, table))
-        except InvalidAgent as bad:
-            problems += [f"{path}: agent {agent_id!r}: {problem}" for problem in bad.problems]
+        except InvalidAgent as invalid:
+            problems += [f"{path}: agent {agent_id!r}: {problem}" for problem in invalid.problems]
     if not problems and not agents:
         problems = [f"{path}: has no agent; write one as [agents.NAME]"]
     if problems:
@@ -276,10 +270,10 @@ def _tables(path: Path) -> dict[str, Any]:
     except UnicodeDecodeError:
         raise InvalidAgents(f"{path}: is not UTF-8") from None
     except (tomllib.TOMLDecodeError, RecursionError) as error:
-        raise InvalidAgents(f"{path}: is no TOML: {error}") from None
+        raise InvalidAgents(f"{path}: is not TOML: {error}") from None
 
 
-def _misplaced(path: Path, tables: dict[str, Any]) -> Iterator[str]:
+def _unknown_tables(path: Path, tables: dict[str, Any]) -> Iterator[str]:
     for key in tables:
         if key != _AGENTS:
             yield f"{path}: {key!r} is not known here; agents are written as [agents.NAME]"

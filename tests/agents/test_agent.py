@@ -1,4 +1,4 @@
-"""What a caller is granted, with and without agents."""
+"""Tests of agents: who may use them, and what a caller is granted."""
 
 import dataclasses
 import uuid
@@ -10,14 +10,53 @@ from relay.agents.agent import (
     VOICES,
     Agent,
     AgentDefaults,
+    OpenCatalog,
     SessionRequest,
     StaticCatalog,
     VoiceChoice,
     choose_voice,
     grant_for,
+    plain_agent,
 )
 from relay.realtime.endings import FORBIDDEN, INTERNAL_ERROR, SessionRefused
-from relay.realtime.grant import Bounds, Caller, Grant
+from relay.realtime.grant import Bounds, Caller, Grant, Role
+
+
+def caller(sub: str, role: Role = "learner") -> Caller:
+    return Caller(sub=sub, role=role, expires_at=9e9)
+
+
+@pytest.mark.parametrize(
+    ("roles", "subs", "served"),
+    [
+        ((), (), {"ada", "grace"}),
+        (("coach",), (), {"grace"}),
+        ((), ("ada",), {"ada"}),
+        (("coach",), ("ada",), {"ada", "grace"}),
+        (("admin",), (), set()),
+    ],
+)
+def test_an_agent_serves_the_roles_and_subjects_it_names(
+    roles: tuple[str, ...], subs: tuple[str, ...], served: set[str]
+) -> None:
+    agent = Agent(plain_agent("a1").offer, frozenset(roles), frozenset(subs))
+    callers = (caller("ada"), caller("grace", "coach"))
+    assert {one.sub for one in callers if agent.serves(one)} == served
+
+
+async def test_the_open_catalog_has_a_plain_agent_for_any_id() -> None:
+    agent = await OpenCatalog().find("anything")
+    assert agent is not None
+    assert agent.offer.agent_id == "anything"
+    assert agent.offer.locked == {"model"}
+    assert agent.serves(caller("ada"))
+
+
+async def test_a_static_catalog_has_its_own_agents_only() -> None:
+    known = StaticCatalog({"a1": plain_agent("a1")})
+    assert await known.find("a1") == plain_agent("a1")
+    assert await known.find("a2") is None
+
 
 DEFAULTS = AgentDefaults(agent_id="default", model="gpt-realtime-2.1")
 LEARNER = Caller("user-1", "learner", expires_at=1_800_000_000.0)
@@ -25,13 +64,13 @@ BOUND = Caller("user-1", "learner", expires_at=1_800_000_000.0, agent_id="from-t
 CONVERSATION = "0b7f0c9e-6f6e-4c0e-9d0f-2f8a5f3b7c11"
 
 
-async def test_who_asks_for_nothing_gets_the_defaults():
+async def test_a_request_for_nothing_is_granted_the_defaults():
     assert await grant_for(LEARNER, SessionRequest(), DEFAULTS) == Grant(
         LEARNER, agent_id="default", model="gpt-realtime-2.1"
     )
 
 
-async def test_who_asks_for_everything_gets_it():
+async def test_a_request_for_everything_is_granted():
     asked = SessionRequest("agent-7", CONVERSATION, "gpt-realtime-2.1-mini", relay_events=True)
     assert await grant_for(LEARNER, asked, DEFAULTS) == Grant(
         LEARNER,
@@ -51,12 +90,12 @@ async def test_who_asks_for_everything_gets_it():
         (LEARNER, None, "default"),
     ],
 )
-async def test_the_agent_is_asked_for_else_the_tokens_else_the_default(caller, asked, agent):
+async def test_the_agent_is_the_requests_else_the_tokens_else_the_default(caller, asked, agent):
     assert (await grant_for(caller, SessionRequest(agent_id=asked), DEFAULTS)).agent_id == agent
 
 
 @pytest.mark.parametrize("agent_id", ["x" * (MAX_NAME + 1), "a\nb", "a\x00"])
-async def test_what_cannot_be_an_agents_id_is_forbidden(agent_id):
+async def test_an_invalid_agent_id_is_forbidden(agent_id):
     with pytest.raises(SessionRefused) as refused:
         await grant_for(LEARNER, SessionRequest(agent_id=agent_id), DEFAULTS)
     assert refused.value.ending is FORBIDDEN
@@ -69,7 +108,7 @@ async def test_S3_2_an_empty_conversation_is_none(asked):
     ).conversation_id is None
 
 
-async def test_a_conversation_has_one_spelling():
+async def test_a_conversation_id_is_accepted_in_one_spelling():
     asked = SessionRequest(conversation_id=CONVERSATION.upper())
     assert (await grant_for(LEARNER, asked, DEFAULTS)).conversation_id == CONVERSATION
 
@@ -88,14 +127,14 @@ async def test_a_conversation_has_one_spelling():
         "' OR 1=1 --",
     ],
 )
-async def test_a_conversation_that_is_no_uuid_is_forbidden(asked):
+async def test_a_conversation_id_that_is_not_a_uuid_is_forbidden(asked):
     with pytest.raises(SessionRefused) as refused:
         await grant_for(LEARNER, SessionRequest(conversation_id=asked), DEFAULTS)
     assert refused.value.ending is FORBIDDEN
 
 
 @pytest.mark.parametrize("asked", ["", "a b", "x&model=y", "é", "a" * (MAX_NAME + 1), "-x", "a\n"])
-async def test_what_cannot_be_a_models_name_is_not_a_wish(asked):
+async def test_an_invalid_model_name_is_ignored(asked):
     assert (await grant_for(LEARNER, SessionRequest(model=asked), DEFAULTS)).model == DEFAULTS.model
 
 
@@ -113,12 +152,12 @@ def test_S3_45_every_voice_of_s3_and_ga_is_accepted(voice):
     assert voice in VOICES
 
 
-def test_S3_45_an_unknown_voice_falls_back_and_says_so():
+def test_S3_45_an_unknown_voice_falls_back_and_is_reported():
     assert choose_voice("robot") == VoiceChoice("alloy", refused="robot")
     assert choose_voice("x" * 9999).refused == "x" * MAX_NAME
 
 
-def test_S3_45_an_agents_voice_is_the_one_to_fall_back_to():
+def test_S3_45_the_fallback_is_the_agents_voice():
     assert choose_voice(None, "sage") == choose_voice("", "sage") == VoiceChoice("sage")
     assert choose_voice("ash", "sage") == VoiceChoice("ash")
     assert choose_voice("robot", "sage") == VoiceChoice("sage", refused="robot")
@@ -143,7 +182,7 @@ def listed(agent, **more):
     return AgentDefaults(agent_id="default", model="gpt-realtime-2.1", agents=agents)
 
 
-async def test_the_agents_offer_is_the_callers_grant():
+async def test_a_callers_grant_is_the_agents_offer():
     asked = SessionRequest("tutor", CONVERSATION, relay_events=True)
     assert await grant_for(LEARNER, asked, listed(TUTOR)) == dataclasses.replace(
         OFFER,
@@ -173,7 +212,7 @@ async def test_S3_30_an_unknown_agent_is_forbidden(agent_id):
         (Agent(OFFER, roles=frozenset({"coach"}), subs=frozenset({"user-2"})), COACH, True),
     ],
 )
-async def test_S3_30_an_agent_is_for_those_whom_it_serves(agent, caller, served):
+async def test_S3_30_an_agent_is_granted_to_the_callers_it_serves_only(agent, caller, served):
     if served:
         assert (await grant_for(caller, SessionRequest("tutor"), listed(agent))).agent_id == "tutor"
     else:
@@ -193,7 +232,7 @@ async def test_S3_30_an_agent_is_for_those_whom_it_serves(agent, caller, served)
         ("gpt-realtime-1.5", True, "no model", "gpt-realtime-1.5"),
     ],
 )
-async def test_the_model_is_the_agents_where_it_sets_one(set_by_agent, is_open, asked, model):
+async def test_the_agents_model_wins_unless_it_is_open(set_by_agent, is_open, asked, model):
     opened = frozenset({"model"} if is_open else ())
     agent = Agent(dataclasses.replace(OFFER, model=set_by_agent, open=opened))
     assert (
@@ -201,7 +240,7 @@ async def test_the_model_is_the_agents_where_it_sets_one(set_by_agent, is_open, 
     ).model == model
 
 
-async def test_the_tokens_agent_and_the_default_are_looked_up_too():
+async def test_the_tokens_agent_and_the_default_are_looked_up_in_the_catalog():
     plain = Agent(dataclasses.replace(OFFER, agent_id="default"))
     assert (
         await grant_for(LEARNER, SessionRequest(), listed(TUTOR, default=plain))
@@ -212,7 +251,7 @@ async def test_the_tokens_agent_and_the_default_are_looked_up_too():
     ).agent_id == "tutor"
 
 
-async def test_when_nobody_can_be_asked_it_is_no_refusal_of_the_caller():
+async def test_an_unreadable_catalog_is_an_internal_error():
     class Unreachable:
         async def find(self, agent_id):
             raise SessionRefused(INTERNAL_ERROR)
