@@ -1,15 +1,15 @@
-"""What must never be in a log, masked wherever it turns up: a second line of defence (S3-61)."""
+"""Masks secrets and spoken words in log events: a second line of defence (S3-61)."""
 
 import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 MASK = "[masked]"
-MAX_TEXT = 4096  # characters of one text; a log line is no place for more
-MAX_TRACEBACK = 8192  # characters, counted from its end, where the error stands
+MAX_TEXT = 4096  # characters of one text
+MAX_TRACEBACK = 8192  # characters, counted from its end, which has the error
 MAX_ITEMS = 50  # entries of one list or mapping
-MAX_NUMBER = 1e18  # a nanosecond timestamp is the largest that is any use
-MAX_DEPTH = 4  # of lists and mappings in each other
+MAX_NUMBER = 1e18  # a nanosecond timestamp is the largest of any use
+MAX_DEPTH = 4  # of nested lists and mappings
 LONG_RUN = 160  # characters of base64 without a break; an id has 64 at most
 MIN_SECRET = 8  # characters; a shorter one would mask ordinary words
 
@@ -20,15 +20,15 @@ SECRET_NAMES = frozenset(
 SPOKEN_NAMES = frozenset(
     {"text", "heard_text", "transcript", "delta", "audio", "content", "instructions", "arguments"}
 )
-# What a library calls the arguments of a function of ours (stamina logs them), whatever they are.
-UNSEEN_NAMES = frozenset({"args", "kwargs"})
-PRIVATE_NAMES = SECRET_NAMES | SPOKEN_NAMES | UNSEEN_NAMES
+# A library's names for the arguments of our functions (stamina logs them), whatever they hold.
+ARGUMENT_NAMES = frozenset({"args", "kwargs"})
+PRIVATE_NAMES = SECRET_NAMES | SPOKEN_NAMES | ARGUMENT_NAMES
 
 _NAMED = r"(?:token|api[-_]?key|secret|password|jwt|cookie)"
 _RULES = tuple(
     (re.compile(pattern), replacement)
     for pattern, replacement in (
-        # Authorization: Bearer x, wherever it was copied to
+        # Authorization: Bearer x, in any text
         (r"(?i)\b(bearer|basic)\s+[\w.~+/=-]{8,}", rf"\1 {MASK}"),
         # ?token=x, &apikey=x, also percent-encoded
         (rf"(?i)({_NAMED}(?:=|%3d))[^\s&\"'<>;,)]+", rf"\1{MASK}"),
@@ -36,7 +36,7 @@ _RULES = tuple(
         (rf"(?i)({_NAMED}[\"']\s*:\s*[\"'])[^\"']*", rf"\1{MASK}"),
         # a token in a subprotocol
         (r"(openai-insecure-api-key\.)[^\s,\"']+", rf"\1{MASK}"),
-        # JWTs, whole or cut off
+        # JWTs, whole or truncated
         (r"\bey[\w-]{6,}\.[\w-]{2,}(?:\.[\w-]*)*|\beyJ[\w-]{16,}", MASK),
         # keys of OpenAI (also as OpenAI's errors echo them, with stars) and of Supabase
         (r"(?<![A-Za-z0-9])(?:(?:sk|ek|rk)[-_][\w*-]{8,}|sb_secret_[\w-]+)", MASK),
@@ -46,15 +46,14 @@ _RULES = tuple(
         (rf"[A-Za-z0-9+/_-]{{{LONG_RUN},}}={{0,2}}", MASK),
     )
 )
-# No rule can match a shorter text without one of these: most of what is logged is let through by
-# this one look.
+# No rule can match a shorter text without one of these: most texts need only this one search.
 _SUSPICIOUS = re.compile(
     r"bearer|basic|token|api|secret|password|jwt|cookie|ey|[ser]k[-_]|sb_|://", re.IGNORECASE
 )
 
 
 class Redactor:
-    """Makes plain, bounded and harmless copies of what is to be logged.
+    """Makes plain, bounded and redacted copies of log events.
 
     `secrets` are this process's own; they are masked whatever they look like.
     """
@@ -64,7 +63,7 @@ class Redactor:
         self._own = re.compile("|".join(map(re.escape, own))) if own else None
 
     def event(self, event: Mapping[str, object]) -> dict[str, object]:
-        """Copy a log event; what stands under a private name is masked unseen."""
+        """Copy a log event; the value of a private name is masked without being read."""
         traceback = event.get("exception")
         plain = self._mapping(event, MAX_DEPTH)
         if isinstance(traceback, str):
@@ -79,8 +78,8 @@ class Redactor:
         if value is None or isinstance(value, bool):
             return value
         if isinstance(value, int | float) and -MAX_NUMBER < value < MAX_NUMBER:
-            return value  # JSON has neither NaN nor numbers without end
-        return self._text(_said(value)[: 2 * MAX_TEXT])[:MAX_TEXT]
+            return value  # JSON has neither NaN nor infinity
+        return self._text(_as_text(value)[: 2 * MAX_TEXT])[:MAX_TEXT]
 
     def _mapping(self, value: Mapping[Any, object], depth: int) -> dict[str, object]:
         entries = [(self._text(str(name)), one) for name, one in list(value.items())[:MAX_ITEMS]]
@@ -99,10 +98,10 @@ class Redactor:
         return text
 
 
-def _said(value: object) -> str:
+def _as_text(value: object) -> str:
     if isinstance(value, bytes | bytearray | memoryview):
         return f"[{len(value)} bytes]"
     try:
         return str(value)
-    except Exception:  # noqa: BLE001 - somebody's __str__ must not cost the whole line
+    except Exception:  # noqa: BLE001 - a faulty __str__ must not cost the whole line
         return f"[unprintable {type(value).__name__}]"

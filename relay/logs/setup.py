@@ -1,4 +1,4 @@
-"""Where the log goes, and the one place that sets Python's and structlog's logging up."""
+"""Sets up Python's and structlog's logging: redacted lines, written by a thread of their own."""
 
 import atexit
 import contextlib
@@ -16,58 +16,188 @@ import structlog
 
 from relay.logs.redaction import Redactor
 
-# ---- From the event loop to the disk: a bounded queue and one thread that writes.
-
 SERVICE = "relay"
-MAX_WAITING = 10_000  # lines, of 1 KiB or so; beyond, they are counted and dropped
-CLOSE_SECONDS = 2.0  # for what still waits when the process ends
+FALLBACK_DIR = Path("logs")  # below the working folder, when LOG_DIR cannot be written
+MAX_QUEUED = 10_000  # lines, of about 1 KiB; beyond, they are dropped and counted
+CLOSE_SECONDS = 2.0  # to write what is queued when the process ends
+# Below a warning these log bytes, addresses with their query, or their own workings.
+QUIET = ("picows", "aiohttp.access", "websockets", "asyncio", "httpx", "httpcore")
 
 _EXCEPTIONS = logging.Formatter()
 
+log = structlog.get_logger("relay.logs")
 
-class Intake(logging.Handler):
-    """The one handler of the root logger: makes records harmless and hands them over.
+
+def configure(
+    level: str = "info",
+    log_dir: Path | None = None,
+    *,
+    console: bool = True,
+    secrets: Iterable[str] = (),
+) -> "Logs":
+    """Start logging; the caller closes what it gets.
+
+    `level` is debug, info, warning or error. `console` logs to stderr, in colour on a terminal and
+    as JSON elsewhere. `log_dir` gets combined.log and error.log; if it cannot be written, ./logs
+    does, and one warning says so. `secrets` are masked wherever they turn up.
+    """
+    handlers: list[logging.Handler] = [_console()] if console else []
+    files, troubles = _open_files(log_dir)
+    handlers += files
+    lines: queue.Queue[logging.LogRecord | None] = queue.Queue(MAX_QUEUED)
+    logs = Logs(RedactingHandler(lines, Redactor(secrets)), LogWriter(lines, handlers))
+    logs.begin(getattr(logging, level.upper()))
+    if troubles:
+        log.warning("log folder is not writable", troubles=troubles, used=bool(files))
+    return logs
+
+
+def _console() -> logging.Handler:
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(ConsoleFormatter() if sys.stderr.isatty() else JsonFormatter())
+    return handler
+
+
+def _open_files(log_dir: Path | None) -> tuple[list[logging.Handler], list[str]]:
+    """Open both files in the first writable folder; also return why others were not."""
+    troubles: list[str] = []
+    for folder in (log_dir, FALLBACK_DIR) if log_dir is not None else ():
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            return [
+                _open_file(folder / "combined.log"),
+                _open_file(folder / "error.log", "ERROR"),
+            ], troubles
+        except OSError as error:
+            troubles.append(f"{folder}: {error.strerror}")
+    return [], troubles
+
+
+def _open_file(path: Path, level: str = "NOTSET") -> logging.Handler:
+    # Watched: once logrotate has moved the file, the next line opens a new one.
+    handler = WatchedFileHandler(path, encoding="utf-8", errors="backslashreplace")
+    handler.setFormatter(JsonFormatter())
+    handler.setLevel(level)
+    return handler
+
+
+class Logs:
+    """Logging from `configure` until it is closed."""
+
+    def __init__(self, handler: "RedactingHandler", writer: "LogWriter") -> None:
+        self._handler = handler
+        self._writer = writer
+        self._levels = {name: logging.getLogger(name).level for name in ("", *QUIET)}
+        self._open = True
+
+    @property
+    def dropped(self) -> int:
+        """Lines lost since the start, because the disk or the pipe was too slow."""
+        return self._handler.dropped
+
+    def begin(self, level: int) -> None:
+        """Log every logger's lines of this level and above from now on."""
+        root = logging.getLogger()
+        root.addHandler(self._handler)
+        root.setLevel(level)
+        for name in QUIET:
+            logging.getLogger(name).setLevel(max(level, logging.WARNING))
+        structlog.configure(
+            processors=[
+                structlog.contextvars.merge_contextvars,
+                structlog.processors.StackInfoRenderer(),
+                structlog.processors.format_exc_info,
+                # The event dict becomes the record's `msg`; read_event takes it from there.
+                structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
+            ],
+            wrapper_class=structlog.make_filtering_bound_logger(level),
+            logger_factory=structlog.stdlib.LoggerFactory(),
+        )
+        atexit.register(self.close)
+
+    def close(self) -> None:
+        """Write what is queued, for at most `CLOSE_SECONDS`, and restore logging; repeatable."""
+        if not self._open:
+            return
+        self._open = False
+        atexit.unregister(self.close)
+        logging.getLogger().removeHandler(self._handler)
+        for name, level in self._levels.items():
+            logging.getLogger(name).setLevel(level)
+        structlog.reset_defaults()
+        self._writer.stop()
+
+
+class RedactingHandler(logging.Handler):
+    """The root logger's handler: redacts each record and queues it for the `LogWriter`.
 
     It never blocks and never raises; a line that finds the queue full is counted in `dropped`.
     """
 
-    def __init__(
-        self, waiting: "queue.Queue[logging.LogRecord | None]", redactor: Redactor
-    ) -> None:
+    def __init__(self, lines: "queue.Queue[logging.LogRecord | None]", redactor: Redactor) -> None:
         super().__init__()
         self.dropped = 0
-        self._told = 0
-        self._waiting = waiting
+        self._reported = 0
+        self._queue = lines
         self._redactor = redactor
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Queue a harmless copy of the record."""
+        """Queue a redacted copy of the record."""
         try:
             event = self._redactor.event(read_event(record))
-        except Exception:  # noqa: BLE001 - a line that cannot be read must not end its caller,
-            # and logging's own way out would print its arguments unmasked
+        except Exception:  # noqa: BLE001 - a line that cannot be read must not raise in its caller,
+            # and logging's own error handling would print the arguments unmasked
             self.dropped += 1
             return
-        if self._put(record.levelno, event) and self.dropped > self._told:
-            self._tell()
+        if self._put(record.levelno, event) and self.dropped > self._reported:
+            self._report_dropped()
 
-    def _tell(self) -> None:
-        lost = self.dropped - self._told
+    def _report_dropped(self) -> None:
+        lost = self.dropped - self._reported
         event = _head(datetime.now(UTC).timestamp(), logging.WARNING, "log lines dropped")
         if self._put(logging.WARNING, event | {"lines": lost}):
-            self._told += lost
+            self._reported += lost
 
     def _put(self, level: int, event: dict[str, object]) -> bool:
         try:
-            self._waiting.put_nowait(logging.makeLogRecord({"levelno": level, "event": event}))
+            self._queue.put_nowait(logging.makeLogRecord({"levelno": level, "event": event}))
         except queue.Full:
             self.dropped += 1
             return False
         return True
 
 
+class LogWriter:
+    """The thread that writes queued records, in order, to every handler."""
+
+    def __init__(
+        self,
+        lines: "queue.Queue[logging.LogRecord | None]",
+        handlers: Sequence[logging.Handler],
+    ) -> None:
+        self._queue = lines
+        self._handlers = handlers
+        self._thread = threading.Thread(target=self._run, name="log writer", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Write what is queued, for a bounded time: a blocked pipe does not delay the exit."""
+        with contextlib.suppress(queue.Full):
+            self._queue.put(None, timeout=CLOSE_SECONDS)
+        self._thread.join(CLOSE_SECONDS)
+        if not self._thread.is_alive():
+            for handler in self._handlers:
+                handler.close()
+
+    def _run(self) -> None:
+        while (record := self._queue.get()) is not None:
+            for handler in self._handlers:
+                if record.levelno >= handler.level:
+                    handler.handle(record)
+
+
 def read_event(record: logging.LogRecord) -> dict[str, object]:
-    """The fields of a record, whether structlog's (its `msg` is the event) or any library's."""
+    """The fields of a record, of structlog (whose `msg` is the event) or of any library."""
     if isinstance(record.msg, dict):
         event = dict(record.msg)
         message = event.pop("event", "")
@@ -90,22 +220,22 @@ def _head(created: float, level: int, message: object) -> dict[str, object]:
     }
 
 
-def harmless(record: logging.LogRecord) -> dict[str, object]:
-    """The event that `Intake` made of a record."""
+def redacted_event(record: logging.LogRecord) -> dict[str, object]:
+    """The event that `RedactingHandler` put into a queued record."""
     event: dict[str, object] = record.__dict__["event"]
     return event
 
 
-class JsonLines(logging.Formatter):
-    """One JSON object a line."""
+class JsonFormatter(logging.Formatter):
+    """Formats a line as one JSON object."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """Write what `Intake` let through."""
-        return json.dumps(harmless(record), ensure_ascii=False)
+        """Format the redacted event."""
+        return json.dumps(redacted_event(record), ensure_ascii=False)
 
 
-class ForPeople(logging.Formatter):
-    """A line for a terminal, in colour."""
+class ConsoleFormatter(logging.Formatter):
+    """Formats a line for a terminal, in colour."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -117,139 +247,6 @@ class ForPeople(logging.Formatter):
         )
 
     def format(self, record: logging.LogRecord) -> str:
-        """Write what `Intake` let through."""
-        event = {name: value for name, value in harmless(record).items() if name != "service"}
+        """Format the redacted event."""
+        event = {name: value for name, value in redacted_event(record).items() if name != "service"}
         return str(self._render(None, "", event))
-
-
-class LogWriter:
-    """The thread that writes, in order, to every handler."""
-
-    def __init__(
-        self,
-        waiting: "queue.Queue[logging.LogRecord | None]",
-        handlers: Sequence[logging.Handler],
-    ) -> None:
-        self._waiting = waiting
-        self._handlers = handlers
-        self._thread = threading.Thread(target=self._run, name="log writer", daemon=True)
-        self._thread.start()
-
-    def stop(self) -> None:
-        """Write what waits, for a bounded time: a blocked pipe does not hold up the exit."""
-        with contextlib.suppress(queue.Full):
-            self._waiting.put(None, timeout=CLOSE_SECONDS)
-        self._thread.join(CLOSE_SECONDS)
-        if not self._thread.is_alive():
-            for handler in self._handlers:
-                handler.close()
-
-    def _run(self) -> None:
-        while (record := self._waiting.get()) is not None:
-            for handler in self._handlers:
-                if record.levelno >= handler.level:
-                    handler.handle(record)
-
-
-FALLBACK_DIR = Path("logs")  # below the working folder, where LOG_DIR cannot be written
-# What these say below a warning is about bytes, addresses with their arguments, or themselves.
-QUIET = ("picows", "aiohttp.access", "websockets", "asyncio", "httpx", "httpcore")
-
-log = structlog.get_logger("relay.logs")
-
-
-class Logs:
-    """The log while it is open."""
-
-    def __init__(self, intake: Intake, writer: LogWriter) -> None:
-        self._intake = intake
-        self._writer = writer
-        self._levels = {name: logging.getLogger(name).level for name in ("", *QUIET)}
-        self._open = True
-
-    @property
-    def dropped(self) -> int:
-        """How many lines were lost since the start because the disk or the pipe was too slow."""
-        return self._intake.dropped
-
-    def begin(self, level: int) -> None:
-        """Take every logger's lines of this level and above from now on."""
-        root = logging.getLogger()
-        root.addHandler(self._intake)
-        root.setLevel(level)
-        for name in QUIET:
-            logging.getLogger(name).setLevel(max(level, logging.WARNING))
-        structlog.configure(
-            processors=[
-                structlog.contextvars.merge_contextvars,
-                structlog.processors.StackInfoRenderer(),
-                structlog.processors.format_exc_info,
-                # The event itself becomes the record's message; Intake reads it there.
-                structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
-            ],
-            wrapper_class=structlog.make_filtering_bound_logger(level),
-            logger_factory=structlog.stdlib.LoggerFactory(),
-        )
-        atexit.register(self.close)
-
-    def close(self) -> None:
-        """Write what waits (for two seconds at most) and leave logging as it was; repeatable."""
-        if not self._open:
-            return
-        self._open = False
-        atexit.unregister(self.close)
-        logging.getLogger().removeHandler(self._intake)
-        for name, level in self._levels.items():
-            logging.getLogger(name).setLevel(level)
-        structlog.reset_defaults()
-        self._writer.stop()
-
-
-def configure(
-    level: str = "info",
-    log_dir: Path | None = None,
-    *,
-    console: bool = True,
-    secrets: Iterable[str] = (),
-) -> Logs:
-    """Begin to log; the caller closes what it gets.
-
-    `level` is debug, info, warning or error; `console` writes to stderr, in colour on a terminal
-    and as JSON elsewhere; `log_dir` gets combined.log and error.log, or ./logs does where it cannot
-    be written (one warning says so); `secrets` are masked wherever they turn up.
-    """
-    handlers: list[logging.Handler] = [_console()] if console else []
-    files, troubles = _files(log_dir)
-    handlers += files
-    waiting: queue.Queue[logging.LogRecord | None] = queue.Queue(MAX_WAITING)
-    logs = Logs(Intake(waiting, Redactor(secrets)), LogWriter(waiting, handlers))
-    logs.begin(getattr(logging, level.upper()))
-    if troubles:
-        log.warning("log folder is not writable", troubles=troubles, used=bool(files))
-    return logs
-
-
-def _console() -> logging.Handler:
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(ForPeople() if sys.stderr.isatty() else JsonLines())
-    return handler
-
-
-def _files(log_dir: Path | None) -> tuple[list[logging.Handler], list[str]]:
-    """Open the two files in the first folder that can be written; also say which could not."""
-    troubles: list[str] = []
-    for folder in (log_dir, FALLBACK_DIR) if log_dir is not None else ():
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            return [_file(folder / "combined.log"), _file(folder / "error.log", "ERROR")], troubles
-        except OSError as error:
-            troubles.append(f"{folder}: {error.strerror}")
-    return [], troubles
-
-
-def _file(path: Path, level: str = "NOTSET") -> logging.Handler:
-    # Watched: after logrotate moved the file away, the next line opens a new one.
-    handler = WatchedFileHandler(path, encoding="utf-8", errors="backslashreplace")
-    handler.setFormatter(JsonLines())
-    handler.setLevel(level)
-    return handler

@@ -1,4 +1,4 @@
-"""Reading what was logged."""
+"""Reads what was logged."""
 
 import json
 from pathlib import Path
