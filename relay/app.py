@@ -272,7 +272,7 @@ def _measure(metrics: Metrics, registry: SessionDirectory, words: Storage) -> No
         oldest_seconds=lambda: words.delivery.state.lag_seconds,
         set_aside=lambda: words.delivery.state.set_aside,
     )
-    metrics.troubles(
+    metrics.journal_failures(
         retries=lambda: words.delivery.state.retries, lost=lambda: words.journal.state.lost
     )
     words.journal.latencies.observe = metrics.committed

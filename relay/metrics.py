@@ -1,4 +1,4 @@
-"""What Prometheus is told: sessions, traffic, endings, the engine, the event loop, the journal."""
+"""Prometheus metrics: sessions, traffic, endings, the engine, the event loop, the journal."""
 
 import asyncio
 import time
@@ -17,7 +17,7 @@ from prometheus_client.core import CounterMetricFamily
 from prometheus_client.registry import Collector
 
 Number = Callable[[], float]
-"""A number asked for at every scrape; it must not block."""
+"""Returns a number at every scrape; it must not block."""
 
 LAG_PERIOD = 1.0
 """Seconds between two measurements of the event loop's lag."""
@@ -41,7 +41,7 @@ NAMES = (
     "relay_journal_retries_total",
     "relay_journal_lost_total",
 )
-"""Every metric of the relay's own, as the docs list them; `process_*` comes with the client."""
+"""Every metric of the relay, as the docs list them; `process_*` comes with the client library."""
 
 _SESSION_SECONDS = (1, 5, 15, 60, 180, 300, 600, 900, 1800, 3600)
 _CONNECT_SECONDS = (0.01, 0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1, 2, 5, 10)
@@ -52,8 +52,8 @@ _LAG_SECONDS = (0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1)
 class Traffic:
     """Frames and bytes relayed; up is towards the engine.
 
-    Plain integers that every session adds to on the hot path, where one bound method call of a
-    metrics library would cost more than the counting.
+    Plain integers that every session adds to on the hot path, where a method call of a metrics
+    library would cost more than the addition.
     """
 
     __slots__ = ("bytes_down", "bytes_up", "frames_down", "frames_up")
@@ -66,7 +66,7 @@ class Traffic:
 
 
 class _TrafficCollector(Collector):
-    """Turns the plain integers into counters when somebody scrapes."""
+    """Turns the plain integers into counters at a scrape."""
 
     def __init__(self, traffic: Traffic) -> None:
         self._traffic = traffic
@@ -92,7 +92,7 @@ class _TrafficCollector(Collector):
 
 
 class _CountCollector(Collector):
-    """A counter that somebody else counts."""
+    """A counter whose value another object keeps."""
 
     def __init__(self, name: str, text: str, number: Number) -> None:
         self._name, self._text, self._number = name, text, number
@@ -102,15 +102,15 @@ class _CountCollector(Collector):
 
 
 class Metrics:
-    """One process's numbers, in a registry of their own.
+    """The metrics of one process, in a registry of their own.
 
-    Labels come from the relay's own tables (doors, endings) only, so that their number is bounded
-    and nothing a caller sent can become one.
+    Labels come only from the relay's own tables (doors, endings), so that their number is bounded
+    and nothing a client sent becomes one.
     """
 
     def __init__(self) -> None:
         # Without this every counter has a second series that nothing reads.
-        disable_created_metrics()  # type: ignore[no-untyped-call]  # the client forgot
+        disable_created_metrics()  # type: ignore[no-untyped-call]  # untyped in the client library
         self._registry = CollectorRegistry()
         self.traffic = Traffic()
         self._registry.register(_TrafficCollector(self.traffic))
@@ -142,35 +142,37 @@ class Metrics:
         self._cost = self._counter(
             "relay_cost_dollars_total", "What ended sessions cost, as far as prices are known."
         )
-        self._lag, self._commit = self._lateness()
+        self._lag, self._commit = self._make_delay_histograms()
 
-    def _lateness(self) -> tuple[Histogram, Histogram]:
-        """Of the event loop and of the disk."""
-        return self._histogram(
+    def _make_delay_histograms(self) -> tuple[Histogram, Histogram]:
+        """Those of the event loop and of the journal."""
+        lag = self._histogram(
             "relay_event_loop_lag_seconds",
             "How late the event loop came to a timer, measured once a second.",
             _LAG_SECONDS,
-        ), self._histogram(
+        )
+        commit = self._histogram(
             "relay_journal_commit_seconds",
             "Time from a record's receipt to its commit on disk.",
             _COMMIT_SECONDS,
         )
+        return lag, commit
 
     def session_started(self, door: str) -> None:
-        """Count a session in."""
+        """Count a started session."""
         self._started.labels(door).inc()
 
     def session_ended(self, door: str, ending: str, seconds: float) -> None:
-        """Count a session out; `ending` is the name in `realtime.endings`."""
+        """Count an ended session; `ending` is a name of `realtime.endings`."""
         self._ended.labels(door, ending).inc()
         self._seconds.observe(seconds)
 
     def engine_connected(self, seconds: float) -> None:
-        """Note how many seconds an engine took to its `session.created`."""
+        """Observe how many seconds an engine took to its `session.created`."""
         self._connect.observe(seconds)
 
     def engine_refused(self, ending: str) -> None:
-        """Count a call for which an engine would or could not give a voice."""
+        """Count an engine that refused a session or could not be reached."""
         self._refused.labels(ending).inc()
 
     def used(self, tokens: Mapping[str, int], dollars: float) -> None:
@@ -180,19 +182,19 @@ class Metrics:
         self._cost.inc(dollars)
 
     def committed(self, seconds: float) -> None:
-        """Note how many seconds a record took from its receipt to the disk."""
+        """Observe how many seconds a record took from its receipt to the disk."""
         self._commit.observe(seconds)
 
     def loop_lag(self, seconds: float) -> None:
-        """Note how many seconds late the event loop came to a timer."""
+        """Observe how many seconds late the event loop came to a timer."""
         self._lag.observe(seconds)
 
     def sessions_active(self, number: Number) -> None:
-        """Say where the number of live sessions is to be asked."""
+        """Set where the number of live sessions is read."""
         self.gauge("relay_sessions_active", "Sessions that are live now.", number)
 
     def journal(self, *, depth: Number, oldest_seconds: Number, set_aside: Number) -> None:
-        """Say where the journal's state is to be asked."""
+        """Set where the journal's state is read."""
         self.gauge("relay_journal_depth", "Records on disk that no store has taken yet.", depth)
         self.gauge(
             "relay_journal_oldest_seconds",
@@ -205,8 +207,8 @@ class Metrics:
             set_aside,
         )
 
-    def troubles(self, *, retries: Number, lost: Number) -> None:
-        """Say where the journal's misfortunes are counted."""
+    def journal_failures(self, *, retries: Number, lost: Number) -> None:
+        """Set where the journal's failures are counted."""
         counts = (
             ("relay_journal_retries", "Times the store did not take what it was given.", retries),
             ("relay_journal_lost", "Records that never reached the disk.", lost),
@@ -215,16 +217,16 @@ class Metrics:
             self._registry.register(_CountCollector(name, text, number))
 
     def gauge(self, name: str, text: str, number: Number) -> None:
-        """Add one more number that is asked for at every scrape.
+        """Add a number that is read at every scrape.
 
-        A name that is not in `NAMES` is a mistake: the docs would not know it.
+        Raises `ValueError` for a name that is not in `NAMES`: the docs would not have it.
         """
         if name not in NAMES:
             raise ValueError(f"{name} is not in relay.metrics.NAMES")
         Gauge(name, text, registry=self._registry).set_function(number)
 
     def render(self) -> bytes:
-        """All numbers, in Prometheus' text format."""
+        """Return all metrics in Prometheus' text format."""
         return generate_latest(self._registry)
 
     def _counter(self, name: str, text: str, *labels: str) -> Counter:

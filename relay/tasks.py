@@ -1,4 +1,4 @@
-"""The one place that starts tasks: each has a name and an owner that cancels and awaits it."""
+"""Owned tasks, the location of a fault, and the clock."""
 
 import asyncio
 import time
@@ -8,9 +8,15 @@ from typing import Any, TypeVar
 
 T = TypeVar("T")
 
+Clock = Callable[[], float]
+"""Returns Unix seconds."""
+
 
 class Tasks:
-    """A set of running tasks. What one of them raises goes to `on_fault`, never to the others."""
+    """A set of running tasks: each has a name, and this owner cancels and awaits it.
+
+    What a task raises goes to `on_fault` with its name, never to the others.
+    """
 
     def __init__(self, on_fault: Callable[[str, BaseException], None]) -> None:
         self._on_fault = on_fault
@@ -20,15 +26,15 @@ class Tasks:
         return len(self._running)
 
     def start(self, work: Coroutine[Any, Any, T], name: str) -> asyncio.Task[T]:
-        """Run it until it is done or this owner closes."""
+        """Run it until it is done or `aclose` cancels it."""
         task = asyncio.get_running_loop().create_task(work, name=name)
         self._running.add(task)
         task.add_done_callback(self._done)
         return task
 
     def run(self, work: Coroutine[Any, Any, None], name: str) -> None:
-        """As `start`, for work that nobody waits for."""
-        self._running.add(self.start(work, name))
+        """Start work whose result is not awaited."""
+        _ = self.start(work, name)
 
     def _done(self, task: asyncio.Task[Any]) -> None:
         self._running.discard(task)
@@ -36,40 +42,32 @@ class Tasks:
             self._on_fault(task.get_name(), fault)
 
     async def done(self) -> None:
-        """Wait until none runs any more."""
+        """Wait until no task runs."""
         while self._running:
             await asyncio.wait(self._running)
 
     async def aclose(self) -> None:
-        """Cancel what still runs and wait until it has stopped."""
+        """Cancel every running task and wait until all have stopped."""
         while self._running:
             for task in self._running:
                 task.cancel()
             await asyncio.wait(self._running)
 
 
-# ---- Tells of a receiver's fault without telling what a frame said.
-
-
 def where(fault: BaseException) -> str:
-    """The kind of a fault and the line it came from; never its text, which may quote a frame."""
+    """The type of a fault and the line it came from; never its text, which may quote a frame."""
     frames = traceback.extract_tb(fault.__traceback__)
     place = f" in {frames[-1].name} ({frames[-1].filename}:{frames[-1].lineno})" if frames else ""
     return type(fault).__name__ + place
 
 
 def report_to_loop(fault: Exception) -> None:
-    """Tell the loop's exception handler, without the exception itself."""
+    """Report to the event loop's exception handler, without the exception itself."""
     message = f"A fault ended one connection: {where(fault)}"
     asyncio.get_running_loop().call_exception_handler({"message": message})
 
 
-# ---- The clock of a running relay.
-
-Clock = Callable[[], float]
-
-
 def unix_clock() -> Clock:
-    """Unix seconds that never go back, whatever happens to the machine's own clock."""
+    """Return a clock that never goes back, also when the machine's clock is set."""
     offset = time.time() - time.monotonic()
     return lambda: offset + time.monotonic()

@@ -21,11 +21,11 @@ def with_every_gauge() -> Metrics:
     metrics = Metrics()
     metrics.sessions_active(lambda: 7)
     metrics.journal(depth=lambda: 3, oldest_seconds=lambda: 1.5, set_aside=lambda: 1)
-    metrics.troubles(retries=lambda: 2, lost=lambda: 0)
+    metrics.journal_failures(retries=lambda: 2, lost=lambda: 0)
     return metrics
 
 
-def test_traffic_is_counted_by_plain_additions_and_read_at_the_scrape():
+def test_traffic_is_counted_as_integers_and_read_at_the_scrape():
     metrics = Metrics()
     metrics.traffic.frames_up += 2
     metrics.traffic.bytes_up += 2600
@@ -40,7 +40,7 @@ def test_traffic_is_counted_by_plain_additions_and_read_at_the_scrape():
     assert read["relay_bytes_total|direction=down"] == 16200
 
 
-def test_a_session_is_counted_by_door_and_by_how_it_ended():
+def test_a_session_is_counted_by_door_and_ending():
     metrics = Metrics()
     metrics.session_started("browser")
     metrics.session_started("openai")
@@ -55,7 +55,7 @@ def test_a_session_is_counted_by_door_and_by_how_it_ended():
     assert read["relay_session_seconds_sum"] == 301.0
 
 
-def test_an_engine_that_answered_is_timed_and_one_that_did_not_is_counted():
+def test_an_engine_that_connects_is_timed_and_a_refusal_is_counted():
     metrics = Metrics()
     metrics.engine_connected(0.24)
     metrics.engine_refused("engine_timed_out")
@@ -67,17 +67,17 @@ def test_an_engine_that_answered_is_timed_and_one_that_did_not_is_counted():
     assert read["relay_engine_refused_total|ending=engine_timed_out"] == 1
 
 
-def test_S3_39_S3_75_what_the_store_did_not_take_and_what_was_lost_are_counted():
+def test_S3_39_S3_75_retries_and_lost_records_of_the_journal_are_counted():
     counts = {"retries": 0, "lost": 0}
     metrics = Metrics()
-    metrics.troubles(retries=lambda: counts["retries"], lost=lambda: counts["lost"])
+    metrics.journal_failures(retries=lambda: counts["retries"], lost=lambda: counts["lost"])
     counts |= {"retries": 2, "lost": 1}
     read = numbers(metrics)
     assert read["relay_journal_retries_total"] == 2
     assert read["relay_journal_lost_total"] == 1
 
 
-def test_the_way_to_the_disk_is_timed():
+def test_a_commit_is_timed():
     metrics = Metrics()
     for seconds in (0.012, 0.049, 0.2):
         metrics.committed(seconds)
@@ -87,7 +87,7 @@ def test_the_way_to_the_disk_is_timed():
     assert read["relay_journal_commit_seconds_count"] == 3
 
 
-def test_gauges_are_asked_anew_at_every_scrape():
+def test_a_gauge_is_read_at_every_scrape():
     live = [1.0]
     metrics = Metrics()
     metrics.sessions_active(lambda: live[0])
@@ -96,7 +96,7 @@ def test_gauges_are_asked_anew_at_every_scrape():
     assert numbers(metrics)["relay_sessions_active"] == 2
 
 
-def test_the_published_names_are_exactly_those_of_a_scrape():
+def test_the_list_of_names_is_that_of_a_scrape():
     families = text_string_to_metric_families(with_every_gauge().render().decode())
     shown = {
         family.name + ("_total" if family.type == "counter" else "")
@@ -106,23 +106,23 @@ def test_the_published_names_are_exactly_those_of_a_scrape():
     assert shown == set(NAMES)
 
 
-def test_every_metric_says_what_it_means():
+def test_every_metric_is_documented():
     for family in text_string_to_metric_families(with_every_gauge().render().decode()):
         assert len(family.documentation) > 10, family.name
 
 
-def test_a_gauge_the_docs_do_not_know_is_refused():
+def test_a_gauge_with_an_unlisted_name_is_refused():
     with pytest.raises(ValueError, match="relay_surprise"):
         Metrics().gauge("relay_surprise", "Not written down anywhere.", lambda: 0)
 
 
-def test_two_metrics_do_not_share_a_registry():
+def test_two_sets_of_metrics_share_no_registry():
     first, second = Metrics(), Metrics()
     first.session_started("browser")
     assert "relay_sessions_started_total|door=browser" not in numbers(second)
 
 
-async def test_the_lag_is_how_late_the_loop_came_to_its_timer():
+async def test_the_lag_is_how_late_the_loop_comes_to_its_timer():
     metrics = Metrics()
     now = [100.0]
     late = [0.0, 0.3, -0.001]  # a timer may even come a little early: that is no lag

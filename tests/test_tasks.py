@@ -1,11 +1,14 @@
-"""Tasks have a name and an owner."""
+"""Tests of owned tasks, of how a fault is located, and of the clock."""
 
 import asyncio
+import time
 
-from relay.tasks import Tasks
+import pytest
+
+from relay.tasks import Tasks, unix_clock, where
 
 
-async def test_a_fault_is_told_and_harms_no_other() -> None:
+async def test_a_fault_is_reported_and_harms_no_other_task() -> None:
     told: list[tuple[str, str]] = []
     tasks = Tasks(lambda name, fault: told.append((name, str(fault))))
     go = asyncio.Event()
@@ -29,7 +32,7 @@ async def test_a_fault_is_told_and_harms_no_other() -> None:
     assert len(tasks) == 0
 
 
-async def test_closing_cancels_and_waits_for_the_last_word() -> None:
+async def test_closing_cancels_tasks_and_waits_for_their_cleanup() -> None:
     words: list[str] = []
     tasks = Tasks(lambda *_: None)
 
@@ -45,3 +48,27 @@ async def test_closing_cancels_and_waits_for_the_last_word() -> None:
     await tasks.aclose()
     assert words == ["cleaned up"]
     await tasks.aclose()
+
+
+def fail(text: str) -> None:
+    raise ValueError(text)
+
+
+def test_a_fault_is_located_by_type_and_line_without_its_text() -> None:
+    with pytest.raises(ValueError, match="secret") as caught:
+        fail("secret")
+    told = where(caught.value)
+    assert told.startswith("ValueError in fail (")
+    assert "secret" not in told
+    assert where(KeyError("secret")) == "KeyError"
+
+
+def test_the_clock_returns_unix_seconds() -> None:
+    assert abs(unix_clock()() - time.time()) < 1
+
+
+def test_the_clock_never_goes_back_when_the_machines_clock_does(monkeypatch) -> None:
+    clock = unix_clock()
+    before = clock()
+    monkeypatch.setattr(time, "time", lambda: 0.0)
+    assert clock() >= before
