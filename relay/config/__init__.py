@@ -1,4 +1,4 @@
-"""What the environment and `.env` say, checked; nothing else in the relay reads them."""
+"""The settings, from the environment and `.env`; nothing else in the relay reads either."""
 
 from relay.config.loading import (
     Loaded,

@@ -1,4 +1,4 @@
-"""The settings that each command starts with, or the reasons why it cannot."""
+"""Loads and checks the settings of each command, with the agents and prices they name."""
 
 import difflib
 import tomllib
@@ -18,57 +18,166 @@ from relay.config.settings import Settings
 from relay.interfaces import SupabaseCredentials
 from relay.realtime.billing.pricing import Prices
 
-# ---- The prices that RELAY_PRICES adds to the table, and agents whose budget nobody could charge.
-
-
-class BadPrices(Exception):  # noqa: N818 - a mistake in what somebody wrote, told to them
-    """A file that holds no prices one can start with; its text is one line."""
-
-
-def priced(path: Path | None) -> Prices:
-    """The table of prices with the file's rows over it; raises `BadPrices`."""
-    if path is None:
-        return Prices()
-    try:
-        rows = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise BadPrices(f"RELAY_PRICES={path} cannot be read: {error.strerror}") from None
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise BadPrices(f"{path}: not TOML: {error}") from None
-    for model, row in rows.items():
-        if not isinstance(row, Mapping):
-            raise BadPrices(f"{path}: {model}: write a table, as in [{model!r}]")
-    try:
-        return Prices(rows)
-    except ValueError as error:
-        raise BadPrices(f"{path}: {error}") from None
-
-
-def unpriced(settings: Settings, agents: AgentCatalog, prices: Prices) -> Iterator[str]:
-    """Name each agent with a budget whose model or whose writer-down has no price."""
-    if settings.relay_engine != "openai" or not isinstance(agents, StaticCatalog):
-        return
-    for agent_id, agent in agents.all.items():
-        model = agent.offer.model or settings.openai_realtime_model
-        for name in (model, settings.openai_transcription_model):
-            if agent.offer.bounds.is_budgeted and prices.find(name) is None:
-                yield f"agent {agent_id!r} has a budget, but {name} has no price: see RELAY_PRICES"
-
-
-# ---- Settings that contradict each other, are missing, unknown or not built yet; pure.
-
 MIN_SECRET = 32  # bytes: RFC 7518 §3.2 wants an HS256 key as long as its hash
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
+LOCAL_KEY = "local"  # the key sent to a Realtime server of one's own, which wants none
+
 UNBUILT = ("workers", "redis_url")
-"""Promised names that nothing listens to yet: set, they would be silently without effect."""
+"""Promised names that have no effect yet: setting one is an error."""
+
 UNBUILT_ENGINES = ("cascade",)
 
 Given = Mapping[str, str]
 """What the environment sets: names in lower case, values that are not empty."""
 
 
-def not_built(given: Given) -> Iterator[str]:
-    """Name what is promised and set, but not there yet."""
+class SettingsError(Exception):
+    """The relay cannot start with these settings; `problems` has each in one line, with advice."""
+
+    def __init__(self, *problems: str) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = problems
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """Everything a server starts with.
+
+    `pages` says whether to serve `web/`, `warnings` are for the log, `tool_secrets` are the values
+    of the environment variables that the server tools of `agents` name.
+    """
+
+    settings: Settings
+    pages: bool
+    warnings: tuple[str, ...] = ()
+    agents: AgentCatalog = field(default_factory=OpenCatalog)
+    tool_secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
+    prices: Prices = field(default_factory=Prices)
+
+
+def serve_settings(**overrides: Any) -> Loaded:
+    """Load what `relay serve` runs with; raises `SettingsError` with every problem found."""
+    given = _environment()
+    problems = [*unbuilt(given), *misspelt(given)]
+    settings = _settings({}, overrides, problems)
+    _refuse([*problems, *contradictions(settings), *missing_for_serve(settings)])
+    return _loaded(settings, pages=False, warnings=tuple(warnings_about(settings)))
+
+
+def dev_settings(**overrides: Any) -> Loaded:
+    """Load what `relay dev` and `relay token` run with; raises `SettingsError`.
+
+    Without SUPABASE_JWT_SECRET tokens are signed with the development secret, which is made on
+    first use and kept in RELAY_DATA_DIR.
+    """
+    settings = local_settings(**overrides)
+    if settings.supabase_jwt_secret is None:
+        try:
+            secret = SecretStr(development_secret(settings.relay_data_dir))
+        except OSError as error:
+            raise SettingsError(
+                f"RELAY_DATA_DIR={settings.relay_data_dir} cannot be used: {error.strerror}"
+            ) from error
+        settings = settings.model_copy(update={"supabase_jwt_secret": secret})
+    warnings = (*misspelt(_environment()), *warnings_about(settings))
+    return _loaded(settings, pages=True, warnings=warnings)
+
+
+def local_settings(**overrides: Any) -> Settings:
+    """Load the settings of local commands; writes no file, raises `SettingsError`.
+
+    The defaults are dev's: loopback, SQLite, and the offline voice unless the key or the address of
+    another one is set.
+    """
+    given = _environment()
+    names = given.keys() | overrides.keys()
+    defaults = {"host": "127.0.0.1", "relay_store": "sqlite", "relay_engine": "offline"}
+    if "azure_openai_endpoint" in names:
+        defaults |= {"relay_engine": "openai"}
+    elif names & {"openai_api_key", "openai_base_url"}:
+        defaults |= {"relay_engine": "openai", "openai_api_key": LOCAL_KEY}
+    problems = list(unbuilt(given))
+    unset = {name: value for name, value in defaults.items() if name not in given}
+    settings = _settings(unset, overrides, problems)
+    _refuse([*problems, *contradictions(settings), *missing_for_store(settings)])
+    return settings
+
+
+def trust_of(settings: Settings) -> JwtConfig:
+    """Return which tokens are accepted."""
+    url, secret = settings.supabase_url, settings.supabase_jwt_secret
+    service_key = settings.supabase_service_role_key
+    own_keys = f"{url}/auth/v1/.well-known/jwks.json" if url else None
+    return JwtConfig(
+        secret=secret.get_secret_value() if secret else None,
+        jwks_url=settings.supabase_jwks_url or own_keys,
+        issuer=f"{url}/auth/v1" if url else None,
+        auth_url=url if settings.supabase_auth_check else None,
+        api_key=service_key.get_secret_value() if service_key else "",
+    )
+
+
+def project_of(settings: Settings) -> SupabaseCredentials | None:
+    """Return the Supabase project of the store, None for the SQLite store."""
+    url, key = settings.supabase_url, settings.supabase_service_role_key
+    if settings.relay_store != "supabase" or url is None or key is None:
+        return None
+    return SupabaseCredentials(url, key.get_secret_value())
+
+
+def secrets_of(settings: Settings) -> tuple[str, ...]:
+    """Return every secret in the settings, for the log to mask."""
+    values = (getattr(settings, name) for name in Settings.model_fields)
+    return tuple(value.get_secret_value() for value in values if isinstance(value, SecretStr))
+
+
+def _loaded(settings: Settings, *, pages: bool, warnings: tuple[str, ...]) -> Loaded:
+    try:
+        found = load_agent_settings(settings, _environment())
+        prices = load_prices(settings.relay_prices)
+    except InvalidAgents as error:
+        raise SettingsError(*error.problems) from None
+    except InvalidPrices as error:
+        raise SettingsError(str(error)) from None
+    _refuse(list(budgets_without_price(settings, found.agents, prices)))
+    warnings = (*warnings, *found.warnings)
+    return Loaded(settings, pages, warnings, found.agents, found.secrets, prices)
+
+
+def _environment() -> Given:
+    try:
+        found = {**DotEnvSettingsSource(Settings).env_vars, **EnvSettingsSource(Settings).env_vars}
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsError(f".env cannot be read: {error}") from error
+    values = {name.lower(): (value or "").strip() for name, value in found.items()}
+    return {name: value for name, value in values.items() if value}
+
+
+def _settings(
+    defaults: Mapping[str, Any], overrides: Mapping[str, Any], problems: list[str]
+) -> Settings:
+    """Build the settings; an invalid value is reported together with `problems`."""
+    try:
+        return Settings(**{**defaults, **overrides})
+    except ValidationError as error:
+        raise SettingsError(*problems, *_invalid_values(error, problems)) from None
+
+
+def _invalid_values(error: ValidationError, known: list[str]) -> Iterator[str]:
+    for detail in error.errors(include_url=False, include_input=False):
+        name = str(detail["loc"][0]).upper()
+        follows = detail["type"] == "default_factory_not_called"  # from another value's error
+        if not follows and not any(problem.startswith(name) for problem in known):
+            yield f"{name}: {detail['msg'].removeprefix('Value error, ')}"
+
+
+def _refuse(problems: list[str]) -> None:
+    if problems:
+        raise SettingsError(*problems)
+
+
+def unbuilt(given: Given) -> Iterator[str]:
+    """Report each setting that is promised but has no effect yet."""
     for name in UNBUILT:
         if name in given:
             yield f"{name.upper()} is not built yet: unset it"
@@ -77,7 +186,7 @@ def not_built(given: Given) -> Iterator[str]:
 
 
 def misspelt(given: Given) -> Iterator[str]:
-    """Name each RELAY_ name that nobody reads."""
+    """Report each RELAY_ name that is not a setting."""
     known = [name for name in Settings.model_fields if name.startswith("relay_")]
     for name in given:
         if name.startswith("relay_") and name not in known:
@@ -87,21 +196,21 @@ def misspelt(given: Given) -> Iterator[str]:
 
 
 def contradictions(settings: Settings) -> Iterator[str]:
-    """Name what cannot be true at once, for whichever command."""
+    """Report settings that contradict each other, for any command."""
     if settings.port == settings.http_port != 0:
         yield f"PORT and HTTP_PORT are both {settings.port}: give HTTP_PORT another one"
-    wanted = {
+    needed = {
         "SUPABASE_URL": settings.supabase_url,
         "SUPABASE_SERVICE_ROLE_KEY": settings.supabase_service_role_key,
     }
-    missing = " and ".join(name for name, value in wanted.items() if value is None)
+    missing = " and ".join(name for name, value in needed.items() if value is None)
     if settings.supabase_auth_check is not None and missing:
         yield f"SUPABASE_AUTH_CHECK=user needs {missing}: set them, or unset it"
-    yield from _two_providers(settings)
+    yield from _provider_conflicts(settings)
 
 
-def _two_providers(settings: Settings) -> Iterator[str]:
-    """Name what is half of Azure, or Azure and OpenAI at once."""
+def _provider_conflicts(settings: Settings) -> Iterator[str]:
+    """Report an incomplete Azure configuration, and Azure and OpenAI at once."""
     key, endpoint = settings.azure_openai_api_key, settings.azure_openai_endpoint
     azure = {
         "AZURE_OPENAI_ENDPOINT": endpoint,
@@ -118,38 +227,37 @@ def _two_providers(settings: Settings) -> Iterator[str]:
         yield "OPENAI_BASE_URL and AZURE_OPENAI_ENDPOINT are both set: unset the one not meant"
 
 
-def not_servable(settings: Settings) -> Iterator[str]:
-    """Name what `relay serve` cannot do without (S3-59)."""
-    trusted = (settings.supabase_url, settings.supabase_jwt_secret, settings.supabase_jwks_url)
-    if not any(trusted):
+def missing_for_serve(settings: Settings) -> Iterator[str]:
+    """Report what `relay serve` needs and is not set (S3-59)."""
+    keys = (settings.supabase_url, settings.supabase_jwt_secret, settings.supabase_jwks_url)
+    if not any(keys):
         yield (
-            "nobody's token could be verified: set SUPABASE_URL, SUPABASE_JWT_SECRET or"
-            " SUPABASE_JWKS_URL"
+            "no token could be verified: set SUPABASE_URL, SUPABASE_JWT_SECRET or SUPABASE_JWKS_URL"
         )
-    yield from storeless(settings)
+    yield from missing_for_store(settings)
 
 
-def storeless(settings: Settings) -> Iterator[str]:
-    """Name what the store needs, for whichever command."""
+def missing_for_store(settings: Settings) -> Iterator[str]:
+    """Report what the store needs and is not set, for any command."""
     project = (settings.supabase_url, settings.supabase_service_role_key)
     if settings.relay_store == "supabase" and None in project:
         yield (
             "RELAY_STORE=supabase, the default, needs SUPABASE_URL and"
-            " SUPABASE_SERVICE_ROLE_KEY: set both, or RELAY_STORE=sqlite to keep words here"
+            " SUPABASE_SERVICE_ROLE_KEY: set both, or RELAY_STORE=sqlite to store transcripts here"
         )
 
 
-def doubts(settings: Settings) -> Iterator[str]:
-    """Name what one can start with, but should know of."""
+def warnings_about(settings: Settings) -> Iterator[str]:
+    """Report settings the relay can start with, but that are probably wrong."""
     azure = settings.azure_openai_endpoint is not None
-    hosted = settings.relay_store == "supabase"  # and its vault may have the key
+    hosted = settings.relay_store == "supabase"  # its vault may have the key
     key = settings.openai_api_key
     if settings.relay_engine == "openai" and not azure and key is None and not hosted:
         yield "OPENAI_API_KEY is not set: sessions will end with 1011"
     if azure and "openai_transcription_model" not in settings.model_fields_set:
         yield (
             "OPENAI_TRANSCRIPTION_MODEL is not set, and on Azure it is the name of a deployment:"
-            f" without one called {settings.openai_transcription_model} users are not written down"
+            f" without one called {settings.openai_transcription_model} users are not transcribed"
         )
     secret = settings.supabase_jwt_secret
     if secret is not None and len(secret.get_secret_value().encode()) < MIN_SECRET:
@@ -157,199 +265,86 @@ def doubts(settings: Settings) -> Iterator[str]:
     for name in ("supabase_url", "supabase_jwks_url"):
         parts = urlsplit(getattr(settings, name) or "")
         if parts.scheme == "http" and parts.hostname not in LOOPBACK:
-            yield f"{name.upper()} is not https: whoever is on the way can forge tokens"
-
-
-# ---- The agents that RELAY_AGENTS names, and the secrets that their tools need.
+            yield f"{name.upper()} is not https: anyone on the network path can forge tokens"
 
 
 @dataclass(frozen=True, slots=True)
-class Configured:
-    """The agents, the secrets of their tools by environment variable, and what is doubtful."""
+class AgentSettings:
+    """The agents, the secrets of their tools by environment variable, and warnings."""
 
     agents: AgentCatalog = field(default_factory=OpenCatalog)
     secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
     warnings: tuple[str, ...] = ()
 
 
-def configured(settings: Settings, given: Given) -> Configured:
-    """Read the file; raises `InvalidAgents` with each mistake in one line."""
+def load_agent_settings(settings: Settings, given: Given) -> AgentSettings:
+    """Load the agents RELAY_AGENTS names; raises `InvalidAgents` with each mistake in one line."""
     path = settings.relay_agents
     if path is None:
-        return Configured()
+        return AgentSettings()
     agents = load_agents(path)
-    secrets = {name: given.get(name.lower(), "") for _, name in _secrets(agents)}
-    problems = list(_unusable(path, agents, secrets))
+    secrets = {name: given.get(name.lower(), "") for _, name in _secret_names(agents)}
+    problems = list(_unusable_secrets(path, agents, secrets))
     if problems:
         raise InvalidAgents(*problems)
-    return Configured(agents, secrets, tuple(_doubts(settings, path, agents)))
+    return AgentSettings(agents, secrets, tuple(_agent_warnings(settings, path, agents)))
 
 
-def _secrets(agents: StaticCatalog) -> Iterator[tuple[str, str]]:
-    """Every place that names an environment variable, and the name."""
+def _secret_names(agents: StaticCatalog) -> Iterator[tuple[str, str]]:
+    """Each key that names an environment variable, and the variable."""
     for agent_id, agent in agents.all.items():
         for tool in agent.offer.server_tools:
             if tool.secret_env is not None:
                 yield f"agent {agent_id!r}: server_tools.{tool.name}.secret_env", tool.secret_env
 
 
-def _unusable(path: Path, agents: StaticCatalog, secrets: Mapping[str, str]) -> Iterator[str]:
-    for place, name in _secrets(agents):
-        if name.lower() in Settings.model_fields:  # a key of the relay's own leaves it to nobody
-            yield f"{path}: {place}: {name} is a setting of the relay: name a variable of its own"
+def _unusable_secrets(
+    path: Path, agents: StaticCatalog, secrets: Mapping[str, str]
+) -> Iterator[str]:
+    for key, name in _secret_names(agents):
+        if name.lower() in Settings.model_fields:  # the relay's own keys go to no tool
+            yield f"{path}: {key}: {name} is a setting of the relay: name a variable of its own"
         elif not secrets[name]:
-            yield f"{path}: {place}: {name} is not set in the environment"
+            yield f"{path}: {key}: {name} is not set in the environment"
 
 
-def _doubts(settings: Settings, path: Path, agents: StaticCatalog) -> Iterator[str]:
+def _agent_warnings(settings: Settings, path: Path, agents: StaticCatalog) -> Iterator[str]:
     if settings.default_agent not in agents.all:
         named = f"DEFAULT_AGENT={settings.default_agent}"
-        yield f"{named} is no agent of {path}: callers who name none are refused"
+        yield f"{named} is not an agent of {path}: callers who name none are refused"
 
 
-LOCAL_KEY = "local"  # shown to a Realtime server of one's own, which wants no key
+class InvalidPrices(Exception):  # noqa: N818 - a mistake in a file, reported to its author
+    """The file of prices is invalid; the text says why in one line."""
 
 
-class SettingsError(Exception):
-    """Settings that one cannot start with; `problems` says each in one line, with what to do."""
-
-    def __init__(self, *problems: str) -> None:
-        super().__init__("\n".join(problems))
-        self.problems = problems
-
-
-@dataclass(frozen=True, slots=True)
-class Loaded:
-    """What a server starts with.
-
-    `pages` serves `web/` too, `warnings` are for the log, `tool_secrets` are those that the server
-    tools of `agents` name, by environment variable.
-    """
-
-    settings: Settings
-    pages: bool
-    warnings: tuple[str, ...] = ()
-    agents: AgentCatalog = field(default_factory=OpenCatalog)
-    tool_secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
-    prices: Prices = field(default_factory=Prices)
-
-
-def serve_settings(**overrides: Any) -> Loaded:
-    """Read what `relay serve` runs with; raises `SettingsError` with every problem found."""
-    given = _environment()
-    problems = [*not_built(given), *misspelt(given)]
-    settings = _settings({}, overrides, problems)
-    _refuse([*problems, *contradictions(settings), *not_servable(settings)])
-    return _loaded(settings, pages=False, warnings=tuple(doubts(settings)))
-
-
-def dev_settings(**overrides: Any) -> Loaded:
-    """Read what `relay dev` and `relay token` run with; raises `SettingsError`.
-
-    Without SUPABASE_JWT_SECRET the development signing secret takes its place; it is made on first
-    use and kept in RELAY_DATA_DIR.
-    """
-    settings = local_settings(**overrides)
-    if settings.supabase_jwt_secret is None:
-        try:
-            secret = SecretStr(development_secret(settings.relay_data_dir))
-        except OSError as error:
-            raise SettingsError(
-                f"RELAY_DATA_DIR={settings.relay_data_dir} cannot be used: {error.strerror}"
-            ) from error
-        settings = settings.model_copy(update={"supabase_jwt_secret": secret})
-    warnings = (*misspelt(_environment()), *doubts(settings))
-    return _loaded(settings, pages=True, warnings=warnings)
-
-
-def local_settings(**overrides: Any) -> Settings:
-    """Read the settings of commands on one's own machine; touches no file, raises `SettingsError`.
-
-    The defaults are dev's: loopback, SQLite, and the offline voice unless a key or the address of
-    another voice is set.
-    """
-    given = _environment()
-    names = given.keys() | overrides.keys()
-    defaults = {"host": "127.0.0.1", "relay_store": "sqlite", "relay_engine": "offline"}
-    if "azure_openai_endpoint" in names:
-        defaults |= {"relay_engine": "openai"}
-    elif names & {"openai_api_key", "openai_base_url"}:
-        defaults |= {"relay_engine": "openai", "openai_api_key": LOCAL_KEY}
-    problems = list(not_built(given))
-    ours = {name: value for name, value in defaults.items() if name not in given}
-    settings = _settings(ours, overrides, problems)
-    _refuse([*problems, *contradictions(settings), *storeless(settings)])
-    return settings
-
-
-def trust_of(settings: Settings) -> JwtConfig:
-    """Say whose tokens are believed."""
-    url, secret = settings.supabase_url, settings.supabase_jwt_secret
-    service_key = settings.supabase_service_role_key
-    own_keys = f"{url}/auth/v1/.well-known/jwks.json" if url else None
-    return JwtConfig(
-        secret=secret.get_secret_value() if secret else None,
-        jwks_url=settings.supabase_jwks_url or own_keys,
-        issuer=f"{url}/auth/v1" if url else None,
-        auth_url=url if settings.supabase_auth_check else None,
-        api_key=service_key.get_secret_value() if service_key else "",
-    )
-
-
-def project_of(settings: Settings) -> SupabaseCredentials | None:
-    """Say which Supabase project keeps the words, None where they stay here."""
-    url, key = settings.supabase_url, settings.supabase_service_role_key
-    if settings.relay_store != "supabase" or url is None or key is None:
-        return None
-    return SupabaseCredentials(url, key.get_secret_value())
-
-
-def secrets_of(settings: Settings) -> tuple[str, ...]:
-    """List every secret in the settings, for the log to mask should one ever get there."""
-    values = (getattr(settings, name) for name in Settings.model_fields)
-    return tuple(value.get_secret_value() for value in values if isinstance(value, SecretStr))
-
-
-def _loaded(settings: Settings, *, pages: bool, warnings: tuple[str, ...]) -> Loaded:
+def load_prices(path: Path | None) -> Prices:
+    """Return the built-in prices, overridden by the file's rows; raises `InvalidPrices`."""
+    if path is None:
+        return Prices()
     try:
-        found = configured(settings, _environment())
-        prices = priced(settings.relay_prices)
-    except InvalidAgents as bad:
-        raise SettingsError(*bad.problems) from None
-    except BadPrices as bad:
-        raise SettingsError(str(bad)) from None
-    _refuse(list(unpriced(settings, found.agents, prices)))
-    told = (*warnings, *found.warnings)
-    return Loaded(settings, pages, told, found.agents, found.secrets, prices)
-
-
-def _environment() -> Given:
+        rows = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InvalidPrices(f"RELAY_PRICES={path} cannot be read: {error.strerror}") from None
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise InvalidPrices(f"{path}: not TOML: {error}") from None
+    for model, row in rows.items():
+        if not isinstance(row, Mapping):
+            raise InvalidPrices(f"{path}: {model}: write a table, as in [{model!r}]")
     try:
-        found = {**DotEnvSettingsSource(Settings).env_vars, **EnvSettingsSource(Settings).env_vars}
-    except (OSError, UnicodeDecodeError) as error:
-        raise SettingsError(f".env cannot be read: {error}") from error
-    said = {name.lower(): (value or "").strip() for name, value in found.items()}
-    return {name: value for name, value in said.items() if value}
+        return Prices(rows)
+    except ValueError as error:
+        raise InvalidPrices(f"{path}: {error}") from None
 
 
-def _settings(
-    ours: Mapping[str, Any], overrides: Mapping[str, Any], problems: list[str]
-) -> Settings:
-    """Build the settings; where a value is wrong, all `problems` so far are told with it."""
-    try:
-        return Settings(**{**ours, **overrides})
-    except ValidationError as error:
-        raise SettingsError(*problems, *_told(error, problems)) from None
-
-
-def _told(error: ValidationError, known: list[str]) -> Iterator[str]:
-    for one in error.errors(include_url=False, include_input=False):
-        name = str(one["loc"][0]).upper()
-        follows = one["type"] == "default_factory_not_called"  # from another one's error
-        if not follows and not any(problem.startswith(name) for problem in known):
-            yield f"{name}: {one['msg'].removeprefix('Value error, ')}"
-
-
-def _refuse(problems: list[str]) -> None:
-    if problems:
-        raise SettingsError(*problems)
+def budgets_without_price(
+    settings: Settings, agents: AgentCatalog, prices: Prices
+) -> Iterator[str]:
+    """Report each agent with a budget whose model or transcription model has no price."""
+    if settings.relay_engine != "openai" or not isinstance(agents, StaticCatalog):
+        return
+    for agent_id, agent in agents.all.items():
+        model = agent.offer.model or settings.openai_realtime_model
+        for name in (model, settings.openai_transcription_model):
+            if agent.offer.bounds.is_budgeted and prices.find(name) is None:
+                yield f"agent {agent_id!r} has a budget, but {name} has no price: see RELAY_PRICES"

@@ -1,4 +1,4 @@
-"""Every name that the environment may set, with its default and what it means."""
+"""The settings: every name that the environment may set, its default and its meaning."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -8,8 +8,6 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
-
-# ---- What a value in the environment must look like; each error says it without the value itself.
 
 
 def url(*schemes: str) -> Callable[[str], str]:
@@ -25,7 +23,7 @@ def url(*schemes: str) -> Callable[[str], str]:
 def key(value: SecretStr) -> SecretStr:
     text = value.get_secret_value()
     if not text.isascii() or not text.isprintable() or " " in text or not text:
-        raise ValueError("has a space, a line break or a letter that no key has")
+        raise ValueError("has a space, a line break or a character that no key has")
     return value
 
 
@@ -47,7 +45,7 @@ def origins(value: object) -> object:
     for origin in entries:
         parts = urlsplit(origin)
         if origin != "*" and (f"{parts.scheme}://{parts.netloc}" != origin or not parts.hostname):
-            raise ValueError("must be origins with commas between, like https://app.example.org")
+            raise ValueError("must be origins separated by commas, like https://app.example.org")
     return () if "*" in entries else tuple(entries)
 
 
@@ -69,7 +67,7 @@ class Settings(BaseSettings):
     )
 
     host: str = Field(
-        default="0.0.0.0",  # noqa: S104 - a server is there for others
+        default="0.0.0.0",  # noqa: S104 - a server listens to others
         description="Address of both listeners; in dev 127.0.0.1",
     )
     port: int = Field(default=8080, ge=0, le=65535, description="Port of the voice listener")
@@ -81,10 +79,11 @@ class Settings(BaseSettings):
         json_schema_extra={"shown": "8081"},
     )
     public_url: HttpUrl | None = Field(
-        default=None, description="The relay's address as its users see it"
+        default=None, description="The relay's address as users see it"
     )
     allowed_origins: Annotated[tuple[str, ...], NoDecode, BeforeValidator(origins)] = Field(
-        default=(), description="Origins of pages that may connect, with commas; unset or *: any"
+        default=(),
+        description="Origins of pages that may connect, with commas; unset or *: any",
     )
     max_connections: int = Field(
         default=1000, ge=1, le=100_000, description="Live sessions at most"
@@ -116,14 +115,14 @@ class Settings(BaseSettings):
     default_agent: str = Field(
         default="default",
         max_length=128,
-        description="Agent of those who name none and whose token has none",
+        description="Agent of callers who name none and whose token names none",
     )
     relay_agents: Path | None = Field(
         default=None,
-        description="File of agents, docs/agents.md; unset: the Supabase store's, else any will do",
+        description="File of agents, docs/agents.md; unset: the Supabase store's, else any id",
     )
     relay_prices: Path | None = Field(
-        default=None, description="File of prices over the relay's own table, docs/agents.md"
+        default=None, description="File of prices that override the built-in ones, docs/agents.md"
     )
     relay_engine: Literal["openai", "offline", "echo"] = Field(
         default="openai",
@@ -131,11 +130,11 @@ class Settings(BaseSettings):
     )
     openai_api_key: Key | None = Field(
         default=None,
-        description="OpenAI's key, where the project's vault has none; it never leaves the server",
+        description="OpenAI's key, unless the project's vault has one; it never leaves the server",
     )
     openai_base_url: Annotated[str, AfterValidator(url("https", "http", "wss", "ws"))] = Field(
         default="https://api.openai.com/v1",
-        description="Where /realtime is found, OpenAI's or one's own",
+        description="Base URL of /realtime, OpenAI's or your own",
     )
     openai_realtime_model: str = Field(
         default="gpt-realtime-2.1", min_length=1, description="Model where the client names none"
@@ -143,19 +142,19 @@ class Settings(BaseSettings):
     openai_transcription_model: str = Field(
         default="gpt-realtime-whisper",
         min_length=1,
-        description="Model that writes down what users say",
+        description="Model that transcribes what users say",
     )
     relay_summary_model: str | None = Field(
         default=None,
         min_length=1,
-        description="Text model that writes summaries; unset: sentences are chosen without one",
+        description="Text model that writes summaries; unset: sentences are extracted without one",
     )
     relay_summary_url: HttpUrl = Field(
         default="https://api.openai.com/v1",
-        description="Where its /chat/completions is found, OpenAI's or one's own",
+        description="Base URL of its /chat/completions, OpenAI's or your own",
     )
     relay_summary_key: Key | None = Field(
-        default=None, description="Its key; unset: OPENAI_API_KEY, where that is of the same server"
+        default=None, description="Its key; unset: OPENAI_API_KEY, if it is for the same server"
     )
     azure_openai_endpoint: HttpUrl | None = Field(
         default=None,
@@ -167,7 +166,7 @@ class Settings(BaseSettings):
     azure_openai_deployment: str | None = Field(
         default=None,
         min_length=1,
-        description="The deployment for every call; unset: the model's name is the deployment's",
+        description="The deployment of every call; unset: the one named like the model",
     )
     supabase_url: HttpUrl | None = Field(
         default=None, description="The project; its key set verifies ES256 and RS256 tokens"
@@ -187,7 +186,7 @@ class Settings(BaseSettings):
     )
     relay_store: Literal["sqlite", "supabase"] = Field(
         default="supabase",
-        description="Where words end up: supabase, or sqlite in RELAY_DATA_DIR, which dev has",
+        description="Store of transcripts: supabase, or sqlite in RELAY_DATA_DIR, dev's default",
     )
     relay_data_dir: Path = Field(
         default=Path("var"), description="Folder of the journal and of SQLite"
@@ -196,13 +195,13 @@ class Settings(BaseSettings):
         default="info", description="debug, info, warning or error"
     )
     log_dir: Path | None = Field(
-        default=None, description="Folder for combined.log and error.log; unset: the console alone"
+        default=None, description="Folder of combined.log and error.log; unset: the console only"
     )
 
 
 @dataclass(frozen=True, slots=True)
 class Described:
-    """One name as `.env.example` and the docs show it; `default` is "" where there is none."""
+    """A setting as `.env.example` and the docs show it; `default` is "" if there is none."""
 
     name: str
     default: str
@@ -210,7 +209,7 @@ class Described:
 
 
 def describe() -> tuple[Described, ...]:
-    """Every name of the environment, in the order in which they are shown."""
+    """Return every setting, in the order in which they are shown."""
     return tuple(_described(name) for name in Settings.model_fields)
 
 
@@ -223,11 +222,11 @@ def _described(name: str) -> Described:
 
 
 def env_example() -> str:
-    """The text of `.env.example`: every name, commented out, with its default."""
+    """Return the text of `.env.example`: every setting, commented out, with its default."""
     head = (
         "# The settings of the relay, with their defaults. Copy this file to .env (mode 600) and\n"
-        "# take the # from what you want to set. The environment wins over the file, and an empty\n"
-        "# value is as good as none. `relay dev` needs none of them.\n"
+        "# remove the # from what you want to set. The environment wins over the file; an empty\n"
+        "# value counts as unset. `relay dev` needs none of them.\n"
     )
     entries = (f"\n# {one.help}\n#{one.name}={one.default}\n" for one in describe())
     return head + "".join(entries)

@@ -37,7 +37,7 @@ def test_S3_59_each_missing_setting_is_named(tmp_path: Path) -> None:
 
     assert (ran.returncode, ran.stdout) == (1, "")
     assert trust.endswith("set SUPABASE_URL, SUPABASE_JWT_SECRET or SUPABASE_JWKS_URL")
-    assert store.endswith("set both, or RELAY_STORE=sqlite to keep words here")
+    assert store.endswith("set both, or RELAY_STORE=sqlite to store transcripts here")
     assert "SUPABASE_SERVICE_ROLE_KEY" in store
     assert list(tmp_path.iterdir()) == [], "nothing was begun"
 

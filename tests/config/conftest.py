@@ -1,4 +1,4 @@
-"""An empty environment and an empty working folder for every test of the settings."""
+"""Fixtures: an empty environment and an empty working folder."""
 
 import os
 

@@ -1,4 +1,4 @@
-"""The agents that a relay starts with."""
+"""Tests of the agents and tool secrets that a relay starts with."""
 
 import pytest
 
@@ -33,13 +33,13 @@ def problems_of(start):
 
 
 @pytest.mark.parametrize("start", [serve_settings, dev_settings])
-def test_without_a_file_any_agent_will_do(environ, start):
+def test_without_a_file_any_agent_id_is_accepted(environ, start):
     environ(**SERVE)
     assert isinstance(start().agents, OpenCatalog)
 
 
 @pytest.mark.parametrize("start", [serve_settings, dev_settings])
-def test_the_file_names_the_agents(agents, start):
+def test_the_agents_of_the_file_are_loaded(agents, start):
     agents('[agents.default]\nvoice = "sage"\n[agents.other]\n')
     loaded = start()
     assert isinstance(loaded.agents, StaticCatalog)
@@ -48,37 +48,37 @@ def test_the_file_names_the_agents(agents, start):
 
 
 @pytest.mark.parametrize("start", [serve_settings, dev_settings])
-def test_a_mistake_in_the_file_keeps_the_relay_from_starting(agents, start):
+def test_a_mistake_in_the_file_prevents_the_start(agents, start):
     agents('[agents.default]\nvoise = "sage"\n')
     expected = "agents.toml: agent 'default': voise: is not known here; did you mean voice?"
     assert problems_of(start) == (expected,)
 
 
-def test_a_file_that_is_not_there_keeps_the_relay_from_starting(environ):
+def test_a_missing_file_prevents_the_start(environ):
     environ(**SERVE, RELAY_AGENTS="none.toml")
     assert problems_of(serve_settings) == ("none.toml: cannot be read: No such file or directory",)
 
 
-def test_a_default_agent_that_is_none_of_them_is_warned_of(agents):
+def test_a_default_agent_missing_from_the_file_is_warned_of(agents):
     agents("[agents.tutor]\n")
     (warning,) = serve_settings().warnings
-    assert warning.startswith("DEFAULT_AGENT=default is no agent of agents.toml")
+    assert warning.startswith("DEFAULT_AGENT=default is not an agent of agents.toml")
 
 
-def test_the_secrets_of_tools_come_from_the_environment_and_show_nowhere(agents):
+def test_tool_secrets_come_from_the_environment_and_are_not_in_the_repr(agents):
     agents(TOOL, CRM_KEY="very-private")
     loaded = serve_settings()
     assert loaded.tool_secrets == {"CRM_KEY": "very-private"}
     assert "very-private" not in repr(loaded)
 
 
-def test_the_secrets_of_tools_may_stand_in_the_file_of_settings(agents, bare):
+def test_tool_secrets_may_come_from_the_env_file(agents, bare):
     agents(TOOL)
     (bare / ".env").write_text("CRM_KEY=from-file\n", "utf-8")
     assert serve_settings().tool_secrets == {"CRM_KEY": "from-file"}
 
 
-def test_a_secret_that_is_not_there_is_named(agents):
+def test_a_missing_tool_secret_is_reported(agents):
     agents(TOOL)
     (problem,) = problems_of(serve_settings)
     assert problem == (
@@ -88,7 +88,7 @@ def test_a_secret_that_is_not_there_is_named(agents):
 
 
 @pytest.mark.parametrize("name", ["OPENAI_API_KEY", "SUPABASE_JWT_SECRET"])
-def test_no_tool_gets_a_key_of_the_relays_own(agents, name):
+def test_a_tool_cannot_use_a_secret_of_the_relay(agents, name):
     agents(TOOL.replace("CRM_KEY", name))
     (problem,) = problems_of(serve_settings)
     assert f"{name} is a setting of the relay" in problem

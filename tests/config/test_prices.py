@@ -1,4 +1,4 @@
-"""The prices that a relay starts with."""
+"""Tests of the prices that a relay starts with."""
 
 import re
 from pathlib import Path
@@ -44,14 +44,14 @@ def problem_of(start, *texts):
     return problem
 
 
-def test_a_file_adds_to_the_table_and_changes_it(start):
+def test_the_file_adds_and_overrides_prices(start):
     prices = start(OURS + '[gpt-realtime-mini]\naudio_in = "1"\n').prices
     assert prices.find("ours").audio_out == 10_000_000
     assert prices.find("ours").audio_in == prices.find("gpt-realtime-2.1").audio_in
     assert prices.find("gpt-realtime-mini").audio_in == 1_000_000
 
 
-def test_without_a_file_it_is_the_table(start):
+def test_without_a_file_the_built_in_prices_are_used(start):
     assert start().prices.find("gpt-realtime-2.1") is not None
 
 
@@ -64,24 +64,24 @@ def test_without_a_file_it_is_the_table(start):
         ('[ours]\naudio_out = "cheap"', "is a price in dollars"),
     ],
 )
-def test_what_is_no_price_keeps_the_relay_from_starting(start, text, said):
+def test_an_invalid_price_prevents_the_start(start, text, said):
     assert said in problem_of(start, text)
 
 
-def test_a_file_that_is_not_there_keeps_the_relay_from_starting(environ):
+def test_a_missing_file_prevents_the_start(environ):
     environ(**SERVE, RELAY_PRICES="none.toml")
     with pytest.raises(SettingsError, match=r"RELAY_PRICES=none\.toml cannot be read"):
         serve_settings()
 
 
-def test_the_example_of_the_docs_is_read(start):
+def test_the_example_in_the_docs_is_valid(start):
     (_, example) = re.findall(r"```toml\n(.*?)```", DOCS, re.DOTALL)
     prices = start(example).prices
     assert prices.find("my-azure-deployment") == prices.find("gpt-realtime-2.1")
     assert prices.find("gpt-realtime-whisper").minute == 15 * 10**9
 
 
-def test_a_budget_wants_a_price(start):
+def test_a_budget_needs_a_price(start):
     assert problem_of(start, None, BUDGET) == (
         "agent 'default' has a budget, but ours has no price: see RELAY_PRICES"
     )
