@@ -136,7 +136,7 @@ def _read_key(row: object) -> jwt.PyJWK | None:
         key = jwt.PyJWK(row, algorithm)
         weak = algorithm == "RS256" and key.key.key_size < MIN_RSA_BITS
     except (jwt.PyJWTError, ValueError, TypeError, AttributeError):
-        return None  # looks like a key and is none
+        return None  # not a valid key
     return None if weak else key
 
 

@@ -24,7 +24,7 @@ class Target:
 class PicowsConnection(WSProtocol):  # type: ignore[misc]  # untyped in picows' stub
     """picows' protocol, in `open_connections` while its transport is open.
 
-    It retrieves the exception that picows keeps, or asyncio would complain that nobody did.
+    It retrieves the exception that picows keeps, or asyncio would report it as never retrieved.
     """
 
     __slots__ = ("_logger", "_open_connections")
