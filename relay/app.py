@@ -30,11 +30,12 @@ from relay.interfaces import Engine, Store
 from relay.metrics import Metrics, measure_loop_lag
 from relay.parts.interfaces import Parts
 from relay.parts.simple import echo_parts
+from relay.realtime.deadlines import SessionLimits
 from relay.realtime.endings import SERVICE_RESTART
 from relay.realtime.grant import Caller, Role
 from relay.session.billing import BudgetService
 from relay.session.directory import SessionDirectory
-from relay.session.server import ServerContext, SessionDefaults, SessionServer
+from relay.session.server import SessionServer
 from relay.session.session import Services
 from relay.storage import Storage, open_storage
 from relay.stores.history import StoredHistory
@@ -188,7 +189,6 @@ async def running(loaded: Loaded, clock: Clock | None = None) -> AsyncIterator[A
     """
     settings, clock = loaded.settings, clock or unix_clock()
     metrics, tasks = Metrics(), Tasks(_task_failed)
-    registry = SessionDirectory(settings.max_connections, settings.max_sessions_per_user)
     app: App | None = None
     async with (
         open_storage(
@@ -198,13 +198,11 @@ async def running(loaded: Loaded, clock: Clock | None = None) -> AsyncIterator[A
         http_session() as client,
         AsyncExitStack() as closing,
     ):
-        engine = make_engine(settings, words.place.vault)
-        tools = tool_runners(loaded.agents, ToolRegistry(client, loaded.tool_secrets))
-        prices = loaded.prices if settings.relay_engine == "openai" else None
-        shared = Services(engine, metrics, clock, verifier.verify, prices, tools)
         writer = summary_writer(settings, client)
         coach = open_coach(words.journal, words.store, tasks, clock, writer)
-        reception = _reception(loaded, shared, verifier, words, registry, coach)
+        services = _services(loaded, metrics, verifier, words, coach, client)
+        engine, registry = services.engine, services.directory
+        reception = _session_server(loaded, services, verifier, words)
         _measure(metrics, registry, words)
         tasks.run(measure_loop_lag(metrics), "metrics.loop_lag")
         api = coach.api(verifier, trust_of(settings).api_key, settings.allowed_origins)
@@ -222,36 +220,51 @@ async def running(loaded: Loaded, clock: Clock | None = None) -> AsyncIterator[A
         yield app
 
 
-def _reception(
+def _services(
     loaded: Loaded,
-    shared: Services,
+    metrics: Metrics,
     verifier: Verifier,
     words: Storage,
-    registry: SessionDirectory,
     coach: CoachServices,
+    client: aiohttp.ClientSession,
+) -> Services:
+    """What all sessions share; raises ToolMisconfigured."""
+    settings, history = loaded.settings, StoredHistory(words.journal, words.store)
+    prices = loaded.prices if settings.relay_engine == "openai" else None
+    return Services(
+        engine=make_engine(settings, words.place.vault),
+        metrics=metrics,
+        clock=coach.clock,
+        verify=verifier.verify,
+        directory=SessionDirectory(settings.max_connections, settings.max_sessions_per_user),
+        journal=words.journal,
+        history=history,
+        budgets=BudgetService(prices, history.spent),
+        transcription={"model": settings.openai_transcription_model},
+        prices=prices,
+        tools=tool_runners(loaded.agents, ToolRegistry(client, loaded.tool_secrets)),
+        live=coach.hub.live,
+        show=coach.hub.committed,
+    )
+
+
+def _session_server(
+    loaded: Loaded, services: Services, verifier: Verifier, words: Storage
 ) -> SessionServer:
     settings = loaded.settings
-    transcription = {"model": settings.openai_transcription_model}
     # A file wins over the table.
     agents = (None if settings.relay_agents else words.place.agents) or loaded.agents
     defaults = AgentDefaults(settings.default_agent, settings.openai_realtime_model, agents)
     doors = (
-        OpenAIDoor(verifier, defaults, transcription),
-        BrowserDoor(verifier, defaults, transcription),
+        OpenAIDoor(verifier, defaults, services.transcription),
+        BrowserDoor(verifier, defaults, services.transcription),
     )
-    rules = SessionDefaults(
+    limits = SessionLimits(
         engine_seconds=settings.engine_timeout,
         session_seconds=settings.connection_timeout / 1000,
         idle_seconds=settings.idle_timeout,
-        transcription=transcription,
     )
-    past = StoredHistory(words.journal, words.store)
-    purses = BudgetService(shared.prices, past.spent)
-    hub, journal = coach.hub, words.journal
-    show = hub.committed
-    return SessionServer(
-        ServerContext(doors, registry, shared, journal, past, purses, rules, hub.live, show)
-    )
+    return SessionServer(doors, services, limits)
 
 
 def _listen_options(settings: Settings, reception: SessionServer) -> ListenOptions:

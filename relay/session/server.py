@@ -1,24 +1,16 @@
-"""Takes a new connection from its door through its session to its end, and counts it meanwhile."""
+"""Accepts connections: admits each caller, runs one session for them, and counts it."""
 
 import asyncio
 import uuid
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, ExitStack, nullcontext
-from dataclasses import dataclass
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import replace
 from typing import Any, Protocol
 
 import structlog
 from structlog.contextvars import bind_contextvars
 
-from relay.interfaces import (
-    Admission,
-    Connection,
-    ConversationHistory,
-    EngineRequest,
-    History,
-    Journal,
-)
-from relay.realtime.billing.budget import BudgetHold
+from relay.interfaces import Admission, Connection, ConversationHistory, Journal
 from relay.realtime.core import SessionCore
 from relay.realtime.deadlines import Deadlines, SessionLimits
 from relay.realtime.dialects.client import ClientDialect
@@ -32,17 +24,14 @@ from relay.realtime.endings import (
 from relay.realtime.events import encode
 from relay.realtime.grant import Grant
 from relay.realtime.opening import SessionSetup, seed_items
-from relay.realtime.records import AnyRecord, SessionHead
-from relay.session.billing import BudgetService
-from relay.session.directory import SessionDirectory
-from relay.session.handle import SessionHandle
+from relay.realtime.records import SessionHead
 from relay.session.links import ending_of
 from relay.session.recorder import Recorder, TextlessJournal
 from relay.session.session import CLOSE_SECONDS, Services, Session, SessionContext
 from relay.tasks import Tasks
 from relay.websocket.handshake import Handshake
 
-# ---- Gives a caller who was let in a session of their own.
+log = structlog.get_logger(__name__)
 
 
 class Door(Protocol):
@@ -60,110 +49,145 @@ class Door(Protocol):
         """Who is calling and what they get; raises Refused."""
 
 
-@dataclass(frozen=True, slots=True)
-class SessionDefaults:
-    """What every session is given: its limits in seconds and its input transcription."""
+class SessionServer:
+    """Runs one task for each connection, from its acceptance until both its sides are closed.
 
-    engine_seconds: float
-    session_seconds: float
-    idle_seconds: float
-    transcription: dict[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class ServerContext:
-    """Who is there: the doors in the order they are asked, and what sessions share.
-
-    `live` lets feeds know of a session while its context lasts, `show` gives them words that are
-    never written.
+    The doors are asked in their order. `limits` are what a session has where its agent sets no
+    tighter ones.
     """
 
-    doors: Sequence[Door]
-    registry: SessionDirectory
-    shared: Services
-    journal: Journal
-    past: History
-    purses: BudgetService
-    rules: SessionDefaults
-    live: Callable[[SessionHandle], AbstractContextManager[None]] = lambda _: nullcontext()
-    show: Callable[[Sequence[AnyRecord]], None] = lambda _: None
+    def __init__(self, doors: Sequence[Door], services: Services, limits: SessionLimits) -> None:
+        self._doors = doors
+        self._services = services
+        self._limits = limits
+        self._tasks = Tasks(_report)
+
+    def receive(self, client: Connection, handshake: Handshake) -> None:
+        """Accept a client of the WebSocket listener at the door that its path belongs to."""
+        self.accept(client, handshake, self._door(handshake))
+
+    def accept(self, client: Connection, handshake: Handshake, door: Door) -> None:
+        """Start the session of a connected client; returns at once."""
+        self._tasks.run(self._run(client, handshake, door), "session")
+
+    def last_words(self, handshake: Handshake, ending: tuple[int, str]) -> list[bytes]:
+        """Frames for a client who broke the WebSocket protocol, sent before the close frame."""
+        told = self._door(handshake).view(handshake).farewell(ending_of(ending[0]))
+        return [encode(event) for event in told.events]
+
+    def _door(self, handshake: Handshake) -> Door:
+        return next(door for door in self._doors if door.answers(handshake.path))
+
+    async def _run(self, client: Connection, handshake: Handshake, door: Door) -> None:
+        metrics, clock = self._services.metrics, self._services.clock
+        began, session_id = clock(), str(uuid.uuid4())
+        bind_contextvars(session_id=session_id)  # on each log line of this task and its children
+        with ExitStack() as slots:
+            try:
+                slots.enter_context(self._services.directory.place())
+                admission = await door.admit(handshake)
+                session = await self._create(client, door, admission, session_id, slots)
+            except SessionRefused as refused:
+                ending = refused.ending
+                await _reject(client, door.view(handshake), ending)
+            except Exception as error:  # noqa: BLE001 - set-up may fail in any way: 1011, S3-10
+                log.warning("set-up failed", error=type(error).__name__, door=door.name)
+                ending = INTERNAL_ERROR
+                await _reject(client, door.view(handshake), ending)
+            else:
+                metrics.session_started(door.name)
+                ending = await session.run()
+        seconds = clock() - began
+        metrics.session_ended(door.name, ending.name, seconds)
+        log.info("session ended", door=door.name, ending=ending.name, seconds=round(seconds, 3))
+
+    async def _create(
+        self,
+        client: Connection,
+        door: Door,
+        admission: Admission,
+        session_id: str,
+        slots: ExitStack,
+    ) -> Session:
+        """The session of an admitted caller; what it holds is released when `slots` close."""
+        services, grant = self._services, admission.grant
+        slots.enter_context(services.directory.user(grant.caller.sub))
+        earlier = await self._earlier(grant)
+        hold = await services.budgets.open(grant, session_id, services.clock())
+        if hold is not None:
+            slots.callback(hold.release)
+        setup = session_setup(services, session_id, admission, earlier)
+        tools = services.tools(grant, session_id, setup.conversation_id)
+        context = SessionContext(client, door.name, admission.pace_ms, tools, hold)
+        session = create_session(services, self._limits, setup, context)
+        slots.enter_context(services.directory.live(session))
+        slots.enter_context(services.live(session.live_call()))
+        return session
+
+    async def _earlier(self, grant: Grant) -> ConversationHistory:
+        """What was said before in the conversation that is continued; only its owner may."""
+        if grant.conversation_id is None:
+            return ConversationHistory()
+        earlier = await self._services.history.conversation(grant.conversation_id)
+        if earlier.owner not in (None, grant.caller.sub):
+            raise SessionRefused(FORBIDDEN)
+        return earlier
+
+    async def drain(self, seconds: float) -> None:
+        """Let sessions end by themselves for so long, then end them with 1012."""
+        try:
+            async with asyncio.timeout(seconds):
+                await self._tasks.done()
+        except TimeoutError:
+            self._services.directory.end_all(SERVICE_RESTART)
+
+    async def aclose(self) -> None:
+        """End what is left; every session has closed both its sides when this returns."""
+        self._services.directory.end_all(SERVICE_RESTART)
+        try:
+            async with asyncio.timeout(2 * CLOSE_SECONDS):
+                await self._tasks.done()
+        except TimeoutError:
+            log.warning("sessions did not end", count=len(self._tasks))
+        await self._tasks.aclose()
 
 
-@dataclass(frozen=True, slots=True)
-class PendingConnection:
-    """One connection on its way in, and the name that its session will have."""
-
-    session_id: str
-    peer: Connection
-    door: Door
-    handshake: Handshake
-
-
-@dataclass(frozen=True, slots=True)
-class AdmittedCaller:
-    """What is known of a caller who was let in."""
-
-    admission: Admission
-    earlier: ConversationHistory
-    purse: BudgetHold | None
-
-
-def create_session(
-    house: ServerContext, arrival: PendingConnection, admitted: AdmittedCaller
-) -> Session:
-    """Make the session; nothing runs yet."""
-    admission = admitted.admission
-    grant, rules, now = admission.grant, house.rules, house.shared.clock()
-    setup = SessionSetup(
-        session_id=arrival.session_id,
-        conversation_id=grant.conversation_id or str(uuid.uuid4()),
-        grant=grant,
+def session_setup(
+    services: Services, session_id: str, admission: Admission, earlier: ConversationHistory
+) -> SessionSetup:
+    """What the rules of an admitted caller's session start from."""
+    return SessionSetup(
+        session_id=session_id,
+        conversation_id=admission.grant.conversation_id or str(uuid.uuid4()),
+        grant=admission.grant,
         view=admission.view,
         first_update=admission.first_update,
         first_shown=admission.first_shown,
-        transcription=rules.transcription,
+        transcription=services.transcription,
         truncates=admission.truncates,
-        before=seed_items(admitted.earlier.said),
-        prices=house.shared.prices,
+        before=seed_items(earlier.said),
+        prices=services.prices,
     )
-    limits = SessionLimits(
-        engine_seconds=rules.engine_seconds,
-        session_seconds=_least(grant.bounds.session_seconds, rules.session_seconds),
-        idle_seconds=_least(grant.bounds.idle_seconds, rules.idle_seconds),
+
+
+def create_session(
+    services: Services, limits: SessionLimits, setup: SessionSetup, context: SessionContext
+) -> Session:
+    """Make a session; nothing runs yet. The tighter of `limits` and its agent's bounds count."""
+    grant, now = setup.grant, services.clock()
+    limits = replace(
+        limits,
+        session_seconds=_tighter(grant.bounds.session_seconds, limits.session_seconds),
+        idle_seconds=_tighter(grant.bounds.idle_seconds, limits.idle_seconds),
         expires_at=grant.caller.expires_at,
     )
-    return Session(
-        _context(house, arrival, setup, admitted),
-        SessionCore(setup, Deadlines(limits, now)),
-        Recorder(_journal(house, grant), _head(setup, now)),
-        house.shared,
-    )
+    core = SessionCore(setup, Deadlines(limits, now))
+    recorder = Recorder(_journal(services, grant), session_head(setup, now))
+    return Session(context, core, recorder, services)
 
 
-def _journal(house: ServerContext, grant: Grant) -> Journal:
-    """Where what the call leaves goes: not all of it to the disk, where the agent wants that."""
-    return house.journal if grant.store_text else TextlessJournal(house.journal, house.show)
-
-
-def _context(
-    house: ServerContext, arrival: PendingConnection, setup: SessionSetup, admitted: AdmittedCaller
-) -> SessionContext:
-    admission, grant = admitted.admission, setup.grant
-    return SessionContext(
-        client=arrival.peer,
-        view=admission.view,
-        call=EngineRequest(
-            session_id=setup.session_id, model=grant.model or "", user_id=grant.caller.sub
-        ),
-        caller=grant.caller,
-        door=arrival.door.name,
-        pace_ms=admission.pace_ms,
-        tools=house.shared.tools(grant, setup.session_id, setup.conversation_id),
-        purse=admitted.purse,
-    )
-
-
-def _head(setup: SessionSetup, now: float) -> SessionHead:
+def session_head(setup: SessionSetup, now: float) -> SessionHead:
+    """What every record of the session carries; `now` (Unix seconds) is when it started."""
     audio = setup.first_update["session"].get("audio", {})
     return SessionHead(
         session_id=setup.session_id,
@@ -176,122 +200,43 @@ def _head(setup: SessionSetup, now: float) -> SessionHead:
     )
 
 
-def _least(agents: float | None, ours: float) -> float:
-    """The agent's own bound where it is the tighter one."""
-    return ours if agents is None else min(agents, ours)
+def _journal(services: Services, grant: Grant) -> Journal:
+    """The journal, or one that withholds spoken words where the agent stores none."""
+    journal = services.journal
+    return journal if grant.store_text else TextlessJournal(journal, services.show)
 
 
-log = structlog.get_logger(__name__)
-
-
-class SessionServer:
-    """Owns the task of every connection. `receive` is what the listener calls."""
-
-    def __init__(self, house: ServerContext) -> None:
-        self._house = house
-        self._tasks = Tasks(_report)
-
-    def receive(self, peer: Connection, handshake: Handshake) -> None:
-        """A caller finished its upgrade."""
-        self._tasks.run(self._receive(peer, handshake), "session")
-
-    def last_words(self, handshake: Handshake, ending: tuple[int, str]) -> list[bytes]:
-        """What a caller who broke the protocol is told before the close of the wire's own."""
-        told = self._door(handshake).view(handshake).farewell(ending_of(ending[0]))
-        return [encode(event) for event in told.events]
-
-    def _door(self, handshake: Handshake) -> Door:
-        return next(door for door in self._house.doors if door.answers(handshake.path))
-
-    async def _receive(self, peer: Connection, handshake: Handshake) -> None:
-        door = self._door(handshake)
-        metrics, began = self._house.shared.metrics, self._house.shared.clock()
-        session_id = str(uuid.uuid4())
-        # Every line of this task and of those it starts says whose call it is.
-        bind_contextvars(session_id=session_id)
-        with ExitStack() as places:
-            try:
-                places.enter_context(self._house.registry.place())
-                session = await self._admit(
-                    PendingConnection(session_id, peer, door, handshake), places
-                )
-            except SessionRefused as refused:
-                ending = refused.ending
-                await _reject(peer, door.view(handshake), ending)
-            except Exception as error:  # noqa: BLE001 - set-up may fail in any way: 1011, S3-10
-                log.warning("set-up failed", error=type(error).__name__, door=door.name)
-                ending = INTERNAL_ERROR
-                await _reject(peer, door.view(handshake), ending)
-            else:
-                metrics.session_started(door.name)
-                ending = await session.run()
-        seconds = self._house.shared.clock() - began
-        metrics.session_ended(door.name, ending.name, seconds)
-        log.info("session ended", door=door.name, ending=ending.name, seconds=round(seconds, 3))
-
-    async def _admit(self, arrival: PendingConnection, places: ExitStack) -> Session:
-        admission = await arrival.door.admit(arrival.handshake)
-        grant, house = admission.grant, self._house
-        places.enter_context(house.registry.user(grant.caller.sub))
-        earlier = ConversationHistory()
-        if grant.conversation_id is not None:
-            earlier = await house.past.conversation(grant.conversation_id)
-            if earlier.owner not in (None, grant.caller.sub):
-                raise SessionRefused(FORBIDDEN)
-        purse = await house.purses.open(grant, arrival.session_id, house.shared.clock())
-        if purse is not None:
-            places.callback(purse.release)
-        session = create_session(house, arrival, AdmittedCaller(admission, earlier, purse))
-        places.enter_context(house.registry.live(session))
-        places.enter_context(house.live(session.live_call()))
-        return session
-
-    async def drain(self, seconds: float) -> None:
-        """Let sessions end by themselves for so long, then end them with 1012."""
-        try:
-            async with asyncio.timeout(seconds):
-                await self._tasks.done()
-        except TimeoutError:
-            self._house.registry.end_all(SERVICE_RESTART)
-
-    async def aclose(self) -> None:
-        """End what is left; every session has closed both its sides when this returns."""
-        self._house.registry.end_all(SERVICE_RESTART)
-        try:
-            async with asyncio.timeout(2 * CLOSE_SECONDS):
-                await self._tasks.done()
-        except TimeoutError:
-            log.warning("sessions did not end", count=len(self._tasks))
-        await self._tasks.aclose()
+def _tighter(bound: float | None, limit: float) -> float:
+    return limit if bound is None else min(bound, limit)
 
 
 class _CloseWaiter:
-    """Hears only that its peer is gone."""
+    """Receiver of a rejected client: ignores everything but the end of the connection."""
 
     def __init__(self) -> None:
-        self.gone = asyncio.Event()
+        self.closed_event = asyncio.Event()
 
     def frame(self, frame: Any) -> None:
-        """Nothing of a refused caller is read."""
+        """Ignored."""
 
     def writable(self, ready: bool) -> None:
-        """A refusal is short."""
+        """Ignored: a rejection is short."""
 
     def closed(self, code: int, reason: str) -> None:
-        """The caller is gone."""
-        self.gone.set()
+        """Wake up `_reject`."""
+        self.closed_event.set()
 
 
-async def _reject(peer: Connection, view: ClientDialect, ending: Ending) -> None:
-    """Tell a caller why not, after the handshake and never by HTTP (S3-7)."""
-    deaf = _CloseWaiter()
-    peer.attach(deaf)
+async def _reject(client: Connection, view: ClientDialect, ending: Ending) -> None:
+    """Tell a client why it is refused: after the handshake, never by an HTTP status (S3-7)."""
+    waiter = _CloseWaiter()
+    client.attach(waiter)
     farewell = view.farewell(ending)
     for event in farewell.events:
-        peer.send(encode(event))
-    peer.close(farewell.code, farewell.reason)
+        client.send(encode(event))
+    client.close(farewell.code, farewell.reason)
     async with asyncio.timeout(CLOSE_SECONDS):
-        await deaf.gone.wait()
+        await waiter.closed_event.wait()
 
 
 def _report(name: str, error: BaseException) -> None:

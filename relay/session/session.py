@@ -1,21 +1,21 @@
 """One live call: a client's seat and an engine's, both directions, and the one teardown."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from math import inf
 from typing import Any, Final, Protocol
 
 import structlog
 
-from relay.interfaces import Connection, Engine, EngineRequest
+from relay.interfaces import Connection, Engine, EngineRequest, History, Journal
 from relay.metrics import Metrics
 from relay.realtime import endings
 from relay.realtime.billing.budget import BudgetHold, Charge
 from relay.realtime.billing.pricing import Prices
 from relay.realtime.core import SessionCore
 from relay.realtime.deadlines import UNANSWERED_PINGS
-from relay.realtime.dialects.client import ClientDialect
 from relay.realtime.effects import (
     CallTool,
     ChargeBudget,
@@ -36,23 +36,23 @@ from relay.realtime.effects import (
 from relay.realtime.endings import Ending, SessionRefused
 from relay.realtime.events import encode
 from relay.realtime.grant import Caller, Grant
+from relay.realtime.records import AnyRecord
 from relay.realtime.server_tools import ToolCall
-from relay.session.billing import SessionBilling
+from relay.session.billing import BudgetService, SessionBilling
 from relay.session.coach_bridge import BridgeDeps, CoachBridge
+from relay.session.directory import SessionDirectory
 from relay.session.handle import CommandHandler, SessionHandle
 from relay.session.links import ClientLink, CloseObserver, EngineLink, OutputSwitch
 from relay.session.output import client_output
 from relay.session.recorder import Recorder
 from relay.tasks import Tasks, where
 
-# ---- Who sits in a session, and what every session of a process shares.
-
 
 class ToolRunner(Protocol):
-    """Where one session's server-side tools are carried out."""
+    """Runs the server-side tools of one session."""
 
     async def run(self, call: ToolCall) -> str:
-        """What the model is told, a failure included."""
+        """The output for the model; a failure is described in it, never raised."""
 
 
 ToolRunnerFactory = Callable[[Grant, str, str], ToolRunner | None]
@@ -61,34 +61,37 @@ ToolRunnerFactory = Callable[[Grant, str, str], ToolRunner | None]
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """What every session of one process shares. `clock` gives Unix seconds that never go back.
+    """What all sessions of one process share. `clock` gives Unix seconds that never go back.
 
-    `prices` is None for a voice that costs nothing, whatever model it is asked for.
+    `transcription` is the `audio.input.transcription` of every session. `prices` is None for an
+    engine that bills nothing. `live` follows a session while its context lasts, `show` is given the
+    records of words that are not to be written.
     """
 
     engine: Engine
     metrics: Metrics
     clock: Callable[[], float]
     verify: Callable[[str], Awaitable[Caller]]
+    directory: SessionDirectory
+    journal: Journal
+    history: History
+    budgets: BudgetService
+    transcription: dict[str, Any]
     prices: Prices | None = field(default_factory=Prices)
     tools: ToolRunnerFactory = lambda *_: None
+    live: Callable[[SessionHandle], AbstractContextManager[None]] = lambda _: nullcontext()
+    show: Callable[[Sequence[AnyRecord]], None] = lambda _: None
 
 
 @dataclass(frozen=True, slots=True)
 class SessionContext:
-    """Who sits in this session and how they are spoken to; `pace_ms` is None for all at once."""
+    """What one session works with beside its rules; `pace_ms` None sends audio as it comes."""
 
     client: Connection
-    view: ClientDialect
-    call: EngineRequest
-    caller: Caller
     door: str = ""
     pace_ms: int | None = None
     tools: ToolRunner | None = None
-    purse: BudgetHold | None = None
-
-
-# ---- Waits for an engine as long as its session lasts, and no longer.
+    hold: BudgetHold | None = None
 
 
 async def open_engine(
@@ -102,9 +105,6 @@ async def open_engine(
         reaching.cancel()
         await asyncio.wait({reaching})
     return None if reaching.cancelled() else reaching.result()
-
-
-# ---- The one timer of a session, moved rather than made anew.
 
 
 class DeadlineTimer:
@@ -155,31 +155,39 @@ class Session:
     """`run` lives as long as the call does. `end` may come from anywhere; the first ending wins."""
 
     def __init__(
-        self, seats: SessionContext, conversation: SessionCore, recorder: Recorder, shared: Services
+        self,
+        context: SessionContext,
+        conversation: SessionCore,
+        recorder: Recorder,
+        services: Services,
     ) -> None:
-        self.id = seats.call.session_id
-        self._seats = seats
-        self._client = seats.client
+        self.id = conversation.setup.session_id
+        self._context = context
+        self._client = context.client
         self._recorder = recorder
-        self._shared = shared
+        self._services = services
         self.conversation = conversation
-        self.clock = shared.clock
-        self.traffic = shared.metrics.traffic
-        self._account = SessionBilling(conversation.spending, seats.purse)
+        self.clock = services.clock
+        self.traffic = services.metrics.traffic
+        self._account = SessionBilling(conversation.spending, context.hold)
+        head = recorder.head
+        self._request = EngineRequest(head.session_id, head.model, head.user_id)
         self._engine: Connection | None = None
-        self._opened_at = shared.clock()
-        self._up = ClientLink(self, seats.client)
+        self._opened_at = services.clock()
+        self._up = ClientLink(self, context.client)
         self._ended: asyncio.Future[Ending] = asyncio.get_running_loop().create_future()
         self._gone = asyncio.Event()
         self._sides = 1  # peers that are not closed yet
-        outlet = client_output(seats.client, conversation.playout, seats.pace_ms, shared.clock)
+        outlet = client_output(
+            context.client, conversation.playout, context.pace_ms, services.clock
+        )
         self._spout = OutputSwitch(outlet, self._up)
         self._coached = CommandHandler(self, recorder, self._spout.silence, self._ended)
         wires = BridgeDeps(
-            shared.engine, seats.call, outlet, self._spout.listen, self._coached.obey
+            services.engine, self._request, outlet, self._spout.listen, self._coached.obey
         )
         self._booth = CoachBridge(self, wires)
-        self._timer = DeadlineTimer(shared.clock, self._next, self._due)
+        self._timer = DeadlineTimer(services.clock, self._next, self._due)
         self._tasks = Tasks(self._task_failed)
         self._log = log.bind(session_id=self.id)
 
@@ -191,7 +199,7 @@ class Session:
             await self._reach()
             await asyncio.shield(self._ended)
         except SessionRefused as refused:
-            self._shared.metrics.engine_refused(refused.ending.name)
+            self._services.metrics.engine_refused(refused.ending.name)
             self.end(refused.ending)
         except Exception as error:  # noqa: BLE001 - whatever set-up raised, the client is told 1011
             self.fault(error)
@@ -202,17 +210,17 @@ class Session:
 
     def live_call(self) -> SessionHandle:
         """What a feed may ask of this session."""
-        door, engine, rules = self._seats.door, self._shared.engine.name, self.conversation
+        door, engine, rules = self._context.door, self._services.engine.name, self.conversation
         return SessionHandle(self._recorder.head, door, engine, rules, self._coached, self._booth)
 
     async def _reach(self) -> None:
         """Open the engine unless the session ends first; its first event comes by `EngineLink`."""
-        opening = self._shared.engine.open(self._seats.call)
+        opening = self._services.engine.open(self._request)
         self._engine = await open_engine(opening, self._ended, self._tasks)
         if self._engine is None:
             return
         self._sides += 1
-        down = EngineLink(self, self._client, self._spout.outlet, self._seats.view)
+        down = EngineLink(self, self._client, self._spout.outlet, self.conversation.setup.view)
         self._spout.lead(down)
         self._engine.attach(CloseObserver(down, self._side_gone))
 
@@ -260,7 +268,7 @@ class Session:
             case ChargeBudget(bill):
                 self._settle(bill)
             case EngineRefused(code):
-                self._shared.metrics.engine_refused("engine_closed")
+                self._services.metrics.engine_refused("engine_closed")
                 self._log.warning("engine refused", code=code)
             case CallTool(call):
                 self._tasks.run(self._call_tool(call), "tool.call")
@@ -273,10 +281,10 @@ class Session:
 
     def _begin(self, engine: Connection) -> None:
         """The engine greeted and was told what it must know: now the client is let through."""
-        seconds, name = self.clock() - self._opened_at, self._shared.engine.name
-        self._shared.metrics.engine_connected(seconds)
+        seconds, name = self.clock() - self._opened_at, self._services.engine.name
+        self._services.metrics.engine_connected(seconds)
         self._log.info("session started", engine=name, seconds=round(seconds, 3))
-        self._recorder.began(self._seats.door, name)
+        self._recorder.began(self._context.door, name)
         self._up.open(engine)
 
     def _settle(self, bill: Charge) -> None:
@@ -288,18 +296,18 @@ class Session:
             self._timer.arm()
 
     async def _call_tool(self, call: ToolCall) -> None:
-        if self._seats.tools is not None:
-            output = await self._seats.tools.run(call)
+        if self._context.tools is not None:
+            output = await self._context.tools.run(call)
             self.act(self.conversation.tool_result(call.call_id, output))
 
     async def _renew(self, token: str) -> None:
         """A token for the same caller moves the expiry; any other changes nothing."""
         try:
-            caller = await self._shared.verify(token)
+            caller = await self._services.verify(token)
         except SessionRefused:
             self._log.info("token refused")
             return
-        if caller.sub == self._seats.caller.sub:
+        if caller.sub == self.conversation.setup.grant.caller.sub:
             self.conversation.renewed(caller.expires_at)
             self.rearm()
 
@@ -328,7 +336,7 @@ class Session:
     async def _teardown(self, ending: Ending) -> None:
         """Close both sides once, settle what is open, and wait until both are gone."""
         self._timer.stop()
-        farewell = self._seats.view.farewell(ending)
+        farewell = self.conversation.setup.view.farewell(ending)
         for event in farewell.events:
             self._client.send(encode(event))
         self._client.close(farewell.code, farewell.reason)
@@ -351,4 +359,4 @@ class Session:
             self._recorder.record(utterance)
         self._recorder.ended(ending.name, self.clock())
         self._account.close(self.clock())
-        self._account.report(self._shared.metrics, self._log)
+        self._account.report(self._services.metrics, self._log)

@@ -129,14 +129,14 @@ async def test_S3_44_every_malformed_frame_is_answered_and_none_reaches_the_engi
     async with here.openai_client() as bystander, here.openai_client() as line:
         await bystander.until("session.created")
         await still_there(line)
-        up_before = here.app.reception._house.shared.metrics.traffic.frames_up
+        up_before = here.app.reception._services.metrics.traffic.frames_up
         for frame, code in FRAMES:
             await line.socket.send(frame)
             error = await line.until("error")
             assert error["error"]["code"] == code, frame[:80]
             assert error["error"]["message"], frame[:80]
             assert error["event_id"].startswith("event_relay_"), "our answer, not the engine's"
-        traffic = here.app.reception._house.shared.metrics.traffic
+        traffic = here.app.reception._services.metrics.traffic
         assert traffic.frames_up == up_before + len(FRAMES), "each came, and was counted"
         await still_there(line)
         answered = [

@@ -551,7 +551,7 @@ async def test_S3_57_who_sends_nonsense_and_does_not_read_fills_no_memory(tmp_pa
         (peer,) = [
             session._client  # type: ignore[attr-defined]
             for session in here.app.registry._live
-            if session._seats.caller.sub == "mad"  # type: ignore[attr-defined]
+            if session.conversation.setup.grant.caller.sub == "mad"  # type: ignore[attr-defined]
         ]
         mad.reads.clear()
         mad.raw.write(nonsense)

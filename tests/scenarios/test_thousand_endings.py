@@ -160,7 +160,7 @@ def _descriptors() -> int:
 async def test_S3_13_S3_14_a_thousand_endings_leave_no_socket_task_or_count(tmp_path: Path) -> None:
     async with stage(tmp_path) as here:
         await _round(here, WAYS)  # whatever is opened once and kept is open now,
-        await here.app.reception._house.past.conversation("nobody's")  # the store's file too
+        await here.app.reception._services.history.conversation("nobody's")  # the store's file too
         await here.emptied(within=20)
         async with asyncio.timeout(10):  # the store opens its files with the first words
             while not Stage._has_words(tmp_path / "relay.db"):

@@ -15,12 +15,16 @@ from relay.realtime.endings import Ending, SessionRefused
 from relay.realtime.grant import Caller, Grant
 from relay.realtime.opening import SessionSetup, openai_session_update
 from relay.realtime.records import AnyRecord, Record, SessionHead
+from relay.session.billing import BudgetService
+from relay.session.directory import SessionDirectory
 from relay.session.recorder import Recorder
 from relay.session.session import Services, Session, SessionContext
 from tests.fake_connection import FakePeer
 
 CALLER = Caller(sub="u1", role="learner", expires_at=9e9)
 CREATED = '{"type":"session.created","event_id":"e","session":{"id":"sess_1"}}'
+TRANSCRIPTION = {"model": "w"}
+LIMITS = SessionLimits(engine_seconds=10.0, session_seconds=1800.0, idle_seconds=300.0)
 SESSION = "6f9f0c3e-0000-4000-8000-000000000001"
 HEAD = SessionHead(
     session_id=SESSION,
@@ -103,6 +107,28 @@ class FakeClock:
         return self.now
 
 
+async def verified(token: str) -> Caller:
+    """Every token is the same caller's."""
+    return CALLER
+
+
+def services(**given: Any) -> Services:
+    """What sessions share: `given`, and for the rest fakes that are good enough."""
+    history = FakePast(ConversationHistory())
+    fakes: dict[str, Any] = {
+        "engine": FakeEngine(FakePeer()),
+        "metrics": Metrics(),
+        "clock": FakeClock(),
+        "verify": verified,
+        "directory": SessionDirectory(2, 1),
+        "journal": FakeJournal(),
+        "history": history,
+        "budgets": BudgetService(Prices(), history.spent),
+        "transcription": TRANSCRIPTION,
+    }
+    return Services(**(fakes | given))
+
+
 @dataclass
 class Stage:
     """One session and everybody around it."""
@@ -119,19 +145,23 @@ class Stage:
 
     def session(self) -> Session:
         grant = Grant(caller=CALLER, agent_id="a1", relay_events=self.relay_events)
-        whisper = {"model": "w"}
-        update = openai_session_update(grant, whisper)
+        update = openai_session_update(grant, TRANSCRIPTION)
         setup = SessionSetup(
-            SESSION, "c1", grant, GaDialect(), update, False, whisper, prices=Prices()
+            SESSION, "c1", grant, GaDialect(), update, False, TRANSCRIPTION, prices=Prices()
         )
         limits = SessionLimits(10.0, 1800.0, 300.0, self.expires_at)
         self.opener = FakeEngine(self.engine if self.opens == "engine" else self.opens)
-        shared = Services(self.opener, self.metrics, self.clock, self.verify)
         return Session(
-            SessionContext(self.client, GaDialect(), EngineRequest(SESSION, "m", "u1"), CALLER),
+            SessionContext(self.client),
             SessionCore(setup, Deadlines(limits, self.clock.now)),
             Recorder(self.journal, HEAD),
-            shared,
+            services(
+                engine=self.opener,
+                metrics=self.metrics,
+                clock=self.clock,
+                verify=self.verify,
+                journal=self.journal,
+            ),
         )
 
     async def verify(self, token: str) -> Caller:

@@ -59,11 +59,11 @@ class Desk:
 async def live() -> Desk:
     stage, ear = Stage(relay_events=True), FakePeer()
     session = stage.session()
-    shared = session._shared
+    shared = session._services
     object.__setattr__(shared, "engine", TwoPeers(stage.engine, ear))
     session._booth._wires = booth.BridgeDeps(
         shared.engine,
-        session._seats.call,
+        session._request,
         session._spout.plain,
         session._spout.listen,
         session._coached.obey,

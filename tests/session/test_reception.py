@@ -10,23 +10,23 @@ from relay.realtime import endings
 from relay.realtime.billing.pricing import Prices
 from relay.realtime.dialects.client import ClientDialect, GaDialect
 from relay.realtime.endings import Ending, SessionRefused
-from relay.realtime.grant import Bounds, Caller, Grant
+from relay.realtime.grant import Bounds, Grant
 from relay.realtime.opening import openai_session_update
 from relay.realtime.records import Record, SessionRecord
 from relay.session.billing import BudgetService
 from relay.session.directory import SessionDirectory
-from relay.session.server import ServerContext, SessionDefaults, SessionServer
-from relay.session.session import Services
+from relay.session.server import SessionServer
 from relay.websocket.handshake import Handshake
 from tests.doors.knock import knock
 from tests.fake_connection import FakePeer
 from tests.session.fakes import (
     CALLER,
     CREATED,
-    FakeClock,
+    LIMITS,
     FakeEngine,
     FakeJournal,
     FakePast,
+    services,
     settle,
 )
 from tests.stores.words import Call
@@ -76,17 +76,16 @@ class Lobby:
     ) -> None:
         self.engine, self.metrics, self.journal = FakePeer(), Metrics(), FakeJournal()
         self.registry = SessionDirectory(2, 1)
-        shared = Services(FakeEngine(self.engine), self.metrics, FakeClock(), self._verify)
         self.past = FakePast(ConversationHistory(owner, said))
-        self.purses = BudgetService(Prices(), self.past.spent)
-        rules = SessionDefaults(10.0, 1800.0, 300.0, {"model": "w"})
-        doors = (door or FakeDoor(),)
-        self.reception = SessionServer(
-            ServerContext(doors, self.registry, shared, self.journal, self.past, self.purses, rules)
+        shared = services(
+            engine=FakeEngine(self.engine),
+            metrics=self.metrics,
+            directory=self.registry,
+            journal=self.journal,
+            history=self.past,
+            budgets=BudgetService(Prices(), self.past.spent),
         )
-
-    async def _verify(self, token: str) -> Caller:
-        return CALLER
+        self.reception = SessionServer((door or FakeDoor(),), shared, LIMITS)
 
     async def call(self, **query: str) -> FakePeer:
         client = FakePeer()
@@ -208,7 +207,6 @@ async def test_who_has_spent_it_all_is_turned_away_with_4008() -> None:
 
 async def test_two_calls_of_one_user_cannot_both_have_the_last_cents() -> None:
     lobby = Lobby(FakeDoor(bounds=Bounds(user_budget_micro=30_000)))
-    lobby.registry = lobby.reception._house.registry
     lobby.registry._max_per_user = 0
     first = await lobby.call()
     second = await lobby.call()

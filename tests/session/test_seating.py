@@ -4,11 +4,10 @@ import uuid
 from typing import Any
 
 from relay.interfaces import Admission, ConversationHistory
-from relay.metrics import Metrics
-from relay.realtime.billing.pricing import Prices
 from relay.realtime.dialects.client import BrowserDialect
 from relay.realtime.endings import IDLE, SESSION_TIME_LIMIT
 from relay.realtime.grant import Bounds, Grant
+<<<<<<< HEAD
 from relay.realtime.opening import browser_session_update
 from relay.session.billing import BudgetService
 from relay.session.directory import SessionDirectory
@@ -21,20 +20,23 @@ from relay.session.server import (
 )
 from relay.session.session import Services, Session
 from tests.doors.knock import knock
+=======
+from relay.realtime.opening import s3_update
+from relay.session.server import create_session, session_setup
+from relay.session.session import Session, SessionContext
+>>>>>>> 37742ed (session: admit a caller without objects that are carried one step)
 from tests.fake_connection import FakePeer
 from tests.session.fakes import (
     CALLER,
+    LIMITS,
     SESSION,
+    TRANSCRIPTION,
     FakeClock,
-    FakeEngine,
     FakeJournal,
-    FakePast,
+    services,
     settle,
 )
-from tests.session.test_reception import FakeDoor
 from tests.stores.words import Call
-
-WHISPER = {"model": "w"}
 
 
 class Seated:
@@ -43,28 +45,17 @@ class Seated:
     def __init__(self, **granted: Any) -> None:
         self.clock, self.journal = FakeClock(), FakeJournal()
         self.shown: list[Any] = []
-        shared = Services(FakeEngine(FakePeer()), Metrics(), self.clock, self._verify)
-        past = FakePast(ConversationHistory())
-        house = ServerContext(
-            (FakeDoor(),),
-            SessionDirectory(2, 1),
-            shared,
-            self.journal,
-            past,
-            BudgetService(Prices(), past.spent),
-            SessionDefaults(10.0, 1800.0, 300.0, WHISPER),
-            show=self.shown.extend,
-        )
+        shared = services(clock=self.clock, journal=self.journal, show=self.shown.extend)
         grant = Grant(caller=CALLER, agent_id="a1", model="m", **granted)
+<<<<<<< HEAD
         update = browser_session_update(grant, WHISPER, "verse")
+=======
+        update = s3_update(grant, TRANSCRIPTION, "verse")
+>>>>>>> 37742ed (session: admit a caller without objects that are carried one step)
         admission = Admission(grant, BrowserDialect(), update, True, truncates=True)
-        arrival = PendingConnection(SESSION, FakePeer(), FakeDoor(), knock())
-        self.session: Session = create_session(
-            house, arrival, AdmittedCaller(admission, ConversationHistory(), None)
-        )
-
-    async def _verify(self, token: str) -> Any:
-        return CALLER
+        setup = session_setup(shared, SESSION, admission, ConversationHistory())
+        context = SessionContext(FakePeer())
+        self.session: Session = create_session(shared, LIMITS, setup, context)
 
 
 async def test_the_tighter_bound_counts_the_houses_or_the_agents() -> None:
