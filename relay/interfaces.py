@@ -4,10 +4,13 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
+from relay.realtime.coaching.control import Command, Outcome
 from relay.realtime.dialects.client import ClientDialect
+from relay.realtime.endings import CLIENT_LEFT, Ending
 from relay.realtime.events import Event
 from relay.realtime.grant import Grant
-from relay.realtime.records import AnyRecord, Record
+from relay.realtime.records import AnyRecord, Record, SessionHead
+from relay.realtime.transcript import InterimTranscript
 
 Frame = bytes | bytearray | memoryview
 """One event as it travels: the UTF-8 JSON of one text message."""
@@ -163,6 +166,78 @@ class Admission:
     first_shown: bool
     truncates: bool = False
     pace_ms: int | None = None
+
+
+StreamRefusal = Literal["over", "busy", "format"]
+"""The session has ended; too many coaches listen; its audio is not PCM16 at 24 kHz."""
+
+
+class CoachAudioStream(Protocol):
+    """A coach's audio in and out of a live session, open until `close`."""
+
+    @property
+    def ending(self) -> Ending | None:
+        """Why it was closed, None while it is open."""
+
+    def hear(self, pcm: bytes) -> None:
+        """Take the coach's audio (PCM16 mono 24 kHz); played while this coach has the floor."""
+
+    async def next(self) -> bytes | None:
+        """The next frame for the coach: a byte for the speaker, then PCM16. None once closed."""
+
+    def close(self, ending: Ending = CLIENT_LEFT) -> None:
+        """Close it; the first ending wins."""
+
+
+@dataclass(frozen=True, slots=True)
+class SessionStatus:
+    """A session at one moment.
+
+    `seq` is the newest utterance's, on disk or not. `tokens` are counted by kind, `micro` is their
+    price in micro-dollars (None where one is not known). `answers` is how many answers have begun,
+    `answer_ms` the latency of the last. `ending` is None while the session lasts, `speaker` the
+    coach who has the floor.
+    """
+
+    seq: int
+    tokens: Mapping[str, int]
+    micro: int | None
+    answers: int
+    answer_ms: int | None
+    ending: str | None = None
+    is_paused: bool = False
+    speaker: str | None = None
+
+
+class LiveSession(Protocol):
+    """A session of this process, for feeds and the API. Every call is on the event loop."""
+
+    @property
+    def head(self) -> SessionHead:
+        """What every record of the session carries."""
+
+    @property
+    def door(self) -> str:
+        """The name of the door it came in by."""
+
+    @property
+    def engine_name(self) -> str:
+        """The name of the engine that answers."""
+
+    def status(self) -> SessionStatus:
+        """The session as it is now."""
+
+    def interim(self) -> Sequence[InterimTranscript]:
+        """The text so far of utterances that are not final."""
+
+    def execute(self, command: Command) -> Outcome:
+        """Carry out a coach's command."""
+
+    def open_coach_audio(self, coach: str) -> CoachAudioStream | StreamRefusal:
+        """Open an audio stream for this coach; an earlier one of theirs is closed (4009)."""
+
+    def end(self, ending: Ending) -> None:
+        """End it; the first ending wins."""
 
 
 # ---- What every store can do about people: forget what is old, tell one person all, erase them.

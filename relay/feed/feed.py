@@ -3,15 +3,23 @@
 import asyncio
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import takewhile
 from typing import Final, Protocol
 
-from relay.feed.live_session import LiveSession, over
 from relay.feed.messages import EndedMessage, SessionInfo, SessionMessage, iso, partial_of
 from relay.feed.subscriber import EncodedMessage, Key, Subscriber, shown, shown_final
-from relay.interfaces import ConversationHistory
-from relay.realtime.records import Record, newest
+from relay.interfaces import (
+    CoachAudioStream,
+    ConversationHistory,
+    LiveSession,
+    SessionStatus,
+    StreamRefusal,
+)
+from relay.realtime.coaching.control import Command, Outcome
+from relay.realtime.endings import Ending
+from relay.realtime.records import Record, SessionHead, newest
+from relay.realtime.transcript import InterimTranscript
 
 # ---- What was said in a conversation as the disk knows it: the journal and the store together.
 
@@ -131,6 +139,37 @@ def _size(record: Record) -> int:
     return len(record.utterance.text) + len(record.utterance.heard_text)
 
 
+@dataclass(frozen=True, slots=True)
+class EndedSession:
+    """A `LiveSession` that has ended: its last status, while the session itself may be freed."""
+
+    head: SessionHead
+    door: str
+    engine_name: str
+    last: SessionStatus
+
+    @classmethod
+    def of(cls, session: LiveSession) -> "EndedSession":
+        """A snapshot of a session that ends now; nobody has the floor in it any more."""
+        last = replace(session.status(), is_paused=False, speaker=None)
+        return cls(session.head, session.door, session.engine_name, last)
+
+    def status(self) -> SessionStatus:
+        return self.last
+
+    def interim(self) -> Sequence[InterimTranscript]:
+        return ()
+
+    def execute(self, command: Command) -> Outcome:
+        return "over"
+
+    def open_coach_audio(self, coach: str) -> CoachAudioStream | StreamRefusal:
+        return "over"
+
+    def end(self, ending: Ending) -> None:
+        """It has ended."""
+
+
 @dataclass(slots=True)
 class _Last:
     """What watchers were shown last, so that they are shown only what changed."""
@@ -142,9 +181,9 @@ class _Last:
 class SessionFeed:
     """Made when its session begins; lives on a while after the session's end."""
 
-    def __init__(self, call: LiveSession, history: FeedHistory) -> None:
-        self.call: LiveSession = call
-        self.head = call.head
+    def __init__(self, session: LiveSession, history: FeedHistory) -> None:
+        self.live_session: LiveSession = session
+        self.head = session.head
         self.log = UtteranceLog()
         self.watchers: set[Subscriber] = set()
         self._history = history
@@ -164,9 +203,8 @@ class SessionFeed:
 
     def session(self) -> SessionInfo:
         """How the session stands now."""
-        call, head = self.call, self.head
-        micro = call.micro()
-        answers, answer_ms = call.answers()
+        head, status = self.head, self.live_session.status()
+        micro = status.micro
         return SessionInfo(
             id=head.session_id,
             conversation_id=head.conversation_id,
@@ -174,19 +212,19 @@ class SessionFeed:
             agent_id=head.agent_id,
             model=head.model,
             voice=head.voice,
-            door=call.door,
-            engine=call.engine,
+            door=self.live_session.door,
+            engine=self.live_session.engine_name,
             started_at=iso(head.started_at),
             ended_at=None if self._ended_at is None else iso(self._ended_at),
             state="live" if self.is_live else "ended",
-            ending=call.ending(),
-            paused=call.is_paused(),
-            speaker=call.speaker(),
+            ending=status.ending,
+            paused=status.is_paused,
+            speaker=status.speaker,
             seq=self.log.top,
-            tokens=dict(call.tokens()),
+            tokens=dict(status.tokens),
             cost_dollars=None if micro is None else micro / 1_000_000,
-            answers=answers,
-            answer_ms=answer_ms,
+            answers=status.answers,
+            answer_ms=status.answer_ms,
         )
 
     async def utterances(self, since: int) -> tuple[list[Record], int]:
@@ -234,7 +272,7 @@ class SessionFeed:
                 watcher.early(record)
 
     def _finish_when_all_is_here(self) -> None:
-        if not self.is_live and self.log.top >= self.call.settled():
+        if not self.is_live and self.log.top >= self.live_session.status().seq:
             self.finish()
 
     def beat(self, *, with_state: bool = False) -> None:
@@ -245,7 +283,7 @@ class SessionFeed:
 
     def _tell_partials(self) -> None:
         before, self._last.partials = self._last.partials, {}
-        for partial in self.call.partials():
+        for partial in self.live_session.interim():
             key = partial.item_id, partial.content_index
             self._last.partials[key] = partial.text
             changed = before.get(key) != partial.text
@@ -266,7 +304,7 @@ class SessionFeed:
 
     def over(self, now: float) -> None:
         """The session has ended; its last words may still be on their way to the disk."""
-        self.call, self._ended_at = over(self.call), now
+        self.live_session, self._ended_at = EndedSession.of(self.live_session), now
         self._tell_state()
         self._finish_when_all_is_here()
 
@@ -274,12 +312,13 @@ class SessionFeed:
         """Nothing more will come: say so to all who watch, once."""
         if self._ended is not None:
             return
+        status = self.live_session.status()
         ended = EndedMessage(
             session_id=self.head.session_id,
-            ending=self.call.ending(),
+            ending=status.ending,
             ended_at=None if self._ended_at is None else iso(self._ended_at),
             seq=self.log.top,
-            complete=self.log.top >= self.call.settled() and not self.log.missing,
+            complete=self.log.top >= status.seq and not self.log.missing,
         )
         self._ended = shown(ended, self.log.top)
         for watcher in self.watchers:

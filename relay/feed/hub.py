@@ -9,9 +9,8 @@ from typing import Final, NoReturn
 import structlog
 
 from relay.feed.feed import FeedHistory, SessionFeed
-from relay.feed.live_session import LiveSession
 from relay.feed.subscriber import Subscriber
-from relay.interfaces import ConversationHistory
+from relay.interfaces import ConversationHistory, LiveSession
 from relay.realtime.endings import AT_CAPACITY, SERVICE_RESTART, SessionRefused
 from relay.realtime.records import AnyRecord, Record, newest
 
@@ -48,13 +47,13 @@ class FeedHub:
         self.watchers = 0
 
     @contextmanager
-    def live(self, call: LiveSession) -> Iterator[None]:
+    def live(self, session: LiveSession) -> Iterator[None]:
         """Feed this session for as long as the context lasts."""
-        feed = self._live[call.head.session_id] = SessionFeed(call, self._history)
+        feed = self._live[session.head.session_id] = SessionFeed(session, self._history)
         try:
             yield
         finally:
-            del self._live[call.head.session_id]
+            del self._live[session.head.session_id]
             self._over(feed)
 
     def committed(self, records: Sequence[AnyRecord]) -> None:

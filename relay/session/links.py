@@ -52,20 +52,20 @@ def ending_of(code: int) -> Ending:
     return _CLIENT_ENDINGS.get(code, endings.CLIENT_LOST if code == 1006 else endings.CLIENT_LEFT)
 
 
-class SessionShell(Protocol):
+class SessionCallbacks(Protocol):
     """What a direction asks of its session."""
 
-    conversation: SessionCore
+    core: SessionCore
     clock: Callable[[], float]
     traffic: Traffic
 
-    def act(self, actions: list[Effect]) -> None:
+    def perform(self, actions: list[Effect]) -> None:
         """Carry out what the rules answered."""
 
     def end(self, ending: Ending) -> None:
         """End the session; the first ending wins."""
 
-    def fault(self, error: Exception) -> None:
+    def fail(self, error: Exception) -> None:
         """A fault of ours: this session ends, and no other."""
 
     def rearm(self) -> None:
@@ -84,16 +84,16 @@ class ClientLink:
         "_early_bytes",
         "_full",
         "_send",
-        "_shell",
+        "_session",
         "_tap",
         "_traffic",
         "client",
         "engine",
     )
 
-    def __init__(self, shell: SessionShell, client: Connection) -> None:
-        self._shell = shell
-        self._traffic = shell.traffic
+    def __init__(self, session: SessionCallbacks, client: Connection) -> None:
+        self._session = session
+        self._traffic = session.traffic
         self._early: list[bytes] = []
         self._early_bytes = 0
         self._full = False
@@ -135,48 +135,52 @@ class ClientLink:
             self.client.pause()
 
     def _relay(self, frame: Frame, send: Callable[[Frame], None]) -> None:
-        shell = self._shell
+        session = self._session
         try:
             audio = append_again(frame)
             if audio is not None:
                 send(audio)
             else:
-                self._act(shell.conversation.from_client(frame, shell.clock()))
+                self._perform(session.core.from_client(frame, session.clock()))
         except BadEvent as bad:
-            self._act([shell.conversation.refuse(bad)])
+            self._perform([session.core.refuse(bad)])
         except Exception as error:  # noqa: BLE001 - whatever it is, it ends this session alone
-            shell.fault(error)
+            session.fail(error)
 
-    def _act(self, actions: list[Effect]) -> None:
+    def _perform(self, actions: list[Effect]) -> None:
         """Who sends without reading gets no answers of ours: they would wait in our memory."""
         if self._full:
             actions = [action for action in actions if not isinstance(action, ToClient)]
-        self._shell.act(actions)
+        self._session.perform(actions)
 
     def writable(self, ready: bool) -> None:
         """The client reads too slowly: the engine waits, the learner's own audio does not."""
         self._full = not ready
-        self._shell.conversation.deadlines.client_writable(ready, self._shell.clock())
+        self._session.core.deadlines.client_writable(ready, self._session.clock())
         if self.engine is not None:
             (self.engine.resume if ready else self.engine.pause)()
-        self._shell.rearm()
+        self._session.rearm()
 
     def closed(self, code: int, reason: str) -> None:
         """The client is gone, by its own wish or not."""
-        self._shell.end(ending_of(code))
+        self._session.end(ending_of(code))
 
 
 class EngineLink:
     """Engine to client: audio frames pass as they are, the rules read everything else."""
 
-    __slots__ = ("_client", "_down", "_other", "_shell", "_traffic", "_transcript", "outlet")
+    __slots__ = ("_client", "_down", "_other", "_session", "_traffic", "_transcript", "outlet")
 
     def __init__(
-        self, shell: SessionShell, client: Connection, outlet: ClientOutput, view: ClientDialect
+        self,
+        session: SessionCallbacks,
+        client: Connection,
+        outlet: ClientOutput,
+        view: ClientDialect,
     ) -> None:
-        self._shell = shell
-        self._traffic = shell.traffic
-        self._transcript = shell.conversation.transcript
+        self._session = session
+        self._traffic = session.traffic
+        self._transcript = session.core.transcript
         self._client = client
         self.outlet = outlet
         self._other = outlet.other
@@ -199,26 +203,26 @@ class EngineLink:
             elif (kind := sniff(frame)) == AUDIO_DELTA:  # its keys stand in another order
                 self._sound(frame, *sound_of(frame))
             else:
-                shell = self._shell
-                shell.act(shell.conversation.from_engine(frame, kind, shell.clock()))
+                session = self._session
+                session.perform(session.core.from_engine(frame, kind, session.clock()))
         except Exception as error:  # noqa: BLE001 - whatever it is, it ends this session alone
-            self._shell.fault(error)
+            self._session.fail(error)
 
     def _sound(self, frame: Frame, item_id: str, ms: int) -> None:
         self._transcript.audio(item_id, ms)
         seen = self._down(frame, AUDIO_DELTA, None)
         if seen is not None:
-            self.outlet.sound(seen, item_id, ms, self._shell.clock())
+            self.outlet.sound(seen, item_id, ms, self._session.clock())
 
     def writable(self, ready: bool) -> None:
         """The engine reads too slowly: the client waits."""
-        self._shell.conversation.deadlines.engine_writable(ready, self._shell.clock())
+        self._session.core.deadlines.engine_writable(ready, self._session.clock())
         (self._client.resume if ready else self._client.pause)()
-        self._shell.rearm()
+        self._session.rearm()
 
     def closed(self, code: int, reason: str) -> None:
         """The engine is gone; its own code and reason are never passed on."""
-        self._shell.end(endings.ENGINE_CLOSED)
+        self._session.end(endings.ENGINE_CLOSED)
 
 
 class CloseObserver:

@@ -121,7 +121,7 @@ class SessionServer:
         context = SessionContext(client, door.name, admission.pace_ms, tools, hold)
         session = create_session(services, self._limits, setup, context)
         slots.enter_context(services.directory.live(session))
-        slots.enter_context(services.live(session.live_call()))
+        slots.enter_context(services.live(session))
         return session
 
     async def _earlier(self, grant: Grant) -> ConversationHistory:

@@ -9,11 +9,22 @@ from typing import Any, Final, Protocol
 
 import structlog
 
-from relay.interfaces import Connection, Engine, EngineRequest, History, Journal
+from relay.interfaces import (
+    CoachAudioStream,
+    Connection,
+    Engine,
+    EngineRequest,
+    History,
+    Journal,
+    LiveSession,
+    SessionStatus,
+    StreamRefusal,
+)
 from relay.metrics import Metrics
 from relay.realtime import endings
 from relay.realtime.billing.budget import BudgetHold, Charge
 from relay.realtime.billing.pricing import Prices
+from relay.realtime.coaching.control import Command, Outcome
 from relay.realtime.core import SessionCore
 from relay.realtime.deadlines import UNANSWERED_PINGS
 from relay.realtime.effects import (
@@ -38,10 +49,10 @@ from relay.realtime.events import encode
 from relay.realtime.grant import Caller, Grant
 from relay.realtime.records import AnyRecord
 from relay.realtime.server_tools import ToolCall
-from relay.session.billing import BudgetService, SessionBilling
-from relay.session.coach_bridge import BridgeDeps, CoachBridge
+from relay.realtime.transcript import InterimTranscript
+from relay.session.billing import BudgetService, SessionBilling, tokens_of
+from relay.session.coach_bridge import CoachBridge
 from relay.session.directory import SessionDirectory
-from relay.session.handle import CommandHandler, SessionHandle
 from relay.session.links import ClientLink, CloseObserver, EngineLink, OutputSwitch
 from relay.session.output import client_output
 from relay.session.recorder import Recorder
@@ -79,7 +90,7 @@ class Services:
     transcription: dict[str, Any]
     prices: Prices | None = field(default_factory=Prices)
     tools: ToolRunnerFactory = lambda *_: None
-    live: Callable[[SessionHandle], AbstractContextManager[None]] = lambda _: nullcontext()
+    live: Callable[[LiveSession], AbstractContextManager[None]] = lambda _: nullcontext()
     show: Callable[[Sequence[AnyRecord]], None] = lambda _: None
 
 
@@ -147,216 +158,256 @@ class DeadlineTimer:
         self._next_at = lambda: inf
 
 
-CLOSE_SECONDS: Final = 2.0  # peers end by themselves within a second; this only bounds a fault
+CLOSE_SECONDS: Final = 2.0  # connections end by themselves within a second; this bounds a fault
 log = structlog.get_logger(__name__)
 
 
 class Session:
-    """`run` lives as long as the call does. `end` may come from anywhere; the first ending wins."""
+    """One live call: a `LiveSession`, and the one owner of its two connections.
+
+    `run` lasts as long as the call. `end` may be called from anywhere; the first ending wins.
+    """
 
     def __init__(
-        self,
-        context: SessionContext,
-        conversation: SessionCore,
-        recorder: Recorder,
-        services: Services,
+        self, context: SessionContext, core: SessionCore, recorder: Recorder, services: Services
     ) -> None:
-        self.id = conversation.setup.session_id
-        self._context = context
-        self._client = context.client
-        self._recorder = recorder
-        self._services = services
-        self.conversation = conversation
+        self.core = core
+        self.head = recorder.head
+        self.door = context.door
+        self.engine_name = services.engine.name
         self.clock = services.clock
         self.traffic = services.metrics.traffic
-        self._account = SessionBilling(conversation.spending, context.hold)
-        head = recorder.head
-        self._request = EngineRequest(head.session_id, head.model, head.user_id)
-        self._engine: Connection | None = None
+        self._context = context
+        self._services = services
+        self._recorder = recorder
+        self._billing = SessionBilling(core.spending, context.hold)
         self._opened_at = services.clock()
-        self._up = ClientLink(self, context.client)
         self._ended: asyncio.Future[Ending] = asyncio.get_running_loop().create_future()
-        self._gone = asyncio.Event()
-        self._sides = 1  # peers that are not closed yet
-        outlet = client_output(
-            context.client, conversation.playout, context.pace_ms, services.clock
+        self._client = context.client
+        self._engine: Connection | None = None
+        self._closed = asyncio.Event()
+        self._open_connections = 1
+        self._client_link = ClientLink(self, context.client)
+        plain = client_output(context.client, core.playout, context.pace_ms, services.clock)
+        self._output = OutputSwitch(plain, self._client_link)
+        self._request = EngineRequest(self.head.session_id, self.head.model, self.head.user_id)
+        self._coach_bridge = CoachBridge(
+            self, services.engine, self._request, self._output.listen, self.execute
         )
-        self._spout = OutputSwitch(outlet, self._up)
-        self._coached = CommandHandler(self, recorder, self._spout.silence, self._ended)
-        wires = BridgeDeps(
-            services.engine, self._request, outlet, self._spout.listen, self._coached.obey
-        )
-        self._booth = CoachBridge(self, wires)
-        self._timer = DeadlineTimer(services.clock, self._next, self._due)
+        self._timer = DeadlineTimer(services.clock, self._next_deadline, self._on_deadline)
         self._tasks = Tasks(self._task_failed)
-        self._log = log.bind(session_id=self.id)
+        self._log = log.bind(session_id=self.head.session_id)
 
     async def run(self) -> Ending:
-        """Reach the engine, relay until somebody ends it, close both sides; returns why."""
+        """Open the engine, relay until something ends the session, close both sides."""
         self._timer.arm()
-        self._client.attach(CloseObserver(self._up, self._side_gone))
+        self._client.attach(CloseObserver(self._client_link, self._connection_closed))
         try:
-            await self._reach()
+            await self._open_engine()
             await asyncio.shield(self._ended)
         except SessionRefused as refused:
             self._services.metrics.engine_refused(refused.ending.name)
             self.end(refused.ending)
         except Exception as error:  # noqa: BLE001 - whatever set-up raised, the client is told 1011
-            self.fault(error)
+            self.fail(error)
         finally:
             self.end(endings.SERVICE_RESTART)  # only when this task itself was cancelled
             await self._teardown(self._ended.result())
         return self._ended.result()
 
-    def live_call(self) -> SessionHandle:
-        """What a feed may ask of this session."""
-        door, engine, rules = self._context.door, self._services.engine.name, self.conversation
-        return SessionHandle(self._recorder.head, door, engine, rules, self._coached, self._booth)
-
-    async def _reach(self) -> None:
+    async def _open_engine(self) -> None:
         """Open the engine unless the session ends first; its first event comes by `EngineLink`."""
         opening = self._services.engine.open(self._request)
         self._engine = await open_engine(opening, self._ended, self._tasks)
         if self._engine is None:
             return
-        self._sides += 1
-        down = EngineLink(self, self._client, self._spout.outlet, self.conversation.setup.view)
-        self._spout.lead(down)
-        self._engine.attach(CloseObserver(down, self._side_gone))
+        self._open_connections += 1
+        link = EngineLink(self, self._client, self._output.outlet, self.core.setup.view)
+        self._output.lead(link)
+        self._engine.attach(CloseObserver(link, self._connection_closed))
 
     def end(self, ending: Ending) -> None:
-        """End the session; what came first is why it ended."""
+        """End the session; the first ending wins."""
         if not self._ended.done():
             self._ended.set_result(ending)
 
-    def fault(self, error: BaseException) -> None:
-        """A fault of ours: logged by where it was raised, never with what a frame said."""
+    def fail(self, error: BaseException) -> None:
+        """End the session for a fault of the relay's: logged by its place, never by its text."""
         self._log.error("fault", error=type(error).__name__, where=where(error))
         self.end(endings.INTERNAL_ERROR)
 
     def _task_failed(self, name: str, error: BaseException) -> None:
         if not isinstance(error, SessionRefused):  # a refusal is handled by who waits for the task
-            self.fault(error)
+            self.fail(error)
 
-    def act(self, actions: list[Effect]) -> None:
+    # What the rules decide.
+
+    def perform(self, effects: list[Effect]) -> None:
         """Carry out what the rules answered, in order."""
-        for action in actions:
-            if isinstance(action, ToClient):
-                self._spout.outlet.other(action.frame)
-            elif isinstance(action, ToEngine):
+        for effect in effects:
+            if isinstance(effect, ToClient):
+                self._output.outlet.other(effect.frame)
+            elif isinstance(effect, ToEngine):
                 if self._engine is not None:
-                    self._engine.send(action.frame)
-            elif isinstance(action, RecordUtterance | RecordUsage):
-                self._recorder.take(action)
-            elif isinstance(action, PlayCoachAudio | TranscribeCoachAudio):
-                self._booth.act(action)
+                    self._engine.send(effect.frame)
+            elif isinstance(effect, RecordUtterance | RecordUsage):
+                self._recorder.take(effect)
+            elif isinstance(effect, PlayCoachAudio):
+                self._output.plain.sound(effect.frame, effect.item_id, effect.ms, self.clock())
+            elif isinstance(effect, TranscribeCoachAudio):
+                self._coach_bridge.transcribe(effect)
             else:
-                self._act_apart(action)
-        self._go_on()
+                self._perform_control(effect)
+        self._after_effects()
 
-    def _go_on(self) -> None:
-        if self.conversation.transcript.is_playing:
-            self._timer.arm()  # for paced sound too: it waits only for an answer that plays
-        if self.conversation.greeted and self._up.engine is None and self._engine is not None:
+    def _after_effects(self) -> None:
+        if self.core.transcript.is_playing:
+            self._timer.arm()  # for paced audio too: it waits only for an answer that plays
+        if self.core.greeted and self._client_link.engine is None and self._engine is not None:
             self._begin(self._engine)
 
-    def _act_apart(self, action: ControlEffect) -> None:
-        """The actions that are not frames."""
-        match action:
+    def _perform_control(self, effect: ControlEffect) -> None:
+        """The effects that carry no frame or record."""
+        match effect:
             case Flush():
-                self._spout.outlet.flush()
-            case ChargeBudget(bill):
-                self._settle(bill)
+                self._output.outlet.flush()
+            case ChargeBudget(charge):
+                self._charge(charge)
             case EngineRefused(code):
                 self._services.metrics.engine_refused("engine_closed")
                 self._log.warning("engine refused", code=code)
             case CallTool(call):
                 self._tasks.run(self._call_tool(call), "tool.call")
             case VerifyToken(token):
-                self._tasks.run(self._renew(token), "token.renew")
+                self._tasks.run(self._renew_token(token), "token.renew")
             case Ping():
                 self._ping()
             case End(ending):
                 self.end(ending)
 
     def _begin(self, engine: Connection) -> None:
-        """The engine greeted and was told what it must know: now the client is let through."""
-        seconds, name = self.clock() - self._opened_at, self._services.engine.name
+        """The engine is ready and knows its settings: let the client's frames through."""
+        seconds, name = self.clock() - self._opened_at, self.engine_name
         self._services.metrics.engine_connected(seconds)
         self._log.info("session started", engine=name, seconds=round(seconds, 3))
-        self._recorder.began(self._context.door, name)
-        self._up.open(engine)
+        self._recorder.began(self.door, name)
+        self._client_link.open(engine)
 
-    def _settle(self, bill: Charge) -> None:
-        """Pay; what is left says how the session goes on."""
+    def _charge(self, charge: Charge) -> None:
+        """Charge the budgets; what is left decides how the session goes on."""
         now = self.clock()
-        standing = self._account.settle(bill, now)
-        if standing is not None:
-            self.act(self.conversation.afforded(standing, now))
+        balance = self._billing.settle(charge, now)
+        if balance is not None:
+            self.perform(self.core.afforded(balance, now))
             self._timer.arm()
 
     async def _call_tool(self, call: ToolCall) -> None:
         if self._context.tools is not None:
             output = await self._context.tools.run(call)
-            self.act(self.conversation.tool_result(call.call_id, output))
+            self.perform(self.core.tool_result(call.call_id, output))
 
-    async def _renew(self, token: str) -> None:
-        """A token for the same caller moves the expiry; any other changes nothing."""
+    async def _renew_token(self, token: str) -> None:
+        """A token of the same caller moves the expiry; any other changes nothing."""
         try:
             caller = await self._services.verify(token)
         except SessionRefused:
             self._log.info("token refused")
             return
-        if caller.sub == self.conversation.setup.grant.caller.sub:
-            self.conversation.renewed(caller.expires_at)
+        if caller.sub == self.core.setup.grant.caller.sub:
+            self.core.renewed(caller.expires_at)
             self.rearm()
-
-    def rearm(self) -> None:
-        """A deadline may have come nearer."""
-        self._timer.arm()
-
-    def _next(self) -> float:
-        return min(self.conversation.next(), self._spout.outlet.next())
-
-    def _due(self) -> None:
-        self._spout.outlet.due(self.clock())
-        self.act(self.conversation.due(self.clock()))
-        if not self._ended.done():
-            self._timer.arm()
 
     def _ping(self) -> None:
         if self._client.ping() >= UNANSWERED_PINGS:
             self.end(endings.CONNECTION_LOST)
 
-    def _side_gone(self) -> None:
-        self._sides -= 1
-        if not self._sides:
-            self._gone.set()
+    # What the time decides.
+
+    def rearm(self) -> None:
+        """Look at the deadlines again: one may be nearer than before."""
+        self._timer.arm()
+
+    def _next_deadline(self) -> float:
+        return min(self.core.next(), self._output.outlet.next())
+
+    def _on_deadline(self) -> None:
+        self._output.outlet.due(self.clock())
+        self.perform(self.core.due(self.clock()))
+        if not self._ended.done():
+            self._timer.arm()
+
+    # What feeds and coaches ask for.
+
+    def status(self) -> SessionStatus:
+        """The session as it is now."""
+        core, latency = self.core, self.core.transcript.settling.delays
+        return SessionStatus(
+            seq=core.transcript.partials.settled,
+            tokens=tokens_of(core.spending),
+            micro=core.spending.cost().micro,
+            answers=latency.count,
+            answer_ms=latency.last_ms,
+            ending=self._ended.result().name if self._ended.done() else None,
+            is_paused=core.control.is_paused,
+            speaker=core.control.speaker,
+        )
+
+    def interim(self) -> Sequence[InterimTranscript]:
+        """The text so far of utterances that are not final."""
+        return self.core.transcript.partials.open()
+
+    def execute(self, command: Command) -> Outcome:
+        """Carry out a coach's command, and record what it changed."""
+        if self._ended.done():
+            return "over"
+        core, now = self.core, self.clock()
+        result = core.coaching.obey(command, now)
+        effects = result.actions
+        if core.control.speaker is None:
+            effects = [*core.voice.stop(now), *effects]
+        self._output.silence(core.control.is_muted)
+        self.perform(effects)
+        self.rearm()
+        if result.outcome == "done":
+            self._recorder.did(command, now)
+            self._log.info("coach acted", action=command.action)
+        return result.outcome
+
+    def open_coach_audio(self, coach: str) -> CoachAudioStream | StreamRefusal:
+        """An audio stream for this coach; an earlier one of theirs is closed."""
+        return self._coach_bridge.open(coach)
+
+    # The end.
+
+    def _connection_closed(self) -> None:
+        self._open_connections -= 1
+        if not self._open_connections:
+            self._closed.set()
 
     async def _teardown(self, ending: Ending) -> None:
-        """Close both sides once, settle what is open, and wait until both are gone."""
+        """Close both sides once, record and charge what is open, and wait until both are closed."""
         self._timer.stop()
-        farewell = self.conversation.setup.view.farewell(ending)
+        farewell = self.core.setup.view.farewell(ending)
         for event in farewell.events:
             self._client.send(encode(event))
         self._client.close(farewell.code, farewell.reason)
         if self._engine is not None:
             self._engine.close(1000, "Client disconnected")
         try:
-            await self._booth.aclose(ending)
+            await self._coach_bridge.aclose(ending)
         finally:
-            self._settle_last(ending)
+            self._finish(ending)
         await self._tasks.aclose()
         try:
             async with asyncio.timeout(CLOSE_SECONDS):
-                await self._gone.wait()
+                await self._closed.wait()
         except TimeoutError:
-            self._log.error("a peer did not close", sides=self._sides)
+            self._log.error("a connection did not close", open=self._open_connections)
 
-    def _settle_last(self, ending: Ending) -> None:
-        """What is still open is written down, and paid for."""
-        for utterance in self.conversation.finish(self.clock()):
+    def _finish(self, ending: Ending) -> None:
+        """Record utterances that are still open, and charge what is."""
+        for utterance in self.core.finish(self.clock()):
             self._recorder.record(utterance)
         self._recorder.ended(ending.name, self.clock())
-        self._account.close(self.clock())
-        self._account.report(self._services.metrics, self._log)
+        self._billing.close(self.clock())
+        self._billing.report(self._services.metrics, self._log)

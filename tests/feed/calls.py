@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from relay.feed.feed import FeedHistory, SessionFeed
 from relay.feed.hub import FeedHub
-from relay.feed.live_session import NoLine
+from relay.interfaces import SessionStatus, StreamRefusal
 from relay.realtime.coaching.control import Command, Outcome
 from relay.realtime.endings import CLIENT_LEFT, Ending
 from relay.realtime.records import AnyRecord, Record, SessionHead
@@ -28,7 +28,7 @@ def again(record: Record, seq: int) -> Record:
 
 
 class FakeLine:
-    """A `relay.feed.voice.Line` whose frames a test puts into `frames`."""
+    """A `CoachAudioStream` whose frames a test puts into `frames`."""
 
     def __init__(self, coach: str) -> None:
         self.coach = coach
@@ -50,11 +50,11 @@ class FakeLine:
 
 @dataclass
 class FakeCall:
-    """A `relay.feed.feed.Call`."""
+    """A `LiveSession` whose answers a test sets."""
 
     head: SessionHead = HEAD
     door: str = "openai"
-    engine: str = "offline"
+    engine_name: str = "offline"
     open: list[InterimTranscript] = field(default_factory=list)
     seq: int = 0
     cost: int | None = 0
@@ -65,40 +65,37 @@ class FakeCall:
     commands: list[Command] = field(default_factory=list)
     obeyed: list[str] = field(default_factory=list)
     lines: list[FakeLine] = field(default_factory=list)
-    no_line: NoLine | None = None
+    no_line: StreamRefusal | None = None
 
-    def partials(self) -> Sequence[InterimTranscript]:
+    def status(self) -> SessionStatus:
+        return SessionStatus(
+            seq=self.seq,
+            tokens={"text_out": self.seq},
+            micro=self.cost,
+            answers=self.begun[0],
+            answer_ms=self.begun[1],
+            ending=self.why,
+            is_paused=self.obeyed[-1:] == ["pause"],
+        )
+
+    def interim(self) -> Sequence[InterimTranscript]:
         self.asked += 1
         return list(self.open)
 
-    def settled(self) -> int:
-        return self.seq
-
-    def tokens(self) -> dict[str, int]:
-        return {"text_out": self.seq}
-
-    def micro(self) -> int | None:
-        return self.cost
-
-    def answers(self) -> tuple[int, int | None]:
-        return self.begun
-
-    def ending(self) -> str | None:
-        return self.why
-
-    def is_paused(self) -> bool:
-        return self.obeyed[-1:] == ["pause"]
-
-    def speaker(self) -> str | None:
-        return None
-
-    def obey(self, command: Command) -> Outcome:
+    def execute(self, command: Command) -> Outcome:
+        if self.why is not None:
+            return "over"
         self.commands.append(command)
         if self.outcome == "done":
             self.obeyed.append(command.action)
         return self.outcome
 
-    def voice(self, coach: str) -> FakeLine | NoLine:
+    def end(self, ending: Ending) -> None:
+        self.why = self.why or ending.name
+
+    def open_coach_audio(self, coach: str) -> FakeLine | StreamRefusal:
+        if self.why is not None:
+            return "over"
         if self.no_line is not None:
             return self.no_line
         self.lines.append(FakeLine(coach))

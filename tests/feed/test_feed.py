@@ -73,11 +73,11 @@ async def test_an_ended_feed_keeps_the_facts_and_lets_the_call_go() -> None:
     feed.commit(said(1))
     feed.over(1_760_000_200.0)
     assert feed.is_finished
-    assert feed.call is not call
+    assert feed.live_session is not call
     session = feed.session()
     assert (session.ending, session.cost_dollars, session.seq) == ("idle", 0.000012, 1)
     assert session.state == "ended"
     assert session.ended_at == "2025-10-09T08:56:40.000000+00:00"
-    assert feed.call.partials() == ()
+    assert feed.live_session.interim() == ()
     feed.finish()  # once is enough
     assert [m["type"] for m in told(await feed.join(1))] == ["session", "caught_up", "ended"]

@@ -133,7 +133,7 @@ async def engine_breaks_the_protocol(call: Call) -> None:
 async def a_rule_fails(call: Call) -> None:
     """Nothing that comes from outside does this; so the rules are broken by hand."""
     for session in call.here.app.registry._live:
-        session.conversation.transcript.feed = None  # type: ignore[attr-defined]
+        session.core.transcript.feed = None  # type: ignore[attr-defined]
     assert call.provider is not None
     call.provider.send({"type": "response.done"})
 

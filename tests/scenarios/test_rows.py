@@ -551,7 +551,7 @@ async def test_S3_57_who_sends_nonsense_and_does_not_read_fills_no_memory(tmp_pa
         (peer,) = [
             session._client  # type: ignore[attr-defined]
             for session in here.app.registry._live
-            if session.conversation.setup.grant.caller.sub == "mad"  # type: ignore[attr-defined]
+            if session.core.setup.grant.caller.sub == "mad"  # type: ignore[attr-defined]
         ]
         mad.reads.clear()
         mad.raw.write(nonsense)
@@ -616,7 +616,7 @@ async def test_S3_64_a_fault_in_one_call_ends_it_alone_and_says_nothing_of_it(
     async with provided(tmp_path) as (here, provider), client(here, browser("ada")) as broken:
         await broken.until("session.created")
         (first,) = here.app.registry._live
-        first.conversation.transcript.feed = feed  # type: ignore[attr-defined]
+        first.core.transcript.feed = feed  # type: ignore[attr-defined]
         async with client(here, browser("grace")) as sound:
             await sound.until("session.created")
             (await provider.call("ada")).send(*wire.spoken_turn("U1", None))

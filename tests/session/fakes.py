@@ -150,7 +150,8 @@ class Stage:
             SESSION, "c1", grant, GaDialect(), update, False, TRANSCRIPTION, prices=Prices()
         )
         limits = SessionLimits(10.0, 1800.0, 300.0, self.expires_at)
-        self.opener = FakeEngine(self.engine if self.opens == "engine" else self.opens)
+        opens = self.engine if self.opens == "engine" else self.opens
+        self.opener = opens if isinstance(opens, FakeEngine) else FakeEngine(opens)
         return Session(
             SessionContext(self.client),
             SessionCore(setup, Deadlines(limits, self.clock.now)),

@@ -10,7 +10,7 @@ from relay.interfaces import Connection, EngineRequest
 from relay.realtime.coaching.control import Command
 from relay.realtime.endings import CLIENT_LEFT
 from relay.session import coach_bridge as booth
-from relay.session.coach_bridge import MOST_LINES, CoachStream
+from relay.session.coach_bridge import MAX_STREAMS, CoachStream
 from relay.session.session import Session
 from tests.fake_connection import FakePeer
 from tests.realtime import wire_events as wire
@@ -22,7 +22,7 @@ TAKEOVER, RELEASE = Command("takeover", "carol"), Command("release", "carol")
 
 
 class TwoPeers(FakeEngine):
-    """The session's engine, then the ear's."""
+    """Opens the session's connection, then the transcriber's."""
 
     def __init__(self, first: Connection, second: Connection) -> None:
         super().__init__(first)
@@ -38,12 +38,12 @@ class Desk:
 
     def __init__(self, stage: Stage, session: Session, running: Any, ear: FakePeer) -> None:
         self.stage = stage
-        self.call = session.live_call()
+        self.session = session
         self.running = running
         self.ear = ear
 
     def line(self, coach: str = "carol") -> CoachStream:
-        opened = self.call.booth.open(coach)
+        opened = self.session.open_coach_audio(coach)
         assert isinstance(opened, CoachStream)
         return opened
 
@@ -58,16 +58,8 @@ class Desk:
 
 async def live() -> Desk:
     stage, ear = Stage(relay_events=True), FakePeer()
+    stage.opens = TwoPeers(stage.engine, ear)
     session = stage.session()
-    shared = session._services
-    object.__setattr__(shared, "engine", TwoPeers(stage.engine, ear))
-    session._booth._wires = booth.BridgeDeps(
-        shared.engine,
-        session._request,
-        session._spout.plain,
-        session._spout.listen,
-        session._coached.obey,
-    )
     running = asyncio.ensure_future(session.run())
     await settle()
     stage.engine.arrive(CREATED)
@@ -77,7 +69,7 @@ async def live() -> Desk:
 async def test_a_turn_goes_to_the_learner_to_the_ear_and_into_the_record() -> None:
     desk = await live()
     line = desk.line()
-    assert desk.call.obey(TAKEOVER) == "done"
+    assert desk.session.execute(TAKEOVER) == "done"
     line.hear(WORD + PAUSE)
     await settle()
     desk.ear.arrive(CREATED)
@@ -100,7 +92,7 @@ async def test_all_who_listen_hear_the_model_and_not_themselves() -> None:
     assert first is not None
     assert first[:1] == b"\x01"
     assert await dave.next() == first
-    desk.call.obey(TAKEOVER)
+    desk.session.execute(TAKEOVER)
     carol.hear(WORD)
     waiting = asyncio.ensure_future(carol.next())
     await settle()
@@ -115,9 +107,9 @@ async def test_all_who_listen_hear_the_model_and_not_themselves() -> None:
 async def test_a_release_ends_what_is_being_said() -> None:
     desk = await live()
     line = desk.line()
-    desk.call.obey(TAKEOVER)
+    desk.session.execute(TAKEOVER)
     line.hear(WORD)
-    desk.call.obey(RELEASE)
+    desk.session.execute(RELEASE)
     kinds = desk.stage.client_types()
     assert kinds[-2:] == ["response.output_audio.done", "relay.coach"]
     line.hear(WORD)
@@ -128,7 +120,7 @@ async def test_a_release_ends_what_is_being_said() -> None:
 async def test_when_the_last_one_hangs_up_the_ear_hears_the_sentence_out_and_goes() -> None:
     desk = await live()
     line = desk.line()
-    desk.call.obey(TAKEOVER)
+    desk.session.execute(TAKEOVER)
     line.hear(WORD)
     await settle()
     desk.ear.arrive(CREATED)
@@ -147,30 +139,30 @@ async def test_who_has_the_word_and_does_not_come_back_gives_it_back(
 ) -> None:
     monkeypatch.setattr(booth, "GRACE_SECONDS", 0.0)
     desk = await live()
-    desk.call.obey(TAKEOVER)
+    desk.session.execute(TAKEOVER)
     desk.line().close()
     again = desk.line()
     await asyncio.sleep(0.01)
-    assert desk.call.speaker() == "carol", "the grace ended with the new line"
+    assert desk.session.status().speaker == "carol", "the grace ended with the new line"
     again.close()
     await asyncio.sleep(0.01)
-    assert desk.call.speaker() is None
+    assert desk.session.status().speaker is None
     await desk.over()
 
 
 async def test_lines_are_bounded_and_there_is_none_into_a_call_that_is_over() -> None:
     desk = await live()
-    for number in range(MOST_LINES):
+    for number in range(MAX_STREAMS):
         desk.line(f"coach {number}")
-    assert desk.call.booth.open("one more") == "busy"
+    assert desk.session.open_coach_audio("one more") == "busy"
     desk.line("coach 0")
     await desk.over()
-    assert desk.call.booth.open("carol") == "over"
+    assert desk.session.open_coach_audio("carol") == "over"
 
 
 async def test_there_is_no_line_to_a_learner_whose_sound_is_of_another_format() -> None:
     desk = await live()
     audio = {"output": {"format": {"type": "audio/pcmu"}}}
     desk.stage.engine.arrive(json.dumps({"type": "session.updated", "session": {"audio": audio}}))
-    assert desk.call.booth.open("carol") == "format"
+    assert desk.session.open_coach_audio("carol") == "format"
     await desk.over()

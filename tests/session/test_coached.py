@@ -24,17 +24,17 @@ async def started(**given: Any) -> tuple[Stage, Any, Any]:
     session, running = stage.start()
     await settle()
     stage.engine.arrive(CREATED)
-    return stage, session.live_call(), running
+    return stage, session, running
 
 
 async def test_a_paused_models_sound_is_for_nobody_and_a_resumed_ones_is_heard() -> None:
-    stage, call, running = await started(relay_events=True)
+    stage, session, running = await started(relay_events=True)
     stage.engine.arrive(DELTA)
-    assert call.obey(PAUSE) == "done"
+    assert session.execute(PAUSE) == "done"
     stage.engine.arrive(DELTA)
     assert stage.client_types().count("response.output_audio.delta") == 1
-    assert call.is_paused()
-    assert call.obey(RESUME) == "done"
+    assert session.status().is_paused
+    assert session.execute(RESUME) == "done"
     stage.engine.arrive(DELTA)
     assert stage.client_types().count("response.output_audio.delta") == 2
     assert stage.client_types()[-3:-1] == ["relay.paused", "relay.resumed"]
@@ -43,9 +43,9 @@ async def test_a_paused_models_sound_is_for_nobody_and_a_resumed_ones_is_heard()
 
 
 async def test_what_changed_is_written_down_and_a_repeat_is_not() -> None:
-    stage, call, running = await started()
+    stage, session, running = await started()
     for command in (PAUSE, PAUSE, RESUME, Command("whisper", "carol", "Slowly.", "context")):
-        call.obey(command)
+        session.execute(command)
     assert audit(stage) == [("pause", "carol"), ("resume", "carol"), ("whisper", "carol")]
     (whisper,) = [r for r in stage.journal.others if isinstance(r, ActionRecord)][2:]
     assert whisper.details == {"text": "Slowly.", "mode": "context"}
@@ -54,22 +54,22 @@ async def test_what_changed_is_written_down_and_a_repeat_is_not() -> None:
 
 
 async def test_a_coach_ends_the_session_and_nothing_can_be_asked_of_it_then() -> None:
-    stage, call, running = await started()
-    assert call.obey(Command("end", "carol", "Time is up.")) == "done"
+    stage, session, running = await started()
+    assert session.execute(Command("end", "carol", "Time is up.")) == "done"
     assert await running == ENDED_BY_COACH
     assert stage.client.close_sent == (1000, "")
-    assert call.obey(PAUSE) == "over"
+    assert session.execute(PAUSE) == "over"
     assert audit(stage) == [("end", "carol")]
 
 
 async def test_a_coach_who_speaks_is_known_by_name_and_another_waits() -> None:
-    stage, call, running = await started()
-    assert call.obey(Command("takeover", "carol")) == "done"
-    assert call.speaker() == "carol"
-    assert call.obey(Command("takeover", "dave")) == "busy"
-    assert call.obey(Command("release", "dave")) == "busy"
-    assert call.obey(Command("release", "root", is_admin=True)) == "done"
-    assert call.speaker() is None
+    stage, session, running = await started()
+    assert session.execute(Command("takeover", "carol")) == "done"
+    assert session.status().speaker == "carol"
+    assert session.execute(Command("takeover", "dave")) == "busy"
+    assert session.execute(Command("release", "dave")) == "busy"
+    assert session.execute(Command("release", "root", is_admin=True)) == "done"
+    assert session.status().speaker is None
     stage.client.leave(1000)
     await running
 
@@ -78,7 +78,7 @@ async def test_before_the_engine_is_there_a_pause_waits_with_it() -> None:
     stage = Stage()
     session, running = stage.start()
     await settle()
-    assert session.live_call().obey(PAUSE) == "done"
+    assert session.execute(PAUSE) == "done"
     stage.engine.arrive(CREATED)
     stage.engine.arrive(json.dumps(wire.response_created("R1")))
     assert stage.engine_types()[-1] == "response.cancel"

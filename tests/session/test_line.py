@@ -3,7 +3,7 @@
 import asyncio
 
 from relay.realtime.endings import CLIENT_LEFT, TOKEN_EXPIRED
-from relay.session.coach_bridge import MOST_AHEAD, MOST_PER_SECOND, CoachStream
+from relay.session.coach_bridge import MAX_BURST_BYTES, MAX_BYTES_PER_SECOND, CoachStream
 from tests.session.fakes import FakeClock, settle
 
 
@@ -49,10 +49,10 @@ async def test_a_closed_line_is_closed_once_and_takes_nothing_more() -> None:
 
 async def test_sound_that_comes_much_faster_than_it_is_heard_is_dropped() -> None:
     desk = Desk()
-    desk.line.hear(bytes(MOST_AHEAD))
+    desk.line.hear(bytes(MAX_BURST_BYTES))
     desk.line.hear(b"abcd")
     assert len(desk.said) == 1
     desk.clock.now += 1.0
-    desk.line.hear(bytes(MOST_PER_SECOND))
+    desk.line.hear(bytes(MAX_BYTES_PER_SECOND))
     desk.line.hear(b"abcd")
     assert len(desk.said) == 2

@@ -211,7 +211,7 @@ async def test_an_engine_that_never_greets_times_out() -> None:
     session, running = stage.start()
     await settle()
     stage.clock.now += 10.0
-    session._due()
+    session._on_deadline()
     assert await running == endings.ENGINE_TIMED_OUT
     assert stage.client.close_sent == (1011, "OpenAI connection timed out")
     assert stage.engine.close_sent is not None
@@ -224,7 +224,7 @@ async def test_S3_51_two_unanswered_pings_end_the_session() -> None:
     stage.engine.arrive(CREATED)
     for _ in range(3):
         stage.clock.now += 30.0
-        session._due()
+        session._on_deadline()
     assert await running == endings.CONNECTION_LOST
     assert stage.client.close_sent == (4012, "Connection lost")
 
@@ -243,7 +243,7 @@ async def test_S3_57_a_slow_client_holds_back_the_engine_but_not_its_own_voice()
     assert not stage.engine.paused
     stage.client.fill(True)
     stage.clock.now += 10.0
-    session._due()
+    session._on_deadline()
     assert await running == endings.CLIENT_TOO_SLOW
     assert stage.client.close_sent == (4013, "Client too slow")
 
@@ -298,7 +298,7 @@ async def test_S3_64_a_fault_of_ours_ends_this_session_and_says_nothing_of_its_c
     def broken(*_: object) -> None:
         raise RuntimeError("the learner said: my secret")
 
-    session.conversation.transcript.feed = broken  # type: ignore[method-assign,assignment]
+    session.core.transcript.feed = broken  # type: ignore[method-assign,assignment]
     stage.engine.arrive('{"type":"response.done"}')
     assert await running == endings.INTERNAL_ERROR
     assert stage.client.close_sent == (1011, "Internal server error")
@@ -318,9 +318,9 @@ async def test_S3_49_a_fresh_token_moves_the_expiry_and_a_strangers_does_not() -
         stage.verified = verified
         stage.client.arrive('{"type":"relay.token","token":"t"}')
         await settle()
-        assert session.conversation.deadlines.expires_at == until
+        assert session.core.deadlines.expires_at == until
     stage.clock.now = 5000.0
-    session._due()
+    session._on_deadline()
     assert await running == endings.TOKEN_EXPIRED
     assert stage.client.close_sent == (4001, "Token expired")
 

@@ -18,7 +18,7 @@ from tests.session.fakes import CALLER, CREATED, FakeClock
 DELTA = b'{"type":"response.output_audio.delta","event_id":"e","item_id":"A1","delta":"%s"}'
 
 
-class FakeShell:
+class FakeSession:
     """Notes what the directions ask for."""
 
     def __init__(self, view: ClientDialect) -> None:
@@ -26,18 +26,18 @@ class FakeShell:
         setup = SessionSetup("s1", "c1", grant, view, openai_session_update(grant, {}), False, {})
         self.clock: Any = FakeClock()
         self.traffic = Traffic()
-        self.conversation = SessionCore(setup, Deadlines(SessionLimits(10.0, 60.0, 60.0), 1000.0))
+        self.core = SessionCore(setup, Deadlines(SessionLimits(10.0, 60.0, 60.0), 1000.0))
         self.actions: list[Effect] = []
         self.endings: list[Ending] = []
         self.faults: list[Exception] = []
 
-    def act(self, actions: list[Effect]) -> None:
+    def perform(self, actions: list[Effect]) -> None:
         self.actions += actions
 
     def end(self, ending: Ending) -> None:
         self.endings.append(ending)
 
-    def fault(self, error: Exception) -> None:
+    def fail(self, error: Exception) -> None:
         self.faults.append(error)
 
     def rearm(self) -> None:
@@ -46,40 +46,40 @@ class FakeShell:
 
 def test_audio_down_is_renamed_for_an_old_client_and_counted_for_its_item() -> None:
     view = BetaDialect()
-    shell, client = FakeShell(view), FakePeer()
-    down = EngineLink(shell, client, DirectOutput(client, shell.conversation.playout), view)
+    session, client = FakeSession(view), FakePeer()
+    down = EngineLink(session, client, DirectOutput(client, session.core.playout), view)
     down.frame(CREATED.encode())
     down.frame(b'{"type":"response.output_item.added","item":{"id":"A1","type":"message"}}')
     down.frame(DELTA % (b"A" * 6400))
     assert client.sent == [(DELTA % (b"A" * 6400)).replace(b"output_audio", b"audio")]
-    (item,) = shell.conversation.transcript._items.values()
+    (item,) = session.core.transcript._items.values()
     assert item.audio_ms == 100
-    assert (shell.traffic.frames_down, shell.traffic.frames_up) == (3, 0)
+    assert (session.traffic.frames_down, session.traffic.frames_up) == (3, 0)
 
 
 def test_audio_up_is_written_anew_and_nonsense_is_answered() -> None:
-    shell, client, engine = FakeShell(BetaDialect()), FakePeer(), FakePeer()
-    up = ClientLink(shell, client)
+    session, client, engine = FakeSession(BetaDialect()), FakePeer(), FakePeer()
+    up = ClientLink(session, client)
     up.open(engine)
     up.frame(memoryview(b'{"type": "input_audio_buffer.append", "audio": "AAAA", "x": 1}'))
     up.frame(memoryview(b'{"type":"input_audio_buffer.append","audio":1}'))
     assert engine.sent == [b'{"type":"input_audio_buffer.append","audio":"AAAA"}']
-    assert [type(action) for action in shell.actions] == [ToClient]
-    assert shell.traffic.frames_up == 2
+    assert [type(action) for action in session.actions] == [ToClient]
+    assert session.traffic.frames_up == 2
 
 
-def test_a_fault_goes_to_the_shell_and_not_to_the_peer() -> None:
-    shell, client, engine = FakeShell(BetaDialect()), FakePeer(), FakePeer()
+def test_a_fault_goes_to_the_session_and_not_to_the_peer() -> None:
+    session, client, engine = FakeSession(BetaDialect()), FakePeer(), FakePeer()
 
     def broken(*_: object) -> None:
         raise RuntimeError
 
-    shell.conversation.from_engine = broken  # type: ignore[method-assign,assignment]
-    shell.conversation.from_client = broken  # type: ignore[method-assign,assignment]
-    EngineLink(
-        shell, client, DirectOutput(client, shell.conversation.playout), BetaDialect()
-    ).frame(b'{"type":"response.done"}')
-    up = ClientLink(shell, client)
+    session.core.from_engine = broken  # type: ignore[method-assign,assignment]
+    session.core.from_client = broken  # type: ignore[method-assign,assignment]
+    EngineLink(session, client, DirectOutput(client, session.core.playout), BetaDialect()).frame(
+        b'{"type":"response.done"}'
+    )
+    up = ClientLink(session, client)
     up.open(engine)
     up.frame(b'{"type":"response.create"}')
-    assert [type(fault) for fault in shell.faults] == [RuntimeError, RuntimeError]
+    assert [type(fault) for fault in session.faults] == [RuntimeError, RuntimeError]

@@ -14,7 +14,7 @@ async def live() -> tuple[Stage, OutputSwitch, Tap]:
     session, _running = stage.start()
     await settle()
     stage.engine.arrive(CREATED)
-    return stage, session._spout, Tap()
+    return stage, session._output, Tap()
 
 
 async def test_while_nobody_listens_nothing_is_in_the_way() -> None:

@@ -4,7 +4,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import msgspec
@@ -14,7 +14,7 @@ from playwright.async_api import Browser, Page
 
 from relay.http.api.app import ApiServices
 from relay.http.server import Pages
-from relay.interfaces import ConversationSummary
+from relay.interfaces import ConversationSummary, SessionStatus
 from relay.realtime.grant import Caller, Role
 from relay.realtime.records import Record
 from relay.realtime.transcript import InterimTranscript
@@ -52,19 +52,14 @@ class Live(FakeCall):
     silent: bool = False
     used: dict[str, int] = field(default_factory=dict)
 
-    def is_paused(self) -> bool:
-        return self.silent
+    def status(self) -> SessionStatus:
+        now = super().status()
+        return replace(now, is_paused=self.silent, speaker=self.who, tokens=self.used)
 
-    def speaker(self) -> str | None:
-        return self.who
-
-    def tokens(self) -> dict[str, int]:
-        return self.used
-
-    def obey(self, command: Any) -> Any:
+    def execute(self, command: Any) -> Any:
         if self.outcome == "done":
             self.silent = {"pause": True, "resume": False}.get(command.action, self.silent)
-        return super().obey(command)
+        return super().execute(command)
 
 
 @dataclass

@@ -8,16 +8,16 @@ from typing import Final
 
 from aiohttp import WSMsgType, hdrs, web
 
-from relay.feed.live_session import CoachStreamProtocol, NoLine
 from relay.http.api.auth import Authenticator, Authorizer
 from relay.http.api.errors import FULL, NO_PCM, NO_SOCKET, OVER, ApiError, ApiErrorSpec
 from relay.http.api.feeds import SEND_SECONDS, FeedPermission, SocketWriter, accept_socket
 from relay.http.api.sessions import SessionHandlers
+from relay.interfaces import CoachAudioStream, StreamRefusal
 from relay.realtime.endings import CLIENT_LEFT, CLIENT_LOST, CLIENT_TOO_SLOW, INTERNAL_ERROR
 
 FRAME_BYTES: Final = 96_000
 """Largest frame from a coach: two seconds of PCM16."""
-_ERRORS: Final[dict[NoLine, ApiErrorSpec]] = {"over": OVER, "busy": FULL, "format": NO_PCM}
+_ERRORS: Final[dict[StreamRefusal, ApiErrorSpec]] = {"over": OVER, "busy": FULL, "format": NO_PCM}
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,12 +46,12 @@ class CoachAudioHandler:
 
     async def _open(
         self, request: web.Request, stack: AsyncExitStack
-    ) -> tuple[CoachStreamProtocol, FeedPermission]:
+    ) -> tuple[CoachAudioStream, FeedPermission]:
         """Open the coach's stream until the exit stack closes; raises `ApiError`."""
         caller = await self.authenticator.authenticate_coach(request)
         feed = await self.sessions.find(request, caller)
         stack.enter_context(self.authenticator.limiter.open_feed(caller.sub))
-        stream = feed.call.voice(caller.sub)
+        stream = feed.live_session.open_coach_audio(caller.sub)
         if isinstance(stream, str):
             raise ApiError(_ERRORS[stream])
         stack.callback(stream.close)
@@ -59,7 +59,7 @@ class CoachAudioHandler:
 
 
 async def _serve(
-    writer: SocketWriter, stream: CoachStreamProtocol, permission: FeedPermission
+    writer: SocketWriter, stream: CoachAudioStream, permission: FeedPermission
 ) -> None:
     async with asyncio.TaskGroup() as tasks:
         beside = (
@@ -79,7 +79,7 @@ async def _serve(
     await writer.close(stream.ending or INTERNAL_ERROR)
 
 
-async def _read(writer: SocketWriter, stream: CoachStreamProtocol) -> None:
+async def _read(writer: SocketWriter, stream: CoachAudioStream) -> None:
     """Pass on the coach's audio; text frames are ignored."""
     async for message in writer.socket:
         if message.type is WSMsgType.BINARY:
@@ -87,7 +87,7 @@ async def _read(writer: SocketWriter, stream: CoachStreamProtocol) -> None:
     stream.close(CLIENT_LEFT)
 
 
-async def _watch_permission(stream: CoachStreamProtocol, permission: FeedPermission) -> None:
+async def _watch_permission(stream: CoachAudioStream, permission: FeedPermission) -> None:
     """Close the stream when the coach's access ends."""
     ending = None
     while ending is None:

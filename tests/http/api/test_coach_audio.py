@@ -5,8 +5,8 @@ import asyncio
 import pytest
 from aiohttp import ClientWebSocketResponse, WSMsgType
 
-from relay.feed.live_session import NoLine
 from relay.http.api.coach_audio import FRAME_BYTES
+from relay.interfaces import StreamRefusal
 from tests.feed.calls import FakeCall, FakeLine
 from tests.http.api.running_api import PATIENCE, SERVICE_KEY, SESSION, header, running_api
 from tests.stores.words import LEARNER
@@ -92,7 +92,7 @@ async def test_the_service_key_may_listen() -> None:
     ("why", "error", "code"),
     [("over", "over", 4000), ("busy", "full", 1013), ("format", "no_pcm", 4000)],
 )
-async def test_a_refused_stream_says_why(why: NoLine, error: str, code: int) -> None:
+async def test_a_refused_stream_says_why(why: StreamRefusal, error: str, code: int) -> None:
     async with running_api() as api:
         with api.feeds.hub.live(FakeCall(no_line=why)):
             async with api.http.ws_connect(VOICE, headers=header()) as socket:

@@ -1,5 +1,6 @@
 import pytest
 
+from relay.interfaces import SessionStatus
 from tests.feed.calls import FakeCall
 from tests.http.api.running_api import FEED, header, running_api
 
@@ -68,7 +69,7 @@ async def test_another_method_is_a_405_that_names_the_allowed_ones() -> None:
 
 async def test_a_fault_is_logged_and_its_text_is_not_sent(caplog: pytest.LogCaptureFixture) -> None:
     class Broken(FakeCall):
-        def micro(self) -> int:
+        def status(self) -> SessionStatus:
             raise RuntimeError("the meter is stuck")
 
     async with running_api() as api:
@@ -76,7 +77,7 @@ async def test_a_fault_is_logged_and_its_text_is_not_sent(caplog: pytest.LogCapt
         with api.feeds.hub.live(call):
             answer = await api.ask("/api/sessions")
             assert answer.error == (500, "failed")
-            Broken.micro = FakeCall.micro  # type: ignore[method-assign,assignment]
+            Broken.status = FakeCall.status  # type: ignore[method-assign]
     assert "the meter is stuck" not in answer.text
     assert "the meter is stuck" in caplog.text
 
