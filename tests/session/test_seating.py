@@ -7,24 +7,9 @@ from relay.interfaces import Admission, ConversationHistory
 from relay.realtime.dialects.client import BrowserDialect
 from relay.realtime.endings import IDLE, SESSION_TIME_LIMIT
 from relay.realtime.grant import Bounds, Grant
-<<<<<<< HEAD
 from relay.realtime.opening import browser_session_update
-from relay.session.billing import BudgetService
-from relay.session.directory import SessionDirectory
-from relay.session.server import (
-    AdmittedCaller,
-    PendingConnection,
-    ServerContext,
-    SessionDefaults,
-    create_session,
-)
-from relay.session.session import Services, Session
-from tests.doors.knock import knock
-=======
-from relay.realtime.opening import s3_update
 from relay.session.server import create_session, session_setup
 from relay.session.session import Session, SessionContext
->>>>>>> 37742ed (session: admit a caller without objects that are carried one step)
 from tests.fake_connection import FakePeer
 from tests.session.fakes import (
     CALLER,
@@ -47,11 +32,7 @@ class Seated:
         self.shown: list[Any] = []
         shared = services(clock=self.clock, journal=self.journal, show=self.shown.extend)
         grant = Grant(caller=CALLER, agent_id="a1", model="m", **granted)
-<<<<<<< HEAD
-        update = browser_session_update(grant, WHISPER, "verse")
-=======
-        update = s3_update(grant, TRANSCRIPTION, "verse")
->>>>>>> 37742ed (session: admit a caller without objects that are carried one step)
+        update = browser_session_update(grant, TRANSCRIPTION, "verse")
         admission = Admission(grant, BrowserDialect(), update, True, truncates=True)
         setup = session_setup(shared, SESSION, admission, ConversationHistory())
         context = SessionContext(FakePeer())
