@@ -3,9 +3,9 @@
 import asyncio
 import signal
 import time
-from collections.abc import AsyncIterator, Callable, Collection, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -13,11 +13,10 @@ import aiohttp
 import structlog
 
 from relay.agents.agent import AgentDefaults
-from relay.auth.tokens import Verifier, mint, open_verifier
+from relay.auth.tokens import Verifier, mint, open_verifier, select_subprotocol
 from relay.config import Loaded, Settings, project_of, trust_of
 from relay.doors.browser import BrowserDoor
 from relay.doors.openai import OpenAIDoor
-from relay.doors.tokens import select_subprotocol
 from relay.engines.cascade.engine import CascadeEngine
 from relay.engines.cascade.offline import VoiceNotInstalled, offline_parts
 from relay.engines.openai import FixedKey, KeySource, OpenAIEngine, OpenAIOptions, azure_options
@@ -26,10 +25,11 @@ from relay.feed.hub import FeedHub
 from relay.http.api.app import ApiServices
 from relay.http.api.sessions import ConversationArchive
 from relay.http.server import Health, HttpServer, HttpServices, Pages, serve
-from relay.interfaces import Engine, Store
+from relay.interfaces import Door, Engine, HttpDoor, Store, WorkerDoor
 from relay.metrics import Metrics, measure_loop_lag
 from relay.parts.interfaces import Parts
 from relay.parts.simple import echo_parts
+from relay.proxies import TrustedProxies
 from relay.realtime.deadlines import SessionLimits
 from relay.realtime.endings import SERVICE_RESTART
 from relay.realtime.grant import Caller, Role
@@ -146,6 +146,29 @@ def open_coach(
     return CoachServices(hub, journal, store, clock, Summarizer(writer, clock))
 
 
+@dataclass(frozen=True, slots=True)
+class Doors:
+    """The ways in; those of the WebSocket listener are asked in their order."""
+
+    websocket: Sequence[Door] = ()
+    http: Sequence[HttpDoor] = ()
+    workers: Sequence[WorkerDoor] = ()
+
+
+MakeDoors = Callable[[Verifier, AgentDefaults, dict[str, Any]], Doors]
+"""Given whose tokens are believed, what is granted, and `audio.input.transcription`."""
+
+
+def make_doors(verifier: Verifier, defaults: AgentDefaults, transcription: dict[str, Any]) -> Doors:
+    """The doors of the relay."""
+    return Doors(
+        websocket=(
+            OpenAIDoor(verifier, defaults, transcription),
+            BrowserDoor(verifier, defaults, transcription),
+        )
+    )
+
+
 PAGE_TOKEN_SECONDS: Final = 3600
 PAGE_USER: Final = "developer"
 PAGE_COACH: Final = "coach"
@@ -159,8 +182,8 @@ class App:
     engine: Engine
     listener: Listener
     http: HttpServer
-    reception: SessionServer
-    registry: SessionDirectory
+    server: SessionServer
+    directory: SessionDirectory
     draining: bool = False
 
     @property
@@ -177,11 +200,13 @@ class App:
         """Take no more callers, let the others end, then end them with 1012."""
         self.draining = True
         self.listener.stop_accepting()
-        await self.reception.drain(seconds)
+        await self.server.drain(seconds)
 
 
 @asynccontextmanager
-async def running(loaded: Loaded, clock: Clock | None = None) -> AsyncIterator[App]:
+async def running(
+    loaded: Loaded, clock: Clock | None = None, make_doors: MakeDoors = make_doors
+) -> AsyncIterator[App]:
     """A relay with both listeners open; taken apart in order at the end, whatever happened.
 
     Raises OSError for a port or folder that cannot be had, ToolMisconfigured for a server-side
@@ -201,23 +226,37 @@ async def running(loaded: Loaded, clock: Clock | None = None) -> AsyncIterator[A
         writer = summary_writer(settings, client)
         coach = open_coach(words.journal, words.store, tasks, clock, writer)
         services = _services(loaded, metrics, verifier, words, coach, client)
-        engine, registry = services.engine, services.directory
-        reception = _session_server(loaded, services, verifier, words)
-        _measure(metrics, registry, words)
+        doors = make_doors(verifier, _agent_defaults(loaded, words), services.transcription)
+        server = SessionServer(doors.websocket, services, _session_limits(settings))
+        _measure(metrics, services.directory, words)
         tasks.run(measure_loop_lag(metrics), "metrics.loop_lag")
         api = coach.api(verifier, trust_of(settings).api_key, settings.allowed_origins)
-        side = _http_side(loaded, metrics, words, registry, lambda: app, api)
+        routes = [route for door in doors.http for route in door.routes(server.accept)]
+        side = _http_side(loaded, metrics, words, services.directory, lambda: app, api)
+        side = replace(side, routes=routes)
         # Closed in the opposite order: health answers to the last.
         http = await serve(side, settings.host, settings.http_port)
         closing.push_async_callback(http.aclose)
         closing.push_async_callback(coach.aclose)
-        closing.push_async_callback(engine.aclose)
-        listener = await listen(reception.receive, _listen_options(settings, reception))
-        closing.push_async_callback(listener.aclose)
-        closing.push_async_callback(reception.aclose)
-        closing.callback(listener.stop_accepting)
-        app = App(settings, engine, listener, http, reception, registry)
+        closing.push_async_callback(services.engine.aclose)
+        listener = await _open_doors(closing, settings, doors, server)
+        app = App(settings, services.engine, listener, http, server, services.directory)
         yield app
+
+
+async def _open_doors(
+    closing: AsyncExitStack, settings: Settings, doors: Doors, server: SessionServer
+) -> Listener:
+    """Let clients in; `closing` ends their sessions before it closes the doors."""
+    listener = await listen(server.receive, _listen_options(settings, server))
+    closing.push_async_callback(listener.aclose)
+    workers = Tasks(_task_failed)
+    closing.push_async_callback(workers.aclose)
+    closing.push_async_callback(server.aclose)
+    closing.callback(listener.stop_accepting)
+    for door in doors.workers:
+        workers.run(door.run(server.accept), "door.worker")
+    return listener
 
 
 def _services(
@@ -248,23 +287,19 @@ def _services(
     )
 
 
-def _session_server(
-    loaded: Loaded, services: Services, verifier: Verifier, words: Storage
-) -> SessionServer:
+def _agent_defaults(loaded: Loaded, words: Storage) -> AgentDefaults:
     settings = loaded.settings
     # A file wins over the table.
     agents = (None if settings.relay_agents else words.place.agents) or loaded.agents
-    defaults = AgentDefaults(settings.default_agent, settings.openai_realtime_model, agents)
-    doors = (
-        OpenAIDoor(verifier, defaults, services.transcription),
-        BrowserDoor(verifier, defaults, services.transcription),
-    )
-    limits = SessionLimits(
+    return AgentDefaults(settings.default_agent, settings.openai_realtime_model, agents)
+
+
+def _session_limits(settings: Settings) -> SessionLimits:
+    return SessionLimits(
         engine_seconds=settings.engine_timeout,
         session_seconds=settings.connection_timeout / 1000,
         idle_seconds=settings.idle_timeout,
     )
-    return SessionServer(doors, services, limits)
 
 
 def _listen_options(settings: Settings, reception: SessionServer) -> ListenOptions:
@@ -272,8 +307,9 @@ def _listen_options(settings: Settings, reception: SessionServer) -> ListenOptio
         host=settings.host,
         port=settings.port,
         allowed_origins=settings.allowed_origins,
+        trusted_proxies=TrustedProxies(settings.trusted_proxies),
         select=select_subprotocol,
-        farewell_frames=reception.last_words,
+        farewell_frames=reception.farewell_frames,
         connection=ConnectionOptions(max_message_bytes=settings.max_message_bytes),
     )
 
@@ -295,7 +331,7 @@ def _http_side(
     loaded: Loaded,
     metrics: Metrics,
     words: Storage,
-    registry: SessionDirectory,
+    directory: SessionDirectory,
     app: Callable[[], App | None],
     api: ApiServices,
 ) -> HttpServices:
@@ -303,7 +339,7 @@ def _http_side(
 
     def health() -> Health:
         uptime = time.monotonic() - began
-        return Health(registry.active, registry.max_connections, uptime)
+        return Health(directory.active, directory.max_connections, uptime)
 
     def draining() -> str | None:
         here = app()
@@ -356,7 +392,7 @@ async def run(loaded: Loaded, drain_seconds: float, started: Callable[[App], Non
 
         def signalled() -> None:
             if stop.is_set():
-                app.registry.end_all(SERVICE_RESTART)
+                app.directory.end_all(SERVICE_RESTART)
             stop.set()
 
         loop = asyncio.get_running_loop()
@@ -364,5 +400,5 @@ async def run(loaded: Loaded, drain_seconds: float, started: Callable[[App], Non
             loop.add_signal_handler(number, signalled)
         started(app)
         await stop.wait()
-        log.info("shutting down", sessions=app.registry.active)
+        log.info("shutting down", sessions=app.directory.active)
         await app.drain(drain_seconds)

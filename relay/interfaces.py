@@ -1,8 +1,8 @@
 """What a peer, an engine, a journal and a store look like to each other; types only."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from relay.realtime.coaching.control import Command, Outcome
 from relay.realtime.dialects.client import ClientDialect
@@ -11,6 +11,9 @@ from relay.realtime.events import Event
 from relay.realtime.grant import Grant
 from relay.realtime.records import AnyRecord, Record, SessionHead
 from relay.realtime.transcript import InterimTranscript
+
+if TYPE_CHECKING:
+    from aiohttp.web import AbstractRouteDef
 
 Frame = bytes | bytearray | memoryview
 """One event as it travels: the UTF-8 JSON of one text message."""
@@ -56,6 +59,31 @@ class Connection(Protocol):
 
     def close(self, code: int, reason: str) -> None:
         """Close once (repeats are ignored), gracefully for at most a second, then by force."""
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class ConnectRequest:
+    """A client's request for a session, whatever it came by.
+
+    `path` is as it was sent, not percent-decoded. `query` holds the parameters in order, decoded.
+    `headers` is case-insensitive. `client_ip` is the client's address behind trusted proxies, ""
+    where it has none.
+    """
+
+    path: str
+    query: tuple[tuple[str, str], ...] = ()
+    headers: Mapping[str, str] = field(default_factory=dict)
+    subprotocols: tuple[str, ...] = ()
+    origin: str | None = None
+    client_ip: str = ""
+
+    def parameter(self, name: str) -> str | None:
+        """The first query parameter of this name."""
+        return next((value for key, value in self.query if key == name), None)
+
+    def __repr__(self) -> str:
+        """Path and address only; a token may be in any other part."""
+        return f"<ConnectRequest {self.path} from {self.client_ip}>"
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,11 +181,11 @@ class History(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Admission:
-    """What a door decided about a caller: the grant, the view, and what the engine is told first.
+    """A door's decision about a client: its grant, its dialect, and the first `session.update`.
 
     `first_shown` says whether the client sees the answer to `first_update`, `truncates` that it
-    cannot say itself how much of an interrupted answer it played, `pace_ms` how far ahead of what
-    is heard sound may be sent (None: as it comes).
+    cannot report itself how much of an interrupted answer it played, `pace_ms` how far ahead of
+    playback audio may be sent (None: as it comes).
     """
 
     grant: Grant
@@ -166,6 +194,40 @@ class Admission:
     first_shown: bool
     truncates: bool = False
     pace_ms: int | None = None
+
+
+class Door(Protocol):
+    """A way in: it knows what its clients speak, and admits or refuses them."""
+
+    name: str
+
+    def matches(self, request: ConnectRequest) -> bool:
+        """Whether this request of the WebSocket listener is for this door."""
+
+    def dialect(self, request: ConnectRequest) -> ClientDialect:
+        """The dialect of this client, also when it is refused."""
+
+    async def admit(self, request: ConnectRequest) -> Admission:
+        """Authenticate the client and decide what it gets; raises `SessionRefused`."""
+
+
+Accept = Callable[[Connection, ConnectRequest, Door], None]
+"""Starts the session of a connected client and returns at once. A refusal, too, comes by the
+connection: an event or none, then its close."""
+
+
+class HttpDoor(Protocol):
+    """A door on the HTTP listener; its handlers bring a `LocalConnection`."""
+
+    def routes(self, accept: Accept) -> Iterable["AbstractRouteDef"]:
+        """What it answers to; called once, before the listener starts."""
+
+
+class WorkerDoor(Protocol):
+    """A door that reaches out for its clients."""
+
+    async def run(self, accept: Accept) -> None:
+        """Bring clients in until this is cancelled, which is after their sessions have ended."""
 
 
 StreamRefusal = Literal["over", "busy", "format"]

@@ -120,7 +120,7 @@ async def test_what_was_said_is_stored_when_the_relay_has_ended(tmp_path: Path) 
 async def test_a_relay_that_ends_takes_its_calls_along(tmp_path: Path) -> None:
     async with stage(tmp_path) as here, here.openai_client() as line:
         await line.until("session.created")
-        here.app.registry.end_all(SERVICE_RESTART)
+        here.app.directory.end_all(SERVICE_RESTART)
         assert await line.closed() == RESTART
         await here.emptied()
 

@@ -16,6 +16,7 @@ import jwt
 from jwt.types import Options
 
 from relay.auth.jwks import FetchFailed, Jwks, KeySetUnavailable, fetch_json
+from relay.interfaces import ConnectRequest
 from relay.realtime.endings import INTERNAL_ERROR, UNAUTHORIZED, SessionRefused
 from relay.realtime.grant import Caller, Role
 
@@ -276,6 +277,13 @@ def find_bearer(
         if name.startswith(KEY_SUBPROTOCOL) and len(name) > len(KEY_SUBPROTOCOL):
             return name[len(KEY_SUBPROTOCOL) :]
     return parameter("token") or parameter("access_token") or None
+
+
+def find_token(request: ConnectRequest) -> str | None:
+    """The token of a client that asks for a session."""
+    return find_bearer(
+        request.headers.get("Authorization", ""), request.subprotocols, request.parameter
+    )
 
 
 def select_subprotocol(offered: Iterable[str]) -> str | None:

@@ -9,6 +9,8 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from relay.proxies import LOOPBACK, TrustedProxies
+
 
 def url(*schemes: str) -> Callable[[str], str]:
     def check(value: str) -> str:
@@ -49,6 +51,21 @@ def origins(value: object) -> object:
     return () if "*" in entries else tuple(entries)
 
 
+def networks(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    entries = tuple(entry.strip() for entry in value.split(",") if entry.strip())
+    if entries == ("none",):
+        return ()
+    try:
+        TrustedProxies(entries)
+    except ValueError:
+        raise ValueError(
+            "must be addresses or networks with commas between, like 127.0.0.0/8,::1, or none"
+        ) from None
+    return entries
+
+
 LogLevel = Literal["debug", "info", "warning", "error"]
 HttpUrl = Annotated[str, AfterValidator(url("https", "http"))]
 Key = Annotated[SecretStr, AfterValidator(key)]
@@ -84,6 +101,11 @@ class Settings(BaseSettings):
     allowed_origins: Annotated[tuple[str, ...], NoDecode, BeforeValidator(origins)] = Field(
         default=(),
         description="Origins of pages that may connect, with commas; unset or *: any",
+    )
+    trusted_proxies: Annotated[tuple[str, ...], NoDecode, BeforeValidator(networks)] = Field(
+        default=LOOPBACK,
+        description="Addresses or networks of proxies that name a client's address; none: no proxy",
+        json_schema_extra={"shown": ",".join(LOOPBACK)},
     )
     max_connections: int = Field(
         default=1000, ge=1, le=100_000, description="Live sessions at most"

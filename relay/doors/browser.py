@@ -5,13 +5,11 @@ from typing import Any, Final
 import structlog
 
 from relay.agents.agent import AgentDefaults, SessionRequest, choose_voice, grant_for
-from relay.auth.tokens import Verifier
-from relay.doors.tokens import find_token
-from relay.interfaces import Admission
+from relay.auth.tokens import Verifier, find_token
+from relay.interfaces import Admission, ConnectRequest
 from relay.realtime.dialects.client import BrowserDialect, ClientDialect
 from relay.realtime.endings import MISSING_PARAMETERS, SessionRefused
 from relay.realtime.opening import browser_session_update
-from relay.websocket.handshake import Handshake
 
 PACE_MS: Final = 500  # its clients cannot truncate: an interruption must find little to flush
 log = structlog.get_logger(__name__)
@@ -29,30 +27,30 @@ class BrowserDoor:
         self._defaults = defaults
         self._transcription = transcription
 
-    def answers(self, path: str) -> bool:
+    def matches(self, request: ConnectRequest) -> bool:
         """Accept any path, as S3 did."""
         return True
 
-    def view(self, handshake: Handshake) -> ClientDialect:
+    def dialect(self, request: ConnectRequest) -> ClientDialect:
         """Beta names, and the shapes of the browser door's own events."""
         return BrowserDialect()
 
-    async def admit(self, handshake: Handshake) -> Admission:
+    async def admit(self, request: ConnectRequest) -> Admission:
         """Check the parameters, then the token, in S3's order; raises `SessionRefused`."""
-        token, agent_id = find_token(handshake), handshake.parameter("agent_id")
+        token, agent_id = find_token(request), request.parameter("agent_id")
         if not token or not agent_id:
             raise SessionRefused(MISSING_PARAMETERS)
         caller = await self._verifier.verify(token)
         asked = SessionRequest(
-            agent_id=agent_id, conversation_id=handshake.parameter("conversation_id")
+            agent_id=agent_id, conversation_id=request.parameter("conversation_id")
         )
         grant = await grant_for(caller, asked, self._defaults)
-        choice = choose_voice(handshake.parameter("voice"), grant.voice)
+        choice = choose_voice(request.parameter("voice"), grant.voice)
         if choice.refused is not None:
             log.warning("unknown voice", voice=choice.voice)
         return Admission(
             grant=grant,
-            view=self.view(handshake),
+            view=self.dialect(request),
             first_update=browser_session_update(grant, self._transcription, choice.voice),
             first_shown=True,
             truncates=True,

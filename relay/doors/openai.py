@@ -3,13 +3,11 @@
 from typing import Any, Final
 
 from relay.agents.agent import AgentDefaults, SessionRequest, grant_for
-from relay.auth.tokens import Verifier
-from relay.doors.tokens import RELAY_SUBPROTOCOL, find_token
-from relay.interfaces import Admission
+from relay.auth.tokens import RELAY_SUBPROTOCOL, Verifier, find_token
+from relay.interfaces import Admission, ConnectRequest
 from relay.realtime.dialects.client import BetaDialect, ClientDialect, GaDialect
 from relay.realtime.endings import NOT_BUILT, UNAUTHORIZED, UNKNOWN_PATH, SessionRefused
 from relay.realtime.opening import openai_session_update
-from relay.websocket.handshake import Handshake
 
 PATHS: Final = frozenset({"/v1/realtime", "/realtime", "/openai/v1/realtime"})
 FAMILIES: Final = ("/v1/", "/openai/")
@@ -28,42 +26,42 @@ class OpenAIDoor:
         self._defaults = defaults
         self._transcription = transcription
 
-    def answers(self, path: str) -> bool:
+    def matches(self, request: ConnectRequest) -> bool:
         """Whether this path is one that an OpenAI client means."""
-        plain = path.rstrip("/") or "/"
+        plain = request.path.rstrip("/") or "/"
         return plain in PATHS or f"{plain}/".startswith(FAMILIES)
 
-    def view(self, handshake: Handshake) -> ClientDialect:
+    def dialect(self, request: ConnectRequest) -> ClientDialect:
         """Beta names for a client that asks by header or subprotocol, GA for all others."""
-        header = handshake.headers.get("OpenAI-Beta", "")
-        asks = "realtime=v1" in header or _BETA_SUBPROTOCOL in handshake.subprotocols
+        header = request.headers.get("OpenAI-Beta", "")
+        asks = "realtime=v1" in header or _BETA_SUBPROTOCOL in request.subprotocols
         return BetaDialect() if asks else GaDialect()
 
-    async def admit(self, handshake: Handshake) -> Admission:
+    async def admit(self, request: ConnectRequest) -> Admission:
         """Who is calling and what they get; raises Refused."""
-        if handshake.path.rstrip("/") not in PATHS:
+        if request.path.rstrip("/") not in PATHS:
             raise SessionRefused(UNKNOWN_PATH)
-        if handshake.parameter("intent") is not None:
+        if request.parameter("intent") is not None:
             raise SessionRefused(NOT_BUILT)
-        token = find_token(handshake)
+        token = find_token(request)
         if token is None:
             raise SessionRefused(UNAUTHORIZED)
         caller = await self._verifier.verify(token)
-        grant = await grant_for(caller, _asked(handshake), self._defaults)
+        grant = await grant_for(caller, _asked(request), self._defaults)
         return Admission(
             grant=grant,
-            view=self.view(handshake),
+            view=self.dialect(request),
             first_update=openai_session_update(grant, self._transcription),
             first_shown=False,
             pace_ms=grant.bounds.pace_ms,
         )
 
 
-def _asked(handshake: Handshake) -> SessionRequest:
-    aware = handshake.parameter("relay") == "1" or RELAY_SUBPROTOCOL in handshake.subprotocols
+def _asked(request: ConnectRequest) -> SessionRequest:
+    aware = request.parameter("relay") == "1" or RELAY_SUBPROTOCOL in request.subprotocols
     return SessionRequest(
-        agent_id=handshake.parameter("agent_id"),
-        conversation_id=handshake.parameter("conversation_id"),
-        model=handshake.parameter("model"),
+        agent_id=request.parameter("agent_id"),
+        conversation_id=request.parameter("conversation_id"),
+        model=request.parameter("model"),
         relay_events=aware,
     )

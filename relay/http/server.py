@@ -2,7 +2,7 @@
 
 import ipaddress
 import logging
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -79,7 +79,7 @@ class HttpServices:
     """The rest of the program as the listener sees it; no callable may block.
 
     `ready` holds a check for each named part. `pages` is None in production. Without `api` there
-    is no coach's API.
+    is no coach's API. `routes` are those of HTTP doors.
     """
 
     health: Callable[[], Health]
@@ -87,6 +87,7 @@ class HttpServices:
     ready: Mapping[str, ReadinessCheck] = field(default_factory=dict)
     pages: Pages | None = None
     api: ApiServices | None = None
+    routes: Sequence[web.AbstractRouteDef] = ()
 
 
 class HttpServer:
@@ -128,10 +129,11 @@ def create_app(services: HttpServices) -> web.Application:
     return app
 
 
-def _routes(services: HttpServices) -> Iterator[web.RouteDef]:
+def _routes(services: HttpServices) -> Iterator[web.AbstractRouteDef]:
     yield web.get("/health", _health(services.health))
     yield web.get("/ready", _ready(services.ready))
     yield web.get("/metrics", _metrics(services.metrics))
+    yield from services.routes
     if services.pages is not None:
         yield from _page_routes(services.pages)
 

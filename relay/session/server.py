@@ -5,12 +5,19 @@ import uuid
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import replace
-from typing import Any, Protocol
+from typing import Any
 
 import structlog
 from structlog.contextvars import bind_contextvars
 
-from relay.interfaces import Admission, Connection, ConversationHistory, Journal
+from relay.interfaces import (
+    Admission,
+    Connection,
+    ConnectRequest,
+    ConversationHistory,
+    Door,
+    Journal,
+)
 from relay.realtime.core import SessionCore
 from relay.realtime.deadlines import Deadlines, SessionLimits
 from relay.realtime.dialects.client import ClientDialect
@@ -29,24 +36,8 @@ from relay.session.links import ending_of
 from relay.session.recorder import Recorder, TextlessJournal
 from relay.session.session import CLOSE_SECONDS, Services, Session, SessionContext
 from relay.tasks import Tasks
-from relay.websocket.handshake import Handshake
 
 log = structlog.get_logger(__name__)
-
-
-class Door(Protocol):
-    """A way in."""
-
-    name: str
-
-    def answers(self, path: str) -> bool:
-        """Whether a caller at this path means this door."""
-
-    def view(self, handshake: Handshake) -> ClientDialect:
-        """How this caller reads the protocol, also when it is refused."""
-
-    async def admit(self, handshake: Handshake) -> Admission:
-        """Who is calling and what they get; raises Refused."""
 
 
 class SessionServer:
@@ -61,39 +52,41 @@ class SessionServer:
         self._services = services
         self._limits = limits
         self._tasks = Tasks(_report)
+        self._is_draining = False
 
-    def receive(self, client: Connection, handshake: Handshake) -> None:
+    def receive(self, client: Connection, request: ConnectRequest) -> None:
         """Accept a client of the WebSocket listener at the door that its path belongs to."""
-        self.accept(client, handshake, self._door(handshake))
+        self.accept(client, request, self._door(request))
 
-    def accept(self, client: Connection, handshake: Handshake, door: Door) -> None:
-        """Start the session of a connected client; returns at once."""
-        self._tasks.run(self._run(client, handshake, door), "session")
+    def accept(self, client: Connection, request: ConnectRequest, door: Door) -> None:
+        """Start the session of a connected client; returns at once.
 
-    def last_words(self, handshake: Handshake, ending: tuple[int, str]) -> list[bytes]:
+        While the server drains, the client is told so (1012).
+        """
+        self._tasks.run(self._run(client, request, door), "session")
+
+    def farewell_frames(self, request: ConnectRequest, ending: tuple[int, str]) -> list[bytes]:
         """Frames for a client who broke the WebSocket protocol, sent before the close frame."""
-        told = self._door(handshake).view(handshake).farewell(ending_of(ending[0]))
+        told = self._door(request).dialect(request).farewell(ending_of(ending[0]))
         return [encode(event) for event in told.events]
 
-    def _door(self, handshake: Handshake) -> Door:
-        return next(door for door in self._doors if door.answers(handshake.path))
+    def _door(self, request: ConnectRequest) -> Door:
+        return next(door for door in self._doors if door.matches(request))
 
-    async def _run(self, client: Connection, handshake: Handshake, door: Door) -> None:
+    async def _run(self, client: Connection, request: ConnectRequest, door: Door) -> None:
         metrics, clock = self._services.metrics, self._services.clock
         began, session_id = clock(), str(uuid.uuid4())
         bind_contextvars(session_id=session_id)  # on each log line of this task and its children
         with ExitStack() as slots:
             try:
-                slots.enter_context(self._services.directory.place())
-                admission = await door.admit(handshake)
-                session = await self._create(client, door, admission, session_id, slots)
+                session = await self._admit(client, request, door, session_id, slots)
             except SessionRefused as refused:
                 ending = refused.ending
-                await _reject(client, door.view(handshake), ending)
+                await _reject(client, door.dialect(request), ending)
             except Exception as error:  # noqa: BLE001 - set-up may fail in any way: 1011, S3-10
                 log.warning("set-up failed", error=type(error).__name__, door=door.name)
                 ending = INTERNAL_ERROR
-                await _reject(client, door.view(handshake), ending)
+                await _reject(client, door.dialect(request), ending)
             else:
                 metrics.session_started(door.name)
                 ending = await session.run()
@@ -101,16 +94,24 @@ class SessionServer:
         metrics.session_ended(door.name, ending.name, seconds)
         log.info("session ended", door=door.name, ending=ending.name, seconds=round(seconds, 3))
 
-    async def _create(
+    async def _admit(
         self,
         client: Connection,
+        request: ConnectRequest,
         door: Door,
-        admission: Admission,
         session_id: str,
         slots: ExitStack,
     ) -> Session:
-        """The session of an admitted caller; what it holds is released when `slots` close."""
-        services, grant = self._services, admission.grant
+        """Make the session of a client that may have one; raises `SessionRefused`.
+
+        What the session holds is released when `slots` close.
+        """
+        if self._is_draining:
+            raise SessionRefused(SERVICE_RESTART)
+        services = self._services
+        slots.enter_context(services.directory.place())
+        admission = await door.admit(request)
+        grant = admission.grant
         slots.enter_context(services.directory.user(grant.caller.sub))
         earlier = await self._earlier(grant)
         hold = await services.budgets.open(grant, session_id, services.clock())
@@ -134,7 +135,8 @@ class SessionServer:
         return earlier
 
     async def drain(self, seconds: float) -> None:
-        """Let sessions end by themselves for so long, then end them with 1012."""
+        """Admit no more clients; let sessions end for so many seconds, then end them with 1012."""
+        self._is_draining = True
         try:
             async with asyncio.timeout(seconds):
                 await self._tasks.done()
@@ -143,6 +145,7 @@ class SessionServer:
 
     async def aclose(self) -> None:
         """End what is left; every session has closed both its sides when this returns."""
+        self._is_draining = True
         self._services.directory.end_all(SERVICE_RESTART)
         try:
             async with asyncio.timeout(2 * CLOSE_SECONDS):

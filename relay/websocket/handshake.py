@@ -3,12 +3,14 @@
 import base64
 import binascii
 import re
-from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Collection
 from typing import Final
 from urllib.parse import parse_qsl, urlsplit
 
 from picows import WSUpgradeRequest
+
+from relay.interfaces import ConnectRequest
+from relay.proxies import TrustedProxies
 
 MAX_QUERY_BYTES: Final = 8 * 1024
 """Room for a token of 4 KiB and the rest of the parameters; picows takes 16 KiB of header."""
@@ -22,30 +24,6 @@ MAX_SUBPROTOCOLS: Final = 32
 _TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 
 
-@dataclass(frozen=True, slots=True, repr=False)
-class Handshake:
-    """A caller's upgrade request.
-
-    `path` is as it was sent, not percent-decoded. `query` holds the parameters in order, decoded.
-    `headers` is case-insensitive. `remote` is `host:port`.
-    """
-
-    path: str
-    query: tuple[tuple[str, str], ...]
-    headers: Mapping[str, str]
-    subprotocols: tuple[str, ...]
-    origin: str | None
-    remote: str
-
-    def parameter(self, name: str) -> str | None:
-        """The first query parameter of this name."""
-        return next((value for key, value in self.query if key == name), None)
-
-    def __repr__(self) -> str:
-        """Path and address only; a token may be in any other part."""
-        return f"<Handshake {self.path} from {self.remote}>"
-
-
 class HandshakeRejected(Exception):  # noqa: N818 - an act of the other end, not a fault of ours
     """The request gets this HTTP response instead of an upgrade."""
 
@@ -56,35 +34,40 @@ class HandshakeRejected(Exception):  # noqa: N818 - an act of the other end, not
         self.headers = headers
 
 
-def read_handshake(request: WSUpgradeRequest, remote: str) -> Handshake:
-    """Read an upgrade request; raises `HandshakeRejected` if it is not one or exceeds a limit."""
+def read_handshake(request: WSUpgradeRequest, peer: str, proxies: TrustedProxies) -> ConnectRequest:
+    """Read an upgrade request; raises `HandshakeRejected` if it is not one or exceeds a limit.
+
+    `peer` is the address of the TCP peer.
+    """
     _check_upgrade(request)
     path, query = _split_target(request.path)
-    return Handshake(
+    headers = request.headers
+    forwarded_for = headers.getall("X-Forwarded-For", [])
+    return ConnectRequest(
         path=path,
         query=_parse_query(query),
-        headers=request.headers,
-        subprotocols=_parse_subprotocols(request.headers.getall("Sec-WebSocket-Protocol", [])),
-        origin=request.headers.get("Origin"),
-        remote=remote,
+        headers=headers,
+        subprotocols=_parse_subprotocols(headers.getall("Sec-WebSocket-Protocol", [])),
+        origin=headers.get("Origin"),
+        client_ip=proxies.client_ip(peer, forwarded_for, headers.get("X-Real-IP")),
     )
 
 
-def check_origin(handshake: Handshake, allowed: Collection[str]) -> None:
+def check_origin(request: ConnectRequest, allowed: Collection[str]) -> None:
     """Raise `HandshakeRejected` unless the Origin is allowed; only browsers send an Origin."""
-    if not allowed or handshake.origin is None:
+    if not allowed or request.origin is None:
         return
-    origin = handshake.origin.rstrip("/").lower()
+    origin = request.origin.rstrip("/").lower()
     if origin not in {each.rstrip("/").lower() for each in allowed}:
         raise HandshakeRejected(403, "Origin not allowed")
 
 
 def choose_subprotocol(
-    handshake: Handshake, select: Callable[[tuple[str, ...]], str | None]
+    request: ConnectRequest, select: Callable[[tuple[str, ...]], str | None]
 ) -> str | None:
     """What `select` chooses of the offered subprotocols, None if that was not offered."""
-    chosen = select(handshake.subprotocols)
-    return chosen if chosen in handshake.subprotocols else None
+    chosen = select(request.subprotocols)
+    return chosen if chosen in request.subprotocols else None
 
 
 def _check_upgrade(request: WSUpgradeRequest) -> None:

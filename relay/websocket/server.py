@@ -11,19 +11,19 @@ from typing import Final, cast
 import aiofastnet
 from picows import WSUpgradeRequest, WSUpgradeResponse, WSUpgradeResponseWithListener
 
-from relay.interfaces import Frame
+from relay.interfaces import ConnectRequest, Frame
+from relay.proxies import TrustedProxies
 from relay.websocket.closing import CloseFrame, ConnectionOptions
 from relay.websocket.connection import WebSocketConnection
 from relay.websocket.handshake import (
-    Handshake,
     HandshakeRejected,
     check_origin,
     choose_subprotocol,
     read_handshake,
 )
-from relay.websocket.picows_protocol import PicowsConnection, make_connection, remote_address
+from relay.websocket.picows_protocol import PicowsConnection, make_connection
 
-OnConnect = Callable[[WebSocketConnection, Handshake], None]
+OnConnect = Callable[[WebSocketConnection, ConnectRequest], None]
 """Called once the 101 is sent. What it raises closes that connection with 1011, and no other."""
 
 HANDSHAKE_TIMEOUT: Final = 10.0
@@ -37,7 +37,8 @@ BACKLOG: Final = 1024
 class ListenOptions:
     """Where and how to listen.
 
-    An empty `allowed_origins` lets every page in. `select` is given the offered subprotocols and
+    An empty `allowed_origins` lets every page in; the forwarding headers of `trusted_proxies` are
+    believed. `select` is given the offered subprotocols and
     returns the one to answer with. `farewell_frames` returns the frames a client is sent before a
     close that its connection begins (after a malformed frame, or one too large).
     `handshake_timeout` is in seconds.
@@ -47,8 +48,9 @@ class ListenOptions:
     port: int = 0
     ssl_context: ssl.SSLContext | None = None
     allowed_origins: Collection[str] = ()
+    trusted_proxies: TrustedProxies = field(default_factory=TrustedProxies)
     select: Callable[[tuple[str, ...]], str | None] = lambda _: None
-    farewell_frames: Callable[[Handshake, CloseFrame], Iterable[Frame]] = lambda *_: ()
+    farewell_frames: Callable[[ConnectRequest, CloseFrame], Iterable[Frame]] = lambda *_: ()
     handshake_timeout: float = HANDSHAKE_TIMEOUT
     backlog: int = BACKLOG
     reuse_port: bool = False
@@ -145,11 +147,12 @@ class Listener:
     ) -> WSUpgradeResponseWithListener:
         """Upgrade or reject. Nothing may be raised: picows would send the text to the client."""
         options = self._options
-        remote = remote_address(protocol.transport.underlying_transport)
+        name = protocol.transport.underlying_transport.get_extra_info("peername")
+        peer = name[0] if isinstance(name, tuple) else ""
         try:
-            handshake = read_handshake(request, remote)
-            check_origin(handshake, options.allowed_origins)
-            chosen = choose_subprotocol(handshake, options.select)
+            connect_request = read_handshake(request, peer, options.trusted_proxies)
+            check_origin(connect_request, options.allowed_origins)
+            chosen = choose_subprotocol(connect_request, options.select)
         except HandshakeRejected as rejected:
             return _rejection(rejected)
         except Exception as fault:  # noqa: BLE001 - `select` may raise anything
@@ -157,9 +160,10 @@ class Listener:
             return _rejection(HandshakeRejected(500, "Internal server error"))
         connection = WebSocketConnection(
             replace(
-                options.connection, farewell_frames=partial(options.farewell_frames, handshake)
+                options.connection,
+                farewell_frames=partial(options.farewell_frames, connect_request),
             ),
-            lambda connection: self._on_connect(connection, handshake),
+            lambda connection: self._on_connect(connection, connect_request),
         )
         protocol.on_unreadable(connection.on_unreadable)
         headers = {"Sec-WebSocket-Protocol": chosen} if chosen else None

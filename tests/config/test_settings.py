@@ -13,6 +13,7 @@ ROOT = Path(__file__).parents[2]
 PROMISED_AND_BUILT = """
     HOST PORT HTTP_PORT MAX_CONNECTIONS MAX_SESSIONS_PER_USER CONNECTION_TIMEOUT IDLE_TIMEOUT
     MAX_MESSAGE_BYTES ENGINE_TIMEOUT DEFAULT_AGENT ALLOWED_ORIGINS PUBLIC_URL LOG_LEVEL LOG_DIR
+    TRUSTED_PROXIES
     DRAIN_TIMEOUT OPENAI_API_KEY OPENAI_BASE_URL OPENAI_REALTIME_MODEL OPENAI_TRANSCRIPTION_MODEL
     SUPABASE_URL SUPABASE_SERVICE_ROLE_KEY SUPABASE_JWT_SECRET SUPABASE_JWKS_URL
     SUPABASE_AUTH_CHECK RELAY_ENGINE RELAY_STORE RELAY_DATA_DIR RELAY_AGENTS
@@ -101,6 +102,9 @@ def problems_of(**overrides):
         ("openai_base_url", "api.openai.com"),
         ("allowed_origins", "app.example.org"),
         ("allowed_origins", "https://app.example.org/path"),
+        ("trusted_proxies", "nginx"),
+        ("trusted_proxies", "10.0.0.1/8"),
+        ("trusted_proxies", "127.0.0.1,none"),
         ("log_level", "loud"),
         ("relay_engine", "gpt"),
         ("supabase_auth_check", "yes"),
@@ -146,6 +150,19 @@ def test_an_error_about_a_secret_does_not_quote_it(environ):
 def test_origins_are_normalized_to_what_browsers_send(environ, text, origins):
     environ(ALLOWED_ORIGINS=text)
     assert Settings().allowed_origins == origins
+
+
+@pytest.mark.parametrize(
+    ("text", "proxies"),
+    [
+        ("", ("127.0.0.0/8", "::1")),
+        ("none", ()),
+        ("10.0.0.0/8 , 192.0.2.7,", ("10.0.0.0/8", "192.0.2.7")),
+    ],
+)
+def test_proxies_are_addresses_and_networks(environ, text, proxies):
+    environ(TRUSTED_PROXIES=text)
+    assert Settings().trusted_proxies == proxies
 
 
 @pytest.mark.parametrize(

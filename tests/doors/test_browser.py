@@ -6,6 +6,7 @@ import pytest
 
 from relay.agents.agent import Agent, AgentDefaults, StaticCatalog
 from relay.doors.browser import PACE_MS, BrowserDoor
+from relay.interfaces import ConnectRequest
 from relay.realtime.dialects.client import BrowserDialect
 from relay.realtime.endings import (
     FORBIDDEN,
@@ -15,8 +16,7 @@ from relay.realtime.endings import (
     SessionRefused,
 )
 from relay.realtime.grant import Bounds, Grant
-from relay.websocket.handshake import Handshake
-from tests.doors.knock import knock
+from tests.doors.requests import asking
 from tests.doors.test_openai import FakeVerifier
 from tests.realtime.agents import LOOK, LOOKUP, STRICT
 
@@ -25,7 +25,7 @@ GOOD = {"token": "good", "agent_id": "a1"}
 
 
 async def test_S3_2_a_token_and_an_agent_are_enough() -> None:
-    admission = await DOOR.admit(knock("/", **GOOD))
+    admission = await DOOR.admit(asking("/", **GOOD))
     assert isinstance(admission.view, BrowserDialect)
     assert admission.grant.agent_id == "a1"
     assert admission.grant.conversation_id is None
@@ -34,19 +34,19 @@ async def test_S3_2_a_token_and_an_agent_are_enough() -> None:
 
 
 @pytest.mark.parametrize(
-    ("handshake", "ending"),
+    ("connect", "ending"),
     [
-        (knock("/"), MISSING_PARAMETERS),
-        (knock("/", agent_id="a1"), MISSING_PARAMETERS),
-        (knock("/", token="good"), MISSING_PARAMETERS),
-        (knock("/", token="", agent_id="a1"), MISSING_PARAMETERS),
-        (knock("/", token="good", agent_id=""), MISSING_PARAMETERS),
-        (knock("/", token="bad", agent_id="a1"), UNAUTHORIZED),
+        (asking("/"), MISSING_PARAMETERS),
+        (asking("/", agent_id="a1"), MISSING_PARAMETERS),
+        (asking("/", token="good"), MISSING_PARAMETERS),
+        (asking("/", token="", agent_id="a1"), MISSING_PARAMETERS),
+        (asking("/", token="good", agent_id=""), MISSING_PARAMETERS),
+        (asking("/", token="bad", agent_id="a1"), UNAUTHORIZED),
     ],
 )
-async def test_S3_3_S3_4_what_is_missing_or_wrong(handshake: Handshake, ending: Ending) -> None:
+async def test_S3_3_S3_4_what_is_missing_or_wrong(connect: ConnectRequest, ending: Ending) -> None:
     with pytest.raises(SessionRefused) as refused:
-        await DOOR.admit(handshake)
+        await DOOR.admit(connect)
     assert refused.value.ending == ending
 
 
@@ -55,18 +55,18 @@ async def test_S3_3_S3_4_what_is_missing_or_wrong(handshake: Handshake, ending: 
     ["alloy", "ash", "ballad", "coral", "echo", "sage", "shimmer", "verse", "marin", "cedar"],
 )
 async def test_S3_45_every_voice_is_passed_on(voice: str) -> None:
-    admission = await DOOR.admit(knock("/", voice=voice, **GOOD))
+    admission = await DOOR.admit(asking("/", voice=voice, **GOOD))
     assert admission.first_update["session"]["audio"]["output"]["voice"] == voice
 
 
 async def test_S3_45_an_unknown_voice_becomes_alloy() -> None:
-    admission = await DOOR.admit(knock("/", voice="hal9000", **GOOD))
+    admission = await DOOR.admit(asking("/", voice="hal9000", **GOOD))
     assert admission.first_update["session"]["audio"]["output"]["voice"] == "alloy"
 
 
 def test_any_path_will_do() -> None:
-    assert DOOR.answers("/")
-    assert DOOR.answers("/voice/anything")
+    assert DOOR.matches(asking("/"))
+    assert DOOR.matches(asking("/voice/anything"))
 
 
 def door_with(offer: Grant, **more: frozenset[str]) -> BrowserDoor:
@@ -75,7 +75,7 @@ def door_with(offer: Grant, **more: frozenset[str]) -> BrowserDoor:
 
 
 async def test_S3_88_instructions_tools_and_voice_of_the_agent_are_applied() -> None:
-    admission = await door_with(STRICT).admit(knock("/", voice="verse", **GOOD))
+    admission = await door_with(STRICT).admit(asking("/", voice="verse", **GOOD))
     session = admission.first_update["session"]
     assert session["instructions"] == STRICT.instructions
     assert session["tools"] == [LOOK, LOOKUP.definition]
@@ -89,7 +89,7 @@ async def test_S3_88_instructions_tools_and_voice_of_the_agent_are_applied() -> 
 )
 async def test_S3_88_a_default_voice_yields_to_a_known_one(asked: str, voice: str) -> None:
     half = dataclasses.replace(STRICT, open=frozenset({"voice"}))
-    admission = await door_with(half).admit(knock("/", voice=asked, **GOOD))
+    admission = await door_with(half).admit(asking("/", voice=asked, **GOOD))
     assert admission.first_update["session"]["audio"]["output"]["voice"] == voice
 
 
@@ -101,11 +101,11 @@ async def test_S3_30_an_agent_that_is_not_the_callers_is_forbidden(
     agent_id: str, serves: frozenset[str]
 ) -> None:
     with pytest.raises(SessionRefused) as refused:
-        await door_with(STRICT, roles=serves).admit(knock("/", token="good", agent_id=agent_id))
+        await door_with(STRICT, roles=serves).admit(asking("/", token="good", agent_id=agent_id))
     assert refused.value.ending == FORBIDDEN
 
 
 async def test_its_clients_are_always_paced() -> None:
     asked = dataclasses.replace(STRICT, bounds=Bounds(pace_ms=200))
-    assert (await door_with(asked).admit(knock("/", **GOOD))).pace_ms == 200
-    assert (await door_with(STRICT).admit(knock("/", **GOOD))).pace_ms == PACE_MS
+    assert (await door_with(asked).admit(asking("/", **GOOD))).pace_ms == 200
+    assert (await door_with(STRICT).admit(asking("/", **GOOD))).pace_ms == PACE_MS

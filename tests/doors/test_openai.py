@@ -6,6 +6,7 @@ import pytest
 
 from relay.agents.agent import Agent, AgentDefaults, StaticCatalog
 from relay.doors.openai import OpenAIDoor
+from relay.interfaces import ConnectRequest
 from relay.realtime.dialects.client import BetaDialect, GaDialect
 from relay.realtime.endings import (
     FORBIDDEN,
@@ -16,8 +17,7 @@ from relay.realtime.endings import (
     SessionRefused,
 )
 from relay.realtime.grant import Bounds, Caller
-from relay.websocket.handshake import Handshake
-from tests.doors.knock import knock, knock_with
+from tests.doors.requests import asking, asking_with
 from tests.realtime.agents import LOOK, LOOKUP, STRICT
 
 WHISPER = {"model": "gpt-realtime-whisper"}
@@ -52,56 +52,56 @@ DOOR = OpenAIDoor(
     ],
 )
 def test_its_paths_are_openais_and_what_is_near_them(path: str, answers: bool) -> None:
-    assert DOOR.answers(path) is answers
+    assert DOOR.matches(asking(path)) is answers
 
 
 async def test_a_caller_gets_the_agent_and_model_they_may_have() -> None:
-    admission = await DOOR.admit(knock_with(BEARER, model="gpt-realtime-mini"))
+    admission = await DOOR.admit(asking_with(BEARER, model="gpt-realtime-mini"))
     assert admission.grant.caller.sub == "u1"
     assert admission.grant.model == "gpt-realtime-mini"
     assert admission.grant.agent_id == "tokens-agent"
     assert not admission.grant.relay_events
     assert not admission.first_shown
     assert admission.first_update["session"]["audio"]["input"]["transcription"] == WHISPER
-    asked = await DOOR.admit(knock_with(BEARER, agent_id="mine"))
+    asked = await DOOR.admit(asking_with(BEARER, agent_id="mine"))
     assert (asked.grant.agent_id, asked.grant.model) == ("mine", "gpt-realtime-2.1")
 
 
 @pytest.mark.parametrize(
-    ("handshake", "ending"),
+    ("connect", "ending"),
     [
-        (knock(), UNAUTHORIZED),
-        (knock_with({"Authorization": "Bearer bad"}), UNAUTHORIZED),
-        (knock_with(BEARER, (), "/v1/unknown"), UNKNOWN_PATH),
-        (knock_with(BEARER, (), "/openai/v1"), UNKNOWN_PATH),
-        (knock_with(BEARER, intent="transcription"), NOT_BUILT),
-        (knock_with(BEARER, conversation_id="not-a-uuid"), FORBIDDEN),
+        (asking(), UNAUTHORIZED),
+        (asking_with({"Authorization": "Bearer bad"}), UNAUTHORIZED),
+        (asking_with(BEARER, (), "/v1/unknown"), UNKNOWN_PATH),
+        (asking_with(BEARER, (), "/openai/v1"), UNKNOWN_PATH),
+        (asking_with(BEARER, intent="transcription"), NOT_BUILT),
+        (asking_with(BEARER, conversation_id="not-a-uuid"), FORBIDDEN),
     ],
 )
-async def test_who_is_refused(handshake: Handshake, ending: Ending) -> None:
+async def test_who_is_refused(connect: ConnectRequest, ending: Ending) -> None:
     with pytest.raises(SessionRefused) as refused:
-        await DOOR.admit(handshake)
+        await DOOR.admit(connect)
     assert refused.value.ending == ending
 
 
 @pytest.mark.parametrize(
-    ("handshake", "view"),
+    ("connect", "view"),
     [
-        (knock(), GaDialect),
-        (knock_with({"OpenAI-Beta": "realtime=v1"}), BetaDialect),
-        (knock_with({}, ("realtime", "openai-beta.realtime-v1")), BetaDialect),
-        (knock_with({"OpenAI-Beta": "assistants=v2"}), GaDialect),
+        (asking(), GaDialect),
+        (asking_with({"OpenAI-Beta": "realtime=v1"}), BetaDialect),
+        (asking_with({}, ("realtime", "openai-beta.realtime-v1")), BetaDialect),
+        (asking_with({"OpenAI-Beta": "assistants=v2"}), GaDialect),
     ],
 )
-def test_S3_24_beta_names_are_for_those_who_ask(handshake: Handshake, view: type) -> None:
-    assert type(DOOR.view(handshake)) is view
+def test_S3_24_beta_names_are_for_those_who_ask(connect: ConnectRequest, view: type) -> None:
+    assert type(DOOR.dialect(connect)) is view
 
 
 @pytest.mark.parametrize(
-    "handshake", [knock_with(BEARER, relay="1"), knock_with(BEARER, ("relay.v1",))]
+    "connect", [asking_with(BEARER, relay="1"), asking_with(BEARER, ("relay.v1",))]
 )
-async def test_a_client_may_ask_for_the_relays_own_events(handshake: Handshake) -> None:
-    assert (await DOOR.admit(handshake)).grant.relay_events
+async def test_a_client_may_ask_for_the_relays_own_events(connect: ConnectRequest) -> None:
+    assert (await DOOR.admit(connect)).grant.relay_events
 
 
 TUTOR = StaticCatalog({"tutor": Agent(STRICT, roles=frozenset({"learner"}))})
@@ -116,7 +116,7 @@ def door_with(agents: StaticCatalog) -> OpenAIDoor:
 
 async def test_an_agents_grant_is_applied() -> None:
     admission = await door_with(TUTOR).admit(
-        knock_with(BEARER, agent_id="tutor", model="gpt-realtime-mini")
+        asking_with(BEARER, agent_id="tutor", model="gpt-realtime-mini")
     )
     assert admission.grant.model == "gpt-realtime-2.1", "the agent's, not the one asked for"
     assert admission.grant.instructions == STRICT.instructions
@@ -134,12 +134,12 @@ async def test_S3_30_an_agent_that_is_not_the_callers_is_forbidden(
     agents: StaticCatalog, agent_id: str
 ) -> None:
     with pytest.raises(SessionRefused) as refused:
-        await door_with(agents).admit(knock_with(BEARER, agent_id=agent_id))
+        await door_with(agents).admit(asking_with(BEARER, agent_id=agent_id))
     assert refused.value.ending == FORBIDDEN
 
 
 async def test_sound_is_paced_where_the_agent_asks_for_it() -> None:
     paced = dataclasses.replace(STRICT, bounds=Bounds(pace_ms=200))
     door = door_with(StaticCatalog({"tutor": Agent(paced)}))
-    assert (await door.admit(knock_with(BEARER, agent_id="tutor"))).pace_ms == 200
-    assert (await DOOR.admit(knock_with(BEARER))).pace_ms is None
+    assert (await door.admit(asking_with(BEARER, agent_id="tutor"))).pace_ms == 200
+    assert (await DOOR.admit(asking_with(BEARER))).pace_ms is None

@@ -106,7 +106,7 @@ async def test_S3_85_a_voice_turn_with_the_token_in_a_subprotocol(tmp_path: Path
         assert "response.output_audio.delta" in line.types
         said = [event["transcript"] for event in line.events if "transcript" in event]
         assert said == ["Good morning.", "Good morning to you."]
-        assert here.app.registry.active == 1
+        assert here.app.directory.active == 1
 
 
 @pytest.mark.parametrize("path", ["/v1/realtime", "/realtime", "/openai/v1/realtime"])

@@ -276,7 +276,7 @@ async def bad_day(
                 yield here
                 await here.stage.emptied()
                 await _only(before)
-                assert app.registry.active == 0
+                assert app.directory.active == 0
 
 
 async def _only(before: set["asyncio.Task[Any]"]) -> None:

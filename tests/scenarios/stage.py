@@ -18,7 +18,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 from websockets.typing import Subprotocol
 
-from relay.app import App, running
+from relay.app import App, MakeDoors, make_doors, running
 from relay.auth.tokens import mint
 from relay.config import Loaded, Settings
 from relay.engines.cascade.outputs import Pace
@@ -133,7 +133,7 @@ class Stage:
     async def emptied(self, within: float = 5.0) -> None:
         """Wait until no session, no upstream socket and no task of a session is left."""
         async with asyncio.timeout(within):
-            while self.app.registry.active or (self.simulator and self.simulator.connections):
+            while self.app.directory.active or (self.simulator and self.simulator.connections):
                 await asyncio.sleep(0.005)
 
     @staticmethod
@@ -180,7 +180,11 @@ class Stage:
 
 @asynccontextmanager
 async def stage(
-    folder: Path, script: Script | None = None, burst: float = 50.0, **settings: Any
+    folder: Path,
+    script: Script | None = None,
+    burst: float = 50.0,
+    make_doors: MakeDoors = make_doors,
+    **settings: Any,
 ) -> AsyncIterator[Stage]:
     """A relay whose OpenAI is the simulator with scripted words; `settings` are overrides."""
     options = SimulatorOptions(parts=scripted_parts(script), pace=Pace(burst=burst))
@@ -191,7 +195,7 @@ async def stage(
             "openai_base_url": simulator.base_url,
             **settings,
         }
-        async with running(loaded(folder, **given)) as app:
+        async with running(loaded(folder, **given), make_doors=make_doors) as app:
             yield Stage(app, simulator, folder)
 
 

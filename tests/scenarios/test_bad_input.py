@@ -129,14 +129,14 @@ async def test_S3_44_every_malformed_frame_is_answered_and_none_reaches_the_engi
     async with here.openai_client() as bystander, here.openai_client() as line:
         await bystander.until("session.created")
         await still_there(line)
-        up_before = here.app.reception._services.metrics.traffic.frames_up
+        up_before = here.app.server._services.metrics.traffic.frames_up
         for frame, code in FRAMES:
             await line.socket.send(frame)
             error = await line.until("error")
             assert error["error"]["code"] == code, frame[:80]
             assert error["error"]["message"], frame[:80]
             assert error["event_id"].startswith("event_relay_"), "our answer, not the engine's"
-        traffic = here.app.reception._services.metrics.traffic
+        traffic = here.app.server._services.metrics.traffic
         assert traffic.frames_up == up_before + len(FRAMES), "each came, and was counted"
         await still_there(line)
         answered = [
@@ -302,7 +302,7 @@ HANDSHAKES: dict[str, tuple[bytes, tuple[int, ...]]] = {
 @pytest.mark.parametrize("name", HANDSHAKES)
 async def test_a_bad_handshake_gets_a_short_answer(here: Stage, name: str) -> None:
     sent, allowed = HANDSHAKES[name]
-    active = here.app.registry.active
+    active = here.app.directory.active
     reader, writer = await asyncio.open_connection("127.0.0.1", here.app.listener.port)
     try:
         writer.write(sent)
@@ -316,7 +316,7 @@ async def test_a_bad_handshake_gets_a_short_answer(here: Stage, name: str) -> No
     assert status in allowed, answer[:200]
     assert b"Traceback" not in answer
     assert b"picows" not in answer
-    assert here.app.registry.active == active, "it never counted"
+    assert here.app.directory.active == active, "it never counted"
     async with here.openai_client() as line:
         await line.until("session.created")
 
@@ -327,5 +327,5 @@ async def test_the_table_is_as_long_as_it_was_asked_to_be() -> None:
 
 async def test_S3_14_after_all_that_nothing_is_left(here: Stage) -> None:
     await here.emptied()
-    assert here.app.registry.active == 0
-    assert len(here.app.reception._tasks) == 0
+    assert here.app.directory.active == 0
+    assert len(here.app.server._tasks) == 0

@@ -132,7 +132,7 @@ async def engine_breaks_the_protocol(call: Call) -> None:
 
 async def a_rule_fails(call: Call) -> None:
     """Nothing that comes from outside does this; so the rules are broken by hand."""
-    for session in call.here.app.registry._live:
+    for session in call.here.app.directory._live:
         session.core.transcript.feed = None  # type: ignore[attr-defined]
     assert call.provider is not None
     call.provider.send({"type": "response.done"})
@@ -249,7 +249,7 @@ async def one_call(
 async def relay_let_go(here: Stage, sub: str) -> float:
     """When the relay had closed both sides of this user's session."""
     async with asyncio.timeout(20):
-        while here.app.registry._of_user[sub]:
+        while here.app.directory._of_user[sub]:
             await asyncio.sleep(0.002)
     return asyncio.get_running_loop().time()
 

@@ -550,7 +550,7 @@ async def test_S3_57_who_sends_nonsense_and_does_not_read_fills_no_memory(tmp_pa
         await quick.until("session.created")
         (peer,) = [
             session._client  # type: ignore[attr-defined]
-            for session in here.app.registry._live
+            for session in here.app.directory._live
             if session.core.setup.grant.caller.sub == "mad"  # type: ignore[attr-defined]
         ]
         mad.reads.clear()
@@ -615,7 +615,7 @@ async def test_S3_64_a_fault_in_one_call_ends_it_alone_and_says_nothing_of_it(
 
     async with provided(tmp_path) as (here, provider), client(here, browser("ada")) as broken:
         await broken.until("session.created")
-        (first,) = here.app.registry._live
+        (first,) = here.app.directory._live
         first.core.transcript.feed = feed  # type: ignore[attr-defined]
         async with client(here, browser("grace")) as sound:
             await sound.until("session.created")

@@ -243,6 +243,6 @@ async def test_S3_10_a_failing_set_up_is_1011(
         async def broken(conversation_id: str) -> str | None:
             raise OSError("disk on fire")
 
-        monkeypatch.setattr(app.reception._services.engine, "open", broken)
+        monkeypatch.setattr(app.server._services.engine, "open", broken)
         async with Stage(app, None, tmp_path).s3_client() as line:
             assert await line.closed() == (1011, "Internal server error")

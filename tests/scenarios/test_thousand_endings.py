@@ -96,7 +96,7 @@ async def both_leave_at_once(here: Stage) -> None:
 async def the_relay_ends_it(here: Stage) -> None:
     async with here.openai_client("?relay=1") as line:
         name = (await line.until("relay.session"))["session_id"]
-        (session,) = (one for one in here.app.registry._live if getattr(one, "id", "") == name)
+        (session,) = (one for one in here.app.directory._live if getattr(one, "id", "") == name)
         session.end(IDLE)
         session.end(INTERNAL_ERROR)
         assert await line.closed(within=20) == (4011, "Idle")
@@ -160,7 +160,7 @@ def _descriptors() -> int:
 async def test_S3_13_S3_14_a_thousand_endings_leave_no_socket_task_or_count(tmp_path: Path) -> None:
     async with stage(tmp_path) as here:
         await _round(here, WAYS)  # whatever is opened once and kept is open now,
-        await here.app.reception._services.history.conversation("nobody's")  # the store's file too
+        await here.app.server._services.history.conversation("nobody's")  # the store's file too
         await here.emptied(within=20)
         async with asyncio.timeout(10):  # the store opens its files with the first words
             while not Stage._has_words(tmp_path / "relay.db"):
@@ -172,8 +172,8 @@ async def test_S3_13_S3_14_a_thousand_endings_leave_no_socket_task_or_count(tmp_
         await here.emptied(within=20)
         assert sum(outcomes.values()) == ROUNDS * len(WAYS) >= 1000
         assert outcomes["ok"] == sum(outcomes.values()), outcomes
-        assert here.app.registry.active == 0
-        assert len(here.app.reception._tasks) == 0
+        assert here.app.directory.active == 0
+        assert len(here.app.server._tasks) == 0
         assert len(here.app.listener._connections) == 0
         async with asyncio.timeout(10):  # handlers of the simulator and pools end a little later
             while len(asyncio.all_tasks()) > tasks or _descriptors() > descriptors:

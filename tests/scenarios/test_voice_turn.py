@@ -81,4 +81,4 @@ async def test_S3_13_S3_14_a_client_that_leaves_leaves_nothing_behind(tmp_path: 
         async with here.openai_client() as line:
             await line.until("session.created")
         await here.emptied()
-        assert here.app.registry.active == 0
+        assert here.app.directory.active == 0

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from relay.interfaces import Admission, ConversationHistory
+from relay.interfaces import Admission, ConnectRequest, ConversationHistory
 from relay.metrics import Metrics
 from relay.realtime import endings
 from relay.realtime.billing.pricing import Prices
@@ -16,8 +16,7 @@ from relay.realtime.records import Record, SessionRecord
 from relay.session.billing import BudgetService
 from relay.session.directory import SessionDirectory
 from relay.session.server import SessionServer
-from relay.websocket.handshake import Handshake
-from tests.doors.knock import knock
+from tests.doors.requests import asking
 from tests.fake_connection import FakePeer
 from tests.session.fakes import (
     CALLER,
@@ -44,18 +43,18 @@ class FakeDoor:
         self.outcome = outcome
         self.bounds = bounds
 
-    def answers(self, path: str) -> bool:
+    def matches(self, request: ConnectRequest) -> bool:
         return True
 
-    def view(self, handshake: Handshake) -> ClientDialect:
+    def dialect(self, request: ConnectRequest) -> ClientDialect:
         return GaDialect()
 
-    async def admit(self, handshake: Handshake) -> Admission:
+    async def admit(self, request: ConnectRequest) -> Admission:
         if isinstance(self.outcome, Ending):
             raise SessionRefused(self.outcome)
         if self.outcome is not None:
             raise self.outcome
-        given = handshake.parameter("conversation_id")
+        given = request.parameter("conversation_id")
         grant = Grant(
             caller=CALLER,
             agent_id="a1",
@@ -64,7 +63,7 @@ class FakeDoor:
             bounds=self.bounds,
         )
         return Admission(
-            grant, self.view(handshake), openai_session_update(grant, {"model": "w"}), False
+            grant, self.dialect(request), openai_session_update(grant, {"model": "w"}), False
         )
 
 
@@ -89,7 +88,7 @@ class Lobby:
 
     async def call(self, **query: str) -> FakePeer:
         client = FakePeer()
-        self.reception.receive(client, knock(**query))
+        self.reception.receive(client, asking(**query))
         await settle()
         return client
 

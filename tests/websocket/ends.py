@@ -11,10 +11,9 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Self
 
-from relay.interfaces import Frame
+from relay.interfaces import ConnectRequest, Frame
 from relay.websocket.closing import ConnectionOptions
 from relay.websocket.connection import WebSocketConnection
-from relay.websocket.handshake import Handshake
 from relay.websocket.server import Listener, ListenOptions, listen
 
 PATIENCE = 5.0
@@ -72,7 +71,7 @@ class Stage:
 
     def __init__(self, complaints: list[dict[str, object]]) -> None:
         self.complaints = complaints
-        self.arrivals: asyncio.Queue[tuple[WebSocketConnection, Handshake]] = asyncio.Queue()
+        self.arrivals: asyncio.Queue[tuple[WebSocketConnection, ConnectRequest]] = asyncio.Queue()
         self._listeners: list[Listener] = []
 
     async def listen(self, options: ListenOptions | None = None) -> Listener:

@@ -76,7 +76,9 @@ class SansioListener:
         headers = CIMultiDict(request.headers.raw_items())
         asked: Any = SimpleNamespace(path=request.path.encode(), headers=headers)
         try:
-            handshake = read_handshake(asked, connection.remote)
+            handshake = read_handshake(
+                asked, connection.remote.rpartition(":")[0], options.trusted_proxies
+            )
             check_origin(handshake, options.allowed_origins)
             chosen = choose_subprotocol(handshake, options.select)
         except HandshakeRejected as rejected:

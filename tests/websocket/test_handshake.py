@@ -5,7 +5,9 @@ from dataclasses import replace
 
 import pytest
 
-from relay.websocket.handshake import MAX_QUERY_BYTES, MAX_QUERY_FIELDS, Handshake
+from relay.interfaces import ConnectRequest
+from relay.proxies import TrustedProxies
+from relay.websocket.handshake import MAX_QUERY_BYTES, MAX_QUERY_FIELDS
 from relay.websocket.server import ListenOptions
 from tests.websocket.ends import QUICK, Raw, Stage, upgrade
 
@@ -24,8 +26,10 @@ async def ask(stage: Stage, request: bytes, options: ListenOptions | None = None
     return answer
 
 
-async def handshake(stage: Stage, request: bytes) -> Handshake:
-    assert b" 101 " in await ask(stage, request)
+async def handshake(
+    stage: Stage, request: bytes, options: ListenOptions | None = None
+) -> ConnectRequest:
+    assert b" 101 " in await ask(stage, request, options)
     _, handshake = stage.arrivals.get_nowait()
     return handshake
 
@@ -48,8 +52,15 @@ async def test_an_upgrade_request_is_read_into_a_handshake(stage: Stage) -> None
     assert seen.headers["authorization"] == f"Bearer {JWT}"
     assert seen.origin == "https://app.example"
     assert seen.subprotocols == ("realtime", f"openai-insecure-api-key.{JWT}")
-    assert seen.remote.startswith("127.0.0.1:")
+    assert seen.client_ip == "127.0.0.1"
     assert JWT not in repr(seen)
+
+
+async def test_the_clients_address_is_what_a_trusted_proxy_says(stage: Stage) -> None:
+    asked = upgrade(X_Forwarded_For="198.51.100.1, 203.0.113.9", X_Real_IP="203.0.113.9")
+    assert (await handshake(stage, asked)).client_ip == "203.0.113.9"
+    nobody = ListenOptions(connection=QUICK, trusted_proxies=TrustedProxies([]))
+    assert (await handshake(stage, asked, nobody)).client_ip == "127.0.0.1"
 
 
 @pytest.mark.parametrize(

@@ -10,9 +10,9 @@ import aiofastnet.constants
 import pytest
 import websockets
 
+from relay.interfaces import ConnectRequest
 from relay.websocket.closing import ConnectionOptions
 from relay.websocket.connection import WebSocketConnection
-from relay.websocket.handshake import Handshake
 from relay.websocket.server import ListeningSocket, ListenOptions, listen
 from tests.websocket.ends import (
     CLOSE,
@@ -33,13 +33,13 @@ async def test_a_connection_is_handed_over_once_the_upgrade_is_sent(stage: Stage
     async with websockets.connect(f"ws://127.0.0.1:{listener.port}/v1/realtime?model=m") as client:
         connection, handshake = await stage.arrivals.get()
         assert handshake.path == "/v1/realtime"
-        assert handshake.remote == connection.remote
-        assert handshake.remote == "{}:{}".format(*client.local_address)
+        assert handshake.client_ip == "127.0.0.1"
+        assert connection.remote == "{}:{}".format(*client.local_address)
         assert repr(listener) == f"<Listener 127.0.0.1:{listener.port} connections=1>"
 
 
 async def test_a_client_may_be_closed_right_after_the_upgrade(stage: Stage) -> None:
-    def refuse(connection: WebSocketConnection, handshake: Handshake) -> None:
+    def refuse(connection: WebSocketConnection, handshake: ConnectRequest) -> None:
         connection.send(b'{"type":"error"}')
         connection.close(4001, "Unauthorized")
 
@@ -56,7 +56,7 @@ async def test_a_client_may_be_closed_right_after_the_upgrade(stage: Stage) -> N
 async def test_a_fault_in_on_connect_ends_that_connection(stage: Stage) -> None:
     faults: list[Exception] = []
 
-    def fail(connection: WebSocketConnection, handshake: Handshake) -> None:
+    def fail(connection: WebSocketConnection, handshake: ConnectRequest) -> None:
         raise ValueError("secret")
 
     options = ListenOptions(connection=ConnectionOptions(close_grace=0.05, on_fault=faults.append))

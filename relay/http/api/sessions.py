@@ -135,7 +135,9 @@ class CommandHandlers:
         async def handle(request: web.Request) -> web.Response:
             caller = await self._authenticator.authenticate_coach(request)
             feed = await self._sessions.find(request, caller)
-            outcome = feed.live_session.execute(_command(action, caller, await _json_object(request)))
+            outcome = feed.live_session.execute(
+                _command(action, caller, await _json_object(request))
+            )
             if outcome in _ERRORS:
                 raise ApiError(_ERRORS[outcome])
             feed.beat(with_state=True)

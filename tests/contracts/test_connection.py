@@ -1,4 +1,4 @@
-"""What every peer must do, whatever is at its far end (interfaces.Peer, docs/adr/0002)."""
+"""Every `Connection` of the relay keeps the same contract, whatever is at its far end."""
 
 import asyncio
 import json
@@ -11,6 +11,7 @@ import pytest
 
 from relay.engines.cascade.engine import CascadeEngine
 from relay.interfaces import Connection, EngineRequest, Frame
+from relay.local_connection import LocalConnection
 from relay.parts.simple import scripted_parts
 from relay.websocket.client import ConnectOptions, connect
 from relay.websocket.closing import ConnectionOptions
@@ -167,12 +168,26 @@ async def faked() -> AsyncIterator[Ends]:
     yield Ends(peer, arrive, lambda: peer.leave(*LEFT), lambda: numbers(peer.sent))
 
 
+@asynccontextmanager
+async def local() -> AsyncIterator[Ends]:
+    peer, far = LocalConnection.pair()
+    seen = Recorder()
+    far.attach(seen)
+
+    def arrive(wanted: Sequence[int]) -> None:
+        for number in wanted:
+            far.send(event(number))
+
+    yield Ends(peer, arrive, lambda: far.close(*LEFT), lambda: numbers(seen.frames))
+
+
 PEERS: dict[str, Callable[[], AbstractAsyncContextManager[Ends]]] = {
     "wire, listening": listening,
     "wire, connecting": connecting,
     "sans-I/O, listening": sansio_listening,
     "sans-I/O, connecting": sansio_connecting,
     "offline engine": offline,
+    "both ends in this process": local,
     "fake": faked,
 }
 

@@ -1,0 +1,54 @@
+"""Finds a client's own address behind trusted reverse proxies."""
+
+from collections.abc import Iterable
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+
+Address = IPv4Address | IPv6Address
+LOOPBACK = ("127.0.0.0/8", "::1")
+
+
+class TrustedProxies:
+    """The proxies whose forwarding headers are believed.
+
+    `networks` are addresses or networks as text; raises ValueError for anything else.
+    """
+
+    def __init__(self, networks: Iterable[str] = LOOPBACK) -> None:
+        self._networks: list[IPv4Network | IPv6Network] = [ip_network(text) for text in networks]
+
+    def client_ip(self, peer: str, forwarded_for: Iterable[str], real_ip: str | None) -> str:
+        """The client's address, given the TCP peer's and the headers of its request.
+
+        Of `X-Forwarded-For` (each header's value, in order) it is the last address that is no
+        trusted proxy, for the first ones can be made up by the client; else `X-Real-IP`. The
+        headers count only where `peer` is a trusted proxy. What cannot be read is `peer` as it is.
+        """
+        own = _parse(peer)
+        if own is None or not self._trusts(own):
+            return peer if own is None else str(own)
+        hops = [hop for value in forwarded_for for hop in value.split(",")]
+        for hop in reversed(hops):
+            address = _parse(hop)
+            if address is None:  # nobody trusted wrote this, nor what stands before it
+                break
+            if not self._trusts(address):
+                return str(address)
+        return str(_parse(real_ip or "") or own)
+
+    def _trusts(self, address: Address) -> bool:
+        return any(address in network for network in self._networks)
+
+
+def _parse(text: str) -> Address | None:
+    """An address that may be followed by a port, IPv4 in IPv6 as IPv4; None for anything else."""
+    text = text.strip()
+    if text.startswith("["):
+        text = text[1:].partition("]")[0]
+    elif text.count(":") == 1:
+        text = text.partition(":")[0]
+    try:
+        address = ip_address(text)
+    except ValueError:
+        return None
+    mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
+    return mapped or address

@@ -1,0 +1,26 @@
+"""Requests for a session, as the doors get them."""
+
+from multidict import CIMultiDict
+
+from relay.interfaces import ConnectRequest
+
+
+def asking(path: str = "/v1/realtime", **query: str) -> ConnectRequest:
+    """A request with these query parameters."""
+    return asking_with({}, (), path, **query)
+
+
+def asking_with(
+    headers: dict[str, str],
+    subprotocols: tuple[str, ...] = (),
+    path: str = "/v1/realtime",
+    **query: str,
+) -> ConnectRequest:
+    """A request with these headers, offered subprotocols and query parameters."""
+    return ConnectRequest(
+        path=path,
+        query=tuple(query.items()),
+        headers=CIMultiDict(headers),
+        subprotocols=subprotocols,
+        client_ip="127.0.0.1",
+    )
