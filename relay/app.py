@@ -25,7 +25,7 @@ from relay.feed.hub import FeedHub
 from relay.http.api.app import ApiServices
 from relay.http.api.sessions import ConversationArchive
 from relay.http.server import Health, HttpServer, HttpServices, Pages, serve
-from relay.interfaces import Door, Engine, HttpDoor, Store, WorkerDoor
+from relay.interfaces import Door, Engine, HttpDoor, SessionDirectory, Store, WorkerDoor
 from relay.metrics import Metrics, measure_loop_lag
 from relay.parts.interfaces import Parts
 from relay.parts.simple import echo_parts
@@ -34,7 +34,7 @@ from relay.realtime.deadlines import SessionLimits
 from relay.realtime.endings import SERVICE_RESTART
 from relay.realtime.grant import Caller, Role
 from relay.session.billing import BudgetService
-from relay.session.directory import SessionDirectory
+from relay.session.directory import MemorySessionDirectory
 from relay.session.server import SessionServer
 from relay.session.session import Services
 from relay.storage import Storage, open_storage
@@ -114,12 +114,19 @@ class CoachServices:
     clock: Callable[[], float]
     summariser: Summarizer
 
-    def api(self, verifier: Verifier, service_key: str, origins: Collection[str]) -> ApiServices:
-        """What the HTTP side shows; who holds the service key is an admin."""
-        store, keep = self.store, self.journal.append
-        archive = ConversationArchive(store.conversations, keep, self.summariser, self.clock)
-        known = verifier.verify, store.learners, self.clock, archive
-        return ApiServices(self.hub, *known, service_key, origins)
+    def api(self, services: Services, service_key: str, origins: Collection[str]) -> ApiServices:
+        """What the API needs; a bearer of the service key is an admin."""
+        store, record = self.store, self.journal.append
+        return ApiServices(
+            directory=services.directory,
+            hub=self.hub,
+            verify=services.verify,
+            learners=store.learners,
+            clock=self.clock,
+            archive=ConversationArchive(store.conversations, record, self.summariser, self.clock),
+            service_key=service_key,
+            allowed_origins=origins,
+        )
 
     async def aclose(self) -> None:
         """Show the last words and ends, then send away who still watches."""
@@ -230,7 +237,7 @@ async def running(
         server = SessionServer(doors.websocket, services, _session_limits(settings))
         _measure(metrics, services.directory, words)
         tasks.run(measure_loop_lag(metrics), "metrics.loop_lag")
-        api = coach.api(verifier, trust_of(settings).api_key, settings.allowed_origins)
+        api = coach.api(services, trust_of(settings).api_key, settings.allowed_origins)
         routes = [route for door in doors.http for route in door.routes(server.accept)]
         side = _http_side(loaded, metrics, words, services.directory, lambda: app, api)
         side = replace(side, routes=routes)
@@ -270,19 +277,21 @@ def _services(
     """What all sessions share; raises ToolMisconfigured."""
     settings, history = loaded.settings, StoredHistory(words.journal, words.store)
     prices = loaded.prices if settings.relay_engine == "openai" else None
+    directory = MemorySessionDirectory(
+        settings.max_connections, settings.max_sessions_per_user, [coach.hub.live]
+    )
     return Services(
         engine=make_engine(settings, words.place.vault),
         metrics=metrics,
         clock=coach.clock,
         verify=verifier.verify,
-        directory=SessionDirectory(settings.max_connections, settings.max_sessions_per_user),
+        directory=directory,
         journal=words.journal,
         history=history,
         budgets=BudgetService(prices, history.spent),
         transcription={"model": settings.openai_transcription_model},
         prices=prices,
         tools=tool_runners(loaded.agents, ToolRegistry(client, loaded.tool_secrets)),
-        live=coach.hub.live,
         show=coach.hub.committed,
     )
 

@@ -1,6 +1,7 @@
 """What a peer, an engine, a journal and a store look like to each other; types only."""
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
@@ -300,6 +301,35 @@ class LiveSession(Protocol):
 
     def end(self, ending: Ending) -> None:
         """End it; the first ending wins."""
+
+
+class SessionDirectory(Protocol):
+    """The live sessions, and the slots that limit their number.
+
+    A slot is acquired before anything else is done for a client, and released exactly once, when
+    its context ends.
+    """
+
+    max_connections: int
+
+    @property
+    def active(self) -> int:
+        """How many slots are taken."""
+
+    def acquire(self) -> AbstractAsyncContextManager[None]:
+        """Hold one of all slots; raises `SessionRefused` (AT_CAPACITY) when all are taken."""
+
+    def acquire_user(self, sub: str) -> AbstractAsyncContextManager[None]:
+        """Hold one of this user's slots; raises `SessionRefused` (TOO_MANY_SESSIONS)."""
+
+    def track(self, session: LiveSession) -> AbstractContextManager[None]:
+        """List the session while the context lasts."""
+
+    def find(self, session_id: str) -> LiveSession | None:
+        """The live session of this id."""
+
+    def end_all(self, ending: Ending) -> None:
+        """End every live session."""
 
 
 # ---- What every store can do about people: forget what is old, tell one person all, erase them.

@@ -11,11 +11,11 @@ from relay.app import CoachServices, open_coach
 from relay.feed.messages import iso
 from relay.feed.subscriber import EncodedMessage, Subscriber
 from relay.realtime.endings import SERVICE_RESTART
-from relay.realtime.grant import Caller
 from relay.realtime.records import SessionHead
 from relay.storage import open_storage
 from relay.tasks import Tasks
 from tests.feed.calls import HEAD, FakeCall, said
+from tests.session.fakes import services
 
 NOW = 1_760_000_100.0
 
@@ -25,11 +25,6 @@ async def opened(folder: Path) -> AsyncIterator[CoachServices]:
     tasks = Tasks(lambda *_: None)
     async with open_storage(folder, tasks) as words:
         yield open_coach(words.journal, words.store, tasks, lambda: NOW)
-
-
-class Nobody:
-    async def verify(self, token: str) -> Caller:
-        raise NotImplementedError
 
 
 async def test_a_word_is_shown_when_it_is_on_disk_and_not_before(tmp_path: Path) -> None:
@@ -69,7 +64,7 @@ async def test_at_the_end_the_last_words_are_shown_first(tmp_path: Path) -> None
 
 async def test_the_api_asks_this_store_and_keeps_the_key_to_itself(tmp_path: Path) -> None:
     async with opened(tmp_path) as coach:
-        api = coach.api(Nobody(), "sb_secret_1", ["https://page.example.org"])
+        api = coach.api(services(), "sb_secret_1", ["https://page.example.org"])
         assert await api.learners("kim") == frozenset()
         assert api.allowed_origins == ["https://page.example.org"]
         assert "sb_secret_1" not in repr(api)

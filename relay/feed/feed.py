@@ -9,17 +9,8 @@ from typing import Final, Protocol
 
 from relay.feed.messages import EndedMessage, SessionInfo, SessionMessage, iso, partial_of
 from relay.feed.subscriber import EncodedMessage, Key, Subscriber, shown, shown_final
-from relay.interfaces import (
-    CoachAudioStream,
-    ConversationHistory,
-    LiveSession,
-    SessionStatus,
-    StreamRefusal,
-)
-from relay.realtime.coaching.control import Command, Outcome
-from relay.realtime.endings import Ending
-from relay.realtime.records import Record, SessionHead, newest
-from relay.realtime.transcript import InterimTranscript
+from relay.interfaces import ConversationHistory, LiveSession, SessionStatus
+from relay.realtime.records import Record, newest
 
 # ---- What was said in a conversation as the disk knows it: the journal and the store together.
 
@@ -139,37 +130,6 @@ def _size(record: Record) -> int:
     return len(record.utterance.text) + len(record.utterance.heard_text)
 
 
-@dataclass(frozen=True, slots=True)
-class EndedSession:
-    """A `LiveSession` that has ended: its last status, while the session itself may be freed."""
-
-    head: SessionHead
-    door: str
-    engine_name: str
-    last: SessionStatus
-
-    @classmethod
-    def of(cls, session: LiveSession) -> "EndedSession":
-        """A snapshot of a session that ends now; nobody has the floor in it any more."""
-        last = replace(session.status(), is_paused=False, speaker=None)
-        return cls(session.head, session.door, session.engine_name, last)
-
-    def status(self) -> SessionStatus:
-        return self.last
-
-    def interim(self) -> Sequence[InterimTranscript]:
-        return ()
-
-    def execute(self, command: Command) -> Outcome:
-        return "over"
-
-    def open_coach_audio(self, coach: str) -> CoachAudioStream | StreamRefusal:
-        return "over"
-
-    def end(self, ending: Ending) -> None:
-        """It has ended."""
-
-
 @dataclass(slots=True)
 class _Last:
     """What watchers were shown last, so that they are shown only what changed."""
@@ -182,8 +142,9 @@ class SessionFeed:
     """Made when its session begins; lives on a while after the session's end."""
 
     def __init__(self, session: LiveSession, history: FeedHistory) -> None:
-        self.live_session: LiveSession = session
         self.head = session.head
+        self._door, self._engine_name = session.door, session.engine_name
+        self._session: LiveSession | SessionStatus = session  # of an ended one its last status
         self.log = UtteranceLog()
         self.watchers: set[Subscriber] = set()
         self._history = history
@@ -203,7 +164,7 @@ class SessionFeed:
 
     def session(self) -> SessionInfo:
         """How the session stands now."""
-        head, status = self.head, self.live_session.status()
+        head, status = self.head, self._status()
         micro = status.micro
         return SessionInfo(
             id=head.session_id,
@@ -212,8 +173,8 @@ class SessionFeed:
             agent_id=head.agent_id,
             model=head.model,
             voice=head.voice,
-            door=self.live_session.door,
-            engine=self.live_session.engine_name,
+            door=self._door,
+            engine=self._engine_name,
             started_at=iso(head.started_at),
             ended_at=None if self._ended_at is None else iso(self._ended_at),
             state="live" if self.is_live else "ended",
@@ -226,6 +187,10 @@ class SessionFeed:
             answers=status.answers,
             answer_ms=status.answer_ms,
         )
+
+    def _status(self) -> SessionStatus:
+        session = self._session
+        return session if isinstance(session, SessionStatus) else session.status()
 
     async def utterances(self, since: int) -> tuple[list[Record], int]:
         """What settled after `since`, in conversation order, and up to which `seq` that is all."""
@@ -272,7 +237,7 @@ class SessionFeed:
                 watcher.early(record)
 
     def _finish_when_all_is_here(self) -> None:
-        if not self.is_live and self.log.top >= self.live_session.status().seq:
+        if not self.is_live and self.log.top >= self._status().seq:
             self.finish()
 
     def beat(self, *, with_state: bool = False) -> None:
@@ -283,7 +248,8 @@ class SessionFeed:
 
     def _tell_partials(self) -> None:
         before, self._last.partials = self._last.partials, {}
-        for partial in self.live_session.interim():
+        session = self._session
+        for partial in () if isinstance(session, SessionStatus) else session.interim():
             key = partial.item_id, partial.content_index
             self._last.partials[key] = partial.text
             changed = before.get(key) != partial.text
@@ -304,7 +270,7 @@ class SessionFeed:
 
     def over(self, now: float) -> None:
         """The session has ended; its last words may still be on their way to the disk."""
-        self.live_session, self._ended_at = EndedSession.of(self.live_session), now
+        self._session, self._ended_at = replace(self._status(), is_paused=False, speaker=None), now
         self._tell_state()
         self._finish_when_all_is_here()
 
@@ -312,7 +278,7 @@ class SessionFeed:
         """Nothing more will come: say so to all who watch, once."""
         if self._ended is not None:
             return
-        status = self.live_session.status()
+        status = self._status()
         ended = EndedMessage(
             session_id=self.head.session_id,
             ending=status.ending,

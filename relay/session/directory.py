@@ -1,36 +1,34 @@
-"""Who is in the house: places are taken before anything else and given back exactly once."""
+"""The live sessions of this process, and the limits to their number."""
 
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Protocol
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, asynccontextmanager, contextmanager
 
+from relay.interfaces import LiveSession
 from relay.realtime.endings import AT_CAPACITY, TOO_MANY_SESSIONS, Ending, SessionRefused
 
-
-class LiveEntry(Protocol):
-    """What the registry knows of a session."""
-
-    def end(self, ending: Ending) -> None:
-        """End it; the first ending wins."""
+Observer = Callable[[LiveSession], AbstractContextManager[None]]
 
 
-class SessionDirectory:
-    """Counts connections from their upgrade until both their sides are closed.
+class MemorySessionDirectory:
+    """A `SessionDirectory` in the memory of one process.
 
-    `max_per_user` 0 means no limit.
+    `max_per_user` 0 means no limit. The context of each observer lasts as long as a session does.
     """
 
-    def __init__(self, max_connections: int, max_per_user: int) -> None:
+    def __init__(
+        self, max_connections: int, max_per_user: int, observers: Sequence[Observer] = ()
+    ) -> None:
         self.max_connections = max_connections
-        self._max_per_user = max_per_user
-        self._of_user: Counter[str] = Counter()
-        self._live: set[LiveEntry] = set()
         self.active = 0
+        self._max_per_user = max_per_user
+        self._observers = observers
+        self._of_user: Counter[str] = Counter()
+        self._live: dict[str, LiveSession] = {}
 
-    @contextmanager
-    def place(self) -> Iterator[None]:
-        """One of the places; Refused(AT_CAPACITY) when there is none, and then nothing counts."""
+    @asynccontextmanager
+    async def acquire(self) -> AsyncIterator[None]:
+        """Hold one of the slots; raises `SessionRefused` (AT_CAPACITY) when all are taken."""
         if self.active >= self.max_connections:
             raise SessionRefused(AT_CAPACITY)
         self.active += 1
@@ -39,9 +37,9 @@ class SessionDirectory:
         finally:
             self.active -= 1
 
-    @contextmanager
-    def user(self, sub: str) -> Iterator[None]:
-        """One of this user's places; Refused(TOO_MANY_SESSIONS) when they have them all."""
+    @asynccontextmanager
+    async def acquire_user(self, sub: str) -> AsyncIterator[None]:
+        """Hold one of this user's slots; raises `SessionRefused` (TOO_MANY_SESSIONS)."""
         if 0 < self._max_per_user <= self._of_user[sub]:
             raise SessionRefused(TOO_MANY_SESSIONS)
         self._of_user[sub] += 1
@@ -53,15 +51,23 @@ class SessionDirectory:
                 del self._of_user[sub]
 
     @contextmanager
-    def live(self, session: LiveEntry) -> Iterator[None]:
-        """Keep the session where `end_all` finds it."""
-        self._live.add(session)
+    def track(self, session: LiveSession) -> Iterator[None]:
+        """List the session, and let the observers follow it, while the context lasts."""
+        session_id = session.head.session_id
+        self._live[session_id] = session
         try:
-            yield
+            with ExitStack() as following:
+                for observe in self._observers:
+                    following.enter_context(observe(session))
+                yield
         finally:
-            self._live.discard(session)
+            del self._live[session_id]
+
+    def find(self, session_id: str) -> LiveSession | None:
+        """The live session of this id."""
+        return self._live.get(session_id)
 
     def end_all(self, ending: Ending) -> None:
         """End every live session."""
-        for session in list(self._live):
+        for session in list(self._live.values()):
             session.end(ending)

@@ -3,7 +3,7 @@
 import asyncio
 import uuid
 from collections.abc import Sequence
-from contextlib import ExitStack
+from contextlib import AsyncExitStack
 from dataclasses import replace
 from typing import Any
 
@@ -77,7 +77,7 @@ class SessionServer:
         metrics, clock = self._services.metrics, self._services.clock
         began, session_id = clock(), str(uuid.uuid4())
         bind_contextvars(session_id=session_id)  # on each log line of this task and its children
-        with ExitStack() as slots:
+        async with AsyncExitStack() as slots:
             try:
                 session = await self._admit(client, request, door, session_id, slots)
             except SessionRefused as refused:
@@ -100,7 +100,7 @@ class SessionServer:
         request: ConnectRequest,
         door: Door,
         session_id: str,
-        slots: ExitStack,
+        slots: AsyncExitStack,
     ) -> Session:
         """Make the session of a client that may have one; raises `SessionRefused`.
 
@@ -109,10 +109,10 @@ class SessionServer:
         if self._is_draining:
             raise SessionRefused(SERVICE_RESTART)
         services = self._services
-        slots.enter_context(services.directory.place())
+        await slots.enter_async_context(services.directory.acquire())
         admission = await door.admit(request)
         grant = admission.grant
-        slots.enter_context(services.directory.user(grant.caller.sub))
+        await slots.enter_async_context(services.directory.acquire_user(grant.caller.sub))
         earlier = await self._earlier(grant)
         hold = await services.budgets.open(grant, session_id, services.clock())
         if hold is not None:
@@ -121,8 +121,7 @@ class SessionServer:
         tools = services.tools(grant, session_id, setup.conversation_id)
         context = SessionContext(client, door.name, admission.pace_ms, tools, hold)
         session = create_session(services, self._limits, setup, context)
-        slots.enter_context(services.directory.live(session))
-        slots.enter_context(services.live(session))
+        slots.enter_context(services.directory.track(session))
         return session
 
     async def _earlier(self, grant: Grant) -> ConversationHistory:

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from math import inf
 from typing import Any, Final, Protocol
@@ -16,7 +15,7 @@ from relay.interfaces import (
     EngineRequest,
     History,
     Journal,
-    LiveSession,
+    SessionDirectory,
     SessionStatus,
     StreamRefusal,
 )
@@ -52,7 +51,6 @@ from relay.realtime.server_tools import ToolCall
 from relay.realtime.transcript import InterimTranscript
 from relay.session.billing import BudgetService, SessionBilling, tokens_of
 from relay.session.coach_bridge import CoachBridge
-from relay.session.directory import SessionDirectory
 from relay.session.links import ClientLink, CloseObserver, EngineLink, OutputSwitch
 from relay.session.output import client_output
 from relay.session.recorder import Recorder
@@ -75,8 +73,7 @@ class Services:
     """What all sessions of one process share. `clock` gives Unix seconds that never go back.
 
     `transcription` is the `audio.input.transcription` of every session. `prices` is None for an
-    engine that bills nothing. `live` follows a session while its context lasts, `show` is given the
-    records of words that are not to be written.
+    engine that bills nothing. `show` is given the records of words that are not to be written.
     """
 
     engine: Engine
@@ -90,7 +87,6 @@ class Services:
     transcription: dict[str, Any]
     prices: Prices | None = field(default_factory=Prices)
     tools: ToolRunnerFactory = lambda *_: None
-    live: Callable[[LiveSession], AbstractContextManager[None]] = lambda _: nullcontext()
     show: Callable[[Sequence[AnyRecord]], None] = lambda _: None
 
 

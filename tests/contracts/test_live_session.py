@@ -1,4 +1,4 @@
-"""Every `LiveSession`: the real one, the snapshot of an ended one, and the fake of the tests."""
+"""Every `LiveSession` keeps the same contract: the real one, and the fake of other tests."""
 
 import json
 from collections.abc import AsyncIterator, Callable
@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 import pytest
 
-from relay.feed.feed import EndedSession
 from relay.interfaces import LiveSession
 from relay.realtime.coaching.control import Command
 from relay.realtime.endings import CLIENT_LEFT, IDLE, SERVICE_RESTART
@@ -106,22 +105,3 @@ async def test_its_first_ending_wins_and_then_nothing_can_be_asked_of_it(case: C
     assert case.session.status().ending == "idle"
     assert case.session.execute(TAKEOVER) == "over"
     assert case.session.open_coach_audio("carol") == "over"
-
-
-async def test_the_snapshot_of_an_ended_one_says_the_same_and_is_over(case: Case) -> None:
-    case.says("Good morning.", True)
-    case.session.execute(PAUSE)
-    case.session.end(IDLE)
-    await settle()
-    before, ended = case.session.status(), EndedSession.of(case.session)
-    ended.end(SERVICE_RESTART)
-    after = ended.status()
-
-    assert ended.head == case.session.head
-    assert (ended.door, ended.engine_name) == (case.session.door, case.session.engine_name)
-    assert (after.seq, after.tokens, after.micro) == (before.seq, before.tokens, before.micro)
-    assert (after.answers, after.answer_ms, after.ending) == (0, None, "idle")
-    assert (after.is_paused, after.speaker) == (False, None)
-    assert list(ended.interim()) == []
-    assert ended.execute(PAUSE) == "over"
-    assert ended.open_coach_audio("carol") == "over"

@@ -11,6 +11,7 @@ from relay.realtime.coaching.control import Command, Outcome
 from relay.realtime.endings import CLIENT_LEFT, Ending
 from relay.realtime.records import AnyRecord, Record, SessionHead
 from relay.realtime.transcript import InterimTranscript
+from relay.session.directory import MemorySessionDirectory
 from tests.stores.words import Call, corrected
 
 WORDS = Call()
@@ -155,6 +156,7 @@ class House:
 
     def __post_init__(self) -> None:
         self.hub = FeedHub(FeedHistory(self.disk, self.disk), lambda: self.now)
+        self.directory = MemorySessionDirectory(100, 0, [self.hub.live])
 
     def commit(self, *records: AnyRecord) -> None:
         for record in records:

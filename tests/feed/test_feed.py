@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 from relay.feed.feed import FeedHistory, SessionFeed
 from relay.feed.subscriber import Subscriber
@@ -73,11 +74,12 @@ async def test_an_ended_feed_keeps_the_facts_and_lets_the_call_go() -> None:
     feed.commit(said(1))
     feed.over(1_760_000_200.0)
     assert feed.is_finished
-    assert feed.live_session is not call
+    assert feed._session == replace(call.status(), is_paused=False)
     session = feed.session()
     assert (session.ending, session.cost_dollars, session.seq) == ("idle", 0.000012, 1)
     assert session.state == "ended"
     assert session.ended_at == "2025-10-09T08:56:40.000000+00:00"
-    assert feed.live_session.interim() == ()
+    feed.beat()
+    assert call.asked == 0
     feed.finish()  # once is enough
     assert [m["type"] for m in told(await feed.join(1))] == ["session", "caught_up", "ended"]

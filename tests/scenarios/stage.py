@@ -24,6 +24,8 @@ from relay.config import Loaded, Settings
 from relay.engines.cascade.outputs import Pace
 from relay.parts.simple import Script, scripted_parts
 from relay.realtime.grant import Caller, Role
+from relay.session.directory import MemorySessionDirectory
+from relay.session.session import Session
 from relay.simulator import Simulator, SimulatorOptions, simulate
 from relay.stores.sqlite.reader import SqliteReader
 
@@ -176,6 +178,12 @@ class Stage:
         finally:
             await reader.aclose()
         return sorted(seen.values(), key=lambda row: row["position"])
+
+
+def live_sessions(app: App) -> list[Session]:
+    """The relay's own sessions that are live, in the order in which they began."""
+    assert isinstance(app.directory, MemorySessionDirectory)
+    return [session for session in app.directory._live.values() if isinstance(session, Session)]
 
 
 @asynccontextmanager

@@ -15,9 +15,10 @@ from relay.realtime import endings
 from relay.realtime.dialects.client import BrowserDialect, ClientDialect, GaDialect
 from relay.realtime.endings import Ending
 from relay.realtime.events import encode
+from relay.session.directory import MemorySessionDirectory
 from relay.websocket.closing import CLOSE_GRACE, FAIL_GRACE
 from tests.scenarios.by_hand import End, Provider, client, provided
-from tests.scenarios.stage import AGENT, Stage, token
+from tests.scenarios.stage import AGENT, Stage, live_sessions, token
 from tests.websocket.ends import BINARY, TEXT
 
 SOON = 0.8
@@ -132,8 +133,8 @@ async def engine_breaks_the_protocol(call: Call) -> None:
 
 async def a_rule_fails(call: Call) -> None:
     """Nothing that comes from outside does this; so the rules are broken by hand."""
-    for session in call.here.app.directory._live:
-        session.core.transcript.feed = None  # type: ignore[attr-defined]
+    for session in live_sessions(call.here.app):
+        session.core.transcript.feed = None  # type: ignore[method-assign,assignment]
     assert call.provider is not None
     call.provider.send({"type": "response.done"})
 
@@ -248,8 +249,10 @@ async def one_call(
 
 async def relay_let_go(here: Stage, sub: str) -> float:
     """When the relay had closed both sides of this user's session."""
+    directory = here.app.directory
+    assert isinstance(directory, MemorySessionDirectory)
     async with asyncio.timeout(20):
-        while here.app.directory._of_user[sub]:
+        while directory._of_user[sub]:
             await asyncio.sleep(0.002)
     return asyncio.get_running_loop().time()
 

@@ -18,7 +18,8 @@ from pydantic import SecretStr
 from websockets.exceptions import ConnectionClosed
 
 from relay.parts.simple import Script
-from relay.session.directory import SessionDirectory
+from relay.session.directory import MemorySessionDirectory
+from relay.websocket.connection import WebSocketConnection
 from tests.auth.supabase import SERVICE_KEY, FakeAuth, ec_key, public_row, rsa_key, serve
 from tests.realtime import wire_events as wire
 from tests.scenarios.by_hand import (
@@ -37,6 +38,7 @@ from tests.scenarios.stage import (
     SILENCE,
     SPEECH,
     Stage,
+    live_sessions,
     new_id,
     stage,
     token,
@@ -296,7 +298,7 @@ async def test_S3_17_a_provider_that_quotes_the_key_is_not_quoted(
 # --------------------------------------------------------------------------- while it is going on
 
 
-class Noted(SessionDirectory):
+class Noted(MemorySessionDirectory):
     """A registry that notes every value its count ever had."""
 
     seen: list[int]
@@ -337,7 +339,7 @@ async def test_S3_14_the_count_is_never_wrong_by_one_however_calls_end(
 ) -> None:
     """S3's own went below zero, and up for ever when a caller left during set-up."""
     monkeypatch.setattr(Noted, "seen", [], raising=False)
-    monkeypatch.setattr("relay.app.SessionDirectory", Noted)
+    monkeypatch.setattr("relay.app.MemorySessionDirectory", Noted)
     ways = (both_vanish, leaves_during_set_up, is_refused, breaks_the_protocol)
     async with provided(tmp_path, max_connections=5) as (here, provider):
         for number in range(40):
@@ -549,14 +551,13 @@ async def test_S3_57_who_sends_nonsense_and_does_not_read_fills_no_memory(tmp_pa
         await mad.until("session.created")
         await quick.until("session.created")
         (peer,) = [
-            session._client  # type: ignore[attr-defined]
-            for session in here.app.directory._live
-            if session.core.setup.grant.caller.sub == "mad"  # type: ignore[attr-defined]
+            session._client for session in live_sessions(here.app) if session.head.user_id == "mad"
         ]
         mad.reads.clear()
         mad.raw.write(nonsense)
         await mad.raw.writer.drain()
         await metric(here, 'relay_frames_total{direction="up"} 60000.0')
+        assert isinstance(peer, WebSocketConnection)
         assert 1 << 20 < peer.buffered < 2 << 20
         await _round_trip(quick, await provider.call("quick"), 1)
         mad.raw.reset()
@@ -615,8 +616,8 @@ async def test_S3_64_a_fault_in_one_call_ends_it_alone_and_says_nothing_of_it(
 
     async with provided(tmp_path) as (here, provider), client(here, browser("ada")) as broken:
         await broken.until("session.created")
-        (first,) = here.app.directory._live
-        first.core.transcript.feed = feed  # type: ignore[attr-defined]
+        (first,) = live_sessions(here.app)
+        first.core.transcript.feed = feed  # type: ignore[method-assign,assignment]
         async with client(here, browser("grace")) as sound:
             await sound.until("session.created")
             (await provider.call("ada")).send(*wire.spoken_turn("U1", None))

@@ -96,7 +96,8 @@ async def both_leave_at_once(here: Stage) -> None:
 async def the_relay_ends_it(here: Stage) -> None:
     async with here.openai_client("?relay=1") as line:
         name = (await line.until("relay.session"))["session_id"]
-        (session,) = (one for one in here.app.directory._live if getattr(one, "id", "") == name)
+        session = here.app.directory.find(name)
+        assert session is not None
         session.end(IDLE)
         session.end(INTERNAL_ERROR)
         assert await line.closed(within=20) == (4011, "Idle")

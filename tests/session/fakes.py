@@ -16,7 +16,7 @@ from relay.realtime.grant import Caller, Grant
 from relay.realtime.opening import SessionSetup, openai_session_update
 from relay.realtime.records import AnyRecord, Record, SessionHead
 from relay.session.billing import BudgetService
-from relay.session.directory import SessionDirectory
+from relay.session.directory import MemorySessionDirectory
 from relay.session.recorder import Recorder
 from relay.session.session import Services, Session, SessionContext
 from tests.fake_connection import FakePeer
@@ -120,7 +120,7 @@ def services(**given: Any) -> Services:
         "metrics": Metrics(),
         "clock": FakeClock(),
         "verify": verified,
-        "directory": SessionDirectory(2, 1),
+        "directory": MemorySessionDirectory(2, 1),
         "journal": FakeJournal(),
         "history": history,
         "budgets": BudgetService(Prices(), history.spent),

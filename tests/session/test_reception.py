@@ -14,7 +14,7 @@ from relay.realtime.grant import Bounds, Grant
 from relay.realtime.opening import openai_session_update
 from relay.realtime.records import Record, SessionRecord
 from relay.session.billing import BudgetService
-from relay.session.directory import SessionDirectory
+from relay.session.directory import MemorySessionDirectory
 from relay.session.server import SessionServer
 from tests.doors.requests import asking
 from tests.fake_connection import FakePeer
@@ -74,12 +74,12 @@ class Lobby:
         self, door: FakeDoor | None = None, owner: str | None = None, *said: Record
     ) -> None:
         self.engine, self.metrics, self.journal = FakePeer(), Metrics(), FakeJournal()
-        self.registry = SessionDirectory(2, 1)
+        self.directory = MemorySessionDirectory(2, 1)
         self.past = FakePast(ConversationHistory(owner, said))
         shared = services(
             engine=FakeEngine(self.engine),
             metrics=self.metrics,
-            directory=self.registry,
+            directory=self.directory,
             journal=self.journal,
             history=self.past,
             budgets=BudgetService(Prices(), self.past.spent),
@@ -97,10 +97,10 @@ async def test_a_caller_is_counted_until_both_sides_are_closed() -> None:
     lobby = Lobby()
     client = await lobby.call()
     lobby.engine.arrive(CREATED)
-    assert lobby.registry.active == 1
+    assert lobby.directory.active == 1
     client.leave(1000)
     await settle()
-    assert lobby.registry.active == 0
+    assert lobby.directory.active == 0
     text = lobby.metrics.render().decode()
     assert 'relay_sessions_ended_total{door="fake",ending="client_left"} 1.0' in text
 
@@ -121,7 +121,7 @@ async def test_S3_10_who_is_refused_is_told_and_not_kept(
     assert client.close_sent is not None
     assert client.close_sent[0] == code
     assert "secret" not in "".join(frame.decode() for frame in client.sent)
-    assert lobby.registry.active == 0
+    assert lobby.directory.active == 0
     assert lobby.engine.close_sent is None, "no engine was opened"
 
 
@@ -130,15 +130,15 @@ async def test_a_user_may_have_only_so_many() -> None:
     await lobby.call()
     second = await lobby.call()
     assert second.close_sent == (4029, "Too many sessions")
-    assert lobby.registry.active == 1
-    lobby.registry.end_all(endings.IDLE)
+    assert lobby.directory.active == 1
+    lobby.directory.end_all(endings.IDLE)
     await settle()
 
 
 async def test_a_full_house_turns_away_before_it_asks_who_it_is() -> None:
     door = FakeDoor()
     lobby = Lobby(door)
-    with lobby.registry.place(), lobby.registry.place():
+    async with lobby.directory.acquire(), lobby.directory.acquire():
         door.outcome = endings.UNAUTHORIZED
         client = await lobby.call()
         assert client.close_sent == (1013, "Server at capacity")
@@ -150,7 +150,7 @@ async def test_a_conversation_is_its_owners(owner: str | None, refused: bool) ->
     lobby = Lobby(owner=owner)
     client = await lobby.call(conversation_id=CONVERSATION)
     assert (client.close_sent == (4003, "Forbidden")) is refused
-    lobby.registry.end_all(endings.IDLE)
+    lobby.directory.end_all(endings.IDLE)
     await settle()
 
 
@@ -162,7 +162,7 @@ async def test_S3_63_draining_waits_and_then_says_service_restart() -> None:
     await settle()
     assert client.close_sent == (1012, "Service restart")
     await lobby.reception.aclose()
-    assert lobby.registry.active == 0
+    assert lobby.directory.active == 0
 
 
 async def test_S3_52_the_engine_is_told_what_was_said_before_and_the_client_is_not() -> None:
@@ -177,7 +177,7 @@ async def test_S3_52_the_engine_is_told_what_was_said_before_and_the_client_is_n
         f'{{"type":"conversation.item.added","previous_item_id":null,"item":{json.dumps(item["item"])}}}'
     )
     assert [json.loads(frame)["type"] for frame in client.sent] == ["session.created"]
-    lobby.registry.end_all(endings.IDLE)
+    lobby.directory.end_all(endings.IDLE)
     await settle()
     assert lobby.journal.records == [], "it is in the store already"
 
@@ -206,7 +206,7 @@ async def test_who_has_spent_it_all_is_turned_away_with_4008() -> None:
 
 async def test_two_calls_of_one_user_cannot_both_have_the_last_cents() -> None:
     lobby = Lobby(FakeDoor(bounds=Bounds(user_budget_micro=30_000)))
-    lobby.registry._max_per_user = 0
+    lobby.directory._max_per_user = 0
     first = await lobby.call()
     second = await lobby.call()
     assert first.close_sent is None
@@ -215,5 +215,5 @@ async def test_two_calls_of_one_user_cannot_both_have_the_last_cents() -> None:
     await settle()
     third = await lobby.call()
     assert third.close_sent is None, "what the first held is free again"
-    lobby.registry.end_all(endings.IDLE)
+    lobby.directory.end_all(endings.IDLE)
     await settle()

@@ -20,6 +20,7 @@ from relay.http.api.sessions import (
     ConversationHandlers,
     SessionHandlers,
 )
+from relay.interfaces import SessionDirectory
 from relay.realtime.grant import Caller
 
 PREFIX: Final = "/api"
@@ -41,6 +42,7 @@ class ApiServices:
     seconds. A bearer of the `service_key` is an admin. Empty `allowed_origins` allow every page.
     """
 
+    directory: SessionDirectory
     hub: FeedHub
     verify: Callable[[str], Awaitable[Caller]]
     learners: Learners
@@ -65,7 +67,8 @@ def _routes(services: ApiServices) -> Iterator[web.RouteDef]:
     authorizer = Authorizer(services.learners, services.clock)
     sessions = SessionHandlers(services.hub, authenticator, authorizer)
     feeds = FeedHandler(services.hub, authenticator, authorizer, sessions, services.clock)
-    audio = CoachAudioHandler(authenticator, authorizer, sessions, services.clock)
+    directory, clock = services.directory, services.clock
+    audio = CoachAudioHandler(directory, authenticator, authorizer, sessions, clock)
     conversations = ConversationHandlers(
         services.archive, services.hub, authenticator, authorizer, sessions
     )
@@ -74,7 +77,7 @@ def _routes(services: ApiServices) -> Iterator[web.RouteDef]:
     yield web.get("/sessions/{id}/transcript", sessions.get_transcript)
     yield web.get("/sessions/{id}/feed", feeds.handle, allow_head=False)
     yield web.get("/sessions/{id}/voice", audio.handle, allow_head=False)
-    yield from CommandHandlers(authenticator, sessions).routes()
+    yield from CommandHandlers(directory, authenticator, sessions).routes()
     yield web.post("/sessions/{id}/summary", conversations.summarize_session)
     yield web.get("/conversations", conversations.list_conversations)
     yield web.get("/conversations/{id}/transcript", conversations.get_transcript)

@@ -12,7 +12,7 @@ from relay.http.api.auth import Authenticator, Authorizer
 from relay.http.api.errors import FULL, NO_PCM, NO_SOCKET, OVER, ApiError, ApiErrorSpec
 from relay.http.api.feeds import SEND_SECONDS, FeedPermission, SocketWriter, accept_socket
 from relay.http.api.sessions import SessionHandlers
-from relay.interfaces import CoachAudioStream, StreamRefusal
+from relay.interfaces import CoachAudioStream, SessionDirectory, StreamRefusal
 from relay.realtime.endings import CLIENT_LEFT, CLIENT_LOST, CLIENT_TOO_SLOW, INTERNAL_ERROR
 
 FRAME_BYTES: Final = 96_000
@@ -24,6 +24,7 @@ _ERRORS: Final[dict[StreamRefusal, ApiErrorSpec]] = {"over": OVER, "busy": FULL,
 class CoachAudioHandler:
     """WS /api/sessions/{id}/voice. `clock` gives Unix seconds."""
 
+    directory: SessionDirectory
     authenticator: Authenticator
     authorizer: Authorizer
     sessions: SessionHandlers
@@ -51,7 +52,8 @@ class CoachAudioHandler:
         caller = await self.authenticator.authenticate_coach(request)
         feed = await self.sessions.find(request, caller)
         stack.enter_context(self.authenticator.limiter.open_feed(caller.sub))
-        stream = feed.live_session.open_coach_audio(caller.sub)
+        session = self.directory.find(feed.head.session_id)
+        stream = "over" if session is None else session.open_coach_audio(caller.sub)
         if isinstance(stream, str):
             raise ApiError(_ERRORS[stream])
         stack.callback(stream.close)

@@ -39,7 +39,7 @@ from relay.http.api.errors import (
     ApiErrorSpec,
     too_many_requests,
 )
-from relay.interfaces import ConversationHistory, ConversationSummary
+from relay.interfaces import ConversationHistory, ConversationSummary, SessionDirectory
 from relay.realtime.coaching.control import MAX_WHISPER, Command, Mode, Outcome
 from relay.realtime.grant import Caller
 from relay.realtime.records import ActionRecord, CoachAction, Record
@@ -122,7 +122,13 @@ class SessionHandlers:
 class CommandHandlers:
     """A coach's commands to a live session. Repeating one changes nothing."""
 
-    def __init__(self, authenticator: Authenticator, sessions: SessionHandlers) -> None:
+    def __init__(
+        self,
+        directory: SessionDirectory,
+        authenticator: Authenticator,
+        sessions: SessionHandlers,
+    ) -> None:
+        self._directory = directory
         self._authenticator = authenticator
         self._sessions = sessions
 
@@ -135,9 +141,9 @@ class CommandHandlers:
         async def handle(request: web.Request) -> web.Response:
             caller = await self._authenticator.authenticate_coach(request)
             feed = await self._sessions.find(request, caller)
-            outcome = feed.live_session.execute(
-                _command(action, caller, await _json_object(request))
-            )
+            command = _command(action, caller, await _json_object(request))
+            session = self._directory.find(feed.head.session_id)
+            outcome = "over" if session is None else session.execute(command)
             if outcome in _ERRORS:
                 raise ApiError(_ERRORS[outcome])
             feed.beat(with_state=True)

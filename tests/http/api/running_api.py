@@ -154,7 +154,9 @@ async def running_api(**changes: Any) -> AsyncIterator[RunningApi]:
     feeds, assignments, archive = House(), FakeAssignments(), FakeArchive()
     given: dict[str, Any] = {"service_key": SERVICE_KEY, "clock": time.time, **changes}
     given.setdefault("archive", archive.services())
-    services = ApiServices(hub=feeds.hub, verify=verify, learners=assignments, **given)
+    services = ApiServices(
+        directory=feeds.directory, hub=feeds.hub, verify=verify, learners=assignments, **given
+    )
     running = asyncio.create_task(feeds.hub.run())
     try:
         async with (

@@ -5,7 +5,8 @@ from tests.http.listener import ask, listening
 
 
 def test_the_service_key_is_not_in_the_repr() -> None:
-    given = House().hub, verify, FakeAssignments(), lambda: 0.0, FakeArchive().services()
+    house, archive = House(), FakeArchive().services()
+    given = house.directory, house.hub, verify, FakeAssignments(), lambda: 0.0, archive
     services = ApiServices(*given, service_key="sb_secret_1")
     assert "sb_secret_1" not in repr(services)
     assert create_api(services).middlewares

@@ -29,8 +29,9 @@ def test_docs_openapi_json_is_up_to_date() -> None:
 
 
 def test_the_document_has_exactly_the_routes() -> None:
+    house = House()
     services = ApiServices(
-        House().hub, verify, FakeAssignments(), lambda: 0.0, FakeArchive().services()
+        house.directory, house.hub, verify, FakeAssignments(), lambda: 0.0, FakeArchive().services()
     )
     routes = {
         (PREFIX + route.resource.canonical, route.method.lower())
@@ -112,7 +113,7 @@ def answer_schema(path: str, status: str = "200") -> dict[str, Any]:
 )
 async def test_answers_match_the_document(path: str, asked: str) -> None:
     async with running_api() as api:
-        with api.feeds.hub.live(FakeCall(cost=None)):
+        with api.feeds.directory.track(FakeCall(cost=None)):
             api.feeds.commit(said(1))
             assert matches((await api.ask(asked)).json, answer_schema(path))
         refused = await api.ask(asked, headers={})
@@ -125,7 +126,7 @@ async def test_a_feeds_messages_match_the_document() -> None:
     schema = answer_schema("/api/sessions/{id}/feed")
     async with running_api() as api:
         call = FakeCall(open=[InterimTranscript("item_9", 0, "assistant", "Well")], seq=1)
-        with api.feeds.hub.live(call):
+        with api.feeds.directory.track(call):
             api.feeds.commit(said(1))
             async with api.subscribe() as socket:
                 await socket.until("partial")
