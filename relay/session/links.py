@@ -1,5 +1,6 @@
-"""The two directions of a session: what comes from the client goes up, from the engine down."""
+"""The two directions of a session: each link owns one connection, and can be given another."""
 
+import asyncio
 from collections.abc import Callable
 from typing import Final, Protocol
 
@@ -7,7 +8,6 @@ from relay.interfaces import Connection, Frame
 from relay.metrics import Traffic
 from relay.realtime import endings
 from relay.realtime.core import SessionCore
-from relay.realtime.dialects.client import ClientDialect
 from relay.realtime.effects import Effect, ToClient
 from relay.realtime.endings import Ending
 from relay.realtime.events import (
@@ -22,18 +22,13 @@ from relay.realtime.events import (
     sound_of,
     text_of,
 )
-from relay.session.output import (
-    AudioMonitor,
-    ClientOutput,
-    MonitoredOutput,
-    MutedOutput,
-    monitored_send,
-)
+from relay.session.output import AudioMonitor, OutputSwitch, Send, discard, monitored_send
 
-EARLY_BYTES: Final = (
-    1024 * 1024
-)  # about 16 s of audio; beyond it the client is paused, none is lost
-EARLY_FRAMES: Final = 2048  # the same for small ones: bounds what Python's objects cost
+EARLY_BYTES: Final = 1024 * 1024
+"""What the client sends before the engine is ready, about 16 s of audio. Beyond it the client is
+paused, and nothing is lost."""
+EARLY_FRAMES: Final = 2048
+"""The same for small frames: bounds what Python's objects cost."""
 
 _CLIENT_ENDINGS: Final = {
     1000: endings.CLIENT_LEFT,
@@ -48,78 +43,152 @@ _CLIENT_ENDINGS: Final = {
 
 
 def ending_of(code: int) -> Ending:
-    """Why a client is gone, by the close code of whoever closed."""
+    """Why a client's connection was closed, by its close code."""
     return _CLIENT_ENDINGS.get(code, endings.CLIENT_LOST if code == 1006 else endings.CLIENT_LEFT)
 
 
 class SessionCallbacks(Protocol):
-    """What a direction asks of its session."""
+    """The session, for the links and the coach bridge that it is made of."""
 
     core: SessionCore
     clock: Callable[[], float]
     traffic: Traffic
 
-    def perform(self, actions: list[Effect]) -> None:
+    def perform(self, effects: list[Effect]) -> None:
         """Carry out what the rules answered."""
 
     def end(self, ending: Ending) -> None:
         """End the session; the first ending wins."""
 
     def fail(self, error: Exception) -> None:
-        """A fault of ours: this session ends, and no other."""
+        """End the session, and no other, for a fault of the relay's."""
 
     def rearm(self) -> None:
-        """A deadline may have come nearer."""
+        """Look at the deadlines again: one may be nearer than before."""
+
+
+class CloseWaiter:
+    """A receiver that ignores everything but the end of its connection."""
+
+    def __init__(self) -> None:
+        self.gone = asyncio.Event()
+
+    def frame(self, frame: Frame) -> None:
+        """Ignored."""
+
+    def writable(self, ready: bool) -> None:
+        """Ignored."""
+
+    def closed(self, code: int, reason: str) -> None:
+        """The connection is closed."""
+        self.gone.set()
 
 
 class ClientLink:
-    """Client to engine. Holds what comes before the engine is ready, then delivers it in order.
+    """Client to engine. Holds what comes before the engine is ready, then sends it in order.
 
     What the hot path touches is kept in slots of its own: with hundreds of sessions every object
-    that a frame passes through costs more than the code that runs.
+    that a frame passes through costs more than the code that runs. `gone` is set while there is no
+    open connection; `engine` is None until the engine is ready.
     """
 
     __slots__ = (
         "_early",
         "_early_bytes",
-        "_full",
+        "_is_full",
+        "_is_paused",
+        "_monitor",
+        "_output",
         "_send",
         "_session",
-        "_tap",
         "_traffic",
-        "client",
+        "connection",
         "engine",
+        "gone",
     )
 
-    def __init__(self, session: SessionCallbacks, client: Connection) -> None:
+    def __init__(self, session: SessionCallbacks, output: OutputSwitch) -> None:
         self._session = session
+        self._output = output
         self._traffic = session.traffic
         self._early: list[bytes] = []
         self._early_bytes = 0
-        self._full = False
-        self._send: Callable[[Frame], None] | None = None
-        self._tap: AudioMonitor | None = None
-        self.client = client
-        self.engine: Connection | None = None
+        self._is_full = False
+        self._is_paused = False
+        self._monitor: AudioMonitor | None = None
+        self._send: Send | None = None
+        self.connection: Connection | None = None
+        self.engine: EngineLink | None = None
+        self.gone = asyncio.Event()
+        self.gone.set()
 
-    def open(self, engine: Connection) -> None:
-        """The engine is ready: what was held goes up now, then the client is read again."""
+    def attach(self, connection: Connection) -> None:
+        """Relay this connection's frames, and send it what is for the client, from now on."""
+        self.connection = connection
+        self.gone.clear()
+        self._output.connect(connection.send)
+        if self._is_paused:
+            connection.pause()
+        connection.attach(self)
+
+    def detach(self) -> Connection | None:
+        """Let go of the connection, and return it open; nothing of it is relayed any more.
+
+        What is for the client is dropped until another is attached.
+        """
+        connection, self.connection = self.connection, None
+        if connection is not None:
+            connection.attach(CloseWaiter())
+            self._output.connect(discard)
+            self.gone.set()
+            if self._is_full:
+                self.writable(True)
+        return connection
+
+    def open(self, engine: "EngineLink") -> None:
+        """The engine is ready: send what was held, then read the client again."""
+        if engine.connection is None:
+            return
         self.engine = engine
-        self.listen(self._tap)
-        self.client.resume()  # before the rest: an engine that this fills pauses the client again
-        early, self._early = self._early, []
+        self.monitor(self._monitor)
+        self.resume()  # before the rest: an engine that this fills pauses the client again
+        early, self._early, self._early_bytes = self._early, [], 0
         for frame in early:
-            self._relay(frame, engine.send)
+            self._relay(frame, engine.connection.send)
 
-    def listen(self, tap: AudioMonitor | None) -> None:
-        """From now on this tap hears the client's sound; None takes it out."""
-        self._tap = tap
-        if self.engine is not None:
-            send = self.engine.send
-            self._send = send if tap is None else monitored_send(send, tap)
+    def hold(self) -> None:
+        """The engine is gone: hold what comes until another is ready."""
+        self.engine = None
+        self._send = None
+
+    def monitor(self, monitor: AudioMonitor | None) -> None:
+        """Let this monitor hear the client's audio; None removes it."""
+        self._monitor = monitor
+        if self.engine is not None and self.engine.connection is not None:
+            send = self.engine.connection.send
+            self._send = send if monitor is None else monitored_send(send, monitor)
+
+    def pause(self) -> None:
+        """Stop reading the client."""
+        self._is_paused = True
+        if self.connection is not None:
+            self.connection.pause()
+
+    def resume(self) -> None:
+        """Read the client again."""
+        self._is_paused = False
+        if self.connection is not None:
+            self.connection.resume()
+
+    def close(self, farewell: list[bytes], code: int, reason: str) -> None:
+        """Close the connection after these last frames."""
+        if self.connection is not None:
+            for frame in farewell:
+                self.connection.send(frame)
+            self.connection.close(code, reason)
 
     def frame(self, frame: Frame) -> None:
-        """One event of the client's."""
+        """Relay one event of the client's."""
         traffic = self._traffic
         traffic.frames_up += 1
         traffic.bytes_up += len(frame)
@@ -132,9 +201,9 @@ class ClientLink:
         self._early.append(bytes(frame))
         self._early_bytes += len(frame)
         if self._early_bytes > EARLY_BYTES or len(self._early) > EARLY_FRAMES:
-            self.client.pause()
+            self.pause()
 
-    def _relay(self, frame: Frame, send: Callable[[Frame], None]) -> None:
+    def _relay(self, frame: Frame, send: Send) -> None:
         session = self._session
         try:
             audio = append_again(frame)
@@ -147,47 +216,104 @@ class ClientLink:
         except Exception as error:  # noqa: BLE001 - whatever it is, it ends this session alone
             session.fail(error)
 
-    def _perform(self, actions: list[Effect]) -> None:
-        """Who sends without reading gets no answers of ours: they would wait in our memory."""
-        if self._full:
-            actions = [action for action in actions if not isinstance(action, ToClient)]
-        self._session.perform(actions)
+    def _perform(self, effects: list[Effect]) -> None:
+        """A client that sends without reading gets no answers: they would wait in our memory."""
+        if self._is_full:
+            effects = [effect for effect in effects if not isinstance(effect, ToClient)]
+        self._session.perform(effects)
 
     def writable(self, ready: bool) -> None:
-        """The client reads too slowly: the engine waits, the learner's own audio does not."""
-        self._full = not ready
+        """A client that reads too slowly: the engine waits, the learner's own audio does not."""
+        self._is_full = not ready
         self._session.core.deadlines.client_writable(ready, self._session.clock())
         if self.engine is not None:
             (self.engine.resume if ready else self.engine.pause)()
         self._session.rearm()
 
     def closed(self, code: int, reason: str) -> None:
-        """The client is gone, by its own wish or not."""
+        """The connection is closed, by either side."""
+        self.gone.set()
         self._session.end(ending_of(code))
 
 
 class EngineLink:
-    """Engine to client: audio frames pass as they are, the rules read everything else."""
+    """Engine to client: audio frames pass as they are, the rules read everything else.
 
-    __slots__ = ("_client", "_down", "_other", "_session", "_traffic", "_transcript", "outlet")
+    `gone` is set while there is no open connection.
+    """
 
-    def __init__(
-        self,
-        session: SessionCallbacks,
-        client: Connection,
-        outlet: ClientOutput,
-        view: ClientDialect,
-    ) -> None:
+    __slots__ = (
+        "_client",
+        "_is_full",
+        "_is_paused",
+        "_output",
+        "_session",
+        "_to_client",
+        "_traffic",
+        "_transcript",
+        "connection",
+        "gone",
+    )
+
+    def __init__(self, session: SessionCallbacks, client: ClientLink, output: OutputSwitch) -> None:
         self._session = session
         self._traffic = session.traffic
         self._transcript = session.core.transcript
+        self._to_client = session.core.setup.view.down
         self._client = client
-        self.outlet = outlet
-        self._other = outlet.other
-        self._down = view.down
+        self._output = output
+        self._is_full = False
+        self._is_paused = False
+        self.connection: Connection | None = None
+        self.gone = asyncio.Event()
+        self.gone.set()
+
+    def attach(self, connection: Connection) -> None:
+        """Relay this connection's frames from now on; the client's wait for `ClientLink.open`."""
+        self.connection = connection
+        self.gone.clear()
+        if self._is_paused:
+            connection.pause()
+        connection.attach(self)
+
+    def detach(self) -> Connection | None:
+        """Let go of the connection, and return it open; nothing of it is relayed any more.
+
+        The client's frames are held until another is ready.
+        """
+        connection, self.connection = self.connection, None
+        if connection is not None:
+            connection.attach(CloseWaiter())
+            self._client.hold()
+            self.gone.set()
+            if self._is_full:
+                self.writable(True)
+        return connection
+
+    def send(self, frame: Frame) -> None:
+        """Send one event of the relay's; dropped while no engine is connected."""
+        if self.connection is not None:
+            self.connection.send(frame)
+
+    def pause(self) -> None:
+        """Stop reading the engine."""
+        self._is_paused = True
+        if self.connection is not None:
+            self.connection.pause()
+
+    def resume(self) -> None:
+        """Read the engine again."""
+        self._is_paused = False
+        if self.connection is not None:
+            self.connection.resume()
+
+    def close(self, code: int, reason: str) -> None:
+        """Close the connection."""
+        if self.connection is not None:
+            self.connection.close(code, reason)
 
     def frame(self, frame: Frame) -> None:
-        """One event of the engine's."""
+        """Relay one event of the engine's."""
         traffic = self._traffic
         traffic.frames_down += 1
         traffic.bytes_down += len(frame)
@@ -195,79 +321,33 @@ class EngineLink:
             head = bytes(frame[:HEAD_BYTES])
             if head.startswith(TEXT_HEADS) and (word := text_of(frame)) is not None:
                 self._transcript.word(word)
-                seen = self._down(frame, word.type, None)
+                seen = self._to_client(frame, word.type, None)
                 if seen is not None:
-                    self._other(seen)
+                    self._output.other(seen)
             elif head.startswith(AUDIO_HEADS):
-                self._sound(frame, *audio_of(head, len(frame)))
+                self._audio(frame, *audio_of(head, len(frame)))
             elif (kind := sniff(frame)) == AUDIO_DELTA:  # its keys stand in another order
-                self._sound(frame, *sound_of(frame))
+                self._audio(frame, *sound_of(frame))
             else:
                 session = self._session
                 session.perform(session.core.from_engine(frame, kind, session.clock()))
         except Exception as error:  # noqa: BLE001 - whatever it is, it ends this session alone
             self._session.fail(error)
 
-    def _sound(self, frame: Frame, item_id: str, ms: int) -> None:
+    def _audio(self, frame: Frame, item_id: str, ms: int) -> None:
         self._transcript.audio(item_id, ms)
-        seen = self._down(frame, AUDIO_DELTA, None)
+        seen = self._to_client(frame, AUDIO_DELTA, None)
         if seen is not None:
-            self.outlet.sound(seen, item_id, ms, self._session.clock())
+            self._output.model.audio(seen, item_id, ms, self._session.clock())
 
     def writable(self, ready: bool) -> None:
-        """The engine reads too slowly: the client waits."""
+        """An engine that reads too slowly: the client waits."""
+        self._is_full = not ready
         self._session.core.deadlines.engine_writable(ready, self._session.clock())
         (self._client.resume if ready else self._client.pause)()
         self._session.rearm()
 
     def closed(self, code: int, reason: str) -> None:
-        """The engine is gone; its own code and reason are never passed on."""
+        """The connection is closed; the engine's own code and reason are never passed on."""
+        self.gone.set()
         self._session.end(endings.ENGINE_CLOSED)
-
-
-class CloseObserver:
-    """Tells when the receiver's peer is gone, whoever closed it."""
-
-    __slots__ = ("_gone", "_receiver", "frame", "writable")
-
-    def __init__(self, receiver: ClientLink | EngineLink, gone: Callable[[], None]) -> None:
-        self._receiver = receiver
-        self._gone = gone
-        self.frame = receiver.frame  # bound once: no extra call on the hot path
-        self.writable = receiver.writable
-
-    def closed(self, code: int, reason: str) -> None:
-        """Exactly once a peer (see `Connection`)."""
-        self._receiver.closed(code, reason)
-        self._gone()
-
-
-# ---- Which way a session's frames go down just now: listened to or not, the model's sound or none.
-
-
-class OutputSwitch:
-    """`plain` is the way past every tap and mute, `outlet` the one for what is not the model's."""
-
-    def __init__(self, plain: ClientOutput, up: ClientLink) -> None:
-        self.plain = plain
-        self.outlet = plain
-        self._up = up
-        self._down: EngineLink | None = None
-        self._is_muted = False
-
-    def lead(self, down: EngineLink) -> None:
-        """The engine is there, and this is its direction."""
-        self._down = down
-        self.silence(self._is_muted)
-
-    def silence(self, muted: bool) -> None:
-        """Whether the model's sound is for nobody."""
-        self._is_muted = muted
-        if self._down is not None:
-            self._down.outlet = MutedOutput(self.outlet) if muted else self.outlet
-
-    def listen(self, tap: AudioMonitor | None) -> None:
-        """From now on this tap hears both directions; None takes it out."""
-        self._up.listen(tap)
-        self.outlet = self.plain if tap is None else MonitoredOutput(self.plain, tap)
-        self.silence(self._is_muted)

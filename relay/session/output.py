@@ -1,39 +1,92 @@
-"""The last step down to a client: at once, or paced to a bounded lead."""
+"""The last step down to a client: direct or paced, monitored or not, the model muted or not."""
 
 from collections.abc import Callable
 from typing import Protocol
 
-from relay.interfaces import Connection, Frame
+from relay.interfaces import Frame
 from relay.realtime.playout import Pacing, Playout
+
+Send = Callable[[Frame], None]
 
 
 class ClientOutput(Protocol):
-    """Where frames for the client go. `now` is in seconds of the session's clock."""
+    """Takes frames for the client. `now` is in seconds of the session's clock."""
 
-    def sound(self, frame: Frame, item_id: str, ms: int, now: float) -> None:
-        """So many milliseconds of an item's sound."""
+    def audio(self, frame: Frame, item_id: str, ms: int, now: float) -> None:
+        """Send so many milliseconds of an item's audio."""
 
     def other(self, frame: Frame) -> None:
-        """Anything else."""
+        """Send anything else."""
 
     def flush(self) -> None:
-        """An interruption: sound that was not sent yet is dropped, the rest is sent."""
+        """Drop audio that was not sent yet, after an interruption; send the rest."""
 
     def due(self, now: float) -> None:
         """Send what may be sent by now."""
 
     def next(self) -> float:
-        """When `due` is wanted; infinity when nothing waits."""
+        """When to call `due`; infinity when nothing waits."""
+
+
+class OutputSwitch:
+    """Selects the outputs of a session; each may change at any time.
+
+    `plain` bypasses monitor and mute, `current` is monitored where a monitor listens, and `model`
+    is for the model's audio, which may be muted. `other` sends frames that are not audio.
+    """
+
+    __slots__ = ("_is_muted", "_monitor", "current", "model", "other", "plain")
+
+    current: ClientOutput
+    model: ClientOutput
+    other: Send
+
+    def __init__(self, plain: "DirectOutput | PacedOutput") -> None:
+        self.plain = plain
+        self._monitor: AudioMonitor | None = None
+        self._is_muted = False
+        self._select()
+
+    def connect(self, send: Send) -> None:
+        """Send to this connection from now on."""
+        self.plain.connect(send)
+        self._select()
+
+    def mute(self, muted: bool) -> None:
+        """Whether the model's audio is dropped."""
+        self._is_muted = muted
+        self._select()
+
+    def monitor(self, monitor: "AudioMonitor | None") -> None:
+        """Let this monitor hear what is played; None removes it."""
+        self._monitor = monitor
+        self._select()
+
+    def _select(self) -> None:
+        plain, monitor = self.plain, self._monitor
+        self.current = plain if monitor is None else MonitoredOutput(plain, monitor)
+        self.model = MutedOutput(self.current) if self._is_muted else self.current
+        self.other = plain.other
+
+
+def discard(frame: Frame) -> None:
+    """Drop what is sent while no client is connected."""
 
 
 class DirectOutput:
-    """Everything at once: the fast path."""
+    """Sends everything at once: the fast path."""
 
-    def __init__(self, client: Connection, playout: Playout) -> None:
+    other: Send
+
+    def __init__(self, playout: Playout) -> None:
         self._playout = playout
-        self.other = client.send  # bound once: no extra call on the hot path
+        self.other = discard
 
-    def sound(self, frame: Frame, item_id: str, ms: int, now: float) -> None:
+    def connect(self, send: Send) -> None:
+        """Send to this connection from now on."""
+        self.other = send  # bound once: no extra call on the hot path
+
+    def audio(self, frame: Frame, item_id: str, ms: int, now: float) -> None:
         """Send it, and note when it will be heard."""
         self._playout.came(item_id, ms)
         self._playout.sent(item_id, ms, now)
@@ -50,109 +103,106 @@ class DirectOutput:
         return float("inf")
 
 
-class MutedOutput:
-    """For a model that a human keeps silent: its sound is dropped, the rest passes."""
-
-    def __init__(self, outlet: ClientOutput) -> None:
-        self.other = outlet.other
-        self.flush = outlet.flush
-        self.due = outlet.due
-        self.next = outlet.next
-
-    def sound(self, frame: Frame, item_id: str, ms: int, now: float) -> None:
-        """Nobody hears it."""
-
-
 class PacedOutput:
-    """Sound waits until the client's lead is short; what comes behind it waits in order."""
+    """Holds audio until the client's lead is short; what follows it waits in order."""
 
-    def __init__(
-        self, client: Connection, playout: Playout, pacing: Pacing, clock: Callable[[], float]
-    ) -> None:
-        self._client = client
+    def __init__(self, playout: Playout, pacing: Pacing, clock: Callable[[], float]) -> None:
         self._playout = playout
         self._pacing = pacing
         self._clock = clock
+        self._send: Send = discard
 
-    def sound(self, frame: Frame, item_id: str, ms: int, now: float) -> None:
-        """Send it now or when its turn has come."""
+    def connect(self, send: Send) -> None:
+        """Send to this connection from now on."""
+        self._send = send
+
+    def audio(self, frame: Frame, item_id: str, ms: int, now: float) -> None:
+        """Send it now, or when its turn comes."""
         self._playout.came(item_id, ms)
-        self._send(self._pacing.sound(frame, item_id, ms, now))
+        self._send_all(self._pacing.sound(frame, item_id, ms, now))
 
     def other(self, frame: Frame) -> None:
-        """Send it now or behind the sound that waits."""
-        self._send(self._pacing.other(frame, self._clock()))
+        """Send it now, or behind the audio that waits."""
+        self._send_all(self._pacing.other(frame, self._clock()))
 
     def flush(self) -> None:
-        """Drop the sound that waits, send the rest."""
-        self._send(self._pacing.flush())
+        """Drop the audio that waits, send the rest."""
+        self._send_all(self._pacing.flush())
 
     def due(self, now: float) -> None:
         """Send what may be sent by now."""
-        self._send(self._pacing.due(now))
+        self._send_all(self._pacing.due(now))
 
     def next(self) -> float:
         """When the lead will be short again."""
         return self._pacing.next()
 
-    def _send(self, frames: list[Frame]) -> None:
+    def _send_all(self, frames: list[Frame]) -> None:
         for frame in frames:
-            self._client.send(frame)
+            self._send(frame)
 
 
-def client_output(
-    client: Connection, playout: Playout, pace_ms: int | None, clock: Callable[[], float]
-) -> ClientOutput:
-    """Paced where a lead is asked for, else direct."""
+def plain_output(
+    playout: Playout, pace_ms: int | None, clock: Callable[[], float]
+) -> DirectOutput | PacedOutput:
+    """Paced where a lead is asked for, else direct; not connected yet."""
     if pace_ms is None:
-        return DirectOutput(client, playout)
-    return PacedOutput(client, playout, Pacing(playout, pace_ms), clock)
+        return DirectOutput(playout)
+    return PacedOutput(playout, Pacing(playout, pace_ms), clock)
 
 
-# ---- Pieces that are put into a session's two directions while somebody listens, and taken out.
+class MutedOutput:
+    """Drops audio, passes the rest: for a model that a coach keeps silent."""
 
-Send = Callable[[Frame], None]
+    def __init__(self, output: ClientOutput) -> None:
+        self.other = output.other
+        self.flush = output.flush
+        self.due = output.due
+        self.next = output.next
+
+    def audio(self, frame: Frame, item_id: str, ms: int, now: float) -> None:
+        """Drop it."""
 
 
 class AudioMonitor(Protocol):
-    """Who listens. The frames are valid during the call alone."""
+    """Listens to both directions of a session. A frame is valid only during the call."""
 
     def learner(self, frame: Frame) -> None:
-        """An `append` went up."""
+        """An `append` was sent to the engine."""
 
     def model(self, frame: Frame) -> None:
-        """A piece of the model's sound is on its way to the learner."""
+        """A piece of audio was sent to the client."""
 
     def flush(self) -> None:
-        """What of it was not heard yet never will be."""
+        """What the client has not played yet it never will."""
 
 
 class MonitoredOutput:
-    """An outlet that is listened to."""
+    """Passes everything, and lets a monitor hear the audio."""
 
-    def __init__(self, outlet: ClientOutput, tap: AudioMonitor) -> None:
-        self._outlet = outlet
-        self._tap = tap
-        self.other = outlet.other
-        self.due = outlet.due
-        self.next = outlet.next
+    def __init__(self, output: ClientOutput, monitor: AudioMonitor) -> None:
+        self._output = output
+        self._monitor = monitor
+        self.other = output.other
+        self.due = output.due
+        self.next = output.next
 
-    def sound(self, frame: Frame, item_id: str, ms: int, now: float) -> None:
-        """Both hear it."""
-        self._outlet.sound(frame, item_id, ms, now)
-        self._tap.model(frame)
+    def audio(self, frame: Frame, item_id: str, ms: int, now: float) -> None:
+        """Send it, then let the monitor hear it."""
+        self._output.audio(frame, item_id, ms, now)
+        self._monitor.model(frame)
 
     def flush(self) -> None:
-        """Nobody hears the rest."""
-        self._outlet.flush()
-        self._tap.flush()
+        """Flush both."""
+        self._output.flush()
+        self._monitor.flush()
 
 
-def monitored_send(send: Send, tap: AudioMonitor) -> Send:
-    """A way up for sound that is listened to."""
+def monitored_send(send: Send, monitor: AudioMonitor) -> Send:
+    """A `send` for the learner's audio that lets a monitor hear it, too."""
 
     def both(frame: Frame) -> None:
         send(frame)
-        tap.learner(frame)
+        monitor.learner(frame)
 
     return both

@@ -5,7 +5,6 @@ import uuid
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from dataclasses import replace
-from typing import Any
 
 import structlog
 from structlog.contextvars import bind_contextvars
@@ -32,7 +31,7 @@ from relay.realtime.events import encode
 from relay.realtime.grant import Grant
 from relay.realtime.opening import SessionSetup, seed_items
 from relay.realtime.records import SessionHead
-from relay.session.links import ending_of
+from relay.session.links import CloseWaiter, ending_of
 from relay.session.recorder import Recorder, TextlessJournal
 from relay.session.session import CLOSE_SECONDS, Services, Session, SessionContext
 from relay.tasks import Tasks
@@ -212,33 +211,16 @@ def _tighter(bound: float | None, limit: float) -> float:
     return limit if bound is None else min(bound, limit)
 
 
-class _CloseWaiter:
-    """Receiver of a rejected client: ignores everything but the end of the connection."""
-
-    def __init__(self) -> None:
-        self.closed_event = asyncio.Event()
-
-    def frame(self, frame: Any) -> None:
-        """Ignored."""
-
-    def writable(self, ready: bool) -> None:
-        """Ignored: a rejection is short."""
-
-    def closed(self, code: int, reason: str) -> None:
-        """Wake up `_reject`."""
-        self.closed_event.set()
-
-
 async def _reject(client: Connection, view: ClientDialect, ending: Ending) -> None:
     """Tell a client why it is refused: after the handshake, never by an HTTP status (S3-7)."""
-    waiter = _CloseWaiter()
+    waiter = CloseWaiter()
     client.attach(waiter)
     farewell = view.farewell(ending)
     for event in farewell.events:
         client.send(encode(event))
     client.close(farewell.code, farewell.reason)
     async with asyncio.timeout(CLOSE_SECONDS):
-        await waiter.closed_event.wait()
+        await waiter.gone.wait()
 
 
 def _report(name: str, error: BaseException) -> None:

@@ -1,7 +1,7 @@
 """One live call: a client's seat and an engine's, both directions, and the one teardown."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from math import inf
 from typing import Any, Final, Protocol
@@ -51,10 +51,15 @@ from relay.realtime.server_tools import ToolCall
 from relay.realtime.transcript import InterimTranscript
 from relay.session.billing import BudgetService, SessionBilling, tokens_of
 from relay.session.coach_bridge import CoachBridge
-from relay.session.links import ClientLink, CloseObserver, EngineLink, OutputSwitch
-from relay.session.output import client_output
+from relay.session.links import ClientLink, EngineLink
+from relay.session.output import AudioMonitor, OutputSwitch, plain_output
 from relay.session.recorder import Recorder
 from relay.tasks import Tasks, where
+
+CLOSE_SECONDS: Final = 2.0
+"""Connections close by themselves within a second; this bounds a fault."""
+
+log = structlog.get_logger(__name__)
 
 
 class ToolRunner(Protocol):
@@ -101,17 +106,251 @@ class SessionContext:
     hold: BudgetHold | None = None
 
 
-async def open_engine(
-    opening: Coroutine[Any, Any, Connection], ended: asyncio.Future[Any], tasks: Tasks
-) -> Connection | None:
-    """The engine that was opened, None where the session ended first; raises what `open` does."""
-    reaching = tasks.start(opening, "engine.open")
-    both: set[asyncio.Future[Any]] = {reaching, ended}
-    await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
-    if not reaching.done():
-        reaching.cancel()
-        await asyncio.wait({reaching})
-    return None if reaching.cancelled() else reaching.result()
+class Session:
+    """One live call: a `LiveSession`, and the one owner of its two connections.
+
+    `run` lasts as long as the call. `end` may be called from anywhere; the first ending wins.
+    """
+
+    def __init__(
+        self, context: SessionContext, core: SessionCore, recorder: Recorder, services: Services
+    ) -> None:
+        self.core = core
+        self.head = recorder.head
+        self.door = context.door
+        self.engine_name = services.engine.name
+        self.clock = services.clock
+        self.traffic = services.metrics.traffic
+        self._context = context
+        self._services = services
+        self._recorder = recorder
+        self._billing = SessionBilling(core.spending, context.hold)
+        self._opened_at = services.clock()
+        self._ended: asyncio.Future[Ending] = asyncio.get_running_loop().create_future()
+        self._output = OutputSwitch(plain_output(core.playout, context.pace_ms, services.clock))
+        self._client = ClientLink(self, self._output)
+        self._engine = EngineLink(self, self._client, self._output)
+        self._request = EngineRequest(self.head.session_id, self.head.model, self.head.user_id)
+        self._coach_bridge = CoachBridge(
+            self, services.engine, self._request, self._monitor, self.execute
+        )
+        self._timer = DeadlineTimer(services.clock, self._next_deadline, self._on_deadline)
+        self._tasks = Tasks(self._task_failed)
+        self._log = log.bind(session_id=self.head.session_id)
+
+    async def run(self) -> Ending:
+        """Open the engine, relay until something ends the session, close both sides."""
+        self._timer.arm()
+        self._client.attach(self._context.client)
+        try:
+            await self._open_engine()
+            await asyncio.shield(self._ended)
+        except SessionRefused as refused:
+            self._services.metrics.engine_refused(refused.ending.name)
+            self.end(refused.ending)
+        except Exception as error:  # noqa: BLE001 - whatever set-up raised, the client is told 1011
+            self.fail(error)
+        finally:
+            self.end(endings.SERVICE_RESTART)  # only when this task itself was cancelled
+            await self._teardown(self._ended.result())
+        return self._ended.result()
+
+    async def _open_engine(self) -> None:
+        """Open the engine unless the session ends first; raises what `Engine.open` does."""
+        opening = self._tasks.start(self._services.engine.open(self._request), "engine.open")
+        either: set[asyncio.Future[Any]] = {opening, self._ended}
+        await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+        if not opening.done():
+            opening.cancel()
+            await asyncio.wait({opening})
+        if not opening.cancelled():
+            self._engine.attach(opening.result())
+
+    def end(self, ending: Ending) -> None:
+        """End the session; the first ending wins."""
+        if not self._ended.done():
+            self._ended.set_result(ending)
+
+    def fail(self, error: BaseException) -> None:
+        """End the session for a fault of the relay's: logged by its place, never by its text."""
+        self._log.error("fault", error=type(error).__name__, where=where(error))
+        self.end(endings.INTERNAL_ERROR)
+
+    def _task_failed(self, name: str, error: BaseException) -> None:
+        if not isinstance(error, SessionRefused):  # a refusal is handled by who waits for the task
+            self.fail(error)
+
+    # What the rules decide.
+
+    def perform(self, effects: list[Effect]) -> None:
+        """Carry out what the rules answered, in order."""
+        for effect in effects:
+            if isinstance(effect, ToClient):
+                self._output.other(effect.frame)
+            elif isinstance(effect, ToEngine):
+                self._engine.send(effect.frame)
+            elif isinstance(effect, RecordUtterance | RecordUsage):
+                self._recorder.take(effect)
+            elif isinstance(effect, PlayCoachAudio):
+                self._output.plain.audio(effect.frame, effect.item_id, effect.ms, self.clock())
+            elif isinstance(effect, TranscribeCoachAudio):
+                self._coach_bridge.transcribe(effect)
+            else:
+                self._perform_control(effect)
+        self._after_effects()
+
+    def _after_effects(self) -> None:
+        if self.core.transcript.is_playing:
+            self._timer.arm()  # for paced audio too: it waits only for an answer that plays
+        if self.core.greeted and self._client.engine is None:
+            self._begin()
+
+    def _perform_control(self, effect: ControlEffect) -> None:
+        """The effects that carry no frame or record."""
+        match effect:
+            case Flush():
+                self._output.current.flush()
+            case ChargeBudget(charge):
+                self._charge(charge)
+            case EngineRefused(code):
+                self._services.metrics.engine_refused("engine_closed")
+                self._log.warning("engine refused", code=code)
+            case CallTool(call):
+                self._tasks.run(self._call_tool(call), "tool.call")
+            case VerifyToken(token):
+                self._tasks.run(self._renew_token(token), "token.renew")
+            case Ping():
+                self._ping()
+            case End(ending):
+                self.end(ending)
+
+    def _begin(self) -> None:
+        """The engine is ready and knows its settings: let the client's frames through."""
+        seconds, name = self.clock() - self._opened_at, self.engine_name
+        self._services.metrics.engine_connected(seconds)
+        self._log.info("session started", engine=name, seconds=round(seconds, 3))
+        self._recorder.began(self.door, name)
+        self._client.open(self._engine)
+
+    def _charge(self, charge: Charge) -> None:
+        """Charge the budgets; what is left decides how the session goes on."""
+        now = self.clock()
+        balance = self._billing.settle(charge, now)
+        if balance is not None:
+            self.perform(self.core.afforded(balance, now))
+            self._timer.arm()
+
+    async def _call_tool(self, call: ToolCall) -> None:
+        if self._context.tools is not None:
+            output = await self._context.tools.run(call)
+            self.perform(self.core.tool_result(call.call_id, output))
+
+    async def _renew_token(self, token: str) -> None:
+        """A token of the same caller moves the expiry; any other changes nothing."""
+        try:
+            caller = await self._services.verify(token)
+        except SessionRefused:
+            self._log.info("token refused")
+            return
+        if caller.sub == self.core.setup.grant.caller.sub:
+            self.core.renewed(caller.expires_at)
+            self.rearm()
+
+    def _ping(self) -> None:
+        connection = self._client.connection
+        if connection is not None and connection.ping() >= UNANSWERED_PINGS:
+            self.end(endings.CONNECTION_LOST)
+
+    # What the time decides.
+
+    def rearm(self) -> None:
+        """Look at the deadlines again: one may be nearer than before."""
+        self._timer.arm()
+
+    def _next_deadline(self) -> float:
+        return min(self.core.next(), self._output.current.next())
+
+    def _on_deadline(self) -> None:
+        self._output.current.due(self.clock())
+        self.perform(self.core.due(self.clock()))
+        if not self._ended.done():
+            self._timer.arm()
+
+    # What feeds and coaches ask for.
+
+    def status(self) -> SessionStatus:
+        """The session as it is now."""
+        core, latency = self.core, self.core.transcript.settling.delays
+        return SessionStatus(
+            seq=core.transcript.partials.settled,
+            tokens=tokens_of(core.spending),
+            micro=core.spending.cost().micro,
+            answers=latency.count,
+            answer_ms=latency.last_ms,
+            ending=self._ended.result().name if self._ended.done() else None,
+            is_paused=core.control.is_paused,
+            speaker=core.control.speaker,
+        )
+
+    def interim(self) -> Sequence[InterimTranscript]:
+        """The text so far of utterances that are not final."""
+        return self.core.transcript.partials.open()
+
+    def execute(self, command: Command) -> Outcome:
+        """Carry out a coach's command, and record what it changed."""
+        if self._ended.done():
+            return "over"
+        core, now = self.core, self.clock()
+        result = core.coaching.obey(command, now)
+        effects = result.actions
+        if core.control.speaker is None:
+            effects = [*core.voice.stop(now), *effects]
+        self._output.mute(core.control.is_muted)
+        self.perform(effects)
+        self.rearm()
+        if result.outcome == "done":
+            self._recorder.did(command, now)
+            self._log.info("coach acted", action=command.action)
+        return result.outcome
+
+    def open_coach_audio(self, coach: str) -> CoachAudioStream | StreamRefusal:
+        """An audio stream for this coach; an earlier one of theirs is closed."""
+        return self._coach_bridge.open(coach)
+
+    def _monitor(self, monitor: AudioMonitor | None) -> None:
+        """Let this monitor hear both directions; None removes it."""
+        self._client.monitor(monitor)
+        self._output.monitor(monitor)
+
+    # The end.
+
+    async def _teardown(self, ending: Ending) -> None:
+        """Close both sides once, record and charge what is open, and wait until both are closed."""
+        self._timer.stop()
+        farewell = self.core.setup.view.farewell(ending)
+        last_frames = [encode(event) for event in farewell.events]
+        self._client.close(last_frames, farewell.code, farewell.reason)
+        self._engine.close(1000, "Client disconnected")
+        try:
+            await self._coach_bridge.aclose(ending)
+        finally:
+            self._finish(ending)
+        await self._tasks.aclose()
+        try:
+            async with asyncio.timeout(CLOSE_SECONDS):
+                await self._client.gone.wait()
+                await self._engine.gone.wait()
+        except TimeoutError:
+            client, engine = self._client.gone.is_set(), self._engine.gone.is_set()
+            self._log.error("a connection did not close", client=client, engine=engine)
+
+    def _finish(self, ending: Ending) -> None:
+        """Record utterances that are still open, and charge what is."""
+        for utterance in self.core.finish(self.clock()):
+            self._recorder.record(utterance)
+        self._recorder.ended(ending.name, self.clock())
+        self._billing.close(self.clock())
+        self._billing.report(self._services.metrics, self._log)
 
 
 class DeadlineTimer:
@@ -152,258 +391,3 @@ class DeadlineTimer:
             self._handle.cancel()
             self._handle = None
         self._next_at = lambda: inf
-
-
-CLOSE_SECONDS: Final = 2.0  # connections end by themselves within a second; this bounds a fault
-log = structlog.get_logger(__name__)
-
-
-class Session:
-    """One live call: a `LiveSession`, and the one owner of its two connections.
-
-    `run` lasts as long as the call. `end` may be called from anywhere; the first ending wins.
-    """
-
-    def __init__(
-        self, context: SessionContext, core: SessionCore, recorder: Recorder, services: Services
-    ) -> None:
-        self.core = core
-        self.head = recorder.head
-        self.door = context.door
-        self.engine_name = services.engine.name
-        self.clock = services.clock
-        self.traffic = services.metrics.traffic
-        self._context = context
-        self._services = services
-        self._recorder = recorder
-        self._billing = SessionBilling(core.spending, context.hold)
-        self._opened_at = services.clock()
-        self._ended: asyncio.Future[Ending] = asyncio.get_running_loop().create_future()
-        self._client = context.client
-        self._engine: Connection | None = None
-        self._closed = asyncio.Event()
-        self._open_connections = 1
-        self._client_link = ClientLink(self, context.client)
-        plain = client_output(context.client, core.playout, context.pace_ms, services.clock)
-        self._output = OutputSwitch(plain, self._client_link)
-        self._request = EngineRequest(self.head.session_id, self.head.model, self.head.user_id)
-        self._coach_bridge = CoachBridge(
-            self, services.engine, self._request, self._output.listen, self.execute
-        )
-        self._timer = DeadlineTimer(services.clock, self._next_deadline, self._on_deadline)
-        self._tasks = Tasks(self._task_failed)
-        self._log = log.bind(session_id=self.head.session_id)
-
-    async def run(self) -> Ending:
-        """Open the engine, relay until something ends the session, close both sides."""
-        self._timer.arm()
-        self._client.attach(CloseObserver(self._client_link, self._connection_closed))
-        try:
-            await self._open_engine()
-            await asyncio.shield(self._ended)
-        except SessionRefused as refused:
-            self._services.metrics.engine_refused(refused.ending.name)
-            self.end(refused.ending)
-        except Exception as error:  # noqa: BLE001 - whatever set-up raised, the client is told 1011
-            self.fail(error)
-        finally:
-            self.end(endings.SERVICE_RESTART)  # only when this task itself was cancelled
-            await self._teardown(self._ended.result())
-        return self._ended.result()
-
-    async def _open_engine(self) -> None:
-        """Open the engine unless the session ends first; its first event comes by `EngineLink`."""
-        opening = self._services.engine.open(self._request)
-        self._engine = await open_engine(opening, self._ended, self._tasks)
-        if self._engine is None:
-            return
-        self._open_connections += 1
-        link = EngineLink(self, self._client, self._output.outlet, self.core.setup.view)
-        self._output.lead(link)
-        self._engine.attach(CloseObserver(link, self._connection_closed))
-
-    def end(self, ending: Ending) -> None:
-        """End the session; the first ending wins."""
-        if not self._ended.done():
-            self._ended.set_result(ending)
-
-    def fail(self, error: BaseException) -> None:
-        """End the session for a fault of the relay's: logged by its place, never by its text."""
-        self._log.error("fault", error=type(error).__name__, where=where(error))
-        self.end(endings.INTERNAL_ERROR)
-
-    def _task_failed(self, name: str, error: BaseException) -> None:
-        if not isinstance(error, SessionRefused):  # a refusal is handled by who waits for the task
-            self.fail(error)
-
-    # What the rules decide.
-
-    def perform(self, effects: list[Effect]) -> None:
-        """Carry out what the rules answered, in order."""
-        for effect in effects:
-            if isinstance(effect, ToClient):
-                self._output.outlet.other(effect.frame)
-            elif isinstance(effect, ToEngine):
-                if self._engine is not None:
-                    self._engine.send(effect.frame)
-            elif isinstance(effect, RecordUtterance | RecordUsage):
-                self._recorder.take(effect)
-            elif isinstance(effect, PlayCoachAudio):
-                self._output.plain.sound(effect.frame, effect.item_id, effect.ms, self.clock())
-            elif isinstance(effect, TranscribeCoachAudio):
-                self._coach_bridge.transcribe(effect)
-            else:
-                self._perform_control(effect)
-        self._after_effects()
-
-    def _after_effects(self) -> None:
-        if self.core.transcript.is_playing:
-            self._timer.arm()  # for paced audio too: it waits only for an answer that plays
-        if self.core.greeted and self._client_link.engine is None and self._engine is not None:
-            self._begin(self._engine)
-
-    def _perform_control(self, effect: ControlEffect) -> None:
-        """The effects that carry no frame or record."""
-        match effect:
-            case Flush():
-                self._output.outlet.flush()
-            case ChargeBudget(charge):
-                self._charge(charge)
-            case EngineRefused(code):
-                self._services.metrics.engine_refused("engine_closed")
-                self._log.warning("engine refused", code=code)
-            case CallTool(call):
-                self._tasks.run(self._call_tool(call), "tool.call")
-            case VerifyToken(token):
-                self._tasks.run(self._renew_token(token), "token.renew")
-            case Ping():
-                self._ping()
-            case End(ending):
-                self.end(ending)
-
-    def _begin(self, engine: Connection) -> None:
-        """The engine is ready and knows its settings: let the client's frames through."""
-        seconds, name = self.clock() - self._opened_at, self.engine_name
-        self._services.metrics.engine_connected(seconds)
-        self._log.info("session started", engine=name, seconds=round(seconds, 3))
-        self._recorder.began(self.door, name)
-        self._client_link.open(engine)
-
-    def _charge(self, charge: Charge) -> None:
-        """Charge the budgets; what is left decides how the session goes on."""
-        now = self.clock()
-        balance = self._billing.settle(charge, now)
-        if balance is not None:
-            self.perform(self.core.afforded(balance, now))
-            self._timer.arm()
-
-    async def _call_tool(self, call: ToolCall) -> None:
-        if self._context.tools is not None:
-            output = await self._context.tools.run(call)
-            self.perform(self.core.tool_result(call.call_id, output))
-
-    async def _renew_token(self, token: str) -> None:
-        """A token of the same caller moves the expiry; any other changes nothing."""
-        try:
-            caller = await self._services.verify(token)
-        except SessionRefused:
-            self._log.info("token refused")
-            return
-        if caller.sub == self.core.setup.grant.caller.sub:
-            self.core.renewed(caller.expires_at)
-            self.rearm()
-
-    def _ping(self) -> None:
-        if self._client.ping() >= UNANSWERED_PINGS:
-            self.end(endings.CONNECTION_LOST)
-
-    # What the time decides.
-
-    def rearm(self) -> None:
-        """Look at the deadlines again: one may be nearer than before."""
-        self._timer.arm()
-
-    def _next_deadline(self) -> float:
-        return min(self.core.next(), self._output.outlet.next())
-
-    def _on_deadline(self) -> None:
-        self._output.outlet.due(self.clock())
-        self.perform(self.core.due(self.clock()))
-        if not self._ended.done():
-            self._timer.arm()
-
-    # What feeds and coaches ask for.
-
-    def status(self) -> SessionStatus:
-        """The session as it is now."""
-        core, latency = self.core, self.core.transcript.settling.delays
-        return SessionStatus(
-            seq=core.transcript.partials.settled,
-            tokens=tokens_of(core.spending),
-            micro=core.spending.cost().micro,
-            answers=latency.count,
-            answer_ms=latency.last_ms,
-            ending=self._ended.result().name if self._ended.done() else None,
-            is_paused=core.control.is_paused,
-            speaker=core.control.speaker,
-        )
-
-    def interim(self) -> Sequence[InterimTranscript]:
-        """The text so far of utterances that are not final."""
-        return self.core.transcript.partials.open()
-
-    def execute(self, command: Command) -> Outcome:
-        """Carry out a coach's command, and record what it changed."""
-        if self._ended.done():
-            return "over"
-        core, now = self.core, self.clock()
-        result = core.coaching.obey(command, now)
-        effects = result.actions
-        if core.control.speaker is None:
-            effects = [*core.voice.stop(now), *effects]
-        self._output.silence(core.control.is_muted)
-        self.perform(effects)
-        self.rearm()
-        if result.outcome == "done":
-            self._recorder.did(command, now)
-            self._log.info("coach acted", action=command.action)
-        return result.outcome
-
-    def open_coach_audio(self, coach: str) -> CoachAudioStream | StreamRefusal:
-        """An audio stream for this coach; an earlier one of theirs is closed."""
-        return self._coach_bridge.open(coach)
-
-    # The end.
-
-    def _connection_closed(self) -> None:
-        self._open_connections -= 1
-        if not self._open_connections:
-            self._closed.set()
-
-    async def _teardown(self, ending: Ending) -> None:
-        """Close both sides once, record and charge what is open, and wait until both are closed."""
-        self._timer.stop()
-        farewell = self.core.setup.view.farewell(ending)
-        for event in farewell.events:
-            self._client.send(encode(event))
-        self._client.close(farewell.code, farewell.reason)
-        if self._engine is not None:
-            self._engine.close(1000, "Client disconnected")
-        try:
-            await self._coach_bridge.aclose(ending)
-        finally:
-            self._finish(ending)
-        await self._tasks.aclose()
-        try:
-            async with asyncio.timeout(CLOSE_SECONDS):
-                await self._closed.wait()
-        except TimeoutError:
-            self._log.error("a connection did not close", open=self._open_connections)
-
-    def _finish(self, ending: Ending) -> None:
-        """Record utterances that are still open, and charge what is."""
-        for utterance in self.core.finish(self.clock()):
-            self._recorder.record(utterance)
-        self._recorder.ended(ending.name, self.clock())
-        self._billing.close(self.clock())
-        self._billing.report(self._services.metrics, self._log)

@@ -550,9 +550,11 @@ async def test_S3_57_who_sends_nonsense_and_does_not_read_fills_no_memory(tmp_pa
     ):
         await mad.until("session.created")
         await quick.until("session.created")
-        (peer,) = [
-            session._client for session in live_sessions(here.app) if session.head.user_id == "mad"
-        ]
+        (peer,) = (
+            session._client.connection
+            for session in live_sessions(here.app)
+            if session.head.user_id == "mad"
+        )
         mad.reads.clear()
         mad.raw.write(nonsense)
         await mad.raw.writer.drain()
