@@ -234,7 +234,9 @@ async def running(
         coach = open_coach(words.journal, words.store, tasks, clock, writer)
         services = _services(loaded, metrics, verifier, words, coach, client)
         doors = make_doors(verifier, _agent_defaults(loaded, words), services.transcription)
-        server = SessionServer(doors.websocket, services, _session_limits(settings))
+        server = SessionServer(
+            doors.websocket, services, _session_limits(settings, services.engine)
+        )
         _measure(metrics, services.directory, words)
         tasks.run(measure_loop_lag(metrics), "metrics.loop_lag")
         api = coach.api(services, trust_of(settings).api_key, settings.allowed_origins)
@@ -276,12 +278,13 @@ def _services(
 ) -> Services:
     """What all sessions share; raises ToolMisconfigured."""
     settings, history = loaded.settings, StoredHistory(words.journal, words.store)
-    prices = loaded.prices if settings.relay_engine == "openai" else None
+    engine = make_engine(settings, words.place.vault)
+    prices = loaded.prices if engine.capabilities.billed else None
     directory = MemorySessionDirectory(
         settings.max_connections, settings.max_sessions_per_user, [coach.hub.live]
     )
     return Services(
-        engine=make_engine(settings, words.place.vault),
+        engine=engine,
         metrics=metrics,
         clock=coach.clock,
         verify=verifier.verify,
@@ -303,10 +306,13 @@ def _agent_defaults(loaded: Loaded, words: Storage) -> AgentDefaults:
     return AgentDefaults(settings.default_agent, settings.openai_realtime_model, agents)
 
 
-def _session_limits(settings: Settings) -> SessionLimits:
+def _session_limits(settings: Settings, engine: Engine) -> SessionLimits:
+    seconds, most = settings.connection_timeout / 1000, engine.capabilities.max_session_seconds
+    if most is not None and seconds > most:
+        log.warning("the engine ends sessions before CONNECTION_TIMEOUT", seconds=most)
     return SessionLimits(
         engine_seconds=settings.engine_timeout,
-        session_seconds=settings.connection_timeout / 1000,
+        session_seconds=seconds,
         idle_seconds=settings.idle_timeout,
     )
 

@@ -89,27 +89,46 @@ class ConnectRequest:
 
 @dataclass(frozen=True, slots=True)
 class EngineRequest:
-    """What an engine is told when a session asks it for a voice."""
+    """A session's request for a connection to an engine."""
 
     session_id: str
     model: str
     user_id: str
 
 
+@dataclass(frozen=True, slots=True)
+class EngineCapabilities:
+    """What engines differ in.
+
+    `billed`: what it uses costs money, by the price table. `truncation`: it takes
+    `conversation.item.truncate`. `input_transcription`: it transcribes what a user says.
+    `max_session_seconds`: it ends sessions that last longer, None: it does not.
+    """
+
+    billed: bool
+    truncation: bool = True
+    input_transcription: bool = True
+    max_session_seconds: float | None = None
+
+
 class Engine(Protocol):
-    """A voice that can be reached."""
+    """What answers in a session: a server of the GA Realtime protocol."""
 
     name: str
 
-    async def open(self, call: EngineRequest) -> Connection:
-        """Reach the voice; its first frame is `session.created`, and before that it is not ready.
+    @property
+    def capabilities(self) -> EngineCapabilities:
+        """What it can do, the same for all its sessions."""
 
-        Raises `realtime.endings.Refused` with the ending that the client shall see. A cancelled
-        `open` leaves no socket behind.
+    async def open(self, request: EngineRequest) -> Connection:
+        """Open a connection; its first frame is `session.created`, not before that is it ready.
+
+        Raises `SessionRefused` with the ending that the client shall see. A cancelled `open`
+        leaves no socket behind.
         """
 
     async def aclose(self) -> None:
-        """Let go of threads and sockets; open peers are closed."""
+        """Release threads and sockets; open connections are closed."""
 
 
 class Journal(Protocol):

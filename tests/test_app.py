@@ -103,6 +103,16 @@ async def test_a_folder_that_another_relay_has_is_refused_before_anything_listen
     assert nothing_else_runs()
 
 
+@pytest.mark.parametrize(("minutes", "warned"), [(60, False), (61, True)])
+async def test_a_session_limit_beyond_the_engines_is_told_at_the_start(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], minutes: int, warned: bool
+) -> None:
+    limits = {"connection_timeout": minutes * 60_000}
+    async with running(loaded(tmp_path, relay_engine="openai", **limits)):
+        pass
+    assert ("before CONNECTION_TIMEOUT" in "".join(capsys.readouterr())) is warned
+
+
 async def test_what_was_said_is_stored_when_the_relay_has_ended(tmp_path: Path) -> None:
     async with stage(tmp_path) as here, here.openai_client() as line:
         await line.until("session.created")

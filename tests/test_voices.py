@@ -34,6 +34,20 @@ async def test_the_engine_is_the_one_that_is_asked_for(tmp_path: Path, engine: A
     made = make_engine(settings(tmp_path, relay_engine=engine))
 
     assert made.name == engine
+    assert made.capabilities.billed is (engine == "openai")
+    await made.aclose()
+
+
+@pytest.mark.parametrize(
+    ("base_url", "seconds"),
+    [("https://api.openai.com/v1", 3600.0), ("https://elsewhere.example.org/v1", None)],
+)
+async def test_only_the_limit_of_openais_own_server_is_known(
+    tmp_path: Path, base_url: str, seconds: float | None
+) -> None:
+    made = make_engine(settings(tmp_path, relay_engine="openai", openai_base_url=base_url))
+
+    assert made.capabilities.max_session_seconds == seconds
     await made.aclose()
 
 

@@ -9,12 +9,14 @@ from urllib.parse import urlencode, urlsplit, urlunsplit
 
 import structlog
 
-from relay.interfaces import Connection, EngineRequest, Frame, Receiver
+from relay.interfaces import Connection, EngineCapabilities, EngineRequest, Frame, Receiver
 from relay.realtime.endings import ENGINE_CLOSED, ENGINE_TIMED_OUT, NO_PROVIDER_KEY, SessionRefused
 from relay.realtime.events import sniff
 from relay.websocket.client import ConnectError, ConnectOptions, connect
 
 DEFAULT_BASE_URL: Final = "https://api.openai.com/v1"
+MAX_SESSION_SECONDS: Final = 3600.0
+"""OpenAI ends a session after an hour (PROTOCOL §3); servers like it have limits of their own."""
 _SCHEMES: Final = {"http": "ws", "https": "wss", "ws": "ws", "wss": "wss"}
 _KEY_REFUSED: Final = (401, 403)  # by HTTP, as some servers do
 _KEY_REFUSED_IN_BAND: Final = 3000  # after an `error`, as OpenAI does (PROTOCOL §3)
@@ -91,8 +93,10 @@ class OpenAIEngine:
 
     def __init__(self, options: OpenAIOptions) -> None:
         self._options = options
+        limit = MAX_SESSION_SECONDS if options.base_url == DEFAULT_BASE_URL else None
+        self.capabilities = EngineCapabilities(billed=True, max_session_seconds=limit)
 
-    async def open(self, call: EngineRequest) -> Connection:
+    async def open(self, request: EngineRequest) -> Connection:
         """Open a socket for one session: no beta header, no subprotocol, no compression.
 
         Raises `SessionRefused`.
@@ -103,10 +107,10 @@ class OpenAIEngine:
             raise SessionRefused(NO_PROVIDER_KEY)
         headers = (
             options.key_header(key),
-            ("OpenAI-Safety-Identifier", safety_identifier(call.user_id)),
+            ("OpenAI-Safety-Identifier", safety_identifier(request.user_id)),
         )
         wire = ConnectOptions(timeout=options.timeout, ssl_context=options.ssl_context)
-        url = realtime_url(options.base_url, options.model or call.model)
+        url = realtime_url(options.base_url, options.model or request.model)
         try:
             return _KeyedConnection(await connect(url, headers, wire), options.key)
         except ConnectError as error:

@@ -165,7 +165,7 @@ def session_setup(
         first_update=admission.first_update,
         first_shown=admission.first_shown,
         transcription=services.transcription,
-        truncates=admission.truncates,
+        truncates=admission.truncates and services.engine.capabilities.truncation,
         before=seed_items(earlier.said),
         prices=services.prices,
     )

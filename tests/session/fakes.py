@@ -5,7 +5,7 @@ import json
 from dataclasses import dataclass, field
 from typing import Any
 
-from relay.interfaces import Connection, ConversationHistory, EngineRequest
+from relay.interfaces import Connection, ConversationHistory, EngineCapabilities, EngineRequest
 from relay.metrics import Metrics
 from relay.realtime.billing.pricing import Prices
 from relay.realtime.core import SessionCore
@@ -23,6 +23,7 @@ from tests.fake_connection import FakePeer
 
 CALLER = Caller(sub="u1", role="learner", expires_at=9e9)
 CREATED = '{"type":"session.created","event_id":"e","session":{"id":"sess_1"}}'
+BILLED = EngineCapabilities(billed=True)
 TRANSCRIPTION = {"model": "w"}
 LIMITS = SessionLimits(engine_seconds=10.0, session_seconds=1800.0, idle_seconds=300.0)
 SESSION = "6f9f0c3e-0000-4000-8000-000000000001"
@@ -42,13 +43,18 @@ class FakeEngine:
 
     name = "fake"
 
-    def __init__(self, outcome: Connection | Ending | Exception | None) -> None:
+    def __init__(
+        self,
+        outcome: Connection | Ending | Exception | None,
+        capabilities: EngineCapabilities = BILLED,
+    ) -> None:
         self.outcome = outcome
+        self.capabilities = capabilities
         self.calls: list[EngineRequest] = []
         self.cancelled = False
 
-    async def open(self, call: EngineRequest) -> Connection:
-        self.calls.append(call)
+    async def open(self, request: EngineRequest) -> Connection:
+        self.calls.append(request)
         if isinstance(self.outcome, Ending):
             raise SessionRefused(self.outcome)
         if isinstance(self.outcome, Exception):

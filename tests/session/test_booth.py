@@ -28,9 +28,9 @@ class TwoPeers(FakeEngine):
         super().__init__(first)
         self.peers = [first, second]
 
-    async def open(self, call: EngineRequest) -> Connection:
+    async def open(self, request: EngineRequest) -> Connection:
         self.outcome = self.peers.pop(0)
-        return await super().open(call)
+        return await super().open(request)
 
 
 class Desk:

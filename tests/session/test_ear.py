@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from relay.interfaces import EngineRequest
+from relay.interfaces import EngineCapabilities, EngineRequest
 from relay.realtime.endings import ENGINE_TIMED_OUT
-from relay.session.coach_transcriber import EARLY_BYTES, MOST_TURNS, CoachTranscriber
+from relay.session.coach_transcriber import EARLY_BYTES, MAX_TURNS, CoachTranscriber
 from tests.fake_connection import FakePeer
 from tests.realtime import wire_events as wire
 from tests.session.fakes import CREATED, SESSION, FakeEngine, settle
@@ -35,6 +35,17 @@ class Desk:
     def arrive(self, *events: dict[str, Any]) -> None:
         for event in events:
             self.peer.arrive(json.dumps(event))
+
+
+async def test_an_engine_that_does_not_transcribe_is_not_opened() -> None:
+    told: list[tuple[int, str | None]] = []
+    transcriber = CoachTranscriber({}, lambda *words: told.append(words), lambda _: None)
+    engine = FakeEngine(FakePeer(), EngineCapabilities(billed=False, input_transcription=False))
+    transcriber.open(engine, CALL)
+    transcriber.hear(1, b"ab")
+    transcriber.hear(1, None)
+    await settle()
+    assert (engine.calls, told) == ([], [(1, None)])
 
 
 async def greeted() -> Desk:
@@ -115,7 +126,7 @@ async def test_everything_that_waits_is_bounded() -> None:
     desk = Desk()
     for _ in range(8):
         desk.ear.hear(1, bytes(EARLY_BYTES // 4))
-    for turn in range(MOST_TURNS + 1):
+    for turn in range(MAX_TURNS + 1):
         desk.ear.hear(turn, None)
     assert desk.told == [(0, None)]
     await settle()

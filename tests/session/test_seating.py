@@ -3,7 +3,9 @@
 import uuid
 from typing import Any
 
-from relay.interfaces import Admission, ConversationHistory
+import pytest
+
+from relay.interfaces import Admission, ConversationHistory, EngineCapabilities
 from relay.realtime.dialects.client import BrowserDialect
 from relay.realtime.endings import IDLE, SESSION_TIME_LIMIT
 from relay.realtime.grant import Bounds, Grant
@@ -17,6 +19,7 @@ from tests.session.fakes import (
     SESSION,
     TRANSCRIPTION,
     FakeClock,
+    FakeEngine,
     FakeJournal,
     services,
     settle,
@@ -48,6 +51,16 @@ async def test_the_tighter_bound_counts_the_houses_or_the_agents() -> None:
     wide.deadlines.greeted()
     assert wide.deadlines.ending(1299.0) is None
     assert wide.deadlines.ending(1300.0) == IDLE
+
+
+@pytest.mark.parametrize("takes", [True, False])
+async def test_an_engine_is_told_what_was_heard_where_it_takes_that(takes: bool) -> None:
+    capable = EngineCapabilities(billed=False, truncation=takes)
+    shared = services(engine=FakeEngine(FakePeer(), capable))
+    grant = Grant(caller=CALLER, agent_id="a1")
+    update = browser_session_update(grant, TRANSCRIPTION, "verse")
+    admission = Admission(grant, BrowserDialect(), update, True, truncates=True)
+    assert session_setup(shared, SESSION, admission, ConversationHistory()).truncates is takes
 
 
 async def test_words_carry_the_head_of_their_session() -> None:

@@ -24,7 +24,7 @@ from relay.engines.cascade.effects import (
 )
 from relay.engines.cascade.machine import Machine, Opening
 from relay.engines.cascade.outputs import Pace
-from relay.interfaces import Connection, EngineRequest, Frame, Receiver
+from relay.interfaces import Connection, EngineCapabilities, EngineRequest, Frame, Receiver
 from relay.parts.interfaces import Parts
 from relay.realtime.endings import AT_CAPACITY, SessionRefused
 from relay.tasks import Tasks
@@ -49,14 +49,15 @@ class CascadeEngine:
 
     def __init__(self, parts: Parts, pace: Pace | None = None) -> None:
         self.name = parts.name
+        self.capabilities = EngineCapabilities(billed=False)
         self._parts = parts
         self._pace = pace or Pace()
         self._tasks = Tasks(_log_fault)
         self._connections: set[CascadeConnection] = set()
 
-    async def open(self, call: EngineRequest) -> Connection:
+    async def open(self, request: EngineRequest) -> Connection:
         """Return the connection of a new session; raises `SessionRefused` at capacity."""
-        return self.connect(self.machine(self.opening(call.model)))
+        return self.connect(self.machine(self.opening(request.model)))
 
     def opening(self, model: str) -> Opening:
         """Return the inputs of a session that asks for this model."""
