@@ -1,4 +1,4 @@
-"""What one session pays with, and what is told of it at the end."""
+"""Reserves budget when a session is admitted, charges it while it runs, reports at its end."""
 
 import asyncio
 from collections import Counter
@@ -16,52 +16,9 @@ from relay.realtime.charging import CostTracker
 from relay.realtime.endings import BUDGET_EXHAUSTED, FORBIDDEN, SessionRefused
 from relay.realtime.grant import Grant
 
+QUERY_SECONDS: Final = 2.0
+"""How long the store may take to answer what was spent today."""
 _TOKEN_KINDS: Final = ("text_in", "audio_in", "image_in", "text_out", "audio_out")
-
-
-class SessionBilling:
-    """`purse` is None where nobody set a budget. Every `now` is in Unix seconds."""
-
-    def __init__(self, spending: CostTracker, purse: BudgetHold | None) -> None:
-        self._spending = spending
-        self._purse = purse
-
-    def settle(self, bill: Charge, now: float) -> Balance | None:
-        """Pay; returns what is left, None without a purse."""
-        if self._purse is None:
-            return None
-        return self._purse.settle(bill.actual, bill.want, day_of(now))
-
-    def close(self, now: float) -> None:
-        """The session is over: pay for what was cut off, and let others have the rest."""
-        bill = self._spending.last_bill()
-        if bill is not None:
-            self.settle(bill, now)
-        if self._purse is not None:
-            self._purse.release()
-
-    def report(self, metrics: Metrics, log: FilteringBoundLogger) -> None:
-        """Tell what the session used and cost."""
-        tokens = tokens_of(self._spending)
-        cost = self._spending.cost()
-        dollars = cost.known / 1_000_000
-        metrics.used(tokens, dollars)
-        if tokens:
-            log.info("session used", **tokens, dollars=dollars, unpriced=cost.unpriced)
-
-
-def tokens_of(spending: CostTracker) -> Counter[str]:
-    """What was used so far, by kind, all models together."""
-    tokens: Counter[str] = Counter()
-    for usage in spending.meter.totals().values():
-        tokens.update({kind: getattr(usage, kind) for kind in _TOKEN_KINDS})
-    return tokens
-
-
-# ---- Whose money a session spends: opened at the door, given back at the end.
-
-ASK_SECONDS: Final = 2.0
-"""How long the store may take to say what was spent today."""
 
 Spent = Callable[[int, str, str | None], Awaitable[int]]
 """Given a UTC day, an agent's id and a user's or None: micro-dollars spent."""
@@ -70,10 +27,10 @@ log = structlog.get_logger(__name__)
 
 
 class BudgetService:
-    """Hands out the purses of this process; `prices` is None where the voice costs nothing.
+    """The budgets of this process; `prices` is None for an engine that bills nothing.
 
-    What this process spends it knows itself. What was spent before it started, or by another one,
-    the store says; where it cannot, the call goes on with what is known here.
+    What this process spends it tracks itself. What was spent before it started, or by another
+    process, the store tells; without an answer, sessions go on with what is known here.
     """
 
     def __init__(self, prices: Prices | None, spent: Spent) -> None:
@@ -82,10 +39,10 @@ class BudgetService:
         self._budgets = Budgets()
 
     async def open(self, grant: Grant, session_id: str, now: float) -> BudgetHold | None:
-        """A purse with enough in it for two answers; None where there is no budget.
+        """Hold enough for two answers; None where the grant has no budget.
 
-        Raises Refused: BUDGET_EXHAUSTED where there is not, FORBIDDEN for a model that nobody can
-        put a price on.
+        Raises `SessionRefused`: BUDGET_EXHAUSTED where there is not enough, FORBIDDEN for a model
+        that has no price. `now` is in Unix seconds.
         """
         if not grant.bounds.is_budgeted or self._prices is None:
             return None
@@ -93,28 +50,70 @@ class BudgetService:
             log.warning("a budget cannot pay for a model without a price", model=grant.model)
             raise SessionRefused(FORBIDDEN)
         day = day_of(now)
-        limits = [await self._known(limit, user, grant, day) for limit, user in _limits(grant)]
-        purse = self._budgets.open(session_id, limits, day)
-        if not purse.reserve(BudgetStage().want, day):
-            purse.release()
+        limits = [await self._with_spent(limit, user, grant, day) for limit, user in _limits(grant)]
+        hold = self._budgets.open(session_id, limits, day)
+        if not hold.reserve(BudgetStage().want, day):
+            hold.release()
             raise SessionRefused(BUDGET_EXHAUSTED)
-        return purse
+        return hold
 
-    async def _known(self, limit: Limit, user: str | None, grant: Grant, day: int) -> Limit:
-        """The limit with what the store knows to be spent of it today."""
+    async def _with_spent(self, limit: Limit, user: str | None, grant: Grant, day: int) -> Limit:
+        """The limit with what was spent of it today, as far as the store can tell."""
         try:
-            async with asyncio.timeout(ASK_SECONDS):
+            async with asyncio.timeout(QUERY_SECONDS):
                 spent = await self._spent(day, grant.agent_id, user)
-        except Exception as error:  # noqa: BLE001 - whatever a store raises, calls go on
-            log.warning("what was spent today is not known", error=type(error).__name__)
+        except Exception as error:  # noqa: BLE001 - whatever a store raises, sessions go on
+            log.warning(
+                "could not load today's spend; continuing with the in-process total",
+                error=type(error).__name__,
+            )
             return limit
         return Limit(limit.key, limit.micro, spent)
 
 
 def _limits(grant: Grant) -> Iterator[tuple[Limit, str | None]]:
-    """Each budget of a call, and the user whose it is where it is one user's."""
+    """Each budget of a grant, and the user whose it is where it is one user's."""
     agent, user = f"agent:{grant.agent_id}", grant.caller.sub
     if grant.bounds.budget_micro is not None:
         yield Limit(agent, grant.bounds.budget_micro), None
     if grant.bounds.user_budget_micro is not None:
         yield Limit(f"{agent}/user:{user}", grant.bounds.user_budget_micro), user
+
+
+class SessionBilling:
+    """What one session pays; `hold` is None where it has no budget. `now` is in Unix seconds."""
+
+    def __init__(self, costs: CostTracker, hold: BudgetHold | None) -> None:
+        self._costs = costs
+        self._hold = hold
+
+    def charge(self, charge: Charge, now: float) -> Balance | None:
+        """Charge the budgets; returns the balance, None without a budget."""
+        if self._hold is None:
+            return None
+        return self._hold.settle(charge.actual, charge.want, day_of(now))
+
+    def close(self, now: float) -> None:
+        """Charge what was cut off by the session's end, and release what is left of the hold."""
+        charge = self._costs.last_bill()
+        if charge is not None:
+            self.charge(charge, now)
+        if self._hold is not None:
+            self._hold.release()
+
+    def report(self, metrics: Metrics, log: FilteringBoundLogger) -> None:
+        """Count and log the session's usage and cost."""
+        tokens = token_counts(self._costs)
+        cost = self._costs.cost()
+        dollars = cost.known / 1_000_000
+        metrics.used(tokens, dollars)
+        if tokens:
+            log.info("session used", **tokens, dollars=dollars, unpriced=cost.unpriced)
+
+
+def token_counts(costs: CostTracker) -> Counter[str]:
+    """The tokens used so far, by kind, of all models together."""
+    tokens: Counter[str] = Counter()
+    for usage in costs.meter.totals().values():
+        tokens.update({kind: getattr(usage, kind) for kind in _TOKEN_KINDS})
+    return tokens

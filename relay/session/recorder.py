@@ -1,4 +1,4 @@
-"""Hands what was said, used and begun to the journal, with the name of the session it was in."""
+"""Turns what happens in a session into journal records."""
 
 import asyncio
 import uuid
@@ -23,34 +23,34 @@ from relay.realtime.records import (
 
 
 class Recorder:
-    """One session's way to the journal; nothing here ever waits."""
+    """Appends one session's records to the journal; nothing here ever waits. Times are Unix s."""
 
     def __init__(self, journal: Journal, head: SessionHead) -> None:
         self._journal = journal
         self.head = head
         self._begun: SessionRecord | None = None
 
-    def record(self, utterance: Utterance) -> None:
-        """Journal one settled utterance."""
+    def record(self, effect: RecordUtterance | RecordUsage) -> None:
+        """Record what the rules ask for."""
+        if isinstance(effect, RecordUtterance):
+            self.utterance(effect.utterance)
+        else:
+            self._usage(effect)
+
+    def utterance(self, utterance: Utterance) -> None:
+        """Record one finalized utterance."""
         key = record_id(self.head.session_id, utterance.item_id, utterance.content_index)
         self._journal.append(Record(id=key, head=self.head, utterance=utterance))
 
-    def take(self, action: RecordUtterance | RecordUsage) -> None:
-        """Journal what the rules say."""
-        if isinstance(action, RecordUtterance):
-            self.record(action.utterance)
-        else:
-            self._used(action)
-
-    def _used(self, used: RecordUsage) -> None:
+    def _usage(self, used: RecordUsage) -> None:
         key = usage_id(self.head.session_id, used.line)
         record = UsageRecord(id=key, head=self.head, line=used.line, micro=used.micro)
         self._journal.append(record)
 
-    def did(self, command: Command, at: float) -> None:
-        """Journal what a coach did (Unix seconds)."""
-        told = {"text": command.text} if command.text else {}
-        details = told | ({"mode": command.mode} if command.action == "whisper" else {})
+    def command(self, command: Command, at: float) -> None:
+        """Record what a coach did."""
+        text = {"text": command.text} if command.text else {}
+        details = text | ({"mode": command.mode} if command.action == "whisper" else {})
         self._journal.append(
             ActionRecord(
                 id=str(uuid.uuid4()),
@@ -63,26 +63,23 @@ class Recorder:
         )
 
     def began(self, door: str, engine: str) -> None:
-        """Journal that the call is under way."""
+        """Record that the session is under way."""
         key = self.head.session_id
         self._begun = SessionRecord(id=key, head=self.head, seq=1, door=door, engine=engine)
         self._journal.append(self._begun)
 
     def ended(self, ending: str, at: float) -> None:
-        """Journal why and when (Unix seconds) the call ended, if it ever began."""
+        """Record why and when the session ended, if it ever began."""
         if self._begun is not None:
             end = {"seq": 2, "ended_at": at, "ending": ending}
             self._journal.append(msgspec.structs.replace(self._begun, **end))
 
 
-# ---- A journal that writes no words: for agents whose conversations are not to be stored.
-
-
 class TextlessJournal:
-    """A `relay.interfaces.Journal` before the one on disk.
+    """A `Journal` that withholds spoken words from another, for agents that store none.
 
-    What was said goes to `show` alone, for those who follow the call now. What the call used, when
-    it was and what a coach did is written, but for the words of a whisper.
+    Utterances go to `show` alone, for those who follow the session now. Usage, the session and
+    what coaches did are recorded, without the text of a whisper.
     """
 
     def __init__(self, journal: Journal, show: Callable[[Sequence[AnyRecord]], None]) -> None:
@@ -90,12 +87,12 @@ class TextlessJournal:
         self._show = show
 
     def append(self, record: AnyRecord) -> None:
-        """Write it or show it; never blocks, never raises."""
+        """Record it or show it; never blocks, never raises."""
         if isinstance(record, Record):
-            # Not at once: whoever is shown it must not be able to disturb the call.
+            # By the loop's next turn: a subscriber's fault must not disturb the session.
             asyncio.get_running_loop().call_soon(self._show, [record])
             return
         if isinstance(record, ActionRecord):
-            told = {name: text for name, text in record.details.items() if name != "text"}
-            record = msgspec.structs.replace(record, details=told)
+            details = {name: text for name, text in record.details.items() if name != "text"}
+            record = msgspec.structs.replace(record, details=details)
         self._journal.append(record)

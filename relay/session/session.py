@@ -49,7 +49,7 @@ from relay.realtime.grant import Caller, Grant
 from relay.realtime.records import AnyRecord
 from relay.realtime.server_tools import ToolCall
 from relay.realtime.transcript import InterimTranscript
-from relay.session.billing import BudgetService, SessionBilling, tokens_of
+from relay.session.billing import BudgetService, SessionBilling, token_counts
 from relay.session.coach_bridge import CoachBridge
 from relay.session.links import ClientLink, EngineLink
 from relay.session.output import AudioMonitor, OutputSwitch, plain_output
@@ -190,7 +190,7 @@ class Session:
             elif isinstance(effect, ToEngine):
                 self._engine.send(effect.frame)
             elif isinstance(effect, RecordUtterance | RecordUsage):
-                self._recorder.take(effect)
+                self._recorder.record(effect)
             elif isinstance(effect, PlayCoachAudio):
                 self._output.plain.audio(effect.frame, effect.item_id, effect.ms, self.clock())
             elif isinstance(effect, TranscribeCoachAudio):
@@ -235,7 +235,7 @@ class Session:
     def _charge(self, charge: Charge) -> None:
         """Charge the budgets; what is left decides how the session goes on."""
         now = self.clock()
-        balance = self._billing.settle(charge, now)
+        balance = self._billing.charge(charge, now)
         if balance is not None:
             self.perform(self.core.afforded(balance, now))
             self._timer.arm()
@@ -283,7 +283,7 @@ class Session:
         core, latency = self.core, self.core.transcript.settling.delays
         return SessionStatus(
             seq=core.transcript.partials.settled,
-            tokens=tokens_of(core.spending),
+            tokens=token_counts(core.spending),
             micro=core.spending.cost().micro,
             answers=latency.count,
             answer_ms=latency.last_ms,
@@ -309,7 +309,7 @@ class Session:
         self.perform(effects)
         self.rearm()
         if result.outcome == "done":
-            self._recorder.did(command, now)
+            self._recorder.command(command, now)
             self._log.info("coach acted", action=command.action)
         return result.outcome
 
@@ -347,7 +347,7 @@ class Session:
     def _finish(self, ending: Ending) -> None:
         """Record utterances that are still open, and charge what is."""
         for utterance in self.core.finish(self.clock()):
-            self._recorder.record(utterance)
+            self._recorder.utterance(utterance)
         self._recorder.ended(ending.name, self.clock())
         self._billing.close(self.clock())
         self._billing.report(self._services.metrics, self._log)

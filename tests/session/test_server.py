@@ -1,0 +1,292 @@
+"""From accepting a client to the end of its session: admission, limits, refusals, draining."""
+
+import json
+import uuid
+from typing import Any
+
+import pytest
+
+from relay.interfaces import Admission, ConnectRequest, ConversationHistory, EngineCapabilities
+from relay.metrics import Metrics
+from relay.realtime import endings
+from relay.realtime.billing.pricing import Prices
+from relay.realtime.dialects.client import BrowserDialect, ClientDialect, GaDialect
+from relay.realtime.endings import IDLE, SESSION_TIME_LIMIT, Ending, SessionRefused
+from relay.realtime.grant import Bounds, Grant
+from relay.realtime.opening import browser_session_update, openai_session_update
+from relay.realtime.records import Record, SessionRecord
+from relay.session.billing import BudgetService
+from relay.session.directory import MemorySessionDirectory
+from relay.session.server import SessionServer, create_session, session_setup
+from relay.session.session import Session, SessionContext
+from tests.doors.requests import asking
+from tests.fake_connection import FakePeer
+from tests.session.fakes import (
+    CALLER,
+    CREATED,
+    LIMITS,
+    SESSION,
+    TRANSCRIPTION,
+    FakeClock,
+    FakeEngine,
+    FakeJournal,
+    FakePast,
+    services,
+    settle,
+)
+from tests.stores.words import Call
+
+NO_BOUNDS = Bounds()
+CONVERSATION = "6f9f0c3e-0000-4000-8000-00000000000c"
+
+
+class FakeDoor:
+    name = "fake"
+
+    def __init__(
+        self, outcome: Ending | Exception | None = None, bounds: Bounds = NO_BOUNDS
+    ) -> None:
+        self.outcome = outcome
+        self.bounds = bounds
+
+    def matches(self, request: ConnectRequest) -> bool:
+        return True
+
+    def dialect(self, request: ConnectRequest) -> ClientDialect:
+        return GaDialect()
+
+    async def admit(self, request: ConnectRequest) -> Admission:
+        if isinstance(self.outcome, Ending):
+            raise SessionRefused(self.outcome)
+        if self.outcome is not None:
+            raise self.outcome
+        given = request.parameter("conversation_id")
+        grant = Grant(
+            caller=CALLER,
+            agent_id="a1",
+            model="gpt-realtime",
+            conversation_id=given,
+            bounds=self.bounds,
+        )
+        return Admission(
+            grant, self.dialect(request), openai_session_update(grant, {"model": "w"}), False
+        )
+
+
+class Server:
+    """A session server with one door and one engine."""
+
+    def __init__(
+        self, door: FakeDoor | None = None, owner: str | None = None, *said: Record
+    ) -> None:
+        self.engine, self.metrics, self.journal = FakePeer(), Metrics(), FakeJournal()
+        self.directory = MemorySessionDirectory(2, 1)
+        self.past = FakePast(ConversationHistory(owner, said))
+        shared = services(
+            engine=FakeEngine(self.engine),
+            metrics=self.metrics,
+            directory=self.directory,
+            journal=self.journal,
+            history=self.past,
+            budgets=BudgetService(Prices(), self.past.spent),
+        )
+        self.server = SessionServer((door or FakeDoor(),), shared, LIMITS)
+
+    async def call(self, **query: str) -> FakePeer:
+        client = FakePeer()
+        self.server.receive(client, asking(**query))
+        await settle()
+        return client
+
+
+async def test_a_caller_is_counted_until_both_sides_are_closed() -> None:
+    here = Server()
+    client = await here.call()
+    here.engine.arrive(CREATED)
+    assert here.directory.active == 1
+    client.leave(1000)
+    await settle()
+    assert here.directory.active == 0
+    text = here.metrics.render().decode()
+    assert 'relay_sessions_ended_total{door="fake",ending="client_left"} 1.0' in text
+
+
+@pytest.mark.parametrize(
+    ("outcome", "code"),
+    [
+        (endings.FORBIDDEN, 4003),
+        (endings.UNAUTHORIZED, 3000),
+        (ValueError("the token was eyJ-secret"), 1011),
+    ],
+)
+async def test_S3_10_a_refused_client_is_told_and_released(
+    outcome: Ending | Exception, code: int
+) -> None:
+    here = Server(FakeDoor(outcome))
+    client = await here.call()
+    assert client.close_sent is not None
+    assert client.close_sent[0] == code
+    assert "secret" not in "".join(frame.decode() for frame in client.sent)
+    assert here.directory.active == 0
+    assert here.engine.close_sent is None, "no engine was opened"
+
+
+async def test_a_user_may_have_only_so_many() -> None:
+    here = Server()
+    await here.call()
+    second = await here.call()
+    assert second.close_sent == (4029, "Too many sessions")
+    assert here.directory.active == 1
+    here.directory.end_all(endings.IDLE)
+    await settle()
+
+
+async def test_at_capacity_a_client_is_refused_before_it_is_authenticated() -> None:
+    door = FakeDoor()
+    here = Server(door)
+    async with here.directory.acquire(), here.directory.acquire():
+        door.outcome = endings.UNAUTHORIZED
+        client = await here.call()
+        assert client.close_sent == (1013, "Server at capacity")
+        assert json.loads(client.sent[0])["error"]["code"] == "at_capacity"
+
+
+@pytest.mark.parametrize(("owner", "refused"), [(None, False), ("u1", False), ("eve", True)])
+async def test_a_conversation_is_its_owners(owner: str | None, refused: bool) -> None:
+    here = Server(owner=owner)
+    client = await here.call(conversation_id=CONVERSATION)
+    assert (client.close_sent == (4003, "Forbidden")) is refused
+    here.directory.end_all(endings.IDLE)
+    await settle()
+
+
+async def test_S3_63_draining_waits_and_then_says_service_restart() -> None:
+    here = Server()
+    client = await here.call()
+    here.engine.arrive(CREATED)
+    await here.server.drain(0.01)
+    await settle()
+    assert client.close_sent == (1012, "Service restart")
+    await here.server.aclose()
+    assert here.directory.active == 0
+
+
+async def test_S3_52_the_engine_is_told_what_was_said_before_and_the_client_is_not() -> None:
+    said = Call().user("My name is Ada.")
+    here = Server(None, "u1", said)
+    client = await here.call(conversation_id=CONVERSATION)
+    here.engine.arrive(CREATED)
+    update, item = (json.loads(frame) for frame in here.engine.sent)
+    assert update["type"] == "session.update"
+    assert item["item"]["content"][0]["text"] == "My name is Ada."
+    here.engine.arrive(
+        f'{{"type":"conversation.item.added","previous_item_id":null,"item":{json.dumps(item["item"])}}}'
+    )
+    assert [json.loads(frame)["type"] for frame in client.sent] == ["session.created"]
+    here.directory.end_all(endings.IDLE)
+    await settle()
+    assert here.journal.records == [], "it is in the store already"
+
+
+async def test_a_call_is_journalled_from_its_beginning_to_its_end() -> None:
+    here = Server()
+    client = await here.call()
+    assert here.journal.others == []
+    here.engine.arrive(CREATED)
+    client.leave(1000)
+    await settle()
+    began, ended = here.journal.others
+    assert isinstance(began, SessionRecord)
+    assert isinstance(ended, SessionRecord)
+    assert (began.seq, began.ending, began.door, began.engine) == (1, None, "fake", "fake")
+    assert (ended.seq, ended.ending, ended.id) == (2, "client_left", began.id)
+
+
+async def test_a_user_whose_budget_is_spent_is_refused_with_4008() -> None:
+    here = Server(FakeDoor(bounds=Bounds(user_budget_micro=1_000_000)))
+    here.past.spent_today = 990_000
+    client = await here.call()
+    assert client.close_sent == (4008, "Budget exhausted")
+    assert json.loads(client.sent[0])["error"]["code"] == "budget_exhausted"
+
+
+async def test_two_sessions_of_one_user_cannot_both_have_the_last_cents() -> None:
+    here = Server(FakeDoor(bounds=Bounds(user_budget_micro=30_000)))
+    here.directory._max_per_user = 0
+    first = await here.call()
+    second = await here.call()
+    assert first.close_sent is None
+    assert second.close_sent == (4008, "Budget exhausted")
+    first.leave(1000)
+    await settle()
+    third = await here.call()
+    assert third.close_sent is None, "what the first held is free again"
+    here.directory.end_all(endings.IDLE)
+    await settle()
+
+
+class Created:
+    """A session, and the fakes it was created with."""
+
+    def __init__(self, **granted: Any) -> None:
+        self.clock, self.journal = FakeClock(), FakeJournal()
+        self.shown: list[Any] = []
+        given_services = services(clock=self.clock, journal=self.journal, show=self.shown.extend)
+        grant = Grant(caller=CALLER, agent_id="a1", model="m", **granted)
+        update = browser_session_update(grant, TRANSCRIPTION, "verse")
+        admission = Admission(grant, BrowserDialect(), update, True, truncates=True)
+        setup = session_setup(given_services, SESSION, admission, ConversationHistory())
+        context = SessionContext(FakePeer())
+        self.session: Session = create_session(given_services, LIMITS, setup, context)
+
+
+async def test_the_tighter_limit_counts_the_servers_or_the_agents() -> None:
+    tight = Created(bounds=Bounds(session_seconds=60, idle_seconds=900)).session.core
+    tight.deadlines.greeted()
+    assert tight.deadlines.ending(1059.0) is None
+    assert tight.deadlines.ending(1060.0) == SESSION_TIME_LIMIT
+    wide = Created(bounds=Bounds(session_seconds=9000, idle_seconds=900)).session.core
+    wide.deadlines.greeted()
+    assert wide.deadlines.ending(1299.0) is None
+    assert wide.deadlines.ending(1300.0) == IDLE
+
+
+@pytest.mark.parametrize("takes", [True, False])
+async def test_an_engine_that_takes_truncations_is_told_what_was_heard(takes: bool) -> None:
+    capable = EngineCapabilities(billed=False, truncation=takes)
+    given_services = services(engine=FakeEngine(FakePeer(), capable))
+    grant = Grant(caller=CALLER, agent_id="a1")
+    update = browser_session_update(grant, TRANSCRIPTION, "verse")
+    admission = Admission(grant, BrowserDialect(), update, True, truncates=True)
+    assert (
+        session_setup(given_services, SESSION, admission, ConversationHistory()).truncates is takes
+    )
+
+
+async def test_records_carry_the_head_of_their_session() -> None:
+    created = Created(conversation_id="c7")
+    recorder = created.session._recorder
+    recorder.began("browser", "offline")
+    await settle()
+    (began,) = created.journal.others
+    head = began.head
+    assert (head.session_id, head.conversation_id, head.user_id) == (SESSION, "c7", "u1")
+    assert (head.agent_id, head.model, head.voice, head.started_at) == ("a1", "m", "verse", 1000.0)
+
+
+async def test_an_agent_may_have_no_words_stored() -> None:
+    created = Created(store_text=False)
+    recorder = created.session._recorder
+    recorder.began("browser", "offline")
+    recorder.utterance(Call().user("rhubarb").utterance)
+    await settle()
+    assert len(created.journal.others) == 1
+    assert created.journal.records == []
+    assert [record.utterance.text for record in created.shown] == ["rhubarb"]
+
+
+async def test_a_new_conversation_gets_an_id_of_its_own() -> None:
+    first, second = (Created().session._recorder for _ in range(2))
+    ids = {recorder.head.conversation_id for recorder in (first, second)}
+    assert len(ids) == 2
+    assert all(uuid.UUID(one).version == 4 for one in ids)
