@@ -1,4 +1,4 @@
-"""The composition root: puts the parts together, runs them, and takes them apart in order."""
+"""The composition root: builds services, listeners and the HTTP side, and shuts down in order."""
 
 import asyncio
 import signal
@@ -47,110 +47,42 @@ from relay.tools.runner import ToolRegistry, tool_runners
 from relay.websocket.closing import ConnectionOptions
 from relay.websocket.server import Listener, ListenOptions, listen
 
-# ---- Which engine, and which text model, the settings ask for.
+LAST_WORDS_SECONDS: Final = 1.0
+"""How long, at the end, the last utterances may take to disk, and so to subscribers."""
+PAGE_TOKEN_SECONDS: Final = 3600
+PAGE_USER: Final = "developer"
+PAGE_COACH: Final = "coach"
 
 log = structlog.get_logger(__name__)
 
 
-def make_engine(settings: Settings, vault: KeySource | None = None) -> Engine:
-    """The engine of RELAY_ENGINE; OpenAI's key is the vault's, where there is one."""
-    if settings.relay_engine == "openai":
-        return OpenAIEngine(_provider(settings, vault))
-    parts = offline_or_echo() if settings.relay_engine == "offline" else echo_parts()
-    return CascadeEngine(parts)
+@dataclass(slots=True)
+class App:
+    """A running relay."""
 
+    settings: Settings
+    engine: Engine
+    listener: Listener
+    http: HttpServer
+    server: SessionServer
+    directory: SessionDirectory
+    draining: bool = False
 
-def own_key(settings: Settings) -> str:
-    """The provider's key in the environment, "" where there is none."""
-    return settings.openai_api_key.get_secret_value() if settings.openai_api_key else ""
+    @property
+    def voice_url(self) -> str:
+        """The address for Realtime clients."""
+        return f"ws://{_shown(self.settings.host)}:{self.listener.port}/v1/realtime"
 
+    @property
+    def page_url(self) -> str:
+        """The address of the voice page, in development."""
+        return f"http://{_shown(self.settings.host)}:{self.http.port}/"
 
-def summary_writer(settings: Settings, http: aiohttp.ClientSession) -> SummaryWriter | None:
-    """The text model of RELAY_SUMMARY_MODEL; the provider's key goes to the provider alone."""
-    if settings.relay_summary_model is None:
-        return None
-    url, own = settings.relay_summary_url, settings.relay_summary_key
-    key = "" if own is None else own.get_secret_value()
-    if own is None and urlsplit(url).netloc == urlsplit(settings.openai_base_url).netloc:
-        key = own_key(settings)
-    return SummaryWriter(http, Chat(url, settings.relay_summary_model, key))
-
-
-def _provider(settings: Settings, vault: KeySource | None) -> OpenAIOptions:
-    """OpenAI, a server like it, or Azure's resource in its place."""
-    endpoint, azure_key = settings.azure_openai_endpoint, settings.azure_openai_api_key
-    if endpoint is not None and azure_key is not None:
-        key, deployment = azure_key.get_secret_value(), settings.azure_openai_deployment
-        return azure_options(endpoint, key, deployment, settings.engine_timeout)
-    return OpenAIOptions(
-        key=vault or FixedKey(own_key(settings)),
-        base_url=settings.openai_base_url,
-        timeout=settings.engine_timeout,
-    )
-
-
-def offline_or_echo() -> Parts:
-    """The demonstration voice, or the echo where it is not installed."""
-    try:
-        return offline_parts()
-    except VoiceNotInstalled as missing:
-        log.warning("the echo answers instead of the offline voice", reason=str(missing))
-        return echo_parts()
-
-
-# ---- The coach's side put together: feeds told by the journal, and the API that shows them.
-
-LAST_WORDS_SECONDS: Final = 1.0
-"""At the end: how long the last words may take to the disk, and so to those who watch."""
-
-
-@dataclass(frozen=True, slots=True)
-class CoachServices:
-    """Feeds of all sessions of this process. `clock` gives Unix seconds."""
-
-    hub: FeedHub
-    journal: DiskJournal
-    store: Store
-    clock: Callable[[], float]
-    summariser: Summarizer
-
-    def api(self, services: Services, service_key: str, origins: Collection[str]) -> ApiServices:
-        """What the API needs; a bearer of the service key is an admin."""
-        store, record = self.store, self.journal.append
-        return ApiServices(
-            directory=services.directory,
-            hub=self.hub,
-            verify=services.verify,
-            learners=store.learners,
-            clock=self.clock,
-            archive=ConversationArchive(store.conversations, record, self.summariser, self.clock),
-            service_key=service_key,
-            allowed_origins=origins,
-        )
-
-    async def aclose(self) -> None:
-        """Show the last words and ends, then send away who still watches."""
-        with suppress(TimeoutError):
-            async with asyncio.timeout(LAST_WORDS_SECONDS):
-                await self.journal.settled()
-        self.hub.close()
-
-
-def open_coach(
-    journal: DiskJournal,
-    store: Store,
-    tasks: Tasks,
-    clock: Callable[[], float],
-    writer: SummaryWriter | None = None,
-) -> CoachServices:
-    """Feeds that run until `tasks` are closed; mind `aclose` before the listeners go.
-
-    `writer` is the text model for summaries, None where there is none.
-    """
-    hub = FeedHub(FeedHistory(journal, store), clock)
-    journal.subscribe(hub.committed)
-    tasks.run(hub.run(), "feeds")
-    return CoachServices(hub, journal, store, clock, Summarizer(writer, clock))
+    async def drain(self, seconds: float) -> None:
+        """Admit no more clients; let sessions end for so many seconds, then end them with 1012."""
+        self.draining = True
+        self.listener.stop_accepting()
+        await self.server.drain(seconds)
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,48 +108,33 @@ def make_doors(verifier: Verifier, defaults: AgentDefaults, transcription: dict[
     )
 
 
-PAGE_TOKEN_SECONDS: Final = 3600
-PAGE_USER: Final = "developer"
-PAGE_COACH: Final = "coach"
+async def run(loaded: Loaded, drain_seconds: float, started: Callable[[App], None]) -> None:
+    """Run until SIGTERM or SIGINT, then drain; a second signal ends the sessions at once."""
+    stop = asyncio.Event()
+    async with running(loaded) as app:
 
+        def signalled() -> None:
+            if stop.is_set():
+                app.directory.end_all(SERVICE_RESTART)
+            stop.set()
 
-@dataclass(slots=True)
-class App:
-    """A running relay."""
-
-    settings: Settings
-    engine: Engine
-    listener: Listener
-    http: HttpServer
-    server: SessionServer
-    directory: SessionDirectory
-    draining: bool = False
-
-    @property
-    def voice_url(self) -> str:
-        """Where Realtime clients connect."""
-        return f"ws://{_shown(self.settings.host)}:{self.listener.port}/v1/realtime"
-
-    @property
-    def page_url(self) -> str:
-        """Where the voice page is, in development."""
-        return f"http://{_shown(self.settings.host)}:{self.http.port}/"
-
-    async def drain(self, seconds: float) -> None:
-        """Take no more callers, let the others end, then end them with 1012."""
-        self.draining = True
-        self.listener.stop_accepting()
-        await self.server.drain(seconds)
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, signalled)
+        started(app)
+        await stop.wait()
+        log.info("shutting down", sessions=app.directory.active)
+        await app.drain(drain_seconds)
 
 
 @asynccontextmanager
 async def running(
     loaded: Loaded, clock: Clock | None = None, make_doors: MakeDoors = make_doors
 ) -> AsyncIterator[App]:
-    """A relay with both listeners open; taken apart in order at the end, whatever happened.
+    """Run a relay with both listeners open; it is shut down in order, whatever happened.
 
     Raises OSError for a port or folder that cannot be had, ToolMisconfigured for a server-side
-    tool that could never run, and what the journal raises.
+    tool that can never run, and what the journal raises.
     """
     settings, clock = loaded.settings, clock or unix_clock()
     metrics, tasks = Metrics(), Tasks(_task_failed)
@@ -225,26 +142,24 @@ async def running(
     async with (
         open_storage(
             settings.relay_data_dir, tasks, project_of(settings), own_key(settings)
-        ) as words,
+        ) as storage,
         open_verifier(trust_of(settings), clock) as verifier,
         http_session() as client,
         AsyncExitStack() as closing,
     ):
         writer = summary_writer(settings, client)
-        coach = open_coach(words.journal, words.store, tasks, clock, writer)
-        services = _services(loaded, metrics, verifier, words, coach, client)
-        doors = make_doors(verifier, _agent_defaults(loaded, words), services.transcription)
+        coach = open_coach(storage.journal, storage.store, tasks, clock, writer)
+        services = _services(loaded, metrics, verifier, storage, coach, client)
+        doors = make_doors(verifier, _agent_defaults(loaded, storage), services.transcription)
         server = SessionServer(
             doors.websocket, services, _session_limits(settings, services.engine)
         )
-        _measure(metrics, services.directory, words)
-        tasks.run(measure_loop_lag(metrics), "metrics.loop_lag")
+        _measure(metrics, services.directory, storage, tasks)
         api = coach.api(services, trust_of(settings).api_key, settings.allowed_origins)
         routes = [route for door in doors.http for route in door.routes(server.accept)]
-        side = _http_side(loaded, metrics, words, services.directory, lambda: app, api)
-        side = replace(side, routes=routes)
+        shown = _http_services(loaded, metrics, storage, services.directory, lambda: app, api)
         # Closed in the opposite order: health answers to the last.
-        http = await serve(side, settings.host, settings.http_port)
+        http = await serve(replace(shown, routes=routes), settings.host, settings.http_port)
         closing.push_async_callback(http.aclose)
         closing.push_async_callback(coach.aclose)
         closing.push_async_callback(services.engine.aclose)
@@ -268,17 +183,66 @@ async def _open_doors(
     return listener
 
 
+@dataclass(frozen=True, slots=True)
+class CoachServices:
+    """What coaches use: feeds, the archive, summaries. `clock` gives Unix seconds."""
+
+    hub: FeedHub
+    journal: DiskJournal
+    store: Store
+    clock: Callable[[], float]
+    summarizer: Summarizer
+
+    def api(self, services: Services, service_key: str, origins: Collection[str]) -> ApiServices:
+        """What the API needs; a bearer of the service key is an admin."""
+        store, record = self.store, self.journal.append
+        return ApiServices(
+            directory=services.directory,
+            hub=self.hub,
+            verify=services.verify,
+            learners=store.learners,
+            clock=self.clock,
+            archive=ConversationArchive(store.conversations, record, self.summarizer, self.clock),
+            service_key=service_key,
+            allowed_origins=origins,
+        )
+
+    async def aclose(self) -> None:
+        """Show the last utterances and endings, then close the subscriptions that are left."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(LAST_WORDS_SECONDS):
+                await self.journal.settled()
+        self.hub.close()
+
+
+def open_coach(
+    journal: DiskJournal,
+    store: Store,
+    tasks: Tasks,
+    clock: Callable[[], float],
+    writer: SummaryWriter | None = None,
+) -> CoachServices:
+    """Feeds that run until `tasks` are closed; call `aclose` before the listeners are closed.
+
+    `writer` is the text model for summaries, None where there is none.
+    """
+    hub = FeedHub(FeedHistory(journal, store), clock)
+    journal.subscribe(hub.committed)
+    tasks.run(hub.run(), "feeds")
+    return CoachServices(hub, journal, store, clock, Summarizer(writer, clock))
+
+
 def _services(
     loaded: Loaded,
     metrics: Metrics,
     verifier: Verifier,
-    words: Storage,
+    storage: Storage,
     coach: CoachServices,
     client: aiohttp.ClientSession,
 ) -> Services:
     """What all sessions share; raises ToolMisconfigured."""
-    settings, history = loaded.settings, StoredHistory(words.journal, words.store)
-    engine = make_engine(settings, words.place.vault)
+    settings, history = loaded.settings, StoredHistory(storage.journal, storage.store)
+    engine = make_engine(settings, storage.place.vault)
     prices = loaded.prices if engine.capabilities.billed else None
     directory = MemorySessionDirectory(
         settings.max_connections, settings.max_sessions_per_user, [coach.hub.live]
@@ -289,7 +253,7 @@ def _services(
         clock=coach.clock,
         verify=verifier.verify,
         directory=directory,
-        journal=words.journal,
+        journal=storage.journal,
         history=history,
         budgets=BudgetService(prices, history.spent),
         transcription={"model": settings.openai_transcription_model},
@@ -299,10 +263,10 @@ def _services(
     )
 
 
-def _agent_defaults(loaded: Loaded, words: Storage) -> AgentDefaults:
+def _agent_defaults(loaded: Loaded, storage: Storage) -> AgentDefaults:
     settings = loaded.settings
     # A file wins over the table.
-    agents = (None if settings.relay_agents else words.place.agents) or loaded.agents
+    agents = (None if settings.relay_agents else storage.place.agents) or loaded.agents
     return AgentDefaults(settings.default_agent, settings.openai_realtime_model, agents)
 
 
@@ -317,35 +281,68 @@ def _session_limits(settings: Settings, engine: Engine) -> SessionLimits:
     )
 
 
-def _listen_options(settings: Settings, reception: SessionServer) -> ListenOptions:
+def _listen_options(settings: Settings, server: SessionServer) -> ListenOptions:
     return ListenOptions(
         host=settings.host,
         port=settings.port,
         allowed_origins=settings.allowed_origins,
         trusted_proxies=TrustedProxies(settings.trusted_proxies),
         select=select_subprotocol,
-        farewell_frames=reception.farewell_frames,
+        farewell_frames=server.farewell_frames,
         connection=ConnectionOptions(max_message_bytes=settings.max_message_bytes),
     )
 
 
-def _measure(metrics: Metrics, registry: SessionDirectory, words: Storage) -> None:
-    metrics.sessions_active(lambda: registry.active)
-    metrics.journal(
-        depth=lambda: words.delivery.state.depth,
-        oldest_seconds=lambda: words.delivery.state.lag_seconds,
-        set_aside=lambda: words.delivery.state.set_aside,
-    )
-    metrics.journal_failures(
-        retries=lambda: words.delivery.state.retries, lost=lambda: words.journal.state.lost
-    )
-    words.journal.latencies.observe = metrics.committed
+def make_engine(settings: Settings, vault: KeySource | None = None) -> Engine:
+    """The engine of RELAY_ENGINE; OpenAI's key comes from the vault, where there is one."""
+    if settings.relay_engine == "openai":
+        return OpenAIEngine(_provider(settings, vault))
+    parts = offline_or_echo() if settings.relay_engine == "offline" else echo_parts()
+    return CascadeEngine(parts)
 
 
-def _http_side(
+def _provider(settings: Settings, vault: KeySource | None) -> OpenAIOptions:
+    """OpenAI, a compatible server, or an Azure resource."""
+    endpoint, azure_key = settings.azure_openai_endpoint, settings.azure_openai_api_key
+    if endpoint is not None and azure_key is not None:
+        key, deployment = azure_key.get_secret_value(), settings.azure_openai_deployment
+        return azure_options(endpoint, key, deployment, settings.engine_timeout)
+    return OpenAIOptions(
+        key=vault or FixedKey(own_key(settings)),
+        base_url=settings.openai_base_url,
+        timeout=settings.engine_timeout,
+    )
+
+
+def offline_or_echo() -> Parts:
+    """The parts of the offline demonstration, or the echo where they are not installed."""
+    try:
+        return offline_parts()
+    except VoiceNotInstalled as missing:
+        log.warning("the echo answers instead of the offline voice", reason=str(missing))
+        return echo_parts()
+
+
+def own_key(settings: Settings) -> str:
+    """The provider's key in the environment, "" where there is none."""
+    return settings.openai_api_key.get_secret_value() if settings.openai_api_key else ""
+
+
+def summary_writer(settings: Settings, http: aiohttp.ClientSession) -> SummaryWriter | None:
+    """The text model of RELAY_SUMMARY_MODEL; the provider's key is sent to the provider alone."""
+    if settings.relay_summary_model is None:
+        return None
+    url, own = settings.relay_summary_url, settings.relay_summary_key
+    key = "" if own is None else own.get_secret_value()
+    if own is None and urlsplit(url).netloc == urlsplit(settings.openai_base_url).netloc:
+        key = own_key(settings)
+    return SummaryWriter(http, Chat(url, settings.relay_summary_model, key))
+
+
+def _http_services(
     loaded: Loaded,
     metrics: Metrics,
-    words: Storage,
+    storage: Storage,
     directory: SessionDirectory,
     app: Callable[[], App | None],
     api: ApiServices,
@@ -374,8 +371,8 @@ def _http_side(
         metrics=metrics.render,
         ready={
             "drain": draining,
-            "journal": lambda: words.journal.state.failing,
-            "store": lambda: words.delivery.state.failing,
+            "journal": lambda: storage.journal.state.failing,
+            "store": lambda: storage.delivery.state.failing,
         },
         pages=Pages(config, coach_config=coach_config) if loaded.pages else None,
         api=api,
@@ -383,12 +380,26 @@ def _http_side(
 
 
 def page_token(settings: Settings, sub: str = PAGE_USER, role: Role = "learner") -> str:
-    """A token for whoever sits at this machine, signed with the development secret."""
+    """A token for the pages in development, signed with the development secret."""
     secret = settings.supabase_jwt_secret
     now = unix_clock()()
     caller = Caller(sub=sub, role=role, expires_at=now + PAGE_TOKEN_SECONDS)
     issuer = trust_of(settings).issuer
     return mint(caller, secret.get_secret_value() if secret else "", now, issuer)
+
+
+def _measure(metrics: Metrics, directory: SessionDirectory, storage: Storage, tasks: Tasks) -> None:
+    tasks.run(measure_loop_lag(metrics), "metrics.loop_lag")
+    metrics.sessions_active(lambda: directory.active)
+    metrics.journal(
+        depth=lambda: storage.delivery.state.depth,
+        oldest_seconds=lambda: storage.delivery.state.lag_seconds,
+        set_aside=lambda: storage.delivery.state.set_aside,
+    )
+    metrics.journal_failures(
+        retries=lambda: storage.delivery.state.retries, lost=lambda: storage.journal.state.lost
+    )
+    storage.journal.latencies.observe = metrics.committed
 
 
 def _shown(host: str) -> str:
@@ -398,22 +409,3 @@ def _shown(host: str) -> str:
 
 def _task_failed(name: str, error: BaseException) -> None:
     log.error("task failed", task=name, error=type(error).__name__)
-
-
-async def run(loaded: Loaded, drain_seconds: float, started: Callable[[App], None]) -> None:
-    """Run until SIGTERM or SIGINT, then drain; a second signal ends the sessions at once."""
-    stop = asyncio.Event()
-    async with running(loaded) as app:
-
-        def signalled() -> None:
-            if stop.is_set():
-                app.directory.end_all(SERVICE_RESTART)
-            stop.set()
-
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, signalled)
-        started(app)
-        await stop.wait()
-        log.info("shutting down", sessions=app.directory.active)
-        await app.drain(drain_seconds)

@@ -1,4 +1,4 @@
-"""What a peer, an engine, a journal and a store look like to each other; types only."""
+"""Interfaces between packages: connections, doors, engines, sessions, stores. Types only."""
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
@@ -21,33 +21,33 @@ Frame = bytes | bytearray | memoryview
 
 
 class Receiver(Protocol):
-    """Whom a peer pushes to. Every method is called on the event loop and must not block."""
+    """Takes what a connection pushes; called on the event loop, where nothing may block."""
 
     def frame(self, frame: Frame) -> None:
-        """One whole event came in; the buffer is valid only during the call."""
+        """Take one whole event; the buffer is valid only during the call."""
 
     def writable(self, ready: bool) -> None:
-        """The peer's outgoing buffer rose above its high mark (False) or was drained (True)."""
+        """The outgoing buffer rose above its high mark (False) or was drained (True)."""
 
     def closed(self, code: int, reason: str) -> None:
-        """The peer is gone. Called exactly once; `code` is 1006 when no close frame came.
+        """The connection is closed. Called exactly once; `code` is 1006 without a close frame.
 
-        After a `close` of our own it reports that code and reason.
+        After a `close` of this end it reports that code and reason.
         """
 
 
 class Connection(Protocol):
-    """One end of a session. Clients and engines have the same shape."""
+    """One end of a message connection, to a client or to an engine."""
 
     def attach(self, receiver: Receiver) -> None:
         """Push everything to this receiver from now on.
 
-        Until the first `attach` a peer keeps what comes (bounded: it pauses its own reading) and
-        then delivers it in order, a `closed` included.
+        What arrives before the first `attach` is held (bounded: reading is paused) and then
+        delivered in order, a `closed` included. A later receiver replaces the one before.
         """
 
     def send(self, frame: Frame) -> None:
-        """Queue one event; never blocks, ignored once closed. Mind `Receiver.writable`."""
+        """Queue one event; never blocks, ignored once closed. Heed `Receiver.writable`."""
 
     def pause(self) -> None:
         """Stop pushing frames; what is already in the read buffer may still come."""
@@ -56,7 +56,7 @@ class Connection(Protocol):
         """Push frames again."""
 
     def ping(self) -> int:
-        """Ask for a sign of life; returns how many earlier pings are still unanswered."""
+        """Send a ping; returns how many earlier ones are still unanswered."""
 
     def close(self, code: int, reason: str) -> None:
         """Close once (repeats are ignored), gracefully for at most a second, then by force."""
@@ -64,7 +64,7 @@ class Connection(Protocol):
 
 @dataclass(frozen=True, slots=True, repr=False)
 class ConnectRequest:
-    """A client's request for a session, whatever it came by.
+    """A client's request for a session, whatever transport it came by.
 
     `path` is as it was sent, not percent-decoded. `query` holds the parameters in order, decoded.
     `headers` is case-insensitive. `client_ip` is the client's address behind trusted proxies, ""
@@ -121,7 +121,7 @@ class Engine(Protocol):
         """What it can do, the same for all its sessions."""
 
     async def open(self, request: EngineRequest) -> Connection:
-        """Open a connection; its first frame is `session.created`, not before that is it ready.
+        """Open a connection; it is ready with its first frame, `session.created`.
 
         Raises `SessionRefused` with the ending that the client shall see. A cancelled `open`
         leaves no socket behind.
@@ -132,7 +132,7 @@ class Engine(Protocol):
 
 
 class Journal(Protocol):
-    """The disk before the store."""
+    """The write-ahead log before the store."""
 
     def append(self, record: AnyRecord) -> None:
         """Queue a record for the disk; never blocks, never raises."""
@@ -209,7 +209,7 @@ class Admission:
     """
 
     grant: Grant
-    view: ClientDialect
+    dialect: ClientDialect
     first_update: Event
     first_shown: bool
     truncates: bool = False

@@ -1,1 +1,1 @@
-"""Ways in. A door knows its wire and who is calling; no door imports an engine."""
+"""Ways in: each door authenticates its clients and grants them a session."""

@@ -16,7 +16,7 @@ log = structlog.get_logger(__name__)
 
 
 class BrowserDoor:
-    """Answers at every path that no other door wants (CONTRACTS §2.3)."""
+    """Answers at every path that matches no other door (CONTRACTS §2.3)."""
 
     name = "browser"
 
@@ -41,16 +41,16 @@ class BrowserDoor:
         if not token or not agent_id:
             raise SessionRefused(MISSING_PARAMETERS)
         caller = await self._verifier.verify(token)
-        asked = SessionRequest(
+        wanted = SessionRequest(
             agent_id=agent_id, conversation_id=request.parameter("conversation_id")
         )
-        grant = await grant_for(caller, asked, self._defaults)
+        grant = await grant_for(caller, wanted, self._defaults)
         choice = choose_voice(request.parameter("voice"), grant.voice)
         if choice.refused is not None:
             log.warning("unknown voice", voice=choice.voice)
         return Admission(
             grant=grant,
-            view=self.dialect(request),
+            dialect=self.dialect(request),
             first_update=browser_session_update(grant, self._transcription, choice.voice),
             first_shown=True,
             truncates=True,

@@ -1,4 +1,4 @@
-"""The OpenAI door: any Realtime client, GA events, or beta names for one that asks for them."""
+"""OpenAI door: Realtime clients, with GA events, or beta names for a client that asks for them."""
 
 from typing import Any, Final
 
@@ -15,7 +15,7 @@ _BETA_SUBPROTOCOL: Final = "openai-beta.realtime-v1"
 
 
 class OpenAIDoor:
-    """Answers at OpenAI's own paths, and to wrong paths beside them."""
+    """Answers at OpenAI's own paths, and refuses wrong paths beside them."""
 
     name = "openai"
 
@@ -27,7 +27,7 @@ class OpenAIDoor:
         self._transcription = transcription
 
     def matches(self, request: ConnectRequest) -> bool:
-        """Whether this path is one that an OpenAI client means."""
+        """Whether the path is OpenAI's, or near one."""
         plain = request.path.rstrip("/") or "/"
         return plain in PATHS or f"{plain}/".startswith(FAMILIES)
 
@@ -38,7 +38,7 @@ class OpenAIDoor:
         return BetaDialect() if asks else GaDialect()
 
     async def admit(self, request: ConnectRequest) -> Admission:
-        """Who is calling and what they get; raises Refused."""
+        """Check path and token, and grant what the agent offers; raises `SessionRefused`."""
         if request.path.rstrip("/") not in PATHS:
             raise SessionRefused(UNKNOWN_PATH)
         if request.parameter("intent") is not None:
@@ -47,17 +47,17 @@ class OpenAIDoor:
         if token is None:
             raise SessionRefused(UNAUTHORIZED)
         caller = await self._verifier.verify(token)
-        grant = await grant_for(caller, _asked(request), self._defaults)
+        grant = await grant_for(caller, _session_request(request), self._defaults)
         return Admission(
             grant=grant,
-            view=self.dialect(request),
+            dialect=self.dialect(request),
             first_update=openai_session_update(grant, self._transcription),
             first_shown=False,
             pace_ms=grant.bounds.pace_ms,
         )
 
 
-def _asked(request: ConnectRequest) -> SessionRequest:
+def _session_request(request: ConnectRequest) -> SessionRequest:
     aware = request.parameter("relay") == "1" or RELAY_SUBPROTOCOL in request.subprotocols
     return SessionRequest(
         agent_id=request.parameter("agent_id"),

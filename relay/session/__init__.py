@@ -1,1 +1,1 @@
-"""Live calls: seats, the two directions, the one teardown; vendor-free."""
+"""I/O of live sessions: admission, both directions, coaches, billing, teardown."""

@@ -161,7 +161,7 @@ def session_setup(
         session_id=session_id,
         conversation_id=admission.grant.conversation_id or str(uuid.uuid4()),
         grant=admission.grant,
-        view=admission.view,
+        view=admission.dialect,
         first_update=admission.first_update,
         first_shown=admission.first_shown,
         transcription=services.transcription,
@@ -211,11 +211,11 @@ def _tighter(bound: float | None, limit: float) -> float:
     return limit if bound is None else min(bound, limit)
 
 
-async def _reject(client: Connection, view: ClientDialect, ending: Ending) -> None:
+async def _reject(client: Connection, dialect: ClientDialect, ending: Ending) -> None:
     """Tell a client why it is refused: after the handshake, never by an HTTP status (S3-7)."""
     waiter = CloseWaiter()
     client.attach(waiter)
-    farewell = view.farewell(ending)
+    farewell = dialect.farewell(ending)
     for event in farewell.events:
         client.send(encode(event))
     client.close(farewell.code, farewell.reason)

@@ -1,4 +1,4 @@
-"""One live call: a client's seat and an engine's, both directions, and the one teardown."""
+"""Session: one live call between a client and an engine, from its start to its teardown."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
@@ -354,7 +354,7 @@ class Session:
 
 
 class DeadlineTimer:
-    """Calls `due` when `next()` has come, by `clock`; late wake-ups cost nothing but a look."""
+    """Calls `due` when `clock` has reached `next_at()`; one timer, moved rather than made anew."""
 
     def __init__(
         self, clock: Callable[[], float], next_at: Callable[[], float], due: Callable[[], None]
@@ -366,7 +366,7 @@ class DeadlineTimer:
         self._at = 0.0
 
     def arm(self) -> None:
-        """Make sure that it wakes up in time for the next deadline."""
+        """Wake up in time for the next deadline."""
         at = self._next_at()
         if at == inf:
             return  # stopped, or nothing is due

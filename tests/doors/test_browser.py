@@ -26,7 +26,7 @@ GOOD = {"token": "good", "agent_id": "a1"}
 
 async def test_S3_2_a_token_and_an_agent_are_enough() -> None:
     admission = await DOOR.admit(asking("/", **GOOD))
-    assert isinstance(admission.view, BrowserDialect)
+    assert isinstance(admission.dialect, BrowserDialect)
     assert admission.grant.agent_id == "a1"
     assert admission.grant.conversation_id is None
     assert admission.first_update["session"]["audio"]["output"]["voice"] == "alloy"

@@ -7,7 +7,7 @@ import aiohttp
 import pytest
 from pydantic import SecretStr
 
-from relay import app as voices
+from relay import app
 from relay.app import make_engine, own_key, summary_writer
 from relay.config import Settings
 from relay.engines.cascade.offline import VoiceNotInstalled
@@ -99,7 +99,7 @@ async def test_without_the_extra_the_echo_answers(
     def missing() -> None:
         raise VoiceNotInstalled("the demonstration voice is not installed")
 
-    monkeypatch.setattr(voices, "offline_parts", missing)
+    monkeypatch.setattr(app, "offline_parts", missing)
     engine = make_engine(settings(tmp_path, relay_engine="offline"))
 
     assert engine.name == "echo"
