@@ -26,8 +26,8 @@ from relay.stores.sqlite.store import SqliteStore
 from relay.tasks import Tasks
 from tests.stores.words import Call, corrected, open_journal, texts
 
-OLD_BROWSER_DOOR: Final = "s3"
-"""The name that records of the door `s3` have when they are read now."""
+OLD_BROWSER_DOOR: Final = "browser"
+"""The present name of the door that the earlier relay called `s3`."""
 
 OLD: Final = Path(__file__).with_name("old")
 LEARNER: Final = "11111111-1111-4111-8111-111111111111"

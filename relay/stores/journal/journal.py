@@ -411,7 +411,12 @@ def waiting_of(folder: Path, user_id: str) -> list[dict[str, Any]]:
     with looking_at(folder / FILE_NAME) as connection:
         if connection.execute(_TABLE).fetchone() is None:
             return []
-        return [json.loads(body) for (body,) in connection.execute(_OF, (user_id,))]
+        return [_plain(json.loads(body)) for (body,) in connection.execute(_OF, (user_id,))]
+
+
+def _plain(record: dict[str, Any]) -> dict[str, Any]:
+    """Return a record's JSON with its door's present name, as `JournalFile.pending` does."""
+    return record | {"door": "browser"} if record.get("door") == "s3" else record
 
 
 @asynccontextmanager
