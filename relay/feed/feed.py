@@ -5,58 +5,42 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import takewhile
-from typing import Final, Protocol
+from typing import Final
 
 from relay.feed.live_session import LiveSession, over
 from relay.feed.messages import EndedMessage, SessionInfo, SessionMessage, iso, partial_of
 from relay.feed.subscriber import EncodedMessage, Key, Subscriber, shown, shown_final
-from relay.interfaces import ConversationHistory
+from relay.interfaces import ConversationHistory, StoreReader, UndeliveredRecords
 from relay.realtime.records import Record, newest
 
-# ---- What was said in a conversation as the disk knows it: the journal and the store together.
-
 READ_SECONDS: Final = 3.0
-"""Within which the disk and the database must have answered; a coach waits for this."""
-MOST_WAITING: Final = 10_000
-"""Of one conversation's words in the journal; a session has no more items."""
-
-
-class PendingRecords(Protocol):
-    """The journal, as far as it is read here."""
-
-    async def of_conversation(self, conversation_id: str, limit: int) -> Sequence[Record]:
-        """A conversation's committed words that wait for the store."""
-
-
-class StoredRecords(Protocol):
-    """The store, as far as it is read here."""
-
-    async def owner(self, conversation_id: str) -> str | None:
-        """The user whose conversation this is, None when nobody has it."""
-
-    async def transcript(self, conversation_id: str) -> Sequence[Record]:
-        """A conversation's stored words."""
+"""The journal and the store must have answered by then: a coach waits for this."""
+MOST_UNDELIVERED: Final = 10_000
+"""Of one conversation's utterances in the journal; a session has no more items."""
 
 
 class FeedHistory:
-    """All or nothing: half a conversation would be a gap that nobody sees."""
+    """The committed utterances of a conversation, from the journal and the store.
 
-    def __init__(self, journal: PendingRecords, store: StoredRecords) -> None:
+    All or nothing: half a conversation would be a gap that no subscriber can see.
+    """
+
+    def __init__(self, journal: UndeliveredRecords, store: StoreReader) -> None:
         self._journal = journal
         self._store = store
 
     async def read(self, conversation_id: str) -> ConversationHistory:
-        """Whose it is, and all that was committed when this was called, in conversation order.
+        """The conversation's user, and all that was committed before this call.
 
-        Raises what the journal or the store does, and TimeoutError when they take too long.
+        Raises what the journal or the store raises, and TimeoutError when they take too long.
         """
         async with asyncio.timeout(READ_SECONDS):
             # The journal first: what moves on to the store meanwhile is then found there.
-            waiting = await self._journal.of_conversation(conversation_id, MOST_WAITING)
+            undelivered = await self._journal.of_conversation(conversation_id, MOST_UNDELIVERED)
             stored = await self._store.transcript(conversation_id)
             owner = await self._store.owner(conversation_id)
-        said = newest((*stored, *waiting))
-        if owner is None and said:  # the store has not heard of it yet
+        said = newest((*stored, *undelivered))
+        if owner is None and said:  # the store does not know the conversation yet
             owner = said[0].head.user_id
         return ConversationHistory(owner, said)
 

@@ -140,6 +140,9 @@ class Disk:
         found = await self._some(self.store, conversation_id)
         return found[0].head.user_id if found else None
 
+    async def spent(self, day: int, agent_id: str, user_id: str | None = None) -> int:
+        return 0
+
     async def _some(self, table: dict[str, Record], conversation_id: str) -> list[Record]:
         for _ in range(self.turns):
             await asyncio.sleep(0)
