@@ -124,7 +124,7 @@ class CoachServices:
         """Show the last words and ends, then send away who still watches."""
         with suppress(TimeoutError):
             async with asyncio.timeout(LAST_WORDS_SECONDS):
-                await self.journal.settled()
+                await self.journal.flush()
         self.hub.close()
 
 

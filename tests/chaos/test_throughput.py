@@ -49,7 +49,7 @@ async def test_a_backlog_is_delivered(tmp_path: Path, project: Project, tell: Te
         for start in range(0, len(records), APPENDED_AT_ONCE):
             for record in records[start : start + APPENDED_AT_ONCE]:
                 journal.append(record)
-            await journal.settled()
+            await journal.flush()
         waiting = journal.state.waiting
         delivery = Delivery(journal, store)
         began = time.perf_counter()

@@ -17,14 +17,14 @@ async def test_the_store_and_the_journal_together_whatever_is_where(tmp_path: Pa
     assert (await history.read(CONVERSATION)).said == []
     for record in (said(1, "One"), said(2, "Two")):
         journal.append(record)
-    await journal.settled()
+    await journal.flush()
     waiting = await history.read(CONVERSATION)
     await store.put([said(1, "One"), said(2, "Two")])
     both = await history.read(CONVERSATION)
     await journal.mark_delivered([said(1, "One"), said(2, "Two")])
     stored = await history.read(CONVERSATION)
     journal.append(again(said(1, "One"), 3))
-    await journal.settled()
+    await journal.flush()
     corrected = await history.read(CONVERSATION)
     assert texts(waiting.said) == texts(both.said) == texts(stored.said) == ["One", "Two"]
     assert texts(corrected.said) == ["One, no: 3", "Two"]

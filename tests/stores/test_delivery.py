@@ -10,7 +10,7 @@ from structlog.testing import capture_logs
 
 from relay.interfaces import FOREIGN_CONVERSATION, RecordsRefused
 from relay.realtime.records import AnyRecord, Record
-from relay.stores.delivery import BATCH, NAMES_KEPT, Delivery
+from relay.stores.delivery import BATCH, REFUSED_KEPT, Delivery
 from relay.stores.journal.journal import DiskJournal
 from relay.stores.sqlite.store import SqliteStore
 from tests.stores.words import (
@@ -134,7 +134,7 @@ async def test_the_first_words_go_at_once_and_those_right_after_them_together(
         await asyncio.wait_for(store.called.wait(), PATIENCE)
         for record in (TWO, THREE):
             _say(journal, record)
-            await journal.settled()
+            await journal.flush()
         assert store.sizes == [1]
         assert await delivery.flush(PATIENCE)
     assert store.sizes == [1, 2]
@@ -144,7 +144,7 @@ async def test_a_long_backlog_goes_in_batches(journal: DiskJournal) -> None:
     store = ScriptedStore()
     said = [CALL.user(f"word {n}", float(n)) for n in range(1, 2 * BATCH + 11)]
     _say(journal, *said)
-    await journal.settled()
+    await journal.flush()
     delivery = Delivery(journal, store)
     async with running(delivery):
         assert await delivery.flush(PATIENCE)
@@ -179,7 +179,7 @@ async def test_S3_39_trouble_is_reported_and_words_stay_on_disk_meanwhile(
             await asyncio.wait_for(store.called.wait(), PATIENCE)
             await asyncio.wait_for(waits.begun.wait(), PATIENCE)
             _say(journal, TWO, THREE)
-            await journal.settled()
+            await journal.flush()
             oldest = journal.state.oldest_at
             assert oldest is not None
             now = oldest + 90.0
@@ -214,7 +214,7 @@ async def test_poison_is_set_aside_by_name_and_does_not_stop_the_rest(
     assert texts(store.stored) == ["one", "three", "four"]
     state = delivery.state
     assert (state.depth, state.delivered, state.set_aside, state.failing) == (0, 3, 1, None)
-    assert state.names == ((TWO.id, FOREIGN_CONVERSATION),)
+    assert state.refused == ((TWO.id, FOREIGN_CONVERSATION),)
     assert [(entry["event"], entry["record_id"]) for entry in logs] == [
         ("record set aside", TWO.id)
     ]
@@ -223,7 +223,7 @@ async def test_poison_is_set_aside_by_name_and_does_not_stop_the_rest(
 async def test_poison_is_kept_on_disk_and_tried_again_after_a_restart(tmp_path: Path) -> None:
     journal = await open_journal(tmp_path)
     _say(journal, ONE)
-    await journal.settled()
+    await journal.flush()
     delivery = Delivery(journal, ScriptedStore(poison=[ONE]))
     with capture_logs():
         async with running(delivery):
@@ -241,15 +241,15 @@ async def test_poison_is_kept_on_disk_and_tried_again_after_a_restart(tmp_path: 
 
 
 async def test_only_the_latest_of_many_set_aside_are_named(journal: DiskJournal) -> None:
-    said = [CALL.user(f"word {n}", float(n)) for n in range(1, NAMES_KEPT + 6)]
+    said = [CALL.user(f"word {n}", float(n)) for n in range(1, REFUSED_KEPT + 6)]
     _say(journal, *said)
-    await journal.settled()
+    await journal.flush()
     delivery = Delivery(journal, ScriptedStore(poison=said))
     with capture_logs():
         async with running(delivery):
             assert await delivery.flush(PATIENCE)
-    assert delivery.state.set_aside == NAMES_KEPT + 5
-    assert [name for name, _ in delivery.state.names] == [record.id for record in said[5:]]
+    assert delivery.state.set_aside == REFUSED_KEPT + 5
+    assert [name for name, _ in delivery.state.refused] == [record.id for record in said[5:]]
 
 
 class SlowStore(ScriptedStore):
@@ -274,7 +274,7 @@ async def test_a_correction_that_comes_while_its_first_form_is_under_way_follows
         _say(journal, ONE)
         await asyncio.wait_for(store.called.wait(), PATIENCE)
         _say(journal, better)
-        await journal.settled()
+        await journal.flush()
         store.answer.set()
         assert await delivery.flush(PATIENCE)
     assert store.stored == [ONE, better]
@@ -290,7 +290,7 @@ async def test_S3_39_a_hanging_store_never_holds_up_the_journal(journal: DiskJou
         _say(journal, ONE)
         await asyncio.wait_for(store.called.wait(), PATIENCE)
         _say(journal, TWO, THREE)
-        await journal.settled()
+        await journal.flush()
         assert told == [ONE, TWO, THREE]
         assert journal.state.lost == 0
         assert not await delivery.flush(0)
@@ -326,7 +326,7 @@ async def test_a_strangers_words_are_set_aside_and_the_owners_are_stored(
             _say(journal, ONE, intruder, TWO)
             assert await delivery.flush(PATIENCE)
     assert await store.transcript(CONVERSATION) == [ONE, TWO]
-    assert delivery.state.names == ((intruder.id, FOREIGN_CONVERSATION),)
+    assert delivery.state.refused == ((intruder.id, FOREIGN_CONVERSATION),)
     await store.aclose()
 
 
@@ -357,7 +357,7 @@ async def test_an_erased_person_is_not_on_the_way_to_the_store_any_more(
         _say(journal, ONE)
         await asyncio.wait_for(store.called.wait(), PATIENCE)
         _say(journal, TWO)
-        await journal.settled()
+        await journal.flush()
         erasing = asyncio.ensure_future(delivery.erase(LEARNER))
         await asyncio.sleep(0)
         assert not erasing.done(), "the batch under way is waited for"

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from relay.stores.database import looking_at, open_database
+from relay.stores.database import open_database, open_readonly
 
 
 @pytest.fixture
@@ -20,7 +20,7 @@ def writer(tmp_path: Path) -> Iterator[sqlite3.Connection]:
 
 
 def words(path: Path) -> list[str]:
-    with looking_at(path) as connection:
+    with open_readonly(path) as connection:
         return [word for (word,) in connection.execute("SELECT word FROM words")]
 
 
@@ -49,7 +49,7 @@ def test_a_file_at_rest_gets_no_neighbours(tmp_path: Path, writer: sqlite3.Conne
 
 def test_nothing_can_be_written(tmp_path: Path, writer: sqlite3.Connection) -> None:
     with (
-        looking_at(tmp_path / "file.db") as connection,
+        open_readonly(tmp_path / "file.db") as connection,
         pytest.raises(sqlite3.OperationalError, match="readonly"),
     ):
         connection.execute("INSERT INTO words VALUES ('mine')")
@@ -57,7 +57,7 @@ def test_nothing_can_be_written(tmp_path: Path, writer: sqlite3.Connection) -> N
 
 def test_what_is_no_database_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "file.db").write_bytes(b"no database at all" * 100)
-    with pytest.raises(sqlite3.DatabaseError), looking_at(tmp_path / "file.db"):
+    with pytest.raises(sqlite3.DatabaseError), open_readonly(tmp_path / "file.db"):
         pass
 
 
@@ -70,5 +70,5 @@ def test_a_page_that_was_overwritten_is_an_error(
     file[4096:8192] = b"\xff" * 4096
     (tmp_path / "file.db").write_bytes(file)
 
-    with pytest.raises(sqlite3.DatabaseError), looking_at(tmp_path / "file.db"):
+    with pytest.raises(sqlite3.DatabaseError), open_readonly(tmp_path / "file.db"):
         pass

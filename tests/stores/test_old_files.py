@@ -118,7 +118,7 @@ async def delivered(journal_folder: Path, *more: AnyRecord) -> list[AnyRecord]:
     journal = await open_journal(journal_folder)
     for record in more:
         journal.append(record)
-    await journal.settled()
+    await journal.flush()
     delivery = Delivery(journal, sink)
     tasks.run(delivery.run(), "delivery")
 
@@ -139,7 +139,7 @@ async def deliver_into_the_store(folder: Path) -> Json:
     return {
         "delivered": state.delivered,
         "set_aside": state.set_aside,
-        "names": [list(name) for name in state.names],
+        "names": [list(name) for name in state.refused],
         "depth": state.depth,
     }
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from relay.stores.journal.file import FILE_NAME, JournalInUse
-from relay.stores.journal.journal import emptied_of, waiting_of
+from relay.stores.journal.journal import erase_undelivered, undelivered_of
 from tests.stores.words import LATER_SESSION, LEARNER, STRANGER, Call, open_journal
 
 CALL = Call()
@@ -21,29 +21,29 @@ async def filled(folder: Path) -> None:
 
 async def test_what_waits_is_told_as_it_is(tmp_path: Path) -> None:
     await filled(tmp_path)
-    call, words = waiting_of(tmp_path, LEARNER)
+    call, words = undelivered_of(tmp_path, LEARNER)
 
     assert (call["type"], words["type"]) == ("session", "utterance")
     assert words["utterance"]["text"] == "rhubarb"
     assert words["head"]["user_id"] == LEARNER
-    assert waiting_of(tmp_path, "nobody") == []
+    assert undelivered_of(tmp_path, "nobody") == []
 
 
 async def test_it_is_told_beside_a_relay_and_not_erased(tmp_path: Path) -> None:
     await filled(tmp_path)
     relay = await open_journal(tmp_path)
 
-    assert len(waiting_of(tmp_path, LEARNER)) == 2
+    assert len(undelivered_of(tmp_path, LEARNER)) == 2
     with pytest.raises(JournalInUse):
-        async with emptied_of(tmp_path, LEARNER):
+        async with erase_undelivered(tmp_path, LEARNER):
             pass
-    assert len(waiting_of(tmp_path, LEARNER)) == 2
+    assert len(undelivered_of(tmp_path, LEARNER)) == 2
     await relay.aclose()
 
 
 async def test_it_is_erased_from_every_byte_and_no_relay_starts_meanwhile(tmp_path: Path) -> None:
     await filled(tmp_path)
-    async with emptied_of(tmp_path, LEARNER) as many:
+    async with erase_undelivered(tmp_path, LEARNER) as many:
         with pytest.raises(JournalInUse):
             await open_journal(tmp_path)
 
@@ -58,8 +58,8 @@ async def test_it_is_erased_from_every_byte_and_no_relay_starts_meanwhile(tmp_pa
 async def test_a_journal_that_never_was_is_not_made(tmp_path: Path, empty: bool) -> None:
     if empty:
         (tmp_path / FILE_NAME).touch()
-    assert waiting_of(tmp_path, LEARNER) == []
+    assert undelivered_of(tmp_path, LEARNER) == []
     if not empty:
-        async with emptied_of(tmp_path, LEARNER) as many:
+        async with erase_undelivered(tmp_path, LEARNER) as many:
             assert many == 0
         assert list(tmp_path.iterdir()) == []

@@ -1,7 +1,7 @@
 """What waits in memory for the disk: bounded, in order, and one person's can be taken out."""
 
 from relay.realtime.records import AnyRecord, Record
-from relay.stores.journal.journal import Entry, JournalLimits, JournalQueue, merged
+from relay.stores.journal.journal import Entry, JournalLimits, JournalQueue, merge_versions
 from tests.stores.words import CONVERSATION, LATER_SESSION, LEARNER, STRANGER, Call, corrected
 
 CALL = Call()
@@ -27,19 +27,19 @@ def _records(entries: tuple[Entry, ...]) -> list[AnyRecord]:
 
 def test_the_oldest_form_the_batch_which_stays_until_it_is_written() -> None:
     queue = queue_of(ONE, TWO, THREE)
-    assert _records(queue.fill(2)) == [ONE, TWO]
-    assert _records(queue.fill(2)) == [ONE, TWO], "a batch that failed is tried again"
+    assert _records(queue.fill_batch(2)) == [ONE, TWO]
+    assert _records(queue.fill_batch(2)) == [ONE, TWO], "a batch that failed is tried again"
     assert len(queue) == 3
-    assert _records(queue.written()) == [ONE, TWO]
-    assert _records(queue.fill(2)) == [THREE]
+    assert _records(queue.remove_batch()) == [ONE, TWO]
+    assert _records(queue.fill_batch(2)) == [THREE]
 
 
 def test_room_comes_back_when_the_batch_is_written() -> None:
     queue = queue_of(ONE, TWO, limits=JournalLimits(queued_records=2))
     assert not queue.add(_entry(THREE))
-    queue.fill(1)
+    queue.fill_batch(1)
     assert not queue.add(_entry(THREE)), "the disk has not said yet that it has it"
-    queue.written()
+    queue.remove_batch()
     assert queue.add(_entry(THREE))
 
 
@@ -48,23 +48,23 @@ def test_characters_are_bounded_and_come_back_too() -> None:
     big = CALL.user("x" * 30, 1.0)  # twice: what was said, and what was heard of it
     queue = queue_of(big, limits=limits)
     assert not queue.add(_entry(big))
-    assert queue.forget(LEARNER, ()) == 1
+    assert queue.erase(LEARNER, ()) == 1
     assert queue.add(_entry(big))
 
 
 def test_the_words_of_a_conversation_are_found_in_batch_and_behind_it() -> None:
     queue = queue_of(ONE, STRANGERS.user("Else."), CALL.used(5), TWO)
-    queue.fill(1)
-    assert queue.said(CONVERSATION) == [ONE, TWO]
+    queue.fill_batch(1)
+    assert queue.of_conversation(CONVERSATION) == [ONE, TWO]
 
 
 def test_one_person_is_forgotten_but_for_what_is_being_written() -> None:
     other = STRANGERS.user("I stay.")
     queue = queue_of(ONE, other, TWO, CALL.used(5))
-    writing = queue.fill(2)
-    assert queue.forget(LEARNER, writing) == 2
+    writing = queue.fill_batch(2)
+    assert queue.erase(LEARNER, writing) == 2
     assert (_records(queue.batch), len(queue)) == ([ONE, other], 2)
-    assert queue.forget(LEARNER, ()) == 1
+    assert queue.erase(LEARNER, ()) == 1
     assert _records(queue.batch) == [other]
 
 
@@ -72,11 +72,11 @@ BETTER = corrected(ONE, "won", seq=9)
 
 
 def test_what_is_on_disk_and_in_memory_is_one_in_its_newest_version() -> None:
-    assert merged([ONE, TWO], [TWO, THREE, BETTER]) == [BETTER, TWO, THREE]
-    assert merged([BETTER], [ONE]) == [BETTER], "the disk was looked at later"
+    assert merge_versions([ONE, TWO], [TWO, THREE, BETTER]) == [BETTER, TWO, THREE]
+    assert merge_versions([BETTER], [ONE]) == [BETTER], "the disk was looked at later"
 
 
 def test_what_was_stored_between_the_two_looks_comes_first() -> None:
     said: list[Record] = [ONE, TWO, THREE]
-    assert merged([TWO, THREE], said) == said
-    assert merged([], said) == said
+    assert merge_versions([TWO, THREE], said) == said
+    assert merge_versions([], said) == said

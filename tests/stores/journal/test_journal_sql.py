@@ -19,11 +19,11 @@ def connection() -> Iterator[sqlite3.Connection]:
 @pytest.mark.parametrize(
     ("query", "values"),
     [
-        (sql.KNOWN, ("[]",)),
+        (sql.COUNT_KNOWN, ("[]",)),
         (sql.DELETE, ("[]",)),
         (sql.SET_ASIDE, ("reason", "id", 1)),
         (sql.PENDING, (10,)),
-        (sql.SAID, ("conversation", 10)),
+        (sql.OF_CONVERSATION, ("conversation", 10)),
         (sql.OLDEST, ()),
     ],
 )
@@ -36,8 +36,8 @@ def test_no_daily_question_reads_the_whole_table(
     assert all("USING INDEX waiting" in step or "COVERING" in step for step in scans), plan
 
 
-@pytest.mark.parametrize("query", [sql.PENDING, sql.SAID, sql.OLDEST])
+@pytest.mark.parametrize("query", [sql.PENDING, sql.OF_CONVERSATION, sql.OLDEST])
 def test_none_sorts_what_an_index_has_in_order(connection: sqlite3.Connection, query: str) -> None:
-    values = {sql.PENDING: (10,), sql.SAID: ("conversation", 10), sql.OLDEST: ()}[query]
+    values = {sql.PENDING: (10,), sql.OF_CONVERSATION: ("conversation", 10), sql.OLDEST: ()}[query]
     plan = [row[3] for row in connection.execute("EXPLAIN QUERY PLAN " + query, values)]
     assert not [step for step in plan if "TEMP B-TREE" in step], plan

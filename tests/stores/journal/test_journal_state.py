@@ -1,5 +1,5 @@
 from relay.realtime.records import SessionRecord
-from relay.stores.journal.journal import LATENCIES_KEPT, Latencies, size_of
+from relay.stores.journal.journal import LATENCIES_KEPT, Latencies, text_size
 from tests.stores.words import SESSION, Call
 
 
@@ -37,4 +37,4 @@ def test_only_the_latest_count() -> None:
 def test_only_words_have_a_size_that_counts() -> None:
     said = Call().assistant("Hello", heard_text="Hel")
     call = SessionRecord(id=SESSION, head=said.head, seq=1, door="openai", engine="echo")
-    assert (size_of(said), size_of(call)) == (8, 0)
+    assert (text_size(said), text_size(call)) == (8, 0)
