@@ -198,7 +198,7 @@ async def running(loaded: Loaded, clock: Clock | None = None) -> AsyncIterator[A
         http_session() as client,
         AsyncExitStack() as closing,
     ):
-        engine = make_engine(settings, words.place.vault)
+        engine = make_engine(settings, words.backend.vault)
         tools = tool_runners(loaded.agents, ToolRegistry(client, loaded.tool_secrets))
         prices = loaded.prices if settings.relay_engine == "openai" else None
         shared = Services(engine, metrics, clock, verifier.verify, prices, tools)
@@ -233,7 +233,7 @@ def _reception(
     settings = loaded.settings
     transcription = {"model": settings.openai_transcription_model}
     # A file wins over the table.
-    agents = (None if settings.relay_agents else words.place.agents) or loaded.agents
+    agents = (None if settings.relay_agents else words.backend.agents) or loaded.agents
     defaults = AgentDefaults(settings.default_agent, settings.openai_realtime_model, agents)
     doors = (
         OpenAIDoor(verifier, defaults, transcription),

@@ -17,8 +17,8 @@ from relay.config import Settings, SettingsError, local_settings, project_of, se
 from relay.interfaces import Mode, NoSuchPerson, PrivacyStore
 from relay.stores.journal.file import JournalDamaged, JournalInUse
 from relay.stores.journal.journal import erase_undelivered, undelivered_of
-from relay.stores.sqlite.privacy import SqlitePeople
-from relay.stores.supabase.admin import SupabasePeople
+from relay.stores.sqlite.privacy import SqlitePrivacy
+from relay.stores.supabase.admin import SupabasePrivacy
 from relay.stores.supabase.errors import DatabaseError, DatabaseNotMigrated
 
 STATEMENT_SECONDS: Final = 60.0
@@ -199,7 +199,7 @@ def with_personal_data(act: Callable[[PersonalData], Awaitable[T]]) -> T:
 async def _act(settings: Settings, act: Callable[[PersonalData], Awaitable[T]]) -> T:
     project = project_of(settings)
     place = str(database_file(settings)) if project is None else project.url
-    async with opened_store(settings, SqlitePeople, SupabasePeople, STATEMENT_SECONDS) as store:
+    async with opened_store(settings, SqlitePrivacy, SupabasePrivacy, STATEMENT_SECONDS) as store:
         return await act(PersonalData(store, place, settings.relay_data_dir / "journal"))
 
 

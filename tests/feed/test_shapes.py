@@ -4,7 +4,7 @@ import msgspec
 
 from relay.feed.messages import Message, SessionMessage, final_of, iso, partial_of, utterance_of
 from relay.realtime.transcript import InterimTranscript
-from relay.stores.rows import message_row, record_of
+from relay.stores.rows import message_row, record_from_row
 from tests.feed.calls import HEAD, WORDS
 
 
@@ -40,7 +40,7 @@ def test_an_utterance_field_by_field() -> None:
 def test_an_utterance_looks_the_same_from_memory_and_from_the_store() -> None:
     record = WORDS.user("Hello.", 1.1234567, item_id="u")
     row = message_row(record, "00000000-0000-4000-8000-000000000000")
-    assert utterance_of(record_of(row, HEAD.user_id)) == utterance_of(record)
+    assert utterance_of(record_from_row(row, HEAD.user_id)) == utterance_of(record)
 
 
 def test_a_message_says_its_type_and_is_read_back_by_it() -> None:

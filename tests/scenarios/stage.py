@@ -25,7 +25,7 @@ from relay.engines.cascade.outputs import Pace
 from relay.parts.simple import Script, scripted_parts
 from relay.realtime.grant import Caller, Role
 from relay.simulator import Simulator, SimulatorOptions, simulate
-from relay.stores.sqlite.reader import SqliteReader
+from relay.stores.sqlite.reports import SqliteReader
 
 SECRET = "a development secret of more than thirty-two characters"
 AGENT = "5b6f8f5e-0000-4000-8000-00000000a9e7"

@@ -1,4 +1,4 @@
-"""Delivery as a conversation between a journal on disk and a store that misbehaves on cue."""
+"""Delivery as a conversation between a journal on disk and a store that fails on cue."""
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
@@ -6,11 +6,20 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
 from relay.interfaces import FOREIGN_CONVERSATION, RecordsRefused
 from relay.realtime.records import AnyRecord, Record
-from relay.stores.delivery import BATCH, REFUSED_KEPT, Delivery
+from relay.stores.delivery import (
+    BATCH,
+    LONGEST_WAIT,
+    REFUSED_KEPT,
+    SHORTEST_WAIT,
+    Delivery,
+    backoff,
+)
 from relay.stores.journal.journal import DiskJournal
 from relay.stores.sqlite.store import SqliteStore
 from tests.stores.words import (
@@ -27,6 +36,7 @@ from tests.stores.words import (
 CALL = Call()
 ONE, TWO, THREE = CALL.user("one", 1.0), CALL.assistant("two", 2.0), CALL.user("three", 3.0)
 PATIENCE = 30.0
+
 """Seconds after which a test is hung; none of them waits for it."""
 
 
@@ -311,7 +321,7 @@ async def test_S3_35_a_late_transcript_goes_all_the_way_to_its_place(
         _say(journal, answer)
         assert await delivery.flush(PATIENCE)
     assert await store.transcript(CONVERSATION) == [question, answer]
-    assert (await store.recent(1))[0].message_count == 2
+    assert (await store.conversations(None, 1))[0].message_count == 2
     await store.aclose()
 
 
@@ -365,3 +375,24 @@ async def test_an_erased_person_is_not_on_the_way_to_the_store_any_more(
         assert await erasing == 1
         assert await delivery.flush(PATIENCE)
     assert store.stored == [ONE], "nothing of before follows"
+
+
+def test_waits_double_until_they_are_capped() -> None:
+    waits = [backoff(attempt, jitter=1.0) for attempt in range(1, 11)]
+    assert waits == [0.25, 0.5, 1, 2, 4, 8, 16, 30, 30, 30]
+
+
+def test_half_of_a_wait_is_chance() -> None:
+    assert backoff(3, jitter=0.0) == 0.5
+    assert backoff(3, jitter=0.5) == 0.75
+
+
+@given(st.integers(min_value=1, max_value=10**9), st.floats(min_value=0, max_value=1))
+def test_every_wait_has_a_floor_and_a_ceiling(attempt: int, jitter: float) -> None:
+    assert SHORTEST_WAIT / 2 <= backoff(attempt, jitter) <= LONGEST_WAIT
+
+
+def test_a_refusal_names_ids_and_reasons_and_counts_them_in_its_text() -> None:
+    refusal = RecordsRefused({"an-id": FOREIGN_CONVERSATION})
+    assert refusal.refused == {"an-id": "foreign_conversation"}
+    assert str(refusal) == "1 records refused"

@@ -21,7 +21,7 @@ from relay.realtime.records import ActionRecord, AnyRecord, Record, SessionRecor
 from relay.storage import open_storage
 from relay.stores.delivery import Delivery
 from relay.stores.history import StoredHistory
-from relay.stores.sqlite.privacy import SqlitePeople
+from relay.stores.sqlite.privacy import SqlitePrivacy
 from relay.stores.sqlite.store import SqliteStore
 from relay.tasks import Tasks
 from tests.stores.words import Call, corrected, open_journal, texts
@@ -334,7 +334,7 @@ def test_what_was_undelivered_is_in_every_report_once_it_is_stored(
 @pytest.mark.parametrize("mode", ["delete", "redact"])
 async def test_words_are_forgotten_as_before(data: Path, expected: Json, mode: Any) -> None:
     await deliver_into_the_store(data)
-    people = SqlitePeople(data / "relay.db", lambda: RETAINED_AT)
+    people = SqlitePrivacy(data / "relay.db", lambda: RETAINED_AT)
     forgotten = await people.forget(2, mode)
     told = {LEARNER: lasting(await people.export(LEARNER))}
     await people.aclose()

@@ -7,7 +7,7 @@ from relay.stores.rows import (
     action_row,
     conversation_row,
     message_row,
-    record_of,
+    record_from_row,
     seconds,
     session_row,
     timestamp,
@@ -99,7 +99,7 @@ def test_what_a_coach_says_is_the_assistants_and_names_the_coach() -> None:
         None,
     )
     assert row["metadata"]["target_agent_id"] == AGENT
-    assert record_of(row, LEARNER) == said
+    assert record_from_row(row, LEARNER) == said
 
 
 def test_what_a_coach_did_is_a_row_of_the_audit() -> None:
@@ -138,7 +138,7 @@ def test_S3_41_rows_hold_text_and_numbers_only() -> None:
     ],
 )
 def test_a_row_gives_the_record_back(record: Record) -> None:
-    assert record_of(message_row(record, KEY), LEARNER) == record
+    assert record_from_row(message_row(record, KEY), LEARNER) == record
 
 
 def test_times_sort_as_text_and_keep_their_microseconds() -> None:

@@ -10,7 +10,7 @@ import pytest
 from relay.interfaces import CONSTRAINT, FOREIGN_CONVERSATION
 from relay.realtime.billing.usage import Usage, UsageLine
 from relay.realtime.records import Record, SessionRecord, UsageRecord, usage_id
-from relay.stores.supabase.store import batch_of
+from relay.stores.supabase.store import encode_batch
 from tests.components import needs
 from tests.stores.words import (
     AGENT,
@@ -187,7 +187,7 @@ async def test_a_conversation_that_the_text_chat_began_goes_on(place: Project) -
 
 
 def spoiled(record: Record, **row: Any) -> dict[str, Any]:
-    item = batch_of([record]).items[0]
+    item = encode_batch([record])[0][0]
     return {**item, "row": item["row"] | row}
 
 
@@ -207,7 +207,7 @@ SPOILS: dict[str, dict[str, Any]] = {
 @pytest.mark.parametrize("spoil", SPOILS)
 async def test_S3_33_what_the_schema_forbids_is_refused_alone(place: Project, spoil: str) -> None:
     said = [CALL.user(f"Number {n}.", float(n)) for n in range(1, 6)]
-    items = list(batch_of(said).items)
+    items = encode_batch(said)[0]
     items[2] = spoiled(said[2], **SPOILS[spoil])
     assert await Api(place).put_items(items) == {said[2].id: CONSTRAINT}
     assert await texts(place) == ["Number 1.", "Number 2.", "Number 4.", "Number 5."]
@@ -283,7 +283,7 @@ async def test_what_is_said_late_does_not_make_a_conversation_newer_than_it_is(
 
 
 async def test_only_the_service_may_put(place: Project) -> None:
-    body = {"records": list(batch_of([CALL.user("Hi.")]).items)}
+    body = {"records": encode_batch([CALL.user("Hi.")])[0]}
     for function in ("voice_put", "voice_put_all"):
         for caller in (Api(place, place.mint(LEARNER)), Api(place, anon=True)):
             answer = await caller.ask("POST", f"/rpc/{function}", body)

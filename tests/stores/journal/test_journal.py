@@ -321,7 +321,7 @@ async def test_kill_9_loses_nothing_that_was_told_and_repeats_nothing(tmp_path: 
     stored = [record.id for record in await store.transcript(CONVERSATION)]
     assert set(told) <= set(stored)
     assert len(stored) == len(set(stored))
-    assert (await store.recent(1))[0].message_count == len(stored)
+    assert (await store.conversations(None, 1))[0].message_count == len(stored)
     assert journal.state.waiting == 0
     await journal.aclose()
     await store.aclose()

@@ -1,12 +1,12 @@
-"""Answers that are kept for a while."""
+"""Database lookups: shared, cached, and served stale while the database is unavailable."""
 
 import asyncio
 
 import pytest
 
-from relay.stores.supabase.config import PAUSE_SECONDS, CachePolicy, StaleCache
+from relay.stores.supabase.cache import RETRY_SECONDS, CachePolicy, StaleCache
 
-TERMS = CachePolicy(fresh=30.0, stale=600.0, most=2)
+POLICY = CachePolicy(fresh=30.0, stale=600.0, max_entries=2)
 
 
 class Source:
@@ -19,7 +19,7 @@ class Source:
         self.gate = asyncio.Event()
         self.gate.set()
         self.now = 0.0
-        self.kept = StaleCache(self.read, TERMS, lambda: self.now)
+        self.cache = StaleCache(self.read, POLICY, lambda: self.now)
 
     async def read(self, name: str) -> int:
         self.asked.append(name)
@@ -31,12 +31,12 @@ class Source:
 
 async def test_a_value_is_asked_for_once_and_again_when_it_is_no_longer_fresh() -> None:
     source = Source()
-    assert await source.kept.get("a") == 1
+    assert await source.cache.get("a") == 1
     source.values["a"] = 10
     source.now = 29.9
-    assert await source.kept.get("a") == 1
+    assert await source.cache.get("a") == 1
     source.now = 30.0
-    assert await source.kept.get("a") == 10
+    assert await source.cache.get("a") == 10
     assert source.asked == ["a", "a"]
 
 
@@ -44,7 +44,7 @@ async def test_many_who_ask_at_once_wait_for_one_answer() -> None:
     source = Source()
     source.gate.clear()
     async with asyncio.TaskGroup() as group:
-        waiting = [group.create_task(source.kept.get("a")) for _ in range(20)]
+        waiting = [group.create_task(source.cache.get("a")) for _ in range(20)]
         await asyncio.sleep(0)
         source.gate.set()
     assert [task.result() for task in waiting] == [1] * 20
@@ -54,8 +54,8 @@ async def test_many_who_ask_at_once_wait_for_one_answer() -> None:
 async def test_one_who_hangs_up_does_not_end_it_for_the_others() -> None:
     source = Source()
     source.gate.clear()
-    first = asyncio.create_task(source.kept.get("a"))
-    second = asyncio.create_task(source.kept.get("a"))
+    first = asyncio.create_task(source.cache.get("a"))
+    second = asyncio.create_task(source.cache.get("a"))
     await asyncio.sleep(0)
     first.cancel()
     await asyncio.wait({first})
@@ -66,39 +66,39 @@ async def test_one_who_hangs_up_does_not_end_it_for_the_others() -> None:
 
 async def test_what_was_known_serves_while_the_database_is_away_but_not_for_ever() -> None:
     source = Source()
-    await source.kept.get("a")
+    await source.cache.get("a")
     source.away, source.now = True, 599.9
-    assert await source.kept.get("a") == 1
-    source.now = 599.9 + PAUSE_SECONDS
+    assert await source.cache.get("a") == 1
+    source.now = 599.9 + RETRY_SECONDS
     with pytest.raises(ConnectionError):
-        await source.kept.get("a")
+        await source.cache.get("a")
 
 
 async def test_a_database_that_hangs_keeps_nobody_who_can_have_what_was_known() -> None:
     source = Source()
-    source.kept = StaleCache(
+    source.cache = StaleCache(
         source.read, CachePolicy(30.0, 600.0, 2, patience=0.0), lambda: source.now
     )
-    await source.kept.get("a")
+    await source.cache.get("a")
     source.values["a"], source.now = 10, 100.0
     source.gate.clear()
-    assert [await source.kept.get("a") for _ in range(3)] == [1, 1, 1]
+    assert [await source.cache.get("a") for _ in range(3)] == [1, 1, 1]
     assert len(source.asked) == 2
     source.gate.set()
     await asyncio.sleep(0.01)
-    assert await source.kept.get("a") == 10
+    assert await source.cache.get("a") == 10
 
 
 async def test_nobody_waits_for_a_database_that_was_away_just_now() -> None:
     source = Source()
-    await source.kept.get("a")
+    await source.cache.get("a")
     source.away, source.now = True, 100.0
     for _ in range(3):
-        assert await source.kept.get("a") == 1
+        assert await source.cache.get("a") == 1
     assert len(source.asked) == 2
     source.away, source.values["a"] = False, 10
-    source.now += PAUSE_SECONDS
-    assert await source.kept.get("a") == 10
+    source.now += RETRY_SECONDS
+    assert await source.cache.get("a") == 10
 
 
 async def test_what_was_never_known_is_asked_for_each_time() -> None:
@@ -106,35 +106,35 @@ async def test_what_was_never_known_is_asked_for_each_time() -> None:
     source.away = True
     for _ in range(2):
         with pytest.raises(ConnectionError):
-            await source.kept.get("a")
+            await source.cache.get("a")
     source.away = False
-    assert await source.kept.get("a") == 1
+    assert await source.cache.get("a") == 1
 
 
 async def test_a_doubt_asks_again_but_not_twice_in_a_moment() -> None:
     source = Source()
-    await source.kept.get("a")
+    await source.cache.get("a")
     source.values["a"] = 10
-    source.kept.doubt("a", after=1.0)
+    source.cache.expire("a", min_age=1.0)
     source.now = 0.9
-    assert await source.kept.get("a") == 1
+    assert await source.cache.get("a") == 1
     source.now = 1.0
-    assert await source.kept.get("a") == 10
-    source.kept.doubt("never heard of", after=1.0)
+    assert await source.cache.get("a") == 10
+    source.cache.expire("never heard of", min_age=1.0)
 
 
 async def test_only_so_many_are_kept_and_who_was_asked_for_last_stays() -> None:
     source = Source()
     for name in ("a", "b", "a", "c", "a", "b"):
-        await source.kept.get(name)
+        await source.cache.get(name)
     assert source.asked == ["a", "b", "c", "b"]
 
 
 async def test_closing_gives_up_what_is_under_way() -> None:
     source = Source()
     source.gate.clear()
-    asking = asyncio.create_task(source.kept.get("a"))
+    asking = asyncio.create_task(source.cache.get("a"))
     await asyncio.sleep(0)
-    await source.kept.aclose()
+    await source.cache.aclose()
     await asyncio.wait({asking})
     assert asking.cancelled()

@@ -1,4 +1,4 @@
-"""The journal's file by itself: what is kept, in which order, and what survives."""
+"""The journal's file: what each statement leaves on disk, and how much it reads."""
 
 import os
 import shutil
@@ -420,3 +420,38 @@ def test_the_browser_door_of_an_old_journal_gets_its_present_name(file: JournalF
     begun = CALL.begun()
     _commit(file, structs.replace(begun, door="s3"), ONE)
     assert file.pending(10) == [structs.replace(begun, door="browser"), ONE]
+
+
+@pytest.fixture
+def connection() -> Iterator[sqlite3.Connection]:
+    connection = sqlite3.connect(":memory:")
+    connection.executescript(sql.SCHEMA)
+    yield connection
+    connection.close()
+
+
+@pytest.mark.parametrize(
+    ("query", "values"),
+    [
+        (sql.COUNT_KNOWN, ("[]",)),
+        (sql.DELETE, ("[]",)),
+        (sql.SET_ASIDE, ("reason", "id", 1)),
+        (sql.PENDING, (10,)),
+        (sql.OF_CONVERSATION, ("conversation", 10)),
+        (sql.OLDEST, ()),
+    ],
+)
+def test_no_daily_question_reads_the_whole_table(
+    connection: sqlite3.Connection, query: str, values: tuple[object, ...]
+) -> None:
+    plan = [row[3] for row in connection.execute("EXPLAIN QUERY PLAN " + query, values)]
+    scans = [step for step in plan if step.startswith("SCAN records")]
+    assert any("records" in step for step in plan)
+    assert all("USING INDEX waiting" in step or "COVERING" in step for step in scans), plan
+
+
+@pytest.mark.parametrize("query", [sql.PENDING, sql.OF_CONVERSATION, sql.OLDEST])
+def test_none_sorts_what_an_index_has_in_order(connection: sqlite3.Connection, query: str) -> None:
+    values = {sql.PENDING: (10,), sql.OF_CONVERSATION: ("conversation", 10), sql.OLDEST: ()}[query]
+    plan = [row[3] for row in connection.execute("EXPLAIN QUERY PLAN " + query, values)]
+    assert not [step for step in plan if "TEMP B-TREE" in step], plan

@@ -46,9 +46,11 @@ from tests.supabase.misbehaviour import FAULTS, Fault
 from tests.supabase.project import Project
 
 pytestmark = needs("postgresql", "postgrest")
+
 CALL = Call()
 PATIENCE = RestTimeouts(answer=0.5, write=0.5)
 PUT = "/rest/v1/rpc/voice_put"
+
 WHAT: dict[Fault, type[DatabaseError]] = {
     "500": DatabaseFailing,
     "503": DatabaseFailing,

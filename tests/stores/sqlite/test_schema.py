@@ -1,4 +1,4 @@
-"""The tables themselves: made once, and made again without harm."""
+"""The tables of the embedded store: created once, completed and migrated at each opening."""
 
 from pathlib import Path
 

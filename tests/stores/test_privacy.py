@@ -1,4 +1,4 @@
-"""What every store does about people, whichever it is: the embedded one, and a real project."""
+"""Retention, export and erasure in every store: the embedded one, and a real project."""
 
 import json
 from collections.abc import AsyncIterator
@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from relay.interfaces import PrivacyStore, Store
-from relay.stores.sqlite.privacy import SqlitePeople
+from relay.stores.sqlite.privacy import SqlitePrivacy
 from relay.stores.sqlite.store import SqliteStore
-from relay.stores.supabase.admin import SupabasePeople
+from relay.stores.supabase.admin import SupabasePrivacy
 from relay.stores.supabase.client import RestClient
 from tests.components import needs
 from tests.stores.hosted import access, hosted
@@ -24,12 +24,15 @@ RECENT = CALL.of(
     conversation_id="ffffffff-ffff-4fff-8fff-ffffffffffff",
     started_at=1_900_000_000.0,
 )
+
 """A call in the future is never too old."""
+
 HERS = CALL.of(
     session_id="bbbbbbbb-bbbb-4bbb-8bbb-bbbbbbbbbbbb",
     conversation_id="cccccccc-cccc-4ccc-8ccc-cccccccccccd",
     user_id=STRANGER,
 )
+
 HALF_HEARD = CALL.assistant("All of it.", 3.0, heard_text="All", state="interrupted")
 
 
@@ -43,7 +46,7 @@ class Place:
 
 @asynccontextmanager
 async def embedded(folder: Path) -> AsyncIterator[Place]:
-    store, people = SqliteStore(folder / "relay.db"), SqlitePeople(folder / "relay.db")
+    store, people = SqliteStore(folder / "relay.db"), SqlitePrivacy(folder / "relay.db")
     try:
         yield Place(store, people)
     finally:
@@ -55,7 +58,7 @@ async def embedded(folder: Path) -> AsyncIterator[Place]:
 async def in_a_project(projects: Projects) -> AsyncIterator[Place]:
     with projects.copy("s3_migrated") as project:
         async with hosted(project) as store:
-            people = SupabasePeople(RestClient(access(project)))
+            people = SupabasePrivacy(RestClient(access(project)))
             try:
                 yield Place(store, people)
             finally:

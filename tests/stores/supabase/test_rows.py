@@ -9,7 +9,7 @@ import pytest
 from relay.interfaces import CONSTRAINT
 from relay.realtime.records import Record
 from relay.stores.rows import message_row
-from relay.stores.supabase.store import batch_of, records_of
+from relay.stores.supabase.store import encode_batch, records_from_rows
 from tests.stores.words import (
     AGENT,
     CONVERSATION,
@@ -46,7 +46,7 @@ def written(text: str, at: str, role: str = "user") -> dict[str, Any]:
 
 def test_words_bring_the_conversation_they_may_begin() -> None:
     said = CALL.user("Hello?")
-    (item,) = batch_of([said]).items
+    (item,), _ = encode_batch([said])
     assert item["kind"] == "utterance"
     assert item["row"] == row_of(said)
     assert item["conversation"]["conversation_id"] == CONVERSATION
@@ -54,14 +54,14 @@ def test_words_bring_the_conversation_they_may_begin() -> None:
 
 @pytest.mark.parametrize(("told", "kind"), [(CALL.used(5), "usage"), (CALL.begun(), "session")])
 def test_what_is_no_words_brings_none(told: Any, kind: str) -> None:
-    (item,) = batch_of([told]).items
+    (item,), _ = encode_batch([told])
     assert item == {"kind": kind, "row": item["row"]}
     assert item["row"]["id"] == told.id
 
 
 def test_what_no_text_column_takes_is_replaced_wherever_it_stands() -> None:
     odd = CALL.user("a\x00b\ud800c\udfffd 👍", item_id="item\x00")
-    (item,) = batch_of([odd]).items
+    (item,), _ = encode_batch([odd])
     assert item["row"]["content"]["text"] == "a\ufffdb\ufffdc\ufffdd 👍"
     assert item["row"]["metadata"]["heard_text"] == "a\ufffdb\ufffdc\ufffdd 👍"
     assert item["row"]["metadata"]["item_id"] == "item\ufffd"
@@ -74,15 +74,15 @@ def test_a_record_that_can_be_no_row_is_refused_and_stops_no_other(wrong: dict[s
     good, answer = CALL.user("Hello?"), CALL.assistant("Yes?")
     said = msgspec.structs.replace(answer.utterance, **wrong)
     bad = msgspec.structs.replace(answer, utterance=said)
-    batch = batch_of([bad, good])
-    assert [item["row"]["id"] for item in batch.items] == [good.id]
-    assert batch.refused == {bad.id: CONSTRAINT}
+    items, refused = encode_batch([bad, good])
+    assert [item["row"]["id"] for item in items] == [good.id]
+    assert refused == {bad.id: CONSTRAINT}
 
 
 def test_rows_come_back_as_the_records_that_made_them_in_order_and_once() -> None:
     question, answer = CALL.user("One?", 1.0), CALL.assistant("Two.", 2.0)
     rows = [row_of(answer), row_of(question), row_of(answer)]
-    assert records_of(rows, LEARNER) == [question, answer]
+    assert records_from_rows(rows, LEARNER) == [question, answer]
 
 
 def test_what_the_text_chat_wrote_stands_at_its_time_between_the_calls() -> None:
@@ -92,7 +92,7 @@ def test_what_the_text_chat_wrote_stands_at_its_time_between_the_calls() -> None
         written("I write.", "2025-10-09T09:30:00.5+00:00"),
         row_of(CALL.user("I speak.")),
     ]
-    records = records_of(rows, LEARNER)
+    records = records_from_rows(rows, LEARNER)
     assert texts(records) == ["I speak.", "I write.", "And now?"]
     assert records[1].utterance.origin == "text"
     assert records[1].head.agent_id == AGENT
@@ -114,10 +114,10 @@ def test_what_the_text_chat_wrote_stands_at_its_time_between_the_calls() -> None
 def test_what_is_no_words_is_passed_over(change: dict[str, Any]) -> None:
     row = written("Hello.", "2025-10-09T09:30:00+00:00") | change
     question = CALL.user("One?")
-    assert records_of([row, row_of(question)], LEARNER) == [question]
+    assert records_from_rows([row, row_of(question)], LEARNER) == [question]
 
 
 def test_nothing_is_lost_by_a_correction_on_its_way() -> None:
     better = corrected(CALL.user("I sink so."), "I think so.", seq=4)
-    (item,) = batch_of([better]).items
+    (item,), _ = encode_batch([better])
     assert msgspec.json.decode(msgspec.json.encode(item["row"]))["metadata"]["seq"] == 4

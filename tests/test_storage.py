@@ -1,4 +1,4 @@
-"""Words on their way: the journal, the delivery, the store."""
+"""Journal, delivery and store, opened as one context."""
 
 from pathlib import Path
 
@@ -26,13 +26,13 @@ RECORD = Record(id=record_id(SESSION, "U1"), head=HEAD, utterance=SAID)
 
 async def test_what_is_journalled_is_in_the_store_when_they_are_closed(tmp_path: Path) -> None:
     tasks = Tasks(lambda *_: None)
-    async with open_storage(tmp_path, tasks) as words:
-        words.journal.append(RECORD)
+    async with open_storage(tmp_path, tasks) as storage:
+        storage.journal.append(RECORD)
     assert len(tasks) == 0
-    async with open_storage(tmp_path, tasks) as words:
-        stored = await words.store.transcript(HEAD.conversation_id)
+    async with open_storage(tmp_path, tasks) as storage:
+        stored = await storage.store.transcript(HEAD.conversation_id)
         assert [record.utterance.text for record in stored] == ["Hi"]
-        assert words.journal.state.waiting == 0
+        assert storage.journal.state.waiting == 0
 
 
 @needs("postgresql", "postgrest")
@@ -40,17 +40,17 @@ async def test_what_is_journalled_is_in_the_project_when_they_are_closed(
     tmp_path: Path, project: Project
 ) -> None:
     await peopled(project)
-    async with open_storage(tmp_path, Tasks(lambda *_: None), access(project)) as words:
-        words.journal.append(Call().user("Hello?"))
-    async with open_store(tmp_path, access(project)) as place:
-        assert texts(await place.store.transcript(CONVERSATION)) == ["Hello?"]
+    async with open_storage(tmp_path, Tasks(lambda *_: None), access(project)) as storage:
+        storage.journal.append(Call().user("Hello?"))
+    async with open_store(tmp_path, access(project)) as backend:
+        assert texts(await backend.store.transcript(CONVERSATION)) == ["Hello?"]
     assert not (tmp_path / "relay.db").exists()
 
 
 @needs("postgresql", "postgrest")
 async def test_a_project_has_a_key_and_agents_besides(tmp_path: Path, project: Project) -> None:
-    async with open_store(tmp_path, access(project), "sk-environment") as place:
-        assert place.vault is not None
-        assert await place.vault.current() == "sk-environment"
-        assert place.agents is not None
-        assert await place.agents.find(CONVERSATION) is None
+    async with open_store(tmp_path, access(project), "sk-environment") as backend:
+        assert backend.vault is not None
+        assert await backend.vault.current() == "sk-environment"
+        assert backend.agents is not None
+        assert await backend.agents.find(CONVERSATION) is None

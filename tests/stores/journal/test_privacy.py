@@ -1,4 +1,4 @@
-"""What the journal has of a person: told at any time, erased while no relay runs."""
+"""One person's undelivered records: exported at any time, erased while no relay runs."""
 
 from pathlib import Path
 

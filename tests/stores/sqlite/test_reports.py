@@ -1,4 +1,4 @@
-"""Reading along while a store is written through a connection of its own."""
+"""Reading the file while a store writes it through a connection of its own."""
 
 import sqlite3
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from relay.realtime.records import Record
-from relay.stores.sqlite.reader import SqliteReader
+from relay.stores.sqlite.reports import SqliteReader
 from relay.stores.sqlite.store import SqliteStore
 from tests.stores.words import CONVERSATION, LATER_SESSION, Call, corrected, names_in, texts
 
@@ -18,7 +18,7 @@ CALL = Call()
 @pytest.fixture
 async def store(tmp_path: Path) -> AsyncIterator[SqliteStore]:
     store = SqliteStore(tmp_path / "relay.sqlite")
-    await store.recent(1)
+    await store.put([])
     yield store
     await store.aclose()
 
@@ -58,7 +58,7 @@ async def test_a_reader_sees_what_the_store_has(store: SqliteStore, reader: Sqli
     said = [CALL.user("One."), CALL.assistant("Two.")]
     await store.put(said)
     assert await reader.transcript(CONVERSATION) == said
-    assert await reader.recent(5) == await store.recent(5)
+    assert await reader.recent(5) == [CONVERSATION]
 
 
 async def test_following_gives_what_was_said_and_then_what_is_said(

@@ -1,4 +1,4 @@
-"""What was said and spent before a call."""
+"""A conversation's earlier words and what was spent, from the journal and the store."""
 
 import pytest
 
