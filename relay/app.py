@@ -39,7 +39,7 @@ from relay.session.session import Services
 from relay.storage import Storage, open_storage
 from relay.stores.history import StoredHistory
 from relay.stores.journal.journal import DiskJournal
-from relay.summary.summarizer import Chat, Summarizer, SummaryWriter
+from relay.summary.summarizer import ChatEndpoint, Summarizer, SummaryWriter
 from relay.tasks import Clock, Tasks, unix_clock
 from relay.tools.http_tool import http_session
 from relay.tools.runner import ToolRegistry, tool_runners
@@ -72,7 +72,7 @@ def summary_writer(settings: Settings, http: aiohttp.ClientSession) -> SummaryWr
     key = "" if own is None else own.get_secret_value()
     if own is None and urlsplit(url).netloc == urlsplit(settings.openai_base_url).netloc:
         key = own_key(settings)
-    return SummaryWriter(http, Chat(url, settings.relay_summary_model, key))
+    return SummaryWriter(http, ChatEndpoint(url, settings.relay_summary_model, key))
 
 
 def _provider(settings: Settings, vault: KeySource | None) -> OpenAIOptions:
@@ -140,7 +140,7 @@ def open_coach(
     `writer` is the text model for summaries, None where there is none.
     """
     hub = FeedHub(FeedHistory(journal, store), clock)
-    journal.subscribe(hub.committed)
+    journal.subscribe(hub.on_commit)
     tasks.run(hub.run(), "feeds")
     return CoachServices(hub, journal, store, clock, Summarizer(writer, clock))
 
@@ -248,9 +248,9 @@ def _reception(
     past = StoredHistory(words.journal, words.store)
     purses = BudgetService(shared.prices, past.spent)
     hub, journal = coach.hub, words.journal
-    show = hub.committed
+    show = hub.on_commit
     return SessionServer(
-        ServerContext(doors, registry, shared, journal, past, purses, rules, hub.live, show)
+        ServerContext(doors, registry, shared, journal, past, purses, rules, hub.track, show)
     )
 
 

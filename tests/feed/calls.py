@@ -153,7 +153,7 @@ class Disk:
 
 
 @dataclass
-class House:
+class HubWithDisk:
     """A hub with one disk; `commit` puts records on it and tells the hub, as the journal does."""
 
     now: float = 1_760_000_100.0
@@ -166,7 +166,7 @@ class House:
         for record in records:
             if isinstance(record, Record):
                 self.disk.commit(record)
-        self.hub.committed(records)
+        self.hub.on_commit(records)
 
     @property
     def feed(self) -> SessionFeed:

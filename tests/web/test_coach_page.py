@@ -19,7 +19,7 @@ from relay.realtime.grant import Caller, Role
 from relay.realtime.records import Record
 from relay.realtime.transcript import InterimTranscript
 from tests.components import needs
-from tests.feed.calls import HEAD, FakeCall, House, again
+from tests.feed.calls import HEAD, FakeCall, HubWithDisk, again
 from tests.http.api.running_api import FakeArchive, FakeAssignments, bearer, verify
 from tests.http.listener import listening
 from tests.stores.words import LEARNER, MORNING, STRANGER, Call
@@ -72,7 +72,7 @@ class Desk:
     """The page, the cable that it hangs on, and the sessions behind."""
 
     screen: Screen
-    house: House
+    house: HubWithDisk
     archive: FakeArchive
     cable: Cable
 
@@ -115,7 +115,7 @@ async def known(given: str) -> Caller:
 @asynccontextmanager
 async def sitting(browser: Browser, *, typed: bool = False, **options: Any) -> AsyncIterator[Desk]:
     """The page at its desk; unless it is `typed`, the relay gives it a token, as in development."""
-    house, archive = House(), FakeArchive()
+    house, archive = HubWithDisk(), FakeArchive()
     api = ApiServices(house.hub, known, FakeAssignments(), time.time, archive.services())
     config = {"token": token("admin"), "user_id": "kim"}
     pages = Pages(dict, coach_config=None if typed else lambda: config)
@@ -144,7 +144,7 @@ async def desk(browser: Browser) -> AsyncIterator[Desk]:
 async def test_a_coach_reads_along_what_is_said_and_how_much_was_heard(desk: Desk) -> None:
     call = Live(seq=2, open=[InterimTranscript("item_9", 0, "user", "Well, I")])
     await desk.shows("Nobody is in a call.")
-    with desk.house.hub.live(call):
+    with desk.house.hub.track(call):
         desk.house.commit(GOAL)
         await desk.choose()
         await desk.shows("Well, I")
@@ -164,7 +164,7 @@ async def test_a_coach_reads_along_what_is_said_and_how_much_was_heard(desk: Des
 
 
 async def test_a_correction_takes_the_place_of_what_it_corrects(desk: Desk) -> None:
-    with desk.house.hub.live(Live(seq=2)):
+    with desk.house.hub.track(Live(seq=2)):
         desk.house.commit(GOAL)
         await desk.choose()
         await desk.shows("I want to speak up")
@@ -174,7 +174,7 @@ async def test_a_correction_takes_the_place_of_what_it_corrects(desk: Desk) -> N
 
 
 async def test_what_belongs_before_is_shown_before(desk: Desk) -> None:
-    with desk.house.hub.live(Live(seq=2)):
+    with desk.house.hub.track(Live(seq=2)):
         late = WORDS.user("First.", 0.5, item_id="item_early", seq=2)
         desk.house.commit(WORDS.user("Second.", 1.0, seq=1))
         await desk.choose()
@@ -188,7 +188,7 @@ async def test_a_line_that_breaks_comes_back_without_a_gap(desk: Desk) -> None:
     def said(number: int) -> Record:
         return WORDS.user(f"Sentence {number}.", float(number))
 
-    with desk.house.hub.live(Live(seq=6, open=[InterimTranscript("item_7", 0, "user", "And so")])):
+    with desk.house.hub.track(Live(seq=6, open=[InterimTranscript("item_7", 0, "user", "And so")])):
         desk.house.commit(said(1), said(2))
         await desk.choose()
         await desk.shows("And so")
@@ -207,7 +207,7 @@ async def test_a_line_that_breaks_comes_back_without_a_gap(desk: Desk) -> None:
 
 async def test_buttons_and_keys_are_commands(desk: Desk) -> None:
     call = Live()
-    with desk.house.hub.live(call):
+    with desk.house.hub.track(call):
         await desk.choose()
         await desk.stands("live", "live")
         await desk.page.get_by_role("button", name="Pause").click()
@@ -243,7 +243,7 @@ async def test_buttons_and_keys_are_commands(desk: Desk) -> None:
 
 async def test_keys_can_be_turned_off(desk: Desk) -> None:
     call = Live()
-    with desk.house.hub.live(call):
+    with desk.house.hub.track(call):
         await desk.choose()
         await desk.stands("live", "live")
         await desk.page.get_by_text("Keys", exact=True).click()
@@ -257,7 +257,7 @@ async def test_keys_can_be_turned_off(desk: Desk) -> None:
 
 async def test_a_refusal_is_told_in_words(desk: Desk) -> None:
     call = Live(outcome="muted", who="lee")
-    with desk.house.hub.live(call):
+    with desk.house.hub.track(call):
         await desk.choose()
         await desk.stands("taken", "lee speaks")
         await desk.page.get_by_text("Say next").click()
@@ -272,7 +272,7 @@ async def test_a_refusal_is_told_in_words(desk: Desk) -> None:
 
 async def test_figures_of_this_call(desk: Desk) -> None:
     call = Live(cost=12_300, begun=(1, 640), used={"audio_in": 1200, "text_out": 30})
-    with desk.house.hub.live(call):
+    with desk.house.hub.track(call):
         await desk.choose()
         await desk.shows("640 ms")
         await desk.shows("$0.0123")
@@ -288,7 +288,7 @@ async def test_figures_of_this_call(desk: Desk) -> None:
 
 
 async def test_a_voice_without_a_price_says_so(desk: Desk) -> None:
-    with desk.house.hub.live(Live(cost=None)):
+    with desk.house.hub.track(Live(cost=None)):
         await desk.choose()
         await desk.shows("This voice has no price.")
 
@@ -320,7 +320,7 @@ async def test_the_past_of_this_learner_then_everybodys_and_a_summary(desk: Desk
 async def test_without_a_token_of_its_own_the_page_asks_for_one(browser: Browser) -> None:
     async with sitting(browser, typed=True) as desk:
         await desk.page.get_by_label("A coach's token").fill(token("coach"))
-        with desk.house.hub.live(Live()):
+        with desk.house.hub.track(Live()):
             await desk.page.get_by_role("button", name="Go on").click()
             await desk.choose()
             await desk.stands("live", "live")
@@ -341,7 +341,7 @@ async def test_no_state_of_the_page_has_a_serious_fault(
         call = Live(
             seq=2, cost=900, begun=(1, 640), open=[InterimTranscript("i9", 0, "user", "Well")]
         )
-        with desk.house.hub.live(call):
+        with desk.house.hub.track(call):
             desk.house.commit(GOAL, CUT)
             await desk.choose()
             await desk.shows("Well")

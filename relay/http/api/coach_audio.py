@@ -51,7 +51,7 @@ class CoachAudioHandler:
         caller = await self.authenticator.authenticate_coach(request)
         feed = await self.sessions.find(request, caller)
         stack.enter_context(self.authenticator.limiter.open_feed(caller.sub))
-        stream = feed.call.voice(caller.sub)
+        stream = feed.session.voice(caller.sub)
         if isinstance(stream, str):
             raise ApiError(_ERRORS[stream])
         stack.callback(stream.close)

@@ -32,7 +32,7 @@ async def closed(socket: ClientWebSocketResponse) -> tuple[int | None, str]:
 async def test_audio_goes_both_ways_and_text_is_ignored() -> None:
     call = FakeCall()
     async with running_api() as api:
-        with api.feeds.hub.live(call):
+        with api.feeds.hub.track(call):
             async with api.http.ws_connect(VOICE, headers=header("kim", "coach")) as socket:
                 line = await opened(call)
                 assert line.coach == "kim"
@@ -53,7 +53,7 @@ async def test_audio_goes_both_ways_and_text_is_ignored() -> None:
 async def test_a_frame_that_is_too_large_ends_the_stream() -> None:
     call = FakeCall()
     async with running_api() as api:
-        with api.feeds.hub.live(call):
+        with api.feeds.hub.track(call):
             async with api.http.ws_connect(VOICE, headers=header()) as socket:
                 line = await opened(call)
                 await socket.send_bytes(bytes(FRAME_BYTES + 1))
@@ -73,7 +73,7 @@ async def test_a_frame_that_is_too_large_ends_the_stream() -> None:
 async def test_the_stream_is_for_the_learners_coach(headers: dict[str, str], code: int) -> None:
     call = FakeCall()
     async with running_api() as api:
-        with api.feeds.hub.live(call):
+        with api.feeds.hub.track(call):
             async with api.http.ws_connect(VOICE, headers=headers) as socket:
                 assert (await closed(socket))[0] == code
         assert call.lines == []
@@ -82,7 +82,7 @@ async def test_the_stream_is_for_the_learners_coach(headers: dict[str, str], cod
 async def test_the_service_key_may_listen() -> None:
     call = FakeCall()
     async with running_api() as api:
-        with api.feeds.hub.live(call):
+        with api.feeds.hub.track(call):
             headers = {"Authorization": f"Bearer {SERVICE_KEY}"}
             async with api.http.ws_connect(VOICE, headers=headers):
                 assert (await opened(call)).coach == "service"
@@ -94,7 +94,7 @@ async def test_the_service_key_may_listen() -> None:
 )
 async def test_a_refused_stream_says_why(why: NoLine, error: str, code: int) -> None:
     async with running_api() as api:
-        with api.feeds.hub.live(FakeCall(no_line=why)):
+        with api.feeds.hub.track(FakeCall(no_line=why)):
             async with api.http.ws_connect(VOICE, headers=header()) as socket:
                 message = await socket.receive_json()
                 assert message["error"]["code"] == error
@@ -104,7 +104,7 @@ async def test_a_refused_stream_says_why(why: NoLine, error: str, code: int) -> 
 async def test_an_expired_token_ends_the_stream() -> None:
     call = FakeCall()
     async with running_api() as api:
-        with api.feeds.hub.live(call):
+        with api.feeds.hub.track(call):
             headers = header(ttl=0.3)
             async with api.http.ws_connect(VOICE, headers=headers) as socket:
                 assert await closed(socket) == (4001, "Token expired")
@@ -113,13 +113,13 @@ async def test_an_expired_token_ends_the_stream() -> None:
 
 async def test_other_requests_than_a_websocket_are_refused() -> None:
     async with running_api() as api:
-        with api.feeds.hub.live(FakeCall()):
+        with api.feeds.hub.track(FakeCall()):
             assert (await api.ask(VOICE)).error == (400, "no_socket_asked")
 
 
 async def test_an_ended_session_has_no_stream() -> None:
     async with running_api() as api:
-        with api.feeds.hub.live(FakeCall()):
+        with api.feeds.hub.track(FakeCall()):
             pass
         async with api.http.ws_connect(VOICE, headers=header()) as socket:
             assert (await closed(socket))[0] == 4000

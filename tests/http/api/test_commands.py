@@ -26,7 +26,7 @@ def body_of(action: str) -> dict[str, str]:
 async def test_S0_6_S0_7_a_coach_commands_the_session_of_an_assigned_learner(action: str) -> None:
     call = FakeCall()
     async with running_api() as api:
-        with api.feeds.hub.live(call):
+        with api.feeds.hub.track(call):
             answer = await post(api, action, body_of(action))
     assert answer.status == 200
     assert answer.json["changed"] is True
@@ -50,7 +50,7 @@ async def test_other_callers_may_not(
 ) -> None:
     call = FakeCall()
     async with running_api() as api:
-        with api.feeds.hub.live(call):
+        with api.feeds.hub.track(call):
             assert (await post(api, action, body_of(action), headers=who)).error == error
     assert call.commands == []
 
@@ -61,13 +61,13 @@ async def test_other_callers_may_not(
 )
 async def test_a_command_that_is_not_possible_now(outcome: Outcome, error: tuple[int, str]) -> None:
     async with running_api() as api:
-        with api.feeds.hub.live(FakeCall(outcome=outcome)):
+        with api.feeds.hub.track(FakeCall(outcome=outcome)):
             assert (await post(api, "takeover")).error == error
 
 
 async def test_a_repeated_command_changes_nothing() -> None:
     async with running_api() as api:
-        with api.feeds.hub.live(FakeCall(outcome="nothing")):
+        with api.feeds.hub.track(FakeCall(outcome="nothing")):
             answer = await post(api, "pause")
     assert (answer.status, answer.json["changed"]) == (200, False)
 
@@ -75,7 +75,7 @@ async def test_a_repeated_command_changes_nothing() -> None:
 async def test_the_text_of_a_command_reaches_the_session() -> None:
     call = FakeCall()
     async with running_api() as api:
-        with api.feeds.hub.live(call):
+        with api.feeds.hub.track(call):
             await post(api, "whisper", {"text": "Ask her name.", "mode": "say"})
             await post(api, "end", {"reason": "Time is up."}, headers=header())
     assert call.commands == [
@@ -99,14 +99,14 @@ async def test_the_text_of_a_command_reaches_the_session() -> None:
 async def test_an_invalid_body_is_refused(action: str, body: Any, code: str) -> None:
     call = FakeCall()
     async with running_api() as api:
-        with api.feeds.hub.live(call):
+        with api.feeds.hub.track(call):
             assert (await post(api, action, body)).error == (400, code)
     assert call.commands == []
 
 
 async def test_a_body_that_is_too_long_is_refused() -> None:
     async with running_api() as api:
-        with api.feeds.hub.live(FakeCall()):
+        with api.feeds.hub.track(FakeCall()):
             path = f"/api/sessions/{SESSION}/note"
             answer = await api.ask(path, "POST", headers=COACH, data=b"x" * (MAX_BODY + 1))
             assert answer.error == (400, "bad_text")
@@ -116,6 +116,6 @@ async def test_a_body_that_is_too_long_is_refused() -> None:
 
 async def test_a_session_that_has_ended_takes_no_command() -> None:
     async with running_api() as api:
-        with api.feeds.hub.live(FakeCall(why="client_left")):
+        with api.feeds.hub.track(FakeCall(why="client_left")):
             pass
         assert (await post(api, "pause")).error == (409, "over")

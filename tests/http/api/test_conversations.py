@@ -9,7 +9,7 @@ import pytest
 from relay.http.api.openapi import document
 from relay.http.api.sessions import MAX_USERS
 from relay.interfaces import ConversationSummary
-from relay.summary.summarizer import Chat, SummaryWriter
+from relay.summary.summarizer import ChatEndpoint, SummaryWriter
 from tests.feed.calls import FakeCall, said
 from tests.http.api.running_api import (
     SESSION,
@@ -100,7 +100,7 @@ async def test_S0_13_a_summary_is_made_recorded_and_shown(
     address: str, path: str, session: str | None
 ) -> None:
     async with running_api() as api:
-        with api.feeds.hub.live(FakeCall()):
+        with api.feeds.hub.track(FakeCall()):
             api.feeds.commit(said(1, "I will stretch my knee."), said(2, "My goal is to run."))
             answer = await api.ask(address, "POST", headers=COACH)
     assert answer.status == 200
@@ -120,9 +120,9 @@ async def test_S0_13_a_summary_is_made_recorded_and_shown(
 
 async def test_a_summary_by_a_model() -> None:
     async with chat_server() as server, aiohttp.ClientSession() as http:
-        writer = SummaryWriter(http, Chat(server.url, "small-model"))
+        writer = SummaryWriter(http, ChatEndpoint(server.url, "small-model"))
         async with running_api(archive=FakeArchive().services(writer)) as api:
-            with api.feeds.hub.live(FakeCall()):
+            with api.feeds.hub.track(FakeCall()):
                 api.feeds.commit(said(1, "My knee hurts."))
                 answer = await api.ask(OF_SESSION, "POST", headers=COACH)
     assert (answer.json["by"], answer.json["model"]) == ("model", "small-model")
@@ -145,7 +145,7 @@ async def test_other_callers_get_no_summary(
     address: str, who: dict[str, str], error: tuple[int, str]
 ) -> None:
     async with running_api() as api:
-        with api.feeds.hub.live(FakeCall()):
+        with api.feeds.hub.track(FakeCall()):
             api.feeds.commit(said(1))
             assert (await api.ask(address, "POST", headers=who)).error == error
     assert api.archive.recorded == []
@@ -154,7 +154,7 @@ async def test_other_callers_get_no_summary(
 @pytest.mark.parametrize("address", [OF_SESSION, OF_CONVERSATION])
 async def test_an_empty_conversation_has_no_summary(address: str) -> None:
     async with running_api() as api:
-        with api.feeds.hub.live(FakeCall()):
+        with api.feeds.hub.track(FakeCall()):
             refused = await api.ask(address, "POST", headers=COACH)
     assert refused.error == (409, "nothing_said")
     assert api.archive.recorded == []

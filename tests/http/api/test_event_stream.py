@@ -24,7 +24,7 @@ def events(text: str) -> list[tuple[str, dict[str, Any]]]:
 
 async def ended(api: RunningApi, count: int = 2) -> None:
     call = FakeCall(seq=count)
-    with api.feeds.hub.live(call):
+    with api.feeds.hub.track(call):
         api.feeds.commit(*(said(seq) for seq in range(1, count + 1)))
 
 
@@ -78,7 +78,7 @@ async def test_an_invalid_id_is_refused(last: str) -> None:
 
 async def test_a_new_utterance_is_sent_at_once() -> None:
     async with running_api() as api:
-        with api.feeds.hub.live(FakeCall()):
+        with api.feeds.hub.track(FakeCall()):
             async with api.http.get(FEED, headers=EVENTS) as answer:
                 await lines_until(answer, '"caught_up"')
                 api.feeds.commit(said(1))
@@ -95,14 +95,14 @@ async def lines_until(answer: aiohttp.ClientResponse, part: str) -> str:
 async def test_a_quiet_stream_sends_keep_alives(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(feeds, "QUIET_SECONDS", 0.05)
     async with running_api() as api:
-        with api.feeds.hub.live(FakeCall()):
+        with api.feeds.hub.track(FakeCall()):
             async with api.http.get(FEED, headers=EVENTS) as answer:
                 await lines_until(answer, ": live")
 
 
 async def test_the_last_event_says_why_the_stream_ends() -> None:
     async with running_api() as api:
-        with api.feeds.hub.live(FakeCall()):
+        with api.feeds.hub.track(FakeCall()):
             short = {"Authorization": f"Bearer {bearer(ttl=0.3)}"}
             answer = await api.ask(FEED, headers=EVENTS | short)
             assert events(answer.text)[-1][1]["error"]["code"] == "token_expired"
@@ -111,19 +111,19 @@ async def test_the_last_event_says_why_the_stream_ends() -> None:
 async def test_who_leaves_leaves_nothing_behind(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(feeds, "QUIET_SECONDS", 0.05)
     async with running_api() as api:
-        with api.feeds.hub.live(FakeCall()):
+        with api.feeds.hub.track(FakeCall()):
             async with api.http.get(FEED, headers=EVENTS) as answer:
                 await lines_until(answer, '"caught_up"')
                 answer.close()
             async with asyncio.timeout(PATIENCE):
-                while api.feeds.hub.watchers:
+                while api.feeds.hub.subscriber_count:
                     await asyncio.sleep(0.005)
 
 
 async def test_a_coach_who_reads_nothing_is_disconnected(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(feeds, "SEND_SECONDS", 0.2)
     async with running_api() as api:
-        with api.feeds.hub.live(FakeCall()):
+        with api.feeds.hub.track(FakeCall()):
             async with api.http.get(FEED, headers=EVENTS) as answer:
                 await lines_until(answer, '"caught_up"')
                 assert answer.connection is not None
@@ -131,7 +131,7 @@ async def test_a_coach_who_reads_nothing_is_disconnected(monkeypatch: pytest.Mon
                 answer.connection.transport.pause_reading()
                 async with asyncio.timeout(PATIENCE):
                     seq = 0
-                    while api.feeds.hub.watchers:
+                    while api.feeds.hub.subscriber_count:
                         seq += 1
                         api.feeds.commit(said(seq, "a" * 100_000))
                         await asyncio.sleep(0.005)

@@ -13,7 +13,7 @@ KEY = "openai-insecure-api-key."
 
 async def test_the_session_then_the_past_then_new_utterances() -> None:
     async with running_api() as api:
-        with api.feeds.hub.live(FakeCall()):
+        with api.feeds.hub.track(FakeCall()):
             api.feeds.commit(said(1), said(2))
             async with api.subscribe("?since=1") as socket:
                 await socket.until("caught_up")
@@ -31,7 +31,7 @@ async def test_the_session_then_the_past_then_new_utterances() -> None:
 async def test_interim_text_then_the_utterance() -> None:
     async with running_api() as api:
         call = FakeCall(open=[InterimTranscript("item_1", 0, "user", "Good mor")])
-        with api.feeds.hub.live(call):
+        with api.feeds.hub.track(call):
             async with api.subscribe() as one, api.subscribe() as two:
                 expected = {
                     "type": "partial",
@@ -51,7 +51,7 @@ async def test_interim_text_then_the_utterance() -> None:
 
 async def test_the_end_is_a_message_and_a_close_frame() -> None:
     async with running_api() as api:
-        with api.feeds.hub.live(FakeCall(why="client_left")):
+        with api.feeds.hub.track(FakeCall(why="client_left")):
             pass
         async with api.subscribe() as socket:
             assert await socket.closed() == (1000, "")
@@ -65,7 +65,7 @@ async def test_a_browser_sends_its_token_in_a_subprotocol_that_is_not_logged(
     caplog.set_level(logging.DEBUG)
     token = bearer().replace(":", "!")  # like a JWT, a token of RFC 7230
     async with running_api() as api:
-        with api.feeds.hub.live(FakeCall()):
+        with api.feeds.hub.track(FakeCall()):
             async with api.subscribe(headers={}, protocols=(*offer, KEY + token)) as socket:
                 assert socket.socket.protocol == (offer[0] if offer else None)
                 await socket.closed()
@@ -74,7 +74,7 @@ async def test_a_browser_sends_its_token_in_a_subprotocol_that_is_not_logged(
 
 async def test_a_token_expires_during_the_feed() -> None:
     async with running_api() as api:
-        with api.feeds.hub.live(FakeCall()):
+        with api.feeds.hub.track(FakeCall()):
             async with api.subscribe(f"?token={bearer(ttl=0.3)}", headers={}) as socket:
                 await socket.until("caught_up")
                 assert await socket.closed() == (4001, "Token expired")
@@ -86,12 +86,12 @@ async def test_an_assignment_is_withdrawn_during_the_feed(
     monkeypatch.setattr(feeds, "QUIET_SECONDS", 0.05)
     monkeypatch.setattr("relay.http.api.auth.LEARNERS_TTL_SECONDS", 0.0)
     async with running_api() as api:
-        with api.feeds.hub.live(FakeCall()):
+        with api.feeds.hub.track(FakeCall()):
             async with api.subscribe(f"?token={bearer('kim', 'coach')}", headers={}) as socket:
                 await socket.until("caught_up")
                 api.assignments.broken = True
                 await asyncio.sleep(0.1)  # an open feed stays while the store is unavailable
-                assert api.feeds.feed.watchers
+                assert api.feeds.feed.subscribers
                 api.assignments.broken = False
                 api.assignments.of.clear()
                 assert await socket.closed() == (4003, "Forbidden")
@@ -99,24 +99,24 @@ async def test_an_assignment_is_withdrawn_during_the_feed(
 
 async def test_a_coach_who_leaves_is_unsubscribed() -> None:
     async with running_api() as api:
-        with api.feeds.hub.live(FakeCall()):
+        with api.feeds.hub.track(FakeCall()):
             async with api.subscribe() as closing, api.subscribe() as dropping:
                 await closing.until("caught_up")
                 await dropping.until("caught_up")
-                assert api.feeds.hub.watchers == 2
+                assert api.feeds.hub.subscriber_count == 2
                 await closing.socket.close()
                 transport = dropping.socket._response.connection
                 assert transport is not None
                 assert transport.transport is not None
                 transport.transport.abort()
                 async with asyncio.timeout(PATIENCE):
-                    while api.feeds.hub.watchers:
+                    while api.feeds.hub.subscriber_count:
                         await asyncio.sleep(0.005)
 
 
 async def test_a_coachs_messages_are_ignored_and_a_large_one_ends_the_feed() -> None:
     async with running_api() as api:
-        with api.feeds.hub.live(FakeCall()):
+        with api.feeds.hub.track(FakeCall()):
             async with api.subscribe() as socket:
                 await socket.until("caught_up")
                 await socket.socket.send_str('{"type":"session.update"}')
@@ -130,7 +130,7 @@ async def test_a_coachs_messages_are_ignored_and_a_large_one_ends_the_feed() -> 
 async def test_a_coach_who_reads_nothing_is_disconnected(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(feeds, "SEND_SECONDS", 0.2)
     async with running_api() as api:
-        with api.feeds.hub.live(FakeCall()):
+        with api.feeds.hub.track(FakeCall()):
             async with api.subscribe() as socket:
                 await socket.until("caught_up")
                 connection = socket.socket._response.connection
@@ -139,7 +139,7 @@ async def test_a_coach_who_reads_nothing_is_disconnected(monkeypatch: pytest.Mon
                 connection.transport.pause_reading()
                 async with asyncio.timeout(PATIENCE):
                     seq = 0
-                    while api.feeds.hub.watchers:
+                    while api.feeds.hub.subscriber_count:
                         seq += 1
                         api.feeds.commit(said(seq, "a" * 100_000))
                         await asyncio.sleep(0.005)

@@ -12,7 +12,7 @@ EVENTS = {"Accept": "text/event-stream"}
 
 async def test_a_request_for_neither_transport() -> None:
     async with running_api() as api:
-        with api.feeds.hub.live(FakeCall()):
+        with api.feeds.hub.track(FakeCall()):
             assert (await api.ask(FEED)).error == (400, "no_feed_asked")
 
 
@@ -32,7 +32,7 @@ async def test_an_error_is_the_same_on_both_transports(
 ) -> None:
     """A WebSocket's handshake is completed first; otherwise no browser could read why."""
     async with running_api() as api:
-        with api.feeds.hub.live(FakeCall()):
+        with api.feeds.hub.track(FakeCall()):
             answer = await api.ask(FEED + query, headers=who | EVENTS)
             assert answer.error == (status, code)
             async with api.subscribe(query, headers=who) as socket:
@@ -43,7 +43,7 @@ async def test_an_error_is_the_same_on_both_transports(
 
 async def test_a_feed_whose_past_cannot_be_read_is_refused() -> None:
     async with running_api() as api:
-        with api.feeds.hub.live(FakeCall()):
+        with api.feeds.hub.track(FakeCall()):
             api.feeds.feed.log = UtteranceLog(records=1)
             api.feeds.commit(said(1), said(2))
             api.feeds.disk.broken = True
@@ -56,7 +56,7 @@ async def test_a_feed_whose_past_cannot_be_read_is_refused() -> None:
 async def test_the_feeds_of_one_caller_are_limited(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(auth, "FEEDS", 1)
     async with running_api() as api:
-        with api.feeds.hub.live(FakeCall()):
+        with api.feeds.hub.track(FakeCall()):
             async with api.subscribe() as socket:
                 await socket.until("caught_up")
                 answer = await api.ask(FEED, headers=header() | EVENTS)
@@ -65,13 +65,13 @@ async def test_the_feeds_of_one_caller_are_limited(monkeypatch: pytest.MonkeyPat
                     assert await second.closed() == (4029, "Too many requests")
                 async with api.subscribe(headers=header("other")) as other:
                     await other.until("caught_up")
-            assert api.feeds.feed.watchers == set()
+            assert api.feeds.feed.subscribers == set()
 
 
 async def test_all_feeds_together_are_limited(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(hub_module, "WATCHERS", 0)
+    monkeypatch.setattr(hub_module, "MAX_SUBSCRIBERS", 0)
     async with running_api() as api:
-        with api.feeds.hub.live(FakeCall()):
+        with api.feeds.hub.track(FakeCall()):
             assert (await api.ask(FEED, headers=header() | EVENTS)).error == (503, "full")
             async with api.subscribe() as socket:
                 assert await socket.closed() == (1013, "Server at capacity")
@@ -79,7 +79,7 @@ async def test_all_feeds_together_are_limited(monkeypatch: pytest.MonkeyPatch) -
 
 async def test_a_server_that_stops_closes_feeds_and_refuses_new_ones() -> None:
     async with running_api() as api:
-        with api.feeds.hub.live(FakeCall()):
+        with api.feeds.hub.track(FakeCall()):
             async with api.subscribe() as socket:
                 await socket.until("caught_up")
                 api.feeds.hub.close()
@@ -90,6 +90,6 @@ async def test_a_server_that_stops_closes_feeds_and_refuses_new_ones() -> None:
 
 async def test_an_invalid_handshake_is_refused_as_json() -> None:
     async with running_api() as api:
-        with api.feeds.hub.live(FakeCall()):
+        with api.feeds.hub.track(FakeCall()):
             answer = await api.ask(FEED, headers=header() | {"Upgrade": "websocket"})
             assert answer.error == (400, "bad_request")

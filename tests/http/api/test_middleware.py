@@ -36,7 +36,7 @@ async def test_another_page_is_refused() -> None:
 
 async def test_a_refused_origin_ends_the_handshake_with_403() -> None:
     async with running_api(**ALLOWED) as api:
-        with api.feeds.hub.live(FakeCall()):
+        with api.feeds.hub.track(FakeCall()):
             upgrade = {"Upgrade": "websocket", "Connection": "upgrade", "Origin": "https://x.org"}
             answer = await api.ask(FEED, headers=header() | upgrade)
             assert answer.error == (403, "origin_refused")
@@ -73,7 +73,7 @@ async def test_a_fault_is_logged_and_its_text_is_not_sent(caplog: pytest.LogCapt
 
     async with running_api() as api:
         call = Broken()
-        with api.feeds.hub.live(call):
+        with api.feeds.hub.track(call):
             answer = await api.ask("/api/sessions")
             assert answer.error == (500, "failed")
             Broken.micro = FakeCall.micro  # type: ignore[method-assign,assignment]

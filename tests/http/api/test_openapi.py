@@ -10,7 +10,7 @@ from relay.http.api.app import PREFIX, ApiServices, create_api
 from relay.http.api.errors import ALL
 from relay.http.api.openapi import document
 from relay.realtime.transcript import InterimTranscript
-from tests.feed.calls import FakeCall, House, said
+from tests.feed.calls import FakeCall, HubWithDisk, said
 from tests.http.api.running_api import (
     FEED,
     SESSION,
@@ -30,7 +30,7 @@ def test_docs_openapi_json_is_up_to_date() -> None:
 
 def test_the_document_has_exactly_the_routes() -> None:
     services = ApiServices(
-        House().hub, verify, FakeAssignments(), lambda: 0.0, FakeArchive().services()
+        HubWithDisk().hub, verify, FakeAssignments(), lambda: 0.0, FakeArchive().services()
     )
     routes = {
         (PREFIX + route.resource.canonical, route.method.lower())
@@ -112,7 +112,7 @@ def answer_schema(path: str, status: str = "200") -> dict[str, Any]:
 )
 async def test_answers_match_the_document(path: str, asked: str) -> None:
     async with running_api() as api:
-        with api.feeds.hub.live(FakeCall(cost=None)):
+        with api.feeds.hub.track(FakeCall(cost=None)):
             api.feeds.commit(said(1))
             assert matches((await api.ask(asked)).json, answer_schema(path))
         refused = await api.ask(asked, headers={})
@@ -125,7 +125,7 @@ async def test_a_feeds_messages_match_the_document() -> None:
     schema = answer_schema("/api/sessions/{id}/feed")
     async with running_api() as api:
         call = FakeCall(open=[InterimTranscript("item_9", 0, "assistant", "Well")], seq=1)
-        with api.feeds.hub.live(call):
+        with api.feeds.hub.track(call):
             api.feeds.commit(said(1))
             async with api.subscribe() as socket:
                 await socket.until("partial")

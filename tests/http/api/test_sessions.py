@@ -27,7 +27,7 @@ async def test_callers_list_the_live_sessions_they_may_see(
     who: dict[str, str], seen: list[str]
 ) -> None:
     async with running_api() as api:
-        with api.feeds.hub.live(FakeCall()), api.feeds.hub.live(FakeCall(head=OTHER)):
+        with api.feeds.hub.track(FakeCall()), api.feeds.hub.track(FakeCall(head=OTHER)):
             listed = msgspec.json.decode(
                 (await api.ask("/api/sessions", headers=who)).text, type=SessionList
             )
@@ -37,7 +37,7 @@ async def test_callers_list_the_live_sessions_they_may_see(
 
 async def test_the_fields_of_a_session() -> None:
     async with running_api() as api:
-        with api.feeds.hub.live(FakeCall(seq=3, cost=12_345, begun=(2, 640))):
+        with api.feeds.hub.track(FakeCall(seq=3, cost=12_345, begun=(2, 640))):
             api.feeds.commit(said(1))
             answer = await api.ask(f"/api/sessions/{SESSION}")
             assert answer.json == {
@@ -65,7 +65,7 @@ async def test_the_fields_of_a_session() -> None:
 
 async def test_without_a_price_the_cost_is_null_and_an_ended_session_says_why() -> None:
     async with running_api() as api:
-        with api.feeds.hub.live(FakeCall(cost=None, why="idle")):
+        with api.feeds.hub.track(FakeCall(cost=None, why="idle")):
             pass
         session = msgspec.json.decode(
             (await api.ask(f"/api/sessions/{SESSION}")).text, type=SessionInfo
@@ -81,7 +81,7 @@ async def test_another_learners_session_is_not_found_like_one_that_does_not_exis
     path: str, who: dict[str, str]
 ) -> None:
     async with running_api() as api:
-        with api.feeds.hub.live(FakeCall()):
+        with api.feeds.hub.track(FakeCall()):
             api.feeds.commit(said(1))
             events = {"Accept": "text/event-stream"}
             there = await api.ask(path, headers=who | events)
@@ -102,7 +102,7 @@ async def test_an_invalid_id_is_not_found(name: str) -> None:
 
 async def test_a_transcript_is_in_conversation_order_and_gives_a_cursor() -> None:
     async with running_api() as api:
-        with api.feeds.hub.live(FakeCall()):
+        with api.feeds.hub.track(FakeCall()):
             api.feeds.commit(said(2), again(said(1), 3))
             transcript = msgspec.json.decode(
                 (await api.ask(TRANSCRIPT)).text, type=SessionTranscript
@@ -118,7 +118,7 @@ async def test_a_transcript_is_in_conversation_order_and_gives_a_cursor() -> Non
 @pytest.mark.parametrize("since", ["-1", "x", "", "1.0", "9" * 10, "\u0661"])
 async def test_an_invalid_cursor_is_refused(since: str) -> None:
     async with running_api() as api:
-        with api.feeds.hub.live(FakeCall()):
+        with api.feeds.hub.track(FakeCall()):
             answer = await api.ask(f"{TRANSCRIPT}?since={since}")
             assert answer.error == (400, "bad_since")
 
@@ -126,7 +126,7 @@ async def test_an_invalid_cursor_is_refused(since: str) -> None:
 @pytest.mark.parametrize(("limit", "status"), [("1", 200), ("1000", 200), ("0", 400), ("all", 400)])
 async def test_the_limit_of_a_list(limit: str, status: int) -> None:
     async with running_api() as api:
-        with api.feeds.hub.live(FakeCall()), api.feeds.hub.live(FakeCall(head=OTHER)):
+        with api.feeds.hub.track(FakeCall()), api.feeds.hub.track(FakeCall(head=OTHER)):
             answer = await api.ask(f"/api/sessions?limit={limit}")
             assert answer.status == status
             if limit == "1":
@@ -136,7 +136,7 @@ async def test_the_limit_of_a_list(limit: str, status: int) -> None:
 
 async def test_a_conversation_is_read_from_disk_and_memory() -> None:
     async with running_api() as api:
-        with api.feeds.hub.live(FakeCall()):
+        with api.feeds.hub.track(FakeCall()):
             api.feeds.commit(said(1, "First."))
             api.feeds.disk.put()
             api.feeds.disk.mark()
@@ -149,7 +149,7 @@ async def test_a_conversation_is_read_from_disk_and_memory() -> None:
 
 async def test_utterances_that_are_not_on_disk_yet_are_not_shown() -> None:
     async with running_api() as api:
-        with api.feeds.hub.live(FakeCall()):
+        with api.feeds.hub.track(FakeCall()):
             api.feeds.commit(said(1))
             api.feeds.disk.commit(said(2))  # in the journal, whose commit was not announced yet
             for path in (TRANSCRIPT, CONVERSATIONS):
@@ -159,7 +159,7 @@ async def test_utterances_that_are_not_on_disk_yet_are_not_shown() -> None:
 
 async def test_a_failed_read_is_a_503() -> None:
     async with running_api() as api:
-        with api.feeds.hub.live(FakeCall()):
+        with api.feeds.hub.track(FakeCall()):
             api.feeds.feed.log = UtteranceLog(records=1)
             api.feeds.commit(said(1), said(2))
             api.feeds.disk.broken = True

@@ -1,4 +1,4 @@
-"""Writes docs/openapi.json from the code: `python -m tests.http.api.write_openapi`."""
+"""TextModel docs/openapi.json from the code: `python -m tests.http.api.write_openapi`."""
 
 import json
 from pathlib import Path

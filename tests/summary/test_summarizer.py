@@ -1,22 +1,107 @@
-"""A text model over HTTP, well behaved and not."""
+"""Summaries by a text model over HTTP, well behaved and not; else an extract that says so."""
 
 import asyncio
 import json
+from collections.abc import Sequence
 from typing import Any
 
 import aiohttp
 import pytest
 
 from relay.summary.extract import MOST_POINTS, Points, SpokenLine
-from relay.summary.summarizer import MOST_READ, MOST_SENT, Chat, ModelFailed, SummaryWriter
+from relay.summary.summarizer import (
+    AT_ONCE,
+    FAILED,
+    MOST_READ,
+    MOST_SENT,
+    NO_MODEL,
+    ChatEndpoint,
+    ModelFailed,
+    Summarizer,
+    SummaryWriter,
+    TooManySummaries,
+)
+from tests.stores.words import CONVERSATION, SESSION, Call
 from tests.summary.chat_server import POINTS, ChatServer, chat_server, completion
+
+CALL = Call()
+
+SAID = [CALL.user("I will stretch my knee."), CALL.assistant("Your knee will thank you.")]
+
+NOW = 1_760_000_100.0
+
+
+class Model:
+    """Answers when it may."""
+
+    model = "small-model"
+
+    def __init__(self) -> None:
+        self.may = asyncio.Event()
+        self.may.set()
+        self.asked = 0
+        self.broken = False
+
+    async def write(self, lines: Sequence[SpokenLine]) -> Points:
+        self.asked += 1
+        await self.may.wait()
+        if self.broken:
+            raise ModelFailed("status 500")
+        return Points(text=f"{len(lines)} lines.", main_topics=["knee"])
+
+
+async def test_S0_13_without_a_model_it_says_that_sentences_were_chosen() -> None:
+    summary = await Summarizer(None, lambda: NOW).summary(CONVERSATION, SESSION, SAID)
+    assert (summary.by, summary.model, summary.reason) == ("extract", None, NO_MODEL)
+    assert summary.action_items == ["I will stretch my knee."]
+    assert (summary.total_interactions, summary.ai_responses) == (2, 1)
+    assert summary.client_satisfaction is None
+    assert summary.created_at == "2025-10-09T08:55:00.000000+00:00"
+
+
+async def test_with_a_model_it_says_which_one_wrote_it() -> None:
+    summary = await Summarizer(Model(), lambda: NOW).summary(CONVERSATION, None, SAID)
+    assert (summary.by, summary.model, summary.reason) == ("model", "small-model", None)
+    assert (summary.text, summary.session_id) == ("2 lines.", None)
+    assert summary.total_interactions == 2
+
+
+async def test_a_model_that_fails_is_replaced_and_that_is_said() -> None:
+    model = Model()
+    model.broken = True
+    summary = await Summarizer(model, lambda: NOW).summary(CONVERSATION, None, SAID)
+    assert (summary.by, summary.reason) == ("extract", FAILED)
+    assert summary.action_items == ["I will stretch my knee."]
+
+
+async def test_for_silence_nobody_is_paid() -> None:
+    model = Model()
+    unheard = [CALL.assistant("Hm.", heard_text="", state="unheard")]
+    summary = await Summarizer(model, lambda: NOW).summary(CONVERSATION, None, unheard)
+    assert (summary.by, summary.text, model.asked) == ("extract", "", 0)
+
+
+async def test_so_many_at_once_and_no_more() -> None:
+    model = Model()
+    model.may.clear()
+    summariser = Summarizer(model, lambda: NOW)
+    async with asyncio.TaskGroup() as tasks:
+        for _ in range(AT_ONCE):
+            tasks.create_task(summariser.summary(CONVERSATION, None, SAID))
+        while model.asked < AT_ONCE:
+            await asyncio.sleep(0)
+        with pytest.raises(TooManySummaries):
+            await summariser.summary(CONVERSATION, None, SAID)
+        model.may.set()
+    assert (await summariser.summary(CONVERSATION, None, SAID)).by == "model"
+
 
 TALK = [SpokenLine("learner", "My knee\nhurts."), SpokenLine("coach", "Stretch it.")]
 
 
 async def asked(server: ChatServer, lines: Any = TALK, seconds: float = 5.0) -> Points:
     async with aiohttp.ClientSession() as http:
-        chat = Chat(server.url + "/", "small-model", "sk-summary")
+        chat = ChatEndpoint(server.url + "/", "small-model", "sk-summary")
         return await SummaryWriter(http, chat, seconds).write(lines)
 
 
@@ -103,4 +188,4 @@ async def test_a_server_that_is_not_there_is_named_without_its_address() -> None
 
 
 def test_the_key_is_not_shown_by_accident() -> None:
-    assert "sk-summary" not in repr(Chat("http://127.0.0.1/v1", "m", "sk-summary"))
+    assert "sk-summary" not in repr(ChatEndpoint("http://127.0.0.1/v1", "m", "sk-summary"))

@@ -2,7 +2,14 @@ import json
 
 import msgspec
 
-from relay.feed.messages import Message, SessionMessage, final_of, iso, partial_of, utterance_of
+from relay.feed.messages import (
+    Message,
+    SessionMessage,
+    final_message,
+    iso,
+    partial_message,
+    utterance_info,
+)
 from relay.realtime.transcript import InterimTranscript
 from relay.stores.rows import message_row, record_from_row
 from tests.feed.calls import HEAD, WORDS
@@ -17,7 +24,7 @@ def test_an_utterance_field_by_field() -> None:
         audio_ms=2600,
         heard_estimated=True,
     )
-    assert msgspec.to_builtins(utterance_of(record)) == {
+    assert msgspec.to_builtins(utterance_info(record)) == {
         "id": record.id,
         "session_id": HEAD.session_id,
         "item_id": "item_2",
@@ -40,11 +47,11 @@ def test_an_utterance_field_by_field() -> None:
 def test_an_utterance_looks_the_same_from_memory_and_from_the_store() -> None:
     record = WORDS.user("Hello.", 1.1234567, item_id="u")
     row = message_row(record, "00000000-0000-4000-8000-000000000000")
-    assert utterance_of(record_from_row(row, HEAD.user_id)) == utterance_of(record)
+    assert utterance_info(record_from_row(row, HEAD.user_id)) == utterance_info(record)
 
 
 def test_a_message_says_its_type_and_is_read_back_by_it() -> None:
-    final = final_of(WORDS.user("Hello."))
+    final = final_message(WORDS.user("Hello."))
     text = msgspec.json.encode(final)
     assert json.loads(text)["type"] == "final"
     assert msgspec.json.decode(text, type=Message) == final
@@ -52,7 +59,7 @@ def test_a_message_says_its_type_and_is_read_back_by_it() -> None:
 
 
 def test_half_a_character_is_shown_as_one_that_is_missing() -> None:
-    shown = partial_of(InterimTranscript("item", 0, "assistant", "well \ud83d"))
+    shown = partial_message(InterimTranscript("item", 0, "assistant", "well \ud83d"))
     assert msgspec.json.encode(shown)
     assert shown.text == "well ?"
 
