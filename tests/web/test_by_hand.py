@@ -33,7 +33,7 @@ ID = "sessionStorage.getItem('relay.conversation')"
 
 
 @dataclass
-class HubWithDisk:
+class House:
     """A relay, a browser whose microphone hears somebody speak, and the store."""
 
     app: App
@@ -65,7 +65,7 @@ class HubWithDisk:
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
-async def house(tmp_path_factory) -> AsyncIterator[HubWithDisk]:
+async def house(tmp_path_factory) -> AsyncIterator[House]:
     folder = tmp_path_factory.mktemp("house")
     spoken = syllables(folder / "spoken.wav", pause=3)
     script = Script(heard=["Good morning."], replies=["And to you."])
@@ -73,11 +73,11 @@ async def house(tmp_path_factory) -> AsyncIterator[HubWithDisk]:
         relay_before_openai(folder, scripted_parts(script), Pace(burst=5)) as app,
         chromium(spoken) as browser,
     ):
-        yield HubWithDisk(app, browser, folder)
+        yield House(app, browser, folder)
 
 
 @pytest_asyncio.fixture(loop_scope="session")
-async def learner(house: HubWithDisk) -> AsyncIterator[Screen]:
+async def learner(house: House) -> AsyncIterator[Screen]:
     """Somebody who has opened the page."""
     async with screen_of(house.browser, house.app.page_url) as screen:
         await screen.open()

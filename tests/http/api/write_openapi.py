@@ -1,4 +1,4 @@
-"""TextModel docs/openapi.json from the code: `python -m tests.http.api.write_openapi`."""
+"""Writes docs/openapi.json from the code: `python -m tests.http.api.write_openapi`."""
 
 import json
 from pathlib import Path
