@@ -48,7 +48,7 @@ async def test_what_is_journalled_is_in_the_project_when_they_are_closed(
 
 
 @needs("postgresql", "postgrest")
-async def test_a_project_has_a_key_and_agents_besides(tmp_path: Path, project: Project) -> None:
+async def test_a_project_also_has_a_key_and_agents(tmp_path: Path, project: Project) -> None:
     async with open_store(tmp_path, access(project), "sk-environment") as backend:
         assert backend.vault is not None
         assert await backend.vault.current() == "sk-environment"

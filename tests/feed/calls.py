@@ -1,4 +1,4 @@
-"""A live session and a disk as feeds see them, moved by hand."""
+"""A live session and a disk for feeds, each moved by the test."""
 
 import asyncio
 from collections.abc import Sequence
@@ -28,7 +28,7 @@ def again(record: Record, seq: int) -> Record:
 
 
 class FakeLine:
-    """A `relay.feed.voice.Line` whose frames a test puts into `frames`."""
+    """A coach's stream whose frames a test puts into `frames`."""
 
     def __init__(self, coach: str) -> None:
         self.coach = coach
@@ -50,7 +50,7 @@ class FakeLine:
 
 @dataclass
 class FakeCall:
-    """A `relay.feed.feed.Call`."""
+    """A live session with fields that a test sets."""
 
     head: SessionHead = HEAD
     door: str = "openai"

@@ -36,7 +36,7 @@ def partials(subscriber: Subscriber) -> list[str]:
     return [message["text"] for message in told(subscriber) if message["type"] == "partial"]
 
 
-async def test_words_so_far_are_told_when_they_changed_and_all_of_them_to_a_newcomer() -> None:
+async def test_partials_are_sent_when_they_change_and_all_of_them_to_a_new_subscriber() -> None:
     call = FakeCall(open=[HELLO])
     feed = feed_of(call)
     one = await feed.subscribe(0)
@@ -52,7 +52,7 @@ async def test_words_so_far_are_told_when_they_changed_and_all_of_them_to_a_newc
     assert partials(one) == partials(two) == ["Hello", "Hi"]
 
 
-async def test_who_comes_when_nobody_was_there_is_told_everything() -> None:
+async def test_a_subscriber_after_a_pause_without_any_gets_all_partials() -> None:
     feed = feed_of(FakeCall(open=[HELLO]))
     first = await feed.subscribe(0)
     feed.tick()
@@ -62,7 +62,7 @@ async def test_who_comes_when_nobody_was_there_is_told_everything() -> None:
     assert partials(second) == ["Hel"]
 
 
-async def test_how_it_stands_is_told_when_that_changed() -> None:
+async def test_the_state_is_sent_when_it_changed() -> None:
     call = FakeCall()
     feed = feed_of(call)
     subscriber = await feed.subscribe(0)
@@ -78,7 +78,7 @@ async def test_how_it_stands_is_told_when_that_changed() -> None:
     assert state["session"]["tokens"] == {"text_out": 7}
 
 
-async def test_an_ended_feed_keeps_the_facts_and_lets_the_call_go() -> None:
+async def test_an_ended_feed_keeps_the_facts_and_releases_the_session() -> None:
     call = FakeCall(seq=1, cost=12, why="idle", open=[HELLO])
     feed = feed_of(call)
     feed.commit(said(1))
@@ -94,7 +94,7 @@ async def test_an_ended_feed_keeps_the_facts_and_lets_the_call_go() -> None:
     assert [m["type"] for m in told(await feed.subscribe(1))] == ["session", "caught_up", "ended"]
 
 
-def test_the_newest_version_of_each_in_the_order_of_seq() -> None:
+def test_the_log_has_the_newest_version_of_each_by_seq() -> None:
     log = UtteranceLog()
     one, two = said(1), said(2)
     better = again(one, 3)
@@ -122,7 +122,7 @@ def test_words_that_were_lost_are_counted() -> None:
     assert log.missing == 2
 
 
-def test_beyond_its_bounds_the_oldest_goes_and_the_floor_says_so() -> None:
+def test_beyond_its_bounds_the_oldest_is_dropped_and_the_floor_rises() -> None:
     by_count, by_size = UtteranceLog(records=2), UtteranceLog(characters=40)
     for seq in (1, 2, 3):
         by_count.add(said(seq))
@@ -139,7 +139,7 @@ def test_one_answer_larger_than_the_bound_is_not_kept() -> None:
     assert log.floor == log.top == 1
 
 
-def test_what_it_forgot_is_below_its_floor() -> None:
+def test_dropped_records_are_below_the_floor() -> None:
     log = UtteranceLog()
     log.add(said(1))
     log.clear()
@@ -149,7 +149,7 @@ def test_what_it_forgot_is_below_its_floor() -> None:
 
 
 @given(st.lists(st.integers(1, 6), max_size=30), st.integers(1, 8), st.integers(0, 30))
-def test_above_the_floor_nothing_is_missing(items: list[int], bound: int, since: int) -> None:
+def test_nothing_above_the_floor_is_missing(items: list[int], bound: int, since: int) -> None:
     log, newest = UtteranceLog(records=bound), dict[str, int]()
     for seq, item in enumerate(items, start=1):
         record = again(said(item), seq)
@@ -160,7 +160,7 @@ def test_above_the_floor_nothing_is_missing(items: list[int], bound: int, since:
     assert len(log) <= bound
 
 
-async def test_the_store_and_the_journal_together_whatever_is_where(tmp_path: Path) -> None:
+async def test_store_and_journal_are_read_together_wherever_a_record_is(tmp_path: Path) -> None:
     """With the real ones, step by step along a record's way."""
     journal, store = await open_journal(tmp_path / "journal"), SqliteStore(tmp_path / "relay.db")
     history = FeedHistory(journal, store)
@@ -183,7 +183,7 @@ async def test_the_store_and_the_journal_together_whatever_is_where(tmp_path: Pa
     await store.aclose()
 
 
-async def test_half_a_conversation_is_none() -> None:
+async def test_half_a_conversation_is_an_error() -> None:
     disk = Disk()
     disk.commit(said(1))
     disk.broken = True
@@ -191,7 +191,9 @@ async def test_half_a_conversation_is_none() -> None:
         await FeedHistory(disk, disk).read(CONVERSATION)
 
 
-async def test_who_takes_too_long_counts_as_away(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_store_that_takes_too_long_counts_as_unavailable(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     class Hanging(Disk):
         async def transcript(self, conversation_id: str) -> list:
             await asyncio.Event().wait()

@@ -1,4 +1,4 @@
-"""Feeds as coaches see them: nothing before it is on disk, no gap and no double, whatever comes."""
+"""Feeds as coaches see them: finals only from the disk, without gaps and without doubles."""
 
 import asyncio
 import json
@@ -64,7 +64,7 @@ class Coach:
         return {row["id"]: row["text"] for row in rows}
 
 
-async def test_what_was_said_before_then_what_is_said_now() -> None:
+async def test_a_feed_has_what_was_said_before_then_what_is_said_now() -> None:
     here = HubWithDisk()
     with here.hub.track(FakeCall()):
         here.commit(said(1), said(2))
@@ -92,7 +92,7 @@ async def test_a_correction_keeps_its_id_and_takes_a_new_seq() -> None:
         await later.leave()
 
 
-async def test_a_commit_that_is_told_twice_is_shown_once() -> None:
+async def test_a_commit_announced_twice_is_sent_once() -> None:
     here = HubWithDisk()
     with here.hub.track(FakeCall()):
         coach = await Coach(here).come()
@@ -102,7 +102,7 @@ async def test_a_commit_that_is_told_twice_is_shown_once() -> None:
         await coach.leave()
 
 
-async def test_what_memory_has_forgotten_is_read_from_the_disk() -> None:
+async def test_older_utterances_are_read_from_the_disk() -> None:
     here = HubWithDisk()
     with here.hub.track(FakeCall()):
         here.feed.log = UtteranceLog(records=2)
@@ -118,7 +118,7 @@ async def test_what_memory_has_forgotten_is_read_from_the_disk() -> None:
         assert here.disk.reads == 1, "what memory has needs no disk"
 
 
-async def test_where_the_disk_cannot_be_read_a_coach_is_told_so_and_not_shown_a_gap() -> None:
+async def test_a_coach_gets_an_error_rather_than_a_gap_when_the_disk_cannot_be_read() -> None:
     here = HubWithDisk()
     with here.hub.track(FakeCall()):
         here.feed.log = UtteranceLog(records=1)
@@ -145,7 +145,7 @@ async def test_a_coach_who_does_not_read_is_closed_and_comes_back_without_a_gap(
         await coach.leave()
 
 
-async def test_what_the_disk_has_before_the_hub_is_told_is_shown_once() -> None:
+async def test_a_record_on_disk_before_its_commit_is_announced_is_sent_once() -> None:
     here = HubWithDisk()
     with here.hub.track(FakeCall()):
         here.feed.log = UtteranceLog(records=1)
@@ -158,7 +158,7 @@ async def test_what_the_disk_has_before_the_hub_is_told_is_shown_once() -> None:
         await coach.leave()
 
 
-async def test_what_comes_and_is_forgotten_while_the_past_is_read_is_shown() -> None:
+async def test_an_utterance_committed_and_dropped_during_the_read_is_sent() -> None:
     here = HubWithDisk()
     with here.hub.track(FakeCall()):
         here.feed.log = UtteranceLog(records=1)
@@ -176,7 +176,7 @@ async def test_what_comes_and_is_forgotten_while_the_past_is_read_is_shown() -> 
 
 
 @pytest.mark.parametrize("turns", range(12))
-async def test_what_moves_on_to_the_store_while_it_is_read_is_shown(turns: int) -> None:
+async def test_a_record_delivered_during_the_read_is_sent(turns: int) -> None:
     here = HubWithDisk()
     with here.hub.track(FakeCall()):
         here.feed.log = UtteranceLog(records=1)
@@ -237,7 +237,7 @@ async def test_words_that_never_reach_the_disk_do_not_keep_a_feed_open() -> None
     await coach.leave()
 
 
-async def test_a_hole_in_what_was_committed_is_said_at_the_end() -> None:
+async def test_a_gap_in_the_commits_is_reported_at_the_end() -> None:
     here, call = HubWithDisk(), FakeCall()
     with here.hub.track(call):
         here.commit(said(1), said(3))
@@ -247,7 +247,7 @@ async def test_a_hole_in_what_was_committed_is_said_at_the_end() -> None:
     await coach.leave()
 
 
-async def test_who_comes_after_the_end_sees_all_of_it_and_the_end() -> None:
+async def test_a_subscriber_after_the_end_gets_everything_and_the_end() -> None:
     here, call = HubWithDisk(), FakeCall()
     with here.hub.track(call):
         here.commit(said(1), said(2))
@@ -276,7 +276,7 @@ async def test_ended_sessions_leave_memory_in_two_steps() -> None:
     assert ([record.utterance.text for record in said_early], cursor) == (["Hello."], 1)
 
 
-async def test_records_that_are_no_words_and_sessions_of_others_are_none_of_its() -> None:
+async def test_records_of_other_kinds_and_sessions_are_ignored() -> None:
     here = HubWithDisk()
     record = SessionRecord(id=HEAD.session_id, head=HEAD, seq=1, door="openai", engine="offline")
     here.commit(record, said(1))
@@ -284,7 +284,7 @@ async def test_records_that_are_no_words_and_sessions_of_others_are_none_of_its(
         assert here.feed.log.top == 0
 
 
-async def test_a_server_that_stops_says_so_and_takes_nobody_more() -> None:
+async def test_a_stopping_server_says_so_and_accepts_no_more_subscribers() -> None:
     here = HubWithDisk()
     with here.hub.track(FakeCall()):
         coach = await Coach(here).come()
@@ -327,7 +327,7 @@ async def test_a_conversation_is_all_its_sessions_in_order() -> None:
     assert (nobody.owner, list(nobody.said)) == (None, [])
 
 
-async def test_a_strangers_words_are_no_part_of_somebodys_conversation() -> None:
+async def test_another_users_utterances_are_not_part_of_a_conversation() -> None:
     here = HubWithDisk()
     theirs = Call(session_id="77777777-7777-4777-8777-777777777777", user_id=STRANGER)
     with here.hub.track(FakeCall()), here.hub.track(FakeCall(head=theirs.user("x").head)):
@@ -446,7 +446,7 @@ async def play(ops: list[tuple[str, int]], bound: int, turns: int) -> None:
 
 @settings(max_examples=300, deadline=None)
 @given(st.lists(OPS, max_size=60), st.integers(1, 6), st.integers(0, 4))
-def test_whatever_the_moment_of_coming_back(
+def test_a_coach_may_come_back_at_any_moment(
     ops: list[tuple[str, int]], bound: int, turns: int
 ) -> None:
     """Any order of commits, deliveries, arrivals and departures ends with the same list."""
@@ -483,7 +483,7 @@ async def test_a_hundred_reconnects_at_random_moments_end_with_the_same_list() -
 # --------------------------------------------------------------------------------- live session
 
 
-async def test_the_beat_runs_only_while_somebody_watches() -> None:
+async def test_the_hub_ticks_only_while_a_feed_has_subscribers() -> None:
     here, call = HubWithDisk(), FakeCall()
     running = asyncio.create_task(here.hub.run())
     with here.hub.track(call):
@@ -500,7 +500,7 @@ async def test_the_beat_runs_only_while_somebody_watches() -> None:
         await running
 
 
-async def test_a_session_that_cannot_be_looked_at_harms_no_other() -> None:
+async def test_a_session_that_fails_does_not_stop_the_others() -> None:
     class Broken(FakeCall):
         def partials(self) -> list[InterimTranscript]:
             raise RuntimeError

@@ -1,11 +1,11 @@
-"""What is kept of a call that has ended."""
+"""The facts that stay of a session that has ended."""
 
 from relay.feed.live_session import over
 from relay.realtime.coaching.control import Command
 from tests.feed.calls import HEAD, FakeCall
 
 
-def test_facts_stay_and_nothing_can_be_commanded_any_more() -> None:
+def test_an_ended_session_keeps_its_facts_and_takes_no_commands() -> None:
     ended = over(FakeCall(seq=7, cost=12, why="client_left"))
     assert (ended.head, ended.settled(), ended.micro(), ended.ending()) == (
         HEAD,

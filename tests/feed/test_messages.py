@@ -1,3 +1,5 @@
+"""The API's JSON of utterances, partials and times."""
+
 import json
 
 import msgspec
@@ -58,7 +60,7 @@ def test_a_message_says_its_type_and_is_read_back_by_it() -> None:
     assert SessionMessage.__struct_config__.tag == "session"
 
 
-def test_half_a_character_is_shown_as_one_that_is_missing() -> None:
+def test_half_a_character_of_a_partial_is_replaced() -> None:
     shown = partial_message(InterimTranscript("item", 0, "assistant", "well \ud83d"))
     assert msgspec.json.encode(shown)
     assert shown.text == "well ?"

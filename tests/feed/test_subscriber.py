@@ -1,3 +1,5 @@
+"""What waits for one subscriber: in which order, and how much of it."""
+
 import asyncio
 import json
 
@@ -16,7 +18,7 @@ async def kinds(subscriber: Subscriber, count: int) -> list[str]:
     ]
 
 
-async def test_before_the_past_is_known_the_state_alone_is_shown() -> None:
+async def test_only_the_state_is_sent_before_the_past_is_known() -> None:
     subscriber = Subscriber(0)
     subscriber.set_state(EncodedMessage("state"))
     subscriber.finish(EncodedMessage("the end"))
@@ -32,7 +34,7 @@ async def test_before_the_past_is_known_the_state_alone_is_shown() -> None:
     assert subscriber.ending == FINISHED
 
 
-async def test_what_was_read_and_what_came_are_one_past() -> None:
+async def test_the_past_is_what_was_read_and_what_came_meanwhile() -> None:
     subscriber = Subscriber(1)
     for record in (said(3), again(said(2), 4)):
         subscriber.hold(record)
@@ -44,7 +46,7 @@ async def test_what_was_read_and_what_came_are_one_past() -> None:
     assert await subscriber.next() == EncodedMessage('{"type":"caught_up","seq":4}', 4)
 
 
-async def test_of_states_and_of_words_so_far_the_latest_alone_waits() -> None:
+async def test_only_the_latest_state_and_partials_wait() -> None:
     subscriber = Subscriber(0)
     subscriber.start([], 0)
     await subscriber.next()
@@ -56,7 +58,7 @@ async def test_of_states_and_of_words_so_far_the_latest_alone_waits() -> None:
     assert told == ["state 4", "words 4", "others 4"]
 
 
-async def test_a_final_replaces_the_words_so_far_and_comes_before_others() -> None:
+async def test_a_final_replaces_its_partial_and_goes_before_others() -> None:
     subscriber = Subscriber(0)
     subscriber.start([], 0)
     await subscriber.next()
@@ -78,7 +80,7 @@ async def test_a_long_past_does_not_count_as_slowness() -> None:
     assert await subscriber.next() is None
 
 
-async def test_more_than_fits_while_the_past_is_read_is_too_slow() -> None:
+async def test_more_finals_than_fit_during_the_read_are_too_slow() -> None:
     subscriber = Subscriber(0)
     for seq in range(1, MAX_QUEUED + 2):
         subscriber.hold(said(seq))
@@ -87,7 +89,7 @@ async def test_more_than_fits_while_the_past_is_read_is_too_slow() -> None:
     assert await subscriber.next() is None
 
 
-async def test_the_first_ending_wins_and_wakes_who_waits() -> None:
+async def test_the_first_ending_wins_and_wakes_the_waiting_reader() -> None:
     subscriber = Subscriber(0)
     waiting = asyncio.create_task(subscriber.next())
     await asyncio.sleep(0)

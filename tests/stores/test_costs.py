@@ -1,4 +1,4 @@
-"""Sums of what calls used and cost, with calls over midnight, without an end, without a price."""
+"""Usage reports with calls over midnight, without an end and without a price."""
 
 import pytest
 
@@ -43,7 +43,7 @@ def test_dollars_a_minute_are_of_the_conversation_not_of_its_models() -> None:
         ("model", {"m": 6}),
     ],
 )
-def test_the_same_costs_under_every_name(by: GroupBy, names: dict[str | int, int]) -> None:
+def test_the_same_costs_are_grouped_by_every_name(by: GroupBy, names: dict[str | int, int]) -> None:
     calls = [call("s"), call("z", user="bob")]
     made = usage_report(by, 0, calls, [used("s", 1), used("z", 5, user="bob")])
     assert {name: cost.micro for name, cost in made.costs.items()} == names
@@ -71,7 +71,7 @@ def test_a_call_that_ends_at_midnight_is_not_of_the_next_day() -> None:
     assert list(usage_report("day", 0, [call("s", MIDNIGHT - 9, 9)], []).costs) == [DAY]
 
 
-def test_what_a_model_cost_a_minute_is_of_the_calls_that_used_it() -> None:
+def test_a_models_cost_by_the_minute_covers_the_calls_that_used_it() -> None:
     calls = [call("s"), call("z", lasted=60), call("silent", lasted=600)]
     lines = [used("s", 200), used("z", 100), used("s", 30, model="t")]
     made = usage_report("model", 0, calls, lines)
@@ -88,13 +88,13 @@ def test_a_call_without_an_end_costs_but_not_by_the_minute() -> None:
     assert total.unended == {"open", "unheard-of"}
 
 
-def test_what_has_no_price_makes_the_sum_unknown_and_is_named() -> None:
+def test_a_model_without_a_price_makes_the_sum_unknown_and_is_named() -> None:
     made = usage_report("user", 0, [call("s")], [used("s", 100), used("s", None, model="new")])
     assert (made.total.micro, made.total.micro_per_minute) == (100, None)
     assert made.total.unpriced == {"new"}
 
 
-def test_without_time_nothing_is_by_the_minute() -> None:
+def test_without_time_there_is_no_cost_by_the_minute() -> None:
     assert (
         usage_report("day", 0, [call("s", lasted=0)], [used("s", 5)]).total.micro_per_minute is None
     )

@@ -26,7 +26,7 @@ def test_a_commit_is_on_disk_when_it_returns_and_deleted_words_are_overwritten(p
     connection.close()
 
 
-def test_nobody_else_may_read_the_files_even_if_they_once_could(path: Path) -> None:
+def test_only_the_owner_may_read_the_files_even_if_others_once_could(path: Path) -> None:
     path.touch(mode=0o644)
     connection = open_database(path)
     connection.execute("CREATE TABLE words (word TEXT)")
@@ -51,7 +51,7 @@ def test_a_transaction_is_all_or_nothing(path: Path) -> None:
     connection.close()
 
 
-def test_what_is_no_database_is_an_error_and_holds_no_file_open(path: Path) -> None:
+def test_a_file_that_is_not_a_database_is_an_error_and_is_not_held_open(path: Path) -> None:
     path.write_bytes(b"this is not a database, it only looks like a file" * 100)
     with pytest.raises(sqlite3.DatabaseError):
         open_database(path)
@@ -75,7 +75,7 @@ def names(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir())
 
 
-def test_what_a_running_relay_wrote_last_is_seen(
+def test_reading_sees_what_a_running_relay_wrote_last(
     tmp_path: Path, writer: sqlite3.Connection
 ) -> None:
     before = names(tmp_path)
@@ -85,7 +85,9 @@ def test_what_a_running_relay_wrote_last_is_seen(
     assert names(tmp_path) == before
 
 
-def test_a_file_at_rest_gets_no_neighbours(tmp_path: Path, writer: sqlite3.Connection) -> None:
+def test_reading_a_file_at_rest_creates_no_other_files(
+    tmp_path: Path, writer: sqlite3.Connection
+) -> None:
     writer.close()
     written = (tmp_path / "file.db").read_bytes()
 
@@ -94,7 +96,9 @@ def test_a_file_at_rest_gets_no_neighbours(tmp_path: Path, writer: sqlite3.Conne
     assert (tmp_path / "file.db").read_bytes() == written
 
 
-def test_nothing_can_be_written(tmp_path: Path, writer: sqlite3.Connection) -> None:
+def test_a_file_open_for_reading_cannot_be_written(
+    tmp_path: Path, writer: sqlite3.Connection
+) -> None:
     with (
         open_readonly(tmp_path / "file.db") as connection,
         pytest.raises(sqlite3.OperationalError, match="readonly"),
@@ -102,7 +106,7 @@ def test_nothing_can_be_written(tmp_path: Path, writer: sqlite3.Connection) -> N
         connection.execute("INSERT INTO words VALUES ('mine')")
 
 
-def test_what_is_no_database_is_an_error(tmp_path: Path) -> None:
+def test_reading_a_file_that_is_not_a_database_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "file.db").write_bytes(b"no database at all" * 100)
     with pytest.raises(sqlite3.DatabaseError), open_readonly(tmp_path / "file.db"):
         pass

@@ -95,7 +95,7 @@ def _say(journal: DiskJournal, *records: Record) -> None:
         journal.append(record)
 
 
-async def test_what_is_committed_is_stored_in_order_and_leaves_the_disk(
+async def test_committed_records_are_stored_in_order_and_leave_the_disk(
     journal: DiskJournal,
 ) -> None:
     store = ScriptedStore()
@@ -111,7 +111,7 @@ async def test_what_is_committed_is_stored_in_order_and_leaves_the_disk(
     assert delivery.state.lag_seconds == 0.0
 
 
-async def test_what_a_run_before_left_on_disk_is_delivered_too(tmp_path: Path) -> None:
+async def test_records_that_an_earlier_run_left_on_disk_are_delivered_too(tmp_path: Path) -> None:
     before = await open_journal(tmp_path)
     _say(before, ONE, TWO)
     await before.aclose()
@@ -210,7 +210,7 @@ async def test_a_flush_does_not_wait_for_the_next_attempt(journal: DiskJournal) 
     assert store.stored == [ONE]
 
 
-async def test_poison_is_set_aside_by_name_and_does_not_stop_the_rest(
+async def test_refused_records_are_set_aside_by_id_and_do_not_stop_the_rest(
     journal: DiskJournal,
 ) -> None:
     store = ScriptedStore(poison=[TWO])
@@ -230,7 +230,9 @@ async def test_poison_is_set_aside_by_name_and_does_not_stop_the_rest(
     ]
 
 
-async def test_poison_is_kept_on_disk_and_tried_again_after_a_restart(tmp_path: Path) -> None:
+async def test_refused_records_stay_on_disk_and_are_tried_again_after_a_restart(
+    tmp_path: Path,
+) -> None:
     journal = await open_journal(tmp_path)
     _say(journal, ONE)
     await journal.flush()
@@ -382,7 +384,7 @@ def test_waits_double_until_they_are_capped() -> None:
     assert waits == [0.25, 0.5, 1, 2, 4, 8, 16, 30, 30, 30]
 
 
-def test_half_of_a_wait_is_chance() -> None:
+def test_half_of_a_wait_is_random() -> None:
     assert backoff(3, jitter=0.0) == 0.5
     assert backoff(3, jitter=0.5) == 0.75
 
@@ -392,7 +394,7 @@ def test_every_wait_has_a_floor_and_a_ceiling(attempt: int, jitter: float) -> No
     assert SHORTEST_WAIT / 2 <= backoff(attempt, jitter) <= LONGEST_WAIT
 
 
-def test_a_refusal_names_ids_and_reasons_and_counts_them_in_its_text() -> None:
+def test_refused_records_have_ids_and_reasons_and_a_count_as_text() -> None:
     refusal = RecordsRefused({"an-id": FOREIGN_CONVERSATION})
     assert refusal.refused == {"an-id": "foreign_conversation"}
     assert str(refusal) == "1 records refused"

@@ -48,7 +48,7 @@ class Stored:
         return 7
 
 
-async def test_what_is_stored_and_what_still_waits_are_one_conversation() -> None:
+async def test_stored_and_undelivered_utterances_are_one_conversation() -> None:
     stored = [CALL.user("One."), CALL.assistant("Two.", seq=1)]
     later = CALL.of(session_id=LATER_SESSION, started_at=MORNING + 60)
     waiting = [later.user("Three."), corrected(stored[1], "Two!", seq=5)]
@@ -64,12 +64,12 @@ async def test_S3_39_a_conversation_seconds_old_is_known_without_the_store() -> 
     assert (earlier.owner, texts(earlier.said)) == (LEARNER, ["One."])
 
 
-async def test_whose_conversation_it_is_must_be_known_from_somewhere() -> None:
+async def test_a_conversation_known_nowhere_raises_the_stores_error() -> None:
     with pytest.raises(OSError, match="away"):
         await StoredHistory(Waiting(), Stored(trouble=OSError("away"))).conversation(CONVERSATION)
 
 
-async def test_what_a_stranger_claims_to_have_said_in_it_is_no_part_of_it() -> None:
+async def test_another_users_undelivered_utterances_are_not_part_of_the_conversation() -> None:
     stranger = CALL.of(user_id=STRANGER, session_id=LATER_SESSION).user("Let me in.")
     earlier = await StoredHistory(Waiting(stranger), Stored(CALL.user("Mine."))).conversation(
         CONVERSATION
@@ -77,10 +77,10 @@ async def test_what_a_stranger_claims_to_have_said_in_it_is_no_part_of_it() -> N
     assert (earlier.owner, texts(earlier.said)) == (LEARNER, ["Mine."])
 
 
-async def test_a_conversation_that_nobody_has_is_empty() -> None:
+async def test_an_unknown_conversation_is_empty() -> None:
     earlier = await StoredHistory(Waiting(), Stored()).conversation(CONVERSATION)
     assert (earlier.owner, earlier.said) == (None, [])
 
 
-async def test_what_was_spent_is_the_stores_to_say() -> None:
+async def test_spent_amounts_come_from_the_store() -> None:
     assert await StoredHistory(Waiting(), Stored()).spent(1, "a1", None) == 7

@@ -86,7 +86,7 @@ async def said(place: Place, call: Call) -> list[str]:
     return [record.utterance.text for record in found]
 
 
-async def test_what_is_old_is_deleted_and_the_rest_stays(place: Place) -> None:
+async def test_old_utterances_are_deleted_and_the_rest_stays(place: Place) -> None:
     assert await place.people.forget(30, "delete") == 5
     assert await said(place, CALL) == await said(place, HERS) == []
     assert await said(place, RECENT) == ["Again."]
@@ -94,7 +94,7 @@ async def test_what_is_old_is_deleted_and_the_rest_stays(place: Place) -> None:
     assert await place.people.forget(30, "delete") == 0
 
 
-async def test_what_is_old_is_emptied_and_stays_in_its_place(place: Place) -> None:
+async def test_old_utterances_are_emptied_and_keep_their_place(place: Place) -> None:
     assert await place.people.forget(30, "redact") == 5
     assert await said(place, CALL) == ["", "", ""]
     assert await said(place, RECENT) == ["Again."]
@@ -104,14 +104,14 @@ async def test_what_is_old_is_emptied_and_stays_in_its_place(place: Place) -> No
     assert await place.people.forget(30, "redact") == 0
 
 
-async def test_what_was_forgotten_does_not_come_back_by_a_repeat(place: Place) -> None:
+async def test_a_repeated_record_does_not_restore_forgotten_text(place: Place) -> None:
     await place.people.forget(30, "redact")
     await place.store.put([CALL.user("When?"), HALF_HEARD])
 
     assert await said(place, CALL) == ["", "", ""]
 
 
-async def test_one_person_is_told_all_that_is_kept_of_them(place: Place) -> None:
+async def test_everything_stored_about_one_person_is_exported(place: Place) -> None:
     told = json.loads(json.dumps(await place.people.export(LEARNER)))
 
     assert set(told) == {
@@ -127,7 +127,7 @@ async def test_one_person_is_told_all_that_is_kept_of_them(place: Place) -> None
     assert "There." not in json.dumps(told)
 
 
-async def test_one_person_is_erased_and_nobody_else(place: Place) -> None:
+async def test_one_person_is_erased_and_no_one_else(place: Place) -> None:
     counts = await place.people.erase(LEARNER)
 
     assert counts == {

@@ -99,7 +99,7 @@ async def test_closing_does_not_wait_longer_than_it_was_told() -> None:
     assert await worker.aclose()
 
 
-async def test_a_job_whose_caller_gave_up_is_not_begun() -> None:
+async def test_a_job_whose_caller_gave_up_is_not_started() -> None:
     worker = Worker("notes", Notebook)
     released = threading.Event()
     worker.submit(lambda _: released.wait())
@@ -112,7 +112,7 @@ async def test_a_job_whose_caller_gave_up_is_not_begun() -> None:
 
 @pytest.fixture
 def yields(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """How long the loop rested each time; nobody yields or waits for real."""
+    """Seconds of each yield; nothing sleeps or waits for real."""
     yields: list[float] = []
     monkeypatch.setattr("relay.stores.worker.YIELD_INTERVAL", 0)
     monkeypatch.setattr("relay.stores.worker.time.sleep", yields.append)

@@ -64,16 +64,16 @@ def test_the_same_words_always_make_the_same_summary() -> None:
     assert extract(TALK) == extract(list(TALK))
 
 
-def test_of_nothing_there_is_nothing() -> None:
+def test_an_empty_conversation_gives_an_empty_extract() -> None:
     assert extract([]) == Points(text="")
 
 
-def test_of_one_word_there_is_that_word() -> None:
+def test_a_conversation_of_one_word_gives_that_word() -> None:
     points = extract([SpokenLine("learner", "Hello.")])
     assert points.text == "Learner: Hello."
 
 
-def test_however_much_is_said_a_summary_stays_short() -> None:
+def test_a_summary_stays_short_however_long_the_conversation() -> None:
     many = [SpokenLine("learner", f"I will do the thing number {'x' * n}.") for n in range(2, 400)]
     endless = [SpokenLine("model", "run knee plan " * 5000)]
     points = extract([*many, *endless])
@@ -105,7 +105,7 @@ def test_sentences_and_words() -> None:
         ("I called her.", False),
     ],
 )
-def test_who_says_that_something_will_be_done_promises(sentence: str, promise: bool) -> None:
+def test_promises(sentence: str, promise: bool) -> None:
     assert is_promise(sentence) is promise
 
 
@@ -120,7 +120,7 @@ def test_who_says_that_something_will_be_done_promises(sentence: str, promise: b
         ("I ran.", False),
     ],
 )
-def test_who_says_what_they_are_after_wishes(sentence: str, wish: bool) -> None:
+def test_wishes(sentence: str, wish: bool) -> None:
     assert is_wish(sentence) is wish
 
 
@@ -129,7 +129,7 @@ FIRST = Call()
 LATER = Call(session_id=LATER_SESSION, started_at=MORNING + 86_400)
 
 
-def test_a_summary_is_of_what_was_heard() -> None:
+def test_a_summary_covers_what_was_heard() -> None:
     cut = FIRST.assistant("A long story.", 2.0, heard_text="A long", state="interrupted")
     unheard = FIRST.assistant("Nobody heard this.", 3.0, heard_text="", state="unheard")
     person = FIRST.assistant("I am here.", 4.0, coach_id="kim")
@@ -140,7 +140,7 @@ def test_a_summary_is_of_what_was_heard() -> None:
     ]
 
 
-def test_S0_13_the_figures_are_counted_and_the_time_between_sessions_is_none() -> None:
+def test_S0_13_the_figures_are_counted_without_the_time_between_sessions() -> None:
     said = [
         FIRST.user("Hello.", 1.0),
         FIRST.assistant("Hi.", 10.0, heard_ms=2_600, audio_ms=9_000),
@@ -151,6 +151,6 @@ def test_S0_13_the_figures_are_counted_and_the_time_between_sessions_is_none() -
     assert figures_of(said) == Figures(34, 4, 1, 1)
 
 
-def test_nothing_is_nothing() -> None:
+def test_figures_of_an_empty_conversation_are_zero() -> None:
     assert lines_of([]) == []
     assert figures_of([]) == Figures(0, 0, 0, 0)

@@ -59,14 +59,14 @@ async def test_S0_13_without_a_model_it_says_that_sentences_were_chosen() -> Non
     assert summary.created_at == "2025-10-09T08:55:00.000000+00:00"
 
 
-async def test_with_a_model_it_says_which_one_wrote_it() -> None:
+async def test_a_summary_names_the_model_that_wrote_it() -> None:
     summary = await Summarizer(Model(), lambda: NOW).summary(CONVERSATION, None, SAID)
     assert (summary.by, summary.model, summary.reason) == ("model", "small-model", None)
     assert (summary.text, summary.session_id) == ("2 lines.", None)
     assert summary.total_interactions == 2
 
 
-async def test_a_model_that_fails_is_replaced_and_that_is_said() -> None:
+async def test_a_failed_model_is_replaced_by_an_extract_with_the_reason() -> None:
     model = Model()
     model.broken = True
     summary = await Summarizer(model, lambda: NOW).summary(CONVERSATION, None, SAID)
@@ -74,14 +74,14 @@ async def test_a_model_that_fails_is_replaced_and_that_is_said() -> None:
     assert summary.action_items == ["I will stretch my knee."]
 
 
-async def test_for_silence_nobody_is_paid() -> None:
+async def test_silence_sends_no_request() -> None:
     model = Model()
     unheard = [CALL.assistant("Hm.", heard_text="", state="unheard")]
     summary = await Summarizer(model, lambda: NOW).summary(CONVERSATION, None, unheard)
     assert (summary.by, summary.text, model.asked) == ("extract", "", 0)
 
 
-async def test_so_many_at_once_and_no_more() -> None:
+async def test_only_so_many_summaries_are_written_at_once() -> None:
     model = Model()
     model.may.clear()
     summariser = Summarizer(model, lambda: NOW)
@@ -105,7 +105,7 @@ async def asked(server: ChatServer, lines: Any = TALK, seconds: float = 5.0) -> 
         return await SummaryWriter(http, chat, seconds).write(lines)
 
 
-async def test_what_was_said_goes_up_and_the_points_come_back() -> None:
+async def test_utterances_are_sent_and_the_points_come_back() -> None:
     async with chat_server() as server:
         points = await asked(server)
     assert points == Points(
@@ -120,13 +120,13 @@ async def test_what_was_said_goes_up_and_the_points_come_back() -> None:
     assert server.given[0]["authorization"] == "Bearer sk-summary"
 
 
-async def test_fences_and_politeness_around_the_json_are_no_trouble() -> None:
+async def test_text_around_the_json_is_ignored() -> None:
     async with chat_server() as server:
         server.body = completion(f"Certainly!\n```json\n{json.dumps(POINTS)}\n```\n")
         assert (await asked(server)).main_topics == ["knee"]
 
 
-async def test_a_model_that_writes_a_book_is_cut() -> None:
+async def test_an_answer_that_is_too_long_is_cut() -> None:
     book = {"text": "x" * 9000, "action_items": ["y" * 900] * 50}
     async with chat_server() as server:
         server.body = completion(json.dumps(book))
@@ -135,7 +135,7 @@ async def test_a_model_that_writes_a_book_is_cut() -> None:
     assert [len(item) for item in points.action_items] == [300] * MOST_POINTS
 
 
-async def test_of_a_very_long_conversation_the_latest_goes_up() -> None:
+async def test_of_a_very_long_conversation_the_latest_part_is_sent() -> None:
     lines = [SpokenLine("learner", f"word {number}") for number in range(20_000)]
     async with chat_server() as server:
         await asked(server, lines)
@@ -163,7 +163,7 @@ async def test_of_a_very_long_conversation_the_latest_goes_up() -> None:
         *("prose", "empty", "wrong type", "too much"),
     ],
 )
-async def test_what_is_no_summary_is_said_by_name_and_quotes_nothing(broken: Any) -> None:
+async def test_an_unusable_answer_fails_with_a_reason_that_quotes_nothing(broken: Any) -> None:
     async with chat_server() as server:
         for name, value in broken.items():
             setattr(server, name, value)
@@ -173,14 +173,14 @@ async def test_what_is_no_summary_is_said_by_name_and_quotes_nothing(broken: Any
     assert "127.0.0.1" not in str(failed.value)
 
 
-async def test_a_model_that_thinks_too_long_is_left() -> None:
+async def test_a_model_that_takes_too_long_is_given_up() -> None:
     async with chat_server() as server:
         server.gate = asyncio.Event()
         with pytest.raises(ModelFailed, match="too slow"):
             await asked(server, seconds=0.05)
 
 
-async def test_a_server_that_is_not_there_is_named_without_its_address() -> None:
+async def test_an_unreachable_server_is_reported_without_its_address() -> None:
     server = ChatServer(url="http://127.0.0.1:9/v1")
     with pytest.raises(ModelFailed) as failed:
         await asked(server)

@@ -84,7 +84,7 @@ def test_a_correction_replaces_what_it_corrects_and_is_delivered_in_its_turn(
     assert file.tally().waiting == 2
 
 
-def test_what_was_delivered_is_gone_but_a_correction_made_meanwhile_waits(
+def test_delivered_records_are_deleted_but_a_correction_made_meanwhile_waits(
     file: JournalFile,
 ) -> None:
     _commit(file, ONE, TWO)
@@ -131,7 +131,7 @@ def test_a_new_start_tries_again_what_was_set_aside(folder: Path) -> None:
     again.close()
 
 
-def test_bytes_of_another_version_are_set_aside_and_harm_no_other(
+def test_records_of_another_version_are_set_aside_without_harm_to_others(
     file: JournalFile, folder: Path
 ) -> None:
     _commit(file, ONE, TWO)
@@ -143,14 +143,14 @@ def test_bytes_of_another_version_are_set_aside_and_harm_no_other(
     assert file.tally() == Tally(1, 1, MORNING)
 
 
-def test_half_a_character_is_told_and_the_rest_is_written(file: JournalFile) -> None:
+def test_half_a_character_is_reported_and_the_rest_is_written(file: JournalFile) -> None:
     broken = CALL.user("\ud83d", 9.0)
     assert file.commit([(ONE, MORNING), (broken, MORNING), (TWO, MORNING)]) == [broken]
     assert file.pending(10) == [ONE, TWO]
     assert file.commit([(broken, MORNING)]) == [broken]
 
 
-def test_at_its_bound_it_fails_as_a_full_disk_would_and_keeps_what_it_has(folder: Path) -> None:
+def test_a_file_at_its_bound_fails_as_a_full_disk_and_keeps_its_content(folder: Path) -> None:
     file = JournalFile(folder, 256 * 1024)
     kept = []
 
@@ -300,9 +300,7 @@ def test_the_words_of_a_conversation_are_found_in_the_order_they_came(file: Jour
     assert file.of_conversation(CONVERSATION, 10) == [THREE, better], "it was said all the same"
 
 
-def test_words_that_cannot_be_read_do_not_stand_in_the_way_of_others(
-    file: JournalFile, folder: Path
-) -> None:
+def test_unreadable_utterances_do_not_block_others(file: JournalFile, folder: Path) -> None:
     _commit(file, ONE, TWO)
     other = sqlite3.connect(folder / FILE_NAME)
     other.execute("UPDATE records SET body = ? WHERE id = ?", ('{"id": 5}', ONE.id))
@@ -342,7 +340,7 @@ def test_nothing_of_an_erased_person_is_left_in_any_file(folder: Path) -> None:
     file.close()
 
 
-def test_somebody_who_reads_the_file_meanwhile_is_named_as_the_trouble(
+def test_another_reader_of_the_file_is_reported_when_erasing(
     file: JournalFile, folder: Path
 ) -> None:
     _commit(file, ONE)
@@ -370,7 +368,7 @@ STEPS = strategies.lists(
 
 @settings(max_examples=80, deadline=None)
 @given(STEPS)
-def test_the_tally_is_what_counting_would_say_whatever_happens(
+def test_the_tally_equals_the_counts_whatever_happens(
     steps: list[tuple[str, list[tuple[int, int]]]],
 ) -> None:
     with TemporaryDirectory() as name:
@@ -441,7 +439,7 @@ def connection() -> Iterator[sqlite3.Connection]:
         (sql.OLDEST, ()),
     ],
 )
-def test_no_daily_question_reads_the_whole_table(
+def test_no_frequent_query_reads_the_whole_table(
     connection: sqlite3.Connection, query: str, values: tuple[object, ...]
 ) -> None:
     plan = [row[3] for row in connection.execute("EXPLAIN QUERY PLAN " + query, values)]
@@ -451,7 +449,9 @@ def test_no_daily_question_reads_the_whole_table(
 
 
 @pytest.mark.parametrize("query", [sql.PENDING, sql.OF_CONVERSATION, sql.OLDEST])
-def test_none_sorts_what_an_index_has_in_order(connection: sqlite3.Connection, query: str) -> None:
+def test_no_query_sorts_what_an_index_has_in_order(
+    connection: sqlite3.Connection, query: str
+) -> None:
     values = {sql.PENDING: (10,), sql.OF_CONVERSATION: ("conversation", 10), sql.OLDEST: ()}[query]
     plan = [row[3] for row in connection.execute("EXPLAIN QUERY PLAN " + query, values)]
     assert not [step for step in plan if "TEMP B-TREE" in step], plan

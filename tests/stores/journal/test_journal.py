@@ -45,7 +45,7 @@ def held_disk(journal: DiskJournal) -> Iterator[None]:
         released.set()
 
 
-async def test_words_are_on_disk_before_anyone_is_told(tmp_path: Path) -> None:
+async def test_records_are_on_disk_before_listeners_are_called(tmp_path: Path) -> None:
     journal = await open_journal(tmp_path)
     told: list[AnyRecord] = []
     journal.subscribe(told.extend)
@@ -112,7 +112,7 @@ async def test_what_was_delivered_leaves_the_disk(tmp_path: Path) -> None:
     await journal.aclose()
 
 
-async def test_a_correction_is_told_again_and_waits_once(tmp_path: Path) -> None:
+async def test_a_correction_is_announced_again_and_waits_once(tmp_path: Path) -> None:
     journal = await open_journal(tmp_path)
     told: list[AnyRecord] = []
     journal.subscribe(told.extend)
@@ -155,7 +155,7 @@ async def test_a_few_enormous_words_are_bounded_too(tmp_path: Path) -> None:
     await journal.aclose()
 
 
-async def test_half_a_character_is_counted_and_not_told(tmp_path: Path) -> None:
+async def test_half_a_character_counts_as_lost_and_is_not_announced(tmp_path: Path) -> None:
     journal = await open_journal(tmp_path)
     told: list[AnyRecord] = []
     journal.subscribe(told.extend)
@@ -167,7 +167,7 @@ async def test_half_a_character_is_counted_and_not_told(tmp_path: Path) -> None:
     await journal.aclose()
 
 
-async def test_a_full_disk_is_named_and_words_go_on_as_soon_as_there_is_room(
+async def test_a_full_disk_is_reported_and_commits_resume_as_soon_as_there_is_room(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("relay.stores.journal.journal.RETRY_AFTER", 3600.0)
@@ -222,7 +222,7 @@ async def _until_the_disk_answered(journal: DiskJournal) -> None:
         await journal._worker.run(lambda _: None)
 
 
-async def test_a_disk_that_does_not_answer_is_named(tmp_path: Path) -> None:
+async def test_a_disk_that_does_not_answer_is_reported_as_stalled(tmp_path: Path) -> None:
     now = 1000.0
     journal = DiskJournal(tmp_path, clock=lambda: now)
     await journal.start()
@@ -239,7 +239,7 @@ async def test_a_disk_that_does_not_answer_is_named(tmp_path: Path) -> None:
     await journal.aclose()
 
 
-async def test_closing_does_not_wait_for_a_dead_disk_and_says_so(tmp_path: Path) -> None:
+async def test_closing_gives_up_on_a_dead_disk_and_reports_it(tmp_path: Path) -> None:
     journal = await open_journal(tmp_path)
     with held_disk(journal):
         journal.append(ONE)
@@ -302,7 +302,7 @@ async def test_another_process_cannot_use_the_folder_until_its_owner_is_dead(
     JournalFile(tmp_path / "journal", 2**30).close()
 
 
-async def test_kill_9_loses_nothing_that_was_told_and_repeats_nothing(tmp_path: Path) -> None:
+async def test_kill_9_loses_no_committed_record_and_repeats_none(tmp_path: Path) -> None:
     told: list[str] = []
     for lines in (1, 40, 333, 90, 200):
         writer = _writer(tmp_path)
@@ -369,7 +369,9 @@ async def _measure(folder: Path) -> tuple[float, float, float, float]:
     return statistics.median(appends), p99, state.commit_p50_ms, state.commit_p99_ms
 
 
-async def test_words_are_found_at_every_moment_until_they_are_delivered(tmp_path: Path) -> None:
+async def test_utterances_are_found_at_every_moment_until_they_are_delivered(
+    tmp_path: Path,
+) -> None:
     """In the queue, in the batch that is being written, on disk: never a gap, always in order."""
     journal = await open_journal(tmp_path)
     elsewhere = CALL.of(conversation_id=CONVERSATION.replace("4", "8"), session_id=LATER_SESSION)
@@ -479,7 +481,7 @@ async def test_an_erased_person_does_not_come_back_with_a_commit_that_is_tried_a
     await journal.aclose()
 
 
-async def test_when_all_that_was_queued_is_erased_nothing_is_waited_for(tmp_path: Path) -> None:
+async def test_flush_returns_when_everything_queued_was_erased(tmp_path: Path) -> None:
     journal = await open_journal(tmp_path)
     journal.append(ONE)
     assert await journal.erase(LEARNER) == 1

@@ -19,7 +19,7 @@ async def filled(folder: Path) -> None:
     await journal.aclose()
 
 
-async def test_what_waits_is_told_as_it_is(tmp_path: Path) -> None:
+async def test_undelivered_records_are_exported_as_they_are(tmp_path: Path) -> None:
     await filled(tmp_path)
     call, words = undelivered_of(tmp_path, LEARNER)
 
@@ -29,7 +29,7 @@ async def test_what_waits_is_told_as_it_is(tmp_path: Path) -> None:
     assert undelivered_of(tmp_path, "nobody") == []
 
 
-async def test_it_is_told_beside_a_relay_and_not_erased(tmp_path: Path) -> None:
+async def test_records_beside_a_running_relay_are_exported_but_not_erased(tmp_path: Path) -> None:
     await filled(tmp_path)
     relay = await open_journal(tmp_path)
 
@@ -41,7 +41,9 @@ async def test_it_is_told_beside_a_relay_and_not_erased(tmp_path: Path) -> None:
     await relay.aclose()
 
 
-async def test_it_is_erased_from_every_byte_and_no_relay_starts_meanwhile(tmp_path: Path) -> None:
+async def test_records_are_erased_from_every_byte_and_no_relay_starts_meanwhile(
+    tmp_path: Path,
+) -> None:
     await filled(tmp_path)
     async with erase_undelivered(tmp_path, LEARNER) as many:
         with pytest.raises(JournalInUse):
@@ -55,7 +57,7 @@ async def test_it_is_erased_from_every_byte_and_no_relay_starts_meanwhile(tmp_pa
 
 
 @pytest.mark.parametrize("empty", [True, False])
-async def test_a_journal_that_never_was_is_not_made(tmp_path: Path, empty: bool) -> None:
+async def test_a_missing_journal_is_not_created(tmp_path: Path, empty: bool) -> None:
     if empty:
         (tmp_path / FILE_NAME).touch()
     assert undelivered_of(tmp_path, LEARNER) == []

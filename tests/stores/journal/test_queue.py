@@ -41,7 +41,7 @@ def _records(entries: tuple[Entry, ...]) -> list[AnyRecord]:
     return [entry.record for entry in entries]
 
 
-def test_the_oldest_form_the_batch_which_stays_until_it_is_written() -> None:
+def test_the_oldest_records_form_the_batch_until_it_is_written() -> None:
     queue = queue_of(ONE, TWO, THREE)
     assert _records(queue.fill_batch(2)) == [ONE, TWO]
     assert _records(queue.fill_batch(2)) == [ONE, TWO], "a batch that failed is tried again"
@@ -50,7 +50,7 @@ def test_the_oldest_form_the_batch_which_stays_until_it_is_written() -> None:
     assert _records(queue.fill_batch(2)) == [THREE]
 
 
-def test_room_comes_back_when_the_batch_is_written() -> None:
+def test_room_is_freed_when_the_batch_is_written() -> None:
     queue = queue_of(ONE, TWO, limits=JournalLimits(queued_records=2))
     assert not queue.add(_entry(THREE))
     queue.fill_batch(1)
@@ -59,7 +59,7 @@ def test_room_comes_back_when_the_batch_is_written() -> None:
     assert queue.add(_entry(THREE))
 
 
-def test_characters_are_bounded_and_come_back_too() -> None:
+def test_queued_characters_are_bounded_and_freed() -> None:
     limits = JournalLimits(queued_characters=100)
     big = CALL.user("x" * 30, 1.0)  # twice: what was said, and what was heard of it
     queue = queue_of(big, limits=limits)
@@ -68,13 +68,13 @@ def test_characters_are_bounded_and_come_back_too() -> None:
     assert queue.add(_entry(big))
 
 
-def test_the_words_of_a_conversation_are_found_in_batch_and_behind_it() -> None:
+def test_the_utterances_of_a_conversation_are_found_in_the_batch_and_behind_it() -> None:
     queue = queue_of(ONE, STRANGERS.user("Else."), CALL.used(5), TWO)
     queue.fill_batch(1)
     assert queue.of_conversation(CONVERSATION) == [ONE, TWO]
 
 
-def test_one_person_is_forgotten_but_for_what_is_being_written() -> None:
+def test_one_person_is_erased_from_the_queue_except_what_is_being_written() -> None:
     other = STRANGERS.user("I stay.")
     queue = queue_of(ONE, other, TWO, CALL.used(5))
     writing = queue.fill_batch(2)
@@ -87,18 +87,18 @@ def test_one_person_is_forgotten_but_for_what_is_being_written() -> None:
 BETTER = corrected(ONE, "won", seq=9)
 
 
-def test_what_is_on_disk_and_in_memory_is_one_in_its_newest_version() -> None:
+def test_records_on_disk_and_in_memory_are_merged_to_their_newest_version() -> None:
     assert merge_versions([ONE, TWO], [TWO, THREE, BETTER]) == [BETTER, TWO, THREE]
     assert merge_versions([BETTER], [ONE]) == [BETTER], "the disk was looked at later"
 
 
-def test_what_was_stored_between_the_two_looks_comes_first() -> None:
+def test_records_delivered_between_the_two_reads_come_first() -> None:
     said: list[Record] = [ONE, TWO, THREE]
     assert merge_versions([TWO, THREE], said) == said
     assert merge_versions([], said) == said
 
 
-def test_no_commit_yet_is_no_time() -> None:
+def test_percentiles_without_commits_are_zero() -> None:
     assert Latencies().percentile_ms(0.99) == 0.0
 
 
@@ -111,7 +111,7 @@ def test_percentiles_in_milliseconds() -> None:
     assert latencies.percentile_ms(1.0) == 100
 
 
-def test_each_is_told_to_who_keeps_them() -> None:
+def test_each_latency_is_observed() -> None:
     told: list[float] = []
     latencies = Latencies()
     latencies.add(0.5)
@@ -121,7 +121,7 @@ def test_each_is_told_to_who_keeps_them() -> None:
     assert latencies.percentile_ms(0.0) == 250
 
 
-def test_only_the_latest_count() -> None:
+def test_only_the_latest_latencies_count() -> None:
     latencies = Latencies()
     latencies.add(60.0)
     for _ in range(LATENCIES_KEPT):
@@ -129,7 +129,7 @@ def test_only_the_latest_count() -> None:
     assert latencies.percentile_ms(1.0) == 1.0
 
 
-def test_only_words_have_a_size_that_counts() -> None:
+def test_only_utterances_count_towards_the_size() -> None:
     said = Call().assistant("Hello", heard_text="Hel")
     call = SessionRecord(id=SESSION, head=said.head, seq=1, door="openai", engine="echo")
     assert (text_size(said), text_size(call)) == (8, 0)

@@ -45,7 +45,7 @@ def holds(folder: Path, word: str) -> list[str]:
     return [name for name, content in bytes_in(folder) if word.encode() in content]
 
 
-async def test_the_words_of_who_was_erased_are_in_no_byte_of_any_file(tmp_path: Path) -> None:
+async def test_an_erased_persons_words_are_in_no_byte_of_any_file(tmp_path: Path) -> None:
     path = await filled(tmp_path)
     assert holds(tmp_path, SECRET)
     privacy_store = SqlitePrivacy(path)
@@ -74,7 +74,7 @@ async def test_forgotten_words_are_in_no_byte_of_any_file_beside_a_relay(
     await relay.aclose()
 
 
-async def test_a_reader_that_keeps_old_words_in_the_log_is_told(
+async def test_a_reader_that_keeps_old_pages_in_the_log_is_reported(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("relay.stores.database.BUSY_TIMEOUT", 0.05)
@@ -90,7 +90,7 @@ async def test_a_reader_that_keeps_old_words_in_the_log_is_told(
     await privacy_store.aclose()
 
 
-async def test_no_file_is_made_by_looking(tmp_path: Path) -> None:
+async def test_no_method_creates_a_missing_file(tmp_path: Path) -> None:
     privacy_store = SqlitePrivacy(tmp_path / "relay.db")
     for question in (
         privacy_store.export("ada"),
@@ -138,12 +138,12 @@ def test_a_redacted_row_says_so_and_keeps_its_place(file: sqlite3.Connection) ->
     assert rows(file, "SELECT message_count FROM conversation_sessions") == [(3,)]
 
 
-def test_a_conversation_that_goes_on_is_counted_again(file: sqlite3.Connection) -> None:
+def test_a_conversation_that_keeps_utterances_is_counted_again(file: sqlite3.Connection) -> None:
     assert forget(file, timestamp(MORNING + 2.5), "delete") == 2
     assert rows(file, "SELECT message_count FROM conversation_sessions") == [(1,)]
 
 
-def test_more_than_one_transaction_is_no_matter(
+def test_forgetting_may_take_several_transactions(
     file: sqlite3.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(privacy, "AT_ONCE", 1)
@@ -152,7 +152,9 @@ def test_more_than_one_transaction_is_no_matter(
     assert rows(file, "SELECT * FROM conversation_sessions") == []
 
 
-def test_what_coaches_wrote_is_forgotten_and_that_they_did_stays(file: sqlite3.Connection) -> None:
+def test_the_text_of_coaches_actions_is_forgotten_and_the_action_stays(
+    file: sqlite3.Connection,
+) -> None:
     _acted(file)
     forget(file, LATER, "delete")
     assert rows(file, "SELECT coach_id, action, details FROM coach_actions") == [
@@ -160,7 +162,7 @@ def test_what_coaches_wrote_is_forgotten_and_that_they_did_stays(file: sqlite3.C
     ]
 
 
-def test_an_erased_learner_takes_the_words_of_the_audit_along(file: sqlite3.Connection) -> None:
+def test_erasing_a_learner_empties_the_actions_in_their_calls(file: sqlite3.Connection) -> None:
     _acted(file)
     erase(file, LEARNER)
     assert rows(file, "SELECT coach_id, conversation_id, details FROM coach_actions") == [
@@ -168,7 +170,7 @@ def test_an_erased_learner_takes_the_words_of_the_audit_along(file: sqlite3.Conn
     ]
 
 
-def test_an_erased_coach_leaves_words_without_a_name(file: sqlite3.Connection) -> None:
+def test_erasing_a_coach_leaves_their_utterances_without_a_name(file: sqlite3.Connection) -> None:
     _acted(file)
     file.execute("INSERT INTO coach_assignments VALUES (?, ?)", (COACH, LEARNER))
     counts = erase(file, COACH)

@@ -30,7 +30,7 @@ def test_a_file_of_an_earlier_relay_gets_what_it_lacks_and_keeps_what_it_has(
     connection.close()
 
 
-def test_the_databases_own_time_is_written_as_ours_is(tmp_path: Path) -> None:
+def test_the_databases_own_time_has_the_format_of_timestamp(tmp_path: Path) -> None:
     connection = open_database(tmp_path / "relay.sqlite")
     (now,) = connection.execute(f"SELECT {NOW}").fetchone()
     assert seconds(now) > 1_700_000_000

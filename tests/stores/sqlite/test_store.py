@@ -190,7 +190,7 @@ def test_a_correction_says_when_it_was_made(connection: sqlite3.Connection) -> N
     assert str(updated).endswith("000+00:00")
 
 
-def test_words_taken_back_leave_an_empty_row_that_nothing_older_fills(
+def test_a_withdrawn_utterance_leaves_an_empty_row_that_no_older_version_fills(
     connection: sqlite3.Connection,
 ) -> None:
     said = CALL.user("Noise.")
@@ -221,7 +221,9 @@ def test_S3_33_the_published_constraints_hold_here_too(
 
 
 @pytest.mark.parametrize("columns", ["status = 'gone'", "user_id = NULL, agent_id = NULL"])
-def test_S3_33_and_for_conversations(connection: sqlite3.Connection, columns: str) -> None:
+def test_S3_33_the_published_constraints_of_conversations_hold_here_too(
+    connection: sqlite3.Connection, columns: str
+) -> None:
     tables.put(connection, [CALL.user("One.")])
     with pytest.raises(sqlite3.IntegrityError):
         connection.execute("UPDATE conversation_sessions SET " + columns)  # noqa: S608 - ours
@@ -274,7 +276,7 @@ def test_deleting_a_conversation_deletes_its_words(connection: sqlite3.Connectio
     assert _one(connection, "SELECT count(*) FROM chat_messages_v2") == (0,)
 
 
-def test_a_line_of_usage_is_one_row_that_follows_the_newest(connection: sqlite3.Connection) -> None:
+def test_a_models_usage_is_one_row_of_the_newest_version(connection: sqlite3.Connection) -> None:
     old, new = CALL.used(100, seq=1), CALL.used(200, seq=2)
     assert put(connection, [new, old]) == {}
     assert _one(
@@ -309,14 +311,14 @@ def test_a_call_is_one_row_from_its_beginning_to_its_end(connection: sqlite3.Con
     assert _one(connection, query) == ended, "what is older never overwrites"
 
 
-def test_what_no_row_can_be_is_refused_alone(connection: sqlite3.Connection) -> None:
+def test_usage_that_cannot_be_a_row_is_refused_alone(connection: sqlite3.Connection) -> None:
     broken = CALL.of(agent_id=None).used(5)  # type: ignore[arg-type]
     fine = CALL.begun()
     assert put(connection, [broken, fine]) == {broken.id: CONSTRAINT}
     assert _one(connection, "SELECT id FROM voice_sessions") == (fine.id,)
 
 
-def test_the_question_before_every_call_reads_an_index_alone(
+def test_the_query_before_every_call_reads_only_an_index(
     connection: sqlite3.Connection,
 ) -> None:
     query = "SELECT sum(cost_micro) FROM voice_usage WHERE day = '2025-10-09' AND agent_id = 'a'"
@@ -324,7 +326,7 @@ def test_the_question_before_every_call_reads_an_index_alone(
     assert "COVERING INDEX voice_usage_by_day" in plan
 
 
-async def test_a_coach_has_the_learners_that_were_assigned(tmp_path: Path) -> None:
+async def test_a_coach_has_the_assigned_learners(tmp_path: Path) -> None:
     store = SqliteStore(tmp_path / "relay.sqlite")
     assert await store.assign(COACH, LEARNER)
     assert await store.assign(COACH, STRANGER)
@@ -334,7 +336,7 @@ async def test_a_coach_has_the_learners_that_were_assigned(tmp_path: Path) -> No
     await store.aclose()
 
 
-async def test_what_was_assigned_is_there_at_the_next_start_and_can_be_over(
+async def test_an_assignment_survives_a_restart_and_can_be_withdrawn(
     tmp_path: Path,
 ) -> None:
     store = SqliteStore(tmp_path / "relay.sqlite")

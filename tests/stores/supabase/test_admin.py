@@ -85,7 +85,7 @@ async def test_costs_are_what_the_embedded_store_says_of_the_same_calls(
     await reader.aclose()
 
 
-async def test_of_who_was_erased_the_cost_stays(
+async def test_the_cost_of_an_erased_person_stays(
     store: SupabaseStore, operator: SupabaseAdmin, project: Project
 ) -> None:
     await store.put(CALLS)
@@ -95,7 +95,7 @@ async def test_of_who_was_erased_the_cost_stays(
     assert (await operator.costs("user", 0)).total.micro == 170_000
 
 
-async def test_a_report_is_of_all_or_it_is_none(
+async def test_a_report_covers_all_rows_or_fails(
     store: SupabaseStore, operator: SupabaseAdmin, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await store.put(CALLS)
@@ -116,7 +116,7 @@ async def test_a_coach_follows_a_learner_until_it_is_over(
 
 
 @pytest.mark.parametrize("learner", ["ada", AGENT])
-async def test_nobody_follows_who_is_no_user(
+async def test_only_users_can_be_assigned(
     store: SupabaseStore, operator: SupabaseAdmin, learner: str
 ) -> None:
     with pytest.raises(DatabaseRejected):
@@ -140,7 +140,7 @@ async def reader(project: Project) -> AsyncIterator[SupabaseReader]:
     await reader.aclose()
 
 
-async def test_the_conversations_that_were_active_last_come_first(
+async def test_the_most_recently_active_conversations_come_first(
     store: SupabaseStore, reader: SupabaseReader
 ) -> None:
     assert await reader.recent(5) == []
@@ -152,7 +152,7 @@ async def test_the_conversations_that_were_active_last_come_first(
     assert texts(await reader.transcript(CONVERSATION)) == ["One?"]
 
 
-async def test_what_comes_is_followed_and_a_correction_comes_again(
+async def test_following_gives_new_utterances_and_corrections(
     store: SupabaseStore, reader: SupabaseReader
 ) -> None:
     question = CALL.user("I sink?", seq=1)
@@ -171,7 +171,7 @@ async def test_what_comes_is_followed_and_a_correction_comes_again(
     assert seen == ["I sink?", "So I am.", "I think?"]
 
 
-async def test_many_words_are_forgotten_some_at_a_time(
+async def test_many_utterances_are_forgotten_in_batches(
     project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(admin, "FORGOTTEN_AT_ONCE", 2)
@@ -185,7 +185,7 @@ async def test_many_words_are_forgotten_some_at_a_time(
     assert asked == 4, "two, two, one, none"
 
 
-async def test_who_has_no_uuid_is_nobody_of_the_project(project: Project) -> None:
+async def test_an_id_that_is_not_a_uuid_is_no_person_of_the_project(project: Project) -> None:
     privacy = SupabasePrivacy(RestClient(access(project)))
     for question in (privacy.export("ada"), privacy.erase("ada")):
         with pytest.raises(NoSuchPerson):
@@ -193,7 +193,7 @@ async def test_who_has_no_uuid_is_nobody_of_the_project(project: Project) -> Non
     await privacy.aclose()
 
 
-async def test_a_database_that_was_not_migrated_is_told(s3_project: Project) -> None:
+async def test_a_database_that_was_not_migrated_is_reported(s3_project: Project) -> None:
     privacy = SupabasePrivacy(RestClient(access(s3_project)))
     with pytest.raises(DatabaseNotMigrated):
         await privacy.erase(LEARNER)
@@ -201,7 +201,7 @@ async def test_a_database_that_was_not_migrated_is_told(s3_project: Project) -> 
 
 
 @pytest.mark.parametrize("what", ["'null'::jsonb", "'[]'::jsonb"])
-async def test_an_answer_that_is_none_is_no_success(project: Project, what: str) -> None:
+async def test_an_unreadable_answer_is_not_a_success(project: Project, what: str) -> None:
     await project.sql(
         "create or replace function voice_erase(user_id uuid) returns jsonb"
         f" language sql as $$ select {what} $$"

@@ -1,4 +1,4 @@
-"""Agents from a project's tables."""
+"""Agents that a project's tables define."""
 
 from collections.abc import AsyncIterator
 from typing import Any
@@ -34,13 +34,13 @@ def test_S3_88_instructions_are_the_agents_own_where_the_settings_have_none() ->
 
 
 @pytest.mark.parametrize("column", ["instructions", "system_instructions", "system_prompt"])
-def test_S3_88_whatever_the_column_is_called(column: str) -> None:
+def test_S3_88_instructions_are_found_in_each_column_that_may_hold_them(column: str) -> None:
     row = {"id": AGENT, "instructions": None, "name": "Tutor", column: "Be brief."}
     assert agent_of(AGENT, row, {}).offer.instructions == "Be brief."
 
 
 @pytest.mark.parametrize("row", [{}, {"instructions": ""}, {"system_prompt": {"text": "no"}}])
-def test_an_agent_may_say_nothing(row: dict[str, Any]) -> None:
+def test_an_agent_may_have_no_instructions(row: dict[str, Any]) -> None:
     assert agent_of(AGENT, row, {}).offer.instructions is None
 
 
@@ -51,13 +51,13 @@ def test_S3_30_an_agent_serves_its_owner() -> None:
     assert not agent.serves(caller(STRANGER, "admin"))
 
 
-def test_S3_30_or_whom_its_settings_name() -> None:
+def test_S3_30_an_agent_serves_the_callers_its_settings_name() -> None:
     agent = agent_of(AGENT, {"user_id": OWNER}, {"roles": ["learner"]})
     assert agent.serves(caller(STRANGER))
     assert not agent.serves(caller(STRANGER, "coach"))
 
 
-def test_S3_30_or_everybody_where_nobody_owns_it() -> None:
+def test_S3_30_an_agent_without_an_owner_serves_everyone() -> None:
     assert agent_of(AGENT, {"user_id": None}, {}).serves(caller(STRANGER))
 
 
@@ -83,7 +83,7 @@ def test_a_row_runs_no_code_reads_no_secret_and_reaches_no_host(tool: Any, key: 
         *({"server_tools": [1]}, {"limits": {"session_seconds": "long"}}),
     ],
 )
-def test_a_mistake_in_the_settings_is_no_agent(settings: Any) -> None:
+def test_invalid_settings_make_no_agent(settings: Any) -> None:
     with pytest.raises(InvalidAgent):
         agent_of(AGENT, {}, settings)
 
@@ -140,7 +140,7 @@ async def test_S3_88_both_rows_make_the_agent(school: School) -> None:
 
 
 @REAL
-async def test_an_agent_without_settings_is_one_all_the_same(school: School) -> None:
+async def test_an_agent_without_settings_is_valid(school: School) -> None:
     assert await school.voice() is None
 
 
@@ -153,7 +153,7 @@ async def test_an_id_in_capitals_is_the_same_agent(school: School) -> None:
 
 @REAL
 @pytest.mark.parametrize("agent_id", [STRANGER, "default", "", "x' or true --", f"{{{AGENT}}}"])
-async def test_S3_30_an_agent_that_is_none_is_none(school: School, agent_id: str) -> None:
+async def test_S3_30_an_unknown_agent_is_not_found(school: School, agent_id: str) -> None:
     assert await school.agents.find(agent_id) is None
 
 
@@ -170,7 +170,7 @@ async def test_a_change_is_known_within_half_a_minute(school: School) -> None:
 
 
 @REAL
-async def test_what_was_known_serves_for_ten_minutes_without_the_database(school: School) -> None:
+async def test_a_known_agent_serves_for_ten_minutes_without_the_database(school: School) -> None:
     await school.set({"voice": "sage"})
     await school.voice()
     await school.project.stop_database()
@@ -184,7 +184,7 @@ async def test_what_was_known_serves_for_ten_minutes_without_the_database(school
 
 @REAL
 @pytest.mark.parametrize("fault", FAULTS)
-async def test_an_agent_that_nobody_answers_for_is_a_fault_of_ours_and_not_forbidden(
+async def test_an_agent_that_cannot_be_read_is_an_internal_error_not_a_refusal(
     school: School, fault: Fault
 ) -> None:
     school.project.misbehave.always(fault)
@@ -194,7 +194,7 @@ async def test_an_agent_that_nobody_answers_for_is_a_fault_of_ours_and_not_forbi
 
 
 @REAL
-async def test_an_agent_with_a_mistake_is_refused_and_told_once_with_its_keys(
+async def test_an_invalid_agent_is_refused_and_logged_once_with_its_keys(
     school: School,
 ) -> None:
     evil = {"url": "https://evil.example", "secret_env": "HOME"}

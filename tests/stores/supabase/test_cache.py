@@ -29,7 +29,7 @@ class Source:
         return self.values[name]
 
 
-async def test_a_value_is_asked_for_once_and_again_when_it_is_no_longer_fresh() -> None:
+async def test_a_value_is_looked_up_once_and_again_when_it_is_no_longer_fresh() -> None:
     source = Source()
     assert await source.cache.get("a") == 1
     source.values["a"] = 10
@@ -40,7 +40,7 @@ async def test_a_value_is_asked_for_once_and_again_when_it_is_no_longer_fresh() 
     assert source.asked == ["a", "a"]
 
 
-async def test_many_who_ask_at_once_wait_for_one_answer() -> None:
+async def test_concurrent_callers_share_one_lookup() -> None:
     source = Source()
     source.gate.clear()
     async with asyncio.TaskGroup() as group:
@@ -51,7 +51,7 @@ async def test_many_who_ask_at_once_wait_for_one_answer() -> None:
     assert source.asked == ["a"]
 
 
-async def test_one_who_hangs_up_does_not_end_it_for_the_others() -> None:
+async def test_a_caller_who_hangs_up_does_not_end_the_lookup_for_others() -> None:
     source = Source()
     source.gate.clear()
     first = asyncio.create_task(source.cache.get("a"))
@@ -64,7 +64,7 @@ async def test_one_who_hangs_up_does_not_end_it_for_the_others() -> None:
     assert source.asked == ["a"]
 
 
-async def test_what_was_known_serves_while_the_database_is_away_but_not_for_ever() -> None:
+async def test_a_stale_value_serves_while_the_database_is_unavailable_but_not_for_ever() -> None:
     source = Source()
     await source.cache.get("a")
     source.away, source.now = True, 599.9
@@ -74,7 +74,7 @@ async def test_what_was_known_serves_while_the_database_is_away_but_not_for_ever
         await source.cache.get("a")
 
 
-async def test_a_database_that_hangs_keeps_nobody_who_can_have_what_was_known() -> None:
+async def test_a_hanging_database_does_not_delay_a_caller_with_a_stale_value() -> None:
     source = Source()
     source.cache = StaleCache(
         source.read, CachePolicy(30.0, 600.0, 2, patience=0.0), lambda: source.now
@@ -89,7 +89,7 @@ async def test_a_database_that_hangs_keeps_nobody_who_can_have_what_was_known() 
     assert await source.cache.get("a") == 10
 
 
-async def test_nobody_waits_for_a_database_that_was_away_just_now() -> None:
+async def test_no_caller_waits_for_a_database_that_has_just_failed() -> None:
     source = Source()
     await source.cache.get("a")
     source.away, source.now = True, 100.0
@@ -101,7 +101,7 @@ async def test_nobody_waits_for_a_database_that_was_away_just_now() -> None:
     assert await source.cache.get("a") == 10
 
 
-async def test_what_was_never_known_is_asked_for_each_time() -> None:
+async def test_a_value_never_read_is_looked_up_each_time() -> None:
     source = Source()
     source.away = True
     for _ in range(2):
@@ -111,7 +111,7 @@ async def test_what_was_never_known_is_asked_for_each_time() -> None:
     assert await source.cache.get("a") == 1
 
 
-async def test_a_doubt_asks_again_but_not_twice_in_a_moment() -> None:
+async def test_an_expired_value_is_looked_up_again_but_not_twice_in_a_moment() -> None:
     source = Source()
     await source.cache.get("a")
     source.values["a"] = 10
@@ -123,14 +123,14 @@ async def test_a_doubt_asks_again_but_not_twice_in_a_moment() -> None:
     source.cache.expire("never heard of", min_age=1.0)
 
 
-async def test_only_so_many_are_kept_and_who_was_asked_for_last_stays() -> None:
+async def test_the_cache_is_bounded_and_keeps_the_most_recently_used() -> None:
     source = Source()
     for name in ("a", "b", "a", "c", "a", "b"):
         await source.cache.get(name)
     assert source.asked == ["a", "b", "c", "b"]
 
 
-async def test_closing_gives_up_what_is_under_way() -> None:
+async def test_closing_cancels_lookups_in_progress() -> None:
     source = Source()
     source.gate.clear()
     asking = asyncio.create_task(source.cache.get("a"))

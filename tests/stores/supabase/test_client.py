@@ -1,4 +1,4 @@
-"""The connection to a project: the real PostgREST, and what stands before it when it errs."""
+"""The client of a project: the real PostgREST, and proxies before it that fail."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -79,7 +79,7 @@ async def test_what_the_database_says_has_a_name_and_no_text(
 
 
 @REAL
-async def test_a_table_and_a_column_that_are_not_there(rest: RestClient) -> None:
+async def test_a_missing_table_or_column_means_not_migrated(rest: RestClient) -> None:
     for question in (rest.select("voice_agent", "*"), rest.select("agents", "voice_agent")):
         with pytest.raises(DatabaseNotMigrated):
             await rest.rows(question)
@@ -87,7 +87,7 @@ async def test_a_table_and_a_column_that_are_not_there(rest: RestClient) -> None
 
 @REAL
 @pytest.mark.parametrize("key", ["sb_secret_wrong", "anon"])
-async def test_a_wrong_key_and_a_key_that_may_not_are_told_as_such(
+async def test_a_wrong_key_and_a_key_without_permission_are_refused_keys(
     s3_project: Project, key: str
 ) -> None:
     key = s3_project.anon_key if key == "anon" else key
@@ -97,7 +97,7 @@ async def test_a_wrong_key_and_a_key_that_may_not_are_told_as_such(
     await rest.aclose()
 
 
-async def test_where_nobody_listens() -> None:
+async def test_an_address_where_nothing_listens_is_unreachable() -> None:
     rest = RestClient(SupabaseCredentials("http://127.0.0.1:1", "sb_secret_1"))
     with pytest.raises(DatabaseUnreachable):
         await rest.rows(rest.select("agents", "id"))
@@ -105,7 +105,7 @@ async def test_where_nobody_listens() -> None:
 
 
 async def asked(answer: web.StreamResponse, patience: RestTimeouts | None = None) -> Any:
-    """What a question comes to when somebody answers so."""
+    """The result of a query that gets this answer."""
 
     async def respond(_: web.Request) -> web.StreamResponse:
         return answer
@@ -126,12 +126,12 @@ def json_text(text: str) -> web.Response:
 
 
 @pytest.mark.parametrize("text", ['"text"', "{}", "[1]", "[" * 100_000, "nil", "[NaN", "null"])
-async def test_a_2xx_that_is_no_list_of_rows_is_no_answer(text: str) -> None:
+async def test_a_2xx_without_a_list_of_rows_is_unreadable(text: str) -> None:
     with pytest.raises(DatabaseUnreadable):
         await asked(json_text(text))
 
 
-async def test_a_2xx_that_is_not_utf_8_is_no_answer() -> None:
+async def test_a_2xx_that_is_not_utf_8_is_unreadable() -> None:
     with pytest.raises(DatabaseUnreadable):
         await asked(web.Response(body=b'[{"id": "\xff"}]', content_type="application/json"))
 
@@ -141,12 +141,12 @@ async def test_a_redirect_is_not_followed() -> None:
         await asked(web.Response(status=302, headers={"Location": "/rest/v1/elsewhere"}))
 
 
-async def test_of_an_endless_error_only_the_beginning_is_read() -> None:
+async def test_only_the_beginning_of_an_endless_error_is_read() -> None:
     with pytest.raises(DatabaseFailing):
         await asked(web.Response(status=500, text="<html>" * 4_000_000))
 
 
-async def test_an_answer_that_drips_is_too_slow_altogether() -> None:
+async def test_an_answer_that_arrives_in_drops_is_too_slow_altogether() -> None:
     class Drip(web.StreamResponse):
         async def write_eof(self, data: bytes = b"") -> None:
             while True:

@@ -1,4 +1,4 @@
-"""The provider's key from a project's vault."""
+"""The provider's key, read from a project's vault."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -30,7 +30,7 @@ def test_S3_15_each_shape_of_the_answer_is_understood(answer: Any) -> None:
 
 
 @pytest.mark.parametrize("answer", [None, [], {}, "", [None], [{"key": None}], {"key": 5}, 5, True])
-def test_S3_16_what_holds_no_key_is_none(answer: Any) -> None:
+def test_S3_16_an_answer_without_a_key_is_no_key(answer: Any) -> None:
     assert key_in(answer) == ""
 
 
@@ -119,7 +119,7 @@ async def test_S3_16_an_inactive_or_missing_key_is_not_configured(
 
 @REAL
 @pytest.mark.parametrize("key", ["sk-a b", "sk-a\r\nX-Evil: 1", "sk-ü"])
-async def test_what_cannot_stand_in_a_header_is_no_key(vault: Vault, key: str) -> None:
+async def test_an_invalid_header_value_is_not_a_key(vault: Vault, key: str) -> None:
     await vault.has(key)
     assert await vault.source.current() == ""
 
@@ -137,7 +137,9 @@ async def test_S3_80_a_rotated_key_is_used_within_a_minute_without_a_restart(vau
 
 
 @REAL
-async def test_S3_80_and_at_once_when_the_provider_refuses_the_old_one(vault: Vault) -> None:
+async def test_S3_80_a_rotated_key_is_used_at_once_when_the_provider_refuses_the_old_one(
+    vault: Vault,
+) -> None:
     await vault.has("sk-old")
     await vault.source.current()
     await vault.has("sk-new")
@@ -151,7 +153,7 @@ async def test_S3_80_and_at_once_when_the_provider_refuses_the_old_one(vault: Va
 
 
 @REAL
-async def test_calls_that_come_at_once_ask_once(vault: Vault) -> None:
+async def test_concurrent_calls_share_one_lookup(vault: Vault) -> None:
     await vault.has("sk-vault")
     async with asyncio.TaskGroup() as group:
         calls = [group.create_task(vault.source.current()) for _ in range(50)]
@@ -174,7 +176,9 @@ async def test_the_old_key_serves_for_ten_minutes_without_the_database(vault: Va
 
 @REAL
 @pytest.mark.parametrize("fault", FAULTS)
-async def test_without_an_answer_the_environments_key_is_used(vault: Vault, fault: Fault) -> None:
+async def test_the_environments_key_is_used_when_the_vault_fails(
+    vault: Vault, fault: Fault
+) -> None:
     vault.project.misbehave.always(fault)
     source = VaultKey(vault.rest, "sk-environment", lambda: vault.now)
     with structlog.testing.capture_logs() as logs:
@@ -200,7 +204,7 @@ async def test_S3_40_one_call_waits_for_a_database_that_hangs_and_the_next_do_no
 
 @REAL
 @pytest.mark.parametrize("fault", ["half", "broken_json", "empty", "cut"])
-async def test_a_piece_of_an_answer_is_no_key(vault: Vault, fault: Fault) -> None:
+async def test_part_of_an_answer_is_not_a_key(vault: Vault, fault: Fault) -> None:
     await vault.has("sk-vault")
     vault.project.misbehave.path = "/rest/v1/rpc/get_secret"
     vault.project.misbehave.always(fault)
@@ -209,7 +213,7 @@ async def test_a_piece_of_an_answer_is_no_key(vault: Vault, fault: Fault) -> Non
 
 
 @REAL
-async def test_S3_17_no_trouble_and_no_log_holds_a_key(vault: Vault) -> None:
+async def test_S3_17_no_error_and_no_log_holds_a_key(vault: Vault) -> None:
     await vault.has("sk-vault bad")
     with structlog.testing.capture_logs() as logs:
         await vault.source.current()

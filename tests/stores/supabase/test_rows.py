@@ -1,4 +1,4 @@
-"""Records as a project takes them, and its rows as records again."""
+"""Records encoded for a project, and its rows as records again."""
 
 import math
 from typing import Any
@@ -44,7 +44,7 @@ def written(text: str, at: str, role: str = "user") -> dict[str, Any]:
     }
 
 
-def test_words_bring_the_conversation_they_may_begin() -> None:
+def test_an_utterance_brings_the_conversation_it_may_create() -> None:
     said = CALL.user("Hello?")
     (item,), _ = encode_batch([said])
     assert item["kind"] == "utterance"
@@ -53,13 +53,13 @@ def test_words_bring_the_conversation_they_may_begin() -> None:
 
 
 @pytest.mark.parametrize(("told", "kind"), [(CALL.used(5), "usage"), (CALL.begun(), "session")])
-def test_what_is_no_words_brings_none(told: Any, kind: str) -> None:
+def test_records_of_other_kinds_bring_no_conversation(told: Any, kind: str) -> None:
     (item,), _ = encode_batch([told])
     assert item == {"kind": kind, "row": item["row"]}
     assert item["row"]["id"] == told.id
 
 
-def test_what_no_text_column_takes_is_replaced_wherever_it_stands() -> None:
+def test_characters_that_no_text_column_takes_are_replaced_everywhere() -> None:
     odd = CALL.user("a\x00b\ud800c\udfffd 👍", item_id="item\x00")
     (item,), _ = encode_batch([odd])
     assert item["row"]["content"]["text"] == "a\ufffdb\ufffdc\ufffdd 👍"
@@ -70,7 +70,7 @@ def test_what_no_text_column_takes_is_replaced_wherever_it_stands() -> None:
 @pytest.mark.parametrize(
     "wrong", [{"position": math.nan}, {"position": math.inf}, {"created_at": 1e300}]
 )
-def test_a_record_that_can_be_no_row_is_refused_and_stops_no_other(wrong: dict[str, Any]) -> None:
+def test_a_record_that_cannot_be_a_row_is_refused_alone(wrong: dict[str, Any]) -> None:
     good, answer = CALL.user("Hello?"), CALL.assistant("Yes?")
     said = msgspec.structs.replace(answer.utterance, **wrong)
     bad = msgspec.structs.replace(answer, utterance=said)
@@ -79,13 +79,13 @@ def test_a_record_that_can_be_no_row_is_refused_and_stops_no_other(wrong: dict[s
     assert refused == {bad.id: CONSTRAINT}
 
 
-def test_rows_come_back_as_the_records_that_made_them_in_order_and_once() -> None:
+def test_rows_become_the_records_that_made_them_in_order_and_once() -> None:
     question, answer = CALL.user("One?", 1.0), CALL.assistant("Two.", 2.0)
     rows = [row_of(answer), row_of(question), row_of(answer)]
     assert records_from_rows(rows, LEARNER) == [question, answer]
 
 
-def test_what_the_text_chat_wrote_stands_at_its_time_between_the_calls() -> None:
+def test_messages_of_the_text_chat_stand_at_their_time_between_the_calls() -> None:
     later = CALL.of(session_id=LATER_SESSION, started_at=MORNING + 7200)
     rows = [
         row_of(later.user("And now?")),
@@ -111,7 +111,7 @@ def test_what_the_text_chat_wrote_stands_at_its_time_between_the_calls() -> None
         {"created_at": "yesterday"},
     ],
 )
-def test_what_is_no_words_is_passed_over(change: dict[str, Any]) -> None:
+def test_rows_that_are_not_utterances_are_skipped(change: dict[str, Any]) -> None:
     row = written("Hello.", "2025-10-09T09:30:00+00:00") | change
     question = CALL.user("One?")
     assert records_from_rows([row, row_of(question)], LEARNER) == [question]

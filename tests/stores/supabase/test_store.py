@@ -1,4 +1,4 @@
-"""The store in a project: the real PostgreSQL and PostgREST, behind a gateway that errs."""
+"""The store in a project: the real PostgreSQL and PostgREST, behind a gateway that fails."""
 
 import asyncio
 import socket
@@ -181,7 +181,7 @@ async def test_S3_38_silence_makes_no_row_and_no_conversation(
     assert await project.sql("select 1 from conversation_sessions") == []
 
 
-async def test_what_no_text_column_takes_is_stored_with_a_mark_in_its_place(
+async def test_characters_that_no_text_column_takes_are_stored_as_a_mark(
     store: SupabaseStore,
 ) -> None:
     await store.put([CALL.user("a\x00b"), CALL.assistant("c\ud800d 👍")])
@@ -242,7 +242,7 @@ async def test_ids_that_the_tables_do_not_know_are_refused_and_stop_nothing_else
     ]
 
 
-async def test_calls_and_costs_of_ids_that_are_none_are_refused_too(store: SupabaseStore) -> None:
+async def test_sessions_and_usage_of_unknown_ids_are_refused_too(store: SupabaseStore) -> None:
     nobody = CALL.of(user_id="ada", session_id=LATER_SESSION)
     call, cost = nobody.begun(), nobody.used(7)
     with pytest.raises(RecordsRefused) as refusal:
@@ -251,7 +251,7 @@ async def test_calls_and_costs_of_ids_that_are_none_are_refused_too(store: Supab
     assert await store.spent(DAY, AGENT) == 5
 
 
-async def test_an_id_of_a_record_that_is_none_stops_nothing_else(
+async def test_a_record_with_an_invalid_id_is_refused_alone(
     store: SupabaseStore, project: Project
 ) -> None:
     said = [CALL.user(f"Word {n}.", float(n)) for n in range(1, 21)]
@@ -305,7 +305,7 @@ async def test_a_request_that_is_refused_whole_is_halved_until_the_record_is_fou
     assert await counts(project) == (63, 63)
 
 
-async def test_ids_that_are_no_uuids_are_nobodys(store: SupabaseStore) -> None:
+async def test_ids_that_are_not_uuids_are_unknown(store: SupabaseStore) -> None:
     assert await store.owner("default") is None
     assert await store.transcript("'; drop table agents; --") == []
     assert await store.spent(DAY, "default") == 0
@@ -345,7 +345,7 @@ async def test_S3_39_each_fault_has_its_name_and_the_same_batch_again_is_stored_
 
 
 @pytest.mark.parametrize("fault", ["issued_at_future", "refused", "cut", "lost"])
-async def test_what_mends_itself_is_asked_once_more_and_no_caller_hears_of_it(
+async def test_a_passing_error_is_retried_once_without_the_caller_noticing(
     store: SupabaseStore, project: Project, fault: Fault
 ) -> None:
     await store.put([CALL.user("One?")])
@@ -357,7 +357,7 @@ async def test_what_mends_itself_is_asked_once_more_and_no_caller_hears_of_it(
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-async def test_a_question_that_is_not_answered_is_never_answered_with_nothing(
+async def test_an_unanswered_query_is_an_error_not_an_empty_result(
     store: SupabaseStore, project: Project, fault: Fault
 ) -> None:
     await store.put([CALL.user("One?"), CALL.used(5)])
