@@ -40,7 +40,7 @@ from relay.session.session import Services
 from relay.storage import Storage, open_storage
 from relay.stores.history import StoredHistory
 from relay.stores.journal.journal import DiskJournal
-from relay.summary.summarizer import Chat, Summarizer, SummaryWriter
+from relay.summary.summarizer import ChatEndpoint, Summarizer, SummaryWriter
 from relay.tasks import Clock, Tasks, unix_clock
 from relay.tools.http_tool import http_session
 from relay.tools.runner import ToolRegistry, tool_runners
@@ -211,7 +211,7 @@ class CoachServices:
         """Show the last utterances and endings, then close the subscriptions that are left."""
         with suppress(TimeoutError):
             async with asyncio.timeout(LAST_WORDS_SECONDS):
-                await self.journal.settled()
+                await self.journal.flush()
         self.hub.close()
 
 
@@ -227,7 +227,7 @@ def open_coach(
     `writer` is the text model for summaries, None where there is none.
     """
     hub = FeedHub(FeedHistory(journal, store), clock)
-    journal.subscribe(hub.committed)
+    journal.subscribe(hub.on_commit)
     tasks.run(hub.run(), "feeds")
     return CoachServices(hub, journal, store, clock, Summarizer(writer, clock))
 
@@ -242,10 +242,10 @@ def _services(
 ) -> Services:
     """What all sessions share; raises ToolMisconfigured."""
     settings, history = loaded.settings, StoredHistory(storage.journal, storage.store)
-    engine = make_engine(settings, storage.place.vault)
+    engine = make_engine(settings, storage.backend.vault)
     prices = loaded.prices if engine.capabilities.billed else None
     directory = MemorySessionDirectory(
-        settings.max_connections, settings.max_sessions_per_user, [coach.hub.live]
+        settings.max_connections, settings.max_sessions_per_user, [coach.hub.track]
     )
     return Services(
         engine=engine,
@@ -259,14 +259,14 @@ def _services(
         transcription={"model": settings.openai_transcription_model},
         prices=prices,
         tools=tool_runners(loaded.agents, ToolRegistry(client, loaded.tool_secrets)),
-        show=coach.hub.committed,
+        show=coach.hub.on_commit,
     )
 
 
 def _agent_defaults(loaded: Loaded, storage: Storage) -> AgentDefaults:
     settings = loaded.settings
     # A file wins over the table.
-    agents = (None if settings.relay_agents else storage.place.agents) or loaded.agents
+    agents = (None if settings.relay_agents else storage.backend.agents) or loaded.agents
     return AgentDefaults(settings.default_agent, settings.openai_realtime_model, agents)
 
 
@@ -336,7 +336,7 @@ def summary_writer(settings: Settings, http: aiohttp.ClientSession) -> SummaryWr
     key = "" if own is None else own.get_secret_value()
     if own is None and urlsplit(url).netloc == urlsplit(settings.openai_base_url).netloc:
         key = own_key(settings)
-    return SummaryWriter(http, Chat(url, settings.relay_summary_model, key))
+    return SummaryWriter(http, ChatEndpoint(url, settings.relay_summary_model, key))
 
 
 def _http_services(

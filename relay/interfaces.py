@@ -150,24 +150,39 @@ class ConversationSummary:
     message_count: int
 
 
-class Store(Protocol):
-    """Where words end up."""
+class RecordSink(Protocol):
+    """Takes records for good."""
 
     async def put(self, records: Sequence[AnyRecord]) -> None:
         """Write records; writing one twice changes nothing, a lower `seq` never overwrites.
 
-        Raises `stores.refused.RecordsRefused` for those that can never be stored, when all others
-        are; after any other error some may be, and trying again is right.
+        Raises `RecordsRefused` for those that can never be stored, once all others are stored;
+        after any other error some may be stored, and the call may be repeated.
         """
 
+
+class UndeliveredRecords(Protocol):
+    """The journal's view of what the store may not have yet."""
+
+    async def of_conversation(self, conversation_id: str, limit: int) -> Sequence[Record]:
+        """The conversation's latest `limit` undelivered utterances, oldest first."""
+
+
+class StoreReader(Protocol):
+    """The store's view of the past: conversations and what was spent."""
+
     async def owner(self, conversation_id: str) -> str | None:
-        """The user whose conversation this is, None when nobody has it."""
+        """The user whose conversation this is; None where it is unknown."""
 
     async def transcript(self, conversation_id: str) -> Sequence[Record]:
-        """What was said in a conversation, in conversation order."""
+        """The stored utterances of a conversation, in conversation order."""
 
     async def spent(self, day: int, agent_id: str, user_id: str | None = None) -> int:
-        """Micro-dollars that an agent's calls cost on a UTC day, one user's alone where named."""
+        """Micro-dollars an agent's calls cost on a UTC day (since 1970), of one user if given."""
+
+
+class Store(RecordSink, StoreReader, Protocol):
+    """The database that records are delivered to."""
 
     async def learners(self, coach_id: str) -> frozenset[str]:
         """The users whose conversations this coach may follow."""
@@ -175,28 +190,28 @@ class Store(Protocol):
     async def conversations(
         self, users: Collection[str] | None, limit: int
     ) -> Sequence[ConversationSummary]:
-        """The conversations of these users (None: of all) that were active last, newest first."""
+        """The conversations of these users (None: of all), the most recently active first."""
 
     async def aclose(self) -> None:
-        """Let go of the database."""
+        """Close the connection to the database."""
 
 
 @dataclass(frozen=True, slots=True)
 class ConversationHistory:
-    """A conversation before this call: whose it is (None: nobody's), and what was said in it."""
+    """A conversation before this call: its user (None: it is new) and its utterances."""
 
     owner: str | None = None
     said: Sequence[Record] = ()
 
 
 class History(Protocol):
-    """What the journal and the store know together."""
+    """The past as the journal and the store know it together."""
 
     async def conversation(self, conversation_id: str) -> ConversationHistory:
-        """Everything that was said in it until now. Raises what the store does."""
+        """Everything said in a conversation until now. Raises what the store raises."""
 
     async def spent(self, day: int, agent_id: str, user_id: str | None) -> int:
-        """Micro-dollars, as `Store.spent` says it."""
+        """Micro-dollars, as `StoreReader.spent`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -351,44 +366,40 @@ class SessionDirectory(Protocol):
         """End every live session."""
 
 
-# ---- What every store can do about people: forget what is old, tell one person all, erase them.
-
 Mode = Literal["delete", "redact"]
-"""`delete` takes the rows of words, `redact` empties them and keeps that they were said."""
+"""`delete` removes utterances, `redact` empties them and keeps the rows."""
 
 
-class NoSuchPerson(Exception):  # noqa: N818 - it is what somebody asked for, not a fault
-    """Nobody in this store can have that id."""
+class NoSuchPerson(Exception):  # noqa: N818 - an answer to a question, not a fault
+    """No user of this store can have that id."""
 
 
 class PrivacyStore(Protocol):
-    """A store, for those who run it. Every method raises what the store does."""
+    """Retention, export and erasure of one person's data. Raises what the store raises."""
 
     async def forget(self, days: int, mode: Mode) -> int:
-        """Forget words of calls that are older; returns how many utterances it was."""
+        """Forget the utterances of calls older than `days`; returns how many there were."""
 
     async def export(self, user_id: str) -> Mapping[str, Any]:
-        """All that is kept about one person, as JSON; raises NoSuchPerson."""
+        """Everything stored about one person, as JSON. Raises NoSuchPerson."""
 
     async def erase(self, user_id: str) -> Mapping[str, int]:
-        """Erase one person; returns how many rows of each kind it was. Raises NoSuchPerson."""
+        """Erase one person; returns the number of rows by kind. Raises NoSuchPerson."""
 
     async def aclose(self) -> None:
-        """Let go of it."""
+        """Close the connection to the database."""
 
-
-# ---- How a store says that some records can never be stored.
 
 FOREIGN_CONVERSATION = "foreign_conversation"
-"""The conversation is somebody else's."""
+"""The conversation belongs to another user."""
 CONSTRAINT = "constraint"
-"""The database's own rules do not allow the row."""
+"""The database's own constraints do not allow the row."""
 
 
-class RecordsRefused(Exception):  # noqa: N818 - it is an outcome, not a fault
+class RecordsRefused(Exception):  # noqa: N818 - an outcome, not a fault
     """`put` stored every record but these, and trying these again will not help.
 
-    `refused` maps record ids to one of the reasons above; neither holds a spoken word.
+    `refused` maps record ids to one of the reasons above. It holds no spoken words.
     """
 
     def __init__(self, refused: Mapping[str, str]) -> None:

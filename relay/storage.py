@@ -1,4 +1,4 @@
-"""Where words go: the journal, the store, and the delivery between them."""
+"""Opens the journal, the store and the delivery between them as one context."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -16,13 +16,14 @@ from relay.stores.supabase.config import TableAgents, VaultKey
 from relay.stores.supabase.store import SupabaseStore
 from relay.tasks import Tasks
 
-FLUSH_SECONDS: Final = 5.0  # at the end; what is not delivered by then stays in the journal
+FLUSH_SECONDS: Final = 5.0
+"""At the end; records not delivered by then stay in the journal."""
 log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class StoreBackend:
-    """Where words end up, and what a project knows besides: the provider's key and the agents."""
+    """The store, and what a project has besides: the provider's key and the agents."""
 
     store: Store
     vault: VaultKey | None = None
@@ -31,37 +32,37 @@ class StoreBackend:
 
 @dataclass(frozen=True, slots=True)
 class Storage:
-    """Where words go: the journal first, then the place."""
+    """The journal, its delivery and the store behind it."""
 
     journal: DiskJournal
     delivery: Delivery
-    place: StoreBackend
+    backend: StoreBackend
 
     @property
     def store(self) -> Store:
-        """The place's."""
-        return self.place.store
+        """The backend's store."""
+        return self.backend.store
 
 
 @asynccontextmanager
 async def open_storage(
     folder: Path, tasks: Tasks, project: SupabaseCredentials | None = None, own_key: str = ""
 ) -> AsyncIterator[Storage]:
-    """The journal, the store and the delivery between them; flushed at the end.
+    """Open journal and store, and deliver from one to the other; flushes at the end.
 
-    The store is the project's, SQLite in the folder where there is none. `own_key` is the
-    provider's key where the project's vault has none.
+    The store is in the project, or SQLite in `folder` without one. `own_key` is the provider's key
+    where the project's vault has none.
     """
-    async with open_store(folder, project, own_key) as place:
+    async with open_store(folder, project, own_key) as backend:
         journal = DiskJournal(folder / "journal")
         await journal.start()
-        delivery = Delivery(journal, place.store)
+        delivery = Delivery(journal, backend.store)
         tasks.run(delivery.run(), "delivery")
         try:
-            yield Storage(journal, delivery, place)
+            yield Storage(journal, delivery, backend)
         finally:
             if not await delivery.flush(FLUSH_SECONDS):
-                log.warning("not all was delivered; the rest is in the journal")
+                log.warning("not everything was delivered; the rest stays in the journal")
             await tasks.aclose()
             await journal.aclose()
 
@@ -70,7 +71,7 @@ async def open_storage(
 async def open_store(
     folder: Path, project: SupabaseCredentials | None, own_key: str = ""
 ) -> AsyncIterator[StoreBackend]:
-    """Where words end up; nothing is asked of it before it is used."""
+    """The project's store, or SQLite in `folder`; connects at the first use."""
     if project is None:
         store = SqliteStore(folder / "relay.db")
         try:

@@ -18,7 +18,7 @@ from relay.auth.tokens import open_verifier
 from relay.config import trust_of
 from relay.realtime.endings import SERVICE_RESTART
 from relay.stores.journal.file import JournalInUse
-from relay.stores.sqlite.reader import SqliteReader
+from relay.stores.sqlite.reports import SqliteReader
 from relay.tasks import unix_clock
 from tests.scenarios.stage import Stage, loaded, stage
 
@@ -120,7 +120,7 @@ async def test_what_was_said_is_stored_when_the_relay_has_ended(tmp_path: Path) 
         await line.until("response.done")
     reader = SqliteReader(tmp_path / "relay.db")
     (conversation,) = await reader.recent(2)
-    said = await reader.transcript(conversation.conversation_id)
+    said = await reader.transcript(conversation)
     await reader.aclose()
 
     assert [record.utterance.role for record in said] == ["user", "assistant"]

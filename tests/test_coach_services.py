@@ -29,9 +29,9 @@ async def opened(folder: Path) -> AsyncIterator[CoachServices]:
 
 async def test_a_word_is_shown_when_it_is_on_disk_and_not_before(tmp_path: Path) -> None:
     async with opened(tmp_path) as coach:
-        with coach.hub.live(FakeCall()):
-            feed = coach.hub.sessions()[0]
-            async with coach.hub.watch(feed, 0) as watcher:
+        with coach.hub.track(FakeCall()):
+            feed = coach.hub.live_feeds()[0]
+            async with coach.hub.subscribe(feed, 0) as watcher:
                 state, caught_up = await watcher.next(), await watcher.next()
                 assert state is not None
                 assert caught_up == EncodedMessage('{"type":"caught_up","seq":0}', 0)
@@ -47,11 +47,11 @@ async def test_a_word_is_shown_when_it_is_on_disk_and_not_before(tmp_path: Path)
 async def test_at_the_end_the_last_words_are_shown_first(tmp_path: Path) -> None:
     async with opened(tmp_path) as coach:
         call = FakeCall(seq=1, why="service_restart")
-        with coach.hub.live(call):
-            ended = coach.hub.sessions()[0]
-        with coach.hub.live(FakeCall(head=other())):
-            live = coach.hub.sessions()[0]
-            async with coach.hub.watch(ended, 0) as one, coach.hub.watch(live, 0) as two:
+        with coach.hub.track(call):
+            ended = coach.hub.live_feeds()[0]
+        with coach.hub.track(FakeCall(head=other())):
+            live = coach.hub.live_feeds()[0]
+            async with coach.hub.subscribe(ended, 0) as one, coach.hub.subscribe(live, 0) as two:
                 coach.journal.append(said(1))
                 await coach.aclose()
                 told = [shown.text async for shown in everything(one)]

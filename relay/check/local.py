@@ -22,7 +22,7 @@ from relay.check.proxy import ProbeAnswer, probe_health, probe_voice
 from relay.check.runner import CheckResult, fail, ok
 from relay.realtime.endings import UNAUTHORIZED, SessionRefused
 from relay.realtime.grant import Caller
-from relay.stores.database import looking_at
+from relay.stores.database import open_readonly
 from relay.stores.journal.file import FILE_NAME, LOCK_NAME, SCHEMA_VERSION
 
 MIN_FREE_BYTES: Final = 100 * 1024 * 1024
@@ -72,7 +72,7 @@ async def check_own_journal(folder: Path, listens: Callable[[], Awaitable[bool]]
 
 def _journal_content(file: Path) -> CheckResult:
     try:
-        with looking_at(file) as connection:
+        with open_readonly(file) as connection:
             (version,) = connection.execute("PRAGMA user_version").fetchone()
             if version not in (0, SCHEMA_VERSION):
                 return fail(f"{file} was written by another version of the relay", _KEEP_HINT)
@@ -122,7 +122,7 @@ def check_store(file: Path) -> CheckResult:
 
 def _count_stored(file: Path) -> tuple[int, int] | None:
     """Conversations and utterances, None where nothing was ever stored."""
-    with looking_at(file) as connection:
+    with open_readonly(file) as connection:
         if connection.execute(_COUNT_TABLES).fetchone() == (0,):
             return None
         (conversations,) = connection.execute(_COUNT_CONVERSATIONS).fetchone()

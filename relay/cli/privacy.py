@@ -16,9 +16,9 @@ from relay.cli.stores import database_file, opened_store
 from relay.config import Settings, SettingsError, local_settings, project_of, serve_settings
 from relay.interfaces import Mode, NoSuchPerson, PrivacyStore
 from relay.stores.journal.file import JournalDamaged, JournalInUse
-from relay.stores.journal.journal import emptied_of, waiting_of
-from relay.stores.sqlite.privacy import SqlitePeople
-from relay.stores.supabase.admin import SupabasePeople
+from relay.stores.journal.journal import erase_undelivered, undelivered_of
+from relay.stores.sqlite.privacy import SqlitePrivacy
+from relay.stores.supabase.admin import SupabasePrivacy
 from relay.stores.supabase.errors import DatabaseError, DatabaseNotMigrated
 
 STATEMENT_SECONDS: Final = 60.0
@@ -89,7 +89,7 @@ def _run_export(given: argparse.Namespace) -> int:
 
     async def export(data: PersonalData) -> dict[str, Any]:
         # The journal first: what is delivered meanwhile is then exported twice rather than never.
-        waiting = await asyncio.to_thread(waiting_of, data.journal, given.user)
+        waiting = await asyncio.to_thread(undelivered_of, data.journal, given.user)
         return {**await data.store.export(given.user), "journal": waiting}
 
     text = json.dumps(with_personal_data(export), ensure_ascii=False, indent=2)
@@ -138,7 +138,7 @@ def _run_erase(given: argparse.Namespace) -> int:
 
     async def erase(data: PersonalData) -> tuple[Mapping[str, int], str]:
         # Locks the journal until the store is done, so that no relay delivers more meanwhile.
-        async with emptied_of(data.journal, given.user) as waiting:
+        async with erase_undelivered(data.journal, given.user) as waiting:
             try:
                 erased = await data.store.erase(given.user)
             except FileNotFoundError:
@@ -199,7 +199,7 @@ def with_personal_data(act: Callable[[PersonalData], Awaitable[T]]) -> T:
 async def _act(settings: Settings, act: Callable[[PersonalData], Awaitable[T]]) -> T:
     project = project_of(settings)
     place = str(database_file(settings)) if project is None else project.url
-    async with opened_store(settings, SqlitePeople, SupabasePeople, STATEMENT_SECONDS) as store:
+    async with opened_store(settings, SqlitePrivacy, SupabasePrivacy, STATEMENT_SECONDS) as store:
         return await act(PersonalData(store, place, settings.relay_data_dir / "journal"))
 
 

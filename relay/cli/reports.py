@@ -15,10 +15,10 @@ from relay.cli.console import CliCommand, fail, load_or_fail, plain, say
 from relay.cli.stores import database_file, opened_store
 from relay.config import Settings, local_settings
 from relay.realtime.records import Record, Utterance
-from relay.stores.costs import By, CostRow, UsageReport
+from relay.stores.costs import CostRow, GroupBy, UsageReport
 from relay.stores.rows import iso_day
-from relay.stores.sqlite.reader import SqliteReader
-from relay.stores.supabase.admin import SupabaseAdmin, SupabaseReader, TooMuch
+from relay.stores.sqlite.reports import SqliteReader
+from relay.stores.supabase.admin import ReportTooLarge, SupabaseAdmin, SupabaseReader
 from relay.stores.supabase.errors import DatabaseError
 
 _NOTHING_SAID: Final = "nothing has been said yet; start `relay dev` in this folder and talk"
@@ -74,7 +74,7 @@ async def _latest(reader: SqliteReader | SupabaseReader) -> str:
     recent = await reader.recent(1)
     if not recent:
         fail(_NOTHING_SAID)
-    return recent[0].conversation_id
+    return recent[0]
 
 
 def _print_records(records: Sequence[Record], *, as_json: bool) -> None:
@@ -101,7 +101,10 @@ def _marked(utterance: Utterance) -> str:
 
 def _usage_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--by", choices=get_args(By), default="day", help="one line for each of these; default: day"
+        "--by",
+        choices=get_args(GroupBy),
+        default="day",
+        help="one line for each of these; default: day",
     )
     parser.add_argument(
         "--since", type=_day, default=0, metavar="YYYY-MM-DD", help="from this UTC day on"
@@ -212,7 +215,7 @@ def _read(settings: Settings, reading: Coroutine[Any, Any, T]) -> T:
         fail(_NOTHING_SAID)
     except sqlite3.Error as error:
         fail(f"{database_file(settings)} cannot be read: {error}")
-    except TooMuch:
+    except ReportTooLarge:
         fail("there are too many calls for one report: name a later day with --since")
     except DatabaseError as error:
         fail(f"the project's database cannot be read: {type(error).__name__}")

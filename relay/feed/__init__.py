@@ -1,1 +1,1 @@
-"""Live feeds of what is said: a final only after the journal's commit, and never with a gap."""
+"""Live transcripts for coaches: finals only after the journal's commit, and without gaps."""

@@ -1,4 +1,4 @@
-"""All feeds of this process: fed by the journal's commits, found by session."""
+"""All feeds of this process, found by session and fed by the journal's commits."""
 
 import asyncio
 from collections import OrderedDict
@@ -14,25 +14,25 @@ from relay.interfaces import ConversationHistory, LiveSession
 from relay.realtime.endings import AT_CAPACITY, SERVICE_RESTART, SessionRefused
 from relay.realtime.records import AnyRecord, Record, newest
 
-BEAT_SECONDS: Final = 0.1
-"""Between two looks at the words so far, of watched sessions alone."""
-BEATS_PER_STATE: Final = 10
-"""How a session stands is looked at once a second."""
+TICK_SECONDS: Final = 0.1
+"""Between two looks at the partials of sessions with subscribers."""
+TICKS_PER_STATE: Final = 10
+"""The state of a session is sent once a second at most."""
 FINISH_SECONDS: Final = 5.0
-"""How long after a session's end its last words may take to the disk before it is called over."""
-ENDED_WITH_WORDS: Final = 100
-"""Ended sessions whose words stay in memory; those of earlier ones are read from the disk."""
-ENDED_KNOWN: Final = 2000
-"""Ended sessions that are known at all, about 2 KiB each."""
-WATCHERS: Final = 1000
-"""Feeds open at once; each may hold `watcher.QUEUE` finals and a socket's buffers."""
+"""After a session's end, for its last utterances to reach the disk; then its feed is finished."""
+ENDED_WITH_LOG: Final = 100
+"""Ended sessions whose utterances stay in memory; those of earlier ones are read from the disk."""
+ENDED_KEPT: Final = 2000
+"""Ended sessions that are kept at all, about 2 KiB each."""
+MAX_SUBSCRIBERS: Final = 1000
+"""At once; each may hold `subscriber.MAX_QUEUED` finals and a socket's buffers."""
 log = structlog.get_logger(__name__)
 
 
 class FeedHub:
-    """Subscribe `committed` to the journal and keep `run` running. Of one event loop.
+    """Needs `on_commit` subscribed to the journal, and `run` running. Use it on one event loop.
 
-    Every live session has a feed, and an ended one while it is among the last `ENDED_KNOWN`.
+    Every live session has a feed, and the last `ENDED_KEPT` that have ended.
     """
 
     def __init__(self, history: FeedHistory, clock: Callable[[], float]) -> None:
@@ -40,32 +40,32 @@ class FeedHub:
         self._clock = clock
         self._live: dict[str, SessionFeed] = {}
         self._ended: OrderedDict[str, SessionFeed] = OrderedDict()
-        self._unfinished: list[tuple[float, SessionFeed]] = []  # by when they are called over
-        self._watched: set[SessionFeed] = set()
+        self._unfinished: list[tuple[float, SessionFeed]] = []  # each with its deadline
+        self._subscribed: set[SessionFeed] = set()
         self._work = asyncio.Event()
         self._closed = False
-        self.watchers = 0
+        self.subscriber_count = 0
 
     @contextmanager
-    def live(self, session: LiveSession) -> Iterator[None]:
-        """Feed this session for as long as the context lasts."""
+    def track(self, session: LiveSession) -> Iterator[None]:
+        """Keep a feed of this session, which ends with the context."""
         feed = self._live[session.head.session_id] = SessionFeed(session, self._history)
         try:
             yield
         finally:
             del self._live[session.head.session_id]
-            self._over(feed)
+            self._end(feed)
 
-    def committed(self, records: Sequence[AnyRecord]) -> None:
-        """Show what the journal has just put on disk; others' records are none of ours."""
+    def on_commit(self, records: Sequence[AnyRecord]) -> None:
+        """Send the utterances that the journal has just put on disk."""
         for record in records:
             if isinstance(record, Record):
                 feed = self.find(record.head.session_id)
                 if feed is not None:
                     feed.commit(record)
 
-    def sessions(self) -> list[SessionFeed]:
-        """The live ones, in the order in which they began."""
+    def live_feeds(self) -> list[SessionFeed]:
+        """The feeds of live sessions, in the order in which they began."""
         return list(self._live.values())
 
     def find(self, session_id: str) -> SessionFeed | None:
@@ -73,10 +73,7 @@ class FeedHub:
         return self._live.get(session_id) or self._ended.get(session_id)
 
     async def conversation(self, conversation_id: str) -> ConversationHistory:
-        """Whose conversation it is, and all that was said in it so far, in its order.
-
-        Not what is only on its way to the disk: only a commit makes words.
-        """
+        """The conversation's user and all its committed utterances, in conversation order."""
         earlier = await self._history.read(conversation_id)
         feeds = (*self._live.values(), *self._ended.values())
         here = [feed for feed in feeds if feed.head.conversation_id == conversation_id]
@@ -87,68 +84,71 @@ class FeedHub:
             record
             for record in (*earlier.said, *held)
             if record.seq <= top.get(record.head.session_id, record.seq)
-            and record.head.user_id == owner  # a stranger's words wait here until the store refuses
+            and record.head.user_id == owner  # the store will refuse other users' utterances
         ]
         return ConversationHistory(owner, newest(said))
 
     @asynccontextmanager
-    async def watch(self, feed: SessionFeed, since: int) -> AsyncIterator[Subscriber]:
-        """Watch a feed from `since` on; raises `SessionRefused` (AT_CAPACITY, SERVICE_RESTART)."""
+    async def subscribe(self, feed: SessionFeed, since: int) -> AsyncIterator[Subscriber]:
+        """Subscribe to a feed from `since` on.
+
+        Raises `SessionRefused` (AT_CAPACITY, SERVICE_RESTART), and what `FeedHistory.read` raises.
+        """
         if self._closed:
             raise SessionRefused(SERVICE_RESTART)
-        if self.watchers >= WATCHERS:
+        if self.subscriber_count >= MAX_SUBSCRIBERS:
             raise SessionRefused(AT_CAPACITY)
-        self.watchers += 1
+        self.subscriber_count += 1
         try:
-            watcher = await feed.join(since)
-            self._watched.add(feed)
+            subscriber = await feed.subscribe(since)
+            self._subscribed.add(feed)
             self._work.set()
             try:
-                yield watcher
+                yield subscriber
             finally:
-                feed.leave(watcher)
+                feed.unsubscribe(subscriber)
         finally:
-            self.watchers -= 1
-            if not feed.watchers:
-                self._watched.discard(feed)
+            self.subscriber_count -= 1
+            if not feed.subscribers:
+                self._subscribed.discard(feed)
 
     def close(self) -> None:
-        """Take no more watchers, and close with 1012 those whose feed has not come to its end."""
+        """Accept no more subscribers; close those of unfinished feeds with 1012."""
         self._closed = True
         for feed in (*self._live.values(), *self._ended.values()):
-            for watcher in () if feed.is_finished else feed.watchers:
-                watcher.close(SERVICE_RESTART)
+            for subscriber in () if feed.is_finished else feed.subscribers:
+                subscriber.close(SERVICE_RESTART)
 
     async def run(self) -> NoReturn:
-        """Beat while anything is watched or unfinished; cancel it to stop."""
+        """Tick while any feed has subscribers or is unfinished, until cancelled."""
         count = 0
         while True:
-            if not self._watched and not self._unfinished:
+            if not self._subscribed and not self._unfinished:
                 self._work.clear()
                 await self._work.wait()
             count += 1
-            self.beat(with_state=count % BEATS_PER_STATE == 0)
-            await asyncio.sleep(BEAT_SECONDS)
+            self.tick(with_state=count % TICKS_PER_STATE == 0)
+            await asyncio.sleep(TICK_SECONDS)
 
-    def beat(self, *, with_state: bool) -> None:
-        """Look at the sessions that somebody watches; call those over whose words do not come."""
-        for feed in self._watched:
+    def tick(self, *, with_state: bool) -> None:
+        """Tick live feeds with subscribers; finish ended ones that wait for utterances too long."""
+        for feed in self._subscribed:
             if feed.is_live:
                 try:
-                    feed.beat(with_state=with_state)
-                except Exception as error:  # noqa: BLE001 - one session's fault is no other's
-                    log.warning("a session cannot be looked at", error=type(error).__name__)
+                    feed.tick(with_state=with_state)
+                except Exception as error:  # noqa: BLE001 - one session's fault must not stop others
+                    log.warning("feed of a session failed", error=type(error).__name__)
         while self._unfinished and self._unfinished[0][0] <= self._clock():
             self._unfinished.pop(0)[1].finish()
 
-    def _over(self, feed: SessionFeed) -> None:
-        feed.over(self._clock())
+    def _end(self, feed: SessionFeed) -> None:
+        feed.end(self._clock())
         if not feed.is_finished:
             self._unfinished.append((self._clock() + FINISH_SECONDS, feed))
             self._work.set()
         self._ended[feed.head.session_id] = feed
-        if len(self._ended) > ENDED_KNOWN:
+        if len(self._ended) > ENDED_KEPT:
             self._ended.popitem(last=False)
-        if len(self._ended) > ENDED_WITH_WORDS:
-            oldest_with_words = list(self._ended.values())[-ENDED_WITH_WORDS - 1]
-            oldest_with_words.log.forget()
+        if len(self._ended) > ENDED_WITH_LOG:
+            oldest_with_log = list(self._ended.values())[-ENDED_WITH_LOG - 1]
+            oldest_with_log.log.clear()

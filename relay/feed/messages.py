@@ -1,4 +1,4 @@
-"""What the coach's API shows, field by field: sessions, utterances, and a feed's messages."""
+"""JSON of the coach's API: sessions, utterances, conversations, and the messages of a feed."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -11,19 +11,19 @@ from relay.realtime.records import Origin, Record, State
 from relay.realtime.records import Speaker as Role
 from relay.realtime.transcript import InterimTranscript
 
-Who = Literal["learner", "model", "coach"]
-_WHO: Final[Mapping[Role, Who]] = {"user": "learner", "assistant": "model"}
+SpeakerName = Literal["learner", "model", "coach"]
+_SPEAKERS: Final[Mapping[Role, SpeakerName]] = {"user": "learner", "assistant": "model"}
 
 
 class SessionInfo(msgspec.Struct, frozen=True, kw_only=True):
     """One call.
 
-    `state` is `live` or `ended`; `ending` then says why, by its name in the table of endings. A
-    coach has `paused` the model, or speaks in its place: `speaker` is the coach's user id. `seq`
-    is that of the newest utterance that is stored. `tokens` counts by kind (`text_in`, `audio_in`,
-    `image_in`, `text_out`, `audio_out`). `cost_dollars` is null where a model has no price.
-    `answers` counts the model's answers to turns, `answer_ms` is how long after the end of its turn
-    the last one began.
+    `state` is `live` or `ended`; `ending` is then the reason, a name in the table of endings.
+    `paused` is true while a coach keeps the model silent; `speaker` is the user id of the coach who
+    speaks in its place. `seq` is that of the newest stored utterance. `tokens` counts by kind
+    (`text_in`, `audio_in`, `image_in`, `text_out`, `audio_out`). `cost_dollars` is null where a
+    model has no price. `answers` counts the model's answers to turns; `answer_ms` is the time from
+    the end of a turn to the beginning of its answer, of the latest one.
     """
 
     id: str
@@ -48,11 +48,11 @@ class SessionInfo(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class UtteranceInfo(msgspec.Struct, frozen=True, kw_only=True):
-    """One thing one speaker said.
+    """One utterance of one speaker.
 
-    `id` stays when a correction comes, which takes a new `seq`. Show utterances by `position`, then
-    `content_index`. `text` is all that was said or generated, `heard_text` what of it was heard;
-    `heard_estimated` says that the relay had to guess how much that was.
+    A correction keeps `id` and takes a new `seq`. Order utterances by `position`, then
+    `content_index`. `text` is all that was said or generated, `heard_text` the part that was heard;
+    `heard_estimated` is true where the relay had to estimate that part.
     """
 
     id: str
@@ -61,7 +61,7 @@ class UtteranceInfo(msgspec.Struct, frozen=True, kw_only=True):
     content_index: int
     seq: int
     position: float
-    speaker: Who
+    speaker: SpeakerName
     role: Role
     text: str
     heard_text: str
@@ -74,21 +74,21 @@ class UtteranceInfo(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SessionList(msgspec.Struct, frozen=True, kw_only=True):
-    """Live sessions, the newest first; `total` counts those that `limit` left out, too."""
+    """Live sessions, the newest first; `total` also counts those beyond `limit`."""
 
     sessions: list[SessionInfo]
     total: int
 
 
 class CommandAnswer(msgspec.Struct, frozen=True, kw_only=True):
-    """The answer to a coach's command: whether it changed anything, and how the session stands."""
+    """The answer to a coach's command: whether it changed anything, and the session after it."""
 
     changed: bool
     session: SessionInfo
 
 
 class SessionTranscript(msgspec.Struct, frozen=True, kw_only=True):
-    """What was said in one session, in conversation order; `seq` is the cursor to go on from."""
+    """The utterances of one session, in conversation order; continue from the cursor `seq`."""
 
     session_id: str
     conversation_id: str
@@ -97,7 +97,7 @@ class SessionTranscript(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ConversationTranscript(msgspec.Struct, frozen=True, kw_only=True):
-    """What was said in a conversation, session by session, each in conversation order."""
+    """The utterances of a conversation, session by session, in conversation order."""
 
     conversation_id: str
     user_id: str
@@ -116,26 +116,26 @@ class ConversationInfo(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ConversationList(msgspec.Struct, frozen=True, kw_only=True):
-    """Conversations that are stored, those that were active last first."""
+    """Stored conversations, the most recently active first."""
 
     conversations: list[ConversationInfo]
 
 
 class ApiFault(msgspec.Struct, frozen=True, kw_only=True):
-    """What went wrong: `code` for programs, `message` for people."""
+    """An error: `code` for programs, `message` for people."""
 
     code: str
     message: str
 
 
 class ErrorAnswer(msgspec.Struct, frozen=True, kw_only=True):
-    """The body of every refusal."""
+    """The body of every error response."""
 
     error: ApiFault
 
 
 class SessionMessage(msgspec.Struct, frozen=True, kw_only=True, tag="session"):
-    """How the session stands: first of all, then at most once a second when it has changed."""
+    """The state of the session: the first message, then at most once a second when it changed."""
 
     session: SessionInfo
 
@@ -148,25 +148,25 @@ class FinalMessage(msgspec.Struct, frozen=True, kw_only=True, tag="final"):
 
 
 class CaughtUpMessage(msgspec.Struct, frozen=True, kw_only=True, tag="caught_up"):
-    """All that was said before is shown, up to `seq`; from here on the feed is live."""
+    """All earlier utterances, up to `seq`, were sent; the feed is live from here on."""
 
     seq: int
 
 
 class PartialMessage(msgspec.Struct, frozen=True, kw_only=True, tag="partial"):
-    """All the words so far of something unfinished; a final of the same item replaces them."""
+    """The whole text so far of an unfinished utterance; a final of the same item replaces it."""
 
     item_id: str
     content_index: int
-    speaker: Who
+    speaker: SpeakerName
     role: Role
     text: str
 
 
 class EndedMessage(msgspec.Struct, frozen=True, kw_only=True, tag="ended"):
-    """The session is over and all of it was shown, up to `seq`; nothing follows.
+    """The last message: the session has ended and all of it was sent, up to `seq`.
 
-    `complete` is false where words were lost on their way to the disk, or are not there yet.
+    `complete` is false where utterances were lost before the disk, or are not there yet.
     """
 
     session_id: str
@@ -177,7 +177,7 @@ class EndedMessage(msgspec.Struct, frozen=True, kw_only=True, tag="ended"):
 
 
 class ErrorMessage(msgspec.Struct, frozen=True, kw_only=True, tag="error"):
-    """Why the feed is about to be closed."""
+    """The reason why the feed is about to be closed."""
 
     error: ApiFault
 
@@ -188,12 +188,12 @@ Message = (
 
 
 def iso(unix_seconds: float) -> str:
-    """ISO 8601 in UTC with microseconds, as the stores keep it."""
+    """ISO 8601 in UTC with microseconds, as in the stores."""
     return datetime.fromtimestamp(unix_seconds, UTC).isoformat(timespec="microseconds")
 
 
-def utterance_of(record: Record) -> UtteranceInfo:
-    """A record as it is shown."""
+def utterance_info(record: Record) -> UtteranceInfo:
+    """The JSON of an utterance."""
     said = record.utterance
     return UtteranceInfo(
         id=record.id,
@@ -202,7 +202,7 @@ def utterance_of(record: Record) -> UtteranceInfo:
         content_index=said.content_index,
         seq=said.seq,
         position=said.position,
-        speaker=_WHO[said.role] if said.coach_id is None else "coach",
+        speaker=_SPEAKERS[said.role] if said.coach_id is None else "coach",
         role=said.role,
         text=said.text,
         heard_text=said.heard_text,
@@ -215,29 +215,29 @@ def utterance_of(record: Record) -> UtteranceInfo:
     )
 
 
-def conversation_of(talk: ConversationSummary) -> ConversationInfo:
-    """A conversation as it is listed."""
+def conversation_info(summary: ConversationSummary) -> ConversationInfo:
+    """The JSON of a conversation in a list."""
     return ConversationInfo(
-        id=talk.conversation_id,
-        user_id=talk.user_id,
-        agent_id=talk.agent_id,
-        started_at=iso(talk.started_at),
-        last_active=iso(talk.last_active),
-        utterances=talk.message_count,
+        id=summary.conversation_id,
+        user_id=summary.user_id,
+        agent_id=summary.agent_id,
+        started_at=iso(summary.started_at),
+        last_active=iso(summary.last_active),
+        utterances=summary.message_count,
     )
 
 
-def final_of(record: Record) -> FinalMessage:
-    """The message that shows a record."""
-    return FinalMessage(seq=record.seq, utterance=utterance_of(record))
+def final_message(record: Record) -> FinalMessage:
+    """The message of a committed utterance."""
+    return FinalMessage(seq=record.seq, utterance=utterance_info(record))
 
 
-def partial_of(partial: InterimTranscript) -> PartialMessage:
-    """The message that shows words so far; half a character at their end is replaced."""
+def partial_message(partial: InterimTranscript) -> PartialMessage:
+    """The message of an interim text; half a character at its end is replaced."""
     return PartialMessage(
         item_id=partial.item_id,
         content_index=partial.content_index,
-        speaker=_WHO[partial.role] if partial.coach_id is None else "coach",
+        speaker=_SPEAKERS[partial.role] if partial.coach_id is None else "coach",
         role=partial.role,
         text=partial.text.encode(errors="replace").decode(),
     )

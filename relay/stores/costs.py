@@ -1,4 +1,4 @@
-"""What calls used, how long they lasted and what they cost, by who, when or what; pure."""
+"""Usage reports: tokens, time and cost of calls, summed by session, user, agent, day or model."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -6,13 +6,13 @@ from typing import Final, Literal
 
 from relay.realtime.billing.usage import Usage
 
-By = Literal["session", "user", "agent", "day", "model"]
+GroupBy = Literal["session", "user", "agent", "day", "model"]
 DAY_SECONDS: Final = 86_400
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ToolCalls:
-    """A call of a session; times in Unix seconds, `ended_at` None while its end is not known."""
+class CallTime:
+    """The time of one call, in Unix seconds; `ended_at` is None while its end is unknown."""
 
     session: str
     user: str
@@ -22,8 +22,11 @@ class ToolCalls:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class UsedTokens:
-    """What one model used in one session on one UTC day; `micro` None where it has no price."""
+class SessionUsage:
+    """One model's usage in one session on one UTC day (since 1970).
+
+    `micro` is its cost in micro-dollars, None where the model has no price.
+    """
 
     session: str
     user: str
@@ -36,10 +39,10 @@ class UsedTokens:
 
 @dataclass(slots=True)
 class CostRow:
-    """One sum: `micro` is what is known of it in micro-dollars, `unpriced` models add nothing.
+    """One sum: `micro` is the known part of it in micro-dollars, `unpriced` models add nothing.
 
-    `seconds` is of calls that have ended; `unended` ones add none, so `timed_micro` leaves out what
-    they cost.
+    `seconds` is of calls that have ended; `unended` ones add none, so `timed_micro` leaves out
+    their cost.
     """
 
     sessions: set[str] = field(default_factory=set)
@@ -50,26 +53,26 @@ class CostRow:
     micro: int = 0
     timed_micro: int = 0
 
-    def last(self, session: str, seconds: float, is_over: bool) -> None:
+    def add_time(self, session: str, seconds: float, has_ended: bool) -> None:
         """Add the time of a call."""
         self.sessions.add(session)
         self.seconds += seconds
-        if not is_over:
+        if not has_ended:
             self.unended.add(session)
 
-    def use(self, used: UsedTokens, is_over: bool) -> None:
-        """Add what a call used."""
-        self.last(used.session, 0.0, is_over)
+    def add_usage(self, used: SessionUsage, has_ended: bool) -> None:
+        """Add the usage of a call."""
+        self.add_time(used.session, 0.0, has_ended)
         self.usage += used.usage
         self.micro += used.micro or 0
         if used.micro is None:
             self.unpriced.add(used.model)
-        if is_over:
+        if has_ended:
             self.timed_micro += used.micro or 0
 
     @property
     def micro_per_minute(self) -> float | None:
-        """Micro-dollars a conversation minute; None where a price or the time is missing."""
+        """Micro-dollars a minute of conversation; None where a price or the time is missing."""
         if self.unpriced or not self.seconds:
             return None
         return self.timed_micro / (self.seconds / 60)
@@ -77,21 +80,21 @@ class CostRow:
 
 @dataclass(frozen=True, slots=True)
 class UsageReport:
-    """Costs by name (a day's is its number since 1970), and of everything together."""
+    """Costs by name (of a day: its number since 1970), and the total."""
 
-    by: By
+    by: GroupBy
     costs: dict[str | int, CostRow]
     total: CostRow
 
 
-def report(
-    by: By, since: int, calls: Iterable[ToolCalls], used: Iterable[UsedTokens]
+def usage_report(
+    by: GroupBy, since: int, calls: Iterable[CallTime], usage: Iterable[SessionUsage]
 ) -> UsageReport:
-    """Sum up what was from the UTC day `since` on; a call over midnight belongs to both days.
+    """Sum up what was used from the UTC day `since` on; a call over midnight is of both days.
 
     By model, the time is that of the calls that used it on a day, so those times overlap.
     """
-    made = UsageReport(by, {}, CostRow())
+    report = UsageReport(by, {}, CostRow())
     times: dict[tuple[str, int], float] = {}
     ended: set[str] = set()
     for call in calls:
@@ -99,24 +102,27 @@ def report(
             ended.add(call.session)
         for day, seconds in _days(call, since):
             times[call.session, day] = seconds
-            for cost in _of_call(made, call, day):
-                cost.last(call.session, seconds, call.session in ended)
-    for one in used:
-        if one.day >= since:
-            line = _line(made, one, one.day)
-            line.use(one, one.session in ended)
-            made.total.use(one, one.session in ended)
+            for row in _rows_of_call(report, call, day):
+                row.add_time(call.session, seconds, call.session in ended)
+    for used in usage:
+        if used.day >= since:
+            has_ended = used.session in ended
+            row = _row(report, used, used.day)
+            row.add_usage(used, has_ended)
+            report.total.add_usage(used, has_ended)
             if by == "model":
-                line.last(one.session, times.get((one.session, one.day), 0), one.session in ended)
-    return made
+                row.add_time(used.session, times.get((used.session, used.day), 0), has_ended)
+    return report
 
 
-def _of_call(made: UsageReport, call: ToolCalls, day: int) -> tuple[CostRow, ...]:
-    """The sums that a call's time belongs to; its models are known by what they used."""
-    return (made.total,) if made.by == "model" else (made.total, _line(made, call, day))
+def _rows_of_call(report: UsageReport, call: CallTime, day: int) -> tuple[CostRow, ...]:
+    """The sums that a call's time belongs to; its models are known by their usage alone."""
+    if report.by == "model":
+        return (report.total,)
+    return report.total, _row(report, call, day)
 
 
-def _days(call: ToolCalls, since: int) -> Iterator[tuple[int, float]]:
+def _days(call: CallTime, since: int) -> Iterator[tuple[int, float]]:
     """The UTC days of a call from `since` on, with its seconds on each."""
     end = call.started_at if call.ended_at is None else max(call.ended_at, call.started_at)
     day = int(call.started_at // DAY_SECONDS)
@@ -130,6 +136,6 @@ def _days(call: ToolCalls, since: int) -> Iterator[tuple[int, float]]:
         day, begin = day + 1, midnight
 
 
-def _line(made: UsageReport, one: ToolCalls | UsedTokens, day: int) -> CostRow:
-    name: str | int = day if made.by == "day" else str(getattr(one, made.by))
-    return made.costs.setdefault(name, CostRow())
+def _row(report: UsageReport, one: CallTime | SessionUsage, day: int) -> CostRow:
+    name: str | int = day if report.by == "day" else str(getattr(one, report.by))
+    return report.costs.setdefault(name, CostRow())

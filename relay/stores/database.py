@@ -1,4 +1,4 @@
-"""How every SQLite file of ours is opened: private, crash-proof, forgetting what is deleted."""
+"""Opens the relay's SQLite files: private, crash-safe, with deleted content overwritten."""
 
 import sqlite3
 from collections.abc import Iterator
@@ -6,16 +6,16 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 BUSY_TIMEOUT = 5.0
-"""Seconds to wait for another process that is writing (`relay transcript` beside a relay)."""
+"""Seconds to wait for another process that is writing."""
 WAL_KEPT_BYTES = 8 * 1024 * 1024
-"""What a write-ahead log is cut back to once its content is in the main file."""
+"""Size that a write-ahead log is truncated to once its content is in the main file."""
 
 
 def open_database(path: Path) -> sqlite3.Connection:
-    """Open or create `path` (mode 0600) in WAL mode; the caller says BEGIN itself.
+    """Open or create `path` (mode 0600) in WAL mode, without implicit transactions.
 
-    With `synchronous=FULL` a commit returns after its fsync, so what was reported committed
-    survives a power cut. `secure_delete` overwrites deleted words. Raises sqlite3.Error, OSError.
+    With `synchronous=FULL` a commit returns after its fsync and survives a power cut.
+    `secure_delete` overwrites deleted content. Raises sqlite3.Error, OSError.
     """
     path.touch(mode=0o600)
     path.chmod(0o600)  # SQLite gives its -wal and -shm files the mode of the main file
@@ -34,7 +34,7 @@ def open_database(path: Path) -> sqlite3.Connection:
 
 @contextmanager
 def transaction(connection: sqlite3.Connection) -> Iterator[None]:
-    """All or nothing: commits at the end, rolls back on any error (a failed commit included)."""
+    """Commit at the end; roll back on any error, a failed commit included."""
     connection.execute("BEGIN IMMEDIATE")
     try:
         yield
@@ -45,20 +45,17 @@ def transaction(connection: sqlite3.Connection) -> Iterator[None]:
         raise
 
 
-# ---- SQLite files looked at without a change to them, whether or not a relay is writing them.
-
-
 @contextmanager
-def looking_at(path: Path) -> Iterator[sqlite3.Connection]:
-    """Open a file for reading; raises sqlite3.Error, also where it is damaged.
+def open_readonly(path: Path) -> Iterator[sqlite3.Connection]:
+    """Open a file for reading, without a change to it; raises sqlite3.Error, also if damaged.
 
     A write-ahead log beside it belongs to a relay that runs or has crashed, and is read with it.
-    Without one the file is opened as immutable, for else SQLite would make such a log, which the
-    relay's own user might then not be allowed to use.
+    Without one the file is opened as immutable: otherwise SQLite would create such a log, which
+    the relay's own user might then not be allowed to use.
     """
     log = path.with_name(f"{path.name}-wal")
-    how = "mode=ro" if log.exists() else "mode=ro&immutable=1"
-    address = f"{path.absolute().as_uri()}?{how}"
+    mode = "mode=ro" if log.exists() else "mode=ro&immutable=1"
+    address = f"{path.absolute().as_uri()}?{mode}"
     with closing(sqlite3.connect(address, uri=True)) as connection:
         (verdict,) = connection.execute("PRAGMA quick_check(1)").fetchone()
         if verdict != "ok":

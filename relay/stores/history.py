@@ -1,67 +1,49 @@
-"""What was said and spent before: the store's memory, and what the journal still has to deliver."""
+"""A conversation's earlier words and what was spent, from the journal and the store together."""
 
 import asyncio
-from collections.abc import Sequence
-from typing import Final, Protocol
+from typing import Final
 
-from relay.interfaces import ConversationHistory
-from relay.realtime.records import Record, newest
+from relay.interfaces import ConversationHistory, StoreReader, UndeliveredRecords
+from relay.realtime.records import newest
 
 STORE_SECONDS: Final = 3.0
-"""A caller waits for this; a store that takes longer counts as away."""
+"""A caller waits this long; a store that takes longer counts as unavailable."""
 MAX_RECORDS: Final = 10_000
-"""Of one conversation's undelivered words; a session has no more items."""
-
-
-class UndeliveredRecords(Protocol):
-    """What a journal has of a conversation that the store may not have yet."""
-
-    async def of_conversation(self, conversation_id: str, limit: int) -> list[Record]:
-        """Its words that wait, oldest first."""
-
-
-class RememberingStore(Protocol):
-    """What is asked of a store here."""
-
-    async def owner(self, conversation_id: str) -> str | None:
-        """As `Store.owner`."""
-
-    async def transcript(self, conversation_id: str) -> Sequence[Record]:
-        """As `Store.transcript`."""
-
-    async def spent(self, day: int, agent_id: str, user_id: str | None = None) -> int:
-        """As `Store.spent`."""
+"""Of one conversation's undelivered utterances; a session has no more items."""
 
 
 class StoredHistory:
-    """A `relay.interfaces.Past` over both.
+    """A `relay.interfaces.History` over both.
 
-    A conversation that goes on seconds after its first words, or while the store is away, is known
-    from the journal alone.
+    A conversation that continues seconds after its first words, or while the store is unavailable,
+    is known from the journal alone.
     """
 
-    def __init__(self, journal: UndeliveredRecords, store: RememberingStore) -> None:
+    def __init__(self, journal: UndeliveredRecords, store: StoreReader) -> None:
         self._journal = journal
         self._store = store
 
     async def conversation(self, conversation_id: str) -> ConversationHistory:
-        """Whose it is and what was said in it; raises what the store does, else the journal."""
+        """The conversation's user and utterances.
+
+        Raises what the journal raises, and what the store raises unless the journal has something.
+        """
         async with asyncio.timeout(STORE_SECONDS):
-            waiting = await self._journal.of_conversation(conversation_id, MAX_RECORDS)
+            undelivered = await self._journal.of_conversation(conversation_id, MAX_RECORDS)
         try:
             async with asyncio.timeout(STORE_SECONDS):
                 owner = await self._store.owner(conversation_id)
                 stored = await self._store.transcript(conversation_id) if owner is not None else ()
         except Exception:
-            if not waiting:
+            if not undelivered:
                 raise
             owner, stored = None, ()
-        if owner is None and waiting:
-            owner = waiting[0].head.user_id
-        # The store will refuse what others say that they said in it.
-        own = [record for record in waiting if record.head.user_id == owner]
+        if owner is None and undelivered:
+            owner = undelivered[0].head.user_id
+        # The store will refuse what other users say that they said in it.
+        own = [record for record in undelivered if record.head.user_id == owner]
         return ConversationHistory(owner, newest((*stored, *own)))
 
     async def spent(self, day: int, agent_id: str, user_id: str | None) -> int:
-        """As the store knows it; this process knows what it spent itself."""
+        """Micro-dollars by the store alone: this process counts what it spends itself."""
         return await self._store.spent(day, agent_id, user_id)

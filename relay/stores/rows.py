@@ -1,4 +1,7 @@
-"""Records as rows of S3's tables and ours, and back (CONTRACTS §2.3, docs/database.md); pure."""
+"""Converts records to rows of S3's tables and the relay's own, and back.
+
+CONTRACTS §2.3, docs/database.md.
+"""
 
 from collections.abc import Mapping
 from datetime import UTC, date, datetime, timedelta
@@ -30,9 +33,9 @@ _ORIGINS = {method: origin for origin, method in INPUT_METHODS.items()}
 
 
 def conversation_row(head: SessionHead) -> dict[str, Any]:
-    """The `conversation_sessions` row that a conversation's first words make.
+    """The `conversation_sessions` row that a conversation's first utterance creates.
 
-    Its primary key is the conversation's id, so that the row is the same whoever writes it first.
+    Its primary key is the conversation's id, so that every relay writes the same row.
     """
     return {
         "id": head.conversation_id,
@@ -50,9 +53,10 @@ def conversation_row(head: SessionHead) -> dict[str, Any]:
 def message_row(record: Record, conversation_key: str) -> dict[str, Any]:
     """The `chat_messages_v2` row of a record; `conversation_key` is its conversation row's `id`.
 
-    The content is what was heard (S3-37); what else was generated stays in `metadata.full_text`.
-    Users' rows, a coach's among them, name the agent in `metadata.target_agent_id`, where S3's
-    policies look for it. What a coach says is the assistant's, with the coach as its sender.
+    The content is what was heard (S3-37); text that was generated beyond it stays in
+    `metadata.full_text`. Rows sent by users, including coaches, name the agent in
+    `metadata.target_agent_id`, where S3's policies look for it. A coach's utterance has the role
+    `assistant` and the coach as its sender.
     """
     head, said = record.head, record.utterance
     by_user = said.role == "user"
@@ -97,10 +101,10 @@ def _metadata(head: SessionHead, said: Utterance) -> dict[str, Any]:
 
 
 def usage_row(record: UsageRecord) -> dict[str, Any]:
-    """The `voice_usage` row of what one model used in one session on one day, in micro-USD."""
+    """The `voice_usage` row of one model's usage in one session on one day, in micro-dollars."""
     return {
         "id": record.id,
-        **_whose(record.head),
+        **_owner_columns(record.head),
         "voice_session_id": record.head.session_id,
         "model": record.line.model,
         "day": iso_day(record.line.day),
@@ -111,10 +115,10 @@ def usage_row(record: UsageRecord) -> dict[str, Any]:
 
 
 def session_row(record: SessionRecord) -> dict[str, Any]:
-    """The `voice_sessions` row of a call that began or has ended."""
+    """The `voice_sessions` row of a call that has begun or ended."""
     return {
         "id": record.id,
-        **_whose(record.head),
+        **_owner_columns(record.head),
         "model": record.head.model,
         "voice": record.head.voice,
         "door": record.door,
@@ -127,7 +131,7 @@ def session_row(record: SessionRecord) -> dict[str, Any]:
 
 
 def action_row(record: ActionRecord) -> dict[str, Any]:
-    """The `coach_actions` row of what a coach did."""
+    """The `coach_actions` row of a coach's command."""
     return {
         "id": record.id,
         "session_id": record.head.session_id,
@@ -139,7 +143,7 @@ def action_row(record: ActionRecord) -> dict[str, Any]:
     }
 
 
-def _whose(head: SessionHead) -> dict[str, Any]:
+def _owner_columns(head: SessionHead) -> dict[str, Any]:
     return {
         "conversation_id": head.conversation_id,
         "user_id": head.user_id,
@@ -147,8 +151,8 @@ def _whose(head: SessionHead) -> dict[str, Any]:
     }
 
 
-def record_of(message: Mapping[str, Any], user_id: str) -> Record:
-    """The record that made a row; times come back to the microsecond, as PostgreSQL keeps them."""
+def record_from_row(message: Mapping[str, Any], user_id: str) -> Record:
+    """The record of a `chat_messages_v2` row; times are to the microsecond, as in PostgreSQL."""
     metadata = message["metadata"]
     head = SessionHead(
         session_id=metadata["voice_session_id"],
@@ -181,6 +185,11 @@ def record_of(message: Mapping[str, Any], user_id: str) -> Record:
 def iso_day(day: int) -> str:
     """A UTC day, counted since 1970, as `2026-11-21`."""
     return (_EPOCH + timedelta(days=day)).isoformat()
+
+
+def day_number(iso: str) -> int:
+    """The UTC day, counted since 1970, of an `iso_day`; raises ValueError."""
+    return (date.fromisoformat(iso) - _EPOCH).days
 
 
 def timestamp(unix_seconds: float) -> str:

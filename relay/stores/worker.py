@@ -1,4 +1,4 @@
-"""One thread that owns one database and does what it is given, in order."""
+"""One thread that owns one database and runs jobs on it, in order."""
 
 import asyncio
 import time
@@ -6,60 +6,23 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from queue import SimpleQueue
 from threading import Thread
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Final, Generic, Protocol, TypeVar
 
-# ---- Gives a worker thread its share of the interpreter when the event loop never rests.
-
-PATIENCE = 0.002
-"""Seconds that a thread is left to itself before the loop rests for it."""
-REST = 0.0001
-"""Seconds of one rest: 5 % of the loop's time at most, unnoticed beside 20 ms of audio."""
-RESTS = 50
-"""Rests in a row without a job finished; then it is the disk that the thread waits for."""
-
-
-class GilYielder:
-    """Rests on the event loop now and then, while `unfinished()` counts jobs of a thread."""
-
-    def __init__(self, unfinished: Callable[[], int]) -> None:
-        self._unfinished = unfinished
-        self._timer: asyncio.TimerHandle | None = None
-        self._rests = 0
-        self._before = 0
-
-    def begin(self) -> None:
-        """A job was given to the thread: look after it. Call it on the event loop."""
-        self._rests = 0
-        if self._timer is None:
-            self._timer = asyncio.get_running_loop().call_later(PATIENCE, self._look)
-
-    def end(self) -> None:
-        """Never mind the thread any more."""
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-
-    def _look(self) -> None:
-        self._timer = None
-        unfinished = self._unfinished()
-        if unfinished < self._before:
-            self._rests = 0
-        self._before = unfinished
-        if unfinished and self._rests < RESTS:
-            self._rests += 1
-            time.sleep(REST)
-            self._timer = asyncio.get_running_loop().call_later(PATIENCE, self._look)
-
-
-CLOSE_TIMEOUT = 5.0
-"""Seconds that `aclose` waits for work in hand before it leaves the (daemon) thread behind."""
+CLOSE_TIMEOUT: Final = 5.0
+"""Seconds that `aclose` waits for the jobs before it leaves the (daemon) thread behind."""
+YIELD_INTERVAL: Final = 0.002
+"""Seconds between two moments at which the event loop yields the GIL to the thread."""
+YIELD_SECONDS: Final = 0.0001
+"""Of one yield: 5 % of the loop's time at most, unnoticed beside 20 ms of audio."""
+MAX_YIELDS: Final = 50
+"""In a row without a job finished; then the thread waits for the disk, not for the GIL."""
 
 
 class Closable(Protocol):
     """What a worker owns."""
 
     def close(self) -> None:
-        """Let go of it; called on the worker's thread."""
+        """Close it; called on the worker's thread."""
 
 
 Owned = TypeVar("Owned", bound=Closable)
@@ -67,11 +30,11 @@ Result = TypeVar("Result")
 
 
 class Worker(Generic[Owned]):
-    """Runs jobs one after the other on its own thread, against what `opener` returned there.
+    """Runs jobs one after the other on its own thread, on the object that `opener` returned there.
 
     The thread starts with the first job. When `opener` fails, the job that needed it fails with
-    its error and the next job tries again. The queue has no bound of its own: every job has a
-    caller that waits for it. Use it from one event loop.
+    its error and the next job tries again. The queue is unbounded: every job has a caller that
+    waits for it. Use it from one event loop.
     """
 
     def __init__(self, name: str, opener: Callable[[], Owned]) -> None:
@@ -82,7 +45,7 @@ class Worker(Generic[Owned]):
         self._ended: Future[None] = Future()
         self._closing = False
         self._submitted = self._finished = 0
-        self._sharing = GilYielder(lambda: self._submitted - self._finished)
+        self._gil_yielder = GilYielder(lambda: self._submitted - self._finished)
 
     def submit(self, job: Callable[[Owned], Result]) -> Future[Result]:
         """Queue a job without waiting; RuntimeError once the worker is closing."""
@@ -94,7 +57,7 @@ class Worker(Generic[Owned]):
         future: Future[Result] = Future()
         self._submitted += 1
         self._jobs.put((job, future))
-        self._sharing.begin()
+        self._gil_yielder.start()
         return future
 
     async def run(self, job: Callable[[Owned], Result]) -> Result:
@@ -102,13 +65,13 @@ class Worker(Generic[Owned]):
         return await asyncio.wrap_future(self.submit(job))
 
     async def aclose(self, within: float = CLOSE_TIMEOUT) -> bool:
-        """Finish what is queued, close what is owned; False when `within` seconds were too few."""
+        """Finish the queue, then close the owned object; False after `within` seconds."""
         self._closing = True
         if self._thread is None:
             return True
         self._jobs.put(None)
         await asyncio.wait([asyncio.wrap_future(self._ended)], timeout=within)
-        self._sharing.end()
+        self._gil_yielder.stop()
         if not self._ended.done():
             return False
         self._thread.join()
@@ -125,9 +88,45 @@ class Worker(Generic[Owned]):
                 except BaseException as error:  # noqa: BLE001 - the waiting caller handles it
                     future.set_exception(error)
             self._finished += 1
-            del entry, job, future  # an idle thread keeps nobody's words in memory
+            del entry, job, future  # an idle thread keeps no spoken words in memory
         try:
             if owned is not None:
                 owned.close()
         finally:
             self._ended.set_result(None)
+
+
+class GilYielder:
+    """Gives a thread its share of the interpreter while the event loop is busy.
+
+    Sleeps on the event loop now and then, as long as `unfinished()` counts jobs of the thread.
+    """
+
+    def __init__(self, unfinished: Callable[[], int]) -> None:
+        self._unfinished = unfinished
+        self._timer: asyncio.TimerHandle | None = None
+        self._yields = 0
+        self._before = 0
+
+    def start(self) -> None:
+        """Start yielding: the thread has a new job. Call it on the event loop."""
+        self._yields = 0
+        if self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(YIELD_INTERVAL, self._yield)
+
+    def stop(self) -> None:
+        """Stop yielding."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _yield(self) -> None:
+        self._timer = None
+        unfinished = self._unfinished()
+        if unfinished < self._before:
+            self._yields = 0
+        self._before = unfinished
+        if unfinished and self._yields < MAX_YIELDS:
+            self._yields += 1
+            time.sleep(YIELD_SECONDS)
+            self._timer = asyncio.get_running_loop().call_later(YIELD_INTERVAL, self._yield)

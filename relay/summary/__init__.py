@@ -1,1 +1,1 @@
-"""What a conversation comes to: by a text model where there is one, else by counting words."""
+"""Summaries of conversations: by a text model, or extracted from what was said."""

@@ -1,4 +1,4 @@
-"""A summary that only chooses: the sentences whose words came most often; pure."""
+"""Extractive summary: the sentences whose words came most often, and the figures of a call."""
 
 import re
 from collections import Counter
@@ -10,16 +10,24 @@ import msgspec
 
 from relay.realtime.records import Record
 
-# ---- A summary as it is shown and stored.
-
-NO_MODEL: Final = "no text model is configured"
-FAILED: Final = "the text model did not answer"
 MOST_POINTS: Final = 8
-"""Topics, action items or goals of one summary; who reads more reads the transcript."""
+"""Topics, action items or goals of one summary; the transcript has the rest."""
+Who = Literal["learner", "model", "coach"]
+
+SENTENCES: Final = 4
+"""Chosen from a conversation."""
+FEWEST_WORDS: Final = 3
+"""Content words of a sentence that may be chosen."""
+TOPICS: Final = 5
+ONCE: Final = 2
+"""The weight of a word that the learner said once."""
+LONGEST: Final = 240
+"""Characters of one sentence in a summary; longer ones are cut and end in an ellipsis."""
+_NAMES: Final[dict[Who, str]] = {"learner": "Learner", "model": "Voice", "coach": "Coach"}
 
 
 class Points(msgspec.Struct, frozen=True, kw_only=True):
-    """What was written of a conversation, by a model or by `extract`."""
+    """The text and lists of a summary, by a model or by `extract`."""
 
     text: str
     main_topics: list[str] = []
@@ -27,103 +35,9 @@ class Points(msgspec.Struct, frozen=True, kw_only=True):
     next_week_goals: list[str] = []
 
 
-class Summary(msgspec.Struct, frozen=True, kw_only=True):
-    """What a conversation, or one session of it, comes to.
-
-    `by` says who wrote the words: the text `model` that is named, or `extract`, which only chose
-    sentences that were said, and then `reason` says why. The figures are counted, never guessed:
-    `duration` in whole seconds, `total_interactions` all utterances that were said and heard,
-    `ai_responses` those of the model, `coach_interventions` what a coach said in its place.
-    `client_satisfaction` is null: nobody measures it. `session_id` is null for a whole
-    conversation.
-    """
-
-    conversation_id: str
-    session_id: str | None
-    created_at: str
-    by: Literal["model", "extract"]
-    model: str | None
-    reason: str | None
-    text: str
-    duration: int
-    total_interactions: int
-    ai_responses: int
-    coach_interventions: int
-    main_topics: list[str]
-    client_satisfaction: float | None
-    action_items: list[str]
-    next_week_goals: list[str]
-
-
-# ---- English as `extract` needs it: sentences, content words, promises and wishes; pure.
-
-_SENTENCE: Final = re.compile(r"[^.!?…\n]+[.!?…]*")
-_WORD: Final = re.compile(r"[^\W\d_]+(?:'[^\W\d_]+)?")
-_COMMON: Final = """
-    a about actually after again all also always am an and any anything are around as ask at away
-    back be because been before being both but by came can could did do does doing done down each
-    even ever every everything few fine for from get getting give go going gone good got great had
-    has have having he hello her here hey hi him his how i if in into is it its just keep kind know
-    last let like little long look lot made make many may maybe me mean might mine more most much
-    must my need never new next nice no not nothing now of off oh ok okay on one only or other our
-    out over own people please put quite rather really right said same say see seem she should
-    since so some something sometimes soon sorry still such sure take talk tell than thank thanks
-    that the their them then there these they thing things think this those though thought through
-    time to today together told tomorrow too try trying two under until up us very want wanted was
-    way we well went were what when where which while who why will with without word words work
-    would yeah yes yesterday yet you your hear heard feel felt day days week weeks help start stop
-"""
-"""Words that every conversation has."""
-_STOP: Final = frozenset(_COMMON.split())
-_APOSTROPHE: Final = "\u2019"
-_CLITIC: Final = re.compile(r"(?:n't|'(?:s|m|re|ve|ll|d))$")
-_PROMISE: Final = re.compile(
-    r"\b(?:(?:i|we)(?:'ll| will| am going to|'m going to| are going to|'re going to"
-    r"| promise to)|let's|you(?:'ll| will)(?! be able\b))\s+(?!see\b|know\b|have to think\b)",
-    re.IGNORECASE,
-)
-_WISH: Final = re.compile(
-    r"\b(?:my (?:next )?goal|goals? (?:is|for|are)|i (?:want|would like|hope|plan|aim) to|i'd"
-    r" like to|by (?:next|the end of)|next (?:week|time|month)|this week|until (?:next|monday"
-    r"|tuesday|wednesday|thursday|friday|saturday|sunday))\b",
-    re.IGNORECASE,
-)
-
-
-def sentences(text: str) -> list[str]:
-    """The sentences of a text, white space made one."""
-    found = (" ".join(match.group().split()) for match in _SENTENCE.finditer(text))
-    return [sentence for sentence in found if _WORD.search(sentence)]
-
-
-def content_words(text: str) -> list[str]:
-    """Its words in lower case, in order, without those that every text has."""
-    words = (_CLITIC.sub("", word.lower()) for word in _WORD.findall(_plain(text)))
-    return [word for word in words if len(word) > 2 and word not in _STOP]
-
-
-def is_promise(sentence: str) -> bool:
-    """Whether somebody says that something will be done; a question says nothing."""
-    return not sentence.endswith("?") and _PROMISE.search(_plain(sentence)) is not None
-
-
-def is_wish(sentence: str) -> bool:
-    """Whether somebody says what they are after."""
-    return not sentence.endswith("?") and _WISH.search(_plain(sentence)) is not None
-
-
-def _plain(text: str) -> str:
-    return text.replace(_APOSTROPHE, "'")
-
-
-# ---- A conversation as summaries read it: who said what was heard, and the figures of it; pure.
-
-Who = Literal["learner", "model", "coach"]
-
-
 @dataclass(frozen=True, slots=True)
 class SpokenLine:
-    """What one speaker said, as far as it was heard."""
+    """One utterance, as far as it was heard."""
 
     who: Who
     text: str
@@ -131,7 +45,7 @@ class SpokenLine:
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """What is counted; `duration` in whole seconds."""
+    """Counts of a conversation; `duration` in whole seconds."""
 
     duration: int
     total_interactions: int
@@ -140,7 +54,7 @@ class Figures:
 
 
 def lines_of(said: Sequence[Record]) -> list[SpokenLine]:
-    """What was heard, in the order of `said`; an answer that nobody heard is none."""
+    """What was heard, in the order of `said`, without answers of which nothing was heard."""
     lines = []
     for record in said:
         utterance = record.utterance
@@ -153,7 +67,7 @@ def lines_of(said: Sequence[Record]) -> list[SpokenLine]:
 
 
 def figures_of(said: Sequence[Record]) -> Figures:
-    """The figures; a conversation's duration is that of its sessions, without the time between."""
+    """Count; the duration is that of the sessions, without the time between them."""
     lines = lines_of(said)
     return Figures(
         duration=round(sum(_lengths(said).values())),
@@ -164,7 +78,7 @@ def figures_of(said: Sequence[Record]) -> Figures:
 
 
 def _lengths(said: Sequence[Record]) -> dict[str, float]:
-    """Seconds from each session's start to the end of its last words."""
+    """Seconds from each session's start to the end of its last utterance."""
     lengths: dict[str, float] = {}
     for record in said:
         head, utterance = record.head, record.utterance
@@ -173,18 +87,6 @@ def _lengths(said: Sequence[Record]) -> dict[str, float]:
         known = lengths.get(head.session_id, 0.0)
         lengths[head.session_id] = max(known, over - head.started_at)
     return lengths
-
-
-SENTENCES: Final = 4
-"""Sentences that are chosen of a conversation."""
-FEWEST_WORDS: Final = 3
-"""Content words that a sentence must have to be chosen."""
-TOPICS: Final = 5
-ONCE: Final = 2
-"""The weight of a word that the learner said once."""
-LONGEST: Final = 240
-"""Characters of one sentence in a summary; longer ones are cut, and say so."""
-_NAMES: Final[dict[Who, str]] = {"learner": "Learner", "model": "Voice", "coach": "Coach"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,7 +98,7 @@ class _Sentence:
 
 
 def extract(lines: Sequence[SpokenLine]) -> Points:
-    """What the words themselves say is important, in the order in which it was said."""
+    """The sentences of the most frequent words, in the order in which they were said."""
     said = [
         _Sentence(place, who, text, tuple(content_words(text)))
         for place, (who, text) in enumerate(
@@ -217,9 +119,9 @@ def extract(lines: Sequence[SpokenLine]) -> Points:
 
 
 def _weights(said: Sequence[_Sentence]) -> Counter[str]:
-    """How many sentences have each word: one that is repeated in one breath counts once.
+    """The number of sentences with each word.
 
-    What the learner says counts twice: it is their conversation, and the model repeats it.
+    What a learner or a coach says counts twice: it is their conversation, and the model repeats it.
     """
     weight: Counter[str] = Counter()
     for one in said:
@@ -229,14 +131,14 @@ def _weights(said: Sequence[_Sentence]) -> Counter[str]:
 
 
 def _topics(weight: Counter[str]) -> list[str]:
-    """Words that came back, the most frequent first; of equals the first in the alphabet."""
+    """Repeated words, the most frequent first, then in the order of the alphabet."""
     repeated = [(word, count) for word, count in weight.items() if count > ONCE]
     ranked = sorted(repeated or weight.items(), key=lambda pair: (-pair[1], pair[0]))
     return [word for word, _ in ranked[:TOPICS]]
 
 
 def _chosen(said: Sequence[_Sentence], weight: Counter[str]) -> list[_Sentence]:
-    """The heaviest for their length; each must bring a word that those before did not have."""
+    """The heaviest for their length; each must add a word that the ones before do not have."""
     full = [one for one in said if len(set(one.words)) >= FEWEST_WORDS] or list(said)
     ranked = sorted(full, key=lambda one: (-_score(one, weight), one.place))
     chosen: list[_Sentence] = []
@@ -262,3 +164,64 @@ def _distinct(found: Iterable[_Sentence]) -> list[str]:
 
 def _cut(text: str) -> str:
     return text if len(text) <= LONGEST else text[: LONGEST - 2].rstrip() + " …"
+
+
+# ------------------------------------------- English: sentences, content words, promises and wishes
+
+_SENTENCE: Final = re.compile(r"[^.!?…\n]+[.!?…]*")
+_WORD: Final = re.compile(r"[^\W\d_]+(?:'[^\W\d_]+)?")
+_COMMON: Final = """
+    a about actually after again all also always am an and any anything are around as ask at away
+    back be because been before being both but by came can could did do does doing done down each
+    even ever every everything few fine for from get getting give go going gone good got great had
+    has have having he hello her here hey hi him his how i if in into is it its just keep kind know
+    last let like little long look lot made make many may maybe me mean might mine more most much
+    must my need never new next nice no not nothing now of off oh ok okay on one only or other our
+    out over own people please put quite rather really right said same say see seem she should
+    since so some something sometimes soon sorry still such sure take talk tell than thank thanks
+    that the their them then there these they thing things think this those though thought through
+    time to today together told tomorrow too try trying two under until up us very want wanted was
+    way we well went were what when where which while who why will with without word words work
+    would yeah yes yesterday yet you your hear heard feel felt day days week weeks help start stop
+"""
+"""Words of every conversation."""
+_STOP: Final = frozenset(_COMMON.split())
+_APOSTROPHE: Final = "\u2019"
+_CLITIC: Final = re.compile(r"(?:n't|'(?:s|m|re|ve|ll|d))$")
+_PROMISE: Final = re.compile(
+    r"\b(?:(?:i|we)(?:'ll| will| am going to|'m going to| are going to|'re going to"
+    r"| promise to)|let's|you(?:'ll| will)(?! be able\b))\s+(?!see\b|know\b|have to think\b)",
+    re.IGNORECASE,
+)
+_WISH: Final = re.compile(
+    r"\b(?:my (?:next )?goal|goals? (?:is|for|are)|i (?:want|would like|hope|plan|aim) to|i'd"
+    r" like to|by (?:next|the end of)|next (?:week|time|month)|this week|until (?:next|monday"
+    r"|tuesday|wednesday|thursday|friday|saturday|sunday))\b",
+    re.IGNORECASE,
+)
+
+
+def sentences(text: str) -> list[str]:
+    """The sentences of a text, with white space collapsed."""
+    found = (" ".join(match.group().split()) for match in _SENTENCE.finditer(text))
+    return [sentence for sentence in found if _WORD.search(sentence)]
+
+
+def content_words(text: str) -> list[str]:
+    """The words of a text in lower case and in order, without common ones."""
+    words = (_CLITIC.sub("", word.lower()) for word in _WORD.findall(_plain(text)))
+    return [word for word in words if len(word) > 2 and word not in _STOP]
+
+
+def is_promise(sentence: str) -> bool:
+    """Whether the speaker says that something will be done; a question does not."""
+    return not sentence.endswith("?") and _PROMISE.search(_plain(sentence)) is not None
+
+
+def is_wish(sentence: str) -> bool:
+    """Whether the speaker says what they want to reach; a question does not."""
+    return not sentence.endswith("?") and _WISH.search(_plain(sentence)) is not None
+
+
+def _plain(text: str) -> str:
+    return text.replace(_APOSTROPHE, "'")

@@ -1,4 +1,4 @@
-"""Makes a summary of what was said: the model's where it answers, else an extract that says so."""
+"""Summaries of conversations: by a text model where there is one, else extracted."""
 
 import asyncio
 from collections.abc import Callable, Sequence
@@ -12,23 +12,20 @@ import structlog
 
 from relay.realtime.records import Record
 from relay.summary.extract import (
-    FAILED,
     MOST_POINTS,
-    NO_MODEL,
     Points,
     SpokenLine,
-    Summary,
     extract,
     figures_of,
     lines_of,
 )
 
-# ---- Asks a text model for a summary: any server that has `/chat/completions`.
-
+AT_ONCE: Final = 4
+"""Requests to the model at one time: a coach who repeats the command must not cost a fortune."""
 ANSWER_SECONDS: Final = 30.0
-"""A coach waits for this; after it the summary is an extract."""
+"""A coach waits this long for the model; then the summary is an extract."""
 MOST_SENT: Final = 60_000
-"""Characters of one conversation, its latest: some 15,000 tokens, an hour of talking."""
+"""Characters of a conversation, the latest: some 15,000 tokens, an hour of conversation."""
 MOST_READ: Final = 256 * 1024
 """Bytes of an answer."""
 LONGEST_TEXT: Final = 4_000
@@ -42,15 +39,118 @@ _TASK: Final = (
     '"action_items": [what somebody said they will do], "next_week_goals": [what the learner wants '
     "to reach]}. Write in the learner's language. Leave a list empty where nothing was said of it."
 )
+NO_MODEL: Final = "no text model is configured"
+FAILED: Final = "the text model did not answer"
+
+log = structlog.get_logger(__name__)
 
 
-class ModelFailed(Exception):  # noqa: N818 - it is an outcome: there is an extract then
-    """The model gave no summary; the text says why, and quotes nothing."""
+class Summary(msgspec.Struct, frozen=True, kw_only=True):
+    """The summary of a conversation, or of one session of it.
+
+    `by` is `model` for a text written by the text model named in `model`, or `extract` for
+    sentences chosen from the conversation; `reason` then says why. The figures are counted:
+    `duration` in whole seconds, `total_interactions` all utterances that were said and heard,
+    `ai_responses` those of the model, `coach_interventions` those of a coach in its place.
+    `client_satisfaction` is null: it is not measured. `session_id` is null for a whole
+    conversation.
+    """
+
+    conversation_id: str
+    session_id: str | None
+    created_at: str
+    by: Literal["model", "extract"]
+    model: str | None
+    reason: str | None
+    text: str
+    duration: int
+    total_interactions: int
+    ai_responses: int
+    coach_interventions: int
+    main_topics: list[str]
+    client_satisfaction: float | None
+    action_items: list[str]
+    next_week_goals: list[str]
+
+
+class ModelFailed(Exception):  # noqa: N818 - an outcome: there is an extract then
+    """The model gave no summary; the text is the reason and quotes nothing."""
+
+
+class TooManySummaries(Exception):  # noqa: N818 - an outcome, told to the coach
+    """`AT_ONCE` summaries are being written."""
+
+
+class TextModel(Protocol):
+    """Writes summaries."""
+
+    @property
+    def model(self) -> str:
+        """The name of the model."""
+
+    async def write(self, lines: Sequence[SpokenLine]) -> Points:
+        """Summarize a conversation; raises `ModelFailed`."""
+
+
+class Summarizer:
+    """Summarizes with `writer` (None: no model is configured); `clock` gives Unix seconds."""
+
+    def __init__(self, writer: TextModel | None, clock: Callable[[], float]) -> None:
+        self._writer = writer
+        self._clock = clock
+        self._writing = 0
+
+    async def summary(
+        self, conversation_id: str, session_id: str | None, said: Sequence[Record]
+    ) -> Summary:
+        """Summarize utterances in conversation order; raises `TooManySummaries`."""
+        lines, figures = lines_of(said), figures_of(said)
+        points, by, model, reason = await self._points(lines)
+        return Summary(
+            conversation_id=conversation_id,
+            session_id=session_id,
+            created_at=datetime.fromtimestamp(self._clock(), UTC).isoformat(
+                timespec="microseconds"
+            ),
+            by=by,
+            model=model,
+            reason=reason,
+            text=points.text,
+            duration=figures.duration,
+            total_interactions=figures.total_interactions,
+            ai_responses=figures.ai_responses,
+            coach_interventions=figures.coach_interventions,
+            main_topics=points.main_topics,
+            client_satisfaction=None,
+            action_items=points.action_items,
+            next_week_goals=points.next_week_goals,
+        )
+
+    async def _points(
+        self, lines: Sequence[SpokenLine]
+    ) -> tuple[Points, Literal["model", "extract"], str | None, str | None]:
+        if self._writer is None:
+            return extract(lines), "extract", None, NO_MODEL
+        if not lines:  # no request to pay for
+            return extract(lines), "extract", None, "nothing was said"
+        if self._writing >= AT_ONCE:
+            raise TooManySummaries
+        self._writing += 1
+        try:
+            return await self._writer.write(lines), "model", self._writer.model, None
+        except ModelFailed as failed:
+            log.warning("the text model wrote no summary", reason=str(failed))
+            return extract(lines), "extract", None, FAILED
+        finally:
+            self._writing -= 1
+
+
+# ------------------------------------------------- a text model behind `/chat/completions`
 
 
 @dataclass(frozen=True, slots=True)
-class Chat:
-    """Where the model is: `url` ends before `/chat/completions`; `key` may be ""."""
+class ChatEndpoint:
+    """Address of a text model: `url` ends before `/chat/completions`; `key` may be ""."""
 
     url: str
     model: str
@@ -58,10 +158,10 @@ class Chat:
 
 
 class SummaryWriter:
-    """Asks one model; several at once are no trouble."""
+    """A `TextModel` over HTTP; may be used concurrently."""
 
     def __init__(
-        self, http: aiohttp.ClientSession, chat: Chat, seconds: float = ANSWER_SECONDS
+        self, http: aiohttp.ClientSession, chat: ChatEndpoint, seconds: float = ANSWER_SECONDS
     ) -> None:
         self._http = http
         self._chat = chat
@@ -69,7 +169,7 @@ class SummaryWriter:
         self.model = chat.model
 
     async def write(self, lines: Sequence[SpokenLine]) -> Points:
-        """What the model makes of it; raises `ModelFailed`, within the time in any case."""
+        """Summarize a conversation; raises `ModelFailed`, at the latest after `seconds`."""
         try:
             async with asyncio.timeout(self._seconds):
                 return _points(await self._ask(lines))
@@ -81,7 +181,7 @@ class SummaryWriter:
             raise ModelFailed("unreadable") from None
 
     async def _ask(self, lines: Sequence[SpokenLine]) -> bytes:
-        """Redirects are not followed: they would get the key."""
+        """POST the request. Redirects are not followed: their target would get the key."""
         headers = {"Content-Type": "application/json", "Accept-Encoding": "identity"}
         if self._chat.key:
             headers["Authorization"] = f"Bearer {self._chat.key}"
@@ -113,12 +213,12 @@ def _request(model: str, lines: Sequence[SpokenLine]) -> dict[str, Any]:
     }
 
 
-class _Said(msgspec.Struct):
+class _Message(msgspec.Struct):
     content: str
 
 
 class _Choice(msgspec.Struct):
-    message: _Said
+    message: _Message
 
 
 class _Answer(msgspec.Struct):
@@ -126,7 +226,7 @@ class _Answer(msgspec.Struct):
 
 
 def _points(body: bytes) -> Points:
-    """What is in the answer; models put fences and words around the JSON they are asked for."""
+    """Read the answer; models put fences and words around the JSON they are asked for."""
     answer = msgspec.json.decode(body, type=_Answer)
     if not answer.choices:
         raise ModelFailed("unreadable")
@@ -145,76 +245,3 @@ def _points(body: bytes) -> Points:
 
 def _bounded(points: Sequence[str]) -> list[str]:
     return [point.strip()[:LONGEST_POINT] for point in points if point.strip()][:MOST_POINTS]
-
-
-AT_ONCE: Final = 4
-"""Questions to the model at one time; a coach's finger on the button must not cost a fortune."""
-log = structlog.get_logger(__name__)
-
-
-class TooMany(Exception):  # noqa: N818 - it is an outcome, told to who asked
-    """As many summaries are being written as may be."""
-
-
-class Writes(Protocol):
-    """A text model (`relay.summary.model.Writer`)."""
-
-    @property
-    def model(self) -> str:
-        """Its name."""
-
-    async def write(self, lines: Sequence[SpokenLine]) -> Points:
-        """What it makes of a conversation; raises `ModelFailed`."""
-
-
-class Summarizer:
-    """`writer` is None where no model is configured, `clock` gives Unix seconds."""
-
-    def __init__(self, writer: Writes | None, clock: Callable[[], float]) -> None:
-        self._writer = writer
-        self._clock = clock
-        self._writing = 0
-
-    async def summary(
-        self, conversation_id: str, session_id: str | None, said: Sequence[Record]
-    ) -> Summary:
-        """The summary of what was said, in its order; raises `TooMany`."""
-        lines, figures = lines_of(said), figures_of(said)
-        points, by, model, reason = await self._points(lines)
-        return Summary(
-            conversation_id=conversation_id,
-            session_id=session_id,
-            created_at=datetime.fromtimestamp(self._clock(), UTC).isoformat(
-                timespec="microseconds"
-            ),
-            by=by,
-            model=model,
-            reason=reason,
-            text=points.text,
-            duration=figures.duration,
-            total_interactions=figures.total_interactions,
-            ai_responses=figures.ai_responses,
-            coach_interventions=figures.coach_interventions,
-            main_topics=points.main_topics,
-            client_satisfaction=None,
-            action_items=points.action_items,
-            next_week_goals=points.next_week_goals,
-        )
-
-    async def _points(
-        self, lines: Sequence[SpokenLine]
-    ) -> tuple[Points, Literal["model", "extract"], str | None, str | None]:
-        if self._writer is None:
-            return extract(lines), "extract", None, NO_MODEL
-        if not lines:  # nothing was said, so nothing is paid for
-            return extract(lines), "extract", None, "nothing was said"
-        if self._writing >= AT_ONCE:
-            raise TooMany
-        self._writing += 1
-        try:
-            return await self._writer.write(lines), "model", self._writer.model, None
-        except ModelFailed as failed:
-            log.warning("the text model wrote no summary", reason=str(failed))
-            return extract(lines), "extract", None, FAILED
-        finally:
-            self._writing -= 1

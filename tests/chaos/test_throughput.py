@@ -9,7 +9,7 @@ import pytest
 
 from relay.realtime.records import AnyRecord
 from relay.stores.delivery import BATCH, Delivery
-from relay.stores.supabase.store import AT_ONCE
+from relay.stores.supabase.store import RECORDS_PER_REQUEST
 from tests.chaos.learners import user_of
 from tests.components import needs
 from tests.stores.hosted import hosted
@@ -49,7 +49,7 @@ async def test_a_backlog_is_delivered(tmp_path: Path, project: Project, tell: Te
         for start in range(0, len(records), APPENDED_AT_ONCE):
             for record in records[start : start + APPENDED_AT_ONCE]:
                 journal.append(record)
-            await journal.settled()
+            await journal.flush()
         waiting = journal.state.waiting
         delivery = Delivery(journal, store)
         began = time.perf_counter()
@@ -63,7 +63,7 @@ async def test_a_backlog_is_delivered(tmp_path: Path, project: Project, tell: Te
     speed = waiting / seconds
     tell(
         f"{waiting} records, {rows} of them utterances, in {seconds:.1f} s: {speed:.0f} a second,"
-        f" {BATCH} a batch and {AT_ONCE} a request",
+        f" {BATCH} a batch and {RECORDS_PER_REQUEST} a request",
         f"that carries {speed / SESSION_PER_SECOND:.0f} live sessions",
     )
     assert rows == 2 * TURNS * SESSIONS

@@ -94,7 +94,7 @@ def test_a_file_that_cannot_be_opened_fails(
         raise sqlite3.OperationalError("database is locked")
 
     (tmp_path / FILE_NAME).touch()
-    monkeypatch.setattr(local, "looking_at", locked)
+    monkeypatch.setattr(local, "open_readonly", locked)
 
     assert check_journal(tmp_path).what.endswith("cannot be opened: database is locked")
 

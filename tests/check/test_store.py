@@ -47,7 +47,7 @@ def test_a_store_that_cannot_be_read_fails(tmp_path: Path, monkeypatch: pytest.M
         raise sqlite3.OperationalError("database is locked")
 
     (tmp_path / "relay.db").touch()
-    monkeypatch.setattr(local, "looking_at", locked)
+    monkeypatch.setattr(local, "open_readonly", locked)
 
     assert check_store(tmp_path / "relay.db").what.endswith("cannot be read: database is locked")
 

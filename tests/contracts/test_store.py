@@ -51,7 +51,7 @@ async def store(request: pytest.FixtureRequest) -> AsyncIterator[Store]:
         yield store
 
 
-async def test_what_was_put_is_read_back_as_it_was(store: Store) -> None:
+async def test_records_are_read_back_as_they_were_put(store: Store) -> None:
     question = CALL.user("When does the shop open?", heard_ms=1200)
     answer = CALL.assistant(
         "At nine, and on Sundays it does not.",
@@ -94,7 +94,7 @@ async def test_sessions_that_began_at_the_same_moment_are_not_mixed(store: Store
     assert texts(await store.transcript(CONVERSATION)) == ["a", "a", "b", "b"]
 
 
-async def test_S3_29_a_conversation_that_nobody_has_becomes_its_first_speakers(
+async def test_S3_29_a_new_conversation_belongs_to_its_first_speaker(
     store: Store,
 ) -> None:
     assert await store.owner(CONVERSATION) is None
@@ -103,7 +103,7 @@ async def test_S3_29_a_conversation_that_nobody_has_becomes_its_first_speakers(
     assert await store.owner(CONVERSATION) == LEARNER
 
 
-async def test_S3_29_a_strangers_words_are_refused_and_nobody_elses(store: Store) -> None:
+async def test_S3_29_only_the_utterances_of_another_user_are_refused(store: Store) -> None:
     mine, more = CALL.user("Mine.", 1.0), CALL.user("Mine too.", 3.0)
     intruder = CALL.of(user_id=STRANGER, session_id=LATER_SESSION).user("Let me in.")
     with pytest.raises(RecordsRefused) as refusal:
@@ -145,7 +145,7 @@ async def test_S3_38_silence_makes_no_row_and_no_conversation(store: Store) -> N
     assert await store.owner(CONVERSATION) is None
 
 
-async def test_nothing_to_put_is_no_error(store: Store) -> None:
+async def test_an_empty_put_is_not_an_error(store: Store) -> None:
     await store.put([])
 
 
@@ -171,7 +171,7 @@ async def test_what_a_call_costs_counts_once_and_the_latest_counts(store: Store)
     assert await store.spent(DAY, AGENT, LEARNER) == 280
 
 
-async def test_a_line_that_grows_less_dear_is_believed(store: Store) -> None:
+async def test_a_newer_version_may_cost_less(store: Store) -> None:
     await store.put([CALL.used(250, seq=2)])
     await store.put([CALL.used(200, seq=5)])
     assert await store.spent(DAY, AGENT) == 200
@@ -209,7 +209,7 @@ async def test_calls_and_costs_make_no_conversation(store: Store) -> None:
     assert await store.owner(CONVERSATION) == LEARNER
 
 
-async def test_S3_29_calls_and_costs_in_somebody_elses_conversation_are_refused(
+async def test_S3_29_sessions_and_usage_in_another_users_conversation_are_refused(
     store: Store,
 ) -> None:
     await store.put([CALL.user("Mine.")])
@@ -224,7 +224,7 @@ async def test_S3_29_calls_and_costs_in_somebody_elses_conversation_are_refused(
     assert await store.spent(DAY, AGENT) == 5
 
 
-async def test_a_coach_whom_nobody_assigned_has_no_learners(store: Store) -> None:
+async def test_a_coach_without_assignments_has_no_learners(store: Store) -> None:
     assert await store.learners(COACH) == frozenset()
 
 

@@ -1,4 +1,4 @@
-"""A live session and a disk as feeds see them, moved by hand."""
+"""A live session and a disk for feeds, each moved by the test."""
 
 import asyncio
 from collections.abc import Sequence
@@ -51,7 +51,7 @@ class FakeLine:
 
 @dataclass
 class FakeCall:
-    """A `LiveSession` whose answers a test sets."""
+    """A `LiveSession` with fields that a test sets."""
 
     head: SessionHead = HEAD
     door: str = "openai"
@@ -138,6 +138,9 @@ class Disk:
         found = await self._some(self.store, conversation_id)
         return found[0].head.user_id if found else None
 
+    async def spent(self, day: int, agent_id: str, user_id: str | None = None) -> int:
+        return 0
+
     async def _some(self, table: dict[str, Record], conversation_id: str) -> list[Record]:
         for _ in range(self.turns):
             await asyncio.sleep(0)
@@ -148,7 +151,7 @@ class Disk:
 
 
 @dataclass
-class House:
+class HubWithDisk:
     """A hub with one disk; `commit` puts records on it and tells the hub, as the journal does."""
 
     now: float = 1_760_000_100.0
@@ -156,13 +159,13 @@ class House:
 
     def __post_init__(self) -> None:
         self.hub = FeedHub(FeedHistory(self.disk, self.disk), lambda: self.now)
-        self.directory = MemorySessionDirectory(100, 0, [self.hub.live])
+        self.directory = MemorySessionDirectory(100, 0, [self.hub.track])
 
     def commit(self, *records: AnyRecord) -> None:
         for record in records:
             if isinstance(record, Record):
                 self.disk.commit(record)
-        self.hub.committed(records)
+        self.hub.on_commit(records)
 
     @property
     def feed(self) -> SessionFeed:

@@ -1,4 +1,4 @@
-"""Feeds as coaches see them: nothing before it is on disk, no gap and no double, whatever comes."""
+"""Feeds as coaches see them: finals only from the disk, without gaps and without doubles."""
 
 import asyncio
 import json
@@ -13,12 +13,12 @@ from hypothesis import strategies as st
 
 from relay.feed import hub as hub_module
 from relay.feed.feed import SessionFeed, UtteranceLog
-from relay.feed.hub import ENDED_KNOWN, ENDED_WITH_WORDS, FINISH_SECONDS, WATCHERS
-from relay.feed.subscriber import QUEUE, Subscriber
+from relay.feed.hub import ENDED_KEPT, ENDED_WITH_LOG, FINISH_SECONDS, MAX_SUBSCRIBERS
+from relay.feed.subscriber import MAX_QUEUED, Subscriber
 from relay.realtime.endings import AT_CAPACITY, SERVICE_RESTART, SessionRefused
 from relay.realtime.records import Record, SessionRecord
 from relay.realtime.transcript import InterimTranscript
-from tests.feed.calls import HEAD, FakeCall, House, again, said
+from tests.feed.calls import HEAD, FakeCall, HubWithDisk, again, said
 from tests.stores.words import STRANGER, Call
 
 
@@ -26,26 +26,26 @@ from tests.stores.words import STRANGER, Call
 class Coach:
     """Reads a feed, leaves it, comes back with the cursor it had."""
 
-    house: House
+    here: HubWithDisk
     cursor: int = 0
     seen: list[dict[str, Any]] = field(default_factory=list)
-    watcher: Subscriber | None = None
+    subscriber: Subscriber | None = None
     _stack: AsyncExitStack = field(default_factory=AsyncExitStack)
 
     async def come(self) -> "Coach":
-        watching = self.house.hub.watch(self.house.feed, self.cursor)
-        self.watcher = await self._stack.enter_async_context(watching)
+        watching = self.here.hub.subscribe(self.here.feed, self.cursor)
+        self.subscriber = await self._stack.enter_async_context(watching)
         return self
 
     async def leave(self) -> None:
         await self._stack.aclose()
-        self.watcher = None
+        self.subscriber = None
 
     def take(self, most: int = 10_000) -> "Coach":
         """Read what waits, without waiting."""
-        assert self.watcher is not None
+        assert self.subscriber is not None
         for _ in range(most):
-            if self.watcher.ending is not None or (news := self.watcher._first()) is None:
+            if self.subscriber.ending is not None or (news := self.subscriber._first()) is None:
                 break
             self.seen.append(json.loads(news.text))
             self.cursor = self.cursor if news.cursor is None else news.cursor
@@ -64,13 +64,13 @@ class Coach:
         return {row["id"]: row["text"] for row in rows}
 
 
-async def test_what_was_said_before_then_what_is_said_now() -> None:
-    house = House()
-    with house.hub.live(FakeCall()):
-        house.commit(said(1), said(2))
-        coach = (await Coach(house).come()).take()
+async def test_a_feed_has_what_was_said_before_then_what_is_said_now() -> None:
+    here = HubWithDisk()
+    with here.hub.track(FakeCall()):
+        here.commit(said(1), said(2))
+        coach = (await Coach(here).come()).take()
         assert coach.types() == ["session", "final", "final", "caught_up"]
-        house.commit(said(3))
+        here.commit(said(3))
         coach.take()
         assert coach.finals() == [1, 2, 3]
         assert coach.seen[3] == {"type": "caught_up", "seq": 2}
@@ -78,115 +78,115 @@ async def test_what_was_said_before_then_what_is_said_now() -> None:
 
 
 async def test_a_correction_keeps_its_id_and_takes_a_new_seq() -> None:
-    house = House()
-    with house.hub.live(FakeCall()):
-        coach = await Coach(house).come()
-        house.commit(said(1))
-        house.commit(again(said(1), 2))
+    here = HubWithDisk()
+    with here.hub.track(FakeCall()):
+        coach = await Coach(here).come()
+        here.commit(said(1))
+        here.commit(again(said(1), 2))
         first, second = [m["utterance"] for m in coach.take().seen if m["type"] == "final"]
         assert first["id"] == second["id"]
         assert (first["seq"], second["seq"]) == (1, 2)
-        later = (await Coach(house).come()).take()
+        later = (await Coach(here).come()).take()
         assert later.finals() == [2], "of two versions the newer one alone"
         await coach.leave()
         await later.leave()
 
 
-async def test_a_commit_that_is_told_twice_is_shown_once() -> None:
-    house = House()
-    with house.hub.live(FakeCall()):
-        coach = await Coach(house).come()
-        house.commit(said(1))
-        house.commit(said(1), said(2))
+async def test_a_commit_announced_twice_is_sent_once() -> None:
+    here = HubWithDisk()
+    with here.hub.track(FakeCall()):
+        coach = await Coach(here).come()
+        here.commit(said(1))
+        here.commit(said(1), said(2))
         assert coach.take().finals() == [1, 2]
         await coach.leave()
 
 
-async def test_what_memory_has_forgotten_is_read_from_the_disk() -> None:
-    house = House()
-    with house.hub.live(FakeCall()):
-        house.feed.log = UtteranceLog(records=2)
+async def test_older_utterances_are_read_from_the_disk() -> None:
+    here = HubWithDisk()
+    with here.hub.track(FakeCall()):
+        here.feed.log = UtteranceLog(records=2)
         for seq in range(1, 9):
-            house.commit(said(seq))
-        house.disk.put()
-        house.disk.mark()
-        coach = (await Coach(house, cursor=3).come()).take()
+            here.commit(said(seq))
+        here.disk.put()
+        here.disk.mark()
+        coach = (await Coach(here, cursor=3).come()).take()
         assert coach.finals() == [4, 5, 6, 7, 8]
-        assert house.disk.reads == 1
+        assert here.disk.reads == 1
         await coach.leave()
-        await (await Coach(house, cursor=7).come()).take().leave()
-        assert house.disk.reads == 1, "what memory has needs no disk"
+        await (await Coach(here, cursor=7).come()).take().leave()
+        assert here.disk.reads == 1, "what memory has needs no disk"
 
 
-async def test_where_the_disk_cannot_be_read_a_coach_is_told_so_and_not_shown_a_gap() -> None:
-    house = House()
-    with house.hub.live(FakeCall()):
-        house.feed.log = UtteranceLog(records=1)
-        house.commit(said(1), said(2))
-        house.disk.broken = True
+async def test_a_coach_gets_an_error_rather_than_a_gap_when_the_disk_cannot_be_read() -> None:
+    here = HubWithDisk()
+    with here.hub.track(FakeCall()):
+        here.feed.log = UtteranceLog(records=1)
+        here.commit(said(1), said(2))
+        here.disk.broken = True
         with pytest.raises(OSError, match="away"):
-            await Coach(house).come()
-        assert (house.hub.watchers, house.feed.watchers) == (0, set())
+            await Coach(here).come()
+        assert (here.hub.subscriber_count, here.feed.subscribers) == (0, set())
 
 
 async def test_a_coach_who_does_not_read_is_closed_and_comes_back_without_a_gap() -> None:
-    house = House()
-    with house.hub.live(FakeCall()):
-        coach = (await Coach(house).come()).take()
-        for seq in range(1, QUEUE + 2):
-            house.commit(said(seq))
-        assert coach.watcher is not None
-        assert coach.watcher.ending is not None
-        assert coach.watcher.ending.name == "client_too_slow"
-        assert await coach.watcher.next() is None
+    here = HubWithDisk()
+    with here.hub.track(FakeCall()):
+        coach = (await Coach(here).come()).take()
+        for seq in range(1, MAX_QUEUED + 2):
+            here.commit(said(seq))
+        assert coach.subscriber is not None
+        assert coach.subscriber.ending is not None
+        assert coach.subscriber.ending.name == "client_too_slow"
+        assert await coach.subscriber.next() is None
         await coach.leave()
         coach = (await coach.come()).take()
-        assert coach.finals() == list(range(1, QUEUE + 2))
+        assert coach.finals() == list(range(1, MAX_QUEUED + 2))
         await coach.leave()
 
 
-async def test_what_the_disk_has_before_the_hub_is_told_is_shown_once() -> None:
-    house = House()
-    with house.hub.live(FakeCall()):
-        house.feed.log = UtteranceLog(records=1)
-        house.commit(said(1), said(2))
-        house.disk.commit(said(3))
-        coach = (await Coach(house).come()).take()
+async def test_a_record_on_disk_before_its_commit_is_announced_is_sent_once() -> None:
+    here = HubWithDisk()
+    with here.hub.track(FakeCall()):
+        here.feed.log = UtteranceLog(records=1)
+        here.commit(said(1), said(2))
+        here.disk.commit(said(3))
+        coach = (await Coach(here).come()).take()
         assert coach.finals() == [1, 2]
-        house.hub.committed([said(3)])
+        here.hub.on_commit([said(3)])
         assert coach.take().finals() == [1, 2, 3]
         await coach.leave()
 
 
-async def test_what_comes_and_is_forgotten_while_the_past_is_read_is_shown() -> None:
-    house = House()
-    with house.hub.live(FakeCall()):
-        house.feed.log = UtteranceLog(records=1)
-        house.commit(said(1), said(2))
-        coach = Coach(house)
+async def test_an_utterance_committed_and_dropped_during_the_read_is_sent() -> None:
+    here = HubWithDisk()
+    with here.hub.track(FakeCall()):
+        here.feed.log = UtteranceLog(records=1)
+        here.commit(said(1), said(2))
+        coach = Coach(here)
         coming = asyncio.create_task(coach.come())
-        while not house.disk.reads:
+        while not here.disk.reads:
             await asyncio.sleep(0)
-        for _ in range(house.disk.turns + 1):  # the journal has been looked at
+        for _ in range(here.disk.turns + 1):  # the journal has been looked at
             await asyncio.sleep(0)
-        house.commit(said(3), said(4), said(5))
+        here.commit(said(3), said(4), said(5))
         await coming
         assert coach.take().finals() == [1, 2, 3, 4, 5]
         await coach.leave()
 
 
 @pytest.mark.parametrize("turns", range(12))
-async def test_what_moves_on_to_the_store_while_it_is_read_is_shown(turns: int) -> None:
-    house = House()
-    with house.hub.live(FakeCall()):
-        house.feed.log = UtteranceLog(records=1)
-        house.commit(said(1), said(2), said(3))
-        coach = Coach(house)
+async def test_a_record_delivered_during_the_read_is_sent(turns: int) -> None:
+    here = HubWithDisk()
+    with here.hub.track(FakeCall()):
+        here.feed.log = UtteranceLog(records=1)
+        here.commit(said(1), said(2), said(3))
+        coach = Coach(here)
         coming = asyncio.create_task(coach.come())
         for _ in range(turns):
             await asyncio.sleep(0)
-        house.disk.put()
-        house.disk.mark()
+        here.disk.put()
+        here.disk.mark()
         await coming
         assert coach.take().finals() == [1, 2, 3]
         await coach.leave()
@@ -196,17 +196,17 @@ async def test_what_moves_on_to_the_store_while_it_is_read_is_shown(turns: int) 
 
 
 async def test_the_end_is_shown_after_the_last_words() -> None:
-    house, call = House(), FakeCall()
-    coach = Coach(house)
-    with house.hub.live(call):
+    here, call = HubWithDisk(), FakeCall()
+    coach = Coach(here)
+    with here.hub.track(call):
         await coach.come()
-        house.commit(said(1))
+        here.commit(said(1))
         coach.take()
         call.seq, call.why = 2, "client_left"
     coach.take()
     assert coach.types()[-1] == "session"
     assert coach.seen[-1]["session"]["state"] == "ended"
-    house.commit(said(2))
+    here.commit(said(2))
     coach.take()
     assert coach.types()[-2:] == ["final", "ended"]
     assert coach.seen[-1] | {"ended_at": ""} == {
@@ -217,125 +217,125 @@ async def test_the_end_is_shown_after_the_last_words() -> None:
         "seq": 2,
         "complete": True,
     }
-    assert coach.watcher is not None
-    assert await coach.watcher.next() is None
+    assert coach.subscriber is not None
+    assert await coach.subscriber.next() is None
     await coach.leave()
 
 
 async def test_words_that_never_reach_the_disk_do_not_keep_a_feed_open() -> None:
-    house, call = House(), FakeCall(seq=0)
-    coach = Coach(house)
-    with house.hub.live(call):
+    here, call = HubWithDisk(), FakeCall(seq=0)
+    coach = Coach(here)
+    with here.hub.track(call):
         await coach.come()
         call.seq = 1
-    house.hub.beat(with_state=False)
+    here.hub.tick(with_state=False)
     assert "ended" not in coach.take().types()
-    house.now += FINISH_SECONDS
-    house.hub.beat(with_state=False)
+    here.now += FINISH_SECONDS
+    here.hub.tick(with_state=False)
     assert coach.take().types()[-1] == "ended"
     assert coach.seen[-1]["complete"] is False
     await coach.leave()
 
 
-async def test_a_hole_in_what_was_committed_is_said_at_the_end() -> None:
-    house, call = House(), FakeCall()
-    with house.hub.live(call):
-        house.commit(said(1), said(3))
+async def test_a_gap_in_the_commits_is_reported_at_the_end() -> None:
+    here, call = HubWithDisk(), FakeCall()
+    with here.hub.track(call):
+        here.commit(said(1), said(3))
         call.seq = 3
-    coach = (await Coach(house).come()).take()
+    coach = (await Coach(here).come()).take()
     assert coach.seen[-1]["complete"] is False
     await coach.leave()
 
 
-async def test_who_comes_after_the_end_sees_all_of_it_and_the_end() -> None:
-    house, call = House(), FakeCall()
-    with house.hub.live(call):
-        house.commit(said(1), said(2))
+async def test_a_subscriber_after_the_end_gets_everything_and_the_end() -> None:
+    here, call = HubWithDisk(), FakeCall()
+    with here.hub.track(call):
+        here.commit(said(1), said(2))
         call.seq = 2
-    coach = (await Coach(house, cursor=1).come()).take()
+    coach = (await Coach(here, cursor=1).come()).take()
     assert coach.types() == ["session", "final", "caught_up", "ended"]
     await coach.leave()
 
 
 async def test_ended_sessions_leave_memory_in_two_steps() -> None:
-    house = House()
+    here = HubWithDisk()
     ids = []
-    for number in range(ENDED_KNOWN + 1):
+    for number in range(ENDED_KEPT + 1):
         record = Call(session_id=f"{number:08}-0000-4000-8000-000000000000").user("Hello.", 1.0)
         ids.append(record.head.session_id)
-        with house.hub.live(FakeCall(head=record.head, seq=1)):
-            house.commit(record)
-    assert house.hub.find(ids[0]) is None
-    assert house.hub.sessions() == []
-    logs = [feed.log for id_ in ids if (feed := house.hub.find(id_))]
-    assert len(logs) == ENDED_KNOWN
-    assert sum(map(len, logs)) == ENDED_WITH_WORDS
-    early = house.hub.find(ids[1])
+        with here.hub.track(FakeCall(head=record.head, seq=1)):
+            here.commit(record)
+    assert here.hub.find(ids[0]) is None
+    assert here.hub.live_feeds() == []
+    logs = [feed.log for id_ in ids if (feed := here.hub.find(id_))]
+    assert len(logs) == ENDED_KEPT
+    assert sum(map(len, logs)) == ENDED_WITH_LOG
+    early = here.hub.find(ids[1])
     assert early is not None
     said_early, cursor = await early.utterances(0)
     assert ([record.utterance.text for record in said_early], cursor) == (["Hello."], 1)
 
 
-async def test_records_that_are_no_words_and_sessions_of_others_are_none_of_its() -> None:
-    house = House()
+async def test_records_of_other_kinds_and_sessions_are_ignored() -> None:
+    here = HubWithDisk()
     record = SessionRecord(id=HEAD.session_id, head=HEAD, seq=1, door="openai", engine="offline")
-    house.commit(record, said(1))
-    with house.hub.live(FakeCall()):
-        assert house.feed.log.top == 0
+    here.commit(record, said(1))
+    with here.hub.track(FakeCall()):
+        assert here.feed.log.top == 0
 
 
-async def test_a_server_that_stops_says_so_and_takes_nobody_more() -> None:
-    house = House()
-    with house.hub.live(FakeCall()):
-        coach = await Coach(house).come()
-        house.hub.close()
-        assert coach.watcher is not None
-        assert await coach.watcher.next() is None
-        assert coach.watcher.ending == SERVICE_RESTART
+async def test_a_stopping_server_says_so_and_accepts_no_more_subscribers() -> None:
+    here = HubWithDisk()
+    with here.hub.track(FakeCall()):
+        coach = await Coach(here).come()
+        here.hub.close()
+        assert coach.subscriber is not None
+        assert await coach.subscriber.next() is None
+        assert coach.subscriber.ending == SERVICE_RESTART
         await coach.leave()
         with pytest.raises(SessionRefused) as refused:
-            await Coach(house).come()
+            await Coach(here).come()
         assert refused.value.ending == SERVICE_RESTART
 
 
 async def test_the_number_of_feeds_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(hub_module, "WATCHERS", 1)
-    assert WATCHERS > 1
-    house = House()
-    with house.hub.live(FakeCall()):
-        coach = await Coach(house).come()
+    monkeypatch.setattr(hub_module, "MAX_SUBSCRIBERS", 1)
+    assert MAX_SUBSCRIBERS > 1
+    here = HubWithDisk()
+    with here.hub.track(FakeCall()):
+        coach = await Coach(here).come()
         with pytest.raises(SessionRefused) as refused:
-            await Coach(house).come()
+            await Coach(here).come()
         assert refused.value.ending == AT_CAPACITY
         await coach.leave()
-        await (await Coach(house).come()).leave()
+        await (await Coach(here).come()).leave()
 
 
 async def test_a_conversation_is_all_its_sessions_in_order() -> None:
-    house = House()
+    here = HubWithDisk()
     later = Call(session_id="77777777-7777-4777-8777-777777777777", started_at=1_760_000_090.0)
-    with house.hub.live(FakeCall()), house.hub.live(FakeCall(head=later.user("x").head)):
-        house.commit(later.user("Third.", 1.0), said(2, "Second."), again(said(1, "First"), 3))
-        house.disk.put()
-        house.disk.mark()
-        house.commit(later.assistant("Fourth.", 2.0))
-        earlier = await house.hub.conversation(HEAD.conversation_id)
+    with here.hub.track(FakeCall()), here.hub.track(FakeCall(head=later.user("x").head)):
+        here.commit(later.user("Third.", 1.0), said(2, "Second."), again(said(1, "First"), 3))
+        here.disk.put()
+        here.disk.mark()
+        here.commit(later.assistant("Fourth.", 2.0))
+        earlier = await here.hub.conversation(HEAD.conversation_id)
     texts = [record.utterance.text for record in earlier.said]
     assert texts == ["First, no: 3", "Second.", "Third.", "Fourth."]
     assert earlier.owner == HEAD.user_id
-    nobody = await house.hub.conversation("88888888-8888-4888-8888-888888888888")
+    nobody = await here.hub.conversation("88888888-8888-4888-8888-888888888888")
     assert (nobody.owner, list(nobody.said)) == (None, [])
 
 
-async def test_a_strangers_words_are_no_part_of_somebodys_conversation() -> None:
-    house = House()
+async def test_another_users_utterances_are_not_part_of_a_conversation() -> None:
+    here = HubWithDisk()
     theirs = Call(session_id="77777777-7777-4777-8777-777777777777", user_id=STRANGER)
-    with house.hub.live(FakeCall()), house.hub.live(FakeCall(head=theirs.user("x").head)):
-        house.commit(said(1, "Mine."))
-        house.disk.put()
-        house.disk.mark()
-        house.commit(theirs.user("Not mine.", 0.5, seq=1))
-        earlier = await house.hub.conversation(HEAD.conversation_id)
+    with here.hub.track(FakeCall()), here.hub.track(FakeCall(head=theirs.user("x").head)):
+        here.commit(said(1, "Mine."))
+        here.disk.put()
+        here.disk.mark()
+        here.commit(theirs.user("Not mine.", 0.5, seq=1))
+        earlier = await here.hub.conversation(HEAD.conversation_id)
     assert [record.utterance.text for record in earlier.said] == ["Mine."]
     assert earlier.owner == HEAD.user_id
 
@@ -371,9 +371,9 @@ OPS = st.one_of(
 
 @dataclass
 class Play:
-    """One house, what was said in it, and coaches who come and go."""
+    """One here, what was said in it, and coaches who come and go."""
 
-    house: House
+    here: HubWithDisk
     everything: list[Record] = field(default_factory=list)
     others: list[Coach] = field(default_factory=list)
     coming: dict[int, asyncio.Task[Coach]] = field(default_factory=dict)
@@ -383,28 +383,28 @@ class Play:
 
     def tell_soon(self) -> None:
         """The hub is told of a commit a turn after it."""
-        asyncio.get_running_loop().call_soon(self.house.hub.committed, self.everything[-1:])
+        asyncio.get_running_loop().call_soon(self.here.hub.on_commit, self.everything[-1:])
 
     async def commit(self, item: int) -> None:
         self.everything.append(again(said(item), len(self.everything) + 1))
-        self.house.disk.commit(self.everything[-1])
+        self.here.disk.commit(self.everything[-1])
         self.tell_soon()
 
     async def tell_twice(self, _: int) -> None:
         self.tell_soon()
 
     async def put(self, _: int) -> None:
-        self.house.disk.put()
+        self.here.disk.put()
 
     async def mark(self, _: int) -> None:
-        self.house.disk.mark()
+        self.here.disk.mark()
 
     async def turn(self, count: int) -> None:
         for _ in range(count):
             await asyncio.sleep(0)
 
     async def come(self, number: int) -> None:
-        if self.others[number].watcher is None and number not in self.coming:
+        if self.others[number].subscriber is None and number not in self.coming:
             self.coming[number] = asyncio.create_task(self.others[number].come())
 
     async def arrived(self, number: int) -> Coach:
@@ -417,17 +417,17 @@ class Play:
 
     async def read(self, number: int) -> None:
         coach = await self.arrived(number)
-        if coach.watcher is not None:
+        if coach.subscriber is not None:
             coach.take(2)
 
 
 async def play(ops: list[tuple[str, int]], bound: int, turns: int) -> None:
     """One stays; three come and go; the disk is slow and moves words while it is read."""
-    house, call = House(), FakeCall()
-    house.disk.turns = turns
-    stays, play = Coach(house), Play(house, others=[Coach(house) for _ in range(3)])
-    with house.hub.live(call):
-        house.feed.log = UtteranceLog(records=bound)
+    here, call = HubWithDisk(), FakeCall()
+    here.disk.turns = turns
+    stays, play = Coach(here), Play(here, others=[Coach(here) for _ in range(3)])
+    with here.hub.track(call):
+        here.feed.log = UtteranceLog(records=bound)
         await stays.come()
         for op, number in ops:
             await play.act(op, number)
@@ -436,7 +436,7 @@ async def play(ops: list[tuple[str, int]], bound: int, turns: int) -> None:
     check(stays.take(), truth_of(play.everything), left=False)
     for number in range(3):
         coach = await play.arrived(number)
-        if coach.watcher is None:
+        if coach.subscriber is None:
             await coach.come()
         check(coach.take(), truth_of(play.everything), left=True)
         assert coach.types()[-1] == "ended"
@@ -446,7 +446,7 @@ async def play(ops: list[tuple[str, int]], bound: int, turns: int) -> None:
 
 @settings(max_examples=300, deadline=None)
 @given(st.lists(OPS, max_size=60), st.integers(1, 6), st.integers(0, 4))
-def test_whatever_the_moment_of_coming_back(
+def test_a_coach_may_come_back_at_any_moment(
     ops: list[tuple[str, int]], bound: int, turns: int
 ) -> None:
     """Any order of commits, deliveries, arrivals and departures ends with the same list."""
@@ -454,11 +454,11 @@ def test_whatever_the_moment_of_coming_back(
 
 
 async def test_a_hundred_reconnects_at_random_moments_end_with_the_same_list() -> None:
-    chance, house, call = random.Random(24), House(), FakeCall()
-    house.disk.turns = 3
-    stays, comes, play = Coach(house), Coach(house), Play(house)
-    with house.hub.live(call):
-        house.feed.log = UtteranceLog(records=5)
+    chance, here, call = random.Random(24), HubWithDisk(), FakeCall()
+    here.disk.turns = 3
+    stays, comes, play = Coach(here), Coach(here), Play(here)
+    with here.hub.track(call):
+        here.feed.log = UtteranceLog(records=5)
         await stays.come()
         for _ in range(100):
             coming = asyncio.create_task(comes.come())
@@ -475,7 +475,7 @@ async def test_a_hundred_reconnects_at_random_moments_end_with_the_same_list() -
     check(stays.take(), truth_of(play.everything), left=False)
     check(comes.take(), truth_of(play.everything), left=True)
     assert len(play.everything) > 400
-    assert house.disk.reads > 20
+    assert here.disk.reads > 20
     await stays.leave()
     await comes.leave()
 
@@ -483,33 +483,33 @@ async def test_a_hundred_reconnects_at_random_moments_end_with_the_same_list() -
 # --------------------------------------------------------------------------------- live session
 
 
-async def test_the_beat_runs_only_while_somebody_watches() -> None:
-    house, call = House(), FakeCall()
-    running = asyncio.create_task(house.hub.run())
-    with house.hub.live(call):
+async def test_the_hub_ticks_only_while_a_feed_has_subscribers() -> None:
+    here, call = HubWithDisk(), FakeCall()
+    running = asyncio.create_task(here.hub.run())
+    with here.hub.track(call):
         await asyncio.sleep(0)
-        await asyncio.sleep(2 * hub_module.BEAT_SECONDS)
+        await asyncio.sleep(2 * hub_module.TICK_SECONDS)
         assert call.asked == 0
-        coach = await Coach(house).come()
+        coach = await Coach(here).come()
         while not call.asked:
             await asyncio.sleep(0.001)
         await coach.leave()
-        assert house.hub._watched == set[SessionFeed]()
+        assert here.hub._subscribed == set[SessionFeed]()
     running.cancel()
     with pytest.raises(asyncio.CancelledError):
         await running
 
 
-async def test_a_session_that_cannot_be_looked_at_harms_no_other() -> None:
+async def test_a_session_that_fails_does_not_stop_the_others() -> None:
     class Broken(FakeCall):
         def partials(self) -> list[InterimTranscript]:
             raise RuntimeError
 
-    house = House()
+    here = HubWithDisk()
     other = Call(session_id="77777777-7777-4777-8777-777777777777").user("x").head
     well = FakeCall(head=other, open=[InterimTranscript("item_1", 0, "user", "Hel")])
-    with house.hub.live(Broken()), house.hub.live(well):
-        broken, fine = house.hub.sessions()
-        async with house.hub.watch(broken, 0), house.hub.watch(fine, 0) as watcher:
-            house.hub.beat(with_state=False)
-            assert [json.loads(watcher._first().text)["type"] for _ in range(3)][-1] == "partial"  # type: ignore[union-attr]
+    with here.hub.track(Broken()), here.hub.track(well):
+        broken, fine = here.hub.live_feeds()
+        async with here.hub.subscribe(broken, 0), here.hub.subscribe(fine, 0) as subscriber:
+            here.hub.tick(with_state=False)
+            assert [json.loads(subscriber._first().text)["type"] for _ in range(3)][-1] == "partial"  # type: ignore[union-attr]

@@ -27,7 +27,7 @@ from relay.realtime.grant import Caller, Role
 from relay.session.directory import MemorySessionDirectory
 from relay.session.session import Session
 from relay.simulator import Simulator, SimulatorOptions, simulate
-from relay.stores.sqlite.reader import SqliteReader
+from relay.stores.sqlite.reports import SqliteReader
 
 SECRET = "a development secret of more than thirty-two characters"
 AGENT = "5b6f8f5e-0000-4000-8000-00000000a9e7"

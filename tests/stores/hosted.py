@@ -1,4 +1,4 @@
-"""A store in a project of a test's own, with the people and agents that words are of."""
+"""A store in a project of a test's own, with the users and agents of the records."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -15,7 +15,7 @@ def access(project: Project) -> SupabaseCredentials:
 
 
 async def peopled(project: Project) -> None:
-    """Sign up everybody who speaks in `words`, and make both agents, which are nobody's."""
+    """Sign up all users of `words`, and create both agents, which have no owner."""
     for user in (LEARNER, STRANGER, COACH):
         await project.add_user(user)
     for agent in (AGENT, OTHER_AGENT):

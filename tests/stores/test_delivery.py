@@ -1,4 +1,4 @@
-"""Delivery as a conversation between a journal on disk and a store that misbehaves on cue."""
+"""Delivery as a conversation between a journal on disk and a store that fails on cue."""
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
@@ -6,11 +6,20 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
 from relay.interfaces import FOREIGN_CONVERSATION, RecordsRefused
 from relay.realtime.records import AnyRecord, Record
-from relay.stores.delivery import BATCH, NAMES_KEPT, Delivery
+from relay.stores.delivery import (
+    BATCH,
+    LONGEST_WAIT,
+    REFUSED_KEPT,
+    SHORTEST_WAIT,
+    Delivery,
+    backoff,
+)
 from relay.stores.journal.journal import DiskJournal
 from relay.stores.sqlite.store import SqliteStore
 from tests.stores.words import (
@@ -27,6 +36,7 @@ from tests.stores.words import (
 CALL = Call()
 ONE, TWO, THREE = CALL.user("one", 1.0), CALL.assistant("two", 2.0), CALL.user("three", 3.0)
 PATIENCE = 30.0
+
 """Seconds after which a test is hung; none of them waits for it."""
 
 
@@ -85,7 +95,7 @@ def _say(journal: DiskJournal, *records: Record) -> None:
         journal.append(record)
 
 
-async def test_what_is_committed_is_stored_in_order_and_leaves_the_disk(
+async def test_committed_records_are_stored_in_order_and_leave_the_disk(
     journal: DiskJournal,
 ) -> None:
     store = ScriptedStore()
@@ -101,7 +111,7 @@ async def test_what_is_committed_is_stored_in_order_and_leaves_the_disk(
     assert delivery.state.lag_seconds == 0.0
 
 
-async def test_what_a_run_before_left_on_disk_is_delivered_too(tmp_path: Path) -> None:
+async def test_records_that_an_earlier_run_left_on_disk_are_delivered_too(tmp_path: Path) -> None:
     before = await open_journal(tmp_path)
     _say(before, ONE, TWO)
     await before.aclose()
@@ -134,7 +144,7 @@ async def test_the_first_words_go_at_once_and_those_right_after_them_together(
         await asyncio.wait_for(store.called.wait(), PATIENCE)
         for record in (TWO, THREE):
             _say(journal, record)
-            await journal.settled()
+            await journal.flush()
         assert store.sizes == [1]
         assert await delivery.flush(PATIENCE)
     assert store.sizes == [1, 2]
@@ -144,7 +154,7 @@ async def test_a_long_backlog_goes_in_batches(journal: DiskJournal) -> None:
     store = ScriptedStore()
     said = [CALL.user(f"word {n}", float(n)) for n in range(1, 2 * BATCH + 11)]
     _say(journal, *said)
-    await journal.settled()
+    await journal.flush()
     delivery = Delivery(journal, store)
     async with running(delivery):
         assert await delivery.flush(PATIENCE)
@@ -179,7 +189,7 @@ async def test_S3_39_trouble_is_reported_and_words_stay_on_disk_meanwhile(
             await asyncio.wait_for(store.called.wait(), PATIENCE)
             await asyncio.wait_for(waits.begun.wait(), PATIENCE)
             _say(journal, TWO, THREE)
-            await journal.settled()
+            await journal.flush()
             oldest = journal.state.oldest_at
             assert oldest is not None
             now = oldest + 90.0
@@ -200,7 +210,7 @@ async def test_a_flush_does_not_wait_for_the_next_attempt(journal: DiskJournal) 
     assert store.stored == [ONE]
 
 
-async def test_poison_is_set_aside_by_name_and_does_not_stop_the_rest(
+async def test_refused_records_are_set_aside_by_id_and_do_not_stop_the_rest(
     journal: DiskJournal,
 ) -> None:
     store = ScriptedStore(poison=[TWO])
@@ -214,16 +224,18 @@ async def test_poison_is_set_aside_by_name_and_does_not_stop_the_rest(
     assert texts(store.stored) == ["one", "three", "four"]
     state = delivery.state
     assert (state.depth, state.delivered, state.set_aside, state.failing) == (0, 3, 1, None)
-    assert state.names == ((TWO.id, FOREIGN_CONVERSATION),)
+    assert state.refused == ((TWO.id, FOREIGN_CONVERSATION),)
     assert [(entry["event"], entry["record_id"]) for entry in logs] == [
         ("record set aside", TWO.id)
     ]
 
 
-async def test_poison_is_kept_on_disk_and_tried_again_after_a_restart(tmp_path: Path) -> None:
+async def test_refused_records_stay_on_disk_and_are_tried_again_after_a_restart(
+    tmp_path: Path,
+) -> None:
     journal = await open_journal(tmp_path)
     _say(journal, ONE)
-    await journal.settled()
+    await journal.flush()
     delivery = Delivery(journal, ScriptedStore(poison=[ONE]))
     with capture_logs():
         async with running(delivery):
@@ -241,15 +253,15 @@ async def test_poison_is_kept_on_disk_and_tried_again_after_a_restart(tmp_path: 
 
 
 async def test_only_the_latest_of_many_set_aside_are_named(journal: DiskJournal) -> None:
-    said = [CALL.user(f"word {n}", float(n)) for n in range(1, NAMES_KEPT + 6)]
+    said = [CALL.user(f"word {n}", float(n)) for n in range(1, REFUSED_KEPT + 6)]
     _say(journal, *said)
-    await journal.settled()
+    await journal.flush()
     delivery = Delivery(journal, ScriptedStore(poison=said))
     with capture_logs():
         async with running(delivery):
             assert await delivery.flush(PATIENCE)
-    assert delivery.state.set_aside == NAMES_KEPT + 5
-    assert [name for name, _ in delivery.state.names] == [record.id for record in said[5:]]
+    assert delivery.state.set_aside == REFUSED_KEPT + 5
+    assert [name for name, _ in delivery.state.refused] == [record.id for record in said[5:]]
 
 
 class SlowStore(ScriptedStore):
@@ -274,7 +286,7 @@ async def test_a_correction_that_comes_while_its_first_form_is_under_way_follows
         _say(journal, ONE)
         await asyncio.wait_for(store.called.wait(), PATIENCE)
         _say(journal, better)
-        await journal.settled()
+        await journal.flush()
         store.answer.set()
         assert await delivery.flush(PATIENCE)
     assert store.stored == [ONE, better]
@@ -290,7 +302,7 @@ async def test_S3_39_a_hanging_store_never_holds_up_the_journal(journal: DiskJou
         _say(journal, ONE)
         await asyncio.wait_for(store.called.wait(), PATIENCE)
         _say(journal, TWO, THREE)
-        await journal.settled()
+        await journal.flush()
         assert told == [ONE, TWO, THREE]
         assert journal.state.lost == 0
         assert not await delivery.flush(0)
@@ -311,7 +323,7 @@ async def test_S3_35_a_late_transcript_goes_all_the_way_to_its_place(
         _say(journal, answer)
         assert await delivery.flush(PATIENCE)
     assert await store.transcript(CONVERSATION) == [question, answer]
-    assert (await store.recent(1))[0].message_count == 2
+    assert (await store.conversations(None, 1))[0].message_count == 2
     await store.aclose()
 
 
@@ -326,7 +338,7 @@ async def test_a_strangers_words_are_set_aside_and_the_owners_are_stored(
             _say(journal, ONE, intruder, TWO)
             assert await delivery.flush(PATIENCE)
     assert await store.transcript(CONVERSATION) == [ONE, TWO]
-    assert delivery.state.names == ((intruder.id, FOREIGN_CONVERSATION),)
+    assert delivery.state.refused == ((intruder.id, FOREIGN_CONVERSATION),)
     await store.aclose()
 
 
@@ -357,7 +369,7 @@ async def test_an_erased_person_is_not_on_the_way_to_the_store_any_more(
         _say(journal, ONE)
         await asyncio.wait_for(store.called.wait(), PATIENCE)
         _say(journal, TWO)
-        await journal.settled()
+        await journal.flush()
         erasing = asyncio.ensure_future(delivery.erase(LEARNER))
         await asyncio.sleep(0)
         assert not erasing.done(), "the batch under way is waited for"
@@ -365,3 +377,24 @@ async def test_an_erased_person_is_not_on_the_way_to_the_store_any_more(
         assert await erasing == 1
         assert await delivery.flush(PATIENCE)
     assert store.stored == [ONE], "nothing of before follows"
+
+
+def test_waits_double_until_they_are_capped() -> None:
+    waits = [backoff(attempt, jitter=1.0) for attempt in range(1, 11)]
+    assert waits == [0.25, 0.5, 1, 2, 4, 8, 16, 30, 30, 30]
+
+
+def test_half_of_a_wait_is_random() -> None:
+    assert backoff(3, jitter=0.0) == 0.5
+    assert backoff(3, jitter=0.5) == 0.75
+
+
+@given(st.integers(min_value=1, max_value=10**9), st.floats(min_value=0, max_value=1))
+def test_every_wait_has_a_floor_and_a_ceiling(attempt: int, jitter: float) -> None:
+    assert SHORTEST_WAIT / 2 <= backoff(attempt, jitter) <= LONGEST_WAIT
+
+
+def test_refused_records_have_ids_and_reasons_and_a_count_as_text() -> None:
+    refusal = RecordsRefused({"an-id": FOREIGN_CONVERSATION})
+    assert refusal.refused == {"an-id": "foreign_conversation"}
+    assert str(refusal) == "1 records refused"

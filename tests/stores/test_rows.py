@@ -1,3 +1,5 @@
+"""Records as rows of S3's tables and the relay's own, and back."""
+
 import msgspec
 import pytest
 
@@ -7,7 +9,7 @@ from relay.stores.rows import (
     action_row,
     conversation_row,
     message_row,
-    record_of,
+    record_from_row,
     seconds,
     session_row,
     timestamp,
@@ -33,7 +35,7 @@ def test_S3_34_the_conversations_row() -> None:
     }
 
 
-def test_S3_31_the_row_of_what_a_user_said() -> None:
+def test_S3_31_the_row_of_a_users_utterance() -> None:
     said = CALL.user("Good morning.", 1.0, seq=3, audio_ms=800)
     assert message_row(said, KEY) == {
         "id": said.id,
@@ -65,7 +67,7 @@ def test_S3_31_the_row_of_what_a_user_said() -> None:
     }
 
 
-def test_S3_32_the_row_of_what_an_assistant_said() -> None:
+def test_S3_32_the_row_of_an_assistants_utterance() -> None:
     row = message_row(CALL.assistant("Good evening."), KEY)
     assert (row["role"], row["sender_agent_id"], row["sender_user_id"]) == (
         "assistant",
@@ -84,13 +86,13 @@ def test_S3_37_an_interrupted_answer_is_stored_as_far_as_it_was_heard() -> None:
     assert row["metadata"]["full_text"] == "Once upon a time."
 
 
-def test_an_answer_that_nobody_heard_shows_no_words_but_keeps_them() -> None:
+def test_an_unheard_answer_shows_no_text_but_keeps_it() -> None:
     row = message_row(CALL.assistant("Too late.", heard_text="", state="unheard"), KEY)
     assert row["content"]["text"] == ""
     assert row["metadata"]["full_text"] == "Too late."
 
 
-def test_what_a_coach_says_is_the_assistants_and_names_the_coach() -> None:
+def test_a_coachs_utterance_has_the_assistants_role_and_names_the_coach() -> None:
     said = CALL.assistant("Let me take this one.", coach_id=COACH)
     row = message_row(said, KEY)
     assert (row["role"], row["sender_user_id"], row["sender_agent_id"]) == (
@@ -99,7 +101,7 @@ def test_what_a_coach_says_is_the_assistants_and_names_the_coach() -> None:
         None,
     )
     assert row["metadata"]["target_agent_id"] == AGENT
-    assert record_of(row, LEARNER) == said
+    assert record_from_row(row, LEARNER) == said
 
 
 def test_what_a_coach_did_is_a_row_of_the_audit() -> None:
@@ -111,7 +113,7 @@ def test_what_a_coach_did_is_a_row_of_the_audit() -> None:
 @pytest.mark.parametrize(
     ("origin", "method"), [("voice", "realtime_voice"), ("text", "text"), ("seeded", "seeded")]
 )
-def test_how_the_words_came_in(origin: str, method: str) -> None:
+def test_the_input_method_of_each_origin(origin: str, method: str) -> None:
     row = message_row(CALL.user("Hello.", origin=origin), KEY)
     assert row["metadata"]["input_method"] == method
 
@@ -138,7 +140,7 @@ def test_S3_41_rows_hold_text_and_numbers_only() -> None:
     ],
 )
 def test_a_row_gives_the_record_back(record: Record) -> None:
-    assert record_of(message_row(record, KEY), LEARNER) == record
+    assert record_from_row(message_row(record, KEY), LEARNER) == record
 
 
 def test_times_sort_as_text_and_keep_their_microseconds() -> None:

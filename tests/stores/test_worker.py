@@ -1,10 +1,12 @@
+"""A thread that owns a database, and the share of the interpreter that it gets."""
+
 import asyncio
 import threading
 from functools import partial
 
 import pytest
 
-from relay.stores.worker import Worker
+from relay.stores.worker import MAX_YIELDS, YIELD_SECONDS, GilYielder, Worker
 
 
 class Notebook:
@@ -97,7 +99,7 @@ async def test_closing_does_not_wait_longer_than_it_was_told() -> None:
     assert await worker.aclose()
 
 
-async def test_a_job_whose_caller_gave_up_is_not_begun() -> None:
+async def test_a_job_whose_caller_gave_up_is_not_started() -> None:
     worker = Worker("notes", Notebook)
     released = threading.Event()
     worker.submit(lambda _: released.wait())
@@ -106,3 +108,58 @@ async def test_a_job_whose_caller_gave_up_is_not_begun() -> None:
     released.set()
     assert await worker.run(lambda book: book.note("wanted")) == 1
     await worker.aclose()
+
+
+@pytest.fixture
+def yields(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """Seconds of each yield; nothing sleeps or waits for real."""
+    yields: list[float] = []
+    monkeypatch.setattr("relay.stores.worker.YIELD_INTERVAL", 0)
+    monkeypatch.setattr("relay.stores.worker.time.sleep", yields.append)
+    return yields
+
+
+async def _many_loop_iterations() -> None:
+    for _ in range(10 * MAX_YIELDS):
+        await asyncio.sleep(0)
+
+
+async def test_a_job_that_is_done_in_time_costs_no_yield(yields: list[float]) -> None:
+    GilYielder(lambda: 0).start()
+    await _many_loop_iterations()
+    assert yields == []
+
+
+async def test_the_loop_yields_until_the_job_is_done(yields: list[float]) -> None:
+    unfinished = [1, 1, 1, 0]
+    GilYielder(lambda: unfinished.pop(0)).start()
+    await _many_loop_iterations()
+    assert yields == [YIELD_SECONDS] * 3
+    assert unfinished == []
+
+
+async def test_the_loop_stops_yielding_to_a_thread_that_waits_for_the_disk(
+    yields: list[float],
+) -> None:
+    hanging = GilYielder(lambda: 1)
+    hanging.start()
+    await _many_loop_iterations()
+    assert len(yields) == MAX_YIELDS
+    hanging.start()
+    await _many_loop_iterations()
+    assert len(yields) == 2 * MAX_YIELDS, "a new job is a new chance"
+
+
+async def test_progress_of_the_thread_earns_it_more_yields(yields: list[float]) -> None:
+    counts = iter([3] * MAX_YIELDS + [2] * MAX_YIELDS + [1] * MAX_YIELDS + [0])
+    GilYielder(lambda: next(counts)).start()
+    await _many_loop_iterations()
+    assert len(yields) > 2 * MAX_YIELDS
+
+
+async def test_after_stop_there_is_no_yield(yields: list[float]) -> None:
+    yielder = GilYielder(lambda: 1)
+    yielder.start()
+    yielder.stop()
+    await _many_loop_iterations()
+    assert yields == []

@@ -17,7 +17,7 @@ IN_FLIGHT = 20
 
 
 async def main(folder: Path, session_id: str) -> None:
-    """Keep some words on their way to the disk until somebody kills us."""
+    """Keep some words on their way to the disk until the process is killed."""
     journal = await open_journal(folder / "journal")
     delivery = Delivery(journal, SqliteStore(folder / "relay.sqlite"))
     call = Call(session_id=session_id)

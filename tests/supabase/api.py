@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 
 from relay.realtime.records import AnyRecord
-from relay.stores.supabase.store import batch_of
+from relay.stores.supabase.store import encode_batch
 from tests.supabase.project import Project
 
 Rows = list[dict[str, Any]]
@@ -48,7 +48,7 @@ class Api:
 
     async def put(self, *records: AnyRecord) -> dict[str, str]:
         """Store records; answers why some were refused."""
-        return await self.put_items(batch_of(records).items)
+        return await self.put_items(encode_batch(records)[0])
 
     async def put_items(self, items: Sequence[Mapping[str, Any]]) -> dict[str, str]:
         answer = await self.call("voice_put", {"records": items})

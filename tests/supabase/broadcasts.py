@@ -1,4 +1,4 @@
-"""Realtime's side of the database: what is written to its table, and who may read of it."""
+"""Realtime's side of the database: the messages in its table, and the right to read them."""
 
 import asyncio
 import json

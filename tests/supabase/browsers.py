@@ -1,4 +1,4 @@
-"""What lets a page of another origin ask the gateway, as a project's own gateway does."""
+"""CORS of the gateway, as in a project: pages of other origins may call it."""
 
 from collections.abc import Awaitable, Callable
 

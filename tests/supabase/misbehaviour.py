@@ -1,4 +1,4 @@
-"""How the gateway can be told to fail, one request, some requests or all of them."""
+"""Faults of the gateway: in one request, in some requests or in all of them."""
 
 import random
 from collections import Counter, deque

@@ -1,4 +1,4 @@
-"""A project with a learner, a stranger and two coaches, and a call that each may or may not see."""
+"""A project with a learner, a stranger, two coaches, and a call for which their rights differ."""
 
 from relay.realtime.billing.usage import Usage, UsageLine
 from relay.realtime.records import AnyRecord, SessionRecord, UsageRecord, usage_id

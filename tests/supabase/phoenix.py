@@ -1,4 +1,4 @@
-"""Realtime's messages as they travel: an object to older clients, an array to newer ones."""
+"""Realtime's messages on the wire: an object for older clients, an array for newer ones."""
 
 import json
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""A stand-in for Realtime over the real database: broadcasts to who may join a private topic.
+"""A stand-in for Realtime over the real database: private topics for those who may join them.
 
 It speaks what was recorded of the real one, to clients of both protocol versions. Rows of
 `realtime.messages` reach it as they are committed; who may join is asked of the real policies, once

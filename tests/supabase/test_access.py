@@ -60,9 +60,7 @@ def whose(table: str, row: dict[str, Any]) -> str:
 
 
 @pytest.mark.parametrize("table", READERS)
-async def test_S3_84_everybody_reads_what_is_theirs_and_nothing_else(
-    place: Project, table: str
-) -> None:
+async def test_S3_84_each_person_reads_only_their_own_rows(place: Project, table: str) -> None:
     for name, caller in callers(place).items():
         answer = await caller.ask("GET", f"/{table}")
         rows = answer.json() if answer.status_code == 200 else []
@@ -79,7 +77,7 @@ async def test_S3_84_everybody_reads_what_is_theirs_and_nothing_else(
         assert len(rows) == len(expected) * COUNTS.get(table, 1), (name, rows)
 
 
-async def test_S3_84_the_learner_reads_also_what_was_answered_and_the_coach_both(
+async def test_S3_84_the_learner_and_the_coach_read_questions_and_answers(
     place: Project,
 ) -> None:
     for name in ("learner", "coach"):
@@ -87,7 +85,7 @@ async def test_S3_84_the_learner_reads_also_what_was_answered_and_the_coach_both
         assert [row["content"]["text"] for row in rows] == ["When?", "At nine."], name
 
 
-async def test_an_assignment_that_ends_takes_the_sight_with_it(place: Project) -> None:
+async def test_a_withdrawn_assignment_ends_the_coachs_access(place: Project) -> None:
     coach = callers(place)["coach"]
     assert len(await coach.rows("chat_messages_v2")) == 2
     await place.sql("delete from coach_assignments where coach_id = %s", COACH)
@@ -125,7 +123,7 @@ CHANGES: dict[str, dict[str, Any]] = {
 
 
 @pytest.mark.parametrize("table", CHANGES)
-async def test_S3_84_nobody_but_the_service_writes(fresh_project: Project, table: str) -> None:
+async def test_S3_84_only_the_service_writes(fresh_project: Project, table: str) -> None:
     await settle(fresh_project)
     query = f"select to_jsonb(t) from {table} t order by 1"  # noqa: S608
     before = await fresh_project.sql(query)
@@ -142,7 +140,7 @@ async def test_S3_84_nobody_but_the_service_writes(fresh_project: Project, table
 
 
 @pytest.mark.parametrize("table", CHANGES)
-async def test_S3_84_with_the_text_chats_policies_nobody_writes_more_than_these_allow(
+async def test_S3_84_with_the_text_chats_policies_writes_stay_within_them(
     project: Project, table: str
 ) -> None:
     """Learners may add and change their own conversation's row, as before; no more."""
@@ -182,7 +180,7 @@ async def test_the_text_chat_still_writes_and_reads_as_before(project: Project) 
     assert len(await owner.rows("chat_messages_v2")) == 5
 
 
-async def test_nobody_passes_what_they_typed_off_as_spoken(project: Project) -> None:
+async def test_typed_messages_cannot_pose_as_spoken(project: Project) -> None:
     await settle(project)
     learner, row = callers(project)["learner"], new_rows()["chat_messages_v2"]
     forged = await learner.ask("POST", "/chat_messages_v2", row)
@@ -227,7 +225,7 @@ FUNCTIONS: dict[str, dict[str, Any]] = {
 
 
 @pytest.mark.parametrize("function", FUNCTIONS)
-async def test_the_services_functions_are_nobody_elses(place: Project, function: str) -> None:
+async def test_only_the_service_may_call_its_functions(place: Project, function: str) -> None:
     for name, caller in callers(place).items():
         if name != "service":
             answer = await caller.ask("POST", f"/rpc/{function}", FUNCTIONS[function])
@@ -254,7 +252,7 @@ async def test_every_table_has_row_level_security_and_no_function_is_open(place:
     assert {(anyone, has_path) for _, anyone, has_path in functions} == {(False, True)}
 
 
-async def test_a_whisper_is_the_coachs_secret(place: Project) -> None:
+async def test_a_whisper_is_visible_to_the_coach_only(place: Project) -> None:
     seen = {
         name: await caller.ask("GET", f"/coach_actions?id=eq.{WHISPER}")
         for name, caller in callers(place).items()

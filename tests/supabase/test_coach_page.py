@@ -84,7 +84,7 @@ async def test_S0_24_a_coach_sees_the_transcript_live_from_the_database_alone(
         assert len(await page.rows()) == 13
 
 
-async def test_a_hundred_reconnects_end_with_the_list_of_one_that_never_left(
+async def test_a_hundred_reconnects_end_with_the_list_of_an_unbroken_subscription(
     project: Project, context: BrowserContext
 ) -> None:
     """Sockets are cut at random, in the middle of joins and answers too, and broadcasts lost."""
@@ -115,7 +115,7 @@ async def test_a_hundred_reconnects_end_with_the_list_of_one_that_never_left(
     assert project.realtime.joined[TOPIC] > 100
 
 
-async def test_what_was_lost_or_is_told_too_soon_is_asked_for(
+async def test_lost_or_early_broadcasts_are_read_from_the_database(
     project: Project, context: BrowserContext
 ) -> None:
     await settle(project)
@@ -133,7 +133,7 @@ async def test_what_was_lost_or_is_told_too_soon_is_asked_for(
         assert [row["seq"] for row in await page.shows(6)] == [1, 2, 3, 4, 5, 6]
 
 
-async def test_what_comes_while_an_older_answer_is_on_its_way_is_asked_for_again(
+async def test_a_broadcast_during_a_read_causes_another_read(
     project: Project, context: BrowserContext
 ) -> None:
     await settle(project)
@@ -162,7 +162,7 @@ async def test_what_comes_while_an_older_answer_is_on_its_way_is_asked_for_again
         assert [row["seq"] for row in shown] == [1, 2, 3, 4]
 
 
-async def test_S3_84_who_is_not_the_calls_learner_or_coach_is_shown_nothing(
+async def test_S3_84_only_the_calls_learner_and_coach_see_it(
     project: Project, context: BrowserContext
 ) -> None:
     await settle(project)

@@ -22,7 +22,7 @@ async def feed(caller: Api, since: int = 0, session: str = SESSION) -> list[tupl
     return [(row["seq"], row["text"]) for row in rows]
 
 
-async def test_S0_24_a_coach_reads_a_call_from_where_they_were(project: Project) -> None:
+async def test_S0_24_a_coach_continues_to_read_a_call_from_their_cursor(project: Project) -> None:
     await settle(project)
     coach = callers(project)["coach"]
     assert await feed(coach) == [(1, "When?"), (2, "At nine.")]
@@ -34,7 +34,7 @@ async def test_S0_24_a_coach_reads_a_call_from_where_they_were(project: Project)
     assert await feed(coach, 4) == []
 
 
-async def test_what_the_feed_tells_is_enough_to_show_it(project: Project) -> None:
+async def test_a_row_of_voice_feed_has_all_that_a_page_shows(project: Project) -> None:
     await settle(project)
     [row] = await Api(project).call("voice_feed", {"session": SESSION, "since": 1})
     expected = {
@@ -68,7 +68,7 @@ async def broadcasts(project: Project, topic: str = TOPIC) -> list[dict[str, Any
     return [row[0] for row in await project.sql(query, topic)]
 
 
-async def test_every_row_is_broadcast_once_as_the_feed_tells_it(project: Project) -> None:
+async def test_every_row_is_broadcast_once_in_the_shape_of_the_feed(project: Project) -> None:
     await settle(project)
     told = await Api(project).call("voice_feed", {"session": SESSION})
     assert await broadcasts(project) == told
@@ -81,7 +81,7 @@ async def test_every_row_is_broadcast_once_as_the_feed_tells_it(project: Project
     assert len(await broadcasts(project)) == 3
 
 
-async def test_what_is_typed_is_not_broadcast(project: Project) -> None:
+async def test_typed_messages_are_not_broadcast(project: Project) -> None:
     await settle(project)
     count = "select count(*) from realtime.messages"
     before = await project.sql(count)

@@ -34,7 +34,7 @@ async def shape(project: Project) -> set[tuple[str, ...]]:
     return {tuple(row) for row in await project.sql(SHAPE)}
 
 
-async def test_a_second_time_changes_nothing(fresh_project: Project) -> None:
+async def test_applying_the_migrations_again_changes_nothing(fresh_project: Project) -> None:
     before = await shape(fresh_project)
     await settle(fresh_project)
     await fresh_project.script(*migrations())
@@ -52,7 +52,7 @@ async def test_calls_at_the_browser_door_get_its_present_name(fresh_project: Pro
     assert before
 
 
-async def test_S3s_database_keeps_all_it_has_and_its_data(s3_project: Project) -> None:
+async def test_S3s_database_keeps_its_tables_and_data(s3_project: Project) -> None:
     await s3_project.add_user(LEARNER)
     await s3_project.add_agent(AGENT, user_id=LEARNER)
     await s3_project.sql(
@@ -105,7 +105,7 @@ async def test_a_new_project_has_S3s_columns(
     assert len(ours) > 10
 
 
-async def test_without_realtime_and_vault_nothing_is_missing_but_these(
+async def test_without_realtime_and_vault_only_their_parts_are_missing(
     empty_project: Project,
 ) -> None:
     await empty_project.sql("drop schema realtime cascade")
@@ -117,7 +117,7 @@ async def test_without_realtime_and_vault_nothing_is_missing_but_these(
     assert await empty_project.sql("select count(*) from chat_messages_v2") == [(4,)]
 
 
-def test_files_have_an_order_and_say_what_they_are() -> None:
+def test_migrations_are_ordered_and_described() -> None:
     names = [path.name for path in migrations()]
     assert len(names) == len({name[:14] for name in names}) >= 6
     for path in migrations():

@@ -1,4 +1,4 @@
-"""Forgetting after some days, telling a person all, and erasing them."""
+"""Retention, export and erasure by the project's SQL functions."""
 
 import json
 from collections.abc import AsyncIterator
@@ -56,7 +56,7 @@ async def everything(project: Project, *tables: str) -> str:
     return json.dumps(rows, ensure_ascii=False)
 
 
-async def test_redacting_empties_old_words_and_keeps_that_they_were_said(place: Project) -> None:
+async def test_redacting_empties_old_utterances_and_keeps_their_rows(place: Project) -> None:
     partly = CALL.assistant("All of it.", 5.0, heard_text="All", state="interrupted")
     await Api(place).put(partly)
     assert await Api(place).call("voice_forget", {"days": 30}) == 5
@@ -68,7 +68,7 @@ async def test_redacting_empties_old_words_and_keeps_that_they_were_said(place: 
     assert "All of it." not in await everything(place, "chat_messages_v2")
 
 
-async def test_deleting_takes_old_rows_and_conversations_of_which_nothing_is_left(
+async def test_deleting_removes_old_rows_and_empty_conversations(
     place: Project,
 ) -> None:
     assert await Api(place).call("voice_forget", {"days": 30, "mode": "delete"}) == 4
@@ -79,20 +79,20 @@ async def test_deleting_takes_old_rows_and_conversations_of_which_nothing_is_lef
     assert [row for row in await counts(place) if row[1] != 2] == []
 
 
-async def test_forgetting_goes_by_portions(place: Project) -> None:
+async def test_forgetting_works_in_batches(place: Project) -> None:
     asked = {"days": 30, "mode": "delete", "most": 3}
     assert [await Api(place).call("voice_forget", asked) for _ in range(3)] == [3, 1, 0]
 
 
 @pytest.mark.parametrize("asked", [{"days": -1}, {"days": None}, {"days": 1, "mode": "burn"}])
-async def test_a_wrong_wish_forgets_nothing(place: Project, asked: dict[str, Any]) -> None:
+async def test_invalid_arguments_forget_nothing(place: Project, asked: dict[str, Any]) -> None:
     before = await texts(place)
     answer = await Api(place).ask("POST", "/rpc/voice_forget", asked)
     assert (answer.status_code, answer.json()["code"]) == (400, "22023")
     assert await texts(place) == before
 
 
-async def test_a_person_is_told_all_that_is_kept_about_them_and_nothing_of_others(
+async def test_an_export_has_everything_about_one_person_and_nothing_of_others(
     place: Project,
 ) -> None:
     told = await Api(place).call("voice_export", {"user_id": LEARNER})
@@ -130,7 +130,7 @@ async def test_erasing_a_learner_leaves_costs_and_others_alone(place: Project) -
     assert (await Api(place).call("voice_erase", {"user_id": LEARNER}))["messages"] == 0
 
 
-async def test_erasing_somebody_who_only_called_leaves_nothing(place: Project) -> None:
+async def test_erasing_a_person_who_only_called_leaves_nothing(place: Project) -> None:
     erased = await Api(place).call("voice_erase", {"user_id": STRANGER})
     assert (erased["messages"], erased["conversations"]) == (2, 1)
     tables = ("conversation_sessions", "chat_messages_v2", "voice_sessions", "voice_usage")

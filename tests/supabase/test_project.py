@@ -1,4 +1,4 @@
-"""The project that the other tests stand on behaves as a real one does, and fails as it is told."""
+"""The tests' own project behaves as a real one, and fails as configured."""
 
 import asyncio
 import time
@@ -27,7 +27,7 @@ async def ask(
         return await client.get(path, headers=headers)
 
 
-async def test_the_keys_are_roles_and_a_person_is_a_person(project: Project) -> None:
+async def test_keys_act_as_roles_and_tokens_as_people(project: Project) -> None:
     await project.add_user(LEARNER)
     await project.add_agent(AGENT, user_id=LEARNER)
     for token in (project.mint(LEARNER), project.mint_es256(LEARNER)):
@@ -91,7 +91,7 @@ async def outcome(project: Project) -> object:
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-async def test_it_fails_as_it_is_told_and_only_once(project: Project, fault: Fault) -> None:
+async def test_the_gateway_fails_once_as_configured(project: Project, fault: Fault) -> None:
     project.misbehave.next(fault)
     assert await outcome(project) == OUTCOMES[fault]
     applied = await project.sql("select name from agents")
@@ -100,7 +100,7 @@ async def test_it_fails_as_it_is_told_and_only_once(project: Project, fault: Fau
     assert project.misbehave.done == {fault: 1}
 
 
-async def test_it_fails_for_as_long_and_as_often_as_it_is_told(project: Project) -> None:
+async def test_the_gateway_fails_as_long_and_as_often_as_configured(project: Project) -> None:
     project.misbehave.always("500")
     assert [(await ask(project, KEYS)).status_code for _ in range(3)] == [500] * 3
     project.misbehave.stop()

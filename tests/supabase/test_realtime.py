@@ -48,7 +48,7 @@ async def followers(project: Project) -> Any:
         await client.auth.close()
 
 
-async def test_S3_84_every_row_reaches_the_learner_and_the_coach_and_nobody_else(
+async def test_S3_84_every_row_reaches_only_the_learner_and_the_coach(
     project: Project, followers: list[Follower]
 ) -> None:
     learner, coach, other = followers
@@ -64,7 +64,7 @@ async def test_S3_84_every_row_reaches_the_learner_and_the_coach_and_nobody_else
     assert other.told.empty()
 
 
-async def test_a_public_topic_of_that_name_tells_nothing(
+async def test_a_public_topic_of_that_name_carries_nothing(
     project: Project, followers: list[Follower]
 ) -> None:
     eavesdropper, learner, _ = followers
@@ -76,7 +76,9 @@ async def test_a_public_topic_of_that_name_tells_nothing(
 
 
 @pytest.mark.filterwarnings("ignore:ConnectionClosed[.]:DeprecationWarning")  # the client's own
-async def test_who_is_cut_off_comes_back(project: Project, followers: list[Follower]) -> None:
+async def test_a_client_that_was_cut_off_comes_back(
+    project: Project, followers: list[Follower]
+) -> None:
     coach = followers[0]
     assert await coach.join(project.mint(COACH)) == "SUBSCRIBED"
     project.realtime.cut()
@@ -87,7 +89,7 @@ async def test_who_is_cut_off_comes_back(project: Project, followers: list[Follo
 
 
 @pytest.mark.filterwarnings("ignore:ConnectionClosed[.]:DeprecationWarning")  # the client's own
-async def test_when_the_database_dies_everybody_is_cut_off_and_let_in_when_it_is_back(
+async def test_clients_are_cut_off_when_the_database_dies_and_admitted_when_it_is_back(
     project: Project, followers: list[Follower]
 ) -> None:
     coach, learner, _ = followers

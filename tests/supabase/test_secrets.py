@@ -38,7 +38,7 @@ async def test_S3_15_a_new_project_has_both_by_id_and_by_name(fresh_project: Pro
 
 
 @pytest.mark.parametrize(("scalar", "by_id"), [(False, ROWS), (True, TEXT)])
-async def test_S3_15_a_definition_that_is_there_keeps_its_shape(
+async def test_S3_15_an_existing_definition_keeps_its_shape(
     s3_project: Project, scalar: bool, by_id: Any
 ) -> None:
     if scalar:
@@ -51,7 +51,9 @@ async def test_S3_15_a_definition_that_is_there_keeps_its_shape(
     assert [key_in(answer) for answer in found] == ["sk-one", "sk-one"]
 
 
-async def test_S3_15_where_only_one_of_them_is_there_the_other_is_made(s3_project: Project) -> None:
+async def test_S3_15_where_only_one_definition_exists_the_other_is_created(
+    s3_project: Project,
+) -> None:
     await s3_project.sql("drop function get_secret(text)")
     await s3_project.script(HERE / "scalar_secret.sql", *migrations())
     await s3_project.restart_api()
@@ -68,7 +70,7 @@ async def test_S3_16_a_new_project_has_the_providers_rows_switched_off(
     ]
 
 
-async def test_an_unknown_secret_is_none(fresh_project: Project) -> None:
+async def test_an_unknown_secret_is_empty(fresh_project: Project) -> None:
     nobody = "eeeeeeee-eeee-4eee-8eee-eeeeeeeeeeee"
     answer = await Api(fresh_project).call("get_secret", {"secret_id": nobody})
     assert key_in(answer) == ""

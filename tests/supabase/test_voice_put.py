@@ -1,4 +1,4 @@
-"""`voice_put`: a batch of records becomes rows that S3's published schema and ours allow."""
+"""`voice_put`: a batch of records becomes rows that the published schemas allow."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -10,7 +10,7 @@ import pytest
 from relay.interfaces import CONSTRAINT, FOREIGN_CONVERSATION
 from relay.realtime.billing.usage import Usage, UsageLine
 from relay.realtime.records import Record, SessionRecord, UsageRecord, usage_id
-from relay.stores.supabase.store import batch_of
+from relay.stores.supabase.store import encode_batch
 from tests.components import needs
 from tests.stores.words import (
     AGENT,
@@ -118,7 +118,7 @@ async def test_a_repeat_changes_nothing_and_counts_nothing(place: Project) -> No
     assert len(await Api(place).rows("voice_sessions")) == 1
 
 
-async def test_it_counts_once_whether_or_not_a_trigger_counts_too(project: Project) -> None:
+async def test_messages_are_counted_once_with_or_without_a_trigger(project: Project) -> None:
     await project.add_user(LEARNER)
     await project.add_agent(AGENT)
     await Api(project).put(CALL.user("One.", 1.0), CALL.assistant("Two.", 2.0))
@@ -153,13 +153,13 @@ async def test_S3_38_silence_is_no_row_and_no_conversation_but_may_correct_one(
     assert await conversation(place) == (LEARNER, 1)
 
 
-async def test_an_answer_that_nobody_heard_is_a_row(place: Project) -> None:
+async def test_an_unheard_answer_is_a_row(place: Project) -> None:
     await Api(place).put(CALL.assistant("Hello?", heard_text="", state="unheard"))
     assert await texts(place) == [""]
     assert (await Api(place).rows("chat_messages_v2"))[0]["metadata"]["full_text"] == "Hello?"
 
 
-async def test_S3_29_somebody_elses_conversation_takes_nothing_of_a_stranger(
+async def test_S3_29_a_conversation_takes_nothing_from_another_user(
     place: Project,
 ) -> None:
     strange = CALL.of(user_id=STRANGER, session_id=LATER_SESSION)
@@ -187,7 +187,7 @@ async def test_a_conversation_that_the_text_chat_began_goes_on(place: Project) -
 
 
 def spoiled(record: Record, **row: Any) -> dict[str, Any]:
-    item = batch_of([record]).items[0]
+    item = encode_batch([record])[0][0]
     return {**item, "row": item["row"] | row}
 
 
@@ -207,14 +207,14 @@ SPOILS: dict[str, dict[str, Any]] = {
 @pytest.mark.parametrize("spoil", SPOILS)
 async def test_S3_33_what_the_schema_forbids_is_refused_alone(place: Project, spoil: str) -> None:
     said = [CALL.user(f"Number {n}.", float(n)) for n in range(1, 6)]
-    items = list(batch_of(said).items)
+    items = encode_batch(said)[0]
     items[2] = spoiled(said[2], **SPOILS[spoil])
     assert await Api(place).put_items(items) == {said[2].id: CONSTRAINT}
     assert await texts(place) == ["Number 1.", "Number 2.", "Number 4.", "Number 5."]
     assert await conversation(place) == (LEARNER, 4)
 
 
-async def test_what_is_refused_leaves_no_empty_conversation(place: Project) -> None:
+async def test_refused_records_leave_no_empty_conversation(place: Project) -> None:
     nobody = CALL.of(user_id=SESSION).user("Who am I?")
     item = spoiled(CALL.user("Hello."), role="narrator")
     assert await Api(place).put(nobody) == {nobody.id: CONSTRAINT}
@@ -273,7 +273,7 @@ async def test_two_relays_with_the_same_words_at_once_store_them_once(place: Pro
     assert (counts, total) == ([(5,)], [(100,)])
 
 
-async def test_what_is_said_late_does_not_make_a_conversation_newer_than_it_is(
+async def test_an_older_utterance_stored_later_does_not_move_last_active(
     place: Project,
 ) -> None:
     await Api(place).put(CALL.user("Late.", 5.0))
@@ -283,7 +283,7 @@ async def test_what_is_said_late_does_not_make_a_conversation_newer_than_it_is(
 
 
 async def test_only_the_service_may_put(place: Project) -> None:
-    body = {"records": list(batch_of([CALL.user("Hi.")]).items)}
+    body = {"records": encode_batch([CALL.user("Hi.")])[0]}
     for function in ("voice_put", "voice_put_all"):
         for caller in (Api(place, place.mint(LEARNER)), Api(place, anon=True)):
             answer = await caller.ask("POST", f"/rpc/{function}", body)

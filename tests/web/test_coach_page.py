@@ -19,7 +19,7 @@ from relay.realtime.grant import Caller, Role
 from relay.realtime.records import Record
 from relay.realtime.transcript import InterimTranscript
 from tests.components import needs
-from tests.feed.calls import HEAD, FakeCall, House, again
+from tests.feed.calls import HEAD, FakeCall, HubWithDisk, again
 from tests.http.api.running_api import FakeArchive, FakeAssignments, bearer, verify
 from tests.http.listener import listening
 from tests.stores.words import LEARNER, MORNING, STRANGER, Call
@@ -67,7 +67,7 @@ class Desk:
     """The page, the cable that it hangs on, and the sessions behind."""
 
     screen: Screen
-    house: House
+    house: HubWithDisk
     archive: FakeArchive
     cable: Cable
 
@@ -110,7 +110,7 @@ async def known(given: str) -> Caller:
 @asynccontextmanager
 async def sitting(browser: Browser, *, typed: bool = False, **options: Any) -> AsyncIterator[Desk]:
     """The page at its desk; unless it is `typed`, the relay gives it a token, as in development."""
-    house, archive = House(), FakeArchive()
+    house, archive = HubWithDisk(), FakeArchive()
     api = ApiServices(
         house.directory, house.hub, known, FakeAssignments(), time.time, archive.services()
     )

@@ -13,7 +13,7 @@ from aiohttp import hdrs, web
 from relay.auth.tokens import select_subprotocol
 from relay.feed.hub import FeedHub
 from relay.feed.messages import ApiFault, ErrorMessage
-from relay.feed.subscriber import FINISHED, EncodedMessage, Subscriber, shown
+from relay.feed.subscriber import FINISHED, EncodedMessage, Subscriber, encode
 from relay.http.api.auth import Authenticator, Authorizer, offered_subprotocols
 from relay.http.api.errors import (
     BAD_SINCE,
@@ -125,7 +125,7 @@ class FeedHandler:
         feed = await self.sessions.find(request, caller)
         stack.enter_context(self.authenticator.limiter.open_feed(caller.sub))
         try:
-            subscriber = await stack.enter_async_context(self.hub.watch(feed, since))
+            subscriber = await stack.enter_async_context(self.hub.subscribe(feed, since))
         except SessionRefused as refused:
             restarts = refused.ending == SERVICE_RESTART
             raise ApiError(RESTARTING if restarts else FULL) from refused
@@ -228,7 +228,7 @@ class EventStreamWriter:
         """Send the reason of the end, since an event stream has no close code."""
         error = ApiFault(code=ending.name, message=ending.advice or ending.reason)
         async with asyncio.timeout(SEND_SECONDS):
-            await self.send(shown(ErrorMessage(error=error)))
+            await self.send(encode(ErrorMessage(error=error)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -248,7 +248,7 @@ class SocketWriter:
     async def refuse(self, spec: ApiErrorSpec) -> None:
         """Send the error as a message that every client can read, then close."""
         try:
-            await self.send(shown(ErrorMessage(error=error_fields(spec))))
+            await self.send(encode(ErrorMessage(error=error_fields(spec))))
         except ConnectionError:
             return
         await self.close(spec.ending)

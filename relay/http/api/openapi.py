@@ -18,7 +18,7 @@ from relay.http.api.sessions import (
 )
 from relay.realtime.coaching.control import MAX_WHISPER
 from relay.realtime.records import CoachAction
-from relay.summary.extract import Summary
+from relay.summary.summarizer import Summary
 
 _ID: Final = {
     "name": "id",

@@ -19,8 +19,8 @@ from relay.feed.messages import (
     ConversationTranscript,
     SessionList,
     SessionTranscript,
-    conversation_of,
-    utterance_of,
+    conversation_info,
+    utterance_info,
 )
 from relay.http.api.auth import Authenticator, Authorizer
 from relay.http.api.errors import (
@@ -43,8 +43,7 @@ from relay.interfaces import ConversationHistory, ConversationSummary, SessionDi
 from relay.realtime.coaching.control import MAX_WHISPER, Command, Mode, Outcome
 from relay.realtime.grant import Caller
 from relay.realtime.records import ActionRecord, CoachAction, Record
-from relay.summary.extract import Summary
-from relay.summary.summarizer import Summarizer, TooMany
+from relay.summary.summarizer import Summarizer, Summary, TooManySummaries
 
 SESSIONS_LIMIT: Final = 200
 """Default `limit` of a list of sessions."""
@@ -86,14 +85,14 @@ class SessionHandlers:
         caller = await self._authenticator.authenticate(request)
         limit = parse_limit(request, SESSIONS_LIMIT, MAX_SESSIONS)
         is_visible = await self._authorizer.visible_to(caller)
-        feeds = [feed for feed in reversed(self._hub.sessions()) if is_visible(feed.head.user_id)]
-        listed = [feed.session() for feed in feeds[:limit]]
+        feeds = [feed for feed in reversed(self._hub.live_feeds()) if is_visible(feed.head.user_id)]
+        listed = [feed.info() for feed in feeds[:limit]]
         return json_response(SessionList(sessions=listed, total=len(feeds)))
 
     async def get_session(self, request: web.Request) -> web.Response:
         """GET /api/sessions/{id}."""
         caller = await self._authenticator.authenticate(request)
-        return json_response((await self.find(request, caller)).session())
+        return json_response((await self.find(request, caller)).info())
 
     async def get_transcript(self, request: web.Request) -> web.Response:
         """GET /api/sessions/{id}/transcript?since=SEQ."""
@@ -106,7 +105,7 @@ class SessionHandlers:
                 session_id=feed.head.session_id,
                 conversation_id=feed.head.conversation_id,
                 seq=seq,
-                utterances=[utterance_of(record) for record in records],
+                utterances=[utterance_info(record) for record in records],
             )
         )
 
@@ -146,8 +145,8 @@ class CommandHandlers:
             outcome = "over" if session is None else session.execute(command)
             if outcome in _ERRORS:
                 raise ApiError(_ERRORS[outcome])
-            feed.beat(with_state=True)
-            return json_response(CommandAnswer(changed=outcome == "done", session=feed.session()))
+            feed.tick(with_state=True)
+            return json_response(CommandAnswer(changed=outcome == "done", session=feed.info()))
 
         return handle
 
@@ -222,7 +221,7 @@ class ConversationHandlers:
             raise ApiError(NAME_A_USER)
         found = await read_stored(self._archive.conversations(users, limit)) if users != [] else ()
         return json_response(
-            ConversationList(conversations=[conversation_of(one) for one in found])
+            ConversationList(conversations=[conversation_info(one) for one in found])
         )
 
     async def get_transcript(self, request: web.Request) -> web.Response:
@@ -233,7 +232,7 @@ class ConversationHandlers:
             ConversationTranscript(
                 conversation_id=path_id(request),
                 user_id=history.owner or "",
-                utterances=[utterance_of(record) for record in history.said],
+                utterances=[utterance_info(record) for record in history.said],
             )
         )
 
@@ -270,7 +269,7 @@ class ConversationHandlers:
             raise ApiError(NOTHING_SAID)
         try:
             return await self._archive.summarizer.summary(conversation_id, session_id, records)
-        except TooMany:
+        except TooManySummaries:
             raise too_many_requests(BUSY_SECONDS) from None
 
     def _record(self, caller: Caller, records: Sequence[Record], summary: Summary) -> None:

@@ -1,6 +1,6 @@
-"""The journal's file: a locked folder with one SQLite database, used from one thread.
+"""The journal's file: a locked folder with one SQLite database, used by one thread.
 
-Every step of a statement gives up the interpreter's lock and has to win it back from a busy event
+Every step of a statement releases the interpreter's lock and has to win it back from a busy event
 loop, up to 5 ms each time. So a batch goes in and out as one JSON array in one statement.
 """
 
@@ -18,16 +18,20 @@ import msgspec
 from relay.realtime.records import AnyRecord, Record, SessionRecord
 from relay.stores.database import open_database, transaction
 
-# ---- The journal's table and what is asked of it, as SQL; each batch is one JSON array.
+FILE_NAME: Final = "journal.sqlite"
+LOCK_NAME: Final = "lock"
+SCHEMA_VERSION: Final = 3
+UNREADABLE: Final = "unreadable"
+"""Reason for setting aside a record that this version of the relay cannot decode."""
 
 SCHEMA: Final = """
 CREATE TABLE IF NOT EXISTS records (
-    number INTEGER PRIMARY KEY AUTOINCREMENT,  -- the order in which records are delivered
+    number INTEGER PRIMARY KEY AUTOINCREMENT,  -- the order of delivery
     id TEXT NOT NULL UNIQUE,
     seq INTEGER NOT NULL,
     taken_at REAL NOT NULL,                    -- Unix seconds, for the age of what waits
     user_id TEXT NOT NULL,
-    conversation_id TEXT,                      -- of words; NULL: another kind of record
+    conversation_id TEXT,                      -- of utterances; NULL for other records
     aside TEXT,                                -- why it was set aside; NULL: waits for delivery
     body TEXT NOT NULL                         -- the record as JSON
 );
@@ -49,15 +53,15 @@ ON CONFLICT (id) DO UPDATE SET seq = excluded.seq, body = excluded.body, aside =
     )
 WHERE excluded.seq > records.seq
 """
-"""A correction comes in its new place: who follows by `seq` must not see it before others."""
+"""A correction moves to the end: a reader that follows `seq` must not see it before others."""
 
-KNOWN: Final = """
+COUNT_KNOWN: Final = """
 SELECT count(*), count(aside) FILTER (WHERE seq < latest) FROM (
     SELECT json_extract(value, '$[0]') AS id, max(json_extract(value, '$[1]')) AS latest
     FROM json_each(?) GROUP BY 1
 ) CROSS JOIN records USING (id)
 """
-"""How many of a batch's ids are there, and how many of those it brings back from aside."""
+"""How many of a batch's ids are in the table, and how many set-aside ones it replaces."""
 
 DELETE: Final = """
 DELETE FROM records WHERE number IN (
@@ -75,42 +79,35 @@ SELECT json_group_array(json_array(id, seq, body)) FROM (
 )
 """
 
-SAID: Final = """
+OF_CONVERSATION: Final = """
 SELECT json_group_array(body) FROM (
     SELECT body FROM records WHERE conversation_id = ?
     ORDER BY number DESC LIMIT ?
 )
 """
-"""The latest words of a conversation, newest first, those among them that were set aside."""
+"""A conversation's latest utterances, newest first, including those set aside."""
 
 OLDEST: Final = "SELECT taken_at FROM records WHERE aside IS NULL ORDER BY number LIMIT 1"
 COUNT: Final = "SELECT count(*) - count(aside), count(aside) FROM records"
-COUNT_OF: Final = COUNT + " WHERE user_id = ?"
-DELETE_OF: Final = "DELETE FROM records WHERE user_id = ?"
-TRY_AGAIN: Final = "UPDATE records SET aside = NULL WHERE aside IS NOT NULL"
+COUNT_OF_USER: Final = COUNT + " WHERE user_id = ?"
+DELETE_OF_USER: Final = "DELETE FROM records WHERE user_id = ?"
+RETRY_SET_ASIDE: Final = "UPDATE records SET aside = NULL WHERE aside IS NOT NULL"
 EMPTY_LOG: Final = "PRAGMA wal_checkpoint(TRUNCATE)"
-
-FILE_NAME = "journal.sqlite"
-LOCK_NAME = "lock"
-SCHEMA_VERSION = 3
-UNREADABLE = "unreadable"
-"""Why a record was set aside whose bytes this version of the relay cannot read."""
-
-
-class JournalInUse(Exception):  # noqa: N818 - the relay's words for its operator
-    """Another process has this folder."""
-
-
-class JournalDamaged(Exception):  # noqa: N818 - the relay's words for its operator
-    """The file is not a journal that this relay can read."""
-
 
 _Row = tuple[str, int, float, str, str | None, str]
 
 
+class JournalInUse(Exception):  # noqa: N818 - told to an operator
+    """Another process holds this folder."""
+
+
+class JournalDamaged(Exception):  # noqa: N818 - told to an operator
+    """The file is not a journal that this relay can read."""
+
+
 @dataclass(frozen=True, slots=True)
 class Tally:
-    """What is on disk: records that wait, records set aside, and since when the oldest waits."""
+    """Counts of the records on disk, and since when the oldest waits (Unix seconds)."""
 
     waiting: int
     set_aside: int
@@ -118,11 +115,11 @@ class Tally:
 
 
 class JournalFile:
-    """Opens and locks `folder`; every method commits before it returns and blocks on the disk.
+    """Opens and locks `folder`. Every method commits before it returns and blocks on the disk.
 
-    The file never grows beyond `max_bytes` (its write-ahead log comes on top, some MiB): at the
-    bound `commit` fails with sqlite3's SQLITE_FULL exactly as it would on a full disk, and works
-    again when delivery has freed pages. What was set aside is tried again at the next opening.
+    The file never grows beyond `max_bytes` (its write-ahead log adds some MiB): at the bound
+    `commit` fails with SQLITE_FULL exactly as on a full disk, and works again when delivery has
+    freed pages. Records set aside wait for delivery again at the next opening.
     Raises JournalInUse, JournalDamaged, OSError, sqlite3.Error.
     """
 
@@ -131,7 +128,7 @@ class JournalFile:
         folder.chmod(0o700)
         self._lock = _lock(folder)
         self._decode = msgspec.json.Decoder(AnyRecord).decode
-        self._decode_words = msgspec.json.Decoder(Record).decode
+        self._decode_utterance = msgspec.json.Decoder(Record).decode
         self._waiting = self._aside = 0
         self._oldest_at: float | None = None
         try:
@@ -142,9 +139,9 @@ class JournalFile:
             raise
 
     def commit(self, batch: Sequence[tuple[AnyRecord, float]]) -> list[AnyRecord]:
-        """Write records with the Unix time they were taken; returns those that cannot be written.
+        """Write records, each with the Unix time it was taken; returns those that cannot be.
 
-        A higher `seq` replaces a record that still waits, a repeat or a lower one changes nothing.
+        A higher `seq` replaces a record that still waits; a repeat or a lower one changes nothing.
         """
         rows: list[_Row] = []
         unwritable: list[AnyRecord] = []
@@ -158,7 +155,7 @@ class JournalFile:
         return unwritable
 
     def pending(self, limit: int) -> list[AnyRecord]:
-        """The records that wait, oldest first; one that cannot be read is set aside."""
+        """The first `limit` waiting records, oldest first; an unreadable one is set aside."""
         records: list[AnyRecord] = []
         unreadable: list[tuple[str, str, int]] = []
         (waiting,) = self._connection.execute(PENDING, (limit,)).fetchone()
@@ -171,62 +168,63 @@ class JournalFile:
         return records
 
     def of_conversation(self, conversation_id: str, limit: int) -> list[Record]:
-        """The words of a conversation that wait, in the order they came; the latest `limit`."""
-        (found,) = self._connection.execute(SAID, (conversation_id, limit)).fetchone()
-        said: list[Record] = []
+        """The latest `limit` utterances of a conversation, in the order they were taken."""
+        cursor = self._connection.execute(OF_CONVERSATION, (conversation_id, limit))
+        (found,) = cursor.fetchone()
+        utterances: list[Record] = []
         for body in reversed(msgspec.json.decode(found, type=list[str])):
-            with suppress(msgspec.MsgspecError):  # `pending` sets it aside and says so
-                said.append(self._decode_words(body))
-        return said
+            with suppress(msgspec.MsgspecError):  # `pending` sets it aside
+                utterances.append(self._decode_utterance(body))
+        return utterances
 
     def delete(self, records: Sequence[AnyRecord]) -> None:
-        """Forget records that are stored; a correction that came meanwhile stays."""
+        """Delete records that are stored; a correction taken meanwhile stays."""
         rows = [(record.id, record.seq) for record in records]
         self._waiting -= self._connection.execute(DELETE, (_json(rows),)).rowcount
-        self._look_for_the_oldest()
+        self._refresh_oldest()
 
     def set_aside(self, records: Sequence[AnyRecord], reasons: Mapping[str, str]) -> None:
-        """Keep these out of delivery; `reasons` by record id."""
+        """Keep these records out of delivery; `reasons` by record id."""
         self._move_aside([(reasons[r.id], r.id, r.seq) for r in records])
 
     def erase(self, user_id: str) -> int:
-        """Forget one person, in the file's bytes too; returns how many records they had.
+        """Erase one person, from the file's bytes too; returns the number of their records.
 
-        It reads the whole file: 0.2 s for 200,000 records.
+        Reads the whole file: 0.2 s for 200,000 records.
         """
-        waiting, aside = self._connection.execute(COUNT_OF, (user_id,)).fetchone()
-        self._connection.execute(DELETE_OF, (user_id,))
+        waiting, aside = self._connection.execute(COUNT_OF_USER, (user_id,)).fetchone()
+        self._connection.execute(DELETE_OF_USER, (user_id,))
         self._waiting -= waiting
         self._aside -= aside
-        self._look_for_the_oldest()
+        self._refresh_oldest()
         (busy, *_) = self._connection.execute(EMPTY_LOG).fetchone()
         if busy:
             raise sqlite3.OperationalError("another program reads the journal: words are left")
         return int(waiting + aside)
 
     def tally(self) -> Tally:
-        """What is on disk now."""
+        """The counts now, without a query."""
         return Tally(self._waiting, self._aside, self._oldest_at)
 
     def close(self) -> None:
-        """Close the file, then free the folder for another process."""
+        """Close the file, then release the folder to other processes."""
         try:
             self._connection.close()
         finally:
             os.close(self._lock)
 
     def _put(self, rows: Sequence[_Row]) -> None:
-        """One transaction; the tally follows without counting what is there."""
-        known = brought_back = 0
+        """One transaction; updates the tally without counting the table."""
+        known = restored = 0
         if self._waiting or self._aside:
-            asked = _json([row[:2] for row in rows])
-            known, brought_back = self._connection.execute(KNOWN, (asked,)).fetchone()
+            versions = _json([row[:2] for row in rows])
+            known, restored = self._connection.execute(COUNT_KNOWN, (versions,)).fetchone()
         self._connection.execute(PUT, (_json(rows),))
         new = len({row[0] for row in rows}) - known
-        self._waiting += new + brought_back
-        self._aside -= brought_back
+        self._waiting += new + restored
+        self._aside -= restored
         if known:  # a correction may have been the oldest until now
-            self._look_for_the_oldest()
+            self._refresh_oldest()
         elif self._oldest_at is None:
             self._oldest_at = rows[0][2]
 
@@ -237,19 +235,19 @@ class JournalFile:
             moved = self._connection.executemany(SET_ASIDE, rows).rowcount
         self._waiting -= moved
         self._aside += moved
-        self._look_for_the_oldest()
+        self._refresh_oldest()
 
-    def _look_for_the_oldest(self) -> None:
+    def _refresh_oldest(self) -> None:
         row = self._connection.execute(OLDEST).fetchone()
         self._oldest_at = row[0] if row else None
 
     def _count(self) -> None:
         self._waiting, self._aside = self._connection.execute(COUNT).fetchone()
-        self._look_for_the_oldest()
+        self._refresh_oldest()
 
 
 def _row(record: AnyRecord, taken_at: float) -> _Row:
-    """A record as it goes into the table; UnicodeEncodeError when it holds what is not text."""
+    """A record's columns; UnicodeEncodeError when it holds a lone surrogate."""
     body = msgspec.json.encode(record).decode()
     conversation = record.head.conversation_id if isinstance(record, Record) else None
     return record.id, record.seq, taken_at, record.head.user_id, conversation, body
@@ -267,7 +265,7 @@ def _renamed(record: AnyRecord) -> AnyRecord:
 
 
 def _lock(folder: Path) -> int:
-    """Hold the folder until the descriptor is closed; the kernel frees it when a process dies."""
+    """Lock the folder until the descriptor is closed; the kernel unlocks it when a process dies."""
     descriptor = os.open(folder / LOCK_NAME, os.O_RDWR | os.O_CREAT, 0o600)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -284,17 +282,17 @@ def _lock(folder: Path) -> int:
 
 
 def _open(path: Path, max_bytes: int) -> sqlite3.Connection:
-    """Open the file, refuse one that is damaged or of another version, and bound its size."""
+    """Open the file and bound its size; refuse one that is damaged or of another version."""
     try:
         connection = open_database(path)
     except sqlite3.OperationalError:
-        raise  # the disk or the rights, not the content
+        raise  # the disk or permissions, not the content
     except sqlite3.DatabaseError as error:
         raise _damaged(path) from error
     try:
         _check(connection, path)
         connection.executescript(SCHEMA + f"PRAGMA user_version={SCHEMA_VERSION};")
-        connection.execute(TRY_AGAIN)
+        connection.execute(RETRY_SET_ASIDE)
         page = connection.execute("PRAGMA page_size").fetchone()[0]
         connection.execute(f"PRAGMA max_page_count={max(max_bytes // page, 1)}")
     except BaseException:

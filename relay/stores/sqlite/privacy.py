@@ -1,4 +1,4 @@
-"""Forgetting, telling and erasing in the embedded store's file, until no byte of it is left."""
+"""Retention, export and erasure in the embedded store's file, until no byte of it is left."""
 
 import json
 import sqlite3
@@ -14,10 +14,10 @@ from relay.stores.rows import timestamp
 from relay.stores.sqlite.schema import NOW, SCHEMA
 from relay.stores.worker import Worker
 
-# ---- Words that are forgotten and people who are erased, in the embedded store's tables.
-
+DAY_SECONDS: Final = 86_400
 AT_ONCE: Final = 10_000
-"""Utterances of one transaction: a relay that runs beside waits no longer than for these."""
+"""Utterances of one transaction: a relay that runs beside it waits no longer than for these."""
+_JSON_COLUMNS: Final = ("session_state", "content", "metadata", "context", "details")
 
 _OLD: Final = """
 SELECT rowid, conversation_id FROM chat_messages_v2
@@ -70,65 +70,9 @@ _ERASE: Final = {
     """,
     "assignments": "DELETE FROM coach_assignments WHERE ?1 IN (coach_id, learner_id)",
 }
-_UNTOLD: Final = ("coach_actions_of_others", "messages_to_others")
-_OWN: Final = "SELECT conversation_id FROM conversation_sessions WHERE user_id = ?"
-
-
-def forget(connection: sqlite3.Connection, before: str, mode: Mode) -> int:
-    """Forget what was said before a time, and from the file's bytes; how many utterances it was."""
-    forgotten = 0
-    while many := _some(connection, before, mode):
-        forgotten += many
-    with transaction(connection):
-        query = "UPDATE coach_actions SET details = '{}' WHERE at < ? AND details <> '{}'"
-        connection.execute(query, (before,))
-    empty_log(connection)
-    return forgotten
-
-
-def _some(connection: sqlite3.Connection, before: str, mode: Mode) -> int:
-    with transaction(connection):
-        if mode == "redact":
-            return connection.execute(_REDACT, (before, AT_ONCE)).rowcount
-        old = connection.execute(_OLD, (before, AT_ONCE)).fetchall()
-        delete = "DELETE FROM chat_messages_v2 WHERE rowid = ?"
-        connection.executemany(delete, [(number,) for number, _ in old])
-        _recount(connection, {conversation for _, conversation in old})
-        return len(old)
-
-
-def erase(connection: sqlite3.Connection, user_id: str) -> dict[str, int]:
-    """Erase one person from every table; how many rows of each kind it was.
-
-    What they used stays without their name, for the accounts, and so do their words as a coach in
-    others' conversations.
-    """
-    with transaction(connection):
-        own = [row[0] for row in connection.execute(_OWN, (user_id,)).fetchall()]
-        counts = {n: connection.execute(q, (user_id,)).rowcount for n, q in _ERASE.items()}
-        counts["conversations"] = _recount(connection, own)
-    return {name: many for name, many in counts.items() if name not in _UNTOLD}
-
-
-def _recount(connection: sqlite3.Connection, conversations: Iterable[str]) -> int:
-    """Counts as they are, and no conversation of calls that is empty; how many of those it was."""
-    gone = 0
-    for conversation in conversations:
-        connection.execute(_RECOUNT, (conversation,))
-        gone += connection.execute(_DROP_EMPTY, (conversation,)).rowcount
-    return gone
-
-
-def empty_log(connection: sqlite3.Connection) -> None:
-    """Cut the write-ahead log, which holds older versions of pages; raises sqlite3.Error."""
-    (busy, *_) = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
-    if busy:
-        raise sqlite3.OperationalError("another program reads it: old words are left in its log")
-
-
-DAY_SECONDS: Final = 86_400
-_JSON: Final = ("session_state", "content", "metadata", "context", "details")
-_PARTS: Final = {
+_UNREPORTED: Final = ("coach_actions_of_others", "messages_to_others")
+_CONVERSATIONS_OF: Final = "SELECT conversation_id FROM conversation_sessions WHERE user_id = ?"
+_EXPORTED: Final = {
     "calls": "SELECT * FROM voice_sessions WHERE user_id = ? ORDER BY started_at, id",
     "usage": "SELECT * FROM voice_usage WHERE user_id = ? ORDER BY day, id",
     "assignments": "SELECT * FROM coach_assignments WHERE ? IN (coach_id, learner_id)",
@@ -142,40 +86,42 @@ _PARTS: Final = {
     """,
 }
 _CONVERSATIONS: Final = "SELECT * FROM conversation_sessions WHERE user_id = ? ORDER BY started_at"
-_WORDS: Final = "SELECT * FROM chat_messages_v2 WHERE conversation_id = ? ORDER BY created_at, id"
+_MESSAGES: Final = (
+    "SELECT * FROM chat_messages_v2 WHERE conversation_id = ? ORDER BY created_at, id"
+)
 
 
 def _now() -> float:
     return datetime.now(UTC).timestamp()
 
 
-class SqlitePeople:
-    """A `relay.stores.people.People` in the file of a `SqliteStore`; `now` is in Unix seconds.
+class SqlitePrivacy:
+    """A `relay.interfaces.PrivacyStore` in the file of a `SqliteStore`; `now` gives Unix seconds.
 
     Every method raises FileNotFoundError where there is no such file, sqlite3.Error where it
-    cannot be used: also when another program reads it, since its log would keep the words.
+    cannot be used: also when another program reads it, since the file's log would keep the words.
     """
 
     def __init__(self, path: Path, now: Callable[[], float] = _now) -> None:
-        self._worker = Worker("sqlite-people", partial(_open, path))
+        self._worker = Worker("sqlite-privacy", partial(_open, path))
         self._now = now
 
     async def forget(self, days: int, mode: Mode) -> int:
-        """Forget words of calls that are older; returns how many utterances it was."""
+        """Forget the utterances of calls older than `days`; returns how many there were."""
         before = timestamp(self._now() - days * DAY_SECONDS)
         return await self._worker.run(lambda file: forget(file, before, mode))
 
     async def export(self, user_id: str) -> Mapping[str, Any]:
-        """All that is kept about one person, as `voice_export` of `supabase/migrations` has it."""
+        """Everything stored about one person, in the shape of the project's `voice_export`."""
         at = timestamp(self._now())
         return await self._worker.run(lambda file: _export(file, user_id, at))
 
     async def erase(self, user_id: str) -> Mapping[str, int]:
-        """Erase one person; returns how many rows of each kind it was."""
+        """Erase one person; returns the number of rows by kind."""
         return await self._worker.run(lambda file: _erase(file, user_id))
 
     async def aclose(self) -> None:
-        """Let go of the file."""
+        """Close the file."""
         await self._worker.aclose()
 
 
@@ -194,25 +140,77 @@ def _open(path: Path) -> sqlite3.Connection:
 
 def _erase(connection: sqlite3.Connection, user_id: str) -> dict[str, int]:
     counts = erase(connection, user_id)
-    connection.execute("VACUUM")  # the file is written anew, without what pages had kept
+    connection.execute("VACUUM")  # rewrites the file without the unused parts of its pages
     empty_log(connection)
     return counts
 
 
 def _export(connection: sqlite3.Connection, user_id: str, at: str) -> dict[str, Any]:
-    """Everything at one moment."""
+    """All tables, read at one moment."""
     with transaction(connection):
         conversations = [
-            talk | {"messages": _plain(connection.execute(_WORDS, (talk["conversation_id"],)))}
-            for talk in _plain(connection.execute(_CONVERSATIONS, (user_id,)))
+            row | {"messages": _plain(connection.execute(_MESSAGES, (row["conversation_id"],)))}
+            for row in _plain(connection.execute(_CONVERSATIONS, (user_id,)))
         ]
-        parts = {n: _plain(connection.execute(q, (user_id,))) for n, q in _PARTS.items()}
+        parts = {n: _plain(connection.execute(q, (user_id,))) for n, q in _EXPORTED.items()}
     return {"user_id": user_id, "exported_at": at, "conversations": conversations, **parts}
 
 
 def _plain(rows: Iterable[sqlite3.Row]) -> list[dict[str, Any]]:
-    """Rows as JSON: what is JSON in a column is so here, too."""
+    """Rows as JSON, with their JSON columns parsed."""
     return [
-        {name: json.loads(row[name]) if name in _JSON else row[name] for name in row.keys()}  # noqa: SIM118
+        {name: json.loads(row[name]) if name in _JSON_COLUMNS else row[name] for name in row.keys()}  # noqa: SIM118
         for row in rows
     ]
+
+
+def forget(connection: sqlite3.Connection, before: str, mode: Mode) -> int:
+    """Forget utterances before a time, also in the file's bytes; returns how many there were."""
+    forgotten = 0
+    while count := _forget_some(connection, before, mode):
+        forgotten += count
+    with transaction(connection):
+        query = "UPDATE coach_actions SET details = '{}' WHERE at < ? AND details <> '{}'"
+        connection.execute(query, (before,))
+    empty_log(connection)
+    return forgotten
+
+
+def _forget_some(connection: sqlite3.Connection, before: str, mode: Mode) -> int:
+    with transaction(connection):
+        if mode == "redact":
+            return connection.execute(_REDACT, (before, AT_ONCE)).rowcount
+        old = connection.execute(_OLD, (before, AT_ONCE)).fetchall()
+        delete = "DELETE FROM chat_messages_v2 WHERE rowid = ?"
+        connection.executemany(delete, [(number,) for number, _ in old])
+        _recount(connection, {conversation for _, conversation in old})
+        return len(old)
+
+
+def erase(connection: sqlite3.Connection, user_id: str) -> dict[str, int]:
+    """Erase one person from every table; returns the number of rows by kind.
+
+    Their usage stays without their id, for accounting, and so do their words as a coach in other
+    users' conversations.
+    """
+    with transaction(connection):
+        own = [row[0] for row in connection.execute(_CONVERSATIONS_OF, (user_id,)).fetchall()]
+        counts = {n: connection.execute(q, (user_id,)).rowcount for n, q in _ERASE.items()}
+        counts["conversations"] = _recount(connection, own)
+    return {name: count for name, count in counts.items() if name not in _UNREPORTED}
+
+
+def _recount(connection: sqlite3.Connection, conversations: Iterable[str]) -> int:
+    """Count messages again, and delete empty conversations of calls; returns how many of those."""
+    deleted = 0
+    for conversation in conversations:
+        connection.execute(_RECOUNT, (conversation,))
+        deleted += connection.execute(_DROP_EMPTY, (conversation,)).rowcount
+    return deleted
+
+
+def empty_log(connection: sqlite3.Connection) -> None:
+    """Truncate the write-ahead log, which holds older versions of pages; raises sqlite3.Error."""
+    (busy, *_) = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+    if busy:
+        raise sqlite3.OperationalError("another program reads it: old words are left in its log")

@@ -1,7 +1,7 @@
-"""The tables of the embedded store: S3's two and ours, as `supabase/migrations` has them."""
+"""The tables of the embedded store: S3's two and the relay's own, as in `supabase/migrations`."""
 
 NOW = "(strftime('%Y-%m-%dT%H:%M:%f', 'now') || '000+00:00')"
-"""SQL for this moment, written as `rows.timestamp` writes times."""
+"""SQL for the current time in the format of `rows.timestamp`."""
 SCHEMA = f"""
 CREATE TABLE IF NOT EXISTS conversation_sessions (
     id TEXT PRIMARY KEY NOT NULL,

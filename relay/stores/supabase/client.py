@@ -1,4 +1,4 @@
-"""The one connection to a project's database: bounded in time, its troubles known by name."""
+"""HTTP client of a project's database: requests bounded in time, errors named by class."""
 
 import asyncio
 import json
@@ -18,18 +18,18 @@ from relay.stores.supabase.errors import (
     DatabaseTooSlow,
     DatabaseUnreachable,
     DatabaseUnreadable,
-    trouble,
+    error_for,
 )
 from supabase import AsyncClient, AsyncClientOptions
 
 KEEP_ALIVE_SECONDS: Final = 60.0
-"""httpx's own 5 s would mean a new TLS handshake for every pause in a conversation."""
+"""httpx's default of 5 s would mean a new TLS handshake after every pause in a conversation."""
 CONNECTIONS: Final = 8
-"""At most; delivery uses one, callers at the door share the others."""
+"""At most; delivery uses one, callers that connect share the others."""
 MAX_ERROR_BYTES: Final = 16 * 1024
-"""Of an answer that is no success; the code is looked for in there."""
+"""Of an unsuccessful answer that are searched for its code."""
 PAGE: Final = 1000
-"""Rows asked for at once; hosted projects give no more unless told otherwise."""
+"""Rows of one request; hosted projects return no more by default."""
 
 _FUNCTIONS: Final = "/rest/v1/rpc/"
 
@@ -39,10 +39,10 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class RestTimeouts:
-    """Seconds for a socket with TLS, for one question altogether, and for one write altogether.
+    """Seconds for a socket with TLS, for one query altogether, and for one write altogether.
 
-    Somebody waits at the door for a question's answer. The writes of one batch end before delivery
-    gives it up, so that the trouble gets its name.
+    A caller waits for a query's answer. The writes of one batch end before delivery gives the batch
+    up, so that the error keeps its class.
     """
 
     connect: float = 3.0
@@ -51,22 +51,24 @@ class RestTimeouts:
 
 
 class RestClient:
-    """A project's tables and functions, as service role.
+    """A project's tables and functions, with the service role.
 
-    Every question raises `DatabaseError` alone. The library's retries are off (it sleeps 7 s over
-    a GET, and never retries a POST); what was cut off on a connection that had stood idle, and
-    `CLOCK_SKEW`, are asked once more here, since all that is asked may be asked twice.
+    Every request raises `DatabaseError` only. The library's retries are off (it sleeps 7 s over a
+    GET, and never retries a POST); a request that broke off on an idle connection, or met
+    `CLOCK_SKEW`, is repeated once here: every request may be sent twice.
     """
 
-    def __init__(self, access: SupabaseCredentials, patience: RestTimeouts | None = None) -> None:
-        self._patience = patience = patience or RestTimeouts()
+    def __init__(
+        self, credentials: SupabaseCredentials, timeouts: RestTimeouts | None = None
+    ) -> None:
+        self._timeouts = timeouts = timeouts or RestTimeouts()
         self._http = httpx.AsyncClient(
-            verify=ssl.create_default_context(),  # the system's roots, as for the voice
+            verify=ssl.create_default_context(),  # the system's roots, as for the engine
             http2=False,  # one batch at a time has nothing to multiplex
             trust_env=False,
-            timeout=httpx.Timeout(patience.write, connect=patience.connect),
+            timeout=httpx.Timeout(timeouts.write, connect=timeouts.connect),
             limits=httpx.Limits(max_connections=CONNECTIONS, keepalive_expiry=KEEP_ALIVE_SECONDS),
-            event_hooks={"response": [_inspect]},
+            event_hooks={"response": [_check_response]},
         )
         options = AsyncClientOptions(
             auto_refresh_token=False,
@@ -74,67 +76,67 @@ class RestClient:
             postgrest_client_retry=False,
             httpx_client=self._http,
         )
-        self._client = AsyncClient(access.url, access.service_key, options)
+        self._client = AsyncClient(credentials.url, credentials.service_key, options)
 
     async def call(self, function: str, arguments: Mapping[str, Any]) -> Any:
-        """What an SQL function answers, as JSON."""
-        return await self._call(function, arguments, self._patience.answer)
+        """Call an SQL function; returns its answer as JSON."""
+        return await self._call(function, arguments, self._timeouts.answer)
 
     async def write(self, function: str, arguments: Mapping[str, Any]) -> Any:
-        """The same, of a function that has a batch to write."""
-        return await self._call(function, arguments, self._patience.write)
+        """Call a function that writes a batch."""
+        return await self._call(function, arguments, self._timeouts.write)
 
     async def _call(self, function: str, arguments: Mapping[str, Any], within: float) -> Any:
-        answer = await _ask(self._client.rpc(function, dict(arguments)).execute, within)
+        answer = await _execute(self._client.rpc(function, dict(arguments)).execute, within)
         return answer.data
 
     def select(self, table: str, *columns: str) -> AsyncSelectRequestBuilder:
-        """A question to one table, to be given to `rows`."""
+        """A query of one table, for `rows`."""
         return self._client.table(table).select(*columns, count=CountMethod.exact)
 
     async def add(self, table: str, row: Row, key: str) -> bool:
-        """Write a row unless there is one with the same `key`, columns with commas between."""
+        """Insert a row unless one has the same `key` (columns, comma-separated); whether it did."""
         added = self._client.table(table).upsert(row, on_conflict=key, ignore_duplicates=True)
         return bool(await self.rows(added))
 
     async def remove(self, table: str, row: Row) -> bool:
-        """Take away the rows that have all these values; False where there was none."""
+        """Delete the rows with all these values; False where there is none."""
         return bool(await self.rows(self._client.table(table).delete().match(row)))
 
-    async def rows(self, question: AsyncQueryRequestBuilder) -> list[Row]:
-        """The rows that answer it."""
-        return (await self._page(question))[0]
+    async def rows(self, query: AsyncQueryRequestBuilder) -> list[Row]:
+        """The rows that a query returns."""
+        return (await self._page(query))[0]
 
     async def all_rows(
-        self, question: Callable[[], AsyncSelectRequestBuilder], most: int
+        self, query: Callable[[], AsyncSelectRequestBuilder], limit: int
     ) -> list[Row]:
-        """The same, page by page until there are no more or `most`; the question has an order."""
+        """The rows of an ordered query, page by page up to `limit`; `query` builds it anew."""
         found: list[Row] = []
-        total = most
-        while len(found) < min(total, most):
-            wanted = min(PAGE, most - len(found))
-            page, count = await self._page(question().limit(wanted).offset(len(found)))
+        total = limit
+        while len(found) < min(total, limit):
+            wanted = min(PAGE, limit - len(found))
+            page, count = await self._page(query().limit(wanted).offset(len(found)))
             if not page:
                 break
             found += page[:wanted]
-            total = most if count is None else count
+            total = limit if count is None else count
         return found
 
-    async def _page(self, question: AsyncQueryRequestBuilder) -> tuple[list[Row], int | None]:
-        """Rows, and how many there are in all; a project may give fewer at once than we ask for."""
-        answer = await _ask(question.execute, self._patience.answer)
+    async def _page(self, query: AsyncQueryRequestBuilder) -> tuple[list[Row], int | None]:
+        """Rows, and the number of all; a project may return fewer at once than requested."""
+        answer = await _execute(query.execute, self._timeouts.answer)
         rows: Any = answer.data
         if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
             raise DatabaseUnreadable
         return rows, answer.count
 
     async def aclose(self) -> None:
-        """Let go of the sockets."""
+        """Close the connections."""
         await self._http.aclose()
 
 
-async def _ask(execute: Callable[[], Awaitable[T]], within: float) -> T:
-    """The answer, asked for a second time where that is likely to help at once."""
+async def _execute(execute: Callable[[], Awaitable[T]], within: float) -> T:
+    """The answer, requested a second time where that is likely to help at once."""
     try:
         async with asyncio.timeout(within):
             try:
@@ -152,18 +154,18 @@ async def _ask(execute: Callable[[], Awaitable[T]], within: float) -> T:
     except (httpx.HTTPError, OSError):
         raise DatabaseUnreachable from None
     except (APIError, ValueError, RecursionError):
-        # Not the answer of a database, or not UTF-8: their texts quote it.
+        # Not the answer of a database, or not UTF-8: these errors' texts quote it.
         raise DatabaseUnreadable from None
 
 
-async def _inspect(response: httpx.Response) -> None:
-    """Before the library reads it: an answer that is none raises.
+async def _check_response(response: httpx.Response) -> None:
+    """Raise for an unsuccessful or unreadable answer before the library reads it.
 
-    The library loses the status of an error, takes an empty answer for no rows, and gives a broken
-    one as a text, which a function's answer might be.
+    The library loses the status of an error, takes an empty answer for no rows, and returns a
+    broken one as text, which may also be a function's answer.
     """
     if not response.is_success:
-        raise trouble(response.status_code, _code(await _beginning(response)))
+        raise error_for(response.status_code, _code(await _beginning(response)))
     body = await response.aread()
     if not body:
         raise DatabaseUnreadable

@@ -1,10 +1,10 @@
-"""What can go wrong with a project's database, as names: a database's own texts may quote rows."""
+"""Errors of a project's database, named by class: a database's own texts may quote rows."""
 
 import re
 from typing import Final
 
 CLOCK_SKEW: Final = "PGRST303"
-"""Hosted projects now and then find that a token was "issued at future"; once more is right."""
+"""Hosted projects now and then reject a token as "issued at future"; the request is repeated."""
 
 _DATA: Final = re.compile(r"22...|23...|54...|PGRST102")
 """Codes that blame what was sent: data and integrity errors, too long, not JSON."""
@@ -13,7 +13,7 @@ _SCHEMA: Final = re.compile(r"42P01|42883|42703|42704|PGRST106|PGRST20.")
 
 
 class DatabaseError(Exception):
-    """The database did not do what was asked; the class says how, the text nothing."""
+    """A request to the database failed; the class says how, the text is empty."""
 
     def __init__(self, code: str = "") -> None:
         super().__init__()
@@ -21,7 +21,7 @@ class DatabaseError(Exception):
 
 
 class DatabaseUnreachable(DatabaseError):  # noqa: N818
-    """Nobody answered, or not to the end."""
+    """No connection, or it broke before the whole answer came."""
 
 
 class DatabaseTooSlow(DatabaseError):  # noqa: N818
@@ -29,27 +29,27 @@ class DatabaseTooSlow(DatabaseError):  # noqa: N818
 
 
 class DatabaseFailing(DatabaseError):  # noqa: N818
-    """It, or what stands before it, says that it cannot now (HTTP 5xx, 429)."""
+    """The database, or a proxy before it, is unable to answer now (HTTP 5xx, 429)."""
 
 
 class DatabaseKeyRefused(DatabaseError):  # noqa: N818
-    """It does not take the service key (401), or the key's role may not do this (403)."""
+    """The service key is refused (401), or its role lacks the permission (403)."""
 
 
 class DatabaseNotMigrated(DatabaseError):  # noqa: N818
-    """It has no such table, column or function: the migrations were not applied."""
+    """A table, column or function is missing: the migrations were not applied."""
 
 
 class DatabaseRejected(DatabaseError):  # noqa: N818
-    """It will never take what was sent."""
+    """The request will never be accepted: its content is the reason."""
 
 
 class DatabaseUnreadable(DatabaseError):  # noqa: N818
-    """The answer is not what was asked for, whatever its status says."""
+    """The answer cannot be read, whatever its status says."""
 
 
-def trouble(status: int, code: str) -> DatabaseError:
-    """What an answer means that is no success; `code` is PostgreSQL's or PostgREST's, or empty."""
+def error_for(status: int, code: str) -> DatabaseError:
+    """The error of an unsuccessful answer; `code` is PostgreSQL's or PostgREST's, or empty."""
     if status in (401, 403):
         return DatabaseKeyRefused(code)
     if status == 413 or _DATA.fullmatch(code):

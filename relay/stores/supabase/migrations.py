@@ -1,4 +1,4 @@
-"""The SQL that a project's database needs, and putting it there, each file in one transaction."""
+"""Applies the migrations to a project's database, each file in one transaction."""
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -9,18 +9,18 @@ from psycopg import errors
 
 CONNECT_SECONDS: Final = 10
 LOCK_SECONDS: Final = 15
-"""A table that is in use for longer is left alone: who waits for it would hold up everybody."""
-_ONE_AT_A_TIME: Final = 7_014_118  # any number, as long as it is the same for every relay
+"""A table that is in use for longer is left alone: a waiting lock blocks every later query."""
+_LOCK_KEY: Final = 7_014_118  # any number, as long as it is the same for every relay
 
 
-class MigrationFailed(Exception):  # noqa: N818 - it is an outcome, told to a person
-    """Why it went no further, in one sentence; what was applied before stays."""
+class MigrationFailed(Exception):  # noqa: N818 - an outcome, told to an operator
+    """A migration failed; the text is the reason, in one sentence. Earlier ones stay applied."""
 
 
 def apply(address: str, files: Iterable[Path]) -> Iterator[Path]:
-    """Run each file in a transaction of its own and give it when it is in the database.
+    """Run each file in a transaction of its own and yield it once it is committed.
 
-    `address` is a `postgres://` URL or libpq's `name=value` list; what it leaves out libpq takes
+    `address` is a `postgres://` URL or libpq's `name=value` list; libpq takes what it leaves out
     from its own environment. Raises MigrationFailed.
     """
     with _connected(address) as connection:
@@ -28,10 +28,10 @@ def apply(address: str, files: Iterable[Path]) -> Iterator[Path]:
             try:
                 with connection.transaction():
                     connection.execute(f"set local lock_timeout = '{LOCK_SECONDS}s'")
-                    connection.execute("select pg_advisory_xact_lock(%s)", [_ONE_AT_A_TIME])
+                    connection.execute("select pg_advisory_xact_lock(%s)", [_LOCK_KEY])
                     connection.execute(file.read_bytes())
             except psycopg.Error as error:
-                raise MigrationFailed(f"{file.name}: {_told(error)}") from None
+                raise MigrationFailed(f"{file.name}: {_reason(error)}") from None
             yield file
 
 
@@ -46,7 +46,7 @@ def _connected(address: str) -> psycopg.Connection:
         raise MigrationFailed(f"cannot connect: {_first_line(error)}") from None
 
 
-def _told(error: psycopg.Error) -> str:
+def _reason(error: psycopg.Error) -> str:
     if isinstance(error, errors.InsufficientPrivilege):
         return f"{_first_line(error)}; connect as the user that owns the tables (postgres)"
     if isinstance(error, errors.LockNotAvailable):

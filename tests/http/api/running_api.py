@@ -16,8 +16,8 @@ from relay.interfaces import ConversationSummary
 from relay.realtime.endings import INTERNAL_ERROR, UNAUTHORIZED, SessionRefused
 from relay.realtime.grant import Caller, Role
 from relay.realtime.records import ActionRecord
-from relay.summary.summarizer import Summarizer, Writes
-from tests.feed.calls import HEAD, House
+from relay.summary.summarizer import Summarizer, TextModel
+from tests.feed.calls import HEAD, HubWithDisk
 from tests.http.listener import listening
 from tests.stores.words import LEARNER, STRANGER
 
@@ -78,7 +78,7 @@ class FakeArchive:
         self.queries.append((users, limit))
         return [one for one in self.stored if users is None or one.user_id in users][:limit]
 
-    def services(self, writer: Writes | None = None) -> ConversationArchive:
+    def services(self, writer: TextModel | None = None) -> ConversationArchive:
         summarizer = Summarizer(writer, lambda: 1_760_000_100.0)
         return ConversationArchive(
             self.conversations, self.recorded.append, summarizer, lambda: 1_760_000_100.0
@@ -129,7 +129,7 @@ class Socket:
 
 @dataclass
 class RunningApi:
-    feeds: House
+    feeds: HubWithDisk
     assignments: FakeAssignments
     archive: FakeArchive
     http: ClientSession
@@ -151,7 +151,7 @@ class RunningApi:
 @asynccontextmanager
 async def running_api(**changes: Any) -> AsyncIterator[RunningApi]:
     """An API; `changes` are fields of `ApiServices`."""
-    feeds, assignments, archive = House(), FakeAssignments(), FakeArchive()
+    feeds, assignments, archive = HubWithDisk(), FakeAssignments(), FakeArchive()
     given: dict[str, Any] = {"service_key": SERVICE_KEY, "clock": time.time, **changes}
     given.setdefault("archive", archive.services())
     services = ApiServices(

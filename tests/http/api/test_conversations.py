@@ -9,7 +9,7 @@ import pytest
 from relay.http.api.openapi import document
 from relay.http.api.sessions import MAX_USERS
 from relay.interfaces import ConversationSummary
-from relay.summary.summarizer import Chat, SummaryWriter
+from relay.summary.summarizer import ChatEndpoint, SummaryWriter
 from tests.feed.calls import FakeCall, said
 from tests.http.api.running_api import (
     SESSION,
@@ -120,7 +120,7 @@ async def test_S0_13_a_summary_is_made_recorded_and_shown(
 
 async def test_a_summary_by_a_model() -> None:
     async with chat_server() as server, aiohttp.ClientSession() as http:
-        writer = SummaryWriter(http, Chat(server.url, "small-model"))
+        writer = SummaryWriter(http, ChatEndpoint(server.url, "small-model"))
         async with running_api(archive=FakeArchive().services(writer)) as api:
             with api.feeds.directory.track(FakeCall()):
                 api.feeds.commit(said(1, "My knee hurts."))

@@ -116,7 +116,7 @@ async def test_who_leaves_leaves_nothing_behind(monkeypatch: pytest.MonkeyPatch)
                 await lines_until(answer, '"caught_up"')
                 answer.close()
             async with asyncio.timeout(PATIENCE):
-                while api.feeds.hub.watchers:
+                while api.feeds.hub.subscriber_count:
                     await asyncio.sleep(0.005)
 
 
@@ -131,7 +131,7 @@ async def test_a_coach_who_reads_nothing_is_disconnected(monkeypatch: pytest.Mon
                 answer.connection.transport.pause_reading()
                 async with asyncio.timeout(PATIENCE):
                     seq = 0
-                    while api.feeds.hub.watchers:
+                    while api.feeds.hub.subscriber_count:
                         seq += 1
                         api.feeds.commit(said(seq, "a" * 100_000))
                         await asyncio.sleep(0.005)

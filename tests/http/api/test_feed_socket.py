@@ -91,7 +91,7 @@ async def test_an_assignment_is_withdrawn_during_the_feed(
                 await socket.until("caught_up")
                 api.assignments.broken = True
                 await asyncio.sleep(0.1)  # an open feed stays while the store is unavailable
-                assert api.feeds.feed.watchers
+                assert api.feeds.feed.subscribers
                 api.assignments.broken = False
                 api.assignments.of.clear()
                 assert await socket.closed() == (4003, "Forbidden")
@@ -103,14 +103,14 @@ async def test_a_coach_who_leaves_is_unsubscribed() -> None:
             async with api.subscribe() as closing, api.subscribe() as dropping:
                 await closing.until("caught_up")
                 await dropping.until("caught_up")
-                assert api.feeds.hub.watchers == 2
+                assert api.feeds.hub.subscriber_count == 2
                 await closing.socket.close()
                 transport = dropping.socket._response.connection
                 assert transport is not None
                 assert transport.transport is not None
                 transport.transport.abort()
                 async with asyncio.timeout(PATIENCE):
-                    while api.feeds.hub.watchers:
+                    while api.feeds.hub.subscriber_count:
                         await asyncio.sleep(0.005)
 
 
@@ -139,7 +139,7 @@ async def test_a_coach_who_reads_nothing_is_disconnected(monkeypatch: pytest.Mon
                 connection.transport.pause_reading()
                 async with asyncio.timeout(PATIENCE):
                     seq = 0
-                    while api.feeds.hub.watchers:
+                    while api.feeds.hub.subscriber_count:
                         seq += 1
                         api.feeds.commit(said(seq, "a" * 100_000))
                         await asyncio.sleep(0.005)

@@ -65,11 +65,11 @@ async def test_the_feeds_of_one_caller_are_limited(monkeypatch: pytest.MonkeyPat
                     assert await second.closed() == (4029, "Too many requests")
                 async with api.subscribe(headers=header("other")) as other:
                     await other.until("caught_up")
-            assert api.feeds.feed.watchers == set()
+            assert api.feeds.feed.subscribers == set()
 
 
 async def test_all_feeds_together_are_limited(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(hub_module, "WATCHERS", 0)
+    monkeypatch.setattr(hub_module, "MAX_SUBSCRIBERS", 0)
     async with running_api() as api:
         with api.feeds.directory.track(FakeCall()):
             assert (await api.ask(FEED, headers=header() | EVENTS)).error == (503, "full")

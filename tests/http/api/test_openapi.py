@@ -10,7 +10,7 @@ from relay.http.api.app import PREFIX, ApiServices, create_api
 from relay.http.api.errors import ALL
 from relay.http.api.openapi import document
 from relay.realtime.transcript import InterimTranscript
-from tests.feed.calls import FakeCall, House, said
+from tests.feed.calls import FakeCall, HubWithDisk, said
 from tests.http.api.running_api import (
     FEED,
     SESSION,
@@ -29,9 +29,9 @@ def test_docs_openapi_json_is_up_to_date() -> None:
 
 
 def test_the_document_has_exactly_the_routes() -> None:
-    house = House()
+    feeds = HubWithDisk()
     services = ApiServices(
-        house.directory, house.hub, verify, FakeAssignments(), lambda: 0.0, FakeArchive().services()
+        feeds.directory, feeds.hub, verify, FakeAssignments(), lambda: 0.0, FakeArchive().services()
     )
     routes = {
         (PREFIX + route.resource.canonical, route.method.lower())

@@ -41,7 +41,7 @@ def permission(
 
 async def test_every_message_is_sent_and_the_ending_returned() -> None:
     subscriber, writer = Subscriber(0), FakeWriter()
-    subscriber.begin([], 0)
+    subscriber.start([], 0)
     subscriber.finish(EncodedMessage("the end"))
     assert await pump(writer, subscriber, permission(Clock())) == FINISHED
     assert writer.sent == ['{"type":"caught_up","seq":0}', "the end"]
@@ -50,7 +50,7 @@ async def test_every_message_is_sent_and_the_ending_returned() -> None:
 async def test_a_writer_that_is_stuck_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(feeds, "SEND_SECONDS", 0.01)
     subscriber, writer = Subscriber(0), FakeWriter()
-    subscriber.begin([], 0)
+    subscriber.start([], 0)
     writer.stuck = True
     with pytest.raises(TimeoutError):
         await pump(writer, subscriber, permission(Clock()))

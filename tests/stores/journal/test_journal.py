@@ -45,7 +45,7 @@ def held_disk(journal: DiskJournal) -> Iterator[None]:
         released.set()
 
 
-async def test_words_are_on_disk_before_anyone_is_told(tmp_path: Path) -> None:
+async def test_records_are_on_disk_before_listeners_are_called(tmp_path: Path) -> None:
     journal = await open_journal(tmp_path)
     told: list[AnyRecord] = []
     journal.subscribe(told.extend)
@@ -54,7 +54,7 @@ async def test_words_are_on_disk_before_anyone_is_told(tmp_path: Path) -> None:
         await asyncio.sleep(0)
         assert told == []
         assert journal.state.queued == 1
-    await journal.settled()
+    await journal.flush()
     assert told == [ONE]
     assert await journal.pending(10) == [ONE]
     assert (journal.state.queued, journal.state.waiting, journal.state.committed) == (0, 1, 1)
@@ -71,7 +71,7 @@ async def test_what_gathers_while_the_disk_is_busy_goes_down_in_one_commit(
     with held_disk(journal):
         for record in said:
             journal.append(record)
-    await journal.settled()
+    await journal.flush()
     assert [len(batch) for batch in commits] == [BATCH, BATCH - 1]
     assert [record for batch in commits for record in batch] == said
     await journal.aclose()
@@ -81,7 +81,7 @@ async def test_words_before_the_start_are_written_at_the_start(tmp_path: Path) -
     journal = DiskJournal(tmp_path)
     journal.append(ONE)
     await journal.start()
-    await journal.settled()
+    await journal.flush()
     assert await journal.pending(10) == [ONE]
     await journal.aclose()
 
@@ -103,7 +103,7 @@ async def test_what_was_delivered_leaves_the_disk(tmp_path: Path) -> None:
     journal = await open_journal(tmp_path)
     journal.append(ONE)
     journal.append(TWO)
-    await journal.settled()
+    await journal.flush()
     await journal.mark_delivered([ONE])
     assert await journal.pending(10) == [TWO]
     assert journal.state.waiting == 1
@@ -112,14 +112,14 @@ async def test_what_was_delivered_leaves_the_disk(tmp_path: Path) -> None:
     await journal.aclose()
 
 
-async def test_a_correction_is_told_again_and_waits_once(tmp_path: Path) -> None:
+async def test_a_correction_is_announced_again_and_waits_once(tmp_path: Path) -> None:
     journal = await open_journal(tmp_path)
     told: list[AnyRecord] = []
     journal.subscribe(told.extend)
     better = corrected(ONE, "won", seq=2)
     journal.append(ONE)
     journal.append(better)
-    await journal.settled()
+    await journal.flush()
     assert told == [ONE, better]
     assert await journal.pending(10) == [better]
     await journal.aclose()
@@ -133,10 +133,10 @@ async def test_S3_39_beyond_the_bound_words_are_counted_and_never_waited_for(
         for n in range(1, 6):
             journal.append(CALL.user(f"word {n}", float(n)))
         assert (journal.state.queued, journal.state.lost) == (3, 2)
-    await journal.settled()
+    await journal.flush()
     assert texts(await journal.pending(10)) == ["word 1", "word 2", "word 3"]
     journal.append(TWO)
-    await journal.settled()
+    await journal.flush()
     assert journal.state.lost == 2, "once there is room, words are taken again"
     assert journal.state.committed == 4
     await journal.aclose()
@@ -148,26 +148,26 @@ async def test_a_few_enormous_words_are_bounded_too(tmp_path: Path) -> None:
         journal.append(CALL.user("x" * 40, 1.0))
         journal.append(CALL.user("y" * 40, 2.0))
         assert (journal.state.queued, journal.state.lost) == (1, 1)
-    await journal.settled()
+    await journal.flush()
     journal.append(CALL.user("z" * 50, 3.0))
-    await journal.settled()
+    await journal.flush()
     assert (journal.state.committed, journal.state.lost) == (2, 1)
     await journal.aclose()
 
 
-async def test_half_a_character_is_counted_and_not_told(tmp_path: Path) -> None:
+async def test_half_a_character_counts_as_lost_and_is_not_announced(tmp_path: Path) -> None:
     journal = await open_journal(tmp_path)
     told: list[AnyRecord] = []
     journal.subscribe(told.extend)
     journal.append(CALL.user("\ud83d", 5.0))
     journal.append(ONE)
-    await journal.settled()
+    await journal.flush()
     assert told == [ONE]
     assert (journal.state.lost, journal.state.committed) == (1, 1)
     await journal.aclose()
 
 
-async def test_a_full_disk_is_named_and_words_go_on_as_soon_as_there_is_room(
+async def test_a_full_disk_is_reported_and_commits_resume_as_soon_as_there_is_room(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("relay.stores.journal.journal.RETRY_AFTER", 3600.0)
@@ -176,14 +176,14 @@ async def test_a_full_disk_is_named_and_words_go_on_as_soon_as_there_is_room(
     position = 0
     while journal.state.failing is None:
         journal.append(long[position])
-        journal._hand_over()  # at once, not when more may have gathered
+        journal._start_commit()  # at once, not when more may have gathered
         position += 1
         await _until_the_disk_answered(journal)
     assert journal.state.failing == "SQLITE_FULL"
     journal.append(long[position])
     assert (journal.state.queued, journal.state.lost) == (2, 0)
     await journal.mark_delivered(await journal.pending(20))
-    await journal.settled()
+    await journal.flush()
     mended = journal.state
     assert (mended.queued, mended.failing) == (0, None)
     assert (await journal.pending(100))[-1] == long[position]
@@ -210,7 +210,7 @@ async def test_a_commit_that_failed_is_tried_again_by_itself(
     journal.subscribe(told.extend)
     journal.append(ONE)
     journal.append(TWO)
-    await journal.settled()
+    await journal.flush()
     assert failures == []
     assert told == [ONE, TWO]
     assert (journal.state.failing, journal.state.lost) == (None, 0)
@@ -218,28 +218,28 @@ async def test_a_commit_that_failed_is_tried_again_by_itself(
 
 
 async def _until_the_disk_answered(journal: DiskJournal) -> None:
-    while journal._handed_over_at is not None:
+    while journal._commit_started_at is not None:
         await journal._worker.run(lambda _: None)
 
 
-async def test_a_disk_that_does_not_answer_is_named(tmp_path: Path) -> None:
+async def test_a_disk_that_does_not_answer_is_reported_as_stalled(tmp_path: Path) -> None:
     now = 1000.0
     journal = DiskJournal(tmp_path, clock=lambda: now)
     await journal.start()
     seen = []
     with held_disk(journal):
         journal.append(ONE)
-        journal._hand_over()  # at once, not when more may have gathered
+        journal._start_commit()  # at once, not when more may have gathered
         for seconds in (STALLED_AFTER, 0.1):
             now += seconds
             seen.append(journal.state.failing)
-    await journal.settled()
+    await journal.flush()
     seen.append(journal.state.failing)
     assert seen == [None, "stalled", None]
     await journal.aclose()
 
 
-async def test_closing_does_not_wait_for_a_dead_disk_and_says_so(tmp_path: Path) -> None:
+async def test_closing_gives_up_on_a_dead_disk_and_reports_it(tmp_path: Path) -> None:
     journal = await open_journal(tmp_path)
     with held_disk(journal):
         journal.append(ONE)
@@ -260,7 +260,7 @@ async def test_a_listener_that_fails_harms_no_other(tmp_path: Path) -> None:
     journal.subscribe(stumble)
     journal.subscribe(told.extend)
     journal.append(ONE)
-    await journal.settled()
+    await journal.flush()
     assert told == [ONE]
     assert len(faults) == 1
     await journal.aclose()
@@ -302,7 +302,7 @@ async def test_another_process_cannot_use_the_folder_until_its_owner_is_dead(
     JournalFile(tmp_path / "journal", 2**30).close()
 
 
-async def test_kill_9_loses_nothing_that_was_told_and_repeats_nothing(tmp_path: Path) -> None:
+async def test_kill_9_loses_no_committed_record_and_repeats_none(tmp_path: Path) -> None:
     told: list[str] = []
     for lines in (1, 40, 333, 90, 200):
         writer = _writer(tmp_path)
@@ -321,7 +321,7 @@ async def test_kill_9_loses_nothing_that_was_told_and_repeats_nothing(tmp_path: 
     stored = [record.id for record in await store.transcript(CONVERSATION)]
     assert set(told) <= set(stored)
     assert len(stored) == len(set(stored))
-    assert (await store.recent(1))[0].message_count == len(stored)
+    assert (await store.conversations(None, 1))[0].message_count == len(stored)
     assert journal.state.waiting == 0
     await journal.aclose()
     await store.aclose()
@@ -336,7 +336,7 @@ async def test_S3_41_only_words_reach_the_disk(tmp_path: Path) -> None:
     journal = await open_journal(tmp_path)
     for n in range(1, 50):
         journal.append(CALL.assistant(f"word {n}", float(n), audio_ms=60_000))
-    await journal.settled()
+    await journal.flush()
     sizes = _sizes(tmp_path)
     assert sizes.keys() == {"lock", FILE_NAME, f"{FILE_NAME}-wal", f"{FILE_NAME}-shm"}
     assert sum(sizes.values()) < 1_000_000, "49 minutes of speech would be 141 MB"
@@ -362,14 +362,16 @@ async def _measure(folder: Path) -> tuple[float, float, float, float]:
         journal.append(record)
         appends.append((perf_counter() - before) * 1e6)
         if n % 3 == 0:
-            await journal.settled()
+            await journal.flush()
     state = journal.state
     await journal.aclose()
     p99 = statistics.quantiles(appends, n=100)[98]
     return statistics.median(appends), p99, state.commit_p50_ms, state.commit_p99_ms
 
 
-async def test_words_are_found_at_every_moment_until_they_are_delivered(tmp_path: Path) -> None:
+async def test_utterances_are_found_at_every_moment_until_they_are_delivered(
+    tmp_path: Path,
+) -> None:
     """In the queue, in the batch that is being written, on disk: never a gap, always in order."""
     journal = await open_journal(tmp_path)
     elsewhere = CALL.of(conversation_id=CONVERSATION.replace("4", "8"), session_id=LATER_SESSION)
@@ -391,7 +393,7 @@ async def test_words_on_their_way_to_the_disk_are_found_when_they_arrive(tmp_pat
     journal = await open_journal(tmp_path)
     with held_disk(journal):
         journal.append(ONE)
-        journal._hand_over()
+        journal._start_commit()
         looking = asyncio.ensure_future(journal.of_conversation(CONVERSATION, 10))
         await asyncio.sleep(0)
         journal.append(TWO)  # after the look at the queue
@@ -433,15 +435,15 @@ async def test_one_person_is_erased_from_queue_and_disk(tmp_path: Path) -> None:
     other = STRANGERS.user("I stay.")
     journal.append(ONE)
     journal.append(other)
-    await journal.settled()
+    await journal.flush()
     with held_disk(journal):
         journal.append(TWO)
-        journal._hand_over()  # in the thread's hands
+        journal._start_commit()  # in the thread's hands
         journal.append(CALL.used(5))  # behind it
         erasing = asyncio.ensure_future(journal.erase(LEARNER))
         await asyncio.sleep(0)
     assert await erasing == 3
-    await journal.settled()
+    await journal.flush()
     assert await journal.pending(10) == [other]
     assert (journal.state.queued, journal.state.waiting, journal.state.lost) == (0, 1, 0)
     left = b"".join(path.read_bytes() for path in tmp_path.iterdir())
@@ -469,20 +471,20 @@ async def test_an_erased_person_does_not_come_back_with_a_commit_that_is_tried_a
     with held_disk(journal):
         journal.append(ONE)
         journal.append(other)
-        journal._hand_over()
+        journal._start_commit()
         erasing = asyncio.ensure_future(journal.erase(LEARNER))
         await asyncio.sleep(0)
     assert await erasing == 1
-    await journal.settled()
+    await journal.flush()
     assert await journal.pending(10) == [other]
     assert LEARNER.encode() not in b"".join(path.read_bytes() for path in tmp_path.iterdir())
     await journal.aclose()
 
 
-async def test_when_all_that_was_queued_is_erased_nothing_is_waited_for(tmp_path: Path) -> None:
+async def test_flush_returns_when_everything_queued_was_erased(tmp_path: Path) -> None:
     journal = await open_journal(tmp_path)
     journal.append(ONE)
     assert await journal.erase(LEARNER) == 1
-    await asyncio.wait_for(journal.settled(), 30)
+    await asyncio.wait_for(journal.flush(), 30)
     assert await journal.pending(10) == []
     await journal.aclose()

@@ -1,4 +1,4 @@
-"""The SQL put into a real database, and what is said when it cannot be."""
+"""Migrations applied to a real database, and the reasons given when they cannot be."""
 
 from pathlib import Path
 
@@ -41,7 +41,7 @@ async def test_each_file_is_applied_whole_or_not_at_all(
     assert await tables(empty_project) == {"first"}
 
 
-async def test_who_may_not_make_tables_is_told_who_may(
+async def test_a_user_who_may_not_create_tables_is_told_who_may(
     empty_project: Project, files: list[Path]
 ) -> None:
     address = empty_project.database_url.replace("postgres@", "authenticator@")
@@ -77,7 +77,7 @@ async def test_a_database_of_no_project_is_named(empty_project: Project, files: 
         ("hush", "^the address is none; "),
     ],
 )
-def test_a_database_that_cannot_be_reached_is_told_without_the_password(
+def test_an_unreachable_database_is_reported_without_the_password(
     address: str, reason: str
 ) -> None:
     with pytest.raises(MigrationFailed, match=reason) as failed:
