@@ -29,7 +29,7 @@ class TrustedProxies:
         hops = [hop for value in forwarded_for for hop in value.split(",")]
         for hop in reversed(hops):
             address = _parse(hop)
-            if address is None:  # nobody trusted wrote this, nor what stands before it
+            if address is None:  # no trusted proxy wrote this, nor what precedes it
                 break
             if not self._trusts(address):
                 return str(address)
