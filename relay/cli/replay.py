@@ -77,8 +77,8 @@ def replay(rows: Iterable[Row]) -> Replayed:
         event = beta_to_ga(event)
         if event["type"] == AUDIO_DELTA:
             _play(transcript, event)
-        meter.feed(event, now)
-        for utterance in transcript.feed(event, now):
+        meter.observe(event, now)
+        for utterance in transcript.observe(event, now):
             latest[utterance.item_id, utterance.content_index] = utterance
     for utterance in transcript.finish(now):
         latest[utterance.item_id, utterance.content_index] = utterance

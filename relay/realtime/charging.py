@@ -29,7 +29,7 @@ FREE: Final = Cost(0)
 
 @dataclass(slots=True)
 class CostTracker:
-    """Feed it what the meter reads, and `response.created`.
+    """Observes what the meter reads, and `response.created`.
 
     `prices` is None for a voice that costs nothing, `brake` None where nobody set a budget.
     """
@@ -41,10 +41,10 @@ class CostTracker:
 
     reads = UsageMeter.reads | {_BEGUN}
 
-    def feed(self, event: Event, now: float) -> list[Effect]:
+    def observe(self, event: Event, now: float) -> list[Effect]:
         """Take one server event at `now` (Unix seconds)."""
         self._follow(event)
-        line = self.meter.feed(event, now)
+        line = self.meter.observe(event, now)
         if line is None:
             return []
         used = RecordUsage(line, self._micro(line))
@@ -107,9 +107,9 @@ class BudgetEnforcer:
     own: InjectedItems
     is_aware: bool
 
-    def feed(self, event: Event, now: float) -> list[Effect]:
+    def observe(self, event: Event, now: float) -> list[Effect]:
         """What an engine's event costs; an answer that nobody can pay for ends the session."""
-        actions = self.spending.feed(event, now)
+        actions = self.spending.observe(event, now)
         if event["type"] == "response.created" and self.spending.is_exhausted:
             actions.append(End(BUDGET_EXHAUSTED))
         return actions

@@ -1,12 +1,11 @@
 """What one client is told, in the dialect it reads and without what its grant hides; pure."""
 
-from collections.abc import Sequence
 from typing import Any, Final
 
 from relay.realtime import events
 from relay.realtime.dialects.client import ClientDialect
 from relay.realtime.effects import Effect, ToClient
-from relay.realtime.events import BadEvent, Event, Frame, locked_fields
+from relay.realtime.events import BadEvent, Event, Frame
 from relay.realtime.grant import Grant
 
 # ---- What the server hides, taken out of what a client is shown of its session and its responses.
@@ -119,7 +118,7 @@ class ClientEncoder:
         """Whether this client knows the relay's own events."""
         return self._grant.relay_events
 
-    def shown(self, event: Event, frame: Frame | None = None) -> list[Effect]:
+    def encode(self, event: Event, frame: Frame | None = None) -> list[Effect]:
         """An event as the client sees it; `frame` is the event where it is still as it came."""
         shown = redact_for_client(event, self._grant)
         if frame is None or shown is not event:
@@ -127,7 +126,7 @@ class ClientEncoder:
         seen = self._view.down(frame, shown["type"], shown)
         return [ToClient(seen)] if seen is not None else []
 
-    def unread(self, frame: Frame, kind: str) -> list[Effect]:
+    def forward(self, frame: Frame, kind: str) -> list[Effect]:
         """An event that no rule reads."""
         try:
             seen = self._view.down(frame, kind, None)
@@ -135,7 +134,7 @@ class ClientEncoder:
             seen = frame
         return [ToClient(seen)] if seen is not None else []
 
-    def refusal(self, bad: BadEvent) -> Effect:
+    def refuse(self, bad: BadEvent) -> Effect:
         """The `error` event for a frame that is not an event; the session goes on."""
         self._errors += 1
         told = events.error(
@@ -147,15 +146,11 @@ class ClientEncoder:
         )
         return ToClient(events.encode(self._view.error(told)))
 
-    def warned(self, removed: Sequence[str]) -> list[Effect]:
-        """That fields were not the client's to set."""
-        return self.told(locked_fields(removed)) if removed else []
-
-    def told(self, event: Event) -> list[Effect]:
+    def notify(self, event: Event) -> list[Effect]:
         """An event of the relay's own, for who knows those."""
         return [ToClient(events.encode(event))] if self.is_aware else []
 
-    def announced(self, conversation_id: str) -> list[Effect]:
+    def announce(self, conversation_id: str) -> list[Effect]:
         """A new conversation's id, where this dialect has an event for it."""
         told = self._view.announce(conversation_id)
         return [ToClient(events.encode(told))] if told is not None else []

@@ -5,7 +5,9 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Final
 
-from relay.realtime.events import BadEvent, Event
+from relay.realtime.client_encoder import ClientEncoder
+from relay.realtime.effects import RuleOutcome
+from relay.realtime.events import BadEvent, Event, locked_fields
 from relay.realtime.grant import Grant
 
 # ---- What of a client's session, response or item goes up where a grant set or locked something.
@@ -217,6 +219,22 @@ _OBJECTS: Final = {
 
 _NOTHING_LOCKED: Final = frozenset({"model"})
 _WORDS = {dict: "an object", str: "a string", int: "an integer"}
+
+
+class ClientPolicy:
+    """Lets through what the grant allows, and tells an aware client what it may not set."""
+
+    def __init__(self, grant: Grant, transcription: dict[str, Any], client: ClientEncoder) -> None:
+        self._grant = grant
+        self._transcription = transcription
+        self._client = client
+
+    def from_client(self, event: Event, now: float) -> RuleOutcome:
+        """The event without locked fields; raises BadEvent for what is not allowed at all."""
+        check(event)
+        allowed, removed = apply(event, self._grant, self._transcription)
+        warning = self._client.notify(locked_fields(removed)) if removed else []
+        return RuleOutcome([allowed], after=warning)
 
 
 def check(event: Event) -> None:

@@ -1,13 +1,13 @@
 """What the rules of a session ask its shell to do: orders, each in one sentence."""
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 
 from relay.realtime.billing.budget import Charge
 from relay.realtime.billing.usage import UsageLine
 from relay.realtime.endings import Ending
-from relay.realtime.events import Frame
+from relay.realtime.events import Event, Frame
 from relay.realtime.records import Utterance
-from relay.realtime.server_tools import ToolCall
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +69,16 @@ class Flush:
 
 
 @dataclass(frozen=True, slots=True)
+class ToolCall:
+    """A call of a server-side tool; `arguments` is the JSON that the model wrote, unchecked."""
+
+    call_id: str
+    item_id: str
+    name: str
+    arguments: str
+
+
+@dataclass(frozen=True, slots=True)
 class CallTool:
     """Carry out a server-side tool, then call `tool_result` with what it answered."""
 
@@ -111,3 +121,22 @@ Effect = (
     | TranscribeCoachAudio
     | ControlEffect
 )
+
+
+@dataclass(frozen=True, slots=True)
+class RuleOutcome:
+    """The answer of a rule to one event.
+
+    `events` go on to the next rule, and from the last rule to the other side: usually the event
+    itself, none where it ends here. `before` and `after` enclose the effects of all later rules.
+    `replies` go to the side that the event came from, behind `after`.
+    """
+
+    events: list[Event] = field(default_factory=list)
+    replies: list[Event] = field(default_factory=list)
+    before: list[Effect] = field(default_factory=list)
+    after: list[Effect] = field(default_factory=list)
+
+
+Rule = Callable[[Event, float], RuleOutcome]
+"""A rule's `from_client` or `from_engine`: takes an event and the time in Unix seconds."""

@@ -12,6 +12,7 @@ Frame = bytes | bytearray | memoryview
 
 APPEND: Final = "input_audio_buffer.append"
 AUDIO_DELTA: Final = "response.output_audio.delta"
+SPEECH_STARTED: Final = "input_audio_buffer.speech_started"
 TEXT_DELTAS: Final = ("response.output_audio_transcript.delta", "response.output_text.delta")
 
 HEAD_BYTES: Final = 256
@@ -274,14 +275,14 @@ PCM: Final = "audio/pcm"
 
 
 class Formats:
-    """Feed it every `session.created` and `session.updated`."""
+    """The audio formats of the session, as its `session.created` and `.updated` events say."""
 
     def __init__(self) -> None:
         self.spoken = PCM  # by the client
         self.heard = PCM
 
-    def feed(self, event: Event) -> None:
-        """Take what the engine says of the session; anything else is none of this."""
+    def observe(self, event: Event, now: float) -> None:
+        """Take the formats of a session event; any other event changes nothing."""
         if event["type"] in ("session.created", "session.updated"):
             self.spoken = _format(event, "input") or self.spoken
             self.heard = _format(event, "output") or self.heard

@@ -4,6 +4,7 @@ from bisect import bisect_left, insort
 from collections.abc import Container
 from typing import Any, Final
 
+from relay.realtime.effects import RuleOutcome
 from relay.realtime.events import BadEvent, Event
 from relay.realtime.requests import RequestTracker
 
@@ -235,8 +236,8 @@ def unknown(event: Event, doing: str, code: str, item_id: Any) -> BadEvent:
 class InjectedItems:
     """Costs nothing until the first item is made."""
 
-    def __init__(self, ledger: RequestTracker) -> None:
-        self._ledger = ledger
+    def __init__(self, requests: RequestTracker) -> None:
+        self._requests = requests
         self._hidden: HiddenItems | None = None
         self._made = 0
 
@@ -248,22 +249,21 @@ class InjectedItems:
         item_id = f"relay_item_{self._made}"
         self._hidden.hide(item_id)
         made = {"type": "conversation.item.create", "item": {**item, "id": item_id}}
-        return self._ledger.own(made)
+        return self._requests.stamp(made)
 
-    def check(self, event: Event) -> None:
-        """Raise BadEvent for a client's event that names such an item, as if it did not exist."""
+    def from_client(self, event: Event, now: float) -> RuleOutcome:
+        """The event; raises BadEvent where it names such an item, as if that did not exist."""
         if self._hidden is not None:
             self._hidden.check(event)
+        return RuleOutcome([event])
 
-    def reads(self, kind: str) -> bool:
-        """Whether an engine's event of this type must be decoded for `visible`."""
-        return self._hidden is not None and kind in HiddenItems.reads
-
-    def visible(self, event: Event) -> Event | None:
-        """An engine's event without a trace of these items; None where it is about one."""
+    def from_engine(self, event: Event, now: float) -> RuleOutcome:
+        """The event without a trace of these items; none where it is about one."""
         if self._hidden is None or event["type"] not in HiddenItems.reads:
-            return event
-        return None if self._hidden.hides(event) else self._hidden.relinked(event)
+            return RuleOutcome([event])
+        if self._hidden.hides(event):
+            return RuleOutcome()
+        return RuleOutcome([self._hidden.relinked(event)])
 
 
 def system_item(text: str) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from relay.realtime.billing.pricing import Prices
+from relay.realtime.client_encoder import ClientEncoder
 from relay.realtime.dialects.client import ClientDialect
 from relay.realtime.effects import Effect, ToClient, ToEngine
 from relay.realtime.events import Event, encode
@@ -143,17 +144,42 @@ def _item(said: Utterance, text: str) -> dict[str, Any]:
     return {"type": "message", "role": said.role, "content": [{"type": kind, "text": text}]}
 
 
-def opening(setup: SessionSetup, ledger: RequestTracker, own: InjectedItems) -> list[Effect]:
+def opening(setup: SessionSetup, requests: RequestTracker, injected: InjectedItems) -> list[Effect]:
     """The session as the grant wants it, what was said before, and the model's greeting."""
-    update = ledger.asked(setup.first_update, shown=setup.first_shown)
-    told = [update, *(own.create(item) for item in setup.before)]
+    update = requests.track(setup.first_update, shown=setup.first_shown)
+    events = [update, *(injected.create(item) for item in setup.before)]
     welcome = greeting(setup.grant)
     if welcome is not None:
-        told.append(ledger.own(welcome))
-    actions: list[Effect] = [ToEngine(encode(event)) for event in told]
+        events.append(requests.stamp(welcome))
+    effects: list[Effect] = [ToEngine(encode(event)) for event in events]
     if setup.grant.relay_events:
-        actions.append(ToClient(encode(session_info_event(setup))))
-    return actions
+        effects.append(ToClient(encode(session_info_event(setup))))
+    return effects
+
+
+class Announcement:
+    """Tells the client the id of a new conversation, once, before the end of an answer (S3-27).
+
+    An answer counts when something was said before it; a conversation that goes on is never
+    announced.
+    """
+
+    def __init__(self, setup: SessionSetup, client: ClientEncoder) -> None:
+        self._conversation_id = setup.conversation_id
+        self._client = client
+        self._is_made = setup.grant.conversation_id is not None
+        self._has_words = False
+
+    def arm(self) -> None:
+        """Something was said."""
+        self._has_words = True
+
+    def observe(self, event: Event, now: float) -> list[Effect]:
+        """The announcement, where it is due before this event of the engine."""
+        if self._is_made or event["type"] != "response.done" or not self._has_words:
+            return []
+        self._is_made = True
+        return self._client.announce(self._conversation_id)
 
 
 def session_info_event(setup: SessionSetup) -> Event:

@@ -1,8 +1,9 @@
 """Server-side tools: the model's calls of them are carried out here, and the client sees none."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Final
 
+from relay.realtime.effects import CallTool, Effect, RuleOutcome, ToolCall
 from relay.realtime.events import BadEvent, Event
 from relay.realtime.items import HiddenItems, RecentIds
 
@@ -218,25 +219,6 @@ _SPEECH: Final = {
 _CANCELLED: Final = {"type": "cancelled", "reason": "client_cancelled"}
 
 
-@dataclass(frozen=True, slots=True)
-class ToolCall:
-    """A call of a server-side tool; `arguments` is the JSON that the model wrote, unchecked."""
-
-    call_id: str
-    item_id: str
-    name: str
-    arguments: str
-
-
-@dataclass(frozen=True, slots=True)
-class ToolOutcome:
-    """What an event led to: what the client sees, the calls to carry out, what goes up."""
-
-    shown: list[Event] = field(default_factory=list)
-    calls: list[ToolCall] = field(default_factory=list)
-    ask: list[Event] = field(default_factory=list)
-
-
 class ServerTools:
     """Feed it the engine's events of the types in `reads`, every client event, and the results.
 
@@ -266,8 +248,8 @@ class ServerTools:
         }
     )
 
-    def from_engine(self, event: Event) -> ToolOutcome:
-        """An event on its way down."""
+    def from_engine(self, event: Event, now: float) -> RuleOutcome:
+        """The event without a trace of hidden calls; replies with results and wishes to go on."""
         kind = event["type"]
         if kind == "response.created":
             return self._response_created(event)
@@ -275,29 +257,29 @@ class ServerTools:
             return self._response_done(event)
         if kind == "error":
             return self._error(event)
-        calls: list[ToolCall] = []
+        calls: list[Effect] = []
         if kind == "response.output_item.done":
             calls = self._calls([event.get("item")], event.get("response_id"))
         shown = self._seen(event)
         if kind not in _SPEECH:
-            return ToolOutcome(shown, calls)
+            return RuleOutcome(shown, after=calls)
         self._rounds.speaks(_SPEECH[kind])
-        return ToolOutcome(shown, calls, self._rounds.release())
+        return RuleOutcome(shown, self._rounds.release())
 
-    def from_client(self, event: Event) -> ToolOutcome:
-        """A client's event as it would go up; raises BadEvent where it names what is hidden."""
+    def from_client(self, event: Event, now: float) -> RuleOutcome:
+        """The event when it may go up; raises BadEvent where it names what is hidden."""
         self._items.check(event)
         if event["type"] == "response.create":
-            return ToolOutcome(ask=self._rounds.client_asks(event))
+            return RuleOutcome(self._rounds.client_asks(event))
         if event["type"] != "response.cancel" or event.get("response_id") is not None:
-            return ToolOutcome(ask=[event])
+            return RuleOutcome([event])
         if self._unshown is None or not self._rounds.is_owing:
-            return ToolOutcome(ask=self._rounds.client_cancels(event))
+            return RuleOutcome(self._rounds.client_cancels(event))
         created, done = self._unshown
         self._unshown = None
         self._rounds.client_cancels(event)
         over = {**done["response"], "status": "cancelled", "status_details": _CANCELLED}
-        return ToolOutcome([created, {**done, "response": over}])
+        return RuleOutcome(replies=[created, {**done, "response": over}])
 
     def relinked(self, event: Event) -> Event:
         """An event with a predecessor that the client knows."""
@@ -324,25 +306,25 @@ class ServerTools:
         self._created = None
         return [created]
 
-    def _response_created(self, event: Event) -> ToolOutcome:
+    def _response_created(self, event: Event) -> RuleOutcome:
         response = event.get("response")
         if not isinstance(response, dict):
-            return ToolOutcome([event])
+            return RuleOutcome([event])
         response_id = str(response.get("id"))
         if response.get("conversation_id", "") is None:
             self._apart.add(response_id)
-            return ToolOutcome([event])
+            return RuleOutcome([event])
         if response_id in self._unshown_ids:
-            return ToolOutcome()
+            return RuleOutcome()
         if not self._rounds.created(response_id):
-            return ToolOutcome([event] if self._created is None else [])
+            return RuleOutcome([event] if self._created is None else [])
         before, self._created, self._unshown = self._created, event, None
-        return ToolOutcome([before] if before is not None else [])
+        return RuleOutcome([before] if before is not None else [])
 
-    def _response_done(self, event: Event) -> ToolOutcome:
+    def _response_done(self, event: Event) -> RuleOutcome:
         response = event.get("response")
         if not isinstance(response, dict):
-            return ToolOutcome([event])
+            return RuleOutcome([event])
         response_id, status = response.get("id"), response.get("status")
         output = response.get("output")
         given = output if isinstance(output, list) else []
@@ -351,18 +333,18 @@ class ServerTools:
         if len(visible) < len(given):
             event = {**event, "response": {**response, "output": visible}}
         if response_id in self._unshown_ids:
-            return ToolOutcome()
+            return RuleOutcome()
         if response_id in self._apart:
-            return ToolOutcome([event])
+            return RuleOutcome([event])
         owing = self._rounds.done(response, client_answers=any(map(_is_call, visible)))
         created = self._opened(response_id)
         if owing and created and not visible and status == "completed":
             self._unshown = (created[0], event)
             self._unshown_ids.add(str(response_id))
-            return ToolOutcome([], calls, self._rounds.release())
-        return ToolOutcome([*created, event], calls, self._rounds.release())
+            return RuleOutcome([], self._rounds.release(), after=calls)
+        return RuleOutcome([*created, event], self._rounds.release(), after=calls)
 
-    def _calls(self, items: list[Any], response_id: Any) -> list[ToolCall]:
+    def _calls(self, items: list[Any], response_id: Any) -> list[Effect]:
         """The calls among these items that shall be carried out.
 
         One in a response outside the conversation is not: there is no way to tell it the result.
@@ -371,20 +353,20 @@ class ServerTools:
             return []
         calls = [_call(item) for item in items if self._items.is_call(item)]
         return [
-            call
+            CallTool(call)
             for call in calls
             if call is not None and self._rounds.begin(response_id, call.call_id, call.arguments)
         ]
 
-    def _error(self, event: Event) -> ToolOutcome:
+    def _error(self, event: Event) -> RuleOutcome:
         fault = event.get("error")
         event_id = fault.get("event_id") if isinstance(fault, dict) else None
         if not isinstance(fault, dict) or not self._rounds.is_ours(event_id):
-            return ToolOutcome([event])
+            return RuleOutcome([event])
         if not self._rounds.refused(str(event_id), fault.get("code")) or self._unshown is None:
-            return ToolOutcome()
+            return RuleOutcome()
         unshown, self._unshown = self._unshown, None
-        return ToolOutcome(list(unshown))
+        return RuleOutcome(list(unshown))
 
 
 def _is_call(item: Any) -> bool:

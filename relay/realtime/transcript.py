@@ -269,7 +269,7 @@ _MAX_ITEMS: Final = 10_000  # an hour of turns of one second each is 3,600
 
 
 class Transcript:
-    """Feed it every event but audio; it returns the utterances that settled.
+    """Observes every event but audio, and returns the utterances that settled.
 
     The learner's words settle when their text is final, an answer when it was heard to its end or
     cut. An utterance settles again, with a new `seq`, when a later event corrects it; a repeat
@@ -309,7 +309,7 @@ class Transcript:
             "response.done": self._response_done,
         }
 
-    def feed(self, event: Event, now: float) -> list[Utterance]:
+    def observe(self, event: Event, now: float) -> list[Utterance]:
         """Take one server event at `now` (Unix seconds); returns what it settled, in order."""
         handler = self._handlers.get(event["type"])
         if handler is None or str(event.get("response_id")) in self._out_of_band:

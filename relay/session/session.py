@@ -30,13 +30,13 @@ from relay.realtime.effects import (
     RecordUtterance,
     ToClient,
     ToEngine,
+    ToolCall,
     TranscribeCoachAudio,
     VerifyToken,
 )
 from relay.realtime.endings import Ending, SessionRefused
 from relay.realtime.events import encode
 from relay.realtime.grant import Caller, Grant
-from relay.realtime.server_tools import ToolCall
 from relay.session.billing import SessionBilling
 from relay.session.coach_bridge import BridgeDeps, CoachBridge
 from relay.session.handle import CommandHandler, SessionHandle

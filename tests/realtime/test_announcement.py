@@ -3,9 +3,8 @@
 from dataclasses import replace
 
 from relay.realtime.client_encoder import ClientEncoder
-from relay.realtime.core import Announcement
 from relay.realtime.dialects.client import BrowserDialect
-from relay.realtime.effects import Effect
+from relay.realtime.opening import Announcement
 from tests.realtime.test_conversation import conversation
 
 
@@ -15,18 +14,20 @@ def announcing(conversation_id: str | None = None) -> Announcement:
     return Announcement(replace(setup, grant=grant), ClientEncoder(BrowserDialect(), grant))
 
 
-def told(*actions: list[Effect]) -> list[int]:
-    return [len(some) for some in actions]
+DONE = {"type": "response.done"}
+HEARD = {"type": "conversation.item.input_audio_transcription.completed"}
 
 
 def test_S3_27_it_is_told_before_the_first_answer_is_done_once_something_was_said() -> None:
     it = announcing()
-    silent = it.feed("response.done", settled=False)
-    heard = it.feed("conversation.item.input_audio_transcription.completed", settled=True)
-    assert told(silent, heard) == [0, 0]
-    first, second = (it.feed("response.done", settled=False) for _ in range(2))
-    assert told(first, second) == [1, 0]
+    assert it.observe(DONE, 1.0) == []
+    it.arm()
+    assert it.observe(HEARD, 1.0) == []
+    assert len(it.observe(DONE, 1.0)) == 1
+    assert it.observe(DONE, 1.0) == []
 
 
 def test_a_conversation_that_goes_on_is_not_announced() -> None:
-    assert announcing("c1").feed("response.done", settled=True) == []
+    it = announcing("c1")
+    it.arm()
+    assert it.observe(DONE, 1.0) == []

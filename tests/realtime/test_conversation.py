@@ -114,6 +114,13 @@ def test_S3_22_engine_events_pass_untouched_known_or_not() -> None:
     assert rules.from_engine(b"not json", "", 1.0) == [ToClient(b"not json")]
 
 
+def test_an_event_that_no_rule_reads_is_not_decoded() -> None:
+    frame = b'{"type":"rate_limits.updated", not read any further'
+    (action,) = conversation().from_engine(frame, "rate_limits.updated", 1.0)
+    assert isinstance(action, ToClient)
+    assert action.frame is frame
+
+
 def test_S3_21_client_events_go_up_with_all_their_fields() -> None:
     rules = conversation()
     event = {

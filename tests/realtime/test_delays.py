@@ -33,16 +33,16 @@ def test_a_spoken_turn_ends_when_it_is_committed_and_not_when_it_began() -> None
         (output("A2"), 109.0),
         (added("A2", "assistant", "A1"), 109.0),
     ):
-        transcript.feed(event, now)
+        transcript.observe(event, now)
     delays = transcript.settling.delays
     assert (delays.count, delays.last_ms) == (1, 600)
 
 
 def test_a_written_turn_ends_when_it_comes() -> None:
     transcript = Transcript(Playout())
-    transcript.feed(added("U1", "user", None), 10.0)
-    transcript.feed(output("A1"), 10.25)
-    transcript.feed(added("A1", "assistant", "U1"), 10.3)
+    transcript.observe(added("U1", "user", None), 10.0)
+    transcript.observe(output("A1"), 10.25)
+    transcript.observe(added("A1", "assistant", "U1"), 10.3)
     assert transcript.settling.delays.last_ms == 250
 
 

@@ -79,9 +79,9 @@ def test_at_the_end_the_last_answer_is_heard_out_in_bounded_time() -> None:
 
 def test_an_answer_that_nobody_can_pay_for_ends_the_session() -> None:
     money = purser()
-    assert money.feed(wire.response_created("R1"), NOW) == []
+    assert money.observe(wire.response_created("R1"), NOW) == []
     money.afforded(stands(0), NOW + 4.0, NOW)
-    assert money.feed(wire.response_created("R2"), NOW) == [End(BUDGET_EXHAUSTED)]
+    assert money.observe(wire.response_created("R2"), NOW) == [End(BUDGET_EXHAUSTED)]
 
 
 def test_a_new_days_money_takes_the_end_back() -> None:

@@ -20,22 +20,22 @@ def spending(brake: BudgetStage | None = None, prices: Prices | None = None) -> 
 
 
 def test_what_a_model_used_is_told_with_its_cost() -> None:
-    [used] = spending().feed(response_done("R1", SECOND), NOW)
+    [used] = spending().observe(response_done("R1", SECOND), NOW)
     assert isinstance(used, RecordUsage)
     assert (used.line.model, used.line.usage.audio_out, used.micro) == (MODEL, 100, 6720)
 
 
 def test_an_event_that_costs_nothing_says_nothing() -> None:
-    assert spending().feed(response_done("R1", None), NOW) == []
-    assert spending().feed(session("updated", MODEL, EAR), NOW) == []
+    assert spending().observe(response_done("R1", None), NOW) == []
+    assert spending().observe(session("updated", MODEL, EAR), NOW) == []
 
 
 def test_a_voice_that_nobody_bills_costs_nothing_and_one_without_a_price_is_unknown() -> None:
     free = CostTracker(UsageMeter("offline", EAR))
-    [used] = free.feed(response_done("R1", SECOND), NOW)
+    [used] = free.observe(response_done("R1", SECOND), NOW)
     assert isinstance(used, RecordUsage)
     assert (used.micro, free.cost().known) == (0, 0)
-    [used] = CostTracker(UsageMeter("unheard-of", EAR), Prices()).feed(
+    [used] = CostTracker(UsageMeter("unheard-of", EAR), Prices()).observe(
         response_done("R1", SECOND), NOW
     )
     assert isinstance(used, RecordUsage)
@@ -44,8 +44,8 @@ def test_a_voice_that_nobody_bills_costs_nothing_and_one_without_a_price_is_unkn
 
 def test_under_a_budget_every_bill_is_settled_and_the_next_answer_reserved() -> None:
     money = spending(BudgetStage(first_answer=1000))
-    *_, heard = money.feed(transcribed("U1", lasted(60)), NOW)
-    *_, answered = money.feed(response_done("R1", SECOND), NOW)
+    *_, heard = money.observe(transcribed("U1", lasted(60)), NOW)
+    *_, answered = money.observe(response_done("R1", SECOND), NOW)
     assert isinstance(heard, ChargeBudget)
     assert isinstance(answered, ChargeBudget)
     assert (heard.bill.actual, heard.bill.want) == (17_000, 2000)
@@ -56,7 +56,7 @@ def test_what_has_no_price_may_not_be_spent_from_a_budget() -> None:
     money = CostTracker(UsageMeter("unheard-of", EAR), Prices(), BudgetStage())
     plenty = Balance(10**9, 10**9, 1)
     assert money.stands(plenty) is None
-    money.feed(response_done("R1", SECOND), NOW)
+    money.observe(response_done("R1", SECOND), NOW)
     assert money.stands(plenty) == "exhausted"
     assert money.is_exhausted
 
@@ -64,9 +64,9 @@ def test_what_has_no_price_may_not_be_spent_from_a_budget() -> None:
 @pytest.mark.parametrize("done", [True, False])
 def test_an_answer_that_the_end_cuts_off_is_paid_for_as_expected(done: bool) -> None:
     money = spending(BudgetStage(first_answer=1234))
-    money.feed(wire.response_created("R1"), NOW)
+    money.observe(wire.response_created("R1"), NOW)
     if done:
-        money.feed(response_done("R1", None, "cancelled"), NOW)
+        money.observe(response_done("R1", None, "cancelled"), NOW)
         assert money.last_bill() is None
     else:
         bill = money.last_bill()
@@ -76,7 +76,7 @@ def test_an_answer_that_the_end_cuts_off_is_paid_for_as_expected(done: bool) -> 
 
 def test_without_a_budget_there_is_nothing_to_settle_and_no_end() -> None:
     money = spending()
-    money.feed(wire.response_created("R1"), NOW)
+    money.observe(wire.response_created("R1"), NOW)
     assert money.last_bill() is None
     assert money.stands(Balance(0, 0, 1)) is None
     assert not money.is_exhausted

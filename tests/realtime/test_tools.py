@@ -5,10 +5,11 @@ from typing import Any
 
 import pytest
 
+from relay.realtime.effects import ToolCall
 from relay.realtime.events import BadEvent
-from relay.realtime.server_tools import ServerTools, ToolCall
+from relay.realtime.server_tools import ServerTools
 from tests.realtime import wire_events as wire
-from tests.realtime.tool_call import SECRET, WEATHER, Call, client_call, server_call
+from tests.realtime.tool_call import SECRET, WEATHER, Call, called, client_call, server_call
 from tests.recordings import RECORDINGS
 
 Event = dict[str, Any]
@@ -422,8 +423,8 @@ def test_a_response_that_failed_is_shown_as_it_is() -> None:
         "type": "response.done",
         "response": {**created["response"], "status": "failed", "output": []},
     }
-    assert desk.from_engine(created).shown == []
-    assert desk.from_engine(failed).shown == [created, failed]
+    assert desk.from_engine(created, 1.0).events == []
+    assert desk.from_engine(failed, 1.0).events == [created, failed]
 
 
 def test_a_response_that_puts_out_nothing_is_shown() -> None:
@@ -510,10 +511,10 @@ def test_a_client_cannot_answer_for_a_tool() -> None:
     ],
 )
 def test_every_other_client_event_goes_up_as_it_is(event: Event) -> None:
-    handled = ServerTools(frozenset({WEATHER})).from_client(event)
-    assert handled.ask == [event]
-    assert handled.ask[0] is event
-    assert handled.shown == []
+    handled = ServerTools(frozenset({WEATHER})).from_client(event, 1.0)
+    assert handled.events == [event]
+    assert handled.events[0] is event
+    assert handled.replies == []
 
 
 # --------------------------------------------------------------------------- what should not happen
@@ -545,13 +546,15 @@ def test_a_call_in_a_response_outside_the_conversation_is_hidden_and_not_carried
         "type": "response.done",
         "response": {**created["response"], "status": "completed", "output": [item]},
     }
-    assert desk.from_engine(created).shown == [created]
+    assert desk.from_engine(created, 1.0).events == [created]
     for kind in ("added", "done"):
-        handled = desk.from_engine({"type": f"response.output_item.{kind}", **ids, "item": item})
-        assert (handled.shown, handled.calls) == ([], [])
-    handled = desk.from_engine(done)
-    assert handled.shown == [{**done, "response": {**done["response"], "output": []}}]
-    assert handled.calls == []
+        handled = desk.from_engine(
+            {"type": f"response.output_item.{kind}", **ids, "item": item}, 1.0
+        )
+        assert (handled.events, handled.after) == ([], [])
+    handled = desk.from_engine(done, 1.0)
+    assert handled.events == [{**done, "response": {**done["response"], "output": []}}]
+    assert handled.after == []
 
 
 def test_a_call_whose_own_events_were_missed_is_found_in_the_response() -> None:
@@ -597,8 +600,8 @@ def test_a_call_that_only_a_cancelled_response_tells_of_is_not_carried_out() -> 
 def test_a_response_that_never_ended_is_shown_when_the_next_begins() -> None:
     desk = ServerTools(frozenset({WEATHER}))
     first, second = wire.response_created("resp_1"), wire.response_created("resp_2")
-    assert desk.from_engine(first).shown == []
-    assert desk.from_engine(second).shown == [first]
+    assert desk.from_engine(first, 1.0).events == []
+    assert desk.from_engine(second, 1.0).events == [first]
 
 
 def test_a_late_repeat_of_what_is_not_shown_is_not_shown() -> None:
@@ -638,20 +641,20 @@ ODD: list[Event] = [
 
 @pytest.mark.parametrize("event", ODD, ids=str)
 def test_odd_shapes_are_passed_on_as_they_came(event: Event) -> None:
-    handled = ServerTools(frozenset({WEATHER})).from_engine(event)
+    handled = ServerTools(frozenset({WEATHER})).from_engine(event, 1.0)
     if event.get("response") is None or not isinstance(event["response"], dict):
-        assert handled.shown == [event]
-    assert handled.calls == []
-    assert handled.ask == []
+        assert handled.events == [event]
+    assert handled.after == []
+    assert handled.replies == []
 
 
 def test_a_call_without_all_its_parts_is_hidden_and_not_carried_out() -> None:
     desk = ServerTools(frozenset({WEATHER}))
     item = {"id": "F1", "type": "function_call", "name": WEATHER, "arguments": "{}"}
     event = {"type": "response.output_item.done", "response_id": "resp_1", "item": item}
-    handled = desk.from_engine(event)
-    assert handled.shown == []
-    assert handled.calls == []
+    handled = desk.from_engine(event, 1.0)
+    assert handled.events == []
+    assert handled.after == []
 
 
 # ---------------------------------------------------------------------------- recorded sessions
@@ -673,11 +676,12 @@ class Recorded:
             if event["type"] not in desk.reads:
                 self.shown.append(event)
                 continue
-            handled = desk.from_engine(event)
-            self.shown += handled.shown
-            self.asked += handled.ask
-            self.calls += handled.calls
-            for call in handled.calls:
+            handled = desk.from_engine(event, 1.0)
+            self.shown += handled.events
+            self.asked += handled.replies
+            calls = called(handled)
+            self.calls += calls
+            for call in calls:
                 self.asked += desk.result(call.call_id, self.result["output"])
 
     def outputs(self, events: list[Event]) -> list[Event]:

@@ -13,7 +13,7 @@ def said(*events: Event, finish: bool = False) -> list[Utterance]:
     """Everything that settles, in order of settling; one second passes with each event."""
     transcript, settled = Transcript(AtOnce()), list[Utterance]()
     for now, event in enumerate(events):
-        settled += transcript.feed(event, float(now))
+        settled += transcript.observe(event, float(now))
     return settled + (transcript.finish(float(len(events))) if finish else [])
 
 
@@ -89,19 +89,19 @@ def test_5_4_an_interrupted_answer_is_kept_whole_and_marked() -> None:
 def test_5_5_a_truncation_after_the_end_corrects_what_was_heard() -> None:
     transcript = Transcript(AtOnce())
     for event in wire.answer("A1", "one two three four", None)[:3]:
-        transcript.feed(event, 0.0)
+        transcript.observe(event, 0.0)
     transcript.audio("A1", 2000)
     settled = [
-        u for e in wire.answer("A1", "one two three four", None) for u in transcript.feed(e, 1.0)
+        u for e in wire.answer("A1", "one two three four", None) for u in transcript.observe(e, 1.0)
     ]
     truncated = {"type": "conversation.item.truncated", "item_id": "A1", "audio_end_ms": 1000}
-    corrected = transcript.feed(truncated, 2.0)
+    corrected = transcript.observe(truncated, 2.0)
     assert [(u.seq, u.state) for u in settled] == [(1, "final")]
     assert [(u.seq, u.state, u.heard_text, u.heard_ms, u.audio_ms) for u in corrected] == [
         (2, "interrupted", "one two", 1000, 2000)
     ]
     assert corrected[0].text == "one two three four", "what was generated is kept"
-    assert transcript.feed(truncated, 3.0) == [], "the same word twice is one word"
+    assert transcript.observe(truncated, 3.0) == [], "the same word twice is one word"
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ def begun(transcript: Transcript) -> None:
     for event in wire.answer("A1", SAID, None):
         if event["type"] == "response.output_audio.done":
             return
-        assert transcript.feed(event, 0.0) == []
+        assert transcript.observe(event, 0.0) == []
 
 
 def broken_off(heard_s: float) -> Utterance:

@@ -29,7 +29,7 @@ def story(events: list[Event]) -> list[tuple[str, str, str]]:
     transcript = Transcript(AtOnce())
     last: dict[str, tuple[float, str, str, str]] = {}
     seqs: list[int] = []
-    settled = [u for now, event in enumerate(events) for u in transcript.feed(event, float(now))]
+    settled = [u for now, event in enumerate(events) for u in transcript.observe(event, float(now))]
     for said in settled + transcript.finish(float(len(events))):
         last[said.item_id] = (said.position, said.role, said.text, said.state)
         seqs.append(said.seq)

@@ -5,7 +5,8 @@ from collections import deque
 from collections.abc import Sequence
 from typing import Any
 
-from relay.realtime.server_tools import ServerTools, ToolCall, ToolOutcome
+from relay.realtime.effects import CallTool, RuleOutcome, ToolCall
+from relay.realtime.server_tools import ServerTools
 from tests.realtime.tool_engine import Engine, Part
 
 Event = dict[str, Any]
@@ -20,6 +21,10 @@ def server_call(city: str = "London") -> Part:
 
 def client_call() -> Part:
     return ("call", "show_map", "{}")
+
+
+def called(outcome: RuleOutcome) -> list[ToolCall]:
+    return [effect.call for effect in outcome.after if isinstance(effect, CallTool)]
 
 
 class Call:
@@ -39,7 +44,7 @@ class Call:
     def take(self) -> None:
         """One event of the engine's arrives at the relay."""
         if self.engine.out:
-            self._handle(self.desk.from_engine(self.engine.out.popleft()))
+            self._handle(self.desk.from_engine(self.engine.out.popleft(), 1.0))
 
     def give(self) -> None:
         """One event arrives at the engine."""
@@ -51,20 +56,21 @@ class Call:
         if self.running:
             call = self.running.pop(index % len(self.running))
             told = output if output is not None else f"{SECRET} for {call.call_id}"
-            self._handle(ToolOutcome(ask=self.desk.result(call.call_id, told)))
+            self._handle(RuleOutcome(replies=self.desk.result(call.call_id, told)))
 
     def say(self, event: Event) -> None:
         """The client sends an event."""
-        handled = self.desk.from_client(event)
-        self.seen += handled.shown
-        self.up += handled.ask
+        handled = self.desk.from_client(event, 1.0)
+        self.seen += handled.replies
+        self.up += handled.events
 
-    def _handle(self, handled: ToolOutcome) -> None:
-        self.seen += handled.shown
-        self.calls += handled.calls
-        self.running += handled.calls
-        self.sent += handled.ask
-        self.up += handled.ask
+    def _handle(self, handled: RuleOutcome) -> None:
+        calls = called(handled)
+        self.seen += handled.events
+        self.calls += calls
+        self.running += calls
+        self.sent += handled.replies
+        self.up += handled.replies
 
     def flow(self) -> None:
         """Everything arrives and every response ends; tools that run go on running."""

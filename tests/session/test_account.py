@@ -33,7 +33,7 @@ def test_an_answer_that_was_cut_off_is_paid_for_and_the_rest_given_back() -> Non
     purse = budgets.open("s1", [LIMIT], 20_778)
     assert purse.reserve(10_000, 20_778)
     account = SessionBilling(used, purse)
-    used.feed(wire.response_created("R1"), NOW)
+    used.observe(wire.response_created("R1"), NOW)
     account.close(NOW)
     assert budgets.open("s2", [LIMIT], 20_778).standing().left == 995_000
     account.close(NOW)
@@ -42,7 +42,7 @@ def test_an_answer_that_was_cut_off_is_paid_for_and_the_rest_given_back() -> Non
 
 def test_the_end_tells_what_was_used_in_tokens_and_dollars() -> None:
     used, metrics = spending(), Metrics()
-    used.feed(response_done("R1", response_usage(audio=(10, 0), out=(0, 100))), NOW)
+    used.observe(response_done("R1", response_usage(audio=(10, 0), out=(0, 100))), NOW)
     with capture_logs() as logs:
         SessionBilling(used, None).report(metrics, structlog.get_logger())
     assert logs[0]["event"] == "session used"

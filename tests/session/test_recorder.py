@@ -14,7 +14,7 @@ def test_every_utterance_gets_the_head_of_its_session_and_an_id_of_its_own() -> 
     journal, transcript = FakeJournal(), Transcript(AtOnce())
     recorder = Recorder(journal, HEAD)
     for event in (*wire.typed("U1", "Hi", None), *wire.answer("A1", "Hello", "U1")):
-        for utterance in transcript.feed(event, 1.0):
+        for utterance in transcript.observe(event, 1.0):
             recorder.record(utterance)
     assert [record.utterance.text for record in journal.records] == ["Hi", "Hello"]
     assert {record.head for record in journal.records} == {HEAD}

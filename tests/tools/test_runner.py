@@ -12,8 +12,8 @@ import structlog
 from aiohttp import web
 
 from relay.agents.agent import OpenCatalog, StaticCatalog, plain_agent
+from relay.realtime.effects import ToolCall
 from relay.realtime.grant import ServerTool
-from relay.realtime.server_tools import ToolCall
 from relay.tools.call import ToolContext, ToolMisconfigured
 from relay.tools.http_tool import http_session
 from relay.tools.runner import MAX_AT_ONCE, SessionToolRunner, ToolRegistry, tool_runners

@@ -206,7 +206,7 @@ def day_of(now: float) -> int:
 
 
 class UsageMeter:
-    """Feed it every event that it `reads`, out-of-band responses too: they are billed like others.
+    """Observes every event that it `reads`, out-of-band responses too: they are billed like others.
 
     Each response and each transcribed part is counted once, whatever is doubled; a later bill for
     the same one replaces it, an interim transcription never a final one.
@@ -221,7 +221,7 @@ class UsageMeter:
         self._lines: dict[tuple[str, int], UsageLine] = {}
         self._seq = 0
 
-    def feed(self, event: Event, now: float) -> UsageLine | None:
+    def observe(self, event: Event, now: float) -> UsageLine | None:
         """Take one server event at `now` (Unix seconds); returns the line that it changed."""
         kind = event.get("type")
         if kind == _ANSWERED:

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
 from relay.realtime.client_encoder import ClientEncoder
-from relay.realtime.coaching.muting import ModelMuting, Routed
-from relay.realtime.effects import Effect, End, Flush, ToEngine
+from relay.realtime.coaching.muting import ModelMuting
+from relay.realtime.effects import Effect, End, Flush, RuleOutcome, ToEngine
 from relay.realtime.endings import ENDED_BY_COACH
 from relay.realtime.events import Event, encode
 from relay.realtime.items import InjectedItems, system_item
@@ -24,8 +24,8 @@ _BUSY: Final = "conversation_already_has_active_response"
 class SayQueue:
     """Sentences the model shall say, one answer each, in order, when it is not answering."""
 
-    def __init__(self, ledger: RequestTracker) -> None:
-        self._ledger = ledger
+    def __init__(self, requests: RequestTracker) -> None:
+        self._requests = requests
         self._waiting: deque[str] = deque()
         self._sent: tuple[str, str] | None = None  # event id and text on its way
 
@@ -43,16 +43,22 @@ class SayQueue:
         if not free or self._sent is not None or not self._waiting:
             return []
         text = self._waiting.popleft()
-        event = self._ledger.own(_response(text))
+        event = self._requests.stamp(_response(text))
         self._sent = event["event_id"], text
         return [event]
 
-    def created(self) -> None:
-        """An answer began: what was sent is being said, or will come back as an error."""
-        self._sent = None
+    def observe(self, event: Event, now: float) -> None:
+        """Follow what became of the sentence that was sent.
 
-    def refused(self, event: Event) -> None:
-        """An error: where it is about ours and the model was just answering, try again after."""
+        Once an answer began it is being said, or will come back as an error. Refused because the
+        model was answering, it is tried again after that answer.
+        """
+        if event["type"] == "response.created":
+            self._sent = None
+        elif event["type"] == "error":
+            self._refused(event)
+
+    def _refused(self, event: Event) -> None:
         fault = event.get("error")
         if self._sent is None or not isinstance(fault, dict):
             return
@@ -84,13 +90,11 @@ class CoachControl:
     Every method answers with the `Outcome` and, where it is done, what goes up.
     """
 
-    reads: Final = ModelMuting.reads | {"error"}
-
-    def __init__(self, ledger: RequestTracker, own: InjectedItems) -> None:
-        self._ledger = ledger
+    def __init__(self, requests: RequestTracker, own: InjectedItems) -> None:
+        self._requests = requests
         self._own = own
         self._muting = ModelMuting()
-        self._whispers = SayQueue(ledger)
+        self._whispers = SayQueue(requests)
         self.is_paused = False
         self.speaker: str | None = None  # the coach who speaks in the model's place
 
@@ -138,34 +142,32 @@ class CoachControl:
         if self._whispers.is_full:
             return "busy", []
         self._whispers.say(text)
-        return "done", self._said()
+        return "done", self._up(self._next_sentence())
 
-    def from_client(self, event: Event) -> Routed:
-        """A client's event on its way up."""
-        return self._muting.from_client(event)
+    def from_client(self, event: Event, now: float) -> RuleOutcome:
+        """The event as it may go up; a muted model is asked for no answer."""
+        return self._muting.from_client(event, now)
 
     def owe(self, event: Event) -> None:
         """A `response.create` of the relay's own that waits for the model's turn."""
         self._muting.owe(event)
 
-    def from_engine(self, event: Event) -> tuple[Event, list[Effect]]:
-        """An engine's event as the client shall see it, and what goes up in answer to it."""
-        if event["type"] == "error":
-            self._whispers.refused(event)
-        if event["type"] == "response.created":
-            self._whispers.created()
-        shown, asked = self._muting.from_engine(event)
-        return shown, self._up(asked) + self._said()
+    def from_engine(self, event: Event, now: float) -> RuleOutcome:
+        """The event as the client shall see it; replies with what coaches want of the model."""
+        self._whispers.observe(event, now)
+        muted = self._muting.from_engine(event, now)
+        replies = [self._stamped(reply) for reply in muted.replies]
+        return RuleOutcome(muted.events, replies + self._next_sentence())
 
-    def _said(self) -> list[Effect]:
+    def _next_sentence(self) -> list[Event]:
         free = not self._muting.is_answering and not self._muting.is_muted
-        return self._up(self._whispers.release(free=free))
+        return self._whispers.release(free=free)
 
     def _free(self) -> list[Effect]:
         """Unmute, where no reason to be silent is left."""
         if self.is_paused or self.speaker is not None:
             return []
-        return self._up(self._muting.unmute()) + self._said()
+        return self._up(self._muting.unmute()) + self._up(self._next_sentence())
 
     def _up(self, told: Iterable[Event]) -> list[Effect]:
         return [ToEngine(encode(self._stamped(event))) for event in told]
@@ -173,8 +175,8 @@ class CoachControl:
     def _stamped(self, event: Event) -> Event:
         """Errors about it, and the answer to an update, are not for the client."""
         if event["type"] == "session.update":
-            return self._ledger.asked(event, shown=False)
-        return event if "event_id" in event else self._ledger.own(event)
+            return self._requests.track(event, shown=False)
+        return event if "event_id" in event else self._requests.stamp(event)
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,14 +242,14 @@ class CoachCommands:
         outcome, actions = self._control.pause()
         if outcome != "done":
             return CommandResult(outcome)
-        told = self._client.told({"type": "relay.paused"})
+        told = self._client.notify({"type": "relay.paused"})
         silence = self._silence(now) if self._control.speaker is None else []  # a coach may go on
         return CommandResult(outcome, [*told, *actions, *silence])
 
     def resume(self) -> CommandResult:
         """The model may answer again; it knows what was said meanwhile and does not greet."""
         outcome, actions = self._control.resume()
-        told = self._client.told({"type": "relay.resumed"}) if outcome == "done" else []
+        told = self._client.notify({"type": "relay.resumed"}) if outcome == "done" else []
         return CommandResult(outcome, [*told, *actions])
 
     def take_over(self, coach: str, now: float) -> CommandResult:
@@ -274,7 +276,9 @@ class CoachCommands:
         before, self._shown = self._shown, (speaking, present)
         if before == self._shown:
             return []
-        return self._client.told({"type": "relay.coach", "speaking": speaking, "present": present})
+        return self._client.notify(
+            {"type": "relay.coach", "speaking": speaking, "present": present}
+        )
 
     def whisper(self, text: str, mode: Mode) -> CommandResult:
         """Tell the model something, or have it say so next."""
@@ -284,7 +288,7 @@ class CoachCommands:
         cut = self._cut(now)
         actions: list[Effect] = [Flush(), *cut]
         if cut and not self._client.is_aware:
-            actions += [a for event in self._interruption() for a in self._client.shown(event)]
+            actions += [a for event in self._interruption() for a in self._client.encode(event)]
         return actions
 
     def _interruption(self) -> list[dict[str, Any]]:

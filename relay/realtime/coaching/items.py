@@ -161,8 +161,8 @@ class CoachItems:
             eldest = next(iter(self._turns))
             self._forget(self._turns.pop(eldest))
 
-    def follow(self, event: Event) -> None:
-        """Any event of the engine's: note what stands last there."""
+    def observe(self, event: Event, now: float) -> None:
+        """Note which item stands last in the engine's conversation."""
         if event["type"] == _DELETED:
             self.gone.add(str(event.get("item_id")))
             if event.get("item_id") == self.tail:

@@ -1,8 +1,8 @@
 """Keeps the model silent while a human has the word, and the client's picture whole; pure."""
 
-from dataclasses import dataclass, field
 from typing import Any, Final
 
+from relay.realtime.effects import RuleOutcome
 from relay.realtime.events import Event
 
 Json = dict[str, Any]
@@ -11,14 +11,6 @@ _MOST_ACTIVE: Final = 16  # responses at once; the API makes one in the conversa
 _SILENCING: Final[Json] = {"create_response": False, "idle_timeout_ms": None}
 """Turn detection goes on, for the learner is still written down, but it asks for no answer."""
 _DEFAULTS: Final[Json] = {"create_response": True, "idle_timeout_ms": None}
-
-
-@dataclass(frozen=True, slots=True)
-class Routed:
-    """What became of a client's event: what goes up, and what the client is told instead."""
-
-    up: list[Event] = field(default_factory=list)
-    down: list[Event] = field(default_factory=list)
 
 
 class ModelMuting:
@@ -64,39 +56,40 @@ class ModelMuting:
         """A `response.create` of the relay's, for which this is not the time: the last is kept."""
         self._owed = event
 
-    def from_client(self, event: Event) -> Routed:
+    def from_client(self, event: Event, now: float) -> RuleOutcome:
         """A client's event, in GA form and allowed, on its way up."""
         if not self.is_muted:
-            return Routed([event])
+            return RuleOutcome([event])
         if event["type"] == "response.create":
-            return Routed([], self._cancelled(event))
+            return RuleOutcome(replies=self._cancelled(event))
         if event["type"] != "session.update" or not isinstance(_turns(event), dict):
-            return Routed([event])
+            return RuleOutcome([event])
         wish = _turns(event)
         believed = self._turns if isinstance(self._turns, dict) else {}
         self._turns = {**believed, **_DEFAULTS, **wish}
-        return Routed([_with_turns(event, {**wish, **_SILENCING})])
+        return RuleOutcome([_with_turns(event, {**wish, **_SILENCING})])
 
-    def from_engine(self, event: Event) -> tuple[Event, list[Event]]:
-        """An engine's event as the client shall see it, and what goes up in answer to it."""
+    def from_engine(self, event: Event, now: float) -> RuleOutcome:
+        """The event as the client shall see it; replies with what keeps the model silent."""
         kind = event["type"]
         if kind == "session.created":
             self._turns = _turns(event)
-            return event, self._turn_detection(_SILENCING) if self.is_muted else []
+            silencing = self._turn_detection(_SILENCING) if self.is_muted else []
+            return RuleOutcome([event], silencing)
         if kind == "session.updated":
-            return self._configured(event), []
+            return RuleOutcome([self._configured(event)])
         response = event.get("response")
         response_id = response.get("id") if isinstance(response, dict) else None
         if not isinstance(response_id, str):
-            return event, []
+            return RuleOutcome([event])
         if kind == "response.done":
             self._active.pop(response_id, None)
         elif kind == "response.created":
             if len(self._active) < _MOST_ACTIVE:
                 self._active[response_id] = None
             if self.is_muted:
-                return event, [_cancel(response_id)]
-        return event, []
+                return RuleOutcome([event], [_cancel(response_id)])
+        return RuleOutcome([event])
 
     def _configured(self, event: Event) -> Event:
         """The engine says how it detects turns; a muted client sees it as it was wished for."""

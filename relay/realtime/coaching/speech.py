@@ -13,11 +13,12 @@ from relay.realtime.effects import (
     Effect,
     PlayCoachAudio,
     RecordUtterance,
+    RuleOutcome,
     ToClient,
     ToEngine,
     TranscribeCoachAudio,
 )
-from relay.realtime.events import AUDIO_DELTA, BadEvent, Event, encode
+from relay.realtime.events import AUDIO_DELTA, SPEECH_STARTED, BadEvent, Event, encode
 from relay.realtime.playout import HeardAudio, heard_text
 from relay.realtime.requests import RequestTracker
 from relay.realtime.transcript import Transcript
@@ -129,8 +130,9 @@ WORDS_SECONDS: Final = 3.0
 MOST_UNKNOWN: Final = 64
 """Turns whose words may still come; those of an earlier one are lost."""
 _TRUNCATE: Final = "conversation.item.truncate"
-_ASKING: Final = frozenset(
-    {_TRUNCATE, "conversation.item.retrieve", "conversation.item.delete", "response.cancel"}
+_CANCEL: Final = "response.cancel"
+_ABOUT_ITEM: Final = frozenset(
+    {_TRUNCATE, "conversation.item.retrieve", "conversation.item.delete"}
 )
 _NONE_ACTIVE: Final = "Cancellation failed: no active response found"
 
@@ -138,23 +140,23 @@ _NONE_ACTIVE: Final = "Cancellation failed: no active response found"
 class CoachSpeech:
     """Costs next to nothing until a coach speaks. Times are Unix seconds of one clock.
 
-    At most one answer of a coach's is open in the client's eyes. `prefix` makes its ids those of
-    one session, since clients bring old items along. `relinked` is the last look of a rule at what
-    stands before an item.
+    At most one answer of a coach's is open in the client's eyes. Its ids hold a part of the
+    session's, since clients bring old items along. `relinked` links an item to one that the client
+    knows where a hidden call stands before it.
     """
 
     def __init__(
         self,
-        prefix: str,
+        session_id: str,
         transcript: Transcript,
         client: ClientEncoder,
-        ledger: RequestTracker,
+        requests: RequestTracker,
         relinked: Callable[[Event], Event],
     ) -> None:
-        self._prefix = prefix[:8]
+        self._name = f"relay_coach_{session_id[:8]}"
         self._transcript = transcript
         self._client = client
-        self._ledger = ledger
+        self._requests = requests
         self._relinked = relinked
         self._items = CoachItems()
         self._gate = EnergyVad()
@@ -189,22 +191,13 @@ class CoachSpeech:
             return []
         actions = self._tell(turn.spelled(), now)
         late = turn.told("conversation.item.retrieved", item=turn.item(done=True))
-        actions += [RecordUtterance(said) for said in self._transcript.feed(late, now)]
+        actions += [RecordUtterance(said) for said in self._transcript.observe(late, now)]
         return actions + self._up(turn)
 
     def stop(self, now: float) -> list[Effect]:
         """The coach has the word no more."""
         self._gate.close()
         return self._silent(now)
-
-    def interrupted(self, now: float) -> list[Effect]:
-        """The learner speaks: players drop what is left of an answer, so the rest is a new one."""
-        return self._cut_off("turn_detected", now)
-
-    def gives_way(self, event: Event, now: float) -> list[Effect]:
-        """An event of the engine's: before its answer begins, the coach's has ended."""
-        waits = self._open is not None and not self._gate.is_open
-        return self._close(now) if waits and event["type"] == "response.created" else []
 
     def heard(self, heard: HeardAudio) -> bool:
         """Take how much was heard of what was cut, if it is the coach's; whether it is."""
@@ -213,32 +206,58 @@ class CoachSpeech:
             turn.heard_ms = heard.ms
         return turn is not None
 
-    def visible(self, event: Event, seen: Event | None) -> Event | None:
-        """The engine's event, of which `seen` is left, as the client may see it."""
-        self._items.follow(event)
-        return self._items.visible(seen) if seen is not None else None
+    def observe(self, event: Event, now: float) -> None:
+        """Follow the engine's items, hidden ones too."""
+        self._items.observe(event, now)
 
-    def from_client(self, event: Event) -> Event | None:
-        """A client's event as the engine shall see it, None for one to `answer`. Or BadEvent."""
-        if event["type"] == "response.cancel":
-            return self._cancel(event)
-        turn = self._items.find(event.get("item_id")) if event["type"] in _ASKING else None
-        if turn is None:
-            return self._items.checked(event)
-        if event["type"] == _TRUNCATE and event["audio_end_ms"] > turn.audio_ms:
+    def from_engine(self, event: Event, now: float) -> RuleOutcome:
+        """The event as the client may see it; none where it is about a coach's item.
+
+        A coach's answer ends before the engine's begins. When the learner speaks, players drop
+        what is left of an answer, so the coach goes on in a new one.
+        """
+        seen = self._items.visible(event)
+        if seen is None:
+            return RuleOutcome()
+        waits = self._open is not None and not self._gate.is_open
+        if waits and seen["type"] == "response.created":
+            return RuleOutcome([seen], before=self._close(now))
+        if seen["type"] == SPEECH_STARTED:
+            return RuleOutcome([seen], after=self._cut_off("turn_detected", now))
+        return RuleOutcome([seen])
+
+    def from_client(self, event: Event, now: float) -> RuleOutcome:
+        """The event as the engine shall see it, none for one to `answer`; raises BadEvent."""
+        if self._is_ours(event):
+            self._check_length(event)
+            return RuleOutcome()
+        named = event.get("response_id")
+        if event["type"] == _CANCEL and str(named).startswith(f"resp_{self._name}_"):
+            raise _refused(_NONE_ACTIVE, event, "response_cancel_not_active")
+        return RuleOutcome([self._items.checked(event)])
+
+    def _is_ours(self, event: Event) -> bool:
+        """Whether a client's event is about a coach's answer, which the engine does not know."""
+        if event["type"] == _CANCEL:  # one that names no response means the one being said
+            named, turn = event.get("response_id"), self._open
+            return turn is not None and self._gate.is_open and named in (None, turn.response_id)
+        return event["type"] in _ABOUT_ITEM and event.get("item_id") in self._items
+
+    def _check_length(self, event: Event) -> None:
+        turn = self._items.find(event.get("item_id")) if event["type"] == _TRUNCATE else None
+        if turn is not None and event["audio_end_ms"] > turn.audio_ms:
             wanted = event["audio_end_ms"]
             raise _refused(
                 f"Audio content of {turn.audio_ms}ms is already shorter than {wanted}ms", event
             )
-        return None
 
     def answer(self, event: Event, now: float) -> list[Effect]:
-        """What becomes of a client's event that is the relay's to answer."""
-        if event["type"] == "response.cancel":
-            return self._cut_off("client_cancelled", now)
-        turn = self._items.find(event["item_id"])
-        if turn is None:
+        """What becomes of a client's event that `from_client` kept from the engine."""
+        if not self._is_ours(event):
             return []
+        turn = self._items.find(event.get("item_id"))
+        if turn is None:
+            return self._cut_off("client_cancelled", now)
         if event["type"] == _TRUNCATE:
             turn.heard_ms = event["audio_end_ms"]
             cut = {"content_index": 0, "audio_end_ms": turn.heard_ms}
@@ -262,7 +281,7 @@ class CoachSpeech:
     def _begin(self, now: float) -> list[Effect]:
         actions = self._close(now)
         self._made += 1
-        name = f"relay_coach_{self._prefix}_{self._made}"
+        name = f"{self._name}_{self._made}"
         turn = CoachTurn(
             number=self._made,
             coach_id=self._coach,
@@ -284,7 +303,7 @@ class CoachSpeech:
         ms = len(pcm) // BYTES_PER_MS
         turn.audio_ms += ms
         self._transcript.audio(turn.item_id, ms)
-        shown = self._client.unread(encode(turn.sound(pcm)), AUDIO_DELTA)
+        shown = self._client.forward(encode(turn.sound(pcm)), AUDIO_DELTA)
         frames = [action.frame for action in shown if isinstance(action, ToClient)]
         return [
             *(PlayCoachAudio(frame, turn.item_id, ms) for frame in frames),
@@ -316,8 +335,8 @@ class CoachSpeech:
         """Events as the engine would send them: written down, and shown to the client."""
         actions: list[Effect] = []
         for event in events:
-            settled = self._transcript.feed(event, now)
-            actions += self._client.shown(self._relinked(event))
+            settled = self._transcript.observe(event, now)
+            actions += self._client.encode(self._relinked(event))
             actions += [RecordUtterance(utterance) for utterance in settled]
         return actions
 
@@ -333,7 +352,7 @@ class CoachSpeech:
         if before is not None:
             event["previous_item_id"] = before
         turn.is_sent = True
-        return [ToEngine(encode(self._ledger.own(event)))]
+        return [ToEngine(encode(self._requests.stamp(event)))]
 
     def _deleted(self, turn: CoachTurn, now: float) -> list[Effect]:
         self._items.delete(turn)
@@ -341,19 +360,8 @@ class CoachSpeech:
         actions = self._tell([told], now)
         if turn.is_sent:
             up = {"type": "conversation.item.delete", "item_id": turn.item_id}
-            actions.append(ToEngine(encode(self._ledger.own(up))))
+            actions.append(ToEngine(encode(self._requests.stamp(up))))
         return actions
-
-    def _cancel(self, event: Event) -> Event | None:
-        """A cancel that names no response means the one that is being said."""
-        named = event.get("response_id")
-        speaking = self._open is not None and self._gate.is_open
-        ours = self._open.response_id if self._open is not None else ""
-        if speaking and named in (None, ours):
-            return None
-        if isinstance(named, str) and named.startswith(f"resp_relay_coach_{self._prefix}_"):
-            raise _refused(_NONE_ACTIVE, event, "response_cancel_not_active")
-        return event
 
 
 def _refused(message: str, event: Event, code: str = "invalid_value") -> BadEvent:

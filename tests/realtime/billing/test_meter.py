@@ -23,7 +23,7 @@ ANSWER = response_usage(text=(14, 0), audio=(27, 0), out=(28, 136))
 def fed(*events: Event, now: float = NOON) -> UsageMeter:
     meter = UsageMeter(MODEL, EARS)
     for event in events:
-        meter.feed(event, now)
+        meter.observe(event, now)
     return meter
 
 
@@ -32,8 +32,8 @@ def fed(*events: Event, now: float = NOON) -> UsageMeter:
 
 def test_a_turn_is_billed_to_the_model_and_to_what_listened() -> None:
     meter = UsageMeter(MODEL, EARS)
-    listened = meter.feed(heard("item_1", lasted(3)), NOON)
-    answered = meter.feed(response_done("resp_1", ANSWER), NOON)
+    listened = meter.observe(heard("item_1", lasted(3)), NOON)
+    answered = meter.observe(response_done("resp_1", ANSWER), NOON)
 
     assert listened == UsageLine(model=EARS, day=20_000, usage=Usage(milliseconds=3000), seq=1)
     assert answered is not None
@@ -48,7 +48,7 @@ def test_a_turn_is_billed_to_the_model_and_to_what_listened() -> None:
 
 def test_a_line_grows_with_every_answer() -> None:
     meter = fed(response_done("resp_1", ANSWER))
-    line = meter.feed(response_done("resp_2", ANSWER), NOON)
+    line = meter.observe(response_done("resp_2", ANSWER), NOON)
     assert line is not None
     assert line.usage.audio_out == 272
     assert line.seq == 2
@@ -69,7 +69,7 @@ def test_an_answer_outside_the_conversation_is_billed_too() -> None:
 @pytest.mark.parametrize("usage", [None, response_usage()])
 def test_an_answer_that_used_nothing_changes_nothing(usage: Event | None) -> None:
     meter = UsageMeter(MODEL, EARS)
-    assert meter.feed(response_done("resp_1", usage, "failed"), NOON) is None
+    assert meter.observe(response_done("resp_1", usage, "failed"), NOON) is None
     assert meter.lines() == []
     assert meter.cost(Prices()) == Cost(0)
 
@@ -94,8 +94,8 @@ def test_transcription_by_tokens_is_billed_at_the_listeners_price() -> None:
 def test_what_comes_twice_counts_once() -> None:
     meter = fed(response_done("resp_1", ANSWER), heard("item_1", lasted(3)))
     before = meter.lines()
-    assert meter.feed(response_done("resp_1", ANSWER), NOON) is None
-    assert meter.feed(heard("item_1", lasted(3)), NOON) is None
+    assert meter.observe(response_done("resp_1", ANSWER), NOON) is None
+    assert meter.observe(heard("item_1", lasted(3)), NOON) is None
     assert meter.lines() == before
 
 
@@ -116,9 +116,9 @@ def test_an_interim_transcription_is_replaced_by_the_next_and_by_the_final_one()
         heard("item_1", lasted(5), status="completed"),
     )
     assert meter.totals()[EARS] == Usage(milliseconds=5000)
-    late = meter.feed(heard("item_1", lasted(3), status="in_progress"), NOON)
+    late = meter.observe(heard("item_1", lasted(3), status="in_progress"), NOON)
     assert late is None, "an interim one that comes late replaces no final one"
-    corrected = meter.feed(heard("item_1", lasted(4)), NOON)
+    corrected = meter.observe(heard("item_1", lasted(4)), NOON)
     assert corrected is not None
     assert corrected.usage == Usage(milliseconds=4000)
 
@@ -126,7 +126,7 @@ def test_an_interim_transcription_is_replaced_by_the_next_and_by_the_final_one()
 def test_usage_that_was_missing_the_first_time_is_not_lost_nor_taken_back() -> None:
     meter = fed(response_done("resp_1", None), response_done("resp_1", ANSWER))
     assert meter.totals()[MODEL].audio_out == 136
-    assert meter.feed(response_done("resp_1", None), NOON) is None
+    assert meter.observe(response_done("resp_1", None), NOON) is None
     assert meter.totals()[MODEL].audio_out == 136
 
 
@@ -155,7 +155,7 @@ def test_the_engine_says_which_models_it_uses() -> None:
 
 def test_a_model_without_a_price_is_named_and_has_no_cost() -> None:
     meter = fed(session("created", "voice-from-somewhere", None), response_done("resp_1", ANSWER))
-    meter.feed(heard("item_1", lasted(3)), NOON)
+    meter.observe(heard("item_1", lasted(3)), NOON)
     cost = meter.cost(Prices())
     assert cost == Cost(850, ("voice-from-somewhere",))
     assert cost.micro is None
@@ -166,8 +166,8 @@ def test_a_model_without_a_price_is_named_and_has_no_cost() -> None:
 def test_a_day_has_a_line_of_its_own_and_a_correction_stays_on_its_day() -> None:
     midnight = 20_001 * 86_400.0
     meter = fed(response_done("resp_1", ANSWER), now=midnight - 0.1)
-    meter.feed(response_done("resp_2", ANSWER), midnight)
-    meter.feed(response_done("resp_1", response_usage(out=(0, 100))), midnight + 1)
+    meter.observe(response_done("resp_2", ANSWER), midnight)
+    meter.observe(response_done("resp_1", response_usage(out=(0, 100))), midnight + 1)
     assert [(line.day, line.usage.audio_out) for line in meter.lines()] == [
         (20_000, 100),
         (20_001, 136),
@@ -181,7 +181,7 @@ def test_the_cost_is_the_sum_of_what_the_lines_cost() -> None:
     """So that a report from the stored rows says what the session said."""
     once = response_usage(text=(1, 1))
     meter = fed(response_done("resp_1", once), now=0.0)
-    meter.feed(response_done("resp_2", once), 86_400.0)
+    meter.observe(response_done("resp_2", once), 86_400.0)
     assert meter.cost(Prices()) == Cost(2), "two lines of 0.4 micro-dollars, each rounded up"
     assert fed(response_done("a", once), response_done("b", once)).cost(Prices()) == Cost(1)
 
@@ -192,8 +192,8 @@ def test_the_cost_is_the_sum_of_what_the_lines_cost() -> None:
 def test_models_without_number_end_in_one_line() -> None:
     meter = UsageMeter(MODEL, EARS)
     for number in range(200):
-        meter.feed(session("updated", MODEL, f"ears-{number}"), NOON)
-        meter.feed(heard(f"item_{number}", lasted(1)), NOON)
+        meter.observe(session("updated", MODEL, f"ears-{number}"), NOON)
+        meter.observe(heard(f"item_{number}", lasted(1)), NOON)
     assert len(meter.lines()) == 65
     assert meter.totals()[OTHER] == Usage(milliseconds=136_000)
     assert sum(line.usage.milliseconds for line in meter.lines()) == 200_000
@@ -207,8 +207,8 @@ def test_a_name_without_end_is_cut() -> None:
 def test_only_so_many_bills_are_remembered_and_none_is_lost() -> None:
     meter = UsageMeter(MODEL, EARS)
     for number in range(3000):
-        meter.feed(response_done(f"resp_{number}", response_usage(out=(0, 1))), NOON)
-        meter.feed(response_done(f"resp_{number}", response_usage(out=(0, 1))), NOON)
+        meter.observe(response_done(f"resp_{number}", response_usage(out=(0, 1))), NOON)
+        meter.observe(response_done(f"resp_{number}", response_usage(out=(0, 1))), NOON)
     assert meter.totals()[MODEL].audio_out == 3000
     assert len(meter._bills) == 1024
 
@@ -247,7 +247,7 @@ def test_each_version_of_a_line_is_newer_and_has_no_less(answers: list[Event]) -
         UsageLine(model=MODEL, day=20_000, usage=Usage(), seq=0),
     )
     for number, usage in enumerate(answers):
-        line = meter.feed(response_done(f"resp_{number}", usage), NOON)
+        line = meter.observe(response_done(f"resp_{number}", usage), NOON)
         if line is not None:
             assert line.seq == before.seq + 1
             assert all(count >= 0 for count in vars_of(line.usage - before.usage))
@@ -348,7 +348,7 @@ def test_a_recorded_session_is_billed_as_by_hand(name: str) -> None:
     usage, cost = RECORDED[name]
     meter = UsageMeter("gpt-realtime", EARS)
     for event in recorded(name):
-        meter.feed(event, NOON)
-        meter.feed(event, NOON)
+        meter.observe(event, NOON)
+        meter.observe(event, NOON)
     assert sum(meter.totals().values(), Usage()) == usage
     assert meter.cost(Prices()) == cost

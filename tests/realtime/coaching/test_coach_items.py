@@ -16,7 +16,7 @@ def placed(items: CoachItems, *events: Event) -> list[str | None]:
     """What the client sees of each: its predecessor, "hidden" where it does not see it."""
     shown = []
     for event in events:
-        items.follow(event)
+        items.observe(event, 1.0)
         seen = items.visible(event)
         shown.append("hidden" if seen is None else seen["previous_item_id"])
     return shown
@@ -75,7 +75,7 @@ def test_before_the_first_word_of_all_it_stands_first() -> None:
 def test_behind_what_was_deleted_it_goes_to_the_end() -> None:
     items, first = begun()
     placed_there = {"type": "conversation.item.deleted", "item_id": "U1"}
-    items.follow(placed_there)
+    items.observe(placed_there, 1.0)
     assert items.before(first) is None
     assert items.tail == ""
 

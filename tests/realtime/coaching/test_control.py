@@ -12,9 +12,9 @@ from tests.realtime.coaching.test_muting import VAD, configured, done
 
 
 def control() -> CoachControl:
-    ledger = RequestTracker()
-    rules = CoachControl(ledger, InjectedItems(ledger))
-    rules.from_engine(configured(VAD))
+    requests = RequestTracker()
+    rules = CoachControl(requests, InjectedItems(requests))
+    rules.from_engine(configured(VAD), 1.0)
     return rules
 
 
@@ -29,7 +29,7 @@ def types(actions: list[Effect]) -> list[str]:
 
 def test_a_pause_cancels_the_answer_and_a_resume_asks_for_none() -> None:
     rules = control()
-    rules.from_engine(wire.response_created("R1"))
+    rules.from_engine(wire.response_created("R1"), 1.0)
     outcome, actions = rules.pause()
     assert (outcome, types(actions)) == ("done", ["response.cancel", "session.update"])
     assert rules.pause() == ("nothing", [])
@@ -70,10 +70,10 @@ def test_a_whisper_is_a_hidden_item_also_while_the_model_is_silent() -> None:
 
 def test_a_sentence_to_say_waits_for_the_running_answer() -> None:
     rules = control()
-    rules.from_engine(wire.response_created("R1"))
+    rules.from_engine(wire.response_created("R1"), 1.0)
     assert rules.whisper("Ask her name.", "say") == ("done", [])
-    _, actions = rules.from_engine(done("R1"))
-    assert types(actions) == ["response.create"]
+    replies = rules.from_engine(done("R1"), 1.0).replies
+    assert [event["type"] for event in replies] == ["response.create"]
 
 
 def test_a_silent_model_says_nothing_for_anybody() -> None:
@@ -84,7 +84,7 @@ def test_a_silent_model_says_nothing_for_anybody() -> None:
 
 def test_too_many_sentences_are_refused() -> None:
     rules = control()
-    rules.from_engine(wire.response_created("R1"))
+    rules.from_engine(wire.response_created("R1"), 1.0)
     outcomes = {rules.whisper(f"{number}", "say")[0] for number in range(8)}
     assert outcomes == {"done"}
     assert rules.whisper("One more.", "say") == ("busy", [])

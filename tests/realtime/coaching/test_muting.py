@@ -3,6 +3,7 @@
 from typing import Any
 
 from relay.realtime.coaching.muting import ModelMuting
+from relay.realtime.effects import RuleOutcome
 from relay.realtime.events import Event
 from tests.realtime import wire_events as wire
 
@@ -28,7 +29,7 @@ def done(response: str) -> Event:
 
 def muting(turns: Any = VAD) -> ModelMuting:
     rules = ModelMuting()
-    rules.from_engine(configured(turns))
+    rules.from_engine(configured(turns), 1.0)
     return rules
 
 
@@ -50,30 +51,30 @@ def test_without_turn_detection_there_is_nothing_to_tell() -> None:
 def test_answers_in_progress_are_cancelled_and_those_that_ended_are_not() -> None:
     rules = muting(None)
     for event in (wire.response_created("R1"), wire.response_created("R2"), done("R1")):
-        rules.from_engine(event)
+        rules.from_engine(event, 1.0)
     assert rules.mute() == [{"type": "response.cancel", "response_id": "R2"}]
 
 
 def test_an_answer_that_begins_all_the_same_is_cancelled() -> None:
     rules = muting()
     rules.mute()
-    event, asked = rules.from_engine(wire.response_created("R1"))
-    assert event == wire.response_created("R1")
-    assert asked == [{"type": "response.cancel", "response_id": "R1"}]
+    outcome = rules.from_engine(wire.response_created("R1"), 1.0)
+    assert outcome.events == [wire.response_created("R1")]
+    assert outcome.replies == [{"type": "response.cancel", "response_id": "R1"}]
 
 
 def test_a_client_that_asks_gets_an_answer_without_a_word() -> None:
     rules = muting()
     rules.mute()
     wish = {"type": "response.create", "response": {"metadata": {"turn": "3"}}}
-    kept = rules.from_client(wish)
-    assert kept.up == []
-    created, ended = kept.down
+    kept = rules.from_client(wish, 1.0)
+    assert kept.events == []
+    created, ended = kept.replies
     assert (created["type"], ended["type"]) == ("response.created", "response.done")
     assert created["response"]["id"] == ended["response"]["id"]
     assert ended["response"]["status"] == "cancelled"
     assert ended["response"]["metadata"] == {"turn": "3"}
-    again = rules.from_client({"type": "response.create"}).down[0]
+    again = rules.from_client({"type": "response.create"}, 1.0).replies[0]
     assert again["response"]["id"] != created["response"]["id"]
 
 
@@ -81,10 +82,10 @@ def test_what_a_client_wishes_for_turns_meanwhile_counts_when_the_model_may_spea
     rules = muting()
     rules.mute()
     wish = {"type": "semantic_vad", "create_response": True, "eagerness": "low"}
-    (told,) = rules.from_client(update(wish)).up
+    (told,) = rules.from_client(update(wish), 1.0).events
     assert told["session"]["audio"]["input"]["turn_detection"]["create_response"] is False
     answer = configured({**wish, "create_response": False}, "session.updated")
-    seen, _ = rules.from_engine(answer)
+    (seen,) = rules.from_engine(answer, 1.0).events
     assert seen["session"]["audio"]["input"]["turn_detection"]["create_response"] is True
     (restored,) = rules.unmute()
     turns = restored["session"]["audio"]["input"]["turn_detection"]
@@ -110,8 +111,9 @@ def test_everything_else_passes() -> None:
         {"type": "session.update", "session": {"type": "realtime", "instructions": "x"}},
         update(None),
     ):
-        assert rules.from_client(event).up == [event]
-    assert rules.from_engine(wire.committed("U1", None)) == (wire.committed("U1", None), [])
+        assert rules.from_client(event, 1.0).events == [event]
+    committed = wire.committed("U1", None)
+    assert rules.from_engine(committed, 1.0) == RuleOutcome([committed])
 
 
 def test_an_answer_that_the_relay_owes_waits_for_the_models_turn() -> None:
@@ -127,4 +129,6 @@ def test_an_answer_that_the_relay_owes_waits_for_the_models_turn() -> None:
 def test_muted_before_it_began_an_engine_is_silenced_when_it_does() -> None:
     rules = ModelMuting()
     assert rules.mute() == []
-    assert rules.from_engine(configured(VAD)) == (configured(VAD), [update(QUIET)])
+    assert rules.from_engine(configured(VAD), 1.0) == RuleOutcome(
+        [configured(VAD)], [update(QUIET)]
+    )

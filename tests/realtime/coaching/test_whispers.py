@@ -25,7 +25,7 @@ def test_each_is_an_answer_of_its_own_in_order() -> None:
     whispers.say("Two.")
     (first,) = whispers.release(free=True)
     assert whispers.release(free=True) == [], "the first was not created yet"
-    whispers.created()
+    whispers.observe({"type": "response.created"}, 1.0)
     (second,) = whispers.release(free=True)
     assert "One." in first["response"]["instructions"]
     assert "Two." in second["response"]["instructions"]
@@ -35,12 +35,12 @@ def test_one_that_met_an_answer_is_said_after_it_and_one_that_is_refused_is_not(
     whispers = SayQueue(RequestTracker())
     whispers.say("One.")
     (first,) = whispers.release(free=True)
-    whispers.refused(refused("somebody-elses", "conversation_already_has_active_response"))
+    whispers.observe(refused("somebody-elses", "conversation_already_has_active_response"), 1.0)
     assert whispers.release(free=True) == []
-    whispers.refused(refused(first["event_id"], "conversation_already_has_active_response"))
+    whispers.observe(refused(first["event_id"], "conversation_already_has_active_response"), 1.0)
     (again,) = whispers.release(free=True)
     assert again["response"] == first["response"]
-    whispers.refused(refused(again["event_id"], "invalid_value"))
+    whispers.observe(refused(again["event_id"], "invalid_value"), 1.0)
     assert whispers.release(free=True) == []
 
 
