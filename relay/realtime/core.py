@@ -7,7 +7,7 @@ from relay.realtime import events
 from relay.realtime.billing.budget import Balance, BudgetStage
 from relay.realtime.billing.usage import UsageMeter
 from relay.realtime.charging import BudgetEnforcer, CostTracker
-from relay.realtime.client_encoder import SCRUBBED, ClientEncoder
+from relay.realtime.client_encoder import REDACTED_EVENTS, ClientEncoder
 from relay.realtime.client_policy import ClientPolicy
 from relay.realtime.coaching.control import CoachCommands, CoachControl
 from relay.realtime.coaching.speech import CoachSpeech
@@ -45,7 +45,7 @@ from relay.realtime.transcript import Transcript
 
 _ACTIVITY: Final = ("input_audio_buffer.speech_", "response.", "conversation.item.")
 """Engine events that keep a session from being idle; an open microphone does not."""
-_READ: Final = SCRUBBED | HiddenItems.reads | {"error"}
+_READ: Final = REDACTED_EVENTS | HiddenItems.reads | {"error"}
 """Engine events that rules of every session read, beside those of the transcript."""
 
 

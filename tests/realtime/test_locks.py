@@ -27,8 +27,8 @@ def up(
 ) -> tuple[Event, list[str]]:
     """What the engine is sent, as `Conversation.from_client` makes it, and what was taken out."""
     translated = (view or GaDialect()).up(events.decode(events.encode(event)))
-    policy.check(translated)
-    return policy.apply(translated, granted, WHISPER)
+    policy.check_shape(translated)
+    return policy.remove_locked(translated, granted, WHISPER)
 
 
 def session(given: Any, granted: Grant = STRICT, view: ClientDialect | None = None) -> Json:
@@ -187,8 +187,8 @@ def test_a_beta_response_is_no_way_around() -> None:
 def test_a_duplicate_key_is_one_key_when_it_goes_up() -> None:
     twice = b'{"type":"session.update","session":{"speed":1},"session":{"instructions":"Be rude."}}'
     event = events.decode(twice)
-    policy.check(event)
-    assert policy.apply(event, STRICT, WHISPER)[0]["session"] == {}
+    policy.check_shape(event)
+    assert policy.remove_locked(event, STRICT, WHISPER)[0]["session"] == {}
 
 
 # ------------------------------------------------------------------------- what stays the client's
@@ -498,8 +498,8 @@ def test_a_clients_event_is_never_changed_in_place(asked: Event) -> None:
     before = copy.deepcopy(asked)
     for granted in (OPEN, STRICT, HELPED, grant(bounds=Bounds(max_output_tokens=1))):
         try:
-            policy.check(asked)
-            policy.apply(asked, granted, WHISPER)
+            policy.check_shape(asked)
+            policy.remove_locked(asked, granted, WHISPER)
         except BadEvent:
             pass
     assert asked == before

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from relay.realtime.client_encoder import ClientEncoder
-from relay.realtime.client_policy import REQUIRED, ClientPolicy, apply, check
+from relay.realtime.client_policy import REQUIRED, ClientPolicy, check_shape, remove_locked
 from relay.realtime.dialects.client import GaDialect
 from relay.realtime.effects import ToClient
 from relay.realtime.events import BadEvent
@@ -78,8 +78,8 @@ BAD: list[tuple[dict[str, Any], str, str]] = [
 
 @pytest.mark.parametrize("event", GOOD, ids=lambda event: event["type"])
 def test_every_client_event_passes(event: dict[str, Any]) -> None:
-    check(event)
-    assert apply(event, OPEN, WHISPER) == (event, [])
+    check_shape(event)
+    assert remove_locked(event, OPEN, WHISPER) == (event, [])
 
 
 def test_the_list_is_the_eleven_of_the_protocol() -> None:
@@ -90,7 +90,7 @@ def test_the_list_is_the_eleven_of_the_protocol() -> None:
 @pytest.mark.parametrize(("event", "code", "param"), BAD)
 def test_S3_44_a_wrong_shape_is_named(event: dict[str, Any], code: str, param: str) -> None:
     with pytest.raises(BadEvent) as refused:
-        check(event)
+        check_shape(event)
     assert (refused.value.code, refused.value.param) == (code, param)
 
 
@@ -104,7 +104,7 @@ def test_locked_fields_are_taken_out_of_an_update() -> None:
         "audio": {"output": {"voice": "ash", "speed": 1.2}},
         "max_output_tokens": 100,
     }
-    event, removed = apply({"type": "session.update", "session": session}, LOCKED, WHISPER)
+    event, removed = remove_locked({"type": "session.update", "session": session}, LOCKED, WHISPER)
     assert event["session"] == {
         "type": "realtime",
         "audio": {"output": {"speed": 1.2}},
@@ -115,7 +115,9 @@ def test_locked_fields_are_taken_out_of_an_update() -> None:
 
 def test_locked_fields_are_taken_out_of_a_response() -> None:
     response = {"instructions": "Be rude.", "metadata": {"a": "b"}}
-    event, removed = apply({"type": "response.create", "response": response}, LOCKED, WHISPER)
+    event, removed = remove_locked(
+        {"type": "response.create", "response": response}, LOCKED, WHISPER
+    )
     assert event["response"] == {"metadata": {"a": "b"}}
     assert removed == ["instructions"]
 
@@ -134,7 +136,7 @@ def test_an_aware_client_is_told_what_was_taken_out_and_only_then() -> None:
 
 
 def test_the_model_is_the_servers_even_where_nothing_else_is_locked() -> None:
-    event, removed = apply(
+    event, removed = remove_locked(
         {"type": "session.update", "session": {"model": "m", "instructions": "Hi."}}, OPEN, WHISPER
     )
     assert (event["session"], removed) == ({"instructions": "Hi."}, ["model"])
@@ -147,7 +149,7 @@ def test_the_model_is_the_servers_even_where_nothing_else_is_locked() -> None:
 def test_5_10_input_transcription_cannot_be_switched_off(given: Any, goes_up: Any) -> None:
     audio: dict[str, Any] = {"input": {"transcription": given, "noise_reduction": None}}
     session = {"type": "realtime", "audio": audio}
-    event, removed = apply({"type": "session.update", "session": session}, OPEN, WHISPER)
+    event, removed = remove_locked({"type": "session.update", "session": session}, OPEN, WHISPER)
     assert event["session"]["audio"]["input"] == {"transcription": goes_up, "noise_reduction": None}
     assert removed == []
     assert audio["input"]["transcription"] is given, "the client's event is untouched"

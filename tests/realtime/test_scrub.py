@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from relay.realtime.client_encoder import SCRUBBED, redact_for_client
+from relay.realtime.client_encoder import REDACTED_EVENTS, redact_for_client
 from relay.realtime.dialects import beta as dialect
 from relay.realtime.events import Event
 from relay.realtime.grant import Grant
@@ -160,7 +160,7 @@ VALUES = st.recursive(
 
 
 @given(
-    st.sampled_from(sorted(SCRUBBED)),
+    st.sampled_from(sorted(REDACTED_EVENTS)),
     st.sampled_from(["session", "response"]),
     st.dictionaries(NAMES, VALUES, max_size=6),
 )
