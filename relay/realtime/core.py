@@ -36,7 +36,7 @@ from relay.realtime.events import (
     TokenRenewal,
 )
 from relay.realtime.items import HiddenItems, InjectedItems
-from relay.realtime.opening import Announcement, SessionSetup, opening
+from relay.realtime.opening import Announcement, SessionSetup, open_session
 from relay.realtime.playout import Playout
 from relay.realtime.records import Utterance
 from relay.realtime.requests import RequestTracker
@@ -201,7 +201,7 @@ class SessionCore:
             return RuleOutcome([event])
         self.greeted = True
         self.deadlines.greeted()
-        return RuleOutcome([event], after=opening(self.setup, self._requests, self._injected))
+        return RuleOutcome([event], after=open_session(self.setup, self._requests, self._injected))
 
     def _stops_playback(self, event: Event) -> bool:
         """Whether a client that sends this has stopped playing."""

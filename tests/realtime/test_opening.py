@@ -6,7 +6,7 @@ from relay.realtime.dialects.client import GaDialect
 from relay.realtime.effects import ToClient, ToEngine
 from relay.realtime.grant import Grant
 from relay.realtime.items import InjectedItems
-from relay.realtime.opening import SessionSetup, openai_session_update, opening, seed_items
+from relay.realtime.opening import SessionSetup, open_session, openai_session_update, seed_items
 from relay.realtime.requests import RequestTracker
 from tests.realtime.agents import WHISPER, grant
 from tests.stores.words import Call
@@ -20,7 +20,7 @@ def begins(granted: Grant, *said: str) -> list[tuple[str, dict[str, object]]]:
     setup = SessionSetup("s1", "c1", granted, GaDialect(), update, False, WHISPER, before=before)
     ledger = RequestTracker()
     told = []
-    for action in opening(setup, ledger, InjectedItems(ledger)):
+    for action in open_session(setup, ledger, InjectedItems(ledger)):
         assert isinstance(action, ToEngine | ToClient)
         told.append((type(action).__name__, json.loads(bytes(action.frame))))
     return told
