@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from relay.realtime.events import AUDIO_DELTA, BadEvent, Event
-from relay.realtime.items import ROOT, RecentIds, unknown
+from relay.realtime.items import ROOT, RecentIds, unknown_item
 
 # ---- One thing a coach says in the model's place, and the events that make it an ordinary answer.
 
@@ -202,7 +202,7 @@ class CoachItems:
         for item in given if isinstance(given, list) else []:
             turn = self.find(item.get("id")) if isinstance(item, dict) else None
             if turn is not None and not turn.is_sent:
-                raise unknown(event, "creating", "invalid_value", turn.item_id)
+                raise unknown_item(event, "creating", "invalid_value", turn.item_id)
         item = event.get("item")
         if isinstance(item, dict) and item.get("id") in self:
             message = f"Error adding item: the item with id '{item['id']}' already exists."
