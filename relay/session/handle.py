@@ -63,11 +63,11 @@ class SessionHandle:
 
     def partials(self) -> Sequence[InterimTranscript]:
         """The words so far of what has not settled."""
-        return self.conversation.transcript.partials.open()
+        return self.conversation.transcript.interim()
 
     def settled(self) -> int:
         """The newest utterance's `seq`, on disk or not."""
-        return self.conversation.transcript.partials.settled
+        return self.conversation.transcript.last_seq
 
     def tokens(self) -> Mapping[str, int]:
         """What was used so far, by kind."""
@@ -79,8 +79,8 @@ class SessionHandle:
 
     def answers(self) -> tuple[int, int | None]:
         """How many answers have begun, and how long the last one let wait, in ms."""
-        delays = self.conversation.transcript.settling.delays
-        return delays.count, delays.last_ms
+        latency = self.conversation.transcript.latency
+        return latency.count, latency.last_ms
 
     def ending(self) -> str | None:
         """Why the session ended, None while it lasts."""

@@ -190,7 +190,7 @@ class EngineLink:
         try:
             head = bytes(frame[:HEAD_BYTES])
             if head.startswith(TEXT_HEADS) and (word := text_of(frame)) is not None:
-                self._transcript.word(word)
+                self._transcript.add_text(word)
                 seen = self._down(frame, word.type, None)
                 if seen is not None:
                     self._other(seen)
@@ -205,7 +205,7 @@ class EngineLink:
             self._shell.fault(error)
 
     def _sound(self, frame: Frame, item_id: str, ms: int) -> None:
-        self._transcript.audio(item_id, ms)
+        self._transcript.add_audio(item_id, ms)
         seen = self._down(frame, AUDIO_DELTA, None)
         if seen is not None:
             self.outlet.sound(seen, item_id, ms, self._shell.clock())

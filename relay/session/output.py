@@ -35,7 +35,7 @@ class DirectOutput:
 
     def sound(self, frame: Frame, item_id: str, ms: int, now: float) -> None:
         """Send it, and note when it will be heard."""
-        self._playout.came(item_id, ms)
+        self._playout.received(item_id, ms)
         self._playout.sent(item_id, ms, now)
         self.other(frame)
 
@@ -76,12 +76,12 @@ class PacedOutput:
 
     def sound(self, frame: Frame, item_id: str, ms: int, now: float) -> None:
         """Send it now or when its turn has come."""
-        self._playout.came(item_id, ms)
-        self._send(self._pacing.sound(frame, item_id, ms, now))
+        self._playout.received(item_id, ms)
+        self._send(self._pacing.push_audio(frame, item_id, ms, now))
 
     def other(self, frame: Frame) -> None:
         """Send it now or behind the sound that waits."""
-        self._send(self._pacing.other(frame, self._clock()))
+        self._send(self._pacing.push_other(frame, self._clock()))
 
     def flush(self) -> None:
         """Drop the sound that waits, send the rest."""

@@ -254,8 +254,8 @@ def test_what_is_open_at_the_end_is_settled() -> None:
 
 
 def sound(item: str, milliseconds: int, rules: SessionCore, now: float) -> None:
-    rules.transcript.audio(item, milliseconds)
-    rules.playout.came(item, milliseconds)
+    rules.transcript.add_audio(item, milliseconds)
+    rules.playout.received(item, milliseconds)
     rules.playout.sent(item, milliseconds, now)
 
 
@@ -352,7 +352,7 @@ def test_a_client_that_truncates_has_stopped_playing_so_the_next_answer_starts_a
     actions = rules.from_client(encode(truncate), 11.1)
     assert [event["type"] for event in asked(actions)] == ["conversation.item.truncate"]
     assert rules.playout.heard("A1", 99.0).ms == 1000
-    rules.playout.came("A2", 1000)
+    rules.playout.received("A2", 1000)
     rules.playout.sent("A2", 1000, 12.0)
     assert rules.playout.heard("A2", 12.6).ms == 500
     again = rules.from_client(encode(truncate), 12.6)

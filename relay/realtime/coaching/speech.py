@@ -19,7 +19,7 @@ from relay.realtime.effects import (
     TranscribeCoachAudio,
 )
 from relay.realtime.events import AUDIO_DELTA, SPEECH_STARTED, BadEvent, Event, encode
-from relay.realtime.playout import HeardAudio, heard_text
+from relay.realtime.playout import HeardAudio, cut_to_heard
 from relay.realtime.requests import RequestTracker
 from relay.realtime.transcript import Transcript
 
@@ -287,13 +287,13 @@ class CoachSpeech:
             coach_id=self._coach,
             item_id=f"item_{name}",
             response_id=f"resp_{name}",
-            previous=self._transcript.settling.last(self._items.gone),
+            previous=self._transcript.last_item(self._items.gone),
             anchor=self._items.tail,
         )
         self._open = self._turns[turn.number] = turn
         self._turns.pop(turn.number - MOST_UNKNOWN, None)
         self._items.add(turn)
-        self._transcript.settling.coaches[turn.item_id] = turn.coach_id
+        self._transcript.coach_ids[turn.item_id] = turn.coach_id
         return actions + self._tell(turn.began(), now)
 
     def _sound(self, pcm: bytes) -> list[Effect]:
@@ -302,7 +302,7 @@ class CoachSpeech:
             return []
         ms = len(pcm) // BYTES_PER_MS
         turn.audio_ms += ms
-        self._transcript.audio(turn.item_id, ms)
+        self._transcript.add_audio(turn.item_id, ms)
         shown = self._client.forward(encode(turn.sound(pcm)), AUDIO_DELTA)
         frames = [action.frame for action in shown if isinstance(action, ToClient)]
         return [
@@ -342,7 +342,7 @@ class CoachSpeech:
 
     def _up(self, turn: CoachTurn) -> list[Effect]:
         """Tell the model what was said in its place, as far as it was heard."""
-        text = heard_text(turn.words or "", turn.heard_ms, turn.audio_ms)
+        text = cut_to_heard(turn.words or "", turn.heard_ms, turn.audio_ms)
         if not text or turn.is_deleted:
             return []
         content = [{"type": "output_text", "text": text}]

@@ -168,7 +168,7 @@ def test_the_learner_interrupts_and_the_coach_goes_on_in_a_new_answer() -> None:
     rules = taken()
     actions = rules.coach_says("carol", WORD, 10.0)
     first = next(a.item_id for a in actions if isinstance(a, PlayCoachAudio))
-    rules.playout.came(first, 1000)
+    rules.playout.received(first, 1000)
     rules.playout.sent(first, 1000, 10.0)
     cut = from_engine(rules, wire.speech_started("U2"), 10.5)
     assert kinds(cut) == ["input_audio_buffer.speech_started", "response.output_audio.done"]
@@ -188,7 +188,7 @@ def test_the_relay_truncates_no_item_that_the_engine_does_not_have() -> None:
     rules = taken(BrowserDialect(), truncates=True)
     actions = rules.coach_says("carol", WORD, 10.0)
     item_id = next(a.item_id for a in actions if isinstance(a, PlayCoachAudio))
-    rules.playout.came(item_id, 1000)
+    rules.playout.received(item_id, 1000)
     rules.playout.sent(item_id, 1000, 10.0)
     assert asked(from_engine(rules, wire.speech_started("U2"), 10.5)) == []
 
@@ -208,7 +208,7 @@ def test_a_cancel_means_the_coachs_answer_while_there_is_one(names: bool) -> Non
 def test_a_truncation_is_answered_here_and_counts_exactly() -> None:
     rules = taken()
     item_id, _ = spoken(rules)
-    rules.playout.came(item_id, 1700)
+    rules.playout.received(item_id, 1700)
     rules.playout.sent(item_id, 1700, 10.0)
     cut = {"type": "conversation.item.truncate", "item_id": item_id, "content_index": 0}
     actions = from_client(rules, {**cut, "audio_end_ms": 850}, 10.5)
@@ -259,10 +259,10 @@ def test_a_session_that_no_coach_speaks_in_is_as_it_was(view: ClientDialect) -> 
 def test_words_that_have_not_settled_are_the_coachs_too() -> None:
     rules = taken()
     item_id, _ = spoken(rules)
-    rules.playout.came(item_id, 1700)
+    rules.playout.received(item_id, 1700)
     rules.playout.sent(item_id, 1700, 10.9)
     rules.voice.words(1, "Hello Ada.", 11.0)
-    partial = rules.transcript.partials.open()[-1]
+    partial = rules.transcript.interim()[-1]
     assert (partial.text, partial.coach_id) == ("Hello Ada.", "carol")
 
 
@@ -279,7 +279,7 @@ def test_a_pause_is_for_the_model_and_the_coach_goes_on() -> None:
     item_id = next(
         a.item_id for a in rules.coach_says("carol", WORD, 10.0) if isinstance(a, PlayCoachAudio)
     )
-    rules.playout.came(item_id, 1000)
+    rules.playout.received(item_id, 1000)
     rules.playout.sent(item_id, 1000, 10.0)
     assert rules.coaching.pause(10.5).actions == []
     assert heard(rules.coach_says("carol", WORD, 10.6)) == 1000

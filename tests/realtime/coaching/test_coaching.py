@@ -22,9 +22,9 @@ def answering(view: ClientDialect | None = None, **granted: bool) -> SessionCore
     from_engine(rules, configured(VAD, "session.updated"))
     for event in wire.answer("A1", "One two three four five six seven eight.", None)[:8]:
         from_engine(rules, event, 10.0)
-    rules.playout.came("A1", 8000)
+    rules.playout.received("A1", 8000)
     rules.playout.sent("A1", 8000, 10.0)
-    rules.transcript.audio("A1", 8000)
+    rules.transcript.add_audio("A1", 8000)
     return rules
 
 

@@ -1,9 +1,9 @@
-"""What the protocol lets arrive in any order, twice or not at all, changes no transcript."""
+"""Events that the protocol may reorder, repeat or omit do not change the transcript."""
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from relay.realtime.playout import AtOnce
+from relay.realtime.playout import InstantPlayback
 from relay.realtime.transcript import Transcript
 from tests.realtime import wire_events as wire
 from tests.realtime.wire_events import Event
@@ -12,7 +12,7 @@ TURNS = 3
 
 
 def session() -> tuple[list[Event], list[Event]]:
-    """A conversation in wire order, and the learner's transcripts, which come when they like."""
+    """A conversation in wire order, and the learner's transcriptions, which come at any time."""
     events: list[Event] = []
     late: list[Event] = []
     previous: str | None = None
@@ -26,7 +26,7 @@ def session() -> tuple[list[Event], list[Event]]:
 
 
 def story(events: list[Event]) -> list[tuple[str, str, str]]:
-    transcript = Transcript(AtOnce())
+    transcript = Transcript(InstantPlayback())
     last: dict[str, tuple[float, str, str, str]] = {}
     seqs: list[int] = []
     settled = [u for now, event in enumerate(events) for u in transcript.observe(event, float(now))]
@@ -42,7 +42,7 @@ def plain() -> list[tuple[str, str, str]]:
     return story(events + late)
 
 
-# Each of these says nothing that another event does not say too (PROTOCOL §5, rule c).
+# Everything in these events is also in another one (PROTOCOL §5, rule c).
 REDUNDANT = (
     "response.output_audio_transcript.delta",
     "response.content_part.added",
@@ -56,7 +56,7 @@ REDUNDANT = (
 
 @settings(max_examples=200)
 @given(st.data())
-def test_transcripts_may_come_anywhere_after_their_commit(data: st.DataObject) -> None:
+def test_transcriptions_may_come_at_any_time_after_their_commit(data: st.DataObject) -> None:
     events, late = session()
     for event in data.draw(st.permutations(late)):
         committed = next(
