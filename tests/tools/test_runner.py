@@ -226,7 +226,7 @@ async def session(runner: SessionToolRunner, call: Call) -> None:
 
 
 async def answer(runner: SessionToolRunner, call: Call, one: ToolCall) -> None:
-    call.up += call.desk.result(one.call_id, await runner.run(one))
+    call.up += call.tools.result(one.call_id, await runner.run(one))
 
 
 async def test_results_of_parallel_sessions_and_calls_never_mix(registry: ToolRegistry) -> None:

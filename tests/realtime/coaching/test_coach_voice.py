@@ -19,7 +19,7 @@ from relay.realtime.events import encode
 from relay.realtime.records import Utterance
 from tests.realtime import wire_events as wire
 from tests.realtime.test_conversation import asked, conversation, from_engine, seen
-from tests.realtime.test_tools_in_conversation import TOOL
+from tests.realtime.test_server_tools_in_core import TOOL
 from tests.realtime.wire_events import Event
 
 LOUD = b"\x00\x20" * 480  # 20 ms

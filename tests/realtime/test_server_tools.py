@@ -1,4 +1,4 @@
-"""Tools that run on the server: the model calls them, the client never knows."""
+"""Server-side tools: the model calls them and the client sees nothing of it."""
 
 import json
 from typing import Any
@@ -16,7 +16,7 @@ Event = dict[str, Any]
 
 CREATE: Event = {"type": "response.create"}
 CANCEL: Event = {"type": "response.cancel"}
-OUTPUT, GO_ON = "conversation.item.create", "response.create"
+OUTPUT, FOLLOW_UP = "conversation.item.create", "response.create"
 
 
 def typed(text: str = "How is the weather?") -> Event:
@@ -40,7 +40,7 @@ def test_the_client_sees_one_answer_and_nothing_of_the_call() -> None:
     call.settle()
 
     assert call.calls == [ToolCall("call_4", "item_a3", WEATHER, '{"city": "London"}')]
-    assert call.asked() == [OUTPUT, GO_ON]
+    assert call.asked() == [OUTPUT, FOLLOW_UP]
     assert call.engine.items[-2]["output"] == f"{SECRET} for call_4"
     assert call.traces() == set()
     assert call.types() == [
@@ -56,7 +56,7 @@ def test_the_client_sees_one_answer_and_nothing_of_the_call() -> None:
     ]
 
 
-def test_the_answer_follows_the_question_as_the_client_counts() -> None:
+def test_the_answer_is_linked_to_the_question_for_the_client() -> None:
     call = Call([server_call()], [("say", "It is foggy.")])
     call.say(typed())
     call.say(CREATE)
@@ -79,7 +79,7 @@ def test_what_the_model_says_before_the_call_is_shown_as_a_response_of_its_own()
     assert call.types().count("response.created") == 2
 
 
-def test_places_in_a_response_stay_as_the_engine_counts_them() -> None:
+def test_output_index_stays_as_the_engine_counts_it() -> None:
     call = Call([server_call(), ("say", "One moment.")])
     call.say(CREATE)
     call.flow()
@@ -100,7 +100,7 @@ def test_a_question_that_needs_no_tool_passes_untouched() -> None:
     assert call.seen == list(engine.out)
 
 
-def test_a_tool_of_the_clients_passes_untouched() -> None:
+def test_a_call_of_a_client_tool_passes_untouched() -> None:
     call = Call([client_call()])
     call.say(CREATE)
     call.flow()
@@ -126,7 +126,7 @@ def test_a_tool_of_the_clients_passes_untouched() -> None:
     assert len(call.shown("response.done")) == 2
 
 
-def test_the_wishes_of_a_response_hold_for_the_one_that_goes_on() -> None:
+def test_a_follow_up_inherits_the_parameters_of_its_response() -> None:
     call = Call([server_call()])
     wish = {"metadata": {"asked_by": "c1"}, "output_modalities": ["text"]}
     call.say({**CREATE, "response": wish})
@@ -148,14 +148,14 @@ def test_parallel_calls_lead_to_one_answer() -> None:
     call.answer(1)
     assert call.asked() == [OUTPUT, OUTPUT], "one is still missing"
     call.settle()
-    assert call.asked() == [OUTPUT, OUTPUT, OUTPUT, GO_ON]
+    assert call.asked() == [OUTPUT, OUTPUT, OUTPUT, FOLLOW_UP]
     answered = [event["item"]["call_id"] for event in call.sent[:3]]
     first, second, third = (c.call_id for c in call.calls)
     assert answered == [second, third, first]
     assert call.traces() == set()
 
 
-def test_a_result_that_comes_before_the_response_is_done_waits() -> None:
+def test_a_result_waits_until_its_response_is_done() -> None:
     call = Call([server_call(), ("say", "One moment.")])
     call.say(CREATE)
     while not call.running:
@@ -165,7 +165,7 @@ def test_a_result_that_comes_before_the_response_is_done_waits() -> None:
     call.answer()
     assert call.sent == []
     call.settle()
-    assert call.asked() == [OUTPUT, GO_ON]
+    assert call.asked() == [OUTPUT, FOLLOW_UP]
 
 
 def test_a_tool_after_a_tool_is_still_one_answer() -> None:
@@ -178,7 +178,7 @@ def test_a_tool_after_a_tool_is_still_one_answer() -> None:
     assert call.traces() == set()
 
 
-def test_a_model_that_only_calls_tools_is_made_to_answer() -> None:
+def test_after_ten_rounds_the_model_must_answer_without_tools() -> None:
     call = Call(*[[server_call()]] * 50)
     call.say(CREATE)
     call.settle()
@@ -190,7 +190,7 @@ def test_a_model_that_only_calls_tools_is_made_to_answer() -> None:
     assert len(call.calls) == 20, "the next question may use tools again"
 
 
-def test_too_many_calls_at_once_are_answered_without_running() -> None:
+def test_calls_beyond_the_limit_are_answered_without_running() -> None:
     call = Call([server_call(str(n)) for n in range(20)])
     call.say(CREATE)
     call.settle()
@@ -198,10 +198,10 @@ def test_too_many_calls_at_once_are_answered_without_running() -> None:
     outputs = [i["output"] for i in call.engine.items if i["type"] == "function_call_output"]
     assert len(outputs) == 20
     assert sum('"too_many_calls"' in output for output in outputs) == 4
-    assert call.asked().count(GO_ON) == 1
+    assert call.asked().count(FOLLOW_UP) == 1
 
 
-def test_what_is_too_long_is_answered_with_a_word_about_it() -> None:
+def test_arguments_or_results_that_are_too_long_are_answered_with_an_error() -> None:
     call = Call([("call", WEATHER, '"' + "x" * 65_536 + '"'), server_call()])
     call.say(CREATE)
     call.flow()
@@ -215,7 +215,7 @@ def test_what_is_too_long_is_answered_with_a_word_about_it() -> None:
 # ------------------------------------------------------------------------------- both kinds of tool
 
 
-def test_with_a_call_of_each_kind_the_client_asks_and_waits_for_the_servers_result() -> None:
+def test_with_calls_of_both_kinds_the_clients_create_waits_for_the_servers_result() -> None:
     call = Call([server_call(), client_call()], [("say", "Look at the map.")])
     call.say(CREATE)
     call.flow()
@@ -226,7 +226,7 @@ def test_with_a_call_of_each_kind_the_client_asks_and_waits_for_the_servers_resu
     call.say({"type": OUTPUT, "item": output})
     call.say({**CREATE, "event_id": "c7"})
     call.flow()
-    assert len(call.engine.responses) == 1, "the client's wish waits"
+    assert len(call.engine.responses) == 1, "the client's create waits"
     call.answer()
     assert call.sent[-1] == {**CREATE, "event_id": "c7"}
     call.settle()
@@ -235,7 +235,7 @@ def test_with_a_call_of_each_kind_the_client_asks_and_waits_for_the_servers_resu
     assert call.traces() == set()
 
 
-def test_with_a_call_of_each_kind_the_relay_does_not_ask_by_itself() -> None:
+def test_with_calls_of_both_kinds_the_relay_does_not_ask_by_itself() -> None:
     call = Call([server_call(), client_call()])
     call.say(CREATE)
     call.settle()
@@ -245,19 +245,19 @@ def test_with_a_call_of_each_kind_the_relay_does_not_ask_by_itself() -> None:
 # ------------------------------------------------------------------- a client that does not wait
 
 
-def test_a_clients_wish_while_a_tool_runs_takes_the_place_of_ours() -> None:
+def test_a_clients_create_while_a_tool_runs_replaces_ours() -> None:
     call = Call([server_call()], [("say", "It is foggy.")])
     call.say(CREATE)
     call.flow()
     call.say(typed("And hurry!"))
     call.say({**CREATE, "event_id": "c2"})
     call.settle()
-    assert [event["type"] for event in call.sent] == [OUTPUT, GO_ON]
+    assert [event["type"] for event in call.sent] == [OUTPUT, FOLLOW_UP]
     assert call.sent[1]["event_id"] == "c2"
     assert len(call.engine.responses) == 2
 
 
-def test_a_second_wish_is_refused_as_the_api_would() -> None:
+def test_a_second_create_is_refused_as_the_api_refuses_it() -> None:
     call = Call([server_call()])
     call.say(CREATE)
     call.flow()
@@ -267,7 +267,7 @@ def test_a_second_wish_is_refused_as_the_api_would() -> None:
     assert refused.event_id == "c3"
 
 
-def test_a_response_outside_the_conversation_waits_for_nothing() -> None:
+def test_a_response_outside_the_conversation_does_not_wait() -> None:
     call = Call([server_call()])
     call.say(CREATE)
     call.flow()
@@ -293,7 +293,7 @@ def test_a_cancel_while_a_tool_runs_ends_the_response_that_the_client_waits_for(
     assert call.engine.refused == [], "there was nothing that the engine could have cancelled"
 
 
-def test_a_cancel_after_the_model_was_asked_is_the_engines() -> None:
+def test_a_cancel_after_the_follow_up_was_sent_goes_to_the_engine() -> None:
     call = Call([server_call()], [("say", "It is foggy.")])
     call.say(CREATE)
     call.flow()
@@ -305,17 +305,17 @@ def test_a_cancel_after_the_model_was_asked_is_the_engines() -> None:
     assert call.engine.refused == []
 
 
-def test_a_cancel_of_one_response_by_its_name_is_passed_on() -> None:
+def test_a_cancel_that_names_a_response_is_passed_on() -> None:
     call = Call([server_call()])
     call.say(CREATE)
     call.flow()
     call.say({**CANCEL, "response_id": "resp_apart"})
     assert list(call.up) == [{**CANCEL, "response_id": "resp_apart"}]
     call.settle()
-    assert GO_ON in call.asked()
+    assert FOLLOW_UP in call.asked()
 
 
-def test_a_cancel_lets_the_clients_waiting_wish_go_first() -> None:
+def test_a_cancel_releases_the_clients_waiting_create_first() -> None:
     call = Call([server_call()])
     call.say(CREATE)
     call.flow()
@@ -346,7 +346,7 @@ def test_a_response_that_was_cancelled_gets_no_follow_up() -> None:
     assert call.traces() == set()
 
 
-def test_a_call_that_was_cut_off_is_not_carried_out() -> None:
+def test_a_call_that_was_cut_off_is_not_run() -> None:
     call = Call([server_call()])
     call.say(CREATE)
     for _ in range(2):
@@ -360,7 +360,7 @@ def test_a_call_that_was_cut_off_is_not_carried_out() -> None:
     assert call.traces() == set()
 
 
-def test_the_model_is_not_asked_to_talk_into_somebodys_words() -> None:
+def test_the_model_is_not_asked_to_continue_while_the_learner_speaks() -> None:
     call = Call([server_call()], [("say", "As I was saying: foggy.")])
     call.say(CREATE)
     call.flow()
@@ -376,7 +376,7 @@ def test_the_model_is_not_asked_to_talk_into_somebodys_words() -> None:
     assert call.traces() == set()
 
 
-def test_when_silence_brings_no_response_the_model_is_asked_then() -> None:
+def test_when_the_turn_brings_no_response_the_model_is_asked_after_it() -> None:
     call = Call([server_call()])
     call.say(CREATE)
     call.flow()
@@ -385,10 +385,10 @@ def test_when_silence_brings_no_response_the_model_is_asked_then() -> None:
     call.answer()
     call.engine.out.append({"type": "input_audio_buffer.cleared"})
     call.settle()
-    assert call.asked() == [OUTPUT, GO_ON]
+    assert call.asked() == [OUTPUT, FOLLOW_UP]
 
 
-def test_a_turn_that_was_faster_than_the_result_is_followed_by_an_answer_with_it() -> None:
+def test_a_turn_that_overtakes_the_result_is_followed_by_an_answer_with_it() -> None:
     call = Call([server_call()], [("say", "What?")], [("say", "It is foggy.")])
     call.say(CREATE)
     call.flow()
@@ -396,13 +396,13 @@ def test_a_turn_that_was_faster_than_the_result_is_followed_by_an_answer_with_it
     call.engine.silence()
     call.answer()  # the relay does not know of the new turn yet
     call.settle()
-    assert [event["type"] for event in call.engine.refused] == [GO_ON]
+    assert [event["type"] for event in call.engine.refused] == [FOLLOW_UP]
     assert len(call.engine.responses) == 3
     assert call.engine.responses[2]["status"] == "completed"
     assert call.shown("error") == [], "that refusal was ours"
 
 
-def test_when_the_engine_will_not_go_on_the_client_is_shown_how_it_ended() -> None:
+def test_when_the_engine_refuses_the_follow_up_the_hidden_response_is_shown() -> None:
     call = Call([server_call()])
     call.say(CREATE)
     call.flow()
@@ -416,25 +416,25 @@ def test_when_the_engine_will_not_go_on_the_client_is_shown_how_it_ended() -> No
     assert call.traces() == set()
 
 
-def test_a_response_that_failed_is_shown_as_it_is() -> None:
-    desk = ServerTools(frozenset({WEATHER}))
+def test_a_failed_response_is_shown() -> None:
+    tools = ServerTools(frozenset({WEATHER}))
     created = wire.response_created("resp_1")
     failed = {
         "type": "response.done",
         "response": {**created["response"], "status": "failed", "output": []},
     }
-    assert desk.from_engine(created, 1.0).events == []
-    assert desk.from_engine(failed, 1.0).events == [created, failed]
+    assert tools.from_engine(created, 1.0).events == []
+    assert tools.from_engine(failed, 1.0).events == [created, failed]
 
 
-def test_a_response_that_puts_out_nothing_is_shown() -> None:
+def test_a_response_without_output_is_shown() -> None:
     call = Call([])
     call.say(CREATE)
     call.settle()
     assert call.types() == ["response.created", "response.done"]
 
 
-def test_a_response_that_was_cut_short_is_shown_and_gone_on_with() -> None:
+def test_an_incomplete_response_is_shown_and_followed_up() -> None:
     call = Call([server_call()])
     *events, done = whole_response(call)
     incomplete = {**done["response"], "status": "incomplete"}
@@ -445,7 +445,7 @@ def test_a_response_that_was_cut_short_is_shown_and_gone_on_with() -> None:
     assert call.traces() == set()
 
 
-def test_after_another_response_a_cancel_is_the_engines_again() -> None:
+def test_after_another_response_a_cancel_goes_to_the_engine_again() -> None:
     call = Call([server_call()], [("say", "What?")])
     call.say(CREATE)
     call.flow()
@@ -457,13 +457,13 @@ def test_after_another_response_a_cancel_is_the_engines_again() -> None:
     assert list(call.up) == [CANCEL]
     assert call.seen == seen
     call.settle()
-    assert GO_ON not in call.asked()
+    assert FOLLOW_UP not in call.asked()
 
 
 # ---------------------------------------------------------------------- what a client may not name
 
 
-def test_a_hidden_item_is_refused_as_if_it_were_not_there() -> None:
+def test_a_hidden_item_is_refused_as_if_it_did_not_exist() -> None:
     call = Call([server_call()])
     call.say(CREATE)
     call.settle()
@@ -490,7 +490,7 @@ def test_a_hidden_item_is_refused_as_if_it_were_not_there() -> None:
         refusal(call, {**CREATE, "response": {"conversation": "none", "input": [reference]}})
 
 
-def test_a_client_cannot_answer_for_a_tool() -> None:
+def test_a_client_cannot_forge_a_tools_result() -> None:
     call = Call([server_call()])
     call.say(CREATE)
     call.flow()
@@ -510,28 +510,28 @@ def test_a_client_cannot_answer_for_a_tool() -> None:
         {"type": "response.create", "response": {"input": ["odd", {"id": ["odd"]}]}},
     ],
 )
-def test_every_other_client_event_goes_up_as_it_is(event: Event) -> None:
+def test_every_other_client_event_is_forwarded_unchanged(event: Event) -> None:
     handled = ServerTools(frozenset({WEATHER})).from_client(event, 1.0)
     assert handled.events == [event]
     assert handled.events[0] is event
     assert handled.replies == []
 
 
-# --------------------------------------------------------------------------- what should not happen
+# --------------------------------------------------------------------------- unexpected events
 
 
-def test_a_result_nobody_waits_for_is_dropped() -> None:
+def test_the_result_of_an_unknown_call_is_dropped() -> None:
     call = Call([server_call()])
-    assert call.desk.result("call_9", "late") == []
+    assert call.tools.result("call_9", "late") == []
     call.say(CREATE)
     call.flow()
     call_id = call.calls[0].call_id
     call.settle()
-    assert call.desk.result(call_id, "twice") == []
+    assert call.tools.result(call_id, "twice") == []
 
 
-def test_a_call_in_a_response_outside_the_conversation_is_hidden_and_not_carried_out() -> None:
-    desk = ServerTools(frozenset({WEATHER}))
+def test_a_call_in_a_response_outside_the_conversation_is_hidden_and_not_run() -> None:
+    tools = ServerTools(frozenset({WEATHER}))
     created = wire.response_created("resp_1", None)
     item = {
         "id": "F1",
@@ -546,13 +546,13 @@ def test_a_call_in_a_response_outside_the_conversation_is_hidden_and_not_carried
         "type": "response.done",
         "response": {**created["response"], "status": "completed", "output": [item]},
     }
-    assert desk.from_engine(created, 1.0).events == [created]
+    assert tools.from_engine(created, 1.0).events == [created]
     for kind in ("added", "done"):
-        handled = desk.from_engine(
+        handled = tools.from_engine(
             {"type": f"response.output_item.{kind}", **ids, "item": item}, 1.0
         )
         assert (handled.events, handled.after) == ([], [])
-    handled = desk.from_engine(done, 1.0)
+    handled = tools.from_engine(done, 1.0)
     assert handled.events == [{**done, "response": {**done["response"], "output": []}}]
     assert handled.after == []
 
@@ -563,7 +563,7 @@ def test_a_call_whose_own_events_were_missed_is_found_in_the_response() -> None:
     call.engine.out += [created, done]
     call.settle()
     assert len(call.calls) == 1
-    assert call.asked() == [OUTPUT, GO_ON]
+    assert call.asked() == [OUTPUT, FOLLOW_UP]
     assert call.traces() == set()
 
 
@@ -578,7 +578,7 @@ def whole_response(call: Call) -> list[Event]:
     return events
 
 
-def test_what_was_said_is_shown_although_its_own_events_were_missed() -> None:
+def test_a_message_is_shown_although_its_own_events_were_missed() -> None:
     call = Call([("say", "I will look."), server_call()])
     created, *_, done = whole_response(call)
     call.engine.out += [created, done]
@@ -587,7 +587,7 @@ def test_what_was_said_is_shown_although_its_own_events_were_missed() -> None:
     assert [i["type"] for i in call.seen[1]["response"]["output"]] == ["message"]
 
 
-def test_a_call_that_only_a_cancelled_response_tells_of_is_not_carried_out() -> None:
+def test_a_call_known_only_from_a_cancelled_response_is_not_run() -> None:
     call = Call([server_call()])
     created, *_, done = whole_response(call)
     cancelled = {**done["response"], "status": "cancelled"}
@@ -598,13 +598,13 @@ def test_a_call_that_only_a_cancelled_response_tells_of_is_not_carried_out() -> 
 
 
 def test_a_response_that_never_ended_is_shown_when_the_next_begins() -> None:
-    desk = ServerTools(frozenset({WEATHER}))
+    tools = ServerTools(frozenset({WEATHER}))
     first, second = wire.response_created("resp_1"), wire.response_created("resp_2")
-    assert desk.from_engine(first, 1.0).events == []
-    assert desk.from_engine(second, 1.0).events == [first]
+    assert tools.from_engine(first, 1.0).events == []
+    assert tools.from_engine(second, 1.0).events == [first]
 
 
-def test_a_late_repeat_of_what_is_not_shown_is_not_shown() -> None:
+def test_a_late_repeat_of_a_hidden_response_is_hidden_too() -> None:
     call = Call([server_call()])
     created, *_, done = events = whole_response(call)
     call.engine.out += [*events, created, done]
@@ -613,12 +613,12 @@ def test_a_late_repeat_of_what_is_not_shown_is_not_shown() -> None:
 
 
 @pytest.mark.parametrize("times", [2, 3])
-def test_events_that_come_twice_change_nothing(times: int) -> None:
+def test_repeated_events_change_nothing(times: int) -> None:
     call = Call([server_call()], [("say", "It is foggy.")])
     call.engine.out += [event for event in whole_response(call) for _ in range(times)]
     call.settle()
     assert len(call.calls) == 1
-    assert call.asked() == [OUTPUT, GO_ON]
+    assert call.asked() == [OUTPUT, FOLLOW_UP]
     assert call.types().count("response.created") == 1
     assert call.types().count("response.done") == 1
 
@@ -640,7 +640,7 @@ ODD: list[Event] = [
 
 
 @pytest.mark.parametrize("event", ODD, ids=str)
-def test_odd_shapes_are_passed_on_as_they_came(event: Event) -> None:
+def test_malformed_events_are_passed_on_unchanged(event: Event) -> None:
     handled = ServerTools(frozenset({WEATHER})).from_engine(event, 1.0)
     if event.get("response") is None or not isinstance(event["response"], dict):
         assert handled.events == [event]
@@ -648,11 +648,11 @@ def test_odd_shapes_are_passed_on_as_they_came(event: Event) -> None:
     assert handled.replies == []
 
 
-def test_a_call_without_all_its_parts_is_hidden_and_not_carried_out() -> None:
-    desk = ServerTools(frozenset({WEATHER}))
+def test_an_incomplete_call_is_hidden_and_not_run() -> None:
+    tools = ServerTools(frozenset({WEATHER}))
     item = {"id": "F1", "type": "function_call", "name": WEATHER, "arguments": "{}"}
     event = {"type": "response.output_item.done", "response_id": "resp_1", "item": item}
-    handled = desk.from_engine(event, 1.0)
+    handled = tools.from_engine(event, 1.0)
     assert handled.events == []
     assert handled.after == []
 
@@ -661,7 +661,7 @@ def test_a_call_without_all_its_parts_is_hidden_and_not_carried_out() -> None:
 
 
 class Recorded:
-    """A recorded session whose client ran the tool; here the desk does, and sends what it sent."""
+    """A recorded session whose client ran the tool; here the server does and sends the same."""
 
     def __init__(self, name: str) -> None:
         rows = [json.loads(line) for line in (RECORDINGS / name).read_text().splitlines()]
@@ -671,18 +671,18 @@ class Recorded:
         self.shown: list[Event] = []
         self.asked: list[Event] = []
         self.calls: list[ToolCall] = []
-        desk = ServerTools(frozenset({WEATHER}))
+        tools = ServerTools(frozenset({WEATHER}))
         for event in self.events:
-            if event["type"] not in desk.reads:
+            if event["type"] not in tools.reads:
                 self.shown.append(event)
                 continue
-            handled = desk.from_engine(event, 1.0)
+            handled = tools.from_engine(event, 1.0)
             self.shown += handled.events
             self.asked += handled.replies
             calls = called(handled)
             self.calls += calls
             for call in calls:
-                self.asked += desk.result(call.call_id, self.result["output"])
+                self.asked += tools.result(call.call_id, self.result["output"])
 
     def outputs(self, events: list[Event]) -> list[Event]:
         done = [event for event in events if event["type"] == "response.done"]
@@ -696,14 +696,14 @@ def recording(request: pytest.FixtureRequest) -> Recorded:
     return Recorded(f"{request.param}.jsonl")
 
 
-def test_a_recorded_call_is_carried_out_as_its_client_did(recording: Recorded) -> None:
+def test_a_recorded_call_is_run_as_its_client_ran_it(recording: Recorded) -> None:
     (call,) = recording.calls
     assert (call.name, call.call_id) == (WEATHER, recording.result["call_id"])
     assert json.loads(call.arguments) == {"city": "London"}
     assert [{k: v for k, v in e.items() if k != "event_id"} for e in recording.asked] == [
         {"type": OUTPUT, "item": recording.result},
         {
-            "type": GO_ON,
+            "type": FOLLOW_UP,
             "response": {"output_modalities": ["text"], "max_output_tokens": "inf"},
         },
     ]
@@ -719,7 +719,7 @@ def test_a_recorded_call_leaves_no_trace(recording: Recorded) -> None:
     assert recording.outputs(recording.shown) == said
 
 
-def test_in_a_recorded_call_what_is_left_is_one_chain(recording: Recorded) -> None:
+def test_in_a_recorded_call_the_visible_items_form_one_chain(recording: Recorded) -> None:
     added = [e for e in recording.shown if e["type"] == "conversation.item.added"]
     items = [event["item"]["id"] for event in added]
     assert [event["previous_item_id"] for event in added] == [None, *items[:-1]]

@@ -1,4 +1,4 @@
-"""The tool desk among the other rules of a session: ledger, policy, scrubbing, views."""
+"""Server-side tools together with the other rules of a session: requests, policy, dialects."""
 
 import dataclasses
 import json
@@ -98,7 +98,7 @@ def test_a_beta_client_sees_nothing_either() -> None:
     assert "call_" not in json.dumps(talk.seen)
 
 
-def test_a_refusal_of_what_the_relay_asked_reaches_the_desk_and_not_the_client() -> None:
+def test_a_refusal_of_the_relays_own_event_is_not_shown_to_the_client() -> None:
     """A turn was faster than the result; when it is over the model is asked once more."""
     talk = Talk([server_call()], [("say", "What?")], [("say", "It is foggy.")])
     talk.take()
@@ -126,7 +126,7 @@ def test_a_call_of_the_clients_own_making_is_refused_by_its_name() -> None:
     assert talk.seen[-1]["type"] == "error"
 
 
-def test_without_server_tools_there_is_no_desk() -> None:
+def test_without_server_tools_nothing_is_hidden() -> None:
     talk = Talk([server_call()])
     setup = dataclasses.replace(
         SessionSetup(

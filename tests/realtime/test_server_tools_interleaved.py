@@ -1,4 +1,4 @@
-"""Whatever happens and arrives in whatever order, the client is told nothing and all is right."""
+"""Server-side tools under any interleaving of events: nothing leaks and no result is lost."""
 
 import json
 from collections import Counter
@@ -26,8 +26,8 @@ STEPS = {
     "tool": 2,  # a tool answers
     "ask": 1,  # the client asks for a response
     "say": 1,  # … or types something
-    "speak": 1,  # somebody begins to speak
-    "hush": 1,  # … and ends
+    "speak": 1,  # the learner begins to speak
+    "hush": 1,  # … and stops
     "cancel": 1,  # the client cancels
 }
 CLIENT: dict[str, Event] = {
@@ -47,13 +47,13 @@ def steps(*names: str) -> st.SearchStrategy[list[Step]]:
 
 
 class Scene:
-    """A call in which the steps of a test happen, and then all comes to rest."""
+    """A call that goes through the steps of a test and then comes to rest."""
 
-    def __init__(self, script: Sequence[Sequence[Part]], happenings: list[Step]) -> None:
+    def __init__(self, script: Sequence[Sequence[Part]], steps_taken: list[Step]) -> None:
         self.call = Call(*script)
         self.speaking = False
         self.client(CLIENT["ask"])
-        for name, number in happenings:
+        for name, number in steps_taken:
             self.step(name, number)
         self.step("hush", 0)
         self.call.settle()
@@ -73,7 +73,7 @@ class Scene:
             {"engine": self.call.engine.step, "down": self.call.take, "up": self.call.give}[name]()
 
     def client(self, event: Event) -> None:
-        with suppress(BadEvent):  # one wish too many; its own test says how that is refused
+        with suppress(BadEvent):  # one create too many; that refusal has a test of its own
             self.call.say(event)
 
 
@@ -91,8 +91,8 @@ def every_call_ran_once_and_has_its_one_result(call: Call) -> None:
     assert told == ran
 
 
-def what_is_shown_is_whole(call: Call) -> None:
-    """Each response begins once, then has its items, then ends once; none is shown in another."""
+def responses_are_well_formed(call: Call) -> None:
+    """Each response begins once, then has its items, then ends once; none overlap."""
     running: str | None = None
     begun: set[str] = set()
     for event in call.seen:
@@ -110,7 +110,7 @@ def what_is_shown_is_whole(call: Call) -> None:
     assert running is None
 
 
-def predecessors_are_known(call: Call) -> None:
+def items_link_to_visible_items(call: Call) -> None:
     """Following `previous_item_id`, a client builds the conversation that the engine has."""
     order: list[str] = []
     for event in call.seen:
@@ -126,7 +126,7 @@ def predecessors_are_known(call: Call) -> None:
     assert order == [item_id for item_id in ids if item_id not in hidden]
 
 
-def nobody_was_told_of_a_refusal_that_was_ours(call: Call) -> None:
+def refusals_of_our_own_events_are_hidden(call: Call) -> None:
     ours = [e["event_id"] for e in call.engine.refused if e.get("event_id")]
     told = json.dumps(call.seen)
     assert not [event_id for event_id in ours if event_id in told]
@@ -134,15 +134,15 @@ def nobody_was_told_of_a_refusal_that_was_ours(call: Call) -> None:
 
 @settings(max_examples=150)
 @given(SCRIPT, steps(*STEPS))
-def test_whatever_happens_the_client_is_told_nothing(
-    script: list[list[Part]], happenings: list[Step]
+def test_under_any_interleaving_the_client_sees_nothing_of_the_calls(
+    script: list[list[Part]], steps_taken: list[Step]
 ) -> None:
-    call = Scene(script, happenings).call
+    call = Scene(script, steps_taken).call
     nothing_leaks(call)
     every_call_ran_once_and_has_its_one_result(call)
-    what_is_shown_is_whole(call)
-    predecessors_are_known(call)
-    nobody_was_told_of_a_refusal_that_was_ours(call)
+    responses_are_well_formed(call)
+    items_link_to_visible_items(call)
+    refusals_of_our_own_events_are_hidden(call)
 
 
 NO_CLIENT_CALL = st.sampled_from([("say", "Hm."), server_call("London"), server_call("Rome")])
@@ -151,11 +151,11 @@ ROUNDS = st.lists(st.lists(NO_CLIENT_CALL, min_size=1, max_size=4), max_size=6)
 
 @settings(max_examples=100)
 @given(ROUNDS, steps(*QUIET))
-def test_undisturbed_the_model_goes_on_once_after_every_round(
-    script: list[list[Part]], happenings: list[Step]
+def test_undisturbed_the_model_is_asked_once_after_every_round(
+    script: list[list[Part]], steps_taken: list[Step]
 ) -> None:
     """As many responses as a client with tools of its own would have asked for, and no refusal."""
-    call = Scene(script, happenings).call
+    call = Scene(script, steps_taken).call
     assert call.engine.refused == []
     rounds = 0
     for parts in script:
@@ -172,11 +172,11 @@ def test_undisturbed_the_model_goes_on_once_after_every_round(
 @settings(max_examples=100)
 @given(ROUNDS, steps(*QUIET, "speak", "hush"))
 @example([[server_call()]], [("up", 0), *[("engine", 0)] * 9, *[("down", 0)] * 9, ("speak", 0)])
-def test_who_speaks_meanwhile_is_answered_with_every_result(
-    script: list[list[Part]], happenings: list[Step]
+def test_a_learner_who_speaks_meanwhile_gets_an_answer_that_knows_every_result(
+    script: list[list[Part]], steps_taken: list[Step]
 ) -> None:
-    """When all is at rest no result waits to be spoken of: a response began after the last one."""
-    call = Scene(script, happenings).call
+    """At rest, a response has begun after the last result."""
+    call = Scene(script, steps_taken).call
     owed = {
         item["call_id"]
         for response in call.engine.responses
