@@ -30,11 +30,11 @@ class SessionBilling:
         """Pay; returns what is left, None without a purse."""
         if self._purse is None:
             return None
-        return self._purse.settle(bill.actual, bill.want, day_of(now))
+        return self._purse.settle(bill, day_of(now))
 
     def close(self, now: float) -> None:
         """The session is over: pay for what was cut off, and let others have the rest."""
-        bill = self._spending.last_bill()
+        bill = self._spending.unbilled_charge()
         if bill is not None:
             self.settle(bill, now)
         if self._purse is not None:
@@ -95,7 +95,7 @@ class BudgetService:
         day = day_of(now)
         limits = [await self._known(limit, user, grant, day) for limit, user in _limits(grant)]
         purse = self._budgets.open(session_id, limits, day)
-        if not purse.reserve(BudgetStage().want, day):
+        if not purse.reserve(BudgetStage().reservation, day):
             purse.release()
             raise SessionRefused(BUDGET_EXHAUSTED)
         return purse

@@ -35,9 +35,9 @@ def test_an_answer_that_was_cut_off_is_paid_for_and_the_rest_given_back() -> Non
     account = SessionBilling(used, purse)
     used.observe(wire.response_created("R1"), NOW)
     account.close(NOW)
-    assert budgets.open("s2", [LIMIT], 20_778).standing().left == 995_000
+    assert budgets.open("s2", [LIMIT], 20_778).balance().left == 995_000
     account.close(NOW)
-    assert budgets.open("s3", [LIMIT], 20_778).standing().left <= 995_000
+    assert budgets.open("s3", [LIMIT], 20_778).balance().left <= 995_000
 
 
 def test_the_end_tells_what_was_used_in_tokens_and_dollars() -> None:

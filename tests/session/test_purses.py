@@ -27,7 +27,7 @@ async def test_the_store_is_asked_for_the_agents_and_the_users_day() -> None:
     purse = await BudgetService(Prices(), past.spent).open(grant(), "s1", NOW)
     assert past.asked == [(20_778, "a1", None), (20_778, "a1", "u1")]
     assert purse is not None
-    assert (purse.standing().left, purse.standing().limit) == (600_000, DOLLAR), "the tighter one"
+    assert (purse.balance().left, purse.balance().limit) == (600_000, DOLLAR), "the tighter one"
 
 
 async def test_without_a_budget_or_a_price_nobody_is_asked() -> None:
@@ -42,7 +42,7 @@ async def test_a_store_that_is_away_stops_no_call() -> None:
     past.spent_today = OSError("away")
     purse = await BudgetService(Prices(), past.spent).open(grant(), "s1", NOW)
     assert purse is not None
-    assert purse.standing().left == DOLLAR
+    assert purse.balance().left == DOLLAR
 
 
 async def test_a_model_without_a_price_is_not_for_a_budget() -> None:

@@ -1,4 +1,4 @@
-"""What a session used, whatever comes twice, late, in another order or not at all."""
+"""The usage meter, with reports that are repeated, late, reordered or missing."""
 
 import json
 from typing import Any
@@ -30,7 +30,7 @@ def fed(*events: Event, now: float = NOON) -> UsageMeter:
 # ------------------------------------------------------------------------------------- one turn
 
 
-def test_a_turn_is_billed_to_the_model_and_to_what_listened() -> None:
+def test_a_turn_is_counted_for_the_model_and_the_transcriber() -> None:
     meter = UsageMeter(MODEL, EARS)
     listened = meter.observe(heard("item_1", lasted(3)), NOON)
     answered = meter.observe(response_done("resp_1", ANSWER), NOON)
@@ -56,11 +56,11 @@ def test_a_line_grows_with_every_answer() -> None:
 
 
 @pytest.mark.parametrize("status", ["completed", "cancelled", "failed", "incomplete"])
-def test_whatever_became_of_an_answer_it_is_billed(status: str) -> None:
+def test_an_answer_is_counted_whatever_its_status(status: str) -> None:
     assert fed(response_done("resp_1", ANSWER, status)).totals()[MODEL].audio_out == 136
 
 
-def test_an_answer_outside_the_conversation_is_billed_too() -> None:
+def test_an_answer_outside_the_conversation_is_counted_too() -> None:
     done = response_done("resp_1", ANSWER)
     done["response"]["conversation_id"] = None
     assert fed(done).totals()[MODEL].audio_out == 136
@@ -81,17 +81,17 @@ def test_a_failed_transcription_costs_nothing() -> None:
     assert fed(failed).lines() == []
 
 
-def test_transcription_by_tokens_is_billed_at_the_listeners_price() -> None:
+def test_transcription_by_tokens_has_the_transcribers_price() -> None:
     usage = {"type": "tokens", "input_tokens": 13, "output_tokens": 9, "total_tokens": 22}
     meter = fed(session("updated", MODEL, "gpt-4o-mini-transcribe"), heard("item_1", usage))
     assert meter.totals() == {"gpt-4o-mini-transcribe": Usage(audio_in=13, text_out=9)}
     assert meter.cost(Prices()) == Cost(62), "13 * 1.25 + 9 * 5 is 61.25, rounded up"
 
 
-# ----------------------------------------------------------------------------- twice and corrected
+# ----------------------------------------------------------------------- repeats and corrections
 
 
-def test_what_comes_twice_counts_once() -> None:
+def test_a_repeated_report_counts_once() -> None:
     meter = fed(response_done("resp_1", ANSWER), heard("item_1", lasted(3)))
     before = meter.lines()
     assert meter.observe(response_done("resp_1", ANSWER), NOON) is None
@@ -99,7 +99,7 @@ def test_what_comes_twice_counts_once() -> None:
     assert meter.lines() == before
 
 
-def test_parts_of_an_item_count_each_and_ids_of_two_kinds_do_not_meet() -> None:
+def test_parts_of_an_item_are_counted_each_and_ids_of_two_kinds_never_collide() -> None:
     meter = fed(
         heard("x", lasted(3)),
         heard("x", lasted(2), content_index=1),
@@ -123,14 +123,14 @@ def test_an_interim_transcription_is_replaced_by_the_next_and_by_the_final_one()
     assert corrected.usage == Usage(milliseconds=4000)
 
 
-def test_usage_that_was_missing_the_first_time_is_not_lost_nor_taken_back() -> None:
+def test_usage_missing_at_first_is_counted_later_and_not_taken_back() -> None:
     meter = fed(response_done("resp_1", None), response_done("resp_1", ANSWER))
     assert meter.totals()[MODEL].audio_out == 136
     assert meter.observe(response_done("resp_1", None), NOON) is None
     assert meter.totals()[MODEL].audio_out == 136
 
 
-def test_without_an_id_it_is_billed_all_the_same() -> None:
+def test_a_report_without_an_id_is_counted_all_the_same() -> None:
     nameless = response_done("", ANSWER)
     del nameless["response"]["id"]
     assert fed(nameless).totals()[MODEL].audio_out == 136
@@ -139,7 +139,7 @@ def test_without_an_id_it_is_billed_all_the_same() -> None:
 # -------------------------------------------------------------------------------- models and days
 
 
-def test_the_engine_says_which_models_it_uses() -> None:
+def test_the_models_are_those_that_the_engine_reports() -> None:
     meter = fed(
         session("created", "gpt-realtime-2.1-2026-07-01", None),
         session("updated", "gpt-realtime-2.1-2026-07-01", "gpt-live-transcribe"),
@@ -177,8 +177,8 @@ def test_a_day_has_a_line_of_its_own_and_a_correction_stays_on_its_day() -> None
     assert day_of(midnight - 0.1) == 20_000
 
 
-def test_the_cost_is_the_sum_of_what_the_lines_cost() -> None:
-    """So that a report from the stored rows says what the session said."""
+def test_the_cost_is_the_sum_of_the_lines() -> None:
+    """So that a report from the stored rows agrees with the session's own."""
     once = response_usage(text=(1, 1))
     meter = fed(response_done("resp_1", once), now=0.0)
     meter.observe(response_done("resp_2", once), 86_400.0)
@@ -189,7 +189,7 @@ def test_the_cost_is_the_sum_of_what_the_lines_cost() -> None:
 # --------------------------------------------------------------------------------------- bounds
 
 
-def test_models_without_number_end_in_one_line() -> None:
+def test_models_beyond_the_bound_share_one_line() -> None:
     meter = UsageMeter(MODEL, EARS)
     for number in range(200):
         meter.observe(session("updated", MODEL, f"ears-{number}"), NOON)
@@ -199,18 +199,18 @@ def test_models_without_number_end_in_one_line() -> None:
     assert sum(line.usage.milliseconds for line in meter.lines()) == 200_000
 
 
-def test_a_name_without_end_is_cut() -> None:
+def test_a_long_model_name_is_cut() -> None:
     meter = fed(session("created", "m" * 100_000, None), response_done("resp_1", ANSWER))
     assert [len(line.model) for line in meter.lines()] == [128]
 
 
-def test_only_so_many_bills_are_remembered_and_none_is_lost() -> None:
+def test_remembered_reports_are_bounded_and_no_usage_is_lost() -> None:
     meter = UsageMeter(MODEL, EARS)
     for number in range(3000):
         meter.observe(response_done(f"resp_{number}", response_usage(out=(0, 1))), NOON)
         meter.observe(response_done(f"resp_{number}", response_usage(out=(0, 1))), NOON)
     assert meter.totals()[MODEL].audio_out == 3000
-    assert len(meter._bills) == 1024
+    assert len(meter._reports) == 1024
 
 
 # ------------------------------------------------------------------------------------ any order
@@ -227,7 +227,7 @@ ANSWERS = st.lists(
 
 
 @given(ANSWERS, st.lists(st.integers(0, 30), max_size=6), st.data())
-def test_order_and_doubles_change_nothing(
+def test_order_and_repeats_change_nothing(
     answers: list[Event], seconds: list[int], data: st.DataObject
 ) -> None:
     events = [response_done(f"resp_{n}", usage) for n, usage in enumerate(answers)]
@@ -241,7 +241,7 @@ def test_order_and_doubles_change_nothing(
 
 
 @given(ANSWERS)
-def test_each_version_of_a_line_is_newer_and_has_no_less(answers: list[Event]) -> None:
+def test_each_version_of_a_line_is_newer_and_never_smaller(answers: list[Event]) -> None:
     meter, before = (
         UsageMeter(MODEL, EARS),
         UsageLine(model=MODEL, day=20_000, usage=Usage(), seq=0),
@@ -282,7 +282,7 @@ def vars_of(usage: Usage) -> list[int]:
         max_size=4,
     )
 )
-def test_malformed_events_are_no_fault(events: list[Event]) -> None:
+def test_malformed_events_raise_no_error(events: list[Event]) -> None:
     meter = fed(*events)
     assert all(count >= 0 for line in meter.lines() for count in vars_of(line.usage))
     assert meter.cost(Prices()).known >= 0
@@ -331,7 +331,7 @@ RECORDED: dict[str, tuple[Usage, Cost]] = {
         Cost(0, UNKNOWN),
     ),
 }
-"""By recording: all that was used, and what it cost by hand."""
+"""By recording: total usage, and its cost worked out by hand."""
 
 
 def recorded(name: str) -> list[Event]:
@@ -344,7 +344,7 @@ def recorded(name: str) -> list[Event]:
 
 
 @pytest.mark.parametrize("name", RECORDED)
-def test_a_recorded_session_is_billed_as_by_hand(name: str) -> None:
+def test_a_recorded_session_costs_what_was_worked_out_by_hand(name: str) -> None:
     usage, cost = RECORDED[name]
     meter = UsageMeter("gpt-realtime", EARS)
     for event in recorded(name):

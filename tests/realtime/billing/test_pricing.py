@@ -1,4 +1,4 @@
-"""The table against the sheet that it was copied from, and how names find their rows."""
+"""The price table, compared with the price sheet, and the lookup by model name."""
 
 import re
 from typing import Any
@@ -20,13 +20,13 @@ SHEET = {
 
 
 def pico(dollars: str) -> list[int]:
-    """`4 / 0.40` dollars a million tokens in pico-dollars a token, by another way than the code."""
+    """`4 / 0.40` dollars a million tokens in pico-dollars a token, computed in another way."""
     wholes = (amount.partition(".") for amount in dollars.split(" / "))
     return [int(whole) * 10**6 + int(f"{part:<06}"[:6]) for whole, _, part in wholes]
 
 
 @pytest.mark.parametrize("model", SHEET)
-def test_the_table_says_what_the_sheet_says(model: str) -> None:
+def test_the_table_agrees_with_the_price_sheet(model: str) -> None:
     price = Prices().find(model)
     assert price is not None
     text, audio, image = map(pico, SHEET[model])
@@ -36,7 +36,7 @@ def test_the_table_says_what_the_sheet_says(model: str) -> None:
     assert price.minute is None
 
 
-def test_what_listens_is_priced_by_the_minute_or_by_tokens() -> None:
+def test_transcribers_are_priced_by_the_minute_or_by_tokens() -> None:
     found = Prices()
     assert found.find("gpt-realtime-whisper") == Price(minute=17_000_000_000)
     assert found.find("gpt-live-transcribe") == Price(minute=17_000_000_000)
@@ -48,7 +48,7 @@ def test_what_listens_is_priced_by_the_minute_or_by_tokens() -> None:
     assert found.find("gpt-4o-transcribe") == Price(**by_tokens, inferred=True)
 
 
-def test_what_nobody_read_on_the_providers_page_is_marked() -> None:
+def test_inferred_prices_are_marked() -> None:
     found = {model: Prices().find(model) for model in prices.TABLE}
     assert {model for model, price in found.items() if price is not None and price.inferred} == {
         *("gpt-realtime", "gpt-realtime-mini", "gpt-transcribe"),
@@ -68,7 +68,7 @@ def test_the_table_has_a_date() -> None:
         ("gpt-4o-mini-transcribe-2025-12-15", "gpt-4o-mini-transcribe"),
     ],
 )
-def test_a_dated_version_costs_what_its_model_costs(name: str, row: str) -> None:
+def test_a_dated_version_has_the_price_of_its_model(name: str, row: str) -> None:
     assert Prices().find(name) == Prices().find(row) is not None
 
 
@@ -89,14 +89,14 @@ def test_a_name_that_only_begins_like_a_known_one_has_no_price(name: str) -> Non
     assert Prices().find(name) is None
 
 
-def test_an_operators_deployment_is_like_a_model() -> None:
+def test_an_operators_deployment_can_be_like_a_model() -> None:
     own = Prices({"my-voice": {"like": "gpt-realtime-2.1"}, "ours": {"like": "my-voice"}})
     assert own.find("my-voice") == Prices().find("gpt-realtime-2.1") == own.find("ours")
     assert own.find("my-voice-2026-11-01") == own.find("my-voice")
     assert Prices().find("my-voice") is None, "the table itself is never changed"
 
 
-def test_a_discount_changes_what_it_names_and_whoever_is_like_it() -> None:
+def test_a_discount_changes_its_row_and_the_rows_that_are_like_it() -> None:
     own = Prices({"gpt-realtime-1.5": {"audio_out": 50.5, "text_in": 3}})
     for model in ("gpt-realtime-1.5", "gpt-realtime", "gpt-realtime-1.5-2026-01-01"):
         price = own.find(model)
@@ -105,7 +105,7 @@ def test_a_discount_changes_what_it_names_and_whoever_is_like_it() -> None:
         assert (price.audio_in, price.text_out) == (32_000_000, 16_000_000)
 
 
-def test_a_version_with_a_row_of_its_own_costs_that() -> None:
+def test_a_dated_version_with_a_row_of_its_own_has_that_price() -> None:
     own = Prices({"gpt-realtime-2-2026-07-01": {"like": "gpt-realtime-2", "text_in": "1"}})
     priced, others = own.find("gpt-realtime-2-2026-07-01"), own.find("gpt-realtime-2-2026-07-02")
     assert priced is not None
@@ -130,12 +130,12 @@ def test_a_number_is_as_exact_as_a_text() -> None:
         ({"audio_in": "Infinity"}, "m: 'audio_in'"),
         ({"audio_in": "1e999999999"}, "m: 'audio_in'"),
         ({"audio_in": "0.0000001"}, "m: 'audio_in'"),
-        ({"audio_inn": "1"}, "m: a price has no 'audio_inn'"),
+        ({"audio_inn": "1"}, "m: unknown price field 'audio_inn'"),
         ({"like": "nobody"}, "m like nobody"),
         ({"like": "m"}, "m like m"),
         ({"like": "gpt-realtime", "video_in": 1}, "'video_in'"),
     ],
 )
-def test_what_is_no_price_is_named(row: dict[str, Any], what: str) -> None:
+def test_an_invalid_price_is_named_in_the_error(row: dict[str, Any], what: str) -> None:
     with pytest.raises(ValueError, match=re.escape(what)):
         Prices({"m": row})
