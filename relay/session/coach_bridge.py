@@ -228,7 +228,7 @@ class CoachBridge:
             before.close(REPLACED)
         elif len(self._lines) == 1:
             self._wires.listen(self)
-            self._act(self._shell.conversation.coaching.listens(True))
+            self._act(self._shell.conversation.coaching.set_listening(True))
         return line
 
     def act(self, action: PlayCoachAudio | TranscribeCoachAudio) -> None:
@@ -290,7 +290,7 @@ class CoachBridge:
         if not self._lines:
             self._wires.listen(None)
             if not self._is_over:
-                self._act(self._shell.conversation.coaching.listens(False))
+                self._act(self._shell.conversation.coaching.set_listening(False))
             self._act(self._shell.conversation.voice.stop(self._shell.clock()))
             if self._ear is not None:
                 self._tasks.run(_retired(self._ear), "ear.retire")
@@ -303,7 +303,7 @@ class CoachBridge:
 
     def _heard(self, turn: int, text: str | None) -> None:
         now = self._shell.clock()
-        self._act(self._shell.conversation.voice.words(turn, text, now))
+        self._act(self._shell.conversation.voice.transcribed(turn, text, now))
 
     def _billed(self, event: Event) -> None:
         self._act(self._shell.conversation.metered(event, self._shell.clock()))

@@ -36,18 +36,18 @@ class CommandHandler:
         if self.ended.done():
             return "over"
         now = self.shell.clock()
-        obeyed = self.shell.conversation.coaching.obey(command, now)
-        actions = obeyed.actions
+        result = self.shell.conversation.coaching.execute(command, now)
+        actions = result.effects
         if self.shell.conversation.control.speaker is None:
             actions = [*self.shell.conversation.voice.stop(now), *actions]
         self.silence(self.shell.conversation.control.is_muted)
         self.shell.act(actions)
         self.shell.rearm()
-        if obeyed.outcome == "done":
+        if result.outcome == "done":
             self.recorder.did(command, now)
             session_id = self.recorder.head.session_id
             log.info("coach acted", action=command.action, session_id=session_id)
-        return obeyed.outcome
+        return result.outcome
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from relay.session.coach_bridge import MOST_LINES, CoachStream
 from relay.session.session import Session
 from tests.fake_connection import FakePeer
 from tests.realtime import wire_events as wire
-from tests.realtime.coaching.test_coach_voice import PAUSE, WORD
+from tests.realtime.coaching.test_speech import PAUSE, WORD
 from tests.session.fakes import CREATED, FakeEngine, Stage, settle
 from tests.session.test_session import DELTA
 
