@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from relay.realtime.client_encoder import REDACTED_EVENTS, redact_for_client
-from relay.realtime.dialects import beta as dialect
+from relay.realtime.dialects import beta
 from relay.realtime.events import Event
 from relay.realtime.grant import Grant
 from tests.realtime.agents import LOOK, LOOKUP, OPEN, SECRET, STRICT, grant
@@ -141,7 +141,7 @@ def test_where_nothing_is_hidden_nothing_changes(event: Event) -> None:
 
 
 def test_beta_clients_are_shown_as_little() -> None:
-    told = dialect.to_beta(redact_for_client(updated(), STRICT))
+    told = beta.to_beta(redact_for_client(updated(), STRICT))
     assert told is not None
     assert SECRET not in json.dumps(told)
     assert told["session"]["tools"] == [LOOK]

@@ -1,4 +1,4 @@
-"""S3-25: sessions and responses, field by field, and back."""
+"""S3-25: sessions and responses translated field by field, and back."""
 
 import copy
 from typing import Any
@@ -84,7 +84,7 @@ FIELDS = [
 
 
 @pytest.mark.parametrize(("beta", "ga"), FIELDS, ids=[str(beta) for beta, _ in FIELDS])
-def test_S3_25_only_the_fields_that_were_given_appear_in_the_ga_session(beta, ga):
+def test_S3_25_the_ga_session_has_only_the_fields_that_were_given(beta, ga):
     given_before = copy.deepcopy(beta)
     assert ga_session(beta) == {"type": "realtime", **ga}
     assert beta == given_before
@@ -120,7 +120,7 @@ def test_S3_25_the_old_clients_whole_session_is_a_valid_ga_session():
     assert not RealtimeSessionCreateRequest.model_validate(ga).model_extra
 
 
-def test_formats_handed_out_are_the_callers_own():
+def test_a_returned_format_is_a_copy():
     ga_session({"input_audio_format": "pcm16"})["audio"]["input"]["format"]["rate"] = 8000
     assert ga_session({"input_audio_format": "pcm16"}) == {"type": "realtime", **heard(format=PCM)}
 
@@ -134,7 +134,7 @@ def test_a_ga_session_stays_as_it_is_beside_flat_fields():
     assert ga["audio"] == {"output": {"voice": "cedar"}, "x": 1}
 
 
-def test_S3_23_a_ga_session_is_shown_flat():
+def test_S3_23_a_ga_session_is_flattened():
     ga = {
         "type": "realtime",
         "object": "realtime.session",
@@ -201,11 +201,11 @@ def test_S3_23_a_ga_session_is_shown_flat():
         ("pcm16", "pcm16"),
     ],
 )
-def test_S3_23_an_audio_format_is_told_by_its_beta_name_where_it_has_one(ga, beta):
+def test_S3_23_an_audio_format_has_its_beta_name_if_there_is_one(ga, beta):
     assert beta_session(heard(format=ga)) == {"temperature": 0.8, "input_audio_format": beta}
 
 
-def test_what_beta_never_knew_of_the_audio_is_not_lost():
+def test_audio_fields_that_beta_never_had_are_kept():
     ga = {"audio": {"input": {"format": PCM, "channels": 2}, "output": {}}, "temperature": 0.7}
     assert beta_session(ga) == {
         "temperature": 0.7,
@@ -215,7 +215,7 @@ def test_what_beta_never_knew_of_the_audio_is_not_lost():
 
 
 @pytest.mark.parametrize("audio", [None, "loud", {"input": None}, {"input": []}])
-def test_a_malformed_session_goes_through(audio):
+def test_a_malformed_session_passes(audio):
     assert beta_session({"audio": audio}) == {"temperature": 0.8, "audio": audio}
 
 
@@ -230,7 +230,7 @@ def test_a_malformed_session_goes_through(audio):
         ("transcription", False),
     ],
 )
-def test_a_transcription_session_says_so_in_either_dialect(session, transcription):
+def test_a_transcription_session_is_recognized_in_either_dialect(session, transcription):
     assert is_transcription(session) is transcription
 
 
@@ -309,7 +309,7 @@ common = {
     ),
     extras,
 )
-def test_a_beta_session_comes_back_from_ga_as_it_was(session, more):
+def test_a_beta_session_survives_the_way_to_ga_and_back(session, more):
     beta = {**more, **session}
     before = copy.deepcopy(beta)
     ga = ga_session(beta)
@@ -346,7 +346,7 @@ audio_out = st.fixed_dictionaries(
     ),
     extras,
 )
-def test_a_ga_session_comes_back_from_beta_as_it_was(session, more):
+def test_a_ga_session_survives_the_way_to_beta_and_back(session, more):
     ga = {**more, **session}
     before = copy.deepcopy(ga)
     beta = beta_session(ga)

@@ -1,4 +1,4 @@
-"""S3-23: every server event of GA, row by row, with what a beta client sees of it."""
+"""S3-23: every GA server event and its beta translation."""
 
 import copy
 import typing
@@ -262,7 +262,7 @@ def test_S3_23_a_beta_client_sees(ga, beta):
 @pytest.mark.parametrize(
     "beta", [b for _, b in ROWS if b and b["type"] not in NEW_WITH_GA], ids=lambda b: b["type"]
 )
-def test_S3_23_what_a_beta_client_sees_is_an_event_of_the_beta_sdk(beta):
+def test_S3_23_every_translated_event_is_valid_in_the_beta_sdk(beta):
     TypeAdapter(BetaEvent).validate_python(beta)
 
 
@@ -271,8 +271,8 @@ def test_S3_23_what_a_beta_client_sees_is_an_event_of_the_beta_sdk(beta):
     [(ga, b) for ga, b in ROWS if b and ga["type"] != "conversation.item.created"],
     ids=[ga["type"] for ga, b in ROWS if b and ga["type"] != "conversation.item.created"],
 )
-def test_an_old_log_reads_as_the_ga_events_it_would_be_today(ga, beta):
-    """`object` and an empty transcript stay where beta had them: GA allows both."""
+def test_a_beta_log_is_translated_to_ga(ga, beta):
+    """`object` and an empty transcript stay: GA allows both."""
     before = copy.deepcopy(beta)
     again = beta_to_ga(beta)
     assert again["type"] == ga["type"]
@@ -285,16 +285,16 @@ def test_the_rows_name_every_event_of_the_ga_sdk_once():
     assert set(NAMES) == set(BETA_NAMES) == names_in(GaEvent)
 
 
-def test_the_public_names_are_what_the_rows_show():
+def test_the_public_names_agree_with_the_rows():
     assert {ga["type"]: beta and beta["type"] for ga, beta in ROWS} == dict(BETA_NAMES)
 
 
-def test_every_name_that_a_beta_client_sees_is_beta_or_new_with_ga():
+def test_every_name_that_a_beta_client_is_sent_is_beta_or_new_with_ga():
     shown = {name for name in BETA_NAMES.values() if name}
     assert shown - names_in(BetaEvent) == NEW_WITH_GA
 
 
-def test_the_three_kinds_of_change_exclude_each_other():
+def test_rewritten_renamed_and_dropped_events_are_disjoint():
     assert {ga for ga, beta in BETA_NAMES.items() if beta is None} == DROPPED
     assert {ga for ga, beta in BETA_NAMES.items() if beta not in (ga, None)} == RENAMED | {
         "conversation.item.added"

@@ -58,7 +58,7 @@ SHOWN = [
 
 
 @pytest.mark.parametrize(("ga", "beta"), SHOWN)
-def test_S3_23_an_item_is_shown_as_beta_had_it(ga, beta):
+def test_S3_23_an_item_is_translated_to_beta(ga, beta):
     before = copy.deepcopy(ga)
     assert beta_item(ga) == beta
     assert ga == before
@@ -79,7 +79,7 @@ MEANT = [
 
 
 @pytest.mark.parametrize(("role", "beta", "ga"), MEANT)
-def test_a_content_type_is_understood_by_who_speaks(role, beta, ga):
+def test_a_ga_content_type_depends_on_the_role(role, beta, ga):
     item = message(role, {"type": beta, "text": "Hi"})
     before = copy.deepcopy(item)
     assert ga_item(item) == message(role, {"type": ga, "text": "Hi"})
@@ -98,7 +98,7 @@ def test_a_content_type_is_understood_by_who_speaks(role, beta, ga):
         {"type": "message", "role": "user", "content": [None, 3, {"type": None}]},
     ],
 )
-def test_what_has_no_content_to_rename_goes_through(item):
+def test_an_item_without_content_to_rename_passes(item):
     assert ga_item(item) == item
 
 

@@ -1,4 +1,4 @@
-"""How each kind of client is told things."""
+"""What each kind of client is sent: frames, errors, announcements and farewells."""
 
 import json
 
@@ -20,20 +20,22 @@ def test_S3_24_a_ga_client_gets_frames_as_they_came() -> None:
     assert GaDialect().down(DELTA, "response.output_audio.delta", None) is DELTA
 
 
-@pytest.mark.parametrize("view", [BetaDialect(), BrowserDialect()])
-def test_S3_23_an_old_client_reads_beta_names(view: ClientDialect) -> None:
-    renamed = view.down(DELTA, "response.output_audio.delta", None)
+@pytest.mark.parametrize("dialect", [BetaDialect(), BrowserDialect()])
+def test_S3_23_a_beta_client_is_sent_beta_names(dialect: ClientDialect) -> None:
+    renamed = dialect.down(DELTA, "response.output_audio.delta", None)
     assert json.loads(bytes(renamed or b"")) == {
         "type": "response.audio.delta",
         "event_id": "e",
         "delta": "AAAA",
     }
-    created = view.down(ADDED, "conversation.item.added", None)
+    created = dialect.down(ADDED, "conversation.item.added", None)
     assert json.loads(bytes(created or b""))["type"] == "conversation.item.created"
-    assert view.down(b'{"type":"conversation.item.done"}', "conversation.item.done", None) is None
+    assert (
+        dialect.down(b'{"type":"conversation.item.done"}', "conversation.item.done", None) is None
+    )
 
 
-def test_S3_26_the_engines_conversation_created_is_not_ours() -> None:
+def test_S3_26_the_engines_conversation_created_is_not_shown() -> None:
     frame = b'{"type":"conversation.created","conversation":{"id":"conv_1"}}'
     assert BrowserDialect().down(frame, "conversation.created", None) is None
     assert BrowserDialect().announce("c1") == {
@@ -44,7 +46,7 @@ def test_S3_26_the_engines_conversation_created_is_not_ours() -> None:
     assert BetaDialect().announce("c1") is None
 
 
-def test_S3_25_an_old_clients_update_goes_up_in_ga_shape() -> None:
+def test_S3_25_a_beta_clients_update_is_translated_to_ga() -> None:
     update = {
         "type": "session.update",
         "session": {"voice": "ash", "modalities": ["text", "audio"]},
@@ -55,7 +57,7 @@ def test_S3_25_an_old_clients_update_goes_up_in_ga_shape() -> None:
     assert GaDialect().up(update) is update
 
 
-def test_errors_of_ours_have_the_shape_the_client_knows() -> None:
+def test_the_relays_own_errors_have_the_shape_of_the_dialect() -> None:
     assert GaDialect().error(ERROR) is ERROR
     assert BetaDialect().error(ERROR) is ERROR
     told = BrowserDialect().error(ERROR)
@@ -63,15 +65,15 @@ def test_errors_of_ours_have_the_shape_the_client_knows() -> None:
 
 
 @pytest.mark.parametrize("ending", endings.ALL, ids=lambda ending: ending.name)
-def test_every_ending_is_told_at_every_door(ending: Ending) -> None:
-    for view in (GaDialect(), BetaDialect(), BrowserDialect()):
-        farewell = view.farewell(ending)
+def test_every_ending_has_a_valid_farewell_in_every_dialect(ending: Ending) -> None:
+    for dialect in (GaDialect(), BetaDialect(), BrowserDialect()):
+        farewell = dialect.farewell(ending)
         assert len(farewell.reason.encode()) <= 123
-        assert farewell.code not in (1005, 1006, 1015), "not for the wire"
+        assert farewell.code not in (1005, 1006, 1015), "never sent on the wire"
         assert all(event["type"] == "error" for event in farewell.events)
 
 
-def test_a_bad_token_ends_as_at_openai() -> None:
+def test_an_invalid_token_ends_a_ga_session_as_at_openai() -> None:
     farewell = GaDialect().farewell(endings.UNAUTHORIZED)
     assert (farewell.code, farewell.reason) == (3000, "invalid_request_error.invalid_api_key")
     assert farewell.events[0]["error"]["code"] == "invalid_api_key"
@@ -90,15 +92,17 @@ def test_a_bad_token_ends_as_at_openai() -> None:
     ],
     ids=lambda value: str(value)[:24],
 )
-def test_S3_3_S3_8_S3_11_s3s_own_codes(ending: Ending, code: int, reason: str) -> None:
+def test_S3_3_S3_8_S3_11_the_older_front_end_has_its_own_close_codes(
+    ending: Ending, code: int, reason: str
+) -> None:
     farewell = BrowserDialect().farewell(ending)
     assert (farewell.code, farewell.reason) == (code, reason)
 
 
-def test_S3_12_a_lost_engine_is_told_in_s3s_words() -> None:
+def test_S3_12_the_older_front_end_is_told_of_a_lost_engine_by_an_event() -> None:
     told = BrowserDialect().farewell(endings.ENGINE_CLOSED).events
     assert told == ({"type": "error", "error": "OpenAI connection error"},)
 
 
-def test_elsewhere_a_full_house_is_1013() -> None:
+def test_elsewhere_a_server_at_capacity_closes_with_1013() -> None:
     assert GaDialect().farewell(endings.AT_CAPACITY).code == 1013

@@ -1,4 +1,4 @@
-"""S3-23 on recorded sessions: GA ones as a beta client sees them, beta ones read back as GA."""
+"""S3-23 on recorded sessions: GA ones translated to beta, beta ones to GA and back."""
 
 import copy
 import json
@@ -62,7 +62,7 @@ def shown(name: str) -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize("name", GA)
-def test_S3_23_a_recorded_ga_session_shows_nothing_but_beta(name):
+def test_S3_23_a_recorded_ga_session_becomes_pure_beta(name):
     for event in events_of(name, "s2c"):
         before = copy.deepcopy(event)
         beta = to_beta(event)
@@ -88,13 +88,13 @@ def test_S3_23_the_old_realtime_client_follows_a_recorded_session(name):
 
 
 @pytest.mark.parametrize("name", GA)
-def test_a_recorded_ga_client_is_not_changed_by_a_beta_door(name):
+def test_a_recorded_ga_clients_events_are_not_changed(name):
     for event in events_of(name, "c2s"):
         assert to_ga(event) == event
 
 
 @pytest.mark.parametrize("name", BETA)
-def test_a_recorded_beta_session_reads_as_ga_and_back(name):
+def test_a_recorded_beta_session_is_translated_to_ga_and_back(name):
     for event in events_of(name, "s2c"):
         before = copy.deepcopy(event)
         ga = beta_to_ga(event)
@@ -105,7 +105,7 @@ def test_a_recorded_beta_session_reads_as_ga_and_back(name):
         assert to_beta(ga) == event
 
 
-def test_S3_25_a_recorded_beta_clients_updates_lose_nothing_but_the_temperature():
+def test_S3_25_a_recorded_beta_clients_updates_lose_only_the_temperature():
     (sent,) = [e for e in events_of(BETA[0], "c2s") if e["type"] == "session.update"]
     session = to_ga(sent)["session"]
     assert session["type"] == "realtime"
@@ -122,7 +122,7 @@ def test_S3_25_a_recorded_beta_clients_updates_lose_nothing_but_the_temperature(
     assert not set(session) & set(sent["session"]) - {"instructions", "tools"}
 
 
-def test_a_recorded_transcription_client_is_understood():
+def test_a_recorded_transcription_clients_update_is_translated():
     (sent,) = events_of(BETA[2], "c2s")
     assert to_ga(sent)["type"] == "session.update"
     assert to_ga(sent)["session"] == {

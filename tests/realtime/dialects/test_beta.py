@@ -1,4 +1,4 @@
-"""Client events of a beta door, server events at their edges, and names spliced into frames."""
+"""Translation of client events and of unusual server events, and renaming within frames."""
 
 import copy
 import json
@@ -112,14 +112,14 @@ CLIENT_ROWS = [
 
 
 @pytest.mark.parametrize(("beta", "ga"), CLIENT_ROWS)
-def test_S3_25_a_beta_clients_event_is_told_in_ga(beta, ga):
+def test_S3_25_a_beta_clients_event_is_translated_to_ga(beta, ga):
     before = copy.deepcopy(beta)
     assert to_ga(beta) == ga
     assert beta == before
 
 
 @pytest.mark.parametrize("ga", [ga for _, ga in CLIENT_ROWS])
-def test_S3_25_a_client_that_speaks_ga_already_is_not_changed(ga):
+def test_S3_25_an_event_that_is_ga_already_is_not_changed(ga):
     assert to_ga(ga) == ga
 
 
@@ -151,13 +151,13 @@ def test_a_ga_shape_with_beta_fields_is_left_for_the_engine_to_refuse(event):
         {"session": {"voice": "coral"}},
     ],
 )
-def test_S3_21_every_other_client_event_passes_untouched(event):
+def test_S3_21_every_other_client_event_passes_unchanged(event):
     assert to_ga(event) is event
 
 
 @pytest.mark.parametrize("session", [None, "loud", 3, []])
 @pytest.mark.parametrize("name", ["session.update", "transcription_session.update"])
-def test_a_session_that_is_no_object_is_left_for_the_engine_to_refuse(name, session):
+def test_a_session_that_is_not_an_object_is_left_for_the_engine_to_refuse(name, session):
     assert to_ga({"type": name, "session": session}) == {
         "type": "session.update",
         "session": session,
@@ -185,7 +185,7 @@ bodies = st.fixed_dictionaries(
 
 
 @given(st.sampled_from(CLIENT_NAMES), bodies)
-def test_no_client_event_is_so_malformed_that_it_raises_or_is_changed_in_place(name, body):
+def test_no_malformed_client_event_raises_or_is_changed_in_place(name, body):
     event = {"type": name, **body}
     before = copy.deepcopy(event)
     assert to_ga(event)["type"] == name.replace("transcription_session", "session")
@@ -193,7 +193,7 @@ def test_no_client_event_is_so_malformed_that_it_raises_or_is_changed_in_place(n
 
 
 @given(st.sampled_from(sorted(REWRITTEN)), bodies)
-def test_no_server_event_is_so_malformed_that_it_raises_or_is_changed_in_place(name, body):
+def test_no_malformed_server_event_raises_or_is_changed_in_place(name, body):
     event = {"type": name, **body}
     before = copy.deepcopy(event)
     beta = to_beta(event)
@@ -212,7 +212,7 @@ def test_no_server_event_is_so_malformed_that_it_raises_or_is_changed_in_place(n
         {"event_id": "event_1"},
     ],
 )
-def test_a_server_event_that_nobody_knows_passes_untouched(event):
+def test_an_unknown_server_event_passes_unchanged(event):
     assert beta_to_ga(event) is event
     assert to_beta(event) is event
 
@@ -248,7 +248,7 @@ TURN: list[dict[str, Any]] = [
 ]
 
 
-def test_S3_23_the_old_realtime_client_follows_a_turn_even_where_the_server_is_sparing():
+def test_S3_23_the_old_realtime_client_follows_a_turn_of_minimal_events():
     client = OldClient()
     for number, event in enumerate(TURN):
         if shown := to_beta({**event, "event_id": f"event_{number}"}):
@@ -263,7 +263,7 @@ AUDIO_FRAME = (FRAME % ("A" * 16000)).encode()
 
 
 @pytest.mark.parametrize("kind", [bytes, bytearray, memoryview])
-def test_a_frame_is_renamed_whatever_holds_its_bytes(kind):
+def test_a_frame_is_renamed_in_any_bytes_like_type(kind):
     frame = kind(AUDIO_FRAME)
     renamed = rename(frame, "response.output_audio.delta")
     assert renamed == AUDIO_FRAME.replace(b"output_audio", b"audio", 1)
@@ -273,7 +273,7 @@ def test_a_frame_is_renamed_whatever_holds_its_bytes(kind):
 
 @pytest.mark.parametrize("separators", [(",", ":"), (", ", ": ")], ids=["compact", "spaced"])
 @pytest.mark.parametrize("name", sorted(RENAMED))
-def test_a_renamed_frame_is_what_translating_its_event_gives(name, separators):
+def test_a_renamed_frame_equals_its_translated_event(name, separators):
     event = {"type": name, "event_id": "event_1", "delta": "response.output_audio.delta ü"}
     frame = json.dumps(event, ensure_ascii=False, separators=separators).encode()
     renamed = rename(frame, name)
@@ -295,5 +295,5 @@ def test_a_renamed_frame_is_what_translating_its_event_gives(name, separators):
         (b'{"type":"of.tomorrow"}', "of.tomorrow"),
     ],
 )
-def test_a_frame_that_does_not_begin_with_a_name_to_replace_is_to_be_parsed(frame, name):
+def test_a_frame_that_does_not_begin_with_its_type_must_be_parsed(frame, name):
     assert rename(frame, name) is None
