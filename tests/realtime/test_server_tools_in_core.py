@@ -28,9 +28,11 @@ CREATED = {"type": "session.created", "session": {"id": "sess_1", "tools": [TOOL
 class Talk:
     """A conversation between a client and a small engine; nothing waits on its way."""
 
-    def __init__(self, *script: Any, view: ClientDialect | None = None) -> None:
+    def __init__(self, *script: Any, dialect: ClientDialect | None = None) -> None:
         first = {"type": "session.update", "session": {"type": "realtime"}}
-        setup = SessionSetup("s1", "conv", GRANT, view or GaDialect(), first, False, {"model": "w"})
+        setup = SessionSetup(
+            "s1", "conv", GRANT, dialect or GaDialect(), first, False, {"model": "w"}
+        )
         self.rules = SessionCore(setup, Deadlines(LIMITS, 0.0))
         self.engine = Engine(*script)
         self.seen: list[Event] = []
@@ -87,7 +89,7 @@ def test_a_call_goes_through_all_rules_and_shows_nothing() -> None:
 
 
 def test_a_beta_client_sees_nothing_either() -> None:
-    talk = Talk([server_call()], [("say", "It is foggy.")], view=BetaDialect())
+    talk = Talk([server_call()], [("say", "It is foggy.")], dialect=BetaDialect())
     talk.take()
     talk.say({"type": "response.create"})
     talk.flow()

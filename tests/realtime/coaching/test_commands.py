@@ -15,9 +15,9 @@ from tests.realtime.test_conversation import asked, conversation, from_engine, s
 SECOND = base64.b64encode(bytes(48_000)).decode()
 
 
-def answering(view: ClientDialect | None = None, **granted: bool) -> SessionCore:
+def answering(dialect: ClientDialect | None = None, **granted: bool) -> SessionCore:
     """The model is two seconds into an answer of which all eight seconds were sent."""
-    rules = conversation(view, **granted)
+    rules = conversation(dialect, **granted)
     from_engine(rules, configured(VAD, "session.updated"))
     from_engine(rules, configured(VAD, "session.updated"))
     for event in wire.answer("A1", "One two three four five six seven eight.", None)[:8]:
@@ -46,11 +46,11 @@ def test_a_pause_mutes_the_model_and_tells_it_what_was_heard() -> None:
     assert [event["type"] for event in seen(result.effects)] == ["relay.paused"]
 
 
-@pytest.mark.parametrize("view", [GaDialect(), BrowserDialect()])
+@pytest.mark.parametrize("dialect", [GaDialect(), BrowserDialect()])
 def test_a_client_that_does_not_know_relay_events_is_made_to_flush_its_player(
-    view: ClientDialect,
+    dialect: ClientDialect,
 ) -> None:
-    effects = answering(view).coaching.pause(12.1).effects
+    effects = answering(dialect).coaching.pause(12.1).effects
     assert [event["type"] for event in seen(effects)] == [
         "input_audio_buffer.speech_started",
         "input_audio_buffer.speech_stopped",

@@ -27,9 +27,9 @@ QUIET = bytes(960)
 WORD, PAUSE = LOUD * 50, QUIET * 40
 
 
-def taken_over(view: ClientDialect | None = None, **given: Any) -> SessionCore:
+def taken_over(dialect: ClientDialect | None = None, **given: Any) -> SessionCore:
     """A session in which U1 and A1 were said and Carol has taken the floor."""
-    rules = conversation(view, **given)
+    rules = conversation(dialect, **given)
     for event in (*wire.spoken_turn("U1", None), wire.heard("U1", "Help!")):
         from_engine(rules, event)
     for event in wire.answer("A1", "Yes?", "U1"):
@@ -250,9 +250,9 @@ def test_the_coachs_answer_ends_before_the_engines_begins() -> None:
     assert [event["type"] for event in asked(late)] == ["conversation.item.create"]
 
 
-@pytest.mark.parametrize("view", [GaDialect(), BrowserDialect()])
-def test_a_session_in_which_no_coach_speaks_is_not_affected(view: ClientDialect) -> None:
-    rules = conversation(view)
+@pytest.mark.parametrize("dialect", [GaDialect(), BrowserDialect()])
+def test_a_session_in_which_no_coach_speaks_is_not_affected(dialect: ClientDialect) -> None:
+    rules = conversation(dialect)
     assert rules.voice.next() == float("inf")
     assert rules.voice.due(1e9) == []
     assert rules.voice.stop(5.0) == []
