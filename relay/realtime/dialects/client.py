@@ -8,6 +8,12 @@ from relay.realtime.dialects import beta
 from relay.realtime.endings import Ending
 from relay.realtime.events import Event, Frame
 
+_SILENT_ENDINGS: Final = frozenset(
+    ending.name for ending in (endings.CLIENT_LEFT, endings.CLIENT_LOST, endings.ENDED_BY_COACH)
+)
+_INVALID_API_KEY: Final = "invalid_request_error.invalid_api_key"
+"""Close reason of OpenAI for a bad key."""
+
 
 @dataclass(frozen=True, slots=True)
 class Farewell:
@@ -40,24 +46,6 @@ class ClientDialect(Protocol):
 
     def farewell(self, ending: Ending) -> Farewell:
         """The events and the close frame with which this client is told an ending."""
-
-
-_SILENT: Final = frozenset(
-    ending.name for ending in (endings.CLIENT_LEFT, endings.CLIENT_LOST, endings.ENDED_BY_COACH)
-)
-_BAD_KEY: Final = "invalid_request_error.invalid_api_key"
-
-
-def _openai_farewell(ending: Ending) -> Farewell:
-    """An `error` event that says why, then the close, as OpenAI does it (WIRE §5)."""
-    if ending.name in _SILENT:
-        return Farewell((), 1000, "")
-    event_id = f"event_relay_{ending.name}"
-    if ending == endings.UNAUTHORIZED:
-        told = events.error(ending.advice, code="invalid_api_key", event_id=event_id)
-        return Farewell((told,), 3000, _BAD_KEY)
-    told = events.error(ending.advice, code=ending.name, event_id=event_id)
-    return Farewell((told,), ending.code, ending.reason)
 
 
 class GaDialect:
@@ -154,9 +142,21 @@ class BrowserDialect:
     def farewell(self, ending: Ending) -> Farewell:
         """The close frame alone, except that a lost engine is told by an event as well (S3-12)."""
         if ending == endings.ENGINE_CLOSED:
-            told = {"type": "error", "error": "OpenAI connection error"}
-            return Farewell((told,), ending.code, ending.reason)
+            error = {"type": "error", "error": "OpenAI connection error"}
+            return Farewell((error,), ending.code, ending.reason)
         if ending == endings.AT_CAPACITY:
             ending = endings.AT_CAPACITY_BROWSER
-        code = 1000 if ending.name in _SILENT else ending.code
+        code = 1000 if ending.name in _SILENT_ENDINGS else ending.code
         return Farewell((), code, ending.reason)
+
+
+def _openai_farewell(ending: Ending) -> Farewell:
+    """An `error` event that says why, then the close, as OpenAI does it (WIRE §5)."""
+    if ending.name in _SILENT_ENDINGS:
+        return Farewell((), 1000, "")
+    event_id = f"event_relay_{ending.name}"
+    if ending == endings.UNAUTHORIZED:
+        error = events.error(ending.advice, code="invalid_api_key", event_id=event_id)
+        return Farewell((error,), 3000, _INVALID_API_KEY)
+    error = events.error(ending.advice, code=ending.name, event_id=event_id)
+    return Farewell((error,), ending.code, ending.reason)
