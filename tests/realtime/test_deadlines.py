@@ -1,4 +1,4 @@
-"""The clock rules of a session; time is only a number here."""
+"""Deadlines of a session; the time is an argument."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""Whose answer is whose."""
+"""Requests of the client and of the relay, and the answers to each."""
 
 from typing import Any
 
@@ -33,7 +33,7 @@ def test_the_answer_to_the_relays_own_update_is_not_shown() -> None:
     assert answer(requests, UPDATED) == [UPDATED], "one nobody asked for is shown"
 
 
-def test_an_update_that_failed_is_not_waited_for() -> None:
+def test_an_update_that_failed_is_no_longer_waited_for() -> None:
     requests = RequestTracker()
     ours = requests.track(update(), shown=False)
     requests.track(update("c1"), shown=True)
@@ -41,7 +41,7 @@ def test_an_update_that_failed_is_not_waited_for() -> None:
     assert answer(requests, UPDATED) == [UPDATED]
 
 
-def test_a_stamp_of_ours_is_taken_off_before_the_client_sees_it() -> None:
+def test_a_stamp_is_removed_before_the_client_sees_it() -> None:
     requests = RequestTracker()
     stamped = requests.track(update(), shown=True)
     assert answer(requests, error(stamped["event_id"])) == [error(None)]
@@ -58,7 +58,7 @@ def test_everything_else_passes() -> None:
     assert answer(requests, UPDATED) == []
 
 
-def test_what_the_relay_cut_already_a_client_cannot_cut_to_be_longer() -> None:
+def test_a_client_cannot_keep_more_of_an_item_than_the_relay_left() -> None:
     requests = RequestTracker()
     cut = {"type": "conversation.item.truncate", "item_id": "A1", "content_index": 0}
     requests.stamp({**cut, "audio_end_ms": 2588})

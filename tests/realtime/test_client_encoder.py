@@ -1,4 +1,4 @@
-"""What clients are not shown of what the server sets."""
+"""Events encoded for a client: dialect, redaction, refusals and the relay's own events."""
 
 import copy
 import json
@@ -8,11 +8,59 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from relay.realtime.client_encoder import REDACTED_EVENTS, redact_for_client
+from relay.realtime.client_encoder import REDACTED_EVENTS, ClientEncoder, redact_for_client
 from relay.realtime.dialects import beta
-from relay.realtime.events import Event
+from relay.realtime.dialects.client import BetaDialect, BrowserDialect, GaDialect
+from relay.realtime.effects import Effect, ToClient
+from relay.realtime.events import BadEvent, Event, encode
 from relay.realtime.grant import Grant
 from tests.realtime.agents import LOOK, LOOKUP, OPEN, SECRET, STRICT, grant
+
+CREATED = {"type": "session.created", "session": {"id": "sess_1", "instructions": SECRET}}
+
+
+def sent(effects: list[Effect]) -> list[Any]:
+    return [json.loads(bytes(a.frame)) for a in effects if isinstance(a, ToClient)]
+
+
+def test_an_unchanged_event_passes_as_it_came() -> None:
+    frame = b'{ "type":"session.created", "session":{} }'
+    (action,) = ClientEncoder(GaDialect(), OPEN).encode(json.loads(frame), frame)
+    assert isinstance(action, ToClient)
+    assert action.frame is frame
+
+
+def test_what_the_grant_hides_is_removed() -> None:
+    encoder = ClientEncoder(GaDialect(), grant(instructions=SECRET))
+    assert SECRET not in str(sent(encoder.encode(CREATED, encode(CREATED))))
+
+
+def test_an_event_is_translated_into_the_dialect_of_the_client() -> None:
+    done = {"type": "response.output_audio.done", "item_id": "A1"}
+    assert sent(ClientEncoder(BetaDialect(), OPEN).encode(done))[0]["type"] == "response.audio.done"
+    unread = ClientEncoder(BetaDialect(), OPEN).forward(encode(done), done["type"])
+    assert sent(unread)[0]["type"] == "response.audio.done"
+
+
+def test_refusals_are_numbered_and_name_the_clients_event() -> None:
+    encoder = ClientEncoder(GaDialect(), OPEN)
+    bad = BadEvent("No.", code="invalid_value", event_id="mine")
+    first, second = sent([encoder.refuse(bad), encoder.refuse(bad)])
+    assert first["error"]["event_id"] == "mine"
+    assert first["event_id"] != second["event_id"]
+
+
+def test_relay_events_go_only_to_clients_that_asked_for_them() -> None:
+    event = {"type": "relay.paused"}
+    assert sent(ClientEncoder(GaDialect(), OPEN).notify(event)) == []
+    aware = ClientEncoder(GaDialect(), grant(relay_events=True))
+    assert sent(aware.notify(event)) == [event]
+
+
+def test_a_new_conversation_is_announced_only_in_a_dialect_with_an_event_for_it() -> None:
+    assert ClientEncoder(GaDialect(), OPEN).announce("c1") == []
+    assert sent(ClientEncoder(BrowserDialect(), OPEN).announce("c1"))[0]["conversation_id"] == "c1"
+
 
 DEFAULT = "Your knowledge cutoff is 2023-10. You are a helpful, witty, and friendly AI."
 CALL = {
@@ -26,7 +74,7 @@ ANSWER = {"id": "item_1", "type": "message", "role": "assistant", "content": []}
 
 
 def updated(kind: str = "session.updated", **session: Any) -> Event:
-    """A session as the engine tells of it."""
+    """A session as the engine describes it."""
     whole = {
         "type": "realtime",
         "object": "realtime.session",
@@ -42,7 +90,7 @@ def updated(kind: str = "session.updated", **session: Any) -> Event:
 
 
 def done(kind: str = "response.done", **response: Any) -> Event:
-    """A response as the engine tells of it."""
+    """A response as the engine describes it."""
     whole = {"id": "resp_1", "status": "completed", "output": [ANSWER, CALL], "usage": None}
     return {"type": kind, "event_id": "event_2", "response": {**whole, **response}}
 
@@ -54,7 +102,7 @@ def test_instructions_and_server_tools_are_hidden_and_nothing_else(kind: str) ->
     assert list(shown) == list(updated(kind)), "the type stays first, where it is sniffed"
 
 
-def test_a_response_shows_neither() -> None:
+def test_a_response_shows_neither_instructions_nor_server_tools() -> None:
     shown = redact_for_client(done(instructions=SECRET, tools=[LOOKUP.definition]), STRICT)
     assert shown == done(instructions="", tools=[], output=[ANSWER])
     shown = redact_for_client(done("response.created", output=[], tools=[LOOK]), STRICT)
@@ -130,12 +178,12 @@ def test_a_call_of_a_server_tool_is_left_out_of_a_response() -> None:
     ],
     ids=str,
 )
-def test_what_needs_no_change_is_the_same_object(event: Event) -> None:
+def test_an_event_without_hidden_fields_is_the_same_object(event: Event) -> None:
     assert redact_for_client(event, STRICT) is event
 
 
 @pytest.mark.parametrize("event", [updated(), done(instructions=SECRET)], ids=lambda e: e["type"])
-def test_where_nothing_is_hidden_nothing_changes(event: Event) -> None:
+def test_a_grant_that_hides_nothing_changes_no_event(event: Event) -> None:
     assert redact_for_client(event, OPEN) is event
     assert redact_for_client(event, grant(instructions="x", hidden=frozenset())) is event
 
@@ -164,7 +212,7 @@ VALUES = st.recursive(
     st.sampled_from(["session", "response"]),
     st.dictionaries(NAMES, VALUES, max_size=6),
 )
-def test_nothing_of_ours_is_left_where_it_is_shown_and_nothing_is_changed_in_place(
+def test_no_secret_is_shown_and_no_event_is_changed_in_place(
     kind: str, name: str, body: dict[str, Any]
 ) -> None:
     event = {"type": kind, name: body}

@@ -1,4 +1,4 @@
-"""What a client may send, and what is taken out of it."""
+"""The client events that are allowed, and the fields taken out of them."""
 
 import json
 from dataclasses import replace
@@ -82,13 +82,15 @@ def test_every_client_event_passes(event: dict[str, Any]) -> None:
     assert remove_locked(event, OPEN, WHISPER) == (event, [])
 
 
-def test_the_list_is_the_eleven_of_the_protocol() -> None:
+def test_the_eleven_client_events_of_the_protocol_are_known() -> None:
     assert {event["type"] for event in GOOD} == set(REQUIRED)
     assert len(REQUIRED) == 11
 
 
 @pytest.mark.parametrize(("event", "code", "param"), BAD)
-def test_S3_44_a_wrong_shape_is_named(event: dict[str, Any], code: str, param: str) -> None:
+def test_S3_44_a_wrong_shape_is_refused_by_name(
+    event: dict[str, Any], code: str, param: str
+) -> None:
     with pytest.raises(BadEvent) as refused:
         check_shape(event)
     assert (refused.value.code, refused.value.param) == (code, param)
