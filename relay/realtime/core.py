@@ -1,4 +1,12 @@
-"""The rules of one session: frames and time come in, effects and the next deadline go out."""
+"""The state machine of one session: frames and time come in, effects and a next deadline go out.
+
+A frame is decoded, passes the rules of its direction in order, and is encoded for the other side:
+
+    from_client  decode, dialect to GA  ->  policy ... tools  ->  encode              -> ToEngine
+    from_engine  decode                 ->  control ... tools ->  redact, dialect     -> ToClient
+
+Nothing here awaits, reads a clock or touches a socket; the session performs the effects in order.
+"""
 
 from collections.abc import Callable, Sequence
 from typing import Final
@@ -52,10 +60,9 @@ _READ: Final = REDACTED_EVENTS | HiddenItems.reads | {"error"}
 class SessionCore:
     """Decides what becomes of everything but audio frames. Times are Unix seconds of one clock.
 
-    Each direction has one tuple of rules, and a decoded event passes them in order. A rule answers
-    `from_client(event, now)` or `from_engine(event, now)` with a `RuleOutcome`: it may change or
-    drop the event, reply to its sender, and add effects. Observers only follow what happens:
-    they answer `observe(event, now)`.
+    A rule answers `from_client(event, now)` or `from_engine(event, now)` with a `RuleOutcome`: it
+    may change or drop the event, reply to its sender, and add effects. An observer answers
+    `observe(event, now)`: it follows what happens and changes no event.
     """
 
     def __init__(self, setup: SessionSetup, deadlines: Deadlines) -> None:
@@ -70,7 +77,6 @@ class SessionCore:
         stage = BudgetStage() if grant.bounds.is_budgeted else None
         self.spending = CostTracker(meter, setup.prices, stage)
         self._client = ClientEncoder(setup.view, grant)
-        self.refuse = self._client.refuse
         self._policy = ClientPolicy(grant, setup.transcription, self._client)
         self._announcement = Announcement(setup, self._client)
         self._requests = RequestTracker()
@@ -92,48 +98,8 @@ class SessionCore:
         tool_events = self._tools.reads if self._tools else frozenset()
         self._decoded = _READ | self.transcript.reads | tool_events
 
-    def _rules_from_client(self) -> Sequence[Rule]:
-        """What a client's event passes, in GA form, on its way to the engine."""
-        return (
-            # First: later rules rely on the shapes that the policy checks.
-            self._policy.from_client,
-            self._injected.from_client,
-            # Before requests: what is about a coach's answer never reaches the engine, and what
-            # is refused here must not be waited for.
-            self.voice.from_client,
-            # Before control, which keeps the event's id when it changes an update.
-            self._requests.from_client,
-            # Before tools: a muted model is not asked, so its answer is not waited for either.
-            self.control.from_client,
-            # Last: it may hold the event back until the results of tools are there.
-            *((self._tools.from_client,) if self._tools else ()),
-        )
-
-    def _rules_from_engine(self) -> Sequence[Rule]:
-        """What an engine's event passes on its way to the client."""
-        return (
-            # First: everything after it sees the session as the client configured it, muted or
-            # not; what coaches want of the model follows all other effects of the event.
-            self.control.from_engine,
-            # Before the transcript: hidden items are not part of the conversation.
-            self._injected.from_engine,
-            # Before the transcript too: a coach's answer ends before the engine's begins.
-            self.voice.from_engine,
-            # Before requests: also what only the relay asked for is written down.
-            self._transcribe,
-            # Around the client's view of the speech: a flush that came later would drop events
-            # behind it, and the engine is told what was heard when the client knows of the speech.
-            self._interrupt,
-            # Around the client's view of `session.created`: it comes before all that follows.
-            self._open,
-            # Before tools, which know errors about their own events by themselves.
-            self._requests.from_engine,
-            # Last: it holds events back, so what it shows is not the event that came.
-            *((self._tools.from_engine,) if self._tools else ()),
-        )
-
     def from_client(self, frame: Frame, now: float) -> list[Effect]:
-        """A client's frame: forwarded, answered with an `error`, or both kept from the engine."""
+        """A client's frame other than audio: forwarded, answered here, or refused by an `error`."""
         self.deadlines.active(now)
         try:
             event = events.decode(frame)
@@ -144,14 +110,14 @@ class SessionCore:
             effects = _run(self._client_rules, event, now, self._to_engine, self._client.encode)
         except BadEvent as bad:
             return [self.refuse(bad)]
-        if self._stops_playback(event):  # only now: a refused event stops nothing
+        if self._stops_playback(event):  # not a rule: an event that a rule refuses stops nothing
             effects += [Flush(), *self._cut(now, tells=self.setup.truncates)]
-        return effects + self.voice.answer(event, now)  # which corrects what the cut estimated
+        return effects + self.voice.answer(event, now)  # last: it corrects what the cut estimated
 
     def from_engine(self, frame: Frame, kind: str, now: float) -> list[Effect]:
-        """An engine's frame of this type, other than audio: shown to the client and followed.
+        """An engine's frame of type `kind`, other than audio: shown to the client and followed.
 
-        What no rule reads is not decoded, unless the client's dialect must translate it.
+        A frame that no rule reads is not decoded, unless the client's dialect must translate it.
         """
         if kind.startswith(_ACTIVITY):
             self.deadlines.active(now)
@@ -159,7 +125,7 @@ class SessionCore:
             return self._client.forward(frame, kind)
         try:
             event = events.decode(frame)
-        except BadEvent:  # a client of the engine would have got it; we show it and read nothing
+        except BadEvent:  # shown as the engine sent it, and read by no rule
             return [ToClient(frame)] if self.greeted else []
         if not self.greeted and kind != "session.created":
             return _before_greeting(event)
@@ -172,12 +138,42 @@ class SessionCore:
         self.voice.observe(event, now)
         return effects + self._budget.observe(event, now)
 
-    def _to_engine(self, event: Event) -> list[Effect]:
-        """Send an event up; a response is asked for when the model may give one."""
-        if event["type"] == "response.create" and self.control.is_muted:
-            self.control.owe(event)
-            return []
-        return [ToEngine(events.encode(event))]
+    def _rules_from_client(self) -> Sequence[Rule]:
+        """The rules that a client's event passes, in GA form, on its way to the engine."""
+        return (
+            # First: later rules rely on the shapes that the policy checks.
+            self._policy.from_client,
+            self._injected.from_client,
+            # Before requests: what is refused here, or answered by the relay, is not tracked.
+            self.voice.from_client,
+            self._requests.from_client,
+            # Before tools: they would hold back a request that a muted model never gets.
+            self.control.from_client,
+            # Last: it may hold the event back until the results of tools are there.
+            *((self._tools.from_client,) if self._tools else ()),
+        )
+
+    def _rules_from_engine(self) -> Sequence[Rule]:
+        """The rules that an engine's event passes on its way to the client."""
+        return (
+            # First: it needs errors that requests drops, and all others see the session as the
+            # client configured it, muted or not. Its replies follow all other effects.
+            self.control.from_engine,
+            # Before coach speech, which links items to predecessors that the client knows.
+            self._injected.from_engine,
+            # Before the transcript: a coach's answer ends before the engine's begins.
+            self.voice.from_engine,
+            # After the rules that drop events about items which are not the engine's to tell of.
+            self._transcribe,
+            # Flushes before the client's event, which would wait behind audio that is dropped;
+            # records what was cut off once the client has been told.
+            self._interrupt,
+            # Within control: the first update must not undo the muting of a paused session.
+            self._open,
+            self._requests.from_engine,
+            # Last: it may hold an event back and show it, or another, later.
+            *((self._tools.from_engine,) if self._tools else ()),
+        )
 
     def _interrupt(self, event: Event, now: float) -> RuleOutcome:
         """Rule: the learner speaks, so the client's player is flushed."""
@@ -203,6 +199,61 @@ class SessionCore:
         self.deadlines.greeted()
         return RuleOutcome([event], after=open_session(self.setup, self._requests, self._injected))
 
+    def refuse(self, bad: BadEvent) -> Effect:
+        """The `error` event for a client's frame that was refused before it came here."""
+        return self._client.refuse(bad)
+
+    def tool_result(self, call_id: str, output: str) -> list[Effect]:
+        """The output of a server-side tool."""
+        ready = self._tools.result(call_id, output) if self._tools else []
+        return [effect for event in ready for effect in self._to_engine(event)]
+
+    def coach_says(self, coach: str, pcm: bytes, now: float) -> list[Effect]:
+        """Audio of a coach: PCM16 mono 24 kHz. Only the coach who has taken over is heard."""
+        if self.control.speaker != coach or self.formats.heard != PCM:
+            return []
+        self.deadlines.active(now)
+        return self.voice.hear(coach, pcm, now)
+
+    def metered(self, event: Event, now: float) -> list[Effect]:
+        """An event of another engine that works for this session: its usage is charged."""
+        return self._budget.observe(event, now)
+
+    def afforded(self, standing: Balance, now: float) -> list[Effect]:
+        """The budget after a charge."""
+        heard_at = self.transcript.next_tick() if self.transcript.is_playing else now
+        return self._budget.afforded(standing, heard_at, now)
+
+    def renewed(self, expires_at: float) -> None:
+        """The caller renewed its token: the session may go on until it expires."""
+        self.deadlines.expires_at = expires_at
+
+    def due(self, now: float) -> list[Effect]:
+        """What is due by now; to be called when `next()` has come."""
+        ending = self.deadlines.ending(now)
+        if ending is not None:
+            return [End(ending)]
+        effects: list[Effect] = [
+            RecordUtterance(utterance) for utterance in self.transcript.tick(now)
+        ]
+        effects += self.voice.due(now)
+        return [*effects, Ping()] if self.deadlines.ping_due(now) else effects
+
+    def next(self) -> float:
+        """The time of the next deadline."""
+        return min(self.deadlines.next(), self.transcript.next_tick(), self.voice.next())
+
+    def finish(self, now: float) -> list[Utterance]:
+        """The session ended: the utterances that were open, as partial or interrupted ones."""
+        return self.transcript.finish(now)
+
+    def _from_aware_client(self, ours: PlaybackReport | TokenRenewal, now: float) -> list[Effect]:
+        """A message for the relay itself, from a client that knows `relay.*` events."""
+        if isinstance(ours, TokenRenewal):
+            return [VerifyToken(ours.token)]
+        self.playout.played(ours.item_id, ours.ms, now)
+        return []
+
     def _stops_playback(self, event: Event) -> bool:
         """Whether a client that sends this has stopped playing."""
         if event["type"] == "conversation.item.truncate":
@@ -222,56 +273,12 @@ class SessionCore:
     def _cut_for_coach(self, now: float) -> list[Effect]:
         return self._cut(now, tells=True)
 
-    def _from_aware_client(self, ours: PlaybackReport | TokenRenewal, now: float) -> list[Effect]:
-        """A message for the relay itself, from a client that knows `relay.*` events."""
-        if isinstance(ours, TokenRenewal):
-            return [VerifyToken(ours.token)]
-        self.playout.played(ours.item_id, ours.ms, now)
-        return []
-
-    def renewed(self, expires_at: float) -> None:
-        """A fresh token of the same caller came: the session may go on until then."""
-        self.deadlines.expires_at = expires_at
-
-    def tool_result(self, call_id: str, output: str) -> list[Effect]:
-        """A server-side tool has answered."""
-        told = self._tools.result(call_id, output) if self._tools else []
-        return [effect for event in told for effect in self._to_engine(event)]
-
-    def coach_says(self, coach: str, pcm: bytes, now: float) -> list[Effect]:
-        """Audio of a coach: PCM16 mono 24 kHz. Only the coach who has taken over is heard."""
-        if self.control.speaker != coach or self.formats.heard != PCM:
+    def _to_engine(self, event: Event) -> list[Effect]:
+        """Send an event to the engine; a muted model gets its last `response.create` later."""
+        if event["type"] == "response.create" and self.control.is_muted:
+            self.control.owe(event)
             return []
-        self.deadlines.active(now)
-        return self.voice.hear(coach, pcm, now)
-
-    def metered(self, event: Event, now: float) -> list[Effect]:
-        """An event of another engine that works for this session: its usage is charged."""
-        return self._budget.observe(event, now)
-
-    def afforded(self, standing: Balance, now: float) -> list[Effect]:
-        """The budget after a charge."""
-        heard_at = self.transcript.next_tick() if self.transcript.is_playing else now
-        return self._budget.afforded(standing, heard_at, now)
-
-    def due(self, now: float) -> list[Effect]:
-        """What the time asks for; call it when `next()` has come."""
-        ending = self.deadlines.ending(now)
-        if ending is not None:
-            return [End(ending)]
-        effects: list[Effect] = [
-            RecordUtterance(utterance) for utterance in self.transcript.tick(now)
-        ]
-        effects += self.voice.due(now)
-        return [*effects, Ping()] if self.deadlines.ping_due(now) else effects
-
-    def next(self) -> float:
-        """When to ask again."""
-        return min(self.deadlines.next(), self.transcript.next_tick(), self.voice.next())
-
-    def finish(self, now: float) -> list[Utterance]:
-        """The session ended: the utterances that were open, as partial or interrupted ones."""
-        return self.transcript.finish(now)
+        return [ToEngine(events.encode(event))]
 
 
 _ToEffects = Callable[[Event], list[Effect]]
