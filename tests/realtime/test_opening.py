@@ -21,7 +21,7 @@ from relay.realtime.opening import (
 )
 from relay.realtime.requests import RequestTracker
 from tests.realtime.agents import LOOK, LOOKUP, STRICT, WHISPER, grant
-from tests.realtime.test_conversation import conversation
+from tests.realtime.session_core import new_core
 from tests.stores.words import Call
 
 CALL = Call()
@@ -197,7 +197,7 @@ def test_only_the_latest_utterances_within_the_bounds_are_seeded() -> None:
 
 
 def announcing(conversation_id: str | None = None) -> Announcement:
-    setup = conversation(BrowserDialect(), greeted=False).setup
+    setup = new_core(BrowserDialect(), created=False).setup
     grant = replace(setup.grant, conversation_id=conversation_id)
     return Announcement(replace(setup, grant=grant), ClientEncoder(BrowserDialect(), grant))
 

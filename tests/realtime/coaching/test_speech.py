@@ -18,7 +18,7 @@ from relay.realtime.effects import (
 from relay.realtime.events import encode
 from relay.realtime.records import Utterance
 from tests.realtime import wire_events as wire
-from tests.realtime.test_conversation import asked, conversation, from_engine, seen
+from tests.realtime.session_core import from_engine, new_core, to_client, to_engine
 from tests.realtime.test_server_tools_in_core import TOOL
 from tests.realtime.wire_events import Event
 
@@ -29,21 +29,21 @@ WORD, PAUSE = LOUD * 50, QUIET * 40
 
 def taken_over(dialect: ClientDialect | None = None, **given: Any) -> SessionCore:
     """A session in which U1 and A1 were said and Carol has taken the floor."""
-    rules = conversation(dialect, **given)
+    core = new_core(dialect, **given)
     for event in (*wire.spoken_turn("U1", None), wire.heard("U1", "Help!")):
-        from_engine(rules, event)
+        from_engine(core, event)
     for event in wire.answer("A1", "Yes?", "U1"):
-        from_engine(rules, event)
-    rules.coaching.take_over("carol", 5.0)
-    return rules
+        from_engine(core, event)
+    core.coaching.take_over("carol", 5.0)
+    return core
 
 
-def from_client(rules: SessionCore, event: Event, now: float = 12.0) -> list[Effect]:
-    return rules.from_client(encode(event), now)
+def from_client(core: SessionCore, event: Event, now: float = 12.0) -> list[Effect]:
+    return core.from_client(encode(event), now)
 
 
 def kinds(effects: list[Effect]) -> list[str]:
-    return [event["type"] for event in seen(effects)]
+    return [event["type"] for event in to_client(effects)]
 
 
 def said(effects: list[Effect]) -> list[Utterance]:
@@ -55,15 +55,15 @@ def heard(effects: list[Effect]) -> int:
     return sum(effect.ms for effect in effects if isinstance(effect, PlayCoachAudio))
 
 
-def spoken(rules: SessionCore, now: float = 10.0) -> tuple[str, list[Effect]]:
+def spoken(core: SessionCore, now: float = 10.0) -> tuple[str, list[Effect]]:
     """Let Carol say one turn; returns its item id and its effects."""
-    effects = rules.coach_says("carol", WORD + PAUSE, now)
+    effects = core.coach_says("carol", WORD + PAUSE, now)
     return next(e.item_id for e in effects if isinstance(e, PlayCoachAudio)), effects
 
 
 def test_audio_becomes_an_answer_that_ends_with_its_transcript() -> None:
-    rules = taken_over()
-    item_id, effects = spoken(rules)
+    core = taken_over()
+    item_id, effects = spoken(core)
     assert kinds(effects) == [
         "response.created",
         "response.output_item.added",
@@ -71,13 +71,13 @@ def test_audio_becomes_an_answer_that_ends_with_its_transcript() -> None:
         "response.content_part.added",
         "response.output_audio.done",
     ]
-    added = seen(effects)[2]
+    added = to_client(effects)[2]
     assert (added["previous_item_id"], added["item"]["id"]) == ("A1", item_id)
     assert heard(effects) == 1000 + 700
     transcribed = [effect for effect in effects if isinstance(effect, TranscribeCoachAudio)]
     assert len(b"".join(effect.pcm or b"" for effect in transcribed)) == 48 * 1700
     assert transcribed[-1] == TranscribeCoachAudio(1, None)
-    ended = rules.voice.transcribed(1, "Hello Ada.", 11.0)
+    ended = core.voice.transcribed(1, "Hello Ada.", 11.0)
     assert kinds(ended) == [
         "response.output_audio_transcript.delta",
         "response.output_audio_transcript.done",
@@ -96,20 +96,20 @@ def test_audio_becomes_an_answer_that_ends_with_its_transcript() -> None:
 
 
 def test_the_engine_is_sent_the_text_as_the_models_own() -> None:
-    rules = taken_over()
-    item_id, _ = spoken(rules)
-    (create,) = asked(rules.voice.transcribed(1, "Hello Ada.", 11.0))
+    core = taken_over()
+    item_id, _ = spoken(core)
+    (create,) = to_engine(core.voice.transcribed(1, "Hello Ada.", 11.0))
     assert create["type"] == "conversation.item.create"
     assert create["previous_item_id"] == "A1"
     assert create["item"]["id"] == item_id
     assert create["item"]["content"] == [{"type": "output_text", "text": "Hello Ada."}]
     refusal = {"type": "error", "error": {"event_id": create["event_id"], "message": "No."}}
-    assert seen(from_engine(rules, refusal)) == [], "errors about it are not for the client"
+    assert to_client(from_engine(core, refusal)) == [], "errors about it are not for the client"
 
 
 def test_a_beta_client_hears_the_same_under_beta_names() -> None:
-    rules = taken_over(BrowserDialect())
-    _, effects = spoken(rules)
+    core = taken_over(BrowserDialect())
+    _, effects = spoken(core)
     assert "conversation.item.created" in kinds(effects)
     assert kinds(effects)[-1] == "response.audio.done"
     frame = next(bytes(e.frame) for e in effects if isinstance(e, PlayCoachAudio))
@@ -117,200 +117,200 @@ def test_a_beta_client_hears_the_same_under_beta_names() -> None:
 
 
 def test_a_transcript_that_misses_the_end_of_its_answer_follows_it() -> None:
-    rules = taken_over()
-    spoken(rules, 10.0)
-    assert rules.next() <= 10.0 + TRANSCRIPT_SECONDS
-    assert kinds(rules.due(10.0 + TRANSCRIPT_SECONDS - 0.1)) == []
-    ended = rules.due(10.0 + TRANSCRIPT_SECONDS)
+    core = taken_over()
+    spoken(core, 10.0)
+    assert core.next() <= 10.0 + TRANSCRIPT_SECONDS
+    assert kinds(core.due(10.0 + TRANSCRIPT_SECONDS - 0.1)) == []
+    ended = core.due(10.0 + TRANSCRIPT_SECONDS)
     assert kinds(ended)[-1] == "response.done"
     assert said(ended) == [], "without text there is no utterance"
-    late = rules.voice.transcribed(1, "Hello Ada.", 20.0)
+    late = core.voice.transcribed(1, "Hello Ada.", 20.0)
     assert kinds(late) == [
         "response.output_audio_transcript.delta",
         "response.output_audio_transcript.done",
     ]
     assert [(u.text, u.coach_id) for u in said(late)] == [("Hello Ada.", "carol")]
-    assert [event["type"] for event in asked(late)] == ["conversation.item.create"]
-    assert rules.voice.transcribed(1, "Again.", 21.0) == []
+    assert [event["type"] for event in to_engine(late)] == ["conversation.item.create"]
+    assert core.voice.transcribed(1, "Again.", 21.0) == []
 
 
 def test_a_failed_transcription_ends_the_answer_without_text_and_the_engine_is_sent_nothing() -> (
     None
 ):
-    rules = taken_over()
-    spoken(rules)
-    ended = rules.voice.transcribed(1, None, 11.0)
+    core = taken_over()
+    spoken(core)
+    ended = core.voice.transcribed(1, None, 11.0)
     assert kinds(ended)[-1] == "response.done"
-    assert asked(ended) == []
+    assert to_engine(ended) == []
     assert said(ended) == []
 
 
 def test_only_the_coach_who_has_the_floor_is_heard() -> None:
-    rules = taken_over()
-    assert rules.coach_says("dave", WORD, 10.0) == []
-    rules.coaching.release("carol")
-    assert rules.coach_says("carol", WORD, 11.0) == []
+    core = taken_over()
+    assert core.coach_says("dave", WORD, 10.0) == []
+    core.coaching.release("carol")
+    assert core.coach_says("carol", WORD, 11.0) == []
 
 
 def test_a_learner_with_another_audio_format_hears_no_coach() -> None:
-    rules = taken_over()
+    core = taken_over()
     audio = {"output": {"format": {"type": "audio/pcmu"}}}
-    from_engine(rules, {"type": "session.updated", "event_id": "e", "session": {"audio": audio}})
-    assert rules.coach_says("carol", WORD, 10.0) == []
+    from_engine(core, {"type": "session.updated", "event_id": "e", "session": {"audio": audio}})
+    assert core.coach_says("carol", WORD, 10.0) == []
 
 
 def test_a_coach_who_stops_sending_has_stopped_speaking() -> None:
-    rules = taken_over()
-    rules.coach_says("carol", WORD, 10.0)
-    assert rules.next() == pytest.approx(10.7)
-    assert kinds(rules.due(10.7)) == ["response.output_audio.done"]
+    core = taken_over()
+    core.coach_says("carol", WORD, 10.0)
+    assert core.next() == pytest.approx(10.7)
+    assert kinds(core.due(10.7)) == ["response.output_audio.done"]
 
 
 def test_the_learner_interrupts_and_the_coach_goes_on_in_a_new_answer() -> None:
-    rules = taken_over()
-    effects = rules.coach_says("carol", WORD, 10.0)
+    core = taken_over()
+    effects = core.coach_says("carol", WORD, 10.0)
     first = next(e.item_id for e in effects if isinstance(e, PlayCoachAudio))
-    rules.playout.received(first, 1000)
-    rules.playout.sent(first, 1000, 10.0)
-    cut = from_engine(rules, wire.speech_started("U2"), 10.5)
+    core.playout.received(first, 1000)
+    core.playout.sent(first, 1000, 10.0)
+    cut = from_engine(core, wire.speech_started("U2"), 10.5)
     assert kinds(cut) == ["input_audio_buffer.speech_started", "response.output_audio.done"]
-    assert asked(cut) == [], "the engine has no such item to truncate"
-    again = rules.coach_says("carol", WORD, 10.6)
+    assert to_engine(cut) == [], "the engine has no such item to truncate"
+    again = core.coach_says("carol", WORD, 10.6)
     assert kinds(again)[4:6] == ["response.created", "response.output_item.added"]
-    done = next(e for e in seen(again) if e["type"] == "response.done")["response"]
+    done = next(e for e in to_client(again) if e["type"] == "response.done")["response"]
     assert (done["status"], done["output"][0]["status"]) == ("cancelled", "incomplete")
-    late = rules.voice.transcribed(1, "One two three four five six seven eight.", 12.0)
+    late = core.voice.transcribed(1, "One two three four five six seven eight.", 12.0)
     (utterance,) = said(late)
     assert (utterance.state, utterance.heard_ms) == ("interrupted", 400)
-    (create,) = asked(late)
+    (create,) = to_engine(late)
     assert create["item"]["content"][0]["text"] == utterance.heard_text == "One two three"
 
 
 def test_the_relay_does_not_truncate_an_item_that_the_engine_does_not_have() -> None:
-    rules = taken_over(BrowserDialect(), truncates=True)
-    effects = rules.coach_says("carol", WORD, 10.0)
+    core = taken_over(BrowserDialect(), truncates=True)
+    effects = core.coach_says("carol", WORD, 10.0)
     item_id = next(e.item_id for e in effects if isinstance(e, PlayCoachAudio))
-    rules.playout.received(item_id, 1000)
-    rules.playout.sent(item_id, 1000, 10.0)
-    assert asked(from_engine(rules, wire.speech_started("U2"), 10.5)) == []
+    core.playout.received(item_id, 1000)
+    core.playout.sent(item_id, 1000, 10.0)
+    assert to_engine(from_engine(core, wire.speech_started("U2"), 10.5)) == []
 
 
 @pytest.mark.parametrize("names", [True, False], ids=["named", "unnamed"])
 def test_a_cancel_ends_the_coachs_answer_in_progress(names: bool) -> None:
-    rules = taken_over()
-    created = seen(rules.coach_says("carol", WORD, 10.0))[0]
+    core = taken_over()
+    created = to_client(core.coach_says("carol", WORD, 10.0))[0]
     named = {"response_id": created["response"]["id"]} if names else {}
-    effects = from_client(rules, {"type": "response.cancel", **named})
-    assert asked(effects) == []
+    effects = from_client(core, {"type": "response.cancel", **named})
+    assert to_engine(effects) == []
     assert kinds(effects) == ["response.output_audio.done"]
-    done = seen(rules.voice.transcribed(1, "Well", 12.5))[-1]["response"]
+    done = to_client(core.voice.transcribed(1, "Well", 12.5))[-1]["response"]
     assert done["status_details"] == {"type": "cancelled", "reason": "client_cancelled"}
 
 
 def test_a_truncation_is_answered_by_the_relay_and_taken_as_exact() -> None:
-    rules = taken_over()
-    item_id, _ = spoken(rules)
-    rules.playout.received(item_id, 1700)
-    rules.playout.sent(item_id, 1700, 10.0)
+    core = taken_over()
+    item_id, _ = spoken(core)
+    core.playout.received(item_id, 1700)
+    core.playout.sent(item_id, 1700, 10.0)
     cut = {"type": "conversation.item.truncate", "item_id": item_id, "content_index": 0}
-    effects = from_client(rules, {**cut, "audio_end_ms": 850}, 10.5)
+    effects = from_client(core, {**cut, "audio_end_ms": 850}, 10.5)
     assert kinds(effects) == ["conversation.item.truncated"]
-    assert asked(effects) == []
-    (utterance,) = said(rules.voice.transcribed(1, "One two three four.", 11.0))
+    assert to_engine(effects) == []
+    (utterance,) = said(core.voice.transcribed(1, "One two three four.", 11.0))
     assert (utterance.state, utterance.heard_ms) == ("interrupted", 850)
     assert not utterance.heard_estimated
 
 
 def test_a_deleted_item_is_deleted_for_client_and_engine() -> None:
-    rules = taken_over()
-    item_id, _ = spoken(rules)
-    rules.voice.transcribed(1, "Hello Ada.", 11.0)
-    effects = from_client(rules, {"type": "conversation.item.delete", "item_id": item_id})
+    core = taken_over()
+    item_id, _ = spoken(core)
+    core.voice.transcribed(1, "Hello Ada.", 11.0)
+    effects = from_client(core, {"type": "conversation.item.delete", "item_id": item_id})
     assert kinds(effects) == ["conversation.item.deleted"]
-    (create,) = asked(effects)
+    (create,) = to_engine(effects)
     assert (create["type"], create["item_id"]) == ("conversation.item.delete", item_id)
     gone = {"type": "conversation.item.deleted", "item_id": item_id}
-    assert seen(from_engine(rules, gone)) == [], "shown once"
+    assert to_client(from_engine(core, gone)) == [], "shown once"
 
 
 def test_an_item_deleted_before_its_transcript_is_never_sent_to_the_engine() -> None:
-    rules = taken_over()
-    item_id, _ = spoken(rules)
-    from_client(rules, {"type": "conversation.item.delete", "item_id": item_id})
-    assert asked(rules.voice.transcribed(1, "Hello Ada.", 11.0)) == []
+    core = taken_over()
+    item_id, _ = spoken(core)
+    from_client(core, {"type": "conversation.item.delete", "item_id": item_id})
+    assert to_engine(core.voice.transcribed(1, "Hello Ada.", 11.0)) == []
 
 
 def test_the_coachs_answer_ends_before_the_engines_begins() -> None:
-    rules = taken_over()
-    spoken(rules)
-    rules.coaching.release("carol")
-    effects = from_engine(rules, wire.response_created("R9"), 10.5)
+    core = taken_over()
+    spoken(core)
+    core.coaching.release("carol")
+    effects = from_engine(core, wire.response_created("R9"), 10.5)
     assert kinds(effects)[-2:] == ["response.done", "response.created"]
-    late = rules.voice.transcribed(1, "Hello Ada.", 11.0)
-    assert [event["type"] for event in asked(late)] == ["conversation.item.create"]
+    late = core.voice.transcribed(1, "Hello Ada.", 11.0)
+    assert [event["type"] for event in to_engine(late)] == ["conversation.item.create"]
 
 
 @pytest.mark.parametrize("dialect", [GaDialect(), BrowserDialect()])
 def test_a_session_in_which_no_coach_speaks_is_not_affected(dialect: ClientDialect) -> None:
-    rules = conversation(dialect)
-    assert rules.voice.next() == float("inf")
-    assert rules.voice.due(1e9) == []
-    assert rules.voice.stop(5.0) == []
+    core = new_core(dialect)
+    assert core.voice.next() == float("inf")
+    assert core.voice.due(1e9) == []
+    assert core.voice.stop(5.0) == []
 
 
 def test_interim_text_names_the_coach() -> None:
-    rules = taken_over()
-    item_id, _ = spoken(rules)
-    rules.playout.received(item_id, 1700)
-    rules.playout.sent(item_id, 1700, 10.9)
-    rules.voice.transcribed(1, "Hello Ada.", 11.0)
-    interim = rules.transcript.interim()[-1]
+    core = taken_over()
+    item_id, _ = spoken(core)
+    core.playout.received(item_id, 1700)
+    core.playout.sent(item_id, 1700, 10.9)
+    core.voice.transcribed(1, "Hello Ada.", 11.0)
+    interim = core.transcript.interim()[-1]
     assert (interim.text, interim.coach_id) == ("Hello Ada.", "carol")
 
 
 def test_usage_of_the_coachs_transcription_is_charged_to_the_session() -> None:
-    rules = taken_over()
+    core = taken_over()
     usage = {"type": "duration", "seconds": 2.0}
-    (used,) = rules.metered(wire.heard("ear_E1", "Hello.", usage=usage), 11.0)
+    (used,) = core.metered(wire.heard("ear_E1", "Hello.", usage=usage), 11.0)
     assert isinstance(used, RecordUsage)
     assert used.line.usage != Usage()
 
 
 def test_a_pause_mutes_the_model_and_the_coach_goes_on() -> None:
-    rules = taken_over()
+    core = taken_over()
     item_id = next(
-        a.item_id for a in rules.coach_says("carol", WORD, 10.0) if isinstance(a, PlayCoachAudio)
+        a.item_id for a in core.coach_says("carol", WORD, 10.0) if isinstance(a, PlayCoachAudio)
     )
-    rules.playout.received(item_id, 1000)
-    rules.playout.sent(item_id, 1000, 10.0)
-    assert rules.coaching.pause(10.5).effects == []
-    assert heard(rules.coach_says("carol", WORD, 10.6)) == 1000
+    core.playout.received(item_id, 1000)
+    core.playout.sent(item_id, 1000, 10.0)
+    assert core.coaching.pause(10.5).effects == []
+    assert heard(core.coach_says("carol", WORD, 10.6)) == 1000
 
 
 def test_a_coachs_item_after_hidden_items_is_linked_to_the_last_visible_one() -> None:
     """A server-side tool was called, so the engine has two items more than the client."""
-    rules = taken_over(server_tools=(TOOL,))
+    core = taken_over(server_tools=(TOOL,))
     call = {"id": "F1", "type": "function_call", "name": TOOL.name, "call_id": "c1"}
     output = {"id": "F2", "type": "function_call_output", "call_id": "c1", "output": "fog"}
     for event in (wire.item("added", call, "A1"), wire.item("added", output, "F1")):
-        assert seen(from_engine(rules, event, 9.0)) == []
-    item_id, effects = spoken(rules)
-    assert seen(effects)[2]["previous_item_id"] == "A1"
-    (create,) = asked(rules.voice.transcribed(1, "Hello Ada.", 11.0))
+        assert to_client(from_engine(core, event, 9.0)) == []
+    item_id, effects = spoken(core)
+    assert to_client(effects)[2]["previous_item_id"] == "A1"
+    (create,) = to_engine(core.voice.transcribed(1, "Hello Ada.", 11.0))
     assert create["previous_item_id"] == "F2"
-    (event,) = seen(from_engine(rules, wire.item("added", {"id": "U2"}, "F2"), 12.0))
+    (event,) = to_client(from_engine(core, wire.item("added", {"id": "U2"}, "F2"), 12.0))
     assert event["previous_item_id"] == item_id
 
 
 def test_a_coachs_item_after_a_whisper_is_linked_to_the_last_visible_one() -> None:
-    rules = taken_over()
-    (whisper,) = asked(rules.control.whisper("She is shy.", "context").effects)
+    core = taken_over()
+    (whisper,) = to_engine(core.control.whisper("She is shy.", "context").effects)
     hidden = wire.item("added", {**whisper["item"], "status": "completed"}, "A1")
-    assert seen(from_engine(rules, hidden, 9.0)) == []
-    item_id, effects = spoken(rules)
-    assert seen(effects)[2]["previous_item_id"] == "A1"
-    (create,) = asked(rules.voice.transcribed(1, "Hello Ada.", 11.0))
+    assert to_client(from_engine(core, hidden, 9.0)) == []
+    item_id, effects = spoken(core)
+    assert to_client(effects)[2]["previous_item_id"] == "A1"
+    (create,) = to_engine(core.voice.transcribed(1, "Hello Ada.", 11.0))
     assert create["previous_item_id"] == whisper["item"]["id"]
     behind = wire.item("added", {"id": "U2"}, whisper["item"]["id"])
-    (event,) = seen(from_engine(rules, behind, 12.0))
+    (event,) = to_client(from_engine(core, behind, 12.0))
     assert event["previous_item_id"] == item_id
