@@ -111,7 +111,7 @@ class BudgetEnforcer:
             effects.append(End(BUDGET_EXHAUSTED))
         return effects
 
-    def afforded(self, balance: Balance, heard_at: float, now: float) -> list[Effect]:
+    def on_balance(self, balance: Balance, heard_at: float, now: float) -> list[Effect]:
         """Act on the balance after a charge was settled.
 
         An exhausted session ends at `heard_at`, when its last answer will have been heard, but no

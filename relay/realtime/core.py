@@ -69,14 +69,14 @@ class SessionCore:
         grant = setup.grant
         self.setup = setup
         self.deadlines = deadlines
-        self.greeted = False
+        self.engine_ready = False
         self.formats = Formats()
         self.playout = Playout()
         self.transcript = Transcript(self.playout)
         meter = UsageMeter(grant.model or "", str(setup.transcription.get("model", "")))
         stage = BudgetStage() if grant.bounds.is_budgeted else None
         self.spending = CostTracker(meter, setup.prices, stage)
-        self._client = ClientEncoder(setup.view, grant)
+        self._client = ClientEncoder(setup.dialect, grant)
         self._policy = ClientPolicy(grant, setup.transcription, self._client)
         self._announcement = Announcement(setup, self._client)
         self._requests = RequestTracker()
@@ -85,8 +85,8 @@ class SessionCore:
         names = grant.server_tool_names
         self._tools = ServerTools(names) if names else None
         self.control = CoachControl(self._requests, self._injected)
-        self.coaching = CoachCommands(self.control, self._client, self._cut_for_coach)
-        self.voice = CoachSpeech(
+        self.commands = CoachCommands(self.control, self._client, self._cut_for_coach)
+        self.coach_speech = CoachSpeech(
             setup.session_id,
             self.transcript,
             self._client,
@@ -103,16 +103,18 @@ class SessionCore:
         self.deadlines.active(now)
         try:
             event = events.decode(frame)
-            ours = events.read_own(event) if self.setup.grant.relay_events else None
+            ours = events.relay_message(event) if self.setup.grant.relay_events else None
             if ours is not None:
                 return self._from_aware_client(ours, now)
-            event = self.setup.view.up(event)
+            event = self.setup.dialect.up(event)
             effects = _run(self._client_rules, event, now, self._to_engine, self._client.encode)
         except BadEvent as bad:
             return [self.refuse(bad)]
-        if self._stops_playback(event):  # not a rule: an event that a rule refuses stops nothing
+        # Not rules, since an event that a rule refuses stops nothing. The answer about a coach's
+        # item comes last: it corrects what the cut estimated.
+        if self._stops_playback(event):
             effects += [Flush(), *self._cut(now, tells=self.setup.truncates)]
-        return effects + self.voice.answer(event, now)  # last: it corrects what the cut estimated
+        return effects + self.coach_speech.answer(event, now)
 
     def from_engine(self, frame: Frame, kind: str, now: float) -> list[Effect]:
         """An engine's frame of type `kind`, other than audio: shown to the client and followed.
@@ -121,21 +123,21 @@ class SessionCore:
         """
         if kind.startswith(_ACTIVITY):
             self.deadlines.active(now)
-        if self.greeted and kind not in self._decoded:
+        if self.engine_ready and kind not in self._decoded:
             return self._client.forward(frame, kind)
         try:
             event = events.decode(frame)
         except BadEvent:  # shown as the engine sent it, and read by no rule
-            return [ToClient(frame)] if self.greeted else []
-        if not self.greeted and kind != "session.created":
-            return _before_greeting(event)
+            return [ToClient(frame)] if self.engine_ready else []
+        if not self.engine_ready and kind != "session.created":
+            return _before_created(event)
 
         def to_client(seen: Event) -> list[Effect]:
             return self._client.encode(seen, frame if seen is event else None)
 
         effects = _run(self._engine_rules, event, now, to_client, self._to_engine)
         self.formats.observe(event, now)
-        self.voice.observe(event, now)
+        self.coach_speech.observe(event, now)
         return effects + self._budget.observe(event, now)
 
     def _rules_from_client(self) -> Sequence[Rule]:
@@ -145,7 +147,7 @@ class SessionCore:
             self._policy.from_client,
             self._injected.from_client,
             # Before requests: what is refused here, or answered by the relay, is not tracked.
-            self.voice.from_client,
+            self.coach_speech.from_client,
             self._requests.from_client,
             # Before tools: they would hold back a request that a muted model never gets.
             self.control.from_client,
@@ -162,7 +164,7 @@ class SessionCore:
             # Before coach speech, which links items to predecessors that the client knows.
             self._injected.from_engine,
             # Before the transcript: a coach's answer ends before the engine's begins.
-            self.voice.from_engine,
+            self.coach_speech.from_engine,
             # After the rules that drop events about items which are not the engine's to tell of.
             self._transcribe,
             # Flushes before the client's event, which would wait behind audio that is dropped;
@@ -193,10 +195,10 @@ class SessionCore:
 
     def _open(self, event: Event, now: float) -> RuleOutcome:
         """Rule: configure the session when the engine has created it."""
-        if self.greeted or event["type"] != "session.created":
+        if self.engine_ready or event["type"] != "session.created":
             return RuleOutcome([event])
-        self.greeted = True
-        self.deadlines.greeted()
+        self.engine_ready = True
+        self.deadlines.engine_ready()
         return RuleOutcome([event], after=open_session(self.setup, self._requests, self._injected))
 
     def refuse(self, bad: BadEvent) -> Effect:
@@ -208,40 +210,40 @@ class SessionCore:
         ready = self._tools.result(call_id, output) if self._tools else []
         return [effect for event in ready for effect in self._to_engine(event)]
 
-    def coach_says(self, coach: str, pcm: bytes, now: float) -> list[Effect]:
+    def coach_audio(self, coach: str, pcm: bytes, now: float) -> list[Effect]:
         """Audio of a coach: PCM16 mono 24 kHz. Only the coach who has taken over is heard."""
         if self.control.speaker != coach or self.formats.heard != PCM:
             return []
         self.deadlines.active(now)
-        return self.voice.hear(coach, pcm, now)
+        return self.coach_speech.hear(coach, pcm, now)
 
-    def metered(self, event: Event, now: float) -> list[Effect]:
+    def observe_usage(self, event: Event, now: float) -> list[Effect]:
         """An event of another engine that works for this session: its usage is charged."""
         return self._budget.observe(event, now)
 
-    def afforded(self, standing: Balance, now: float) -> list[Effect]:
+    def on_balance(self, standing: Balance, now: float) -> list[Effect]:
         """The budget after a charge."""
         heard_at = self.transcript.next_tick() if self.transcript.is_playing else now
-        return self._budget.afforded(standing, heard_at, now)
+        return self._budget.on_balance(standing, heard_at, now)
 
-    def renewed(self, expires_at: float) -> None:
+    def renew_token(self, expires_at: float) -> None:
         """The caller renewed its token: the session may go on until it expires."""
         self.deadlines.expires_at = expires_at
 
-    def due(self, now: float) -> list[Effect]:
-        """What is due by now; to be called when `next()` has come."""
+    def on_deadline(self, now: float) -> list[Effect]:
+        """What is due by now; to be called when `next_deadline()` has come."""
         ending = self.deadlines.ending(now)
         if ending is not None:
             return [End(ending)]
         effects: list[Effect] = [
             RecordUtterance(utterance) for utterance in self.transcript.tick(now)
         ]
-        effects += self.voice.due(now)
+        effects += self.coach_speech.due(now)
         return [*effects, Ping()] if self.deadlines.ping_due(now) else effects
 
-    def next(self) -> float:
+    def next_deadline(self) -> float:
         """The time of the next deadline."""
-        return min(self.deadlines.next(), self.transcript.next_tick(), self.voice.next())
+        return min(self.deadlines.next(), self.transcript.next_tick(), self.coach_speech.next())
 
     def finish(self, now: float) -> list[Utterance]:
         """The session ended: the utterances that were open, as partial or interrupted ones."""
@@ -265,7 +267,7 @@ class SessionCore:
         effects: list[Effect] = []
         for heard in self.playout.interrupt(now):
             effects += [RecordUtterance(utterance) for utterance in self.transcript.cut(heard, now)]
-            if not self.voice.heard(heard) and tells:
+            if not self.coach_speech.heard(heard) and tells:
                 truncate = self._requests.stamp(events.truncate(heard.item_id, heard.ms))
                 effects.append(ToEngine(events.encode(truncate)))
         return effects
@@ -303,7 +305,7 @@ def _run(
     return effects
 
 
-def _before_greeting(event: Event) -> list[Effect]:
+def _before_created(event: Event) -> list[Effect]:
     """Nothing from before `session.created` is forwarded: an error can echo the provider key."""
     fault = event.get("error") if event["type"] == "error" else None
     return [EngineRefused(str(fault.get("code")))] if isinstance(fault, dict) else []

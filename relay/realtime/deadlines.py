@@ -42,7 +42,7 @@ class Deadlines:
         self._client_full_at = math.inf
         self._engine_full_at = math.inf
 
-    def greeted(self) -> None:
+    def engine_ready(self) -> None:
         """The engine is ready."""
         self._ready_by = math.inf
 

@@ -58,7 +58,7 @@ class RecordUsage:
 
 @dataclass(frozen=True, slots=True)
 class ChargeBudget:
-    """Charge the session's budgets, then call `afforded` with the balance."""
+    """Charge the session's budgets, then call `on_balance`."""
 
     bill: Charge
 
@@ -87,7 +87,7 @@ class CallTool:
 
 @dataclass(frozen=True, slots=True)
 class VerifyToken:
-    """Verify the token with which the client asks to continue, then call `renewed`."""
+    """Verify the token with which the client asks to continue, then call `renew_token`."""
 
     token: str
 

@@ -167,7 +167,7 @@ def error(
     }
 
 
-def append_again(frame: Frame) -> Frame | None:
+def forwardable_append(frame: Frame) -> Frame | None:
     """A client's `append` as it may be forwarded, or None if the frame is another event.
 
     It is decoded and encoded anew, so that nothing hides in a duplicate key; a frame that has no
@@ -180,11 +180,11 @@ def append_again(frame: Frame) -> Frame | None:
         event = _decode_append(frame)
     except _DECODE_ERRORS as error:
         raise _malformed_append(frame, error) from None
-    checked(event)
+    _check_audio(event)
     return frame if len(frame) - len(event.audio) <= _APPEND_ENVELOPE else encode(event)
 
 
-def checked(event: Append) -> None:
+def _check_audio(event: Append) -> None:
     """Raise BadEvent unless its audio can be base64 at all."""
     if len(event.audio) & 3 or not event.audio.isascii():
         raise BadEvent(
@@ -212,7 +212,7 @@ def _malformed_append(frame: Frame, error: Exception) -> BadEvent:
     return BadEvent("Invalid 'type': given twice.", code="invalid_value", param="type")
 
 
-def audio_of(head: bytes, size: int) -> tuple[str, int]:
+def audio_length(head: bytes, size: int) -> tuple[str, int]:
     """Item id and whole milliseconds of a `response.output_audio.delta`, without decoding it.
 
     `head` is the frame's first HEAD_BYTES, `size` its length in bytes. Returns ("", 0) if the ids
@@ -240,7 +240,7 @@ def _string_after(head: bytes, key: bytes) -> str | None:
         return None
 
 
-def sound_of(frame: Frame) -> tuple[str, int]:
+def decoded_audio_length(frame: Frame) -> tuple[str, int]:
     """The same for a frame with its keys in another order, which has to be decoded."""
     try:
         delta = _decode_audio_delta(frame)
@@ -249,7 +249,7 @@ def sound_of(frame: Frame) -> tuple[str, int]:
     return delta.item_id, len(delta.delta) // BASE64_PER_MS
 
 
-def text_of(frame: Frame) -> TextDelta | None:
+def text_delta(frame: Frame) -> TextDelta | None:
     """What the transcript reads of a text delta; None if the frame has another shape."""
     try:
         return _decode_text(frame)
@@ -257,7 +257,7 @@ def text_of(frame: Frame) -> TextDelta | None:
         return None
 
 
-def sound_in(frame: Frame) -> bytes:
+def audio_bytes(frame: Frame) -> bytes:
     """The audio bytes of a client's `append` or a model's delta; empty if none are readable."""
     try:
         found = _decode_any_audio(frame)
@@ -321,7 +321,7 @@ class TokenRenewal:
     token: str
 
 
-def read_own(event: Event) -> PlaybackReport | TokenRenewal | None:
+def relay_message(event: Event) -> PlaybackReport | TokenRenewal | None:
     """The message of an aware client to the relay itself; None for an event of the API.
 
     Raises BadEvent for a message in a wrong shape.

@@ -34,21 +34,21 @@ class SessionSetup:
     """What the rules of a session know from its start.
 
     `first_update` goes to the engine after `session.created`; the client sees its answer if
-    `first_shown`. `transcription` is `audio.input.transcription`. With `truncates`, the relay tells
-    the engine what was heard of an interrupted answer, for clients that cannot. `before` are
-    message items of what was said earlier in this conversation. `prices` is None for an engine that
-    costs nothing.
+    `first_update_shown`. `transcription` is `audio.input.transcription`. With `truncates`, the
+    relay tells the engine what was heard of an interrupted answer, for clients that cannot.
+    `earlier_items` are message items of what was said earlier in this conversation. `prices` is
+    None for an engine that costs nothing.
     """
 
     session_id: str
     conversation_id: str
     grant: Grant
-    view: ClientDialect
+    dialect: ClientDialect
     first_update: Event
-    first_shown: bool
+    first_update_shown: bool
     transcription: dict[str, Any]
     truncates: bool = False
-    before: tuple[dict[str, Any], ...] = ()
+    earlier_items: tuple[dict[str, Any], ...] = ()
     prices: Prices | None = None
 
 
@@ -56,8 +56,8 @@ def open_session(
     setup: SessionSetup, requests: RequestTracker, injected: InjectedItems
 ) -> list[Effect]:
     """Configure the engine, seed what was said earlier, have the model greet; tell the client."""
-    update = requests.track(setup.first_update, shown=setup.first_shown)
-    events = [update, *(injected.create(item) for item in setup.before)]
+    update = requests.track(setup.first_update, shown=setup.first_update_shown)
+    events = [update, *(injected.create(item) for item in setup.earlier_items)]
     welcome = greeting(setup.grant)
     if welcome is not None:
         events.append(requests.stamp(welcome))

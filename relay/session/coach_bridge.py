@@ -15,7 +15,7 @@ from relay.interfaces import Engine, EngineRequest, Frame
 from relay.realtime.coaching.control import Command, Outcome
 from relay.realtime.effects import Effect, PlayCoachAudio, TranscribeCoachAudio
 from relay.realtime.endings import CLIENT_LEFT, Ending
-from relay.realtime.events import PCM, Event, sound_in
+from relay.realtime.events import PCM, Event, audio_bytes
 from relay.session.coach_transcriber import CoachTranscriber
 from relay.session.links import SessionShell
 from relay.session.output import AudioMonitor, ClientOutput
@@ -228,7 +228,7 @@ class CoachBridge:
             before.close(REPLACED)
         elif len(self._lines) == 1:
             self._wires.listen(self)
-            self._act(self._shell.conversation.coaching.set_listening(True))
+            self._act(self._shell.conversation.commands.set_listening(True))
         return line
 
     def act(self, action: PlayCoachAudio | TranscribeCoachAudio) -> None:
@@ -260,13 +260,13 @@ class CoachBridge:
 
     def learner(self, frame: Frame) -> None:
         """The learner speaks."""
-        if self._shell.conversation.formats.spoken == PCM and (pcm := sound_in(frame)):
+        if self._shell.conversation.formats.spoken == PCM and (pcm := audio_bytes(frame)):
             for line in self._lines.values():
                 line.learner(pcm)
 
     def model(self, frame: Frame) -> None:
         """The model speaks."""
-        if self._shell.conversation.formats.heard == PCM and (pcm := sound_in(frame)):
+        if self._shell.conversation.formats.heard == PCM and (pcm := audio_bytes(frame)):
             for line in self._lines.values():
                 line.model(pcm)
 
@@ -276,7 +276,7 @@ class CoachBridge:
             line.flush()
 
     def _said(self, coach: str, pcm: bytes) -> None:
-        self._act(self._shell.conversation.coach_says(coach, pcm, self._shell.clock()))
+        self._act(self._shell.conversation.coach_audio(coach, pcm, self._shell.clock()))
 
     def _left(self, coach: str, line: CoachStream) -> None:
         """A line was closed: a coach who has the word may come back, but not for ever."""
@@ -290,8 +290,8 @@ class CoachBridge:
         if not self._lines:
             self._wires.listen(None)
             if not self._is_over:
-                self._act(self._shell.conversation.coaching.set_listening(False))
-            self._act(self._shell.conversation.voice.stop(self._shell.clock()))
+                self._act(self._shell.conversation.commands.set_listening(False))
+            self._act(self._shell.conversation.coach_speech.stop(self._shell.clock()))
             if self._ear is not None:
                 self._tasks.run(_retired(self._ear), "ear.retire")
                 self._ear = None
@@ -303,10 +303,10 @@ class CoachBridge:
 
     def _heard(self, turn: int, text: str | None) -> None:
         now = self._shell.clock()
-        self._act(self._shell.conversation.voice.transcribed(turn, text, now))
+        self._act(self._shell.conversation.coach_speech.transcribed(turn, text, now))
 
     def _billed(self, event: Event) -> None:
-        self._act(self._shell.conversation.metered(event, self._shell.clock()))
+        self._act(self._shell.conversation.observe_usage(event, self._shell.clock()))
 
     def _act(self, actions: list[Effect]) -> None:
         if actions:

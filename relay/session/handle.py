@@ -36,10 +36,10 @@ class CommandHandler:
         if self.ended.done():
             return "over"
         now = self.shell.clock()
-        result = self.shell.conversation.coaching.execute(command, now)
+        result = self.shell.conversation.commands.execute(command, now)
         actions = result.effects
         if self.shell.conversation.control.speaker is None:
-            actions = [*self.shell.conversation.voice.stop(now), *actions]
+            actions = [*self.shell.conversation.coach_speech.stop(now), *actions]
         self.silence(self.shell.conversation.control.is_muted)
         self.shell.act(actions)
         self.shell.rearm()

@@ -16,11 +16,11 @@ from relay.realtime.events import (
     HEAD_BYTES,
     TEXT_HEADS,
     BadEvent,
-    append_again,
-    audio_of,
+    audio_length,
+    decoded_audio_length,
+    forwardable_append,
     sniff,
-    sound_of,
-    text_of,
+    text_delta,
 )
 from relay.session.output import (
     AudioMonitor,
@@ -137,7 +137,7 @@ class ClientLink:
     def _relay(self, frame: Frame, send: Callable[[Frame], None]) -> None:
         shell = self._shell
         try:
-            audio = append_again(frame)
+            audio = forwardable_append(frame)
             if audio is not None:
                 send(audio)
             else:
@@ -189,15 +189,15 @@ class EngineLink:
         traffic.bytes_down += len(frame)
         try:
             head = bytes(frame[:HEAD_BYTES])
-            if head.startswith(TEXT_HEADS) and (word := text_of(frame)) is not None:
+            if head.startswith(TEXT_HEADS) and (word := text_delta(frame)) is not None:
                 self._transcript.add_text(word)
                 seen = self._down(frame, word.type, None)
                 if seen is not None:
                     self._other(seen)
             elif head.startswith(AUDIO_HEADS):
-                self._sound(frame, *audio_of(head, len(frame)))
+                self._sound(frame, *audio_length(head, len(frame)))
             elif (kind := sniff(frame)) == AUDIO_DELTA:  # its keys stand in another order
-                self._sound(frame, *sound_of(frame))
+                self._sound(frame, *decoded_audio_length(frame))
             else:
                 shell = self._shell
                 shell.act(shell.conversation.from_engine(frame, kind, shell.clock()))

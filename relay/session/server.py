@@ -118,12 +118,12 @@ def create_session(
         session_id=arrival.session_id,
         conversation_id=grant.conversation_id or str(uuid.uuid4()),
         grant=grant,
-        view=admission.view,
+        dialect=admission.view,
         first_update=admission.first_update,
-        first_shown=admission.first_shown,
+        first_update_shown=admission.first_shown,
         transcription=rules.transcription,
         truncates=admission.truncates,
-        before=seed_items(admitted.earlier.said),
+        earlier_items=seed_items(admitted.earlier.said),
         prices=house.shared.prices,
     )
     limits = SessionLimits(

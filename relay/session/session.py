@@ -249,7 +249,7 @@ class Session:
     def _go_on(self) -> None:
         if self.conversation.transcript.is_playing:
             self._timer.arm()  # for paced sound too: it waits only for an answer that plays
-        if self.conversation.greeted and self._up.engine is None and self._engine is not None:
+        if self.conversation.engine_ready and self._up.engine is None and self._engine is not None:
             self._begin(self._engine)
 
     def _act_apart(self, action: ControlEffect) -> None:
@@ -284,7 +284,7 @@ class Session:
         now = self.clock()
         standing = self._account.settle(bill, now)
         if standing is not None:
-            self.act(self.conversation.afforded(standing, now))
+            self.act(self.conversation.on_balance(standing, now))
             self._timer.arm()
 
     async def _call_tool(self, call: ToolCall) -> None:
@@ -300,7 +300,7 @@ class Session:
             self._log.info("token refused")
             return
         if caller.sub == self._seats.caller.sub:
-            self.conversation.renewed(caller.expires_at)
+            self.conversation.renew_token(caller.expires_at)
             self.rearm()
 
     def rearm(self) -> None:
@@ -308,11 +308,11 @@ class Session:
         self._timer.arm()
 
     def _next(self) -> float:
-        return min(self.conversation.next(), self._spout.outlet.next())
+        return min(self.conversation.next_deadline(), self._spout.outlet.next())
 
     def _due(self) -> None:
         self._spout.outlet.due(self.clock())
-        self.act(self.conversation.due(self.clock()))
+        self.act(self.conversation.on_deadline(self.clock()))
         if not self._ended.done():
             self._timer.arm()
 

@@ -36,9 +36,9 @@ def new_core(
         session_id="s1",
         conversation_id=grant.conversation_id or "c1",
         grant=grant,
-        view=dialect or GaDialect(),
+        dialect=dialect or GaDialect(),
         first_update=update,
-        first_shown=is_browser,
+        first_update_shown=is_browser,
         transcription=WHISPER,
         truncates=truncates,
     )

@@ -104,7 +104,7 @@ def enforcer(*, is_aware: bool = True) -> BudgetEnforcer:
         UsageMeter("gpt-realtime-2.1", "gpt-realtime-whisper"), Prices(), BudgetStage()
     )
     deadlines = Deadlines(SessionLimits(10.0, 1800.0, 300.0), 0.0)
-    deadlines.greeted()
+    deadlines.engine_ready()
     return BudgetEnforcer(costs, deadlines, InjectedItems(RequestTracker()), is_aware)
 
 
@@ -121,21 +121,21 @@ def sent_to_engine(effects: list[Effect]) -> list[Any]:
 
 
 def test_with_plenty_left_nothing_is_sent() -> None:
-    assert enforcer().afforded(balance(LIMIT // 2), NOW, NOW) == []
+    assert enforcer().on_balance(balance(LIMIT // 2), NOW, NOW) == []
 
 
 def test_a_client_that_knows_the_event_is_warned_once_when_a_fifth_is_left() -> None:
     aware = enforcer()
-    assert sent_to_client(aware.afforded(balance(LIMIT // 5), NOW, NOW)) == [
+    assert sent_to_client(aware.on_balance(balance(LIMIT // 5), NOW, NOW)) == [
         {"type": "relay.budget", "left": LIMIT // 5}
     ]
-    assert aware.afforded(balance(LIMIT // 6), NOW, NOW) == []
-    assert enforcer(is_aware=False).afforded(balance(LIMIT // 5), NOW, NOW) == []
+    assert aware.on_balance(balance(LIMIT // 6), NOW, NOW) == []
+    assert enforcer(is_aware=False).on_balance(balance(LIMIT // 5), NOW, NOW) == []
 
 
 def test_with_little_left_the_model_is_asked_to_say_good_bye_in_bounded_time() -> None:
     budget = enforcer(is_aware=False)
-    [event] = sent_to_engine(budget.afforded(balance(FIRST_ANSWER), NOW, NOW))
+    [event] = sent_to_engine(budget.on_balance(balance(FIRST_ANSWER), NOW, NOW))
     assert event["item"]["role"] == "system"
     assert event["item"]["content"][0]["text"] == GOOD_BYE
     assert budget.deadlines.broke_at == NOW + WRAP_UP_SECONDS
@@ -144,22 +144,22 @@ def test_with_little_left_the_model_is_asked_to_say_good_bye_in_bounded_time() -
 
 def test_an_exhausted_session_ends_when_its_last_answer_was_heard_in_bounded_time() -> None:
     budget = enforcer()
-    budget.afforded(balance(0), NOW + 4.0, NOW)
+    budget.on_balance(balance(0), NOW + 4.0, NOW)
     assert budget.deadlines.broke_at == NOW + 4.0
     budget = enforcer()
-    budget.afforded(balance(0), math.inf, NOW)
+    budget.on_balance(balance(0), math.inf, NOW)
     assert budget.deadlines.broke_at == NOW + WRAP_UP_SECONDS
 
 
 def test_an_answer_begun_after_exhaustion_ends_the_session() -> None:
     budget = enforcer()
     assert budget.observe(wire.response_created("R1"), NOW) == []
-    budget.afforded(balance(0), NOW + 4.0, NOW)
+    budget.on_balance(balance(0), NOW + 4.0, NOW)
     assert budget.observe(wire.response_created("R2"), NOW) == [End(BUDGET_EXHAUSTED)]
 
 
 def test_a_new_day_cancels_the_end() -> None:
     budget = enforcer()
-    budget.afforded(balance(FIRST_ANSWER), NOW, NOW)
-    assert budget.afforded(balance(LIMIT, day=2), NOW, NOW) == []
+    budget.on_balance(balance(FIRST_ANSWER), NOW, NOW)
+    assert budget.on_balance(balance(LIMIT, day=2), NOW, NOW) == []
     assert budget.deadlines.broke_at == math.inf

@@ -35,7 +35,7 @@ def test_S3_20_the_session_begins_with_session_created_and_one_update() -> None:
     effects = from_engine(core, CREATED)
     assert to_client(effects) == [CREATED]
     assert [event["type"] for event in to_engine(effects)] == ["session.update"]
-    assert core.greeted
+    assert core.engine_ready
     assert to_engine(from_engine(core, CREATED)) == [], "S3-19: once"
 
 
@@ -73,7 +73,7 @@ def test_S3_22_engine_events_pass_untouched_known_or_not() -> None:
 
 def test_a_session_paused_before_it_began_is_muted_after_its_first_update() -> None:
     core = new_core(created=False)
-    core.coaching.pause(0.5)
+    core.commands.pause(0.5)
     effects = from_engine(core, configured(VAD))
     first, muting = (event["session"]["audio"]["input"] for event in to_engine(effects))
     assert first == {"transcription": WHISPER}
@@ -195,7 +195,7 @@ def test_a_fresh_token_is_checked_only_for_an_aware_client() -> None:
     assert aware.from_client(frame, 1.0) == [VerifyToken("abc")]
     assert to_client(aware.from_client(b'{"type":"relay.token"}', 1.0))[0]["type"] == "error"
     assert to_client(new_core().from_client(frame, 1.0))[0]["type"] == "error"
-    aware.renewed(99_000.0)
+    aware.renew_token(99_000.0)
     assert aware.deadlines.expires_at == 99_000.0
 
 
@@ -203,14 +203,14 @@ def test_a_fresh_token_is_checked_only_for_an_aware_client() -> None:
 def test_speech_and_answers_keep_a_session_from_being_idle(kind: str) -> None:
     core = new_core()
     from_engine(core, {"type": kind}, now=200.0)
-    assert core.due(499.0) == [Ping()]
-    assert core.due(500.0) == [End(endings.IDLE)]
+    assert core.on_deadline(499.0) == [Ping()]
+    assert core.on_deadline(500.0) == [End(endings.IDLE)]
 
 
 def test_S3_51_the_client_is_pinged_when_it_is_time() -> None:
     core = new_core()
-    assert core.due(29.0) == []
-    assert core.due(30.0) == [Ping()]
+    assert core.on_deadline(29.0) == []
+    assert core.on_deadline(30.0) == [Ping()]
 
 
 def test_an_open_utterance_settles_when_the_session_ends() -> None:
@@ -244,9 +244,10 @@ def settled(effects: list[Effect]) -> list[tuple[str, str, int | None]]:
 def test_an_answer_settles_when_it_has_been_heard() -> None:
     core = new_core()
     assert settled(spoken(core, "one two three four", 2000, now=10.0)) == []
-    assert core.next() < 30.0
-    assert settled(core.due(11.0)) == []
-    assert settled(core.due(core.next())) == [("final", "one two three four", None)]
+    assert core.next_deadline() < 30.0
+    assert settled(core.on_deadline(11.0)) == []
+    heard = core.on_deadline(core.next_deadline())
+    assert settled(heard) == [("final", "one two three four", None)]
 
 
 def test_S3_37_speaking_over_an_answer_that_was_all_sent_cuts_it_to_what_was_heard() -> None:

@@ -16,8 +16,8 @@ from relay.realtime.events import (
     Formats,
     PlaybackReport,
     TokenRenewal,
-    read_own,
-    sound_in,
+    audio_bytes,
+    relay_message,
 )
 from relay.realtime.grant import Caller, Grant
 from relay.realtime.opening import SessionSetup, openai_session_update, session_info_event
@@ -67,12 +67,12 @@ def test_sniffing_agrees_with_parsing_when_the_type_comes_first(
 @pytest.mark.parametrize("spaces", [(",", ":"), (", ", ": ")])
 def test_the_length_of_an_audio_frame_is_read_without_decoding_it(spaces: tuple[str, str]) -> None:
     frame = json.dumps(DELTA, separators=spaces).encode()
-    item, milliseconds = events.audio_of(frame[: events.HEAD_BYTES], len(frame))
+    item, milliseconds = events.audio_length(frame[: events.HEAD_BYTES], len(frame))
     assert (item, milliseconds) == ("item_A1", 250)
 
 
 def test_an_audio_frame_without_ids_before_its_audio_counts_nothing() -> None:
-    assert events.audio_of(b'{"type":"response.output_audio.delta","x":1}', 41) == ("", 0)
+    assert events.audio_length(b'{"type":"response.output_audio.delta","x":1}', 41) == ("", 0)
 
 
 @pytest.mark.parametrize("spaces", [(",", ":"), (", ", ": ")])
@@ -83,7 +83,7 @@ def test_a_text_delta_is_read_without_the_rest_of_its_frame(
     event = {"type": events.TEXT_DELTAS[0], "item_id": "A1", "content_index": 1, "delta": delta}
     frame = json.dumps({**event, "obfuscation": "pad"}, separators=spaces).encode()
     assert frame.startswith(events.TEXT_HEADS)
-    word = events.text_of(memoryview(frame))
+    word = events.text_delta(memoryview(frame))
     assert word is not None
     read = (word.type, word.item_id, word.content_index, word.delta)
     assert read == (events.TEXT_DELTAS[0], "A1", 1, delta)
@@ -91,13 +91,13 @@ def test_a_text_delta_is_read_without_the_rest_of_its_frame(
 
 @pytest.mark.parametrize("frame", [b"{", b"{}", b'{"type":"x","item_id":5,"delta":"a"}', b"\xff"])
 def test_a_frame_without_a_text_delta_is_left_to_the_slow_path(frame: bytes) -> None:
-    assert events.text_of(frame) is None
+    assert events.text_delta(frame) is None
 
 
 def test_S3_21_an_append_is_forwarded_with_its_audio_and_event_id() -> None:
     frame = b'{"event_id":"e1","audio":"AAAA","type":"input_audio_buffer.append"}'
-    assert events.append_again(frame) is None, "its type does not stand first: the slow path"
-    again = events.append_again(
+    assert events.forwardable_append(frame) is None, "its type does not stand first: the slow path"
+    again = events.forwardable_append(
         b'{"type": "input_audio_buffer.append", "audio": "AAAA", "event_id": "e1"}'
     )
     assert json.loads(bytes(again or b"")) == {
@@ -112,13 +112,15 @@ def test_an_append_with_no_room_for_more_is_forwarded_as_it_is() -> None:
         b'{"type":"input_audio_buffer.append","audio":"AAAA"}',
         b'{"type": "input_audio_buffer.append", "audio": "AAAA"}',
     ):
-        assert events.append_again(frame) is frame
+        assert events.forwardable_append(frame) is frame
 
 
 def test_nothing_hides_behind_an_append() -> None:
     twice = b'"audio":"AAAA","session":{"model":"x"},"audio":"BBBB"'
     frame = b'{"type":"input_audio_buffer.append",' + twice + b"}"
-    assert events.append_again(frame) == b'{"type":"input_audio_buffer.append","audio":"BBBB"}'
+    assert (
+        events.forwardable_append(frame) == b'{"type":"input_audio_buffer.append","audio":"BBBB"}'
+    )
 
 
 @pytest.mark.parametrize(
@@ -143,7 +145,7 @@ def test_nothing_hides_behind_an_append() -> None:
 )
 def test_S3_44_a_malformed_append_is_refused(frame: bytes, code: str, param: str | None) -> None:
     with pytest.raises(BadEvent) as refused:
-        events.append_again(frame)
+        events.forwardable_append(frame)
     assert (refused.value.code, refused.value.param) == (code, param)
 
 
@@ -199,8 +201,8 @@ def test_an_error_has_openais_shape() -> None:
 def test_audio_is_measured_whatever_the_order_of_its_keys() -> None:
     delta = base64.b64encode(bytes(4800)).decode()
     frame = f'{{"delta":"{delta}","item_id":"A1","type":"response.output_audio.delta"}}'.encode()
-    assert events.sound_of(frame) == ("A1", 100)
-    assert events.sound_of(b'{"type":"response.output_audio.delta"}') == ("", 0)
+    assert events.decoded_audio_length(frame) == ("A1", 100)
+    assert events.decoded_audio_length(b'{"type":"response.output_audio.delta"}') == ("", 0)
 
 
 @pytest.mark.parametrize(
@@ -217,8 +219,8 @@ def test_audio_is_measured_whatever_the_order_of_its_keys() -> None:
 def test_audio_is_read_in_both_directions_and_is_empty_if_unreadable(
     frame: bytes, sound: bytes
 ) -> None:
-    assert sound_in(frame) == sound
-    assert sound_in(memoryview(frame)) == sound
+    assert audio_bytes(frame) == sound
+    assert audio_bytes(memoryview(frame)) == sound
 
 
 def configured(heard: object, spoken: object, kind: str = "session.updated") -> dict[str, object]:
@@ -272,10 +274,10 @@ def test_a_truncation_says_how_much_was_heard() -> None:
 
 
 def test_a_message_for_the_relay_is_distinguished_from_an_event_of_the_api() -> None:
-    assert read_own({"type": "relay.token", "token": "t"}) == TokenRenewal("t")
+    assert relay_message({"type": "relay.token", "token": "t"}) == TokenRenewal("t")
     played = {"type": "relay.playback", "item_id": "A1", "played_ms": 700}
-    assert read_own(played) == PlaybackReport("A1", 700)
-    assert read_own({"type": "response.create"}) is None
+    assert relay_message(played) == PlaybackReport("A1", 700)
+    assert relay_message({"type": "response.create"}) is None
 
 
 @pytest.mark.parametrize(
@@ -289,7 +291,7 @@ def test_a_message_for_the_relay_is_distinguished_from_an_event_of_the_api() -> 
 )
 def test_a_refusal_names_the_field_and_the_clients_event(event: Event, param: str) -> None:
     with pytest.raises(BadEvent) as refusal:
-        read_own({**event, "event_id": "mine"})
+        relay_message({**event, "event_id": "mine"})
     bad = refusal.value
     assert (bad.code, bad.param, bad.event_id) == ("invalid_type", param, "mine")
 

@@ -28,9 +28,11 @@ CALL = Call()
 
 
 def begins(granted: Grant, *said: str) -> list[tuple[str, dict[str, object]]]:
-    before = seed_items([CALL.user(text) for text in said])
+    earlier = seed_items([CALL.user(text) for text in said])
     update = openai_session_update(granted, WHISPER)
-    setup = SessionSetup("s1", "c1", granted, GaDialect(), update, False, WHISPER, before=before)
+    setup = SessionSetup(
+        "s1", "c1", granted, GaDialect(), update, False, WHISPER, earlier_items=earlier
+    )
     requests = RequestTracker()
     sent = []
     for action in open_session(setup, requests, InjectedItems(requests)):

@@ -69,11 +69,11 @@ class Seated:
 
 async def test_the_tighter_bound_counts_the_houses_or_the_agents() -> None:
     tight = Seated(bounds=Bounds(session_seconds=60, idle_seconds=900)).session.conversation
-    tight.deadlines.greeted()
+    tight.deadlines.engine_ready()
     assert tight.deadlines.ending(1059.0) is None
     assert tight.deadlines.ending(1060.0) == SESSION_TIME_LIMIT
     wide = Seated(bounds=Bounds(session_seconds=9000, idle_seconds=900)).session.conversation
-    wide.deadlines.greeted()
+    wide.deadlines.engine_ready()
     assert wide.deadlines.ending(1299.0) is None
     assert wide.deadlines.ending(1300.0) == IDLE
 

@@ -34,7 +34,7 @@ def kinds(effects: list[Effect]) -> list[str]:
 
 def test_a_pause_mutes_the_model_and_tells_it_what_was_heard() -> None:
     core = answering(relay_events=True)
-    result = core.coaching.pause(12.1)
+    result = core.commands.pause(12.1)
     assert result.outcome == "done"
     assert kinds(result.effects) == [
         "response.cancel",
@@ -50,7 +50,7 @@ def test_a_pause_mutes_the_model_and_tells_it_what_was_heard() -> None:
 def test_a_client_that_does_not_know_relay_events_is_made_to_flush_its_player(
     dialect: ClientDialect,
 ) -> None:
-    effects = answering(dialect).coaching.pause(12.1).effects
+    effects = answering(dialect).commands.pause(12.1).effects
     assert [event["type"] for event in to_client(effects)] == [
         "input_audio_buffer.speech_started",
         "input_audio_buffer.speech_stopped",
@@ -59,20 +59,20 @@ def test_a_client_that_does_not_know_relay_events_is_made_to_flush_its_player(
 
 def test_with_nothing_playing_the_client_is_sent_no_interruption() -> None:
     core = new_core()
-    assert to_client(core.coaching.pause(12.1).effects) == []
+    assert to_client(core.commands.pause(12.1).effects) == []
 
 
 def test_a_repeat_changes_nothing() -> None:
     core = answering(relay_events=True)
-    assert core.coaching.pause(12.1).outcome == "done"
-    assert core.coaching.pause(12.2) == CommandResult("nothing")
-    assert core.coaching.resume().outcome == "done"
-    assert core.coaching.resume() == CommandResult("nothing")
+    assert core.commands.pause(12.1).outcome == "done"
+    assert core.commands.pause(12.2) == CommandResult("nothing")
+    assert core.commands.resume().outcome == "done"
+    assert core.commands.resume() == CommandResult("nothing")
 
 
 def test_while_paused_the_learner_is_still_transcribed() -> None:
     core = answering()
-    core.coaching.pause(12.1)
+    core.commands.pause(12.1)
     records = []
     for event in (*wire.spoken_turn("U1", "A1"), wire.heard("U1", "Hello? Are you there?")):
         records += [a for a in from_engine(core, event, 15.0) if isinstance(a, RecordUtterance)]
@@ -81,18 +81,18 @@ def test_while_paused_the_learner_is_still_transcribed() -> None:
 
 def test_a_resume_is_shown_and_asks_for_no_greeting() -> None:
     core = answering(relay_events=True)
-    core.coaching.pause(12.1)
-    effects = core.coaching.resume().effects
+    core.commands.pause(12.1)
+    effects = core.commands.resume().effects
     assert kinds(effects) == ["session.update"]
     assert [event["type"] for event in to_client(effects)] == ["relay.resumed"]
 
 
 def test_a_takeover_is_shown_to_the_learner_until_it_is_released() -> None:
     core = answering(relay_events=True)
-    taken = core.coaching.take_over("carol", 12.1)
+    taken = core.commands.take_over("carol", 12.1)
     assert to_client(taken.effects) == [{"type": "relay.coach", "speaking": True, "present": True}]
-    assert core.coaching.take_over("dave", 12.2).outcome == "busy"
-    released = core.coaching.release("carol")
+    assert core.commands.take_over("dave", 12.2).outcome == "busy"
+    released = core.commands.release("carol")
     assert to_client(released.effects) == [
         {"type": "relay.coach", "speaking": False, "present": False}
     ]
@@ -110,15 +110,15 @@ def test_a_whisper_is_seen_by_the_model_alone() -> None:
 
 
 def test_a_coach_who_only_listens_is_shown_to_the_learner_too() -> None:
-    coaching = new_core(relay_events=True).coaching
-    joined = to_client(coaching.set_listening(True))
+    commands = new_core(relay_events=True).commands
+    joined = to_client(commands.set_listening(True))
     assert joined == [{"type": "relay.coach", "speaking": False, "present": True}]
-    assert to_client(coaching.take_over("carol", 1.0).effects)[0]["speaking"] is True
-    released = to_client(coaching.release("carol").effects)
+    assert to_client(commands.take_over("carol", 1.0).effects)[0]["speaking"] is True
+    released = to_client(commands.release("carol").effects)
     assert released == [{"type": "relay.coach", "speaking": False, "present": True}]
-    assert coaching.set_listening(True) == [], "a repeat"
-    left = to_client(coaching.set_listening(False))
+    assert commands.set_listening(True) == [], "a repeat"
+    left = to_client(commands.set_listening(False))
     assert left == [{"type": "relay.coach", "speaking": False, "present": False}]
-    assert to_client(new_core().coaching.set_listening(True)) == [], (
+    assert to_client(new_core().commands.set_listening(True)) == [], (
         "only to clients that know relay events"
     )
