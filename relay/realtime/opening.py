@@ -8,7 +8,7 @@ from relay.realtime.billing.pricing import Prices
 from relay.realtime.client_encoder import ClientEncoder
 from relay.realtime.dialects.client import ClientDialect
 from relay.realtime.effects import Effect, ToClient, ToEngine
-from relay.realtime.events import Event, encode
+from relay.realtime.events import PCM_FORMAT, Event, encode
 from relay.realtime.grant import Grant
 from relay.realtime.items import InjectedItems
 from relay.realtime.records import Record, Utterance
@@ -19,7 +19,6 @@ MAX_TURNS: Final = 100
 MAX_CHARACTERS: Final = 32_000
 """Of all of them together: some 8,000 tokens, which are billed again with every answer."""
 
-PCM: Final[dict[str, Any]] = {"type": "audio/pcm", "rate": 24000}
 _BROWSER_TURN_DETECTION: Final[dict[str, Any]] = {
     "type": "server_vad",
     "threshold": 0.5,
@@ -123,11 +122,11 @@ def browser_session_update(grant: Grant, transcription: dict[str, Any], voice: s
         "output_modalities": ["audio"],
         "audio": {
             "input": {
-                "format": PCM,
+                "format": PCM_FORMAT,
                 "transcription": transcription,
                 "turn_detection": _BROWSER_TURN_DETECTION,
             },
-            "output": {"format": PCM, "voice": grant.voice if is_locked else voice},
+            "output": {"format": PCM_FORMAT, "voice": grant.voice if is_locked else voice},
         },
         "max_output_tokens": _BROWSER_OUTPUT_TOKENS,
     }
