@@ -123,7 +123,7 @@ Effect = (
 )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # frozen ones take three times as long to make, and each event makes many
 class RuleOutcome:
     """The answer of a rule to one event.
 
