@@ -312,7 +312,7 @@ def _error_code(event: Event) -> str:
 def _cost(events: EventCollector, options: LiveCheckOptions) -> Cost:
     meter = UsageMeter(options.model, options.transcription_model)
     for received in events.all(*meter.reads):
-        meter.feed(received.event, received.at)
+        meter.observe(received.event, received.at)
     return meter.cost(Prices())
 
 

@@ -14,7 +14,7 @@ from relay.realtime.billing.pricing import DATE, Prices
 from relay.realtime.billing.usage import OTHER, UsageMeter
 from relay.realtime.dialects.beta import beta_to_ga
 from relay.realtime.events import AUDIO_DELTA, BASE64_PER_MS
-from relay.realtime.playout import AtOnce
+from relay.realtime.playout import InstantPlayback
 from relay.realtime.records import Utterance
 from relay.realtime.transcript import Transcript
 
@@ -66,7 +66,7 @@ def replay(rows: Iterable[Row]) -> Replayed:
 
     The time of a row without one is its number.
     """
-    transcript, meter = Transcript(AtOnce()), UsageMeter(OTHER, OTHER)
+    transcript, meter = Transcript(InstantPlayback()), UsageMeter(OTHER, OTHER)
     latest, now = dict[tuple[str, int], Utterance](), 0.0
     for number, row in enumerate(rows):
         time = row.get("t")
@@ -77,8 +77,8 @@ def replay(rows: Iterable[Row]) -> Replayed:
         event = beta_to_ga(event)
         if event["type"] == AUDIO_DELTA:
             _play(transcript, event)
-        meter.feed(event, now)
-        for utterance in transcript.feed(event, now):
+        meter.observe(event, now)
+        for utterance in transcript.observe(event, now):
             latest[utterance.item_id, utterance.content_index] = utterance
     for utterance in transcript.finish(now):
         latest[utterance.item_id, utterance.content_index] = utterance
@@ -89,7 +89,7 @@ def replay(rows: Iterable[Row]) -> Replayed:
 def _play(transcript: Transcript, event: dict[str, Any]) -> None:
     item, delta = event.get("item_id"), event.get("delta")
     if isinstance(item, str) and isinstance(delta, str):
-        transcript.audio(item, len(delta) // BASE64_PER_MS)
+        transcript.add_audio(item, len(delta) // BASE64_PER_MS)
 
 
 def usage_of(meter: UsageMeter, prices: Prices) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""What one session used, what that costs, and how near its money is to its end; pure."""
+"""Charges a session's usage to its budgets and warns, wraps up or ends it as they run out."""
 
 import math
 from dataclasses import dataclass, field
@@ -20,74 +20,71 @@ from relay.realtime.endings import BUDGET_EXHAUSTED
 from relay.realtime.events import Event, budget, encode
 from relay.realtime.items import InjectedItems, system_item
 
-_BEGUN: Final = "response.created"
-_BILLED: Final = "response.done"
-_MOST_ANSWERING: Final = 64  # the API makes one in the conversation and few beside it
-FREE: Final = Cost(0)
-"""What a voice costs that nobody bills."""
+_CREATED: Final = "response.created"
+_DONE: Final = "response.done"
+_MAX_RESPONSES: Final = 64  # in progress; the API has one in the conversation and few beside it
 
 
 @dataclass(slots=True)
 class CostTracker:
-    """Feed it what the meter reads, and `response.created`.
+    """Meters a session, and charges its budgets where it has any.
 
-    `prices` is None for a voice that costs nothing, `brake` None where nobody set a budget.
+    `prices` is None for an engine that is not billed, `stage` None for a session without a budget.
     """
 
     meter: UsageMeter
     prices: Prices | None = None
-    brake: BudgetStage | None = None
-    _answering: set[str] = field(default_factory=set)
+    stage: BudgetStage | None = None
+    _in_progress: set[str] = field(default_factory=set)
 
-    reads = UsageMeter.reads | {_BEGUN}
+    reads = UsageMeter.reads | {_CREATED}
 
-    def feed(self, event: Event, now: float) -> list[Effect]:
-        """Take one server event at `now` (Unix seconds)."""
-        self._follow(event)
-        line = self.meter.feed(event, now)
+    def observe(self, event: Event, now: float) -> list[Effect]:
+        """Take one server event of the types in `reads` at `now` (Unix seconds)."""
+        self._track_response(event)
+        line = self.meter.observe(event, now)
         if line is None:
             return []
         used = RecordUsage(line, self._micro(line))
-        if self.brake is None:
+        if self.stage is None:
             return [used]
-        answered = event["type"] == _BILLED
-        return [used, ChargeBudget(self.brake.bill(self.cost().known, answered=answered))]
+        answered = event["type"] == _DONE
+        return [used, ChargeBudget(self.stage.charge(self.cost().known, answered=answered))]
 
-    def stands(self, standing: Balance) -> Stage | None:
-        """The stage that the session has come to, where it is a new one.
+    def update_stage(self, balance: Balance) -> Stage | None:
+        """The stage that the session has reached, if it is a new one.
 
-        What nobody can put a price on may not be spent from a budget at all.
+        A model without a price may not spend from a budget at all.
         """
-        if self.brake is None:
+        if self.stage is None:
             return None
         if self.cost().unpriced:
-            standing = Balance(0, standing.limit, standing.day)
-        return self.brake.stands(standing)
+            balance = Balance(0, balance.limit, balance.day)
+        return self.stage.update(balance)
 
     @property
     def is_exhausted(self) -> bool:
         """Whether nothing is left to spend."""
-        return self.brake is not None and self.brake.stage == "exhausted"
+        return self.stage is not None and self.stage.name == "exhausted"
 
     def cost(self) -> Cost:
-        """What the session cost so far."""
-        return FREE if self.prices is None else self.meter.cost(self.prices)
+        """What the session has cost so far."""
+        return Cost(0) if self.prices is None else self.meter.cost(self.prices)
 
-    def last_bill(self) -> Charge | None:
-        """What answers that the session's end cut off may cost: no bill will come for them."""
-        if self.brake is None or not self._answering:
+    def unbilled_charge(self) -> Charge | None:
+        """The estimated cost of answers cut off by the session's end, whose usage never comes."""
+        if self.stage is None or not self._in_progress:
             return None
-        return Charge(len(self._answering) * self.brake.expected, 0)
+        return Charge(len(self._in_progress) * self.stage.expected, 0)
 
-    def _follow(self, event: Event) -> None:
-        """Note which answers are on their way."""
+    def _track_response(self, event: Event) -> None:
         response = event.get("response")
         if not isinstance(response, dict):
             return
-        if event["type"] == _BEGUN and len(self._answering) < _MOST_ANSWERING:
-            self._answering.add(str(response.get("id")))
-        elif event["type"] == _BILLED:
-            self._answering.discard(str(response.get("id")))
+        if event["type"] == _CREATED and len(self._in_progress) < _MAX_RESPONSES:
+            self._in_progress.add(str(response.get("id")))
+        elif event["type"] == _DONE:
+            self._in_progress.discard(str(response.get("id")))
 
     def _micro(self, line: UsageLine) -> int | None:
         if self.prices is None:
@@ -95,41 +92,41 @@ class CostTracker:
         return cost(line.usage, self.prices.find(line.model))
 
 
-# ---- What follows when a session's money runs out: a warning, a good-bye, the end; pure.
-
-
 @dataclass(frozen=True, slots=True)
 class BudgetEnforcer:
-    """Acts on what `spending` counts; `is_aware` says that the client knows `relay.*` events."""
+    """Acts on a session's budget stage.
 
-    spending: CostTracker
+    `is_aware` says that the client understands `relay.*` events.
+    """
+
+    costs: CostTracker
     deadlines: Deadlines
-    own: InjectedItems
+    injected: InjectedItems
     is_aware: bool
 
-    def feed(self, event: Event, now: float) -> list[Effect]:
-        """What an engine's event costs; an answer that nobody can pay for ends the session."""
-        actions = self.spending.feed(event, now)
-        if event["type"] == "response.created" and self.spending.is_exhausted:
-            actions.append(End(BUDGET_EXHAUSTED))
-        return actions
+    def observe(self, event: Event, now: float) -> list[Effect]:
+        """Charge an engine's event; an answer that cannot be paid for ends the session."""
+        effects = self.costs.observe(event, now)
+        if event["type"] == _CREATED and self.costs.is_exhausted:
+            effects.append(End(BUDGET_EXHAUSTED))
+        return effects
 
-    def afforded(self, standing: Balance, heard_at: float, now: float) -> list[Effect]:
-        """A bill was settled, and so the purse stands now.
+    def on_balance(self, balance: Balance, heard_at: float, now: float) -> list[Effect]:
+        """Act on the balance after a charge was settled.
 
-        The session does not end before `heard_at`, when the last answer will have been heard, but
-        in bounded time.
+        An exhausted session ends at `heard_at`, when its last answer will have been heard, but no
+        later than after `WRAP_UP_SECONDS`.
         """
-        stage = self.spending.stands(standing)
+        stage = self.costs.update_stage(balance)
         if stage is None:
             return []
         self.deadlines.broke_at = self._ends_at(stage, heard_at, now)
-        actions: list[Effect] = []
+        effects: list[Effect] = []
         if self.is_aware and stage != "ok":
-            actions.append(ToClient(encode(budget(standing.left))))
+            effects.append(ToClient(encode(budget(balance.left))))
         if stage == "wrap_up":
-            actions.append(ToEngine(encode(self.own.create(system_item(GOOD_BYE)))))
-        return actions
+            effects.append(ToEngine(encode(self.injected.create(system_item(GOOD_BYE)))))
+        return effects
 
     def _ends_at(self, stage: Stage, heard_at: float, now: float) -> float:
         if stage == "exhausted":

@@ -1,33 +1,69 @@
-"""What a client may send: the GA client events, their shapes, and the fields it may not set."""
+"""Checks what a client sends: the GA client events, their shapes, and the fields it may not set."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Final
 
-from relay.realtime.events import BadEvent, Event
+from relay.realtime.client_encoder import ClientEncoder
+from relay.realtime.effects import RuleOutcome
+from relay.realtime.events import BadEvent, Event, locked_fields
 from relay.realtime.grant import Grant
 
-# ---- What of a client's session, response or item goes up where a grant set or locked something.
-
 Json = dict[str, Any]
-Path = tuple[str, ...]
+FieldPath = tuple[str, ...]
 
-_THINKING = (
+REQUIRED: Final[dict[str, dict[str, type]]] = {
+    "session.update": {"session": dict},
+    "input_audio_buffer.append": {"audio": str},
+    "input_audio_buffer.commit": {},
+    "input_audio_buffer.clear": {},
+    "conversation.item.create": {"item": dict},
+    "conversation.item.retrieve": {"item_id": str},
+    "conversation.item.truncate": {"item_id": str, "content_index": int, "audio_end_ms": int},
+    "conversation.item.delete": {"item_id": str},
+    "response.create": {},
+    "response.cancel": {},
+    "output_audio_buffer.clear": {},
+}
+"""Every GA client event with the fields that it must have (PROTOCOL §1a)."""
+
+_OPTIONAL: Final[dict[str, dict[str, type]]] = {
+    "conversation.item.create": {"previous_item_id": str},
+    "response.create": {"response": dict},
+    "response.cancel": {"response_id": str},
+}
+_OBJECTS: Final = {
+    "session.update": (
+        ("session", "audio"),
+        ("session", "audio", "input"),
+        ("session", "audio", "output"),
+    ),
+    "response.create": (("response", "audio"), ("response", "audio", "output")),
+}
+"""Objects within events that must be null or an object: nothing else can be filtered."""
+
+_TYPE_NAMES: Final = {dict: "an object", str: "a string", int: "an integer"}
+_MAX_EVENT_ID: Final = 512  # characters; OpenAI's own bound
+
+_GENERATION_FIELDS: Final = (
     *("instructions", "tools", "tool_choice", "output_modalities", "max_output_tokens"),
     *("parallel_tool_calls", "prompt", "reasoning"),
 )
-_VOICED = {"voice": ("audio", "output", "voice"), "output_format": ("audio", "output", "format")}
+_OUTPUT_FIELDS: Final = {
+    "voice": ("audio", "output", "voice"),
+    "output_format": ("audio", "output", "format"),
+}
 
 
-def _paths(plain: tuple[str, ...], nested: Mapping[str, Path]) -> Mapping[Path, str]:
+def _paths(plain: tuple[str, ...], nested: Mapping[str, FieldPath]) -> Mapping[FieldPath, str]:
     return MappingProxyType({(name,): name for name in plain} | {p: n for n, p in nested.items()})
 
 
 SESSION_FIELDS: Final = _paths(
-    (*_THINKING, "truncation", "include", "tracing"),
+    (*_GENERATION_FIELDS, "truncation", "include", "tracing"),
     {
-        **_VOICED,
+        **_OUTPUT_FIELDS,
         "speed": ("audio", "output", "speed"),
         "input_format": ("audio", "input", "format"),
         "transcription": ("audio", "input", "transcription"),
@@ -37,86 +73,193 @@ SESSION_FIELDS: Final = _paths(
 )
 """Every field of a session that GA lets a client set, and the name by which it is locked."""
 
-RESPONSE_FIELDS: Final = _paths((*_THINKING, "conversation", "input", "metadata"), _VOICED)
-"""The same of one response's wishes (PROTOCOL §1a)."""
+RESPONSE_FIELDS: Final = _paths(
+    (*_GENERATION_FIELDS, "conversation", "input", "metadata"), _OUTPUT_FIELDS
+)
+"""The same for one response (PROTOCOL §1a)."""
 
 LOCKABLE: Final = frozenset(SESSION_FIELDS.values())
-"""What an agent may lock."""
+"""Names that an agent's `locked` may list."""
 
 _PARENTS: Final = frozenset(
     path[:length] for path in (*SESSION_FIELDS, *RESPONSE_FIELDS) for length in range(1, len(path))
 )
-_TOP: Final = {
+_TOP_FIELDS: Final = {
     "session.update": frozenset({"type", "event_id", "session"}),
     "response.create": frozenset({"type", "event_id", "response"}),
     "conversation.item.create": frozenset({"type", "event_id", "item", "previous_item_id"}),
 }
+_NOTHING_LOCKED: Final = frozenset({"model"})
 _ROLES: Final = ("user", "assistant")
-_ITEMS: Final = (
+_ITEM_TYPES: Final = (
     *("message", "function_call", "function_call_output", "mcp_approval_response"),
     "item_reference",
 )
-_CLEARED: Final[tuple[Any, ...]] = (None, "", [])  # what empties a field (PROTOCOL §1a)
+_CLEARED: Final[tuple[Any, ...]] = (None, "", [])  # values that empty a field (PROTOCOL §1a)
+
+
+class ClientPolicy:
+    """Lets through what the grant allows, and warns an aware client of the rest."""
+
+    def __init__(self, grant: Grant, transcription: dict[str, Any], client: ClientEncoder) -> None:
+        self._grant = grant
+        self._transcription = transcription
+        self._client = client
+
+    def from_client(self, event: Event, now: float) -> RuleOutcome:
+        """The event without fields that are the server's; raises BadEvent."""
+        check_shape(event)
+        allowed, removed = remove_locked(event, self._grant, self._transcription)
+        warning = self._client.notify(locked_fields(removed)) if removed else []
+        return RuleOutcome([allowed], after=warning)
+
+
+def check_shape(event: Event) -> None:
+    """Raise BadEvent unless this is one of the client events in its shape."""
+    kind, event_id = event["type"], event.get("event_id")
+    if isinstance(event_id, str) and len(event_id) > _MAX_EVENT_ID:
+        raise BadEvent(
+            f"Invalid 'event_id': longer than {_MAX_EVENT_ID} characters.",
+            code="string_above_max_length",
+            param="event_id",
+        )
+    if kind not in REQUIRED:
+        names = ", ".join(f"'{name}'" for name in REQUIRED)
+        raise BadEvent(
+            f"Invalid value for 'type'. Supported values are: {names}.",
+            code="invalid_value",
+            param="type",
+            event_id=event_id,
+        )
+    _check_fields(event, kind)
+    if kind == "conversation.item.create" and not isinstance(event["item"].get("type"), str):
+        raise _missing("item.type", event_id)
+
+
+def _check_fields(event: Event, kind: str) -> None:
+    for name, shape in REQUIRED[kind].items():
+        if name not in event:
+            raise _missing(name, event.get("event_id"))
+        _require_type(event, name, shape)
+    for name, shape in _OPTIONAL.get(kind, {}).items():
+        if event.get(name) is not None:
+            _require_type(event, name, shape)
+    for path in _OBJECTS.get(kind, ()):
+        _require_object(event, path)
+
+
+def _require_type(event: Event, name: str, shape: type) -> None:
+    value = event[name]
+    if not isinstance(value, shape) or (shape is int and isinstance(value, bool)):
+        raise _wrong_type(name, _TYPE_NAMES[shape], event.get("event_id"))
+
+
+def _require_object(event: Event, path: FieldPath) -> None:
+    value: Any = event
+    for name in path:
+        value = value.get(name) if isinstance(value, dict) else None
+    if value is not None and not isinstance(value, dict):
+        raise _wrong_type(".".join(path), _TYPE_NAMES[dict], event.get("event_id"))
+
+
+def remove_locked(
+    event: Event, grant: Grant, transcription: dict[str, Any]
+) -> tuple[Event, list[str]]:
+    """The event as it may go up, and the names of the fields that were taken out of it.
+
+    What a grant locks is the server's in `session.update` and `response.create`; input
+    transcription cannot be switched off, or there would be no transcript (PROTOCOL §5.10). Raises
+    BadEvent for items that would speak for the server, and where odd shapes might hide something.
+    """
+    try:
+        if grant.locked == _NOTHING_LOCKED:
+            event, removed = _remove_model(event)
+        else:
+            event, removed = _filter_event(event, grant)
+    except BadEvent as bad:
+        bad.event_id = event.get("event_id")
+        raise
+    if event["type"] == "session.update":
+        session, emptied = _keep_transcription(event["session"], transcription)
+        return {**event, "session": session}, removed + emptied
+    return event, removed
+
+
+def _remove_model(event: Event) -> tuple[Event, list[str]]:
+    """The model is the server's also where nothing is locked."""
+    for name in ("session", "response"):
+        body = event.get(name)
+        if isinstance(body, dict) and "model" in body:
+            return {**event, name: _without(body, "model")}, ["model"]
+    return event, []
 
 
 @dataclass(frozen=True, slots=True)
-class Filtered:
-    """What may go up, and the names of the fields that were taken out."""
+class _Filtered:
+    """Fields that may go up, and the names of those that were taken out."""
 
     fields: Json
     removed: list[str]
 
 
-def top(event: Event) -> Filtered:
-    """An event without fields that its type does not have."""
-    known = _TOP[event["type"]]
+def _filter_event(event: Event, grant: Grant) -> tuple[Event, list[str]]:
+    kind = event["type"]
+    if kind not in _TOP_FIELDS:
+        return event, []
+    known = _TOP_FIELDS[kind]
     removed = [name for name in event if name not in known]
-    return Filtered({name: event[name] for name in event if name in known}, removed)
+    fields = {name: event[name] for name in event if name in known}
+    if kind == "session.update":
+        inner = _filter_session(event["session"], grant)
+        return {**fields, "session": inner.fields}, removed + inner.removed
+    if kind == "conversation.item.create":
+        _check_item(event["item"], grant, "item")
+    elif isinstance(event.get("response"), dict):
+        inner = _filter_response(event["response"], grant)
+        return {**fields, "response": inner.fields}, removed + inner.removed
+    return fields, removed
 
 
-def session(given: Json, grant: Grant) -> Filtered:
-    """A client's session without what is the server's; raises BadEvent."""
-    kept = _bounded(_allowed(given, SESSION_FIELDS, grant), grant, "session")
-    if given.get("type", "realtime") != "realtime":  # another kind of session obeys no instructions
+def _filter_session(given: Json, grant: Grant) -> _Filtered:
+    kept = _enforce_bounds(_allowed(given, SESSION_FIELDS, grant), grant, "session")
+    if given.get("type", "realtime") != "realtime":  # other kinds of session ignore instructions
         kept.removed.append("type")
-    return Filtered(
-        {"type": "realtime", **kept.fields} if "type" in given else kept.fields, kept.removed
-    )
+    fields = {"type": "realtime", **kept.fields} if "type" in given else kept.fields
+    return _Filtered(fields, kept.removed)
 
 
-def response(given: Json, grant: Grant) -> Filtered:
-    """A client's wishes for one response without what is the server's; raises BadEvent."""
-    kept = _bounded(_allowed(given, RESPONSE_FIELDS, grant), grant, "response")
+def _filter_response(given: Json, grant: Grant) -> _Filtered:
+    kept = _enforce_bounds(_allowed(given, RESPONSE_FIELDS, grant), grant, "response")
     items = kept.fields.get("input")
     if items is not None:
         if not isinstance(items, list):
             raise _wrong_type("response.input", "an array")
         for index, item in enumerate(items):
-            check_item(item, grant, f"response.input[{index}]")
+            _check_item(item, grant, f"response.input[{index}]")
     return kept
 
 
-def check_item(item: Any, grant: Grant, where: str) -> None:
+def _check_item(item: Any, grant: Grant, where: str) -> None:
     """Raise BadEvent for an item that would speak for the server."""
     if not isinstance(item, dict):
         raise _wrong_type(where, "an object")
     locked, kind, role = grant.locked, item.get("type"), item.get("role")
     guarded = "instructions" in locked or "tool_choice" in locked
-    if guarded and kind not in _ITEMS:
-        raise _not_yours(f"{where}.type", _ITEMS)
+    if guarded and kind not in _ITEM_TYPES:
+        raise _not_allowed(f"{where}.type", _ITEM_TYPES)
     if "instructions" in locked and role not in _ROLES and (kind == "message" or "role" in item):
-        raise _not_yours(f"{where}.role", _ROLES)
+        raise _not_allowed(f"{where}.role", _ROLES)
     if kind == "function_call" and _name(item) in grant.server_tool_names:
         raise BadEvent(
             f"Invalid value for '{where}.name'.", code="invalid_value", param=f"{where}.name"
         )
 
 
-def _allowed(given: Json, fields: Mapping[Path, str], grant: Grant) -> Filtered:
+def _allowed(given: Json, fields: Mapping[FieldPath, str], grant: Grant) -> _Filtered:
     locked = grant.locked
 
-    def walk(part: Json, at: Path) -> Filtered:
-        kept = Filtered({}, [])
+    def walk(part: Json, at: FieldPath) -> _Filtered:
+        kept = _Filtered({}, [])
         for name, value in part.items():
             path = (*at, name)
             if path in _PARENTS and isinstance(value, dict):
@@ -132,8 +275,8 @@ def _allowed(given: Json, fields: Mapping[Path, str], grant: Grant) -> Filtered:
     return walk(given, ())
 
 
-def _bounded(kept: Filtered, grant: Grant, where: str) -> Filtered:
-    """Tokens within the bound, and the server's tools beside the client's own."""
+def _enforce_bounds(kept: _Filtered, grant: Grant, where: str) -> _Filtered:
+    """Bound the output tokens, and keep the server's tools beside the client's own."""
     fields, most = kept.fields, grant.bounds.max_output_tokens
     if most is not None and "max_output_tokens" in fields:
         wanted = fields["max_output_tokens"]
@@ -149,7 +292,7 @@ def _bounded(kept: Filtered, grant: Grant, where: str) -> Filtered:
 
 
 def _own_tools(given: Any, grant: Grant, where: str) -> Iterator[Json]:
-    """The client's own tools, without those that have the name of one of the server's."""
+    """The client's tools, without those that have the name of a server-side tool."""
     if given in _CLEARED:
         return
     if not isinstance(given, list):
@@ -162,180 +305,12 @@ def _own_tools(given: Any, grant: Grant, where: str) -> Iterator[Json]:
             yield tool
 
 
-def _name(named: Json) -> str | None:
-    name = named.get("name")
-    return name if isinstance(name, str) else None
-
-
-def _wrong_type(where: str, what: str) -> BadEvent:
-    return BadEvent(
-        f"Invalid type for '{where}': expected {what}.", code="invalid_type", param=where
-    )
-
-
-def _not_yours(where: str, possible: tuple[str, ...]) -> BadEvent:
-    names = ", ".join(f"'{name}'" for name in possible)
-    return BadEvent(
-        f"Invalid value for '{where}': with this agent it may be one of {names}.",
-        code="invalid_value",
-        param=where,
-    )
-
-
-_EVENT_ID_CHARACTERS = 512  # OpenAI's own bound
-
-# Every GA client event with the fields it cannot do without (PROTOCOL §1a).
-REQUIRED: Final[dict[str, dict[str, type]]] = {
-    "session.update": {"session": dict},
-    "input_audio_buffer.append": {"audio": str},
-    "input_audio_buffer.commit": {},
-    "input_audio_buffer.clear": {},
-    "conversation.item.create": {"item": dict},
-    "conversation.item.retrieve": {"item_id": str},
-    "conversation.item.truncate": {"item_id": str, "content_index": int, "audio_end_ms": int},
-    "conversation.item.delete": {"item_id": str},
-    "response.create": {},
-    "response.cancel": {},
-    "output_audio_buffer.clear": {},
-}
-
-_OPTIONAL: Final[dict[str, dict[str, type]]] = {
-    "conversation.item.create": {"previous_item_id": str},
-    "response.create": {"response": dict},
-    "response.cancel": {"response_id": str},
-}
-
-# Objects within these events: null or an object, or nobody could tell what is set in them.
-_OBJECTS: Final = {
-    "session.update": (
-        ("session", "audio"),
-        ("session", "audio", "input"),
-        ("session", "audio", "output"),
-    ),
-    "response.create": (("response", "audio"), ("response", "audio", "output")),
-}
-
-_NOTHING_LOCKED: Final = frozenset({"model"})
-_WORDS = {dict: "an object", str: "a string", int: "an integer"}
-
-
-def check(event: Event) -> None:
-    """Raise BadEvent unless this is one of the client events in its shape."""
-    kind, event_id = event["type"], event.get("event_id")
-    if isinstance(event_id, str) and len(event_id) > _EVENT_ID_CHARACTERS:
-        raise BadEvent(
-            f"Invalid 'event_id': longer than {_EVENT_ID_CHARACTERS} characters.",
-            code="string_above_max_length",
-            param="event_id",
-        )
-    if kind not in REQUIRED:
-        names = ", ".join(f"'{name}'" for name in REQUIRED)
-        raise BadEvent(
-            f"Invalid value for 'type'. Supported values are: {names}.",
-            code="invalid_value",
-            param="type",
-            event_id=event_id,
-        )
-    _check_fields(event, kind)
-    if kind == "conversation.item.create" and not isinstance(event["item"].get("type"), str):
-        raise _missing(event, "item.type")
-
-
-def _check_fields(event: Event, kind: str) -> None:
-    for name, shape in REQUIRED[kind].items():
-        if name not in event:
-            raise _missing(event, name)
-        _require(event, name, shape)
-    for name, shape in _OPTIONAL.get(kind, {}).items():
-        if event.get(name) is not None:
-            _require(event, name, shape)
-    for path in _OBJECTS.get(kind, ()):
-        _require_object(event, path)
-
-
-def _missing(event: Event, name: str) -> BadEvent:
-    return BadEvent(
-        f"Missing required parameter: '{name}'.",
-        code="missing_required_parameter",
-        param=name,
-        event_id=event.get("event_id"),
-    )
-
-
-def _require(event: Event, name: str, shape: type) -> None:
-    value = event[name]
-    if not isinstance(value, shape) or (shape is int and isinstance(value, bool)):
-        raise _wrong(event, name, _WORDS[shape])
-
-
-def _require_object(event: Event, path: tuple[str, ...]) -> None:
-    value: Any = event
-    for name in path:
-        value = value.get(name) if isinstance(value, dict) else None
-    if value is not None and not isinstance(value, dict):
-        raise _wrong(event, ".".join(path), _WORDS[dict])
-
-
-def _wrong(event: Event, name: str, what: str) -> BadEvent:
-    return BadEvent(
-        f"Invalid type for '{name}': expected {what}.",
-        code="invalid_type",
-        param=name,
-        event_id=event.get("event_id"),
-    )
-
-
-def apply(event: Event, grant: Grant, transcription: dict[str, Any]) -> tuple[Event, list[str]]:
-    """The event as it may go up, and the names of the fields that were taken out of it.
-
-    What a grant locks is the server's in `session.update` and `response.create`; input
-    transcription cannot be switched off, or there would be no transcript (PROTOCOL §5.10). Raises
-    BadEvent for items that would speak for the server, and where odd shapes might hide something.
-    """
-    try:
-        event, removed = _open(event) if grant.locked == _NOTHING_LOCKED else _closed(event, grant)
-    except BadEvent as bad:
-        bad.event_id = event.get("event_id")
-        raise
-    if event["type"] == "session.update":
-        session, emptied = _transcribed(event["session"], transcription)
-        return {**event, "session": session}, removed + emptied
-    return event, removed
-
-
-def _open(event: Event) -> tuple[Event, list[str]]:
-    """Nothing but the model is the server's."""
-    for name in ("session", "response"):
-        body = event.get(name)
-        if isinstance(body, dict) and "model" in body:
-            return {**event, name: _without(body, "model")}, ["model"]
-    return event, []
-
-
-def _closed(event: Event, grant: Grant) -> tuple[Event, list[str]]:
-    """An agent set or locked something."""
-    kind = event["type"]
-    if kind not in ("session.update", "response.create", "conversation.item.create"):
-        return event, []
-    outer = top(event)
-    fields, removed = outer.fields, outer.removed
-    if kind == "session.update":
-        inner = session(event["session"], grant)
-        return {**fields, "session": inner.fields}, removed + inner.removed
-    if kind == "conversation.item.create":
-        check_item(event["item"], grant, "item")
-    elif isinstance(event.get("response"), dict):
-        inner = response(event["response"], grant)
-        return {**fields, "response": inner.fields}, removed + inner.removed
-    return fields, removed
-
-
-def _transcribed(
+def _keep_transcription(
     session: dict[str, Any], transcription: dict[str, Any]
 ) -> tuple[dict[str, Any], list[str]]:
-    """The session with input transcription on, and the names of objects that would have ended it.
+    """The session with input transcription on, and the names of objects that were taken out.
 
-    Null for a whole object clears what is in it (PROTOCOL §1a).
+    Null for a whole object would clear the transcription in it (PROTOCOL §1a).
     """
     audio = session.get("audio", {})
     if not isinstance(audio, dict):
@@ -343,19 +318,51 @@ def _transcribed(
     given = audio.get("input", {})
     if not isinstance(given, dict):
         return {**session, "audio": _without(audio, "input")}, ["audio.input"]
-    if "transcription" not in given or _transcribes(given["transcription"]):
+    if "transcription" not in given or _is_transcription(given["transcription"]):
         return session, []
-    heard = {**given, "transcription": transcription}
-    return {**session, "audio": {**audio, "input": heard}}, []
+    replaced = {**given, "transcription": transcription}
+    return {**session, "audio": {**audio, "input": replaced}}, []
+
+
+def _is_transcription(value: Any) -> bool:
+    """Whether these settings keep the transcription on."""
+    if not isinstance(value, dict) or not value:
+        return False
+    model = value.get("model", "unchanged")
+    return isinstance(model, str) and bool(model)
 
 
 def _without(fields: dict[str, Any], name: str) -> dict[str, Any]:
     return {key: value for key, value in fields.items() if key != name}
 
 
-def _transcribes(wanted: Any) -> bool:
-    """Whether this changes how speech is written down, and not whether."""
-    if not isinstance(wanted, dict) or not wanted:
-        return False
-    model = wanted.get("model", "as it is")
-    return isinstance(model, str) and bool(model)
+def _name(named: Json) -> str | None:
+    name = named.get("name")
+    return name if isinstance(name, str) else None
+
+
+def _missing(where: str, event_id: Any) -> BadEvent:
+    return BadEvent(
+        f"Missing required parameter: '{where}'.",
+        code="missing_required_parameter",
+        param=where,
+        event_id=event_id,
+    )
+
+
+def _wrong_type(where: str, expected: str, event_id: Any = None) -> BadEvent:
+    return BadEvent(
+        f"Invalid type for '{where}': expected {expected}.",
+        code="invalid_type",
+        param=where,
+        event_id=event_id,
+    )
+
+
+def _not_allowed(where: str, possible: tuple[str, ...]) -> BadEvent:
+    names = ", ".join(f"'{name}'" for name in possible)
+    return BadEvent(
+        f"Invalid value for '{where}': with this agent it may be one of {names}.",
+        code="invalid_value",
+        param=where,
+    )

@@ -1,279 +1,311 @@
-"""The rules of one session: frames and the time go in, actions and the next deadline come out."""
+"""The state machine of one session: frames and time come in, effects and a next deadline go out.
 
+A frame is decoded, passes the rules of its direction in order, and is encoded for the other side:
+
+    from_client  decode, dialect to GA  ->  policy ... tools  ->  encode              -> ToEngine
+    from_engine  decode                 ->  control ... tools ->  redact, dialect     -> ToClient
+
+Nothing here awaits, reads a clock or touches a socket; the session performs the effects in order.
+"""
+
+from collections.abc import Callable, Sequence
 from typing import Final
 
-from relay.realtime import client_policy as policy
 from relay.realtime import events
 from relay.realtime.billing.budget import Balance, BudgetStage
 from relay.realtime.billing.usage import UsageMeter
 from relay.realtime.charging import BudgetEnforcer, CostTracker
-from relay.realtime.client_encoder import SCRUBBED, ClientEncoder
+from relay.realtime.client_encoder import REDACTED_EVENTS, ClientEncoder
+from relay.realtime.client_policy import ClientPolicy
 from relay.realtime.coaching.control import CoachCommands, CoachControl
-from relay.realtime.coaching.muting import Routed
 from relay.realtime.coaching.speech import CoachSpeech
 from relay.realtime.deadlines import Deadlines
 from relay.realtime.effects import (
-    CallTool,
     Effect,
     End,
     EngineRefused,
     Flush,
     Ping,
     RecordUtterance,
+    Rule,
+    RuleOutcome,
     ToClient,
     ToEngine,
     VerifyToken,
 )
 from relay.realtime.events import (
     PCM,
+    SPEECH_STARTED,
     BadEvent,
     Event,
     Formats,
     Frame,
     PlaybackReport,
     TokenRenewal,
-    read_own,
-    truncate,
 )
-from relay.realtime.items import InjectedItems
-from relay.realtime.opening import SessionSetup, opening
+from relay.realtime.items import HiddenItems, InjectedItems
+from relay.realtime.opening import Announcement, SessionSetup, open_session
 from relay.realtime.playout import Playout
 from relay.realtime.records import Utterance
 from relay.realtime.requests import RequestTracker
-from relay.realtime.server_tools import ServerTools, ToolOutcome
+from relay.realtime.server_tools import ServerTools
 from relay.realtime.transcript import Transcript
 
-# ---- When a client is told the id of a new conversation (S3-27).
-
-
-class Announcement:
-    """Once, when an answer is done and something was said; of an old conversation never."""
-
-    def __init__(self, setup: SessionSetup, client: ClientEncoder) -> None:
-        self._conversation_id = setup.conversation_id
-        self._client = client
-        self._made = setup.grant.conversation_id is not None
-        self._said = False
-
-    def feed(self, kind: str, *, settled: bool) -> list[Effect]:
-        """An engine's event, and whether words settled by it: what the client is told before it."""
-        self._said = self._said or settled
-        if self._made or kind != "response.done" or not self._said:
-            return []
-        self._made = True
-        return self._client.announced(self._conversation_id)
-
-
-# Signs that somebody is there; an open microphone alone is none (docs/protocol.md, "Endings").
 _ACTIVITY: Final = ("input_audio_buffer.speech_", "response.", "conversation.item.")
-# What the ledger, the greeting and the scrubbing read, beside what the transcript does.
-_READ: Final = SCRUBBED | {"session.created", "session.updated", "error"}
-_SPEECH: Final = "input_audio_buffer.speech_started"
-
-
-def _up(event: Event) -> Effect:
-    return ToEngine(events.encode(event))
+"""Engine events that keep a session from being idle; an open microphone does not."""
+_READ: Final = REDACTED_EVENTS | HiddenItems.reads | {"error"}
+"""Engine events that rules of every session read, beside those of the transcript."""
 
 
 class SessionCore:
-    """Everything but audio frames passes through here. Times are Unix seconds of one clock."""
+    """Decides what becomes of everything but audio frames. Times are Unix seconds of one clock.
+
+    A rule answers `from_client(event, now)` or `from_engine(event, now)` with a `RuleOutcome`: it
+    may change or drop the event, reply to its sender, and add effects. An observer answers
+    `observe(event, now)`: it follows what happens and changes no event.
+    """
 
     def __init__(self, setup: SessionSetup, deadlines: Deadlines) -> None:
+        grant = setup.grant
         self.setup = setup
-        self._view = setup.view
-        self._client = ClientEncoder(setup.view, setup.grant)
-        self.refuse = self._client.refusal
         self.deadlines = deadlines
+        self.engine_ready = False
+        self.formats = Formats()
         self.playout = Playout()
         self.transcript = Transcript(self.playout)
-        meter = UsageMeter(setup.grant.model or "", str(setup.transcription.get("model", "")))
-        brake = BudgetStage() if setup.grant.bounds.is_budgeted else None
-        self.spending = CostTracker(meter, setup.prices, brake)
-        self._ledger = RequestTracker()
-        self._own = InjectedItems(self._ledger)
-        self.control = CoachControl(self._ledger, self._own)
-        self.coaching = CoachCommands(
-            self.control, self._client, lambda now: self._cut(now, tells=True)
-        )
-        aware = setup.grant.relay_events
-        self._purser = BudgetEnforcer(self.spending, deadlines, self._own, aware)
-        names = setup.grant.server_tool_names
-        self._desk = ServerTools(names) if names else None
-        self.formats = Formats()
-        self.voice = CoachSpeech(
+        meter = UsageMeter(grant.model or "", str(setup.transcription.get("model", "")))
+        stage = BudgetStage() if grant.bounds.is_budgeted else None
+        self.spending = CostTracker(meter, setup.prices, stage)
+        self._client = ClientEncoder(setup.dialect, grant)
+        self._policy = ClientPolicy(grant, setup.transcription, self._client)
+        self._announcement = Announcement(setup, self._client)
+        self._requests = RequestTracker()
+        self._injected = InjectedItems(self._requests)
+        self._budget = BudgetEnforcer(self.spending, deadlines, self._injected, grant.relay_events)
+        names = grant.server_tool_names
+        self._tools = ServerTools(names) if names else None
+        self.control = CoachControl(self._requests, self._injected)
+        self.commands = CoachCommands(self.control, self._client, self._cut_for_coach)
+        self.coach_speech = CoachSpeech(
             setup.session_id,
             self.transcript,
             self._client,
-            self._ledger,
-            self._desk.relinked if self._desk else lambda event: event,
+            self._requests,
+            self._tools.relinked if self._tools else lambda event: event,
         )
-        self._announcement = Announcement(setup, self._client)
-        self.greeted = False
+        self._client_rules = self._rules_from_client()
+        self._engine_rules = self._rules_from_engine()
+        tool_events = self._tools.reads if self._tools else frozenset()
+        self._decoded = _READ | self.transcript.reads | tool_events
 
     def from_client(self, frame: Frame, now: float) -> list[Effect]:
-        """A client's frame: forwarded, answered with an `error`, or both kept from the engine."""
+        """A client's frame other than audio: forwarded, answered here, or refused by an `error`."""
         self.deadlines.active(now)
         try:
             event = events.decode(frame)
-            ours = read_own(event) if self.setup.grant.relay_events else None
+            ours = events.relay_message(event) if self.setup.grant.relay_events else None
             if ours is not None:
-                return self._heard(ours, now)
-            event = self._view.up(event)
-            policy.check(event)
-            event, removed = policy.apply(event, self.setup.grant, self.setup.transcription)
-            self._own.check(event)
-            left = self.voice.from_client(self._ledger.capped(event))
-            if left is not None and left["type"] == "session.update":
-                left = self._ledger.asked(left, shown=True)
-            actions = self._kept(self.control.from_client(left)) if left is not None else []
+                return self._from_aware_client(ours, now)
+            event = self.setup.dialect.up(event)
+            effects = _run(self._client_rules, event, now, self._to_engine, self._client.encode)
         except BadEvent as bad:
             return [self.refuse(bad)]
-        actions += self._client.warned(removed)
-        if self._flushes(event):
-            actions += [Flush(), *self._cut(now, tells=self.setup.truncates)]
-        return actions if left is not None else [*actions, *self.voice.answer(event, now)]
+        # Not rules, since an event that a rule refuses stops nothing. The answer about a coach's
+        # item comes last: it corrects what the cut estimated.
+        if self._stops_playback(event):
+            effects += [Flush(), *self._cut(now, tells=self.setup.truncates)]
+        return effects + self.coach_speech.answer(event, now)
 
-    def _kept(self, kept: Routed) -> list[Effect]:
-        """What control left of a client's event."""
-        actions = [action for event in kept.down for action in self._client.shown(event)]
-        for event in kept.up:
-            actions += self._handled(self._desk.from_client(event)) if self._desk else [_up(event)]
-        return actions
+    def from_engine(self, frame: Frame, kind: str, now: float) -> list[Effect]:
+        """An engine's frame of type `kind`, other than audio: shown to the client and followed.
 
-    def _flushes(self, event: Event) -> bool:
-        """Whether a client that sends this has stopped playing."""
-        if event["type"] == "conversation.item.truncate":
-            return self.playout.is_playing(event["item_id"])
-        return bool(event["type"] == "response.cancel")
+        A frame that no rule reads is not decoded, unless the client's dialect must translate it.
+        """
+        if kind.startswith(_ACTIVITY):
+            self.deadlines.active(now)
+        if self.engine_ready and kind not in self._decoded:
+            return self._client.forward(frame, kind)
+        try:
+            event = events.decode(frame)
+        except BadEvent:  # shown as the engine sent it, and read by no rule
+            return [ToClient(frame)] if self.engine_ready else []
+        if not self.engine_ready and kind != "session.created":
+            return _before_created(event)
 
-    def _heard(self, ours: PlaybackReport | TokenRenewal, now: float) -> list[Effect]:
-        """What a relay-aware client had for the relay itself."""
+        def to_client(seen: Event) -> list[Effect]:
+            return self._client.encode(seen, frame if seen is event else None)
+
+        effects = _run(self._engine_rules, event, now, to_client, self._to_engine)
+        self.formats.observe(event, now)
+        self.coach_speech.observe(event, now)
+        return effects + self._budget.observe(event, now)
+
+    def _rules_from_client(self) -> Sequence[Rule]:
+        """The rules that a client's event passes, in GA form, on its way to the engine."""
+        return (
+            # First: later rules rely on the shapes that the policy checks.
+            self._policy.from_client,
+            self._injected.from_client,
+            # Before requests: what is refused here, or answered by the relay, is not tracked.
+            self.coach_speech.from_client,
+            self._requests.from_client,
+            # Before tools: they would hold back a request that a muted model never gets.
+            self.control.from_client,
+            # Last: it may hold the event back until the results of tools are there.
+            *((self._tools.from_client,) if self._tools else ()),
+        )
+
+    def _rules_from_engine(self) -> Sequence[Rule]:
+        """The rules that an engine's event passes on its way to the client."""
+        return (
+            # First: it needs errors that requests drops, and all others see the session as the
+            # client configured it, muted or not. Its replies follow all other effects.
+            self.control.from_engine,
+            # Before coach speech, which links items to predecessors that the client knows.
+            self._injected.from_engine,
+            # Before the transcript: a coach's answer ends before the engine's begins.
+            self.coach_speech.from_engine,
+            # After the rules that drop events about items which are not the engine's to tell of.
+            self._transcribe,
+            # Flushes before the client's event, which would wait behind audio that is dropped;
+            # records what was cut off once the client has been told.
+            self._interrupt,
+            # Within control: the first update must not undo the muting of a paused session.
+            self._open,
+            self._requests.from_engine,
+            # Last: it may hold an event back and show it, or another, later.
+            *((self._tools.from_engine,) if self._tools else ()),
+        )
+
+    def _interrupt(self, event: Event, now: float) -> RuleOutcome:
+        """Rule: the learner speaks, so the client's player is flushed."""
+        if event["type"] != SPEECH_STARTED:
+            return RuleOutcome([event])
+        cut = self._cut(now, tells=self.setup.truncates)
+        return RuleOutcome([event], before=[Flush()], after=cut)
+
+    def _transcribe(self, event: Event, now: float) -> RuleOutcome:
+        """Rule: record the utterances that the event settles, after the client saw it."""
+        settled = self.transcript.observe(event, now)
+        if settled:
+            self._announcement.arm()
+        announcement = self._announcement.observe(event, now)
+        records: list[Effect] = [RecordUtterance(utterance) for utterance in settled]
+        return RuleOutcome([event], before=announcement, after=records)
+
+    def _open(self, event: Event, now: float) -> RuleOutcome:
+        """Rule: configure the session when the engine has created it."""
+        if self.engine_ready or event["type"] != "session.created":
+            return RuleOutcome([event])
+        self.engine_ready = True
+        self.deadlines.engine_ready()
+        return RuleOutcome([event], after=open_session(self.setup, self._requests, self._injected))
+
+    def refuse(self, bad: BadEvent) -> Effect:
+        """The `error` event for a client's frame that was refused before it came here."""
+        return self._client.refuse(bad)
+
+    def tool_result(self, call_id: str, output: str) -> list[Effect]:
+        """The output of a server-side tool."""
+        ready = self._tools.result(call_id, output) if self._tools else []
+        return [effect for event in ready for effect in self._to_engine(event)]
+
+    def coach_audio(self, coach: str, pcm: bytes, now: float) -> list[Effect]:
+        """Audio of a coach: PCM16 mono 24 kHz. Only the coach who has taken over is heard."""
+        if self.control.speaker != coach or self.formats.heard != PCM:
+            return []
+        self.deadlines.active(now)
+        return self.coach_speech.hear(coach, pcm, now)
+
+    def observe_usage(self, event: Event, now: float) -> list[Effect]:
+        """An event of another engine that works for this session: its usage is charged."""
+        return self._budget.observe(event, now)
+
+    def on_balance(self, standing: Balance, now: float) -> list[Effect]:
+        """The budget after a charge."""
+        heard_at = self.transcript.next_tick() if self.transcript.is_playing else now
+        return self._budget.on_balance(standing, heard_at, now)
+
+    def renew_token(self, expires_at: float) -> None:
+        """The caller renewed its token: the session may go on until it expires."""
+        self.deadlines.expires_at = expires_at
+
+    def on_deadline(self, now: float) -> list[Effect]:
+        """What is due by now; to be called when `next_deadline()` has come."""
+        ending = self.deadlines.ending(now)
+        if ending is not None:
+            return [End(ending)]
+        effects: list[Effect] = [
+            RecordUtterance(utterance) for utterance in self.transcript.tick(now)
+        ]
+        effects += self.coach_speech.due(now)
+        return [*effects, Ping()] if self.deadlines.ping_due(now) else effects
+
+    def next_deadline(self) -> float:
+        """The time of the next deadline."""
+        return min(self.deadlines.next(), self.transcript.next_tick(), self.coach_speech.next())
+
+    def finish(self, now: float) -> list[Utterance]:
+        """The session ended: the utterances that were open, as partial or interrupted ones."""
+        return self.transcript.finish(now)
+
+    def _from_aware_client(self, ours: PlaybackReport | TokenRenewal, now: float) -> list[Effect]:
+        """A message for the relay itself, from a client that knows `relay.*` events."""
         if isinstance(ours, TokenRenewal):
             return [VerifyToken(ours.token)]
         self.playout.played(ours.item_id, ours.ms, now)
         return []
 
-    def renewed(self, expires_at: float) -> None:
-        """A fresh token of the same caller came: the session may go on until then."""
-        self.deadlines.expires_at = expires_at
-
-    def from_engine(self, frame: Frame, kind: str, now: float) -> list[Effect]:
-        """An engine's frame other than audio: shown to the client, and read for the transcript.
-
-        What no rule reads is not decoded, unless the client's view must translate it.
-        """
-        if kind.startswith(_ACTIVITY):
-            self.deadlines.active(now)
-        if self.greeted and not self._reads(kind):
-            return self._client.unread(frame, kind)
-        try:
-            event = events.decode(frame)
-        except BadEvent:  # a client of the engine would have got it; we show it and read nothing
-            return [ToClient(frame)] if self.greeted else []
-        if not self.greeted and kind != "session.created":
-            return self._before_greeting(event)
-        return self._from_engine(event, frame, now)
-
-    def _from_engine(self, event: Event, frame: Frame, now: float) -> list[Effect]:
-        """An event that some rule reads; `frame` is as it came."""
-        kind = event["type"]
-        seen, asked = self.control.from_engine(event)
-        self.formats.feed(event)
-        visible = self.voice.visible(event, self._own.visible(seen))
-        if visible is None:
-            return asked
-        seen = visible
-        actions = self.voice.gives_way(seen, now)
-        settled = self.transcript.feed(seen, now)
-        actions += [Flush()] if kind == _SPEECH else []
-        actions += self._announcement.feed(kind, settled=bool(settled))
-        shown = self._ledger.answered(seen)
-        if shown is not None and self._desk is not None:
-            actions += self._handled(self._desk.from_engine(shown))
-        elif shown is not None:
-            actions += self._client.shown(shown, frame if shown is event else None)
-        if kind == "session.created" and not self.greeted:
-            self.greeted = True
-            self.deadlines.greeted()
-            actions += opening(self.setup, self._ledger, self._own)
-        actions += [RecordUtterance(utterance) for utterance in settled]
-        if kind == _SPEECH:
-            actions += self._cut(now, tells=self.setup.truncates)
-            actions += self.voice.interrupted(now)
-        return actions + asked + self._purser.feed(event, now)
-
-    def _reads(self, kind: str) -> bool:
-        if kind in self.transcript.reads or kind in _READ or self._own.reads(kind):
-            return True
-        return self._desk is not None and kind in self._desk.reads
-
-    def _handled(self, handled: ToolOutcome) -> list[Effect]:
-        """What the desk of server-side tools made of an event."""
-        actions: list[Effect] = [a for event in handled.shown for a in self._client.shown(event)]
-        actions += [CallTool(call) for call in handled.calls]
-        return actions + self._asked(handled.ask)
-
-    def tool_result(self, call_id: str, output: str) -> list[Effect]:
-        """A tool has answered: what the engine is told."""
-        return self._asked(self._desk.result(call_id, output)) if self._desk else []
-
-    def _asked(self, events: list[Event]) -> list[Effect]:
-        """What the desk sends up; for an answer it waits until the model may give one."""
-        actions: list[Effect] = []
-        for event in events:
-            if event["type"] == "response.create" and self.control.is_muted:
-                self.control.owe(event)
-            else:
-                actions.append(_up(event))
-        return actions
+    def _stops_playback(self, event: Event) -> bool:
+        """Whether a client that sends this has stopped playing."""
+        if event["type"] == "conversation.item.truncate":
+            return self.playout.is_playing(event["item_id"])
+        return bool(event["type"] == "response.cancel")
 
     def _cut(self, now: float, *, tells: bool) -> list[Effect]:
-        """The client's player is flushed: note what was heard, and tell the engine where asked."""
-        actions: list[Effect] = []
+        """Record what the client heard of what is playing; `tells` the engine about it."""
+        effects: list[Effect] = []
         for heard in self.playout.interrupt(now):
-            actions += [RecordUtterance(utterance) for utterance in self.transcript.cut(heard, now)]
-            if not self.voice.heard(heard) and tells:
-                actions.append(
-                    ToEngine(events.encode(self._ledger.own(truncate(heard.item_id, heard.ms))))
-                )
-        return actions
+            effects += [RecordUtterance(utterance) for utterance in self.transcript.cut(heard, now)]
+            if not self.coach_speech.heard(heard) and tells:
+                truncate = self._requests.stamp(events.truncate(heard.item_id, heard.ms))
+                effects.append(ToEngine(events.encode(truncate)))
+        return effects
 
-    def coach_says(self, coach: str, pcm: bytes, now: float) -> list[Effect]:
-        """Sound of a coach's: for the learner while that coach has the word, else for nobody."""
-        if self.control.speaker != coach or self.formats.heard != PCM:
+    def _cut_for_coach(self, now: float) -> list[Effect]:
+        return self._cut(now, tells=True)
+
+    def _to_engine(self, event: Event) -> list[Effect]:
+        """Send an event to the engine; a muted model gets its last `response.create` later."""
+        if event["type"] == "response.create" and self.control.is_muted:
+            self.control.owe(event)
             return []
-        self.deadlines.active(now)
-        return self.voice.hear(coach, pcm, now)
+        return [ToEngine(events.encode(event))]
 
-    def metered(self, event: Event, now: float) -> list[Effect]:
-        """What another engine bills for this session."""
-        return self._purser.feed(event, now)
 
-    def _before_greeting(self, event: Event) -> list[Effect]:
-        """Nothing from before `session.created` is forwarded: an error can echo the key."""
-        fault = event.get("error") if event["type"] == "error" else None
-        return [EngineRefused(str(fault.get("code")))] if isinstance(fault, dict) else []
+_ToEffects = Callable[[Event], list[Effect]]
 
-    def afforded(self, standing: Balance, now: float) -> list[Effect]:
-        """A bill was settled, and so the purse stands now."""
-        heard_at = self.transcript.next_tick() if self.transcript.is_playing else now
-        return self._purser.afforded(standing, heard_at, now)
 
-    def due(self, now: float) -> list[Effect]:
-        """What the time asks for; call it when `next()` has come."""
-        ending = self.deadlines.ending(now)
-        if ending is not None:
-            return [End(ending)]
-        actions: list[Effect] = [
-            RecordUtterance(utterance) for utterance in self.transcript.tick(now)
-        ]
-        actions += self.voice.due(now)
-        return [*actions, Ping()] if self.deadlines.ping_due(now) else actions
+def _run(
+    rules: Sequence[Rule], event: Event, now: float, onward: _ToEffects, back: _ToEffects
+) -> list[Effect]:
+    """Pass an event through rules; the effects of later rules lie within those of earlier ones.
 
-    def next(self) -> float:
-        """When to ask again."""
-        return min(self.deadlines.next(), self.transcript.next_tick(), self.voice.next())
+    `onward` sends what the last rule lets through, `back` sends replies to the event's sender.
+    """
+    if not rules:
+        return onward(event)
+    outcome = rules[0](event, now)
+    effects = [*outcome.before]
+    for passed in outcome.events:
+        effects += _run(rules[1:], passed, now, onward, back)
+    effects += outcome.after
+    for reply in outcome.replies:
+        effects += back(reply)
+    return effects
 
-    def finish(self, now: float) -> list[Utterance]:
-        """The session ended, however it ended: what was still open settles as partial."""
-        return self.transcript.finish(now)
+
+def _before_created(event: Event) -> list[Effect]:
+    """Nothing from before `session.created` is forwarded: an error can echo the provider key."""
+    fault = event.get("error") if event["type"] == "error" else None
+    return [EngineRefused(str(fault.get("code")))] if isinstance(fault, dict) else []

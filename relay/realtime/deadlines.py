@@ -1,4 +1,4 @@
-"""When a session must end or be asked for a sign of life; the time comes in as an argument."""
+"""Deadlines of a session: when it must end, and when the client is pinged."""
 
 import math
 from dataclasses import dataclass
@@ -14,9 +14,9 @@ SLOW_SECONDS: Final = 10.0  # how long a bounded queue may stay full
 
 @dataclass(frozen=True, slots=True)
 class SessionLimits:
-    """Seconds until the engine must be ready, the session must end, and nobody spoke for too long.
+    """Bounds of one session in seconds: until the engine is ready, in all, and without activity.
 
-    `expires_at` is when the token runs out, by the clock whose time the rules are given.
+    `expires_at` is when the token expires, by the clock that the rules are given.
     """
 
     engine_seconds: float
@@ -26,37 +26,52 @@ class SessionLimits:
 
 
 class Deadlines:
-    """The clock rules of one session. Every `now` is in seconds of one monotonic clock.
+    """The deadlines of one session. Every `now` is in seconds of one clock.
 
-    `expires_at` is when the token runs out, `broke_at` when the money does.
+    `expires_at` is when the token expires, `broke_at` when the budget is exhausted.
     """
 
     def __init__(self, limits: SessionLimits, now: float) -> None:
+        self.expires_at = limits.expires_at
+        self.broke_at = math.inf
         self._ready_by = now + limits.engine_seconds
         self._ends_at = now + limits.session_seconds
         self._idle_seconds = limits.idle_seconds
         self._active_at = now
         self._ping_at = now + PING_SECONDS
-        self._client_full: float = math.inf
-        self._engine_full: float = math.inf
-        self.broke_at = math.inf
-        self.expires_at = limits.expires_at
+        self._client_full_at = math.inf
+        self._engine_full_at = math.inf
 
-    def greeted(self) -> None:
+    def engine_ready(self) -> None:
         """The engine is ready."""
         self._ready_by = math.inf
 
     def active(self, now: float) -> None:
-        """Somebody spoke, answered or sent anything but audio: the session is not idle."""
+        """A person spoke, the model answered, or the client sent an event other than audio."""
         self._active_at = now
 
     def client_writable(self, ready: bool, now: float) -> None:
-        """The client's queue filled up or was drained."""
-        self._client_full = math.inf if ready else now
+        """The queue to the client filled up or was drained."""
+        self._client_full_at = math.inf if ready else now
 
     def engine_writable(self, ready: bool, now: float) -> None:
-        """The engine's queue filled up or was drained."""
-        self._engine_full = math.inf if ready else now
+        """The queue to the engine filled up or was drained."""
+        self._engine_full_at = math.inf if ready else now
+
+    def next(self) -> float:
+        """The time of the next deadline, pings included."""
+        return min(self._ping_at, *(at for at, _ in self._endings()))
+
+    def ending(self, now: float) -> Ending | None:
+        """The ending whose deadline has passed; the first of the table if there are several."""
+        return next((ending for at, ending in self._endings() if now >= at), None)
+
+    def ping_due(self, now: float) -> bool:
+        """True if the client must be pinged now; the next ping is then due a period later."""
+        if now < self._ping_at:
+            return False
+        self._ping_at = now + PING_SECONDS
+        return True
 
     def _endings(self) -> tuple[tuple[float, Ending], ...]:
         return (
@@ -65,21 +80,6 @@ class Deadlines:
             (self.broke_at, endings.BUDGET_EXHAUSTED),
             (self._ends_at, endings.SESSION_TIME_LIMIT),
             (self._active_at + self._idle_seconds, endings.IDLE),
-            (self._client_full + SLOW_SECONDS, endings.CLIENT_TOO_SLOW),
-            (self._engine_full + SLOW_SECONDS, endings.ENGINE_CLOSED),
+            (self._client_full_at + SLOW_SECONDS, endings.CLIENT_TOO_SLOW),
+            (self._engine_full_at + SLOW_SECONDS, endings.ENGINE_CLOSED),
         )
-
-    def next(self) -> float:
-        """When to ask again."""
-        return min(self._ping_at, *(at for at, _ in self._endings()))
-
-    def ending(self, now: float) -> Ending | None:
-        """Why the session is over by now, if it is."""
-        return next((ending for at, ending in self._endings() if now >= at), None)
-
-    def ping_due(self, now: float) -> bool:
-        """True when the client must be pinged now; the next ping is then due a period later."""
-        if now < self._ping_at:
-            return False
-        self._ping_at = now + PING_SECONDS
-        return True

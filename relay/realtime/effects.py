@@ -1,32 +1,32 @@
-"""What the rules of a session ask its shell to do: orders, each in one sentence."""
+"""Effects that the core asks its session to perform, and the answers of its rules."""
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 
 from relay.realtime.billing.budget import Charge
 from relay.realtime.billing.usage import UsageLine
 from relay.realtime.endings import Ending
-from relay.realtime.events import Frame
+from relay.realtime.events import Event, Frame
 from relay.realtime.records import Utterance
-from relay.realtime.server_tools import ToolCall
 
 
 @dataclass(frozen=True, slots=True)
 class ToEngine:
-    """Send this frame up."""
+    """Send a frame to the engine."""
 
     frame: Frame
 
 
 @dataclass(frozen=True, slots=True)
 class ToClient:
-    """Send this frame down."""
+    """Send a frame to the client."""
 
     frame: Frame
 
 
 @dataclass(frozen=True, slots=True)
 class PlayCoachAudio:
-    """Send down this frame of a coach's voice: so many milliseconds of an item."""
+    """Send the client a frame of a coach's audio: `ms` milliseconds of an item."""
 
     frame: Frame
     item_id: str
@@ -35,7 +35,7 @@ class PlayCoachAudio:
 
 @dataclass(frozen=True, slots=True)
 class TranscribeCoachAudio:
-    """Have this PCM16 of a coach's turn written down; None: the turn is whole."""
+    """Transcribe PCM16 of a coach's turn; None ends the turn."""
 
     turn: int
     pcm: bytes | None
@@ -43,7 +43,7 @@ class TranscribeCoachAudio:
 
 @dataclass(frozen=True, slots=True)
 class RecordUtterance:
-    """Record this utterance."""
+    """Record an utterance."""
 
     utterance: Utterance
 
@@ -58,45 +58,55 @@ class RecordUsage:
 
 @dataclass(frozen=True, slots=True)
 class ChargeBudget:
-    """Take the bill from the purse, then call `afforded` with how the session stands."""
+    """Charge the session's budgets, then call `on_balance`."""
 
     bill: Charge
 
 
 @dataclass(frozen=True, slots=True)
 class Flush:
-    """The client is interrupted: sound that waits to be sent is dropped."""
+    """Drop audio that waits to be sent to the client, who was interrupted."""
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCall:
+    """A call of a server-side tool; `arguments` is the JSON that the model wrote, unchecked."""
+
+    call_id: str
+    item_id: str
+    name: str
+    arguments: str
 
 
 @dataclass(frozen=True, slots=True)
 class CallTool:
-    """Carry out a server-side tool, then call `tool_result` with what it answered."""
+    """Run a server-side tool, then call `tool_result` with its output."""
 
     call: ToolCall
 
 
 @dataclass(frozen=True, slots=True)
 class VerifyToken:
-    """Verify the token with which the client means to go on, then call `renewed`."""
+    """Verify the token with which the client asks to continue, then call `renew_token`."""
 
     token: str
 
 
 @dataclass(frozen=True, slots=True)
 class EngineRefused:
-    """The engine said no before the session began; the code is safe to log, its message is not."""
+    """Report an engine's refusal before the session began; `code` is safe to log, no message is."""
 
     code: str
 
 
 @dataclass(frozen=True, slots=True)
 class Ping:
-    """Ask the client for a sign of life."""
+    """Ping the client."""
 
 
 @dataclass(frozen=True, slots=True)
 class End:
-    """The session is over."""
+    """End the session."""
 
     ending: Ending
 
@@ -111,3 +121,22 @@ Effect = (
     | TranscribeCoachAudio
     | ControlEffect
 )
+
+
+@dataclass(slots=True)  # frozen ones take three times as long to make, and each event makes many
+class RuleOutcome:
+    """The answer of a rule to one event.
+
+    `events` go on to the next rule, and from the last rule to the other side: usually the event
+    itself, none where it ends here. `before` and `after` enclose the effects of all later rules.
+    `replies` go to the side that the event came from, behind `after`.
+    """
+
+    events: list[Event] = field(default_factory=list)
+    replies: list[Event] = field(default_factory=list)
+    before: list[Effect] = field(default_factory=list)
+    after: list[Effect] = field(default_factory=list)
+
+
+Rule = Callable[[Event, float], RuleOutcome]
+"""A rule's `from_client` or `from_engine`: takes an event and the time in Unix seconds."""

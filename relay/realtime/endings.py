@@ -1,4 +1,4 @@
-"""Why a session ended: the one table of close codes and reasons that everybody uses."""
+"""The table of session endings: their names, close codes, reasons and advice."""
 
 from dataclasses import dataclass
 
@@ -7,9 +7,9 @@ from dataclasses import dataclass
 class Ending:
     """One way for a session to end.
 
-    `name` is the metric and log label and the `code` of an `error` event, `code` the WebSocket
-    close code that the client sees, `reason` the close reason (at most 123 bytes of UTF-8),
-    `advice` one sentence that says what happened and what to do.
+    `name` is the label in metrics and logs and the `code` of an `error` event; `code` and `reason`
+    are those of the WebSocket close frame (a reason has at most 123 bytes of UTF-8); `advice` is
+    one sentence that says what happened and what to do.
     """
 
     name: str
@@ -102,7 +102,7 @@ ALL = tuple(value for value in globals().values() if isinstance(value, Ending))
 
 
 class SessionRefused(Exception):  # noqa: N818 - it is an outcome, not a fault
-    """The door or the engine will not have this call; `ending` says how it is told."""
+    """A door or an engine rejects a session, which ends with `ending`."""
 
     def __init__(self, ending: Ending) -> None:
         super().__init__(ending.name)

@@ -1,4 +1,4 @@
-"""Who is calling and what they were granted, as plain data the rules can read."""
+"""The caller of a session and what it is granted, as plain data."""
 
 from dataclasses import dataclass
 from typing import Any, Final, Literal
@@ -6,18 +6,19 @@ from typing import Any, Final, Literal
 Role = Literal["learner", "coach", "admin"]
 
 HIDDEN: Final = frozenset({"instructions", "server_tools"})
-"""What clients are not shown unless an agent says otherwise."""
+"""What clients do not see unless an agent says otherwise."""
 
-# What one gets from a prompt or puts into a trace is nobody's to choose where the server chose.
+# A prompt could replace what the server set, a trace could show it.
 _WITH_ANY_LOCK: Final = frozenset({"prompt", "tracing"})
 _SETTABLE: Final = ("voice", "instructions", "tools", "output_modalities")
 
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """What a verified token says.
+    """The claims of a verified token.
 
-    `sub` is the user's id, `expires_at` in Unix seconds, `agent_id` the token's own agent if any.
+    `sub` is the user's id, `expires_at` in Unix seconds, `agent_id` the only agent that the token
+    is for, if it names one.
     """
 
     sub: str
@@ -28,11 +29,11 @@ class Caller:
 
 @dataclass(frozen=True, slots=True)
 class ServerTool:
-    """A function that the model may call and that runs here, where the client does not see it.
+    """A function that the model may call and that runs here, unseen by the client.
 
     Either `url` or `entry_point` (`package.module:function`) says what runs. `secret_env` names the
-    environment variable with the secret for `url`; it travels in `header`, as a bearer token where
-    that is `Authorization`, else as it is. An answer has `timeout_s` and at most `max_bytes`.
+    environment variable with the secret for `url`, which is sent in `header`: as a bearer token if
+    that is `Authorization`, else as it is. A call may take `timeout_s` and answer `max_bytes`.
     """
 
     name: str
@@ -47,7 +48,7 @@ class ServerTool:
 
     @property
     def definition(self) -> dict[str, Any]:
-        """The tool as the engine is told of it."""
+        """The tool as a session's `tools` list it."""
         return {
             "type": "function",
             "name": self.name,
@@ -58,10 +59,10 @@ class ServerTool:
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """How much of it there is; None is no bound of the agent's.
+    """Bounds that an agent sets on its sessions; None sets none.
 
-    `pace_ms` is how far ahead of what is heard sound may be sent. The budgets are micro-dollars a
-    UTC day: of all the agent's calls together, and of one user's calls of it.
+    `pace_ms` is how far ahead of playback audio may be sent. Budgets are in micro-dollars a UTC
+    day: of all sessions of the agent together, and of one user's sessions of it.
     """
 
     session_seconds: float | None = None
@@ -73,20 +74,20 @@ class Bounds:
 
     @property
     def is_budgeted(self) -> bool:
-        """Whether somebody's money may run out."""
+        """Whether a budget may be exhausted."""
         return self.budget_micro is not None or self.user_budget_micro is not None
 
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """What this call may do, decided once at the door.
+    """What a session may do, decided once when it is admitted.
 
-    `model`, `voice`, `instructions`, `tools` and `output_modalities` are the server's where they
-    are not None: the client cannot change them, but for those in `open`, which are defaults.
-    `locks` names session fields that stay as they are although the server does not set them.
-    `server_tools` are added to whatever tools a session has. `hidden` names what clients are not
-    shown of that. With a `greeting` the model speaks first. Without `store_text` no word of the
-    call is written anywhere.
+    `model`, `voice`, `instructions`, `tools` and `output_modalities` are the server's unless they
+    are None: the client cannot change them, except for those in `open`, which are defaults.
+    `locks` names session fields that the client cannot change although the server does not set
+    them. `server_tools` are added to the tools that a session has. `hidden` names what of all this
+    the client does not see. With a `greeting` the model speaks first. Without `store_text` no text
+    of the session is written anywhere.
     """
 
     caller: Caller
@@ -108,7 +109,7 @@ class Grant:
 
     @property
     def locked(self) -> frozenset[str]:
-        """Names of the session fields that are the server's (`model` always is)."""
+        """Names of the session fields that the client cannot set (`model` always is one)."""
         ours = self.locks.union(
             name for name in _SETTABLE if getattr(self, name) is not None and name not in self.open
         )
@@ -120,5 +121,5 @@ class Grant:
 
     @property
     def server_tool_names(self) -> frozenset[str]:
-        """Names that no tool of the client's may have."""
+        """Names that tools of the client cannot have."""
         return frozenset(tool.name for tool in self.server_tools)

@@ -1,22 +1,213 @@
-"""Which conversation items a client is not shown, and what it is shown in their place."""
+"""Items of a conversation: their order, those hidden from the client, those the relay injects."""
 
 from bisect import bisect_left, insort
 from collections.abc import Container
 from typing import Any, Final
 
+from relay.realtime.effects import RuleOutcome
 from relay.realtime.events import BadEvent, Event
 from relay.realtime.requests import RequestTracker
 
-# ---- Conversation order: items linked by `previous_item_id`, kept as positions that can be sorted.
+Json = dict[str, Any]
 
-ROOT = "root"
+ROOT: Final = "root"
+"""The `previous_item_id` of an item at the front."""
+
+_MAX_HIDDEN: Final = 8192  # hidden item and call ids: 2,700 calls, more than an hour holds
+_MAX_ITEMS: Final = 10_000  # as many as the transcript
+_ARGUMENTS_DONE: Final = "response.function_call_arguments.done"
+_DELETED: Final = "conversation.item.deleted"
+_PLACED: Final = frozenset(
+    {"conversation.item.added", "conversation.item.created", "input_audio_buffer.committed"}
+)
+"""Events whose `previous_item_id` can be trusted; that of `.done` cannot (PROTOCOL §5.3)."""
+
+_REFUSALS: Final = {
+    "conversation.item.retrieve": ("retrieving", "item_retrieve_invalid_item_id"),
+    "conversation.item.truncate": ("truncating", "item_truncate_invalid_item_id"),
+    "conversation.item.delete": ("deleting", "item_delete_invalid_item_id"),
+}
+"""Client events about one item, and the verb and code of the API's refusal of an unknown one."""
+
+
+class InjectedItems:
+    """Items that the relay puts into the conversation, as the rule that hides them.
+
+    They are made under the relay's own ids, and the client sees no trace of them. Costs nothing
+    until the first item is made.
+    """
+
+    def __init__(self, requests: RequestTracker) -> None:
+        self._requests = requests
+        self._hidden: HiddenItems | None = None
+        self._made = 0
+
+    def create(self, item: Json) -> Event:
+        """The `conversation.item.create` for this item, which needs no id."""
+        if self._hidden is None:
+            self._hidden = HiddenItems()
+        self._made += 1
+        item_id = f"relay_item_{self._made}"
+        self._hidden.hide(item_id)
+        create = {"type": "conversation.item.create", "item": {**item, "id": item_id}}
+        return self._requests.stamp(create)
+
+    def from_client(self, event: Event, now: float) -> RuleOutcome:
+        """The event; raises BadEvent if it names such an item, as if the item did not exist."""
+        if self._hidden is not None:
+            self._hidden.check(event)
+        return RuleOutcome([event])
+
+    def from_engine(self, event: Event, now: float) -> RuleOutcome:
+        """The event without a trace of these items; none if it is about one."""
+        if self._hidden is None or event["type"] not in HiddenItems.reads:
+            return RuleOutcome([event])
+        if self._hidden.hides(event):
+            return RuleOutcome()
+        return RuleOutcome([self._hidden.relinked(event)])
+
+
+def system_item(text: str) -> Json:
+    """An item with instructions to the model, as a message of the system."""
+    content = [{"type": "input_text", "text": text}]
+    return {"type": "message", "role": "system", "content": content}
+
+
+class HiddenItems:
+    """Tracks which items the client must not see, and relinks the visible ones around them.
+
+    Hidden are items announced by `hide`, function calls of one of `names`, and the outputs of such
+    calls. No client can make a call of these names (a grant with server tools refuses it), so the
+    model did.
+    """
+
+    reads: Final = _PLACED | {
+        *("conversation.item.done", "conversation.item.retrieved"),
+        *("conversation.item.truncated", _DELETED),
+    }
+    """The engine's events by which a client would learn of an item."""
+
+    def __init__(self, names: frozenset[str] = frozenset()) -> None:
+        self._names = names
+        self._ids = RecentIds(_MAX_HIDDEN)
+        self._order = ItemOrder()
+        self._linked = 0
+        self._deleted = RecentIds(_MAX_ITEMS)
+
+    def is_call(self, item: Any) -> bool:
+        """Whether this item is a call of one of `names`."""
+        if not isinstance(item, dict) or item.get("type") != "function_call":
+            return False
+        return self._has_name(item)
+
+    def _has_name(self, named: Json) -> bool:
+        name = named.get("name")
+        return isinstance(name, str) and name in self._names
+
+    def hide(self, item_id: str) -> None:
+        """Hide an item that the relay is about to make."""
+        self._ids.add(item_id)
+
+    def hides(self, event: Event) -> bool:
+        """Note the place of the event's item; returns whether the event is hidden."""
+        item = event.get("item")
+        hidden = self._hides_item(item) if isinstance(item, dict) else self._hides_reference(event)
+        self._place(event)
+        return hidden
+
+    def visible(self, output: list[Any]) -> list[Any]:
+        """The items of a response that the client may see."""
+        return [item for item in output if not (isinstance(item, dict) and self._hides_item(item))]
+
+    def relinked(self, event: Event) -> Event:
+        """The event with a predecessor that the client knows; the same object if it has one."""
+        previous = event.get("previous_item_id")
+        if previous not in self._ids:
+            return event
+        return {**event, "previous_item_id": self._visible_before(previous)}
+
+    def check(self, event: Event) -> None:
+        """Raise BadEvent if a client's event names a hidden item, as if it did not exist."""
+        item_id = event.get("item_id")
+        if item_id in self._ids and event["type"] in _REFUSALS:
+            doing, code = _REFUSALS[event["type"]]
+            raise unknown_item(event, doing, code, item_id)
+        if event.get("previous_item_id") in self._ids:
+            code = "item_create_invalid_previous_item_id"
+            raise unknown_item(event, "creating", code, event["previous_item_id"])
+        for item in _items_of(event):
+            for name in ("id", "call_id"):
+                if item.get(name) in self._ids:
+                    raise unknown_item(event, "creating", "invalid_value", item[name])
+
+    def _hides_item(self, item: Json) -> bool:
+        ids = [item[name] for name in ("id", "call_id") if isinstance(item.get(name), str)]
+        if not self.is_call(item) and not any(name in self._ids for name in ids):
+            return False
+        for name in ids:
+            self._ids.add(name)
+        return True
+
+    def _hides_reference(self, event: Event) -> bool:
+        """Whether an event without an item is about a hidden one.
+
+        Of the pieces of a call's arguments, only `.done` has the call's name.
+        """
+        if event["type"] == _ARGUMENTS_DONE and self._has_name(event):
+            return self._hides_item({**event, "type": "function_call", "id": event.get("item_id")})
+        return event.get("item_id") in self._ids or event.get("call_id") in self._ids
+
+    def _place(self, event: Event) -> None:
+        item = event.get("item")
+        item_id = item.get("id") if isinstance(item, dict) else event.get("item_id")
+        if not isinstance(item_id, str):
+            return
+        if event["type"] == _DELETED:
+            self._deleted.add(item_id)
+        if event["type"] in _PLACED:
+            previous = event.get("previous_item_id")
+            if isinstance(previous, str):
+                self._link(previous, None)  # in case its own event was missed
+            self._link(item_id, previous if isinstance(previous, str) else None)
+
+    def _link(self, item_id: str, previous: str | None) -> None:
+        if item_id not in self._order and self._linked < _MAX_ITEMS:
+            self._order.link(item_id, previous)
+            self._linked += 1
+
+    def _visible_before(self, item_id: Any) -> str | None:
+        """The nearest item before this one that the client knows.
+
+        Looked up in the whole order, since items may have been inserted meanwhile.
+        """
+        before: str | None = item_id
+        while before is not None and (before in self._ids or before in self._deleted):
+            before = self._order.neighbours(before)[0] if before in self._order else None
+        return before
+
+
+def _items_of(event: Event) -> list[Json]:
+    """The items that a client's event carries or refers to."""
+    response = event.get("response")
+    given = response.get("input") if isinstance(response, dict) else None
+    items = [event.get("item"), *(given if isinstance(given, list) else [])]
+    return [item for item in items if isinstance(item, dict)]
+
+
+def unknown_item(event: Event, doing: str, code: str, item_id: Any) -> BadEvent:
+    """The refusal of an event that names an item which does not exist."""
+    return BadEvent(
+        f"Error {doing} item: the item with id '{item_id}' does not exist.",
+        code=code,
+        event_id=event.get("event_id"),
+    )
 
 
 class ItemOrder:
-    """Positions of items; the first word on an item's place wins (PROTOCOL §5.3, §5.18).
+    """The order of items, each linked once by its `previous_item_id` (PROTOCOL §5.3, §5.18).
 
-    An item after the last one gets the next whole number, one between two others the number
-    between theirs, so no position ever changes.
+    An item has a position that sorts: after the last one the next whole number, between two others
+    the number between theirs. So no position ever changes.
     """
 
     def __init__(self) -> None:
@@ -27,7 +218,7 @@ class ItemOrder:
         return item_id in self._position
 
     def position(self, item_id: str) -> float:
-        """Where the item stands; KeyError for one that was never linked."""
+        """The item's position; KeyError if it was never linked."""
         return self._position[item_id]
 
     def neighbours(self, item_id: str) -> tuple[str | None, str | None]:
@@ -38,33 +229,30 @@ class ItemOrder:
         return before, after
 
     def last(self, gone: Container[str]) -> str | None:
-        """The last item of those that are not gone."""
+        """The last item that is not gone."""
         return next((key for _, key in reversed(self._sorted) if key not in gone), None)
 
     def link(self, item_id: str, previous: str | None) -> None:
-        """Put the item after `previous`; "root" is the front, an unknown one the end."""
+        """Put a new item after `previous`: ROOT is the front, an unknown item or None the end."""
         if item_id in self._position:
             return
-        position = self._place(previous)
+        position = self._place_after(previous)
         self._position[item_id] = position
         insort(self._sorted, (position, item_id))
 
-    def _place(self, previous: str | None) -> float:
+    def _place_after(self, previous: str | None) -> float:
         if not self._sorted:
             return 1.0
         if previous == ROOT:
             return self._sorted[0][0] - 1.0
-        at = self._index(previous) if previous in self._position else len(self._sorted) - 1
-        if at == len(self._sorted) - 1:
+        last = len(self._sorted) - 1
+        at = self._index(previous) if previous and previous in self._position else last
+        if at == last:
             return self._sorted[-1][0] + 1.0
         return (self._sorted[at][0] + self._sorted[at + 1][0]) / 2
 
-    def _index(self, item_id: str | None) -> int:
-        assert item_id is not None  # noqa: S101 - narrows the type for `_place`
+    def _index(self, item_id: str) -> int:
         return bisect_left(self._sorted, (self._position[item_id], item_id))
-
-
-# ---- A set that forgets its oldest members.
 
 
 class RecentIds:
@@ -78,195 +266,7 @@ class RecentIds:
         return isinstance(member, str) and member in self._members
 
     def add(self, member: str) -> None:
-        """Remember it; the oldest one goes where there is no more room."""
+        """Remember a string, and forget the oldest where there is no more room."""
         self._members[member] = None
         if len(self._members) > self._most:
             del self._members[next(iter(self._members))]
-
-
-Json = dict[str, Any]
-
-_MOST_IDS: Final = 8192  # hidden item and call ids: 2,700 calls, more than an hour holds
-_MOST_ITEMS: Final = 10_000  # as many as the transcript
-_ARGUMENTS_DONE: Final = "response.function_call_arguments.done"
-_DELETED: Final = "conversation.item.deleted"
-_PLACED: Final = frozenset(
-    {"conversation.item.added", "conversation.item.created", "input_audio_buffer.committed"}
-)
-"""Events whose `previous_item_id` can be believed; that of `.done` cannot (PROTOCOL §5.3)."""
-
-_NAMING: Final = {
-    "conversation.item.retrieve": ("retrieving", "item_retrieve_invalid_item_id"),
-    "conversation.item.truncate": ("truncating", "item_truncate_invalid_item_id"),
-    "conversation.item.delete": ("deleting", "item_delete_invalid_item_id"),
-}
-"""Client events that name an item, and what the API answers where there is none of that id."""
-
-
-class HiddenItems:
-    """Calls of the server's own tools with the items that answer them, and the relay's own items.
-
-    Whatever function call has one of `names` is hidden: no client can make such an item (a grant
-    with server tools refuses it), so the model did.
-    """
-
-    reads: Final = _PLACED | {
-        *("conversation.item.done", "conversation.item.retrieved"),
-        *("conversation.item.truncated", _DELETED),
-    }
-    """The engine's events by which a client would know of an item."""
-
-    def __init__(self, names: frozenset[str] = frozenset()) -> None:
-        self._names = names
-        self._ids = RecentIds(_MOST_IDS)
-        self._order = ItemOrder()
-        self._placed = 0
-        self._gone = RecentIds(_MOST_ITEMS)
-
-    def is_call(self, item: Any) -> bool:
-        """Whether this item is a call of one of the server's own tools."""
-        if not isinstance(item, dict) or item.get("type") != "function_call":
-            return False
-        return self._has_name(item)
-
-    def _has_name(self, named: Json) -> bool:
-        name = named.get("name")
-        return isinstance(name, str) and name in self._names
-
-    def hide(self, item_id: str) -> None:
-        """An item that the relay itself is about to make."""
-        self._ids.add(item_id)
-
-    def hides(self, event: Event) -> bool:
-        """Note where the event's item stands, and tell whether the event is hidden."""
-        item = event.get("item")
-        hidden = self._hides_item(item) if isinstance(item, dict) else self._hides_named(event)
-        self._place(event)
-        return hidden
-
-    def visible(self, output: list[Any]) -> list[Any]:
-        """The items of a response that the client is shown."""
-        return [item for item in output if not (isinstance(item, dict) and self._hides_item(item))]
-
-    def relinked(self, event: Event) -> Event:
-        """The event with a predecessor that the client knows; the same object where it has."""
-        previous = event.get("previous_item_id")
-        if previous not in self._ids:
-            return event
-        return {**event, "previous_item_id": self._visible_before(previous)}
-
-    def check(self, event: Event) -> None:
-        """Raise BadEvent for a client's event that names a hidden item, as if it did not exist."""
-        item_id = event.get("item_id")
-        if item_id in self._ids and event["type"] in _NAMING:
-            doing, code = _NAMING[event["type"]]
-            raise unknown(event, doing, code, item_id)
-        if event.get("previous_item_id") in self._ids:
-            code = "item_create_invalid_previous_item_id"
-            raise unknown(event, "creating", code, event["previous_item_id"])
-        for item in _items_of(event):
-            for name in ("id", "call_id"):
-                if item.get(name) in self._ids:
-                    raise unknown(event, "creating", "invalid_value", item[name])
-
-    def _hides_item(self, item: Json) -> bool:
-        named = [item[name] for name in ("id", "call_id") if isinstance(item.get(name), str)]
-        if not self.is_call(item) and not any(name in self._ids for name in named):
-            return False
-        for name in named:
-            self._ids.add(name)
-        return True
-
-    def _hides_named(self, event: Event) -> bool:
-        """An event about an item, or a piece of a call's arguments; `.done` has the call's name."""
-        if event["type"] == _ARGUMENTS_DONE and self._has_name(event):
-            return self._hides_item({**event, "type": "function_call", "id": event.get("item_id")})
-        return event.get("item_id") in self._ids or event.get("call_id") in self._ids
-
-    def _place(self, event: Event) -> None:
-        item = event.get("item")
-        item_id = item.get("id") if isinstance(item, dict) else event.get("item_id")
-        if not isinstance(item_id, str):
-            return
-        if event["type"] == _DELETED:
-            self._gone.add(item_id)
-        if event["type"] in _PLACED:
-            previous = event.get("previous_item_id")
-            if isinstance(previous, str):
-                self._link(previous, None)  # where its own event was missed
-            self._link(item_id, previous if isinstance(previous, str) else None)
-
-    def _link(self, item_id: str, previous: str | None) -> None:
-        if item_id not in self._order and self._placed < _MOST_ITEMS:
-            self._order.link(item_id, previous)
-            self._placed += 1
-
-    def _visible_before(self, item_id: Any) -> str | None:
-        """The nearest item before this one that the client knows.
-
-        Looked up in the whole order: something may have been put between since.
-        """
-        before: str | None = item_id
-        while before is not None and (before in self._ids or before in self._gone):
-            before = self._order.neighbours(before)[0] if before in self._order else None
-        return before
-
-
-def _items_of(event: Event) -> list[Json]:
-    """The items that a client's event brings, or refers to."""
-    response = event.get("response")
-    given = response.get("input") if isinstance(response, dict) else None
-    items = [event.get("item"), *(given if isinstance(given, list) else [])]
-    return [item for item in items if isinstance(item, dict)]
-
-
-def unknown(event: Event, doing: str, code: str, item_id: Any) -> BadEvent:
-    """The refusal of an event that names an item which does not exist."""
-    return BadEvent(
-        f"Error {doing} item: the item with id '{item_id}' does not exist.",
-        code=code,
-        event_id=event.get("event_id"),
-    )
-
-
-# ---- Conversation items of the relay's own: made under its ids, and never shown to the client.
-
-
-class InjectedItems:
-    """Costs nothing until the first item is made."""
-
-    def __init__(self, ledger: RequestTracker) -> None:
-        self._ledger = ledger
-        self._hidden: HiddenItems | None = None
-        self._made = 0
-
-    def create(self, item: dict[str, Any]) -> Event:
-        """The `conversation.item.create` that goes up for this item, which needs no id."""
-        if self._hidden is None:
-            self._hidden = HiddenItems()
-        self._made += 1
-        item_id = f"relay_item_{self._made}"
-        self._hidden.hide(item_id)
-        made = {"type": "conversation.item.create", "item": {**item, "id": item_id}}
-        return self._ledger.own(made)
-
-    def check(self, event: Event) -> None:
-        """Raise BadEvent for a client's event that names such an item, as if it did not exist."""
-        if self._hidden is not None:
-            self._hidden.check(event)
-
-    def reads(self, kind: str) -> bool:
-        """Whether an engine's event of this type must be decoded for `visible`."""
-        return self._hidden is not None and kind in HiddenItems.reads
-
-    def visible(self, event: Event) -> Event | None:
-        """An engine's event without a trace of these items; None where it is about one."""
-        if self._hidden is None or event["type"] not in HiddenItems.reads:
-            return event
-        return None if self._hidden.hides(event) else self._hidden.relinked(event)
-
-
-def system_item(text: str) -> dict[str, Any]:
-    """What the model is told, as a message from the system."""
-    content = [{"type": "input_text", "text": text}]
-    return {"type": "message", "role": "system", "content": content}

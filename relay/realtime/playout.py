@@ -1,4 +1,4 @@
-"""What one client has been sent of the model's sound, and how much of it was heard by now."""
+"""Models what a client's player has played of the model's audio, and paces what it is sent."""
 
 import math
 from collections import deque
@@ -8,15 +8,21 @@ from typing import Final, Protocol
 from relay.realtime.events import Frame
 
 START_SECONDS: Final = 0.1
-"""Until a player that ran dry is heard again: the network and a jitter buffer."""
+"""From sending audio to an idle player until it is heard: the network and a jitter buffer."""
+
+MS_PER_CHARACTER: Final = 65
+"""Length of a character of speech, where the audio itself took another way (WIRE §2)."""
+
+HELD_BYTES: Final = 8 * 1024 * 1024
+"""Two minutes of audio; beyond it pacing stops and everything is sent at once."""
 
 _ROUNDING: Final = 0.001  # heard lengths are whole milliseconds
-_MAX_ITEMS: Final = 1_000  # whose heard lengths are remembered; the eldest are forgotten
+_MAX_ITEMS: Final = 1_000  # items whose heard length is remembered; the oldest are forgotten
 
 
 @dataclass(frozen=True, slots=True)
 class HeardAudio:
-    """How much of an item was heard: `ms` of `of_ms`; `exact` by the client's own clock."""
+    """How much of an item was heard: `ms` of `of_ms`; `exact` if the client reported it."""
 
     item_id: str
     ms: int
@@ -24,66 +30,42 @@ class HeardAudio:
     exact: bool
 
 
-@dataclass(slots=True)
-class _Item:
-    """One item's sound: how much there is and was sent, how much is over, what the client said."""
-
-    all_ms: int = 0
-    sent_ms: int = 0
-    over_ms: int = 0  # played out for sure: spans that ended
-    said_ms: int | None = None
-    said_at: float = 0.0
-
-
-@dataclass(slots=True)
-class _Span:
-    """Sound that is played without a gap."""
-
-    item_id: str
-    start: float
-    ms: int
-
-    @property
-    def end(self) -> float:
-        return self.start + self.ms / 1000
-
-
 class Playback(Protocol):
-    """What is known of the client's player."""
+    """What the transcript asks of a player. Times are seconds of one clock."""
 
     def heard(self, item_id: str, now: float) -> HeardAudio:
-        """How much of the item was heard by now."""
+        """How much of the item has been heard by now."""
 
     def ended(self, item_id: str, now: float) -> bool:
-        """Whether all that was sent of the item has been heard."""
+        """Whether all of the item's audio has been heard."""
 
     def ends_at(self, item_id: str) -> float:
-        """When that will be so."""
+        """When all of the item's audio will have been heard."""
 
 
 class Playout:
-    """A model of the client's player: sound is heard in the order sent, in real time.
+    """A model of the client's player: audio is heard in the order sent, in real time.
 
-    The model sends several times faster than it is heard (WIRE §2), so what was sent says little of
-    what was heard. Times are seconds of one clock, lengths ms.
+    The model sends several times faster than real time (WIRE §2), so what was sent says little
+    about what was heard. Times are seconds of one clock, lengths ms.
     """
 
     def __init__(self) -> None:
         self._items: dict[str, _Item] = {}
-        self._spans: list[_Span] = []
+        self._spans: list[_Span] = []  # sent and not known to be played out
 
-    def came(self, item_id: str, ms: int) -> None:
-        """So much sound of an item came from the engine; it goes out now or later."""
+    def received(self, item_id: str, ms: int) -> None:
+        """Count audio of an item that came from the engine; it is sent now or later."""
         if item_id not in self._items:
-            self._forget()
+            self._forget_oldest()
         self._items.setdefault(item_id, _Item()).all_ms += ms
 
     def sent(self, item_id: str, ms: int, now: float) -> None:
-        """So much of it went out to the client."""
+        """Count audio of an item that was sent to the client."""
         item = self._items.get(item_id)
         if ms <= 0 or item is None:
             return
-        self._fold(now)
+        self._retire_played(now)
         item.sent_ms += ms
         last = self._spans[-1] if self._spans else None
         if last is not None and last.item_id == item_id:
@@ -93,101 +75,119 @@ class Playout:
             self._spans.append(_Span(item_id, start, ms))
 
     def played(self, item_id: str, played_ms: int, now: float) -> None:
-        """The client's own clock: so much of the item was played by now (`relay.playback`)."""
+        """Take the client's own report of how much of an item it has played (`relay.playback`)."""
         item = self._items.get(item_id)
         if item is not None:
-            item.said_ms, item.said_at = min(max(played_ms, 0), item.sent_ms), now
+            item.reported_ms, item.reported_at = min(max(played_ms, 0), item.sent_ms), now
 
     def heard(self, item_id: str, now: float) -> HeardAudio:
-        """How much of the item was heard by now."""
+        """How much of the item has been heard by now."""
         item = self._items.get(item_id, _Item())
-        if item.said_ms is not None:
-            ms = item.said_ms + max(0.0, now - item.said_at) * 1000
+        if item.reported_ms is not None:
+            ms = item.reported_ms + max(0.0, now - item.reported_at) * 1000
             return HeardAudio(item_id, min(round(ms), item.sent_ms), item.all_ms, exact=True)
-        ms = item.over_ms + sum(_heard_of(s, now) for s in self._spans if s.item_id == item_id)
+        ms = item.played_ms + sum(s.played_ms(now) for s in self._spans if s.item_id == item_id)
         return HeardAudio(item_id, min(round(ms), item.sent_ms), item.all_ms, exact=False)
 
     def ended(self, item_id: str, now: float) -> bool:
-        """Whether all there is of the item has been heard; True for one without sound."""
+        """Whether all of the item's audio has been heard; True for one without audio."""
         item = self._items.get(item_id)
         return item is None or self.heard(item_id, now).ms >= item.all_ms
 
     def is_playing(self, item_id: str) -> bool:
-        """Whether the item stands in the player; one that ended a moment ago may still count."""
+        """Whether the player holds audio of the item; one that just ended may still count."""
         return any(span.item_id == item_id for span in self._spans)
 
     def ends_at(self, item_id: str) -> float:
-        """When all of the item will have been heard, as far as it was sent."""
+        """When all of the item will have been heard; infinity while some of it is not sent."""
         item = self._items.get(item_id)
         if item is None:
             return 0.0
         if item.sent_ms < item.all_ms:
             return math.inf
-        if item.said_ms is not None:
-            return item.said_at + (item.sent_ms - item.said_ms) / 1000 + _ROUNDING
+        if item.reported_ms is not None:
+            return item.reported_at + (item.sent_ms - item.reported_ms) / 1000 + _ROUNDING
         ends = [span.end for span in self._spans if span.item_id == item_id]
         return ends[-1] + _ROUNDING if ends else 0.0
 
     def interrupt(self, now: float) -> list[HeardAudio]:
-        """The player is flushed: what was cut, in the order it would have been heard."""
-        self._fold(now)
-        names = dict.fromkeys(span.item_id for span in self._spans)
-        held = [name for name, item in self._items.items() if item.sent_ms < item.all_ms]
-        cut = [self.heard(name, now) for name in dict.fromkeys((*names, *held))]
+        """Flush the player; returns the items that it cut, in the order they would have played."""
+        self._retire_played(now)
+        playing = dict.fromkeys(span.item_id for span in self._spans)
+        held_back = [name for name, item in self._items.items() if item.sent_ms < item.all_ms]
+        cut = [self.heard(name, now) for name in dict.fromkeys((*playing, *held_back))]
         self._spans.clear()
         for heard in cut:
             item = self._items[heard.item_id]
-            item.over_ms, item.said_ms = heard.ms, None
+            item.played_ms, item.reported_ms = heard.ms, None
             item.sent_ms = item.all_ms = heard.ms
         return [heard for heard in cut if heard.ms < heard.of_ms]
 
-    def short_at(self, lead_ms: int) -> float:
-        """From when on the client has at most so much sound that it has not heard yet."""
+    def lead_ends_at(self, lead_ms: int) -> float:
+        """When the client will be left with at most `lead_ms` of audio that it has not played."""
         return self._spans[-1].end - lead_ms / 1000 if self._spans else 0.0
 
-    def _fold(self, now: float) -> None:
+    def _retire_played(self, now: float) -> None:
         while self._spans and self._spans[0].end <= now:
             span = self._spans.pop(0)
-            self._items[span.item_id].over_ms += span.ms
+            self._items[span.item_id].played_ms += span.ms
 
-    def _forget(self) -> None:
+    def _forget_oldest(self) -> None:
         if len(self._items) >= _MAX_ITEMS:
             playing = {span.item_id for span in self._spans}
-            eldest = next((name for name in self._items if name not in playing), None)
-            if eldest is not None:
-                del self._items[eldest]
+            oldest = next((name for name in self._items if name not in playing), None)
+            if oldest is not None:
+                del self._items[oldest]
 
 
-def _heard_of(span: _Span, now: float) -> float:
-    return min(max(0.0, (now - span.start) * 1000), span.ms)
+@dataclass(slots=True)
+class _Item:
+    """One item's audio in ms: all of it, sent, played in spans that ended, reported as played."""
+
+    all_ms: int = 0
+    sent_ms: int = 0
+    played_ms: int = 0
+    reported_ms: int | None = None
+    reported_at: float = 0.0
 
 
-class AtOnce:
-    """A player that has heard everything the moment it is sent: for recordings, which have none."""
+@dataclass(slots=True)
+class _Span:
+    """Audio of one item that is played without a gap."""
+
+    item_id: str
+    start: float
+    ms: int
+
+    @property
+    def end(self) -> float:
+        return self.start + self.ms / 1000
+
+    def played_ms(self, now: float) -> float:
+        return min(max(0.0, (now - self.start) * 1000), self.ms)
+
+
+class InstantPlayback:
+    """A player that has heard everything as soon as it is sent: for recordings, which have none."""
 
     def heard(self, item_id: str, now: float) -> HeardAudio:
-        """All of nothing."""
+        """All of no audio."""
         return HeardAudio(item_id, 0, 0, exact=True)
 
     def ended(self, item_id: str, now: float) -> bool:
-        """Always."""
+        """Always True."""
         return True
 
     def ends_at(self, item_id: str) -> float:
-        """Long ago."""
+        """Always in the past."""
         return 0.0
 
 
-# ---- How much of an answer was heard, as text.
-
-MS_PER_CHARACTER: Final = 65  # of speech, where the sound itself went another way (WIRE §2)
-
-
-def heard_text(text: str, heard_ms: int | None, audio_ms: int) -> str:
+def cut_to_heard(text: str, heard_ms: int | None, audio_ms: int) -> str:
     """The whole words of `text` that fit in `heard_ms` of its `audio_ms`; all when not cut.
 
-    Speech has no aligned text on this wire, so this goes by ratio (PROTOCOL §5.4). `audio_ms` 0
-    means that no sound came this way, and then its length is guessed from the text.
+    This API does not align text with audio, so the cut goes by ratio (PROTOCOL §5.4). `audio_ms`
+    is 0 where the audio did not pass the relay; its length is then estimated from the text.
     """
     if heard_ms is None:
         return text
@@ -200,54 +200,41 @@ def heard_text(text: str, heard_ms: int | None, audio_ms: int) -> str:
     return text[:end].rstrip()
 
 
-# ---- Sound held back so that a client never has more of it than a bounded lead.
-
-HELD_BYTES: Final = 8 * 1024 * 1024  # two minutes of sound; beyond it everything is sent at once
-
-
-@dataclass(frozen=True, slots=True)
-class _Held:
-    """One frame that waits; `ms` is 0 and `item_id` empty for what is no sound."""
-
-    frame: bytes
-    item_id: str
-    ms: int
-
-
 class Pacing:
-    """Keeps frames in order: whatever comes behind held sound waits with it.
+    """Holds audio back so that the client never has more of it than a bounded lead.
 
-    An interruption then flushes what was not sent yet, also at clients that know nothing of it.
-    Times are seconds of one clock.
+    An interruption then drops what was not sent, even where the client does not flush its player.
+    Frames stay in order: whatever follows held audio waits behind it. Times are seconds of one
+    clock.
     """
 
     def __init__(self, playout: Playout, lead_ms: int) -> None:
         self._playout = playout
         self._lead_ms = lead_ms
-        self._held: deque[_Held] = deque()
+        self._held: deque[_HeldFrame] = deque()
         self._bytes = 0
 
     @property
     def is_holding(self) -> bool:
-        """Whether anything waits."""
+        """Whether any frame waits."""
         return bool(self._held)
 
-    def sound(self, frame: Frame, item_id: str, ms: int, now: float) -> list[Frame]:
-        """Sound comes: what may be sent now."""
-        self._hold(_Held(bytes(frame), item_id, ms))
+    def push_audio(self, frame: Frame, item_id: str, ms: int, now: float) -> list[Frame]:
+        """Queue a frame of audio; returns the frames to send now."""
+        self._hold(_HeldFrame(bytes(frame), item_id, ms))
         return self.due(now)
 
-    def other(self, frame: Frame, now: float) -> list[Frame]:
-        """Anything else comes: it is sent now unless it stands behind held sound."""
+    def push_other(self, frame: Frame, now: float) -> list[Frame]:
+        """Queue any other frame behind held audio, if there is any; returns the frames to send."""
         if not self._held:
             return [frame]
-        self._hold(_Held(bytes(frame), "", 0))
+        self._hold(_HeldFrame(bytes(frame), "", 0))
         return self.due(now)
 
     def due(self, now: float) -> list[Frame]:
-        """What may be sent by now."""
+        """Take out the frames to send by now."""
         free: list[Frame] = []
-        while self._held and (self._bytes > HELD_BYTES or self._may_go(now)):
+        while self._held and (self._bytes > HELD_BYTES or self._may_send(now)):
             held = self._held.popleft()
             self._bytes -= len(held.frame)
             self._playout.sent(held.item_id, held.ms, now)
@@ -255,19 +242,28 @@ class Pacing:
         return free
 
     def next(self) -> float:
-        """When something more may be sent; infinity when nothing waits."""
-        return self._playout.short_at(self._lead_ms) if self._held else float("inf")
+        """When the next frame may be sent; infinity when none waits."""
+        return self._playout.lead_ends_at(self._lead_ms) if self._held else math.inf
 
     def flush(self) -> list[Frame]:
-        """The sound that waits is dropped, the rest may be sent now."""
-        rest: list[Frame] = [held.frame for held in self._held if not held.ms]
+        """Drop the held audio; returns the other frames, to send now."""
+        others: list[Frame] = [held.frame for held in self._held if not held.ms]
         self._held.clear()
         self._bytes = 0
-        return rest
+        return others
 
-    def _hold(self, held: _Held) -> None:
+    def _hold(self, held: "_HeldFrame") -> None:
         self._held.append(held)
         self._bytes += len(held.frame)
 
-    def _may_go(self, now: float) -> bool:
-        return not self._held[0].ms or now >= self._playout.short_at(self._lead_ms)
+    def _may_send(self, now: float) -> bool:
+        return not self._held[0].ms or now >= self._playout.lead_ends_at(self._lead_ms)
+
+
+@dataclass(frozen=True, slots=True)
+class _HeldFrame:
+    """A frame that waits; one that is not audio has an empty `item_id` and no `ms`."""
+
+    frame: bytes
+    item_id: str
+    ms: int

@@ -1,4 +1,4 @@
-"""What the journal keeps and a store is given: words, what a call used, and the call itself."""
+"""Utterances, and the journal records of utterances, usage, sessions and coach actions."""
 
 import uuid
 from collections.abc import Iterable
@@ -8,21 +8,20 @@ import msgspec
 
 from relay.realtime.billing.usage import UsageLine
 
-# ---- One thing one speaker said, as it is shown, journalled and stored.
-
 Speaker = Literal["user", "assistant"]
 State = Literal["partial", "final", "interrupted", "failed", "unheard"]
 Origin = Literal["voice", "text", "seeded"]
+CoachAction = Literal["pause", "resume", "whisper", "takeover", "release", "end", "note", "summary"]
 
 
 class Utterance(msgspec.Struct, frozen=True, kw_only=True):
-    """One settled utterance of one session (docs/architecture.md, "Words"; PROTOCOL §5).
+    """One version of what one speaker said in one content part of an item (PROTOCOL §5).
 
-    `seq` is the order in which utterances settled, gapless from 1 within a session; a correction
-    keeps `item_id` and takes a new `seq`. `position` is conversation order. `text` is all that was
-    said or generated, `heard_text` what of it was heard, `heard_estimated` that the relay had to
-    guess how much that was. `coach_id` is the user who said it in the model's place. Times are Unix
-    seconds, lengths ms.
+    `seq` counts the finalized utterances of a session from 1 without gaps; a correction keeps
+    `item_id` and takes a new `seq`. `position` is the place in the conversation. `text` is all that
+    was said or generated, `heard_text` the part of it that was heard; `heard_estimated` says that
+    the relay estimated that part. `coach_id` is the coach who said it in the model's place. Times
+    are Unix seconds, lengths ms.
     """
 
     item_id: str
@@ -42,7 +41,7 @@ class Utterance(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SessionHead(msgspec.Struct, frozen=True, kw_only=True):
-    """Whose words these are: what every record of one session has in common."""
+    """What all records of one session have in common."""
 
     session_id: str
     conversation_id: str
@@ -54,9 +53,9 @@ class SessionHead(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Record(msgspec.Struct, frozen=True, kw_only=True, tag="utterance"):
-    """What the journal keeps and the store is given of words: one utterance with its head.
+    """The record of one utterance.
 
-    `id` is the UUIDv5 of session and item, so that storing a record twice changes nothing.
+    `id` is the UUIDv5 of session and item (`record_id`), so that storing it twice changes nothing.
     """
 
     id: str
@@ -65,7 +64,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, tag="utterance"):
 
     @property
     def seq(self) -> int:
-        """Of two versions of one record, the higher is the newer."""
+        """The version of the record: the higher one is newer."""
         return self.utterance.seq
 
 
@@ -78,14 +77,11 @@ def record_id(session_id: str, item_id: str, content_index: int = 0) -> str:
     return str(uuid.uuid5(item, str(content_index)) if content_index else item)
 
 
-CoachAction = Literal["pause", "resume", "whisper", "takeover", "release", "end", "note", "summary"]
-
-
 class UsageRecord(msgspec.Struct, frozen=True, kw_only=True, tag="usage"):
-    """All that one model used in one session on one UTC day, so far; a higher `seq` is newer.
+    """All that one model used in one session on one UTC day so far.
 
-    `id` is `usage_id`, `micro` what it costs in micro-dollars by the prices of the moment, None
-    where the model has no price.
+    `id` is `usage_id`; `micro` is the cost in micro-dollars at the prices of the moment, None if
+    the model has no price.
     """
 
     id: str
@@ -95,15 +91,15 @@ class UsageRecord(msgspec.Struct, frozen=True, kw_only=True, tag="usage"):
 
     @property
     def seq(self) -> int:
-        """Of two versions of one record, the higher is the newer."""
+        """The version of the record: the higher one is newer."""
         return self.line.seq
 
 
 class SessionRecord(msgspec.Struct, frozen=True, kw_only=True, tag="session"):
-    """One call: written when it begins (`seq` 1) and when it has ended (`seq` 2).
+    """One session: written when it begins (`seq` 1) and when it has ended (`seq` 2).
 
-    `id` is the session's. `ended_at` is in Unix seconds, `ending` a name of `realtime.endings`;
-    both are None while the call lasts.
+    `id` is the session's id. `ended_at` is in Unix seconds, `ending` a name in `realtime.endings`;
+    both are None while the session lasts.
     """
 
     id: str
@@ -116,9 +112,9 @@ class SessionRecord(msgspec.Struct, frozen=True, kw_only=True, tag="session"):
 
 
 class ActionRecord(msgspec.Struct, frozen=True, kw_only=True, tag="action"):
-    """What a coach did to a call: the audit, one record a command that changed something.
+    """The audit record of a coach's command that changed something.
 
-    `id` is a UUID made when it was done, `at` in Unix seconds. `details` are the command's own.
+    `id` is a new UUID, `at` is in Unix seconds. `details` depend on the command.
     """
 
     id: str
@@ -130,12 +126,12 @@ class ActionRecord(msgspec.Struct, frozen=True, kw_only=True, tag="action"):
 
     @property
     def seq(self) -> int:
-        """What was done stays done: there is one version."""
+        """Always 1: an action has one version."""
         return 1
 
 
 AnyRecord = Record | UsageRecord | SessionRecord | ActionRecord
-"""Each has `id`, `head` and `seq`: storing one twice changes nothing, nor does a lower `seq`."""
+"""Each has `id`, `head` and `seq`. Storing one twice changes nothing, nor does a lower `seq`."""
 
 
 def usage_id(session_id: str, line: UsageLine) -> str:
@@ -143,19 +139,16 @@ def usage_id(session_id: str, line: UsageLine) -> str:
     return str(uuid.uuid5(uuid.UUID(session_id), f"usage/{line.day}/{line.model}"))
 
 
-# ---- Of several versions of an utterance the newest counts; and where each stands.
-
-
 def newest(records: Iterable[Record]) -> list[Record]:
-    """One version of each record, in conversation order: by the session's start, then position."""
+    """The newest version of each record, in conversation order."""
     found: dict[str, Record] = {}
     for record in records:
         if record.id not in found or found[record.id].seq < record.seq:
             found[record.id] = record
-    return sorted(found.values(), key=place)
+    return sorted(found.values(), key=by_position)
 
 
-def place(record: Record) -> tuple[float, str, float, int]:
-    """Where it stands in its conversation: sessions by their start, words by their position."""
-    head, said = record.head, record.utterance
-    return head.started_at, head.session_id, said.position, said.content_index
+def by_position(record: Record) -> tuple[float, str, float, int]:
+    """The record's place: by the session's start, then by position within the session."""
+    head, utterance = record.head, record.utterance
+    return head.started_at, head.session_id, utterance.position, utterance.content_index

@@ -1,258 +1,58 @@
-"""Server-side tools: the model's calls of them are carried out here, and the client sees none."""
+"""Hides the server's own tools from the client and carries their results to the model.
 
-from dataclasses import dataclass, field
+The client is shown the events of a model without these tools. Nothing here runs a tool: calls go
+out as `CallTool` effects, and results come in through `ServerTools.result`.
+"""
+
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
+from relay.realtime.effects import CallTool, Effect, RuleOutcome, ToolCall
 from relay.realtime.events import BadEvent, Event
 from relay.realtime.items import HiddenItems, RecentIds
 
-# ---- When the results of tools may go up, and when the model is asked to go on with them.
-
 Json = dict[str, Any]
 
-MAX_CALLS: Final = 16  # in hand at once, in one session; a model asks for one to three
+MAX_CALLS: Final = 16  # running in one session at once; a model makes one to three
 MAX_ARGUMENTS: Final = 65_536  # characters of one call
 MAX_OUTPUT: Final = 1_048_576  # characters of one result: the most that a tool may be granted
 MAX_ROUNDS: Final = 10  # in a row; then the model must answer without another call
-_REMEMBERED_ROUNDS: Final = 1024  # responses, and calls that were begun
+_MAX_REMEMBERED: Final = 1024  # ids of responses and calls, each kind
 
-_STAMP: Final = "relay-tool-"  # on the events of ours; the ledger lets it pass
-_BUSY: Final = "conversation_already_has_active_response"
-_KEPT: Final = ("metadata", "output_modalities", "max_output_tokens")
-"""What a response tells of the wishes it was made with, so that the next can be made alike."""
-
-TOO_MANY: Final = (
+TOO_MANY_CALLS: Final = (
     '{"error":{"code":"too_many_calls","message":"Too many tools are at work. Try again later."}}'
 )
-TOO_LONG_ASKED: Final = (
+ARGUMENTS_TOO_LONG: Final = (
     '{"error":{"code":"arguments_too_long","message":"The arguments are too long."}}'
 )
-TOO_LONG_ANSWERED: Final = (
+OUTPUT_TOO_BIG: Final = (
     '{"error":{"code":"too_big","message":"The tool answered more than can be used."}}'
 )
 
-
-@dataclass(frozen=True, slots=True)
-class _Asked:
-    """A `response.create` of ours on its way: its event id and what it wished for."""
-
-    event_id: str
-    wish: Json
-    informed: bool  # the response that was created meanwhile knows the results
-
-
-class ToolRounds:
-    """Follows the responses of the conversation and the calls made in them.
-
-    Results go up when no response is in progress; when none is missing any more, the model is asked
-    once to go on. While somebody speaks it is not asked: it would talk into their words. A client
-    that asks meanwhile waits until the results are there, and its wish takes the place of ours.
-    """
-
-    def __init__(self) -> None:
-        self._active: str | None = None
-        self._finished = RecentIds(_REMEMBERED_ROUNDS)
-        self._begun = RecentIds(_REMEMBERED_ROUNDS)
-        self._called: set[str] = set()  # responses in progress in which a call was made
-        self._open: set[str] = set()  # call ids whose result is missing
-        self._results: list[tuple[str, str]] = []
-        self._unconfirmed: set[str] = set()  # call ids whose result is on its way
-        self._wish: Json | None = None
-        self._asked: _Asked | None = None
-        self._held: Event | None = None
-        self._speaking = False
-        self._in_a_row = 0
-        self._stamps = 0
-
-    @property
-    def is_owing(self) -> bool:
-        """Whether the model will be asked to go on and was not asked yet."""
-        return self._wish is not None and self._held is None and self._active is None
-
-    def created(self, response_id: str) -> bool:
-        """A response of the conversation began; False when that was known."""
-        if response_id == self._active or response_id in self._finished:
-            return False
-        self._active = response_id
-        informed = not (self._unconfirmed or self._results or self._open)
-        self._unconfirmed.clear()
-        if informed:
-            self._wish = None
-        if self._asked is not None:
-            self._asked = _Asked(self._asked.event_id, self._asked.wish, informed)
-        return True
-
-    def begin(self, response_id: str, call_id: str, arguments: str) -> bool:
-        """A call is complete; whether it shall be carried out. Otherwise it is answered here."""
-        if call_id in self._begun or response_id in self._finished:
-            return False
-        self._begun.add(call_id)
-        self._active = self._active or response_id  # where its `response.created` was missed
-        self._called.add(response_id)
-        if len(self._open) + len(self._results) >= MAX_CALLS:
-            self._results.append((call_id, TOO_MANY))
-        elif len(arguments) > MAX_ARGUMENTS:
-            self._results.append((call_id, TOO_LONG_ASKED))
-        else:
-            self._open.add(call_id)
-            return True
-        return False
-
-    def done(self, response: Json, *, client_answers: bool) -> bool:
-        """A response of the conversation ended; whether we owe the model a chance to go on.
-
-        With `client_answers` the client was called in it too, and so asks the model itself.
-        """
-        response_id = str(response.get("id"))
-        if response_id in self._finished:
-            return False
-        self._finished.add(response_id)
-        if self._active == response_id:
-            self._active = None
-        if response_id not in self._called:
-            self._in_a_row = 0
-            return False
-        self._called.discard(response_id)
-        if client_answers or response.get("status") not in ("completed", "incomplete"):
-            return False
-        self._in_a_row += 1
-        self._wish = {name: response[name] for name in _KEPT if response.get(name) is not None}
-        if self._in_a_row >= MAX_ROUNDS:
-            self._wish["tool_choice"] = "none"
-        return True
-
-    def result(self, call_id: str, output: str) -> None:
-        """A tool answered; one that nobody waits for is dropped."""
-        if call_id not in self._open:
-            return
-        self._open.discard(call_id)
-        kept = output if len(output) <= MAX_OUTPUT else TOO_LONG_ANSWERED
-        self._results.append((call_id, kept))
-
-    def confirmed(self, call_id: str) -> None:
-        """The engine has taken a result into the conversation."""
-        self._unconfirmed.discard(call_id)
-
-    def speaks(self, speaking: bool) -> None:
-        """Somebody begins or ends to speak."""
-        self._speaking = speaking
-
-    def release(self) -> list[Event]:
-        """What may go up by now."""
-        if self._active is not None:
-            return []
-        events = [self._output(call_id, output) for call_id, output in self._results]
-        self._results.clear()
-        if self._open:
-            return events
-        if self._held is not None:
-            events.append(self._held)
-            self._held = self._wish = None
-        elif self._wish is not None and not self._speaking:
-            events.append(self._create(self._wish))
-            self._wish = None
-        return events
-
-    def client_asks(self, event: Event) -> list[Event]:
-        """What goes up for a client's `response.create`; raises BadEvent for one too many."""
-        response = event.get("response")
-        apart = isinstance(response, dict) and response.get("conversation") == "none"
-        if apart or self._active is not None or not self._open:
-            return [event]
-        if self._held is not None:
-            raise BadEvent(
-                "Conversation already has an active response in progress. "
-                "Wait until the response is finished before creating a new one.",
-                code=_BUSY,
-                event_id=event.get("event_id"),
-            )
-        self._held = event
-        return []
-
-    def client_cancels(self, event: Event) -> list[Event]:
-        """What goes up for a client's `response.cancel`: first its own wish that waited."""
-        held, self._held = self._held, None
-        self._wish = self._asked = None
-        return [event] if held is None else [held, event]
-
-    def is_ours(self, event_id: Any) -> bool:
-        """Whether an event of this id was made here."""
-        return isinstance(event_id, str) and event_id.startswith(_STAMP)
-
-    def refused(self, event_id: str, code: Any) -> bool:
-        """The engine refused an event of ours; True when the model will not go on by itself.
-
-        Where another response was faster, it is asked again after that one, unless that one was
-        begun with the results in hand.
-        """
-        asked = self._asked
-        if asked is None or asked.event_id != event_id:
-            return False  # a result that was not taken: the model is asked all the same
-        self._asked = None
-        if code == _BUSY and not asked.informed:
-            self._wish = self._wish or asked.wish
-        return bool(code != _BUSY)
-
-    def _output(self, call_id: str, output: str) -> Event:
-        self._unconfirmed.add(call_id)
-        item = {"type": "function_call_output", "call_id": call_id, "output": output}
-        return {"type": "conversation.item.create", "event_id": self._stamp(), "item": item}
-
-    def _create(self, wish: Json) -> Event:
-        event: Event = {"type": "response.create", "event_id": self._stamp()}
-        self._asked = _Asked(event["event_id"], wish, informed=False)
-        return {**event, "response": wish} if wish else event
-
-    def _stamp(self) -> str:
-        self._stamps += 1
-        return f"{_STAMP}{self._stamps}"
-
-
-_REMEMBERED_RESPONSES: Final = 1024  # responses outside the conversation
 _SPEECH: Final = {
     "input_audio_buffer.speech_started": True,
     "input_audio_buffer.speech_stopped": False,
     "input_audio_buffer.committed": False,
     "input_audio_buffer.cleared": False,
 }
+"""Events that tell whether the learner is speaking."""
+
+_INHERITED: Final = ("metadata", "output_modalities", "max_output_tokens")
+"""Parameters of a response that the response which follows its calls takes over."""
+
+_EVENT_PREFIX: Final = "relay-tool-"  # of the ids of events made here
+_BUSY: Final = "conversation_already_has_active_response"
 _CANCELLED: Final = {"type": "cancelled", "reason": "client_cancelled"}
 
 
-@dataclass(frozen=True, slots=True)
-class ToolCall:
-    """A call of a server-side tool; `arguments` is the JSON that the model wrote, unchecked."""
-
-    call_id: str
-    item_id: str
-    name: str
-    arguments: str
-
-
-@dataclass(frozen=True, slots=True)
-class ToolOutcome:
-    """What an event led to: what the client sees, the calls to carry out, what goes up."""
-
-    shown: list[Event] = field(default_factory=list)
-    calls: list[ToolCall] = field(default_factory=list)
-    ask: list[Event] = field(default_factory=list)
-
-
 class ServerTools:
-    """Feed it the engine's events of the types in `reads`, every client event, and the results.
+    """Takes the engine's events of the types in `reads`, all client events, and tool results.
 
-    The client is shown the events it would have had from a model without these tools. A response in
-    which nothing but such tools was called is not shown at all: the one that follows stands for it.
-    One in which more happened is shown without the calls. `output_index` stays as the engine
-    counts it: it names a place and is no count, and the sound that carries it passes undecoded.
+    A response that did nothing but call server-side tools is hidden: the one that follows stands
+    in for it. A response that did more is shown without the calls. `output_index` stays as the
+    engine counts it: it names a position and is not a count, and audio that carries it passes
+    undecoded.
     """
-
-    def __init__(self, names: frozenset[str]) -> None:
-        self._items = HiddenItems(names)
-        self._rounds = ToolRounds()
-        self._apart = RecentIds(_REMEMBERED_RESPONSES)
-        self._created: Event | None = None  # `response.created`, until its first visible item
-        self._unshown: tuple[Event, Event] | None = None  # a whole response, until the next begins
-        self._unshown_ids = RecentIds(_REMEMBERED_RESPONSES)
 
     reads: Final = frozenset(
         {
@@ -266,8 +66,16 @@ class ServerTools:
         }
     )
 
-    def from_engine(self, event: Event) -> ToolOutcome:
-        """An event on its way down."""
+    def __init__(self, names: frozenset[str]) -> None:
+        self._items = HiddenItems(names)
+        self._rounds = ToolRounds()
+        self._out_of_band = RecentIds(_MAX_REMEMBERED)  # response ids
+        self._held_created: Event | None = None  # until its response has a visible item
+        self._hidden: tuple[Event, Event] | None = None  # a whole response, until the next begins
+        self._hidden_ids = RecentIds(_MAX_REMEMBERED)
+
+    def from_engine(self, event: Event, now: float) -> RuleOutcome:
+        """The event without a trace of hidden calls; replies with results and follow-ups."""
         kind = event["type"]
         if kind == "response.created":
             return self._response_created(event)
@@ -275,124 +83,310 @@ class ServerTools:
             return self._response_done(event)
         if kind == "error":
             return self._error(event)
-        calls: list[ToolCall] = []
+        calls: list[Effect] = []
         if kind == "response.output_item.done":
-            calls = self._calls([event.get("item")], event.get("response_id"))
-        shown = self._seen(event)
+            calls = self._start_calls([event.get("item")], event.get("response_id"))
+        visible = self._visible(event)
         if kind not in _SPEECH:
-            return ToolOutcome(shown, calls)
-        self._rounds.speaks(_SPEECH[kind])
-        return ToolOutcome(shown, calls, self._rounds.release())
+            return RuleOutcome(visible, after=calls)
+        self._rounds.is_user_speaking = _SPEECH[kind]
+        return RuleOutcome(visible, self._rounds.release())
 
-    def from_client(self, event: Event) -> ToolOutcome:
-        """A client's event as it would go up; raises BadEvent where it names what is hidden."""
+    def from_client(self, event: Event, now: float) -> RuleOutcome:
+        """The event, once it may be sent; raises BadEvent if it names a hidden item."""
         self._items.check(event)
         if event["type"] == "response.create":
-            return ToolOutcome(ask=self._rounds.client_asks(event))
+            return RuleOutcome(self._rounds.client_create(event))
         if event["type"] != "response.cancel" or event.get("response_id") is not None:
-            return ToolOutcome(ask=[event])
-        if self._unshown is None or not self._rounds.is_owing:
-            return ToolOutcome(ask=self._rounds.client_cancels(event))
-        created, done = self._unshown
-        self._unshown = None
-        self._rounds.client_cancels(event)
-        over = {**done["response"], "status": "cancelled", "status_details": _CANCELLED}
-        return ToolOutcome([created, {**done, "response": over}])
-
-    def relinked(self, event: Event) -> Event:
-        """An event with a predecessor that the client knows."""
-        return self._items.relinked(event)
+            return RuleOutcome([event])
+        if self._hidden is None or not self._rounds.owes_follow_up:
+            return RuleOutcome(self._rounds.client_cancel(event))
+        created, done = self._hidden
+        self._hidden = None
+        self._rounds.client_cancel(event)
+        cancelled = {**done["response"], "status": "cancelled", "status_details": _CANCELLED}
+        return RuleOutcome(replies=[created, {**done, "response": cancelled}])
 
     def result(self, call_id: str, output: str) -> list[Event]:
-        """What a tool answered; returns what goes up now. One that nobody waits for is dropped."""
-        self._rounds.result(call_id, output)
+        """Take a tool's result; returns the events to send to the engine now.
+
+        The result of a call that is not running is dropped.
+        """
+        self._rounds.add_result(call_id, output)
         return self._rounds.release()
 
-    def _seen(self, event: Event) -> list[Event]:
+    def relinked(self, event: Event) -> Event:
+        """The event with a `previous_item_id` that the client knows."""
+        return self._items.relinked(event)
+
+    def _visible(self, event: Event) -> list[Event]:
         if not self._items.hides(event):
-            return [*self._opened(event.get("response_id")), self._items.relinked(event)]
+            return [*self._take_created(event.get("response_id")), self._items.relinked(event)]
         item = event.get("item")
         if isinstance(item, dict) and item.get("type") == "function_call_output":
-            self._rounds.confirmed(str(item.get("call_id")))
+            self._rounds.confirm_result(str(item.get("call_id")))
         return []
 
-    def _opened(self, response_id: Any) -> list[Event]:
-        """The `response.created` of this response, if it was not shown yet."""
-        created = self._created
+    def _take_created(self, response_id: Any) -> list[Event]:
+        """The `response.created` of this response, if it was held back until now."""
+        created = self._held_created
         if created is None or created["response"].get("id") != response_id:
             return []
-        self._created = None
+        self._held_created = None
         return [created]
 
-    def _response_created(self, event: Event) -> ToolOutcome:
+    def _response_created(self, event: Event) -> RuleOutcome:
         response = event.get("response")
         if not isinstance(response, dict):
-            return ToolOutcome([event])
+            return RuleOutcome([event])
         response_id = str(response.get("id"))
         if response.get("conversation_id", "") is None:
-            self._apart.add(response_id)
-            return ToolOutcome([event])
-        if response_id in self._unshown_ids:
-            return ToolOutcome()
-        if not self._rounds.created(response_id):
-            return ToolOutcome([event] if self._created is None else [])
-        before, self._created, self._unshown = self._created, event, None
-        return ToolOutcome([before] if before is not None else [])
+            self._out_of_band.add(response_id)
+            return RuleOutcome([event])
+        if response_id in self._hidden_ids:
+            return RuleOutcome()
+        if not self._rounds.response_created(response_id):
+            return RuleOutcome([event] if self._held_created is None else [])
+        before, self._held_created, self._hidden = self._held_created, event, None
+        return RuleOutcome([before] if before is not None else [])
 
-    def _response_done(self, event: Event) -> ToolOutcome:
+    def _response_done(self, event: Event) -> RuleOutcome:
         response = event.get("response")
         if not isinstance(response, dict):
-            return ToolOutcome([event])
+            return RuleOutcome([event])
         response_id, status = response.get("id"), response.get("status")
         output = response.get("output")
-        given = output if isinstance(output, list) else []
-        visible = self._items.visible(given)
-        calls = self._calls(given, response_id) if status in ("completed", "incomplete") else []
-        if len(visible) < len(given):
+        items = output if isinstance(output, list) else []
+        visible = self._items.visible(items)
+        is_whole = status in ("completed", "incomplete")
+        calls = self._start_calls(items, response_id) if is_whole else []
+        if len(visible) < len(items):
             event = {**event, "response": {**response, "output": visible}}
-        if response_id in self._unshown_ids:
-            return ToolOutcome()
-        if response_id in self._apart:
-            return ToolOutcome([event])
-        owing = self._rounds.done(response, client_answers=any(map(_is_call, visible)))
-        created = self._opened(response_id)
-        if owing and created and not visible and status == "completed":
-            self._unshown = (created[0], event)
-            self._unshown_ids.add(str(response_id))
-            return ToolOutcome([], calls, self._rounds.release())
-        return ToolOutcome([*created, event], calls, self._rounds.release())
+        if response_id in self._hidden_ids:
+            return RuleOutcome()
+        if response_id in self._out_of_band:
+            return RuleOutcome([event])
+        has_client_call = any(map(_is_call, visible))
+        owes_follow_up = self._rounds.response_done(response, has_client_call=has_client_call)
+        created = self._take_created(response_id)
+        if owes_follow_up and created and not visible and status == "completed":
+            self._hidden = (created[0], event)
+            self._hidden_ids.add(str(response_id))
+            return RuleOutcome([], self._rounds.release(), after=calls)
+        return RuleOutcome([*created, event], self._rounds.release(), after=calls)
 
-    def _calls(self, items: list[Any], response_id: Any) -> list[ToolCall]:
-        """The calls among these items that shall be carried out.
+    def _start_calls(self, items: list[Any], response_id: Any) -> list[Effect]:
+        """The calls among these items that are to be run.
 
-        One in a response outside the conversation is not: there is no way to tell it the result.
+        Calls of a response outside the conversation are not: there is no way to return a result.
         """
-        if not isinstance(response_id, str) or response_id in self._apart:
+        if not isinstance(response_id, str) or response_id in self._out_of_band:
             return []
-        calls = [_call(item) for item in items if self._items.is_call(item)]
+        calls = [_read_call(item) for item in items if self._items.is_call(item)]
         return [
-            call
+            CallTool(call)
             for call in calls
-            if call is not None and self._rounds.begin(response_id, call.call_id, call.arguments)
+            if call is not None and self._rounds.start(response_id, call)
         ]
 
-    def _error(self, event: Event) -> ToolOutcome:
-        fault = event.get("error")
-        event_id = fault.get("event_id") if isinstance(fault, dict) else None
-        if not isinstance(fault, dict) or not self._rounds.is_ours(event_id):
-            return ToolOutcome([event])
-        if not self._rounds.refused(str(event_id), fault.get("code")) or self._unshown is None:
-            return ToolOutcome()
-        unshown, self._unshown = self._unshown, None
-        return ToolOutcome(list(unshown))
+    def _error(self, event: Event) -> RuleOutcome:
+        error = event.get("error")
+        event_id = error.get("event_id") if isinstance(error, dict) else None
+        if not isinstance(error, dict) or not self._rounds.is_ours(event_id):
+            return RuleOutcome([event])
+        if not self._rounds.refused(str(event_id), error.get("code")) or self._hidden is None:
+            return RuleOutcome()
+        hidden, self._hidden = self._hidden, None
+        return RuleOutcome(list(hidden))
+
+
+@dataclass(frozen=True, slots=True)
+class _FollowUp:
+    """A `response.create` of ours on its way.
+
+    `superseded` says that a response has begun since which knows all the results.
+    """
+
+    event_id: str
+    parameters: Json
+    superseded: bool = False
+
+
+class ToolRounds:
+    """Decides when results are sent and when the model is asked to continue with them.
+
+    Results are sent when no response is in progress; once none is missing, the model is asked to
+    continue, exactly once, but not while the learner speaks: it would interrupt them. A client's
+    own `response.create` waits until the results are there and then takes the place of ours.
+    """
+
+    def __init__(self) -> None:
+        self.is_user_speaking = False
+        self._active: str | None = None  # the response in progress
+        self._finished = RecentIds(_MAX_REMEMBERED)  # response ids
+        self._with_calls: set[str] = set()  # responses in progress in which a call was made
+        self._started = RecentIds(_MAX_REMEMBERED)  # call ids
+        self._running: set[str] = set()  # call ids whose result is missing
+        self._results: list[tuple[str, str]] = []  # call id and output, not sent yet
+        self._unconfirmed: set[str] = set()  # call ids whose result was sent
+        self._owed: Json | None = None  # parameters of the follow-up that is to be asked for
+        self._follow_up: _FollowUp | None = None
+        self._client_create: Event | None = None  # the client's `response.create` that waits
+        self._rounds = 0  # in a row
+        self._events = 0
+
+    @property
+    def owes_follow_up(self) -> bool:
+        """Whether the model is still to be asked to continue."""
+        return self._owed is not None and self._client_create is None and self._active is None
+
+    def response_created(self, response_id: str) -> bool:
+        """Note that a response of the conversation began; False for a repeat."""
+        if response_id == self._active or response_id in self._finished:
+            return False
+        self._active = response_id
+        knows_results = not (self._unconfirmed or self._results or self._running)
+        self._unconfirmed.clear()
+        if knows_results:
+            self._owed = None
+        if self._follow_up is not None:
+            self._follow_up = replace(self._follow_up, superseded=knows_results)
+        return True
+
+    def start(self, response_id: str, call: ToolCall) -> bool:
+        """Note a complete call; True if it is to be run.
+
+        A call beyond the limits gets its result here, a repeated one none.
+        """
+        if call.call_id in self._started or response_id in self._finished:
+            return False
+        self._started.add(call.call_id)
+        self._active = self._active or response_id  # where its `response.created` was missed
+        self._with_calls.add(response_id)
+        if len(self._running) + len(self._results) >= MAX_CALLS:
+            self._results.append((call.call_id, TOO_MANY_CALLS))
+        elif len(call.arguments) > MAX_ARGUMENTS:
+            self._results.append((call.call_id, ARGUMENTS_TOO_LONG))
+        else:
+            self._running.add(call.call_id)
+            return True
+        return False
+
+    def response_done(self, response: Json, *, has_client_call: bool) -> bool:
+        """Note that a response of the conversation ended; True if the model is owed a follow-up.
+
+        With `has_client_call` it called a tool of the client's as well, and the client asks for
+        the follow-up.
+        """
+        response_id = str(response.get("id"))
+        if response_id in self._finished:
+            return False
+        self._finished.add(response_id)
+        if self._active == response_id:
+            self._active = None
+        if response_id not in self._with_calls:
+            self._rounds = 0
+            return False
+        self._with_calls.discard(response_id)
+        if has_client_call or response.get("status") not in ("completed", "incomplete"):
+            return False
+        self._rounds += 1
+        self._owed = {name: response[name] for name in _INHERITED if response.get(name) is not None}
+        if self._rounds >= MAX_ROUNDS:
+            self._owed["tool_choice"] = "none"
+        return True
+
+    def add_result(self, call_id: str, output: str) -> None:
+        """Take a tool's result; that of a call that is not running is dropped."""
+        if call_id not in self._running:
+            return
+        self._running.discard(call_id)
+        self._results.append((call_id, output if len(output) <= MAX_OUTPUT else OUTPUT_TOO_BIG))
+
+    def confirm_result(self, call_id: str) -> None:
+        """Note that the engine has taken a result into the conversation."""
+        self._unconfirmed.discard(call_id)
+
+    def release(self) -> list[Event]:
+        """Take out the events that may be sent to the engine now."""
+        if self._active is not None:
+            return []
+        events = [self._output_event(call_id, output) for call_id, output in self._results]
+        self._results.clear()
+        if self._running:
+            return events
+        if self._client_create is not None:
+            events.append(self._client_create)
+            self._client_create = self._owed = None
+        elif self._owed is not None and not self.is_user_speaking:
+            events.append(self._create_event(self._owed))
+            self._owed = None
+        return events
+
+    def client_create(self, event: Event) -> list[Event]:
+        """Take a client's `response.create`; returns what to send now, or raises BadEvent.
+
+        While tools run it waits, and a second one is refused as the API refuses it.
+        """
+        response = event.get("response")
+        out_of_band = isinstance(response, dict) and response.get("conversation") == "none"
+        if out_of_band or self._active is not None or not self._running:
+            return [event]
+        if self._client_create is not None:
+            raise BadEvent(
+                "Conversation already has an active response in progress. "
+                "Wait until the response is finished before creating a new one.",
+                code=_BUSY,
+                event_id=event.get("event_id"),
+            )
+        self._client_create = event
+        return []
+
+    def client_cancel(self, event: Event) -> list[Event]:
+        """Take a client's `response.cancel`; returns what to send: first its create that waited."""
+        waiting, self._client_create = self._client_create, None
+        self._owed = self._follow_up = None
+        return [event] if waiting is None else [waiting, event]
+
+    def is_ours(self, event_id: Any) -> bool:
+        """Whether this is the id of an event made here."""
+        return isinstance(event_id, str) and event_id.startswith(_EVENT_PREFIX)
+
+    def refused(self, event_id: str, code: Any) -> bool:
+        """Note that the engine refused an event of ours; True if no follow-up will come.
+
+        A follow-up that met another response is asked for again after it, unless that response
+        knows the results.
+        """
+        follow_up = self._follow_up
+        if follow_up is None or follow_up.event_id != event_id:
+            return False  # a result that was not taken: the model is asked all the same
+        self._follow_up = None
+        if code == _BUSY and not follow_up.superseded:
+            self._owed = self._owed or follow_up.parameters
+        return bool(code != _BUSY)
+
+    def _output_event(self, call_id: str, output: str) -> Event:
+        self._unconfirmed.add(call_id)
+        item = {"type": "function_call_output", "call_id": call_id, "output": output}
+        return {"type": "conversation.item.create", "event_id": self._event_id(), "item": item}
+
+    def _create_event(self, parameters: Json) -> Event:
+        event: Event = {"type": "response.create", "event_id": self._event_id()}
+        self._follow_up = _FollowUp(event["event_id"], parameters)
+        return {**event, "response": parameters} if parameters else event
+
+    def _event_id(self) -> str:
+        self._events += 1
+        return f"{_EVENT_PREFIX}{self._events}"
 
 
 def _is_call(item: Any) -> bool:
     return isinstance(item, dict) and item.get("type") == "function_call"
 
 
-def _call(item: dict[str, Any]) -> ToolCall | None:
-    """The call that an item is, None where it is not complete."""
+def _read_call(item: Json) -> ToolCall | None:
+    """The call in a `function_call` item; None for one that is not complete."""
     if item.get("status", "completed") != "completed":
         return None
     values = [item.get(name) for name in ("call_id", "id", "name", "arguments")]

@@ -1,4 +1,4 @@
-"""What both speakers said, put together from the engine's events by item id (PROTOCOL §5)."""
+"""Assembles the utterances of both speakers from the engine's events, by item id (PROTOCOL §5)."""
 
 import math
 from collections.abc import Callable, Container, Mapping
@@ -10,12 +10,11 @@ import msgspec
 
 from relay.realtime.events import Event, TextDelta
 from relay.realtime.items import ItemOrder
-from relay.realtime.playout import HeardAudio, Playback, heard_text
+from relay.realtime.playout import HeardAudio, Playback, cut_to_heard
 from relay.realtime.records import Origin, Speaker, State, Utterance
 
-# ---- One conversation item while its words come in.
-
-_TEXT_OF: Final = {
+_SPEAKERS: Final = ("user", "assistant")
+_TEXT_FIELDS: Final = {
     "input_text": "text",
     "output_text": "text",
     "text": "text",
@@ -23,207 +22,21 @@ _TEXT_OF: Final = {
     "output_audio": "transcript",
     "audio": "transcript",
 }
-_MAX_PARTS: Final = 64  # content parts of one item; the API itself shows one or two
+"""The field of a content part that holds its text, by the part's type."""
 
+_INPUT_TRANSCRIPTION: Final = "conversation.item.input_audio_transcription."
+_AUDIO_TRANSCRIPT: Final = "response.output_audio_transcript."
+_OUTPUT_TEXT: Final = "response.output_text."
 
-@dataclass(slots=True)
-class ContentPart:
-    """One content part: the deltas so far, and the text once an event gave it whole."""
+_MAX_ITEMS: Final = 10_000  # an hour of turns of one second each is 3,600
+_MAX_PARTS: Final = 64  # content parts of one item; the API itself produces one or two
+_MAX_INTERIM_ITEMS: Final = 32  # items searched for interim text: open ones are among the newest
 
-    deltas: list[str] = field(default_factory=list)
-    text: str | None = None
-
-    def so_far(self) -> str:
-        """What is known of the text; deltas join raw, as they bring their own spaces."""
-        return (self.text if self.text is not None else "".join(self.deltas)).strip()
-
-
-@dataclass(slots=True)
-class TranscriptItem:
-    """What is known of one item. `seen` and `created` are Unix seconds."""
-
-    id: str
-    role: str
-    seen: float
-    created: float = 0.0
-    generated: bool = False
-    typed: bool = False
-    status: str = "in_progress"
-    failed: bool = False
-    deleted: bool = False
-    audio_ms: int = 0
-    heard_ms: int | None = None
-    estimated: bool = False
-    parts: dict[int, ContentPart] = field(default_factory=dict)
-
-    def part(self, index: Any) -> ContentPart | None:
-        """The content part at this index, made when it is new; None beyond the bound."""
-        key = index if isinstance(index, int) else 0
-        if key not in self.parts and len(self.parts) >= _MAX_PARTS:
-            return None
-        return self.parts.setdefault(key, ContentPart())
-
-    def answer_state(self) -> State:
-        """What became of a complete answer."""
-        if self.deleted or self.heard_ms == 0:
-            return "unheard"
-        cut = self.heard_ms is not None and (not self.audio_ms or self.heard_ms < self.audio_ms)
-        return "interrupted" if cut or self.status == "incomplete" else "final"
-
-    def read_content(self, content: Any) -> None:
-        """Take the texts of an item object; what is already known whole stays."""
-        if not isinstance(content, list):
-            return
-        for index, given in enumerate(content):
-            if not isinstance(given, dict):
-                continue
-            kind = given.get("type")
-            text = given.get(_TEXT_OF.get(str(kind), ""))
-            part = self.part(index) if isinstance(text, str) else None
-            if part is not None and part.text is None and isinstance(text, str):
-                part.text = text
-            self.typed = self.typed or kind == "input_text"
-
-    def take_delta(self, event: Event) -> None:
-        """A piece of a part's text."""
-        if isinstance(event.get("delta"), str):
-            self.take_word(event.get("content_index"), event["delta"])
-
-    def take_word(self, index: Any, text: str) -> None:
-        """The same, where it is known what is what."""
-        part = self.part(index)
-        if part is not None:
-            part.deltas.append(text)
-
-    def take_text(self, event: Event) -> None:
-        """A part's whole text, from any of the events that have it; the first one counts."""
-        part = self.part(event.get("content_index"))
-        given = event.get("part", event)
-        text = given.get("transcript", given.get("text")) if isinstance(given, dict) else None
-        if part is not None and part.text is None and isinstance(text, str):
-            part.text = text
-
-
-# ---- How long answers let the learner wait; pure.
-
-
-class ResponseLatency:
-    """From the end of a turn (committed sound, or a written message) to the answer's first item."""
-
-    def __init__(self) -> None:
-        self.count = 0
-        self.last_ms: int | None = None
-        self._turn_over: float | None = None
-
-    def turn(self, now: float) -> None:
-        """The learner has said their turn; of two without an answer the later one counts."""
-        self._turn_over = now
-
-    def answer(self, now: float) -> None:
-        """The model has begun to answer; what it says of its own accord is no answer."""
-        if self._turn_over is not None:
-            self.count += 1
-            self.last_ms = max(0, round((now - self._turn_over) * 1000))
-            self._turn_over = None
-
-
-# ---- Utterances get their place, their `seq` and their final words here, each once.
-
-_SPEAKERS: Final = ("user", "assistant")
-
-
-class UtteranceFinalizer:
-    """Keeps what settled of a session's items, and in which order."""
-
-    def __init__(self, items: Mapping[str, TranscriptItem]) -> None:
-        self._items = items
-        self._order = ItemOrder()
-        self._settled: dict[tuple[str, int], Utterance] = {}
-        self.seq = 0
-        self.delays = ResponseLatency()
-        self.coaches: dict[str, str] = {}  # who said an item in the model's place
-
-    def has_settled(self, item: TranscriptItem) -> bool:
-        """Whether any of the item's words settled."""
-        return any((item.id, index) in self._settled for index in item.parts)
-
-    def last(self, gone: Container[str]) -> str | None:
-        """The item at the conversation's end, of those that are not gone."""
-        return self._order.last(gone)
-
-    def link(self, item: TranscriptItem, previous: Any, over: float | None = None) -> None:
-        """Give the item its place; `created` follows the places, whatever arrived first.
-
-        `over` is when the turn that it holds was over, where that is later than its first sign.
-        """
-        if over is not None:
-            self.delays.turn(over)
-        if item.id in self._order:
-            return
-        if over is None and item.role == "user":
-            self.delays.turn(item.seen)
-        elif item.generated and item.id not in self.coaches:
-            self.delays.answer(item.seen)
-        self._order.link(item.id, previous if isinstance(previous, str) else None)
-        before, after = self._order.neighbours(item.id)
-        item.created = max(item.seen, self._items[before].created if before else 0.0)
-        if after is not None:
-            item.created = min(item.created, self._items[after].created)
-
-    def settle(self, item: TranscriptItem, state: State) -> list[Utterance]:
-        """The item's utterances as they are now; those that say nothing new are left out."""
-        if item.role not in _SPEAKERS:
-            return []
-        settled = []
-        for index in sorted(item.parts):
-            text = item.parts[index].so_far()
-            if text:
-                self.link(item, None)
-                settled += self._changed(self._utterance(item, index, text, state))
-        return settled
-
-    def _utterance(self, item: TranscriptItem, index: int, text: str, state: State) -> Utterance:
-        origin: Origin = "voice"
-        if item.role == "user" and item.typed:
-            origin = "text"
-        elif item.role == "assistant" and not item.generated:
-            origin = "seeded"
-        return Utterance(
-            item_id=item.id,
-            content_index=index,
-            role=cast(Speaker, item.role),
-            text=text,
-            heard_text=heard_text(text, item.heard_ms, item.audio_ms),
-            state=state,
-            origin=origin,
-            seq=0,
-            position=self._order.position(item.id),
-            created_at=item.created,
-            heard_ms=item.heard_ms,
-            heard_estimated=item.estimated,
-            audio_ms=item.audio_ms or None,
-            coach_id=self.coaches.get(item.id),
-        )
-
-    def _changed(self, utterance: Utterance) -> list[Utterance]:
-        """The utterance with the next `seq`, or nothing when it says what was already settled."""
-        key = utterance.item_id, utterance.content_index
-        known = self._settled.get(key)
-        if known is not None and msgspec.structs.replace(utterance, seq=known.seq) == known:
-            return []
-        self.seq += 1
-        self._settled[key] = msgspec.structs.replace(utterance, seq=self.seq)
-        return [self._settled[key]]
-
-
-# ---- The words so far of what nobody has finished saying; read only while somebody watches.
-
-_NEWEST: Final = 32  # items looked at: what is open is always among the last that began
-_SPEAKING_ROLES: Final = ("user", "assistant")
+_Handler = Callable[[Event, float], list[Utterance]]
 
 
 class InterimTranscript(NamedTuple):
-    """What is known so far of one content part that has not settled, and which coach says it."""
+    """The text so far of one content part that is not final, and the coach who says it, if any."""
 
     item_id: str
     content_index: int
@@ -232,140 +45,207 @@ class InterimTranscript(NamedTuple):
     coach_id: str | None = None
 
 
-class InterimTranscripts:
-    """Looks into a transcript's own items when asked, so that collecting words costs nothing."""
+@dataclass(slots=True)
+class ContentPart:
+    """One content part: the deltas so far, and the whole text once an event brought it."""
 
-    def __init__(self, items: dict[str, TranscriptItem], settling: UtteranceFinalizer) -> None:
-        self._items = items
-        self._settling = settling
+    deltas: list[str] = field(default_factory=list)
+    text: str | None = None
 
-    @property
-    def settled(self) -> int:
-        """The newest `seq`: how many times something settled."""
-        return self._settling.seq
-
-    def open(self) -> list[InterimTranscript]:
-        """The open parts that have words, the oldest item first."""
-        coaches = self._settling.coaches
-        newest = [self._items[key] for key in islice(reversed(self._items), _NEWEST)]
-        return [
-            InterimTranscript(
-                item.id, index, cast("Speaker", item.role), text, coaches.get(item.id)
-            )
-            for item in reversed(newest)
-            if item.role in _SPEAKING_ROLES
-            and not item.deleted
-            and not self._settling.has_settled(item)
-            for index, part in sorted(item.parts.items())
-            if (text := part.so_far())
-        ]
+    def so_far(self) -> str:
+        """The text known so far. Deltas are joined as they are: they bring their own spaces."""
+        return (self.text if self.text is not None else "".join(self.deltas)).strip()
 
 
-_Handler = Callable[[Event, float], list[Utterance]]
-_HEARD: Final = "conversation.item.input_audio_transcription."
-_SPOKEN: Final = "response.output_audio_transcript."
-_WRITTEN: Final = "response.output_text."
-_MAX_ITEMS: Final = 10_000  # an hour of turns of one second each is 3,600
+@dataclass(slots=True)
+class TranscriptItem:
+    """One conversation item. `first_seen` and `created_at` are Unix seconds, lengths ms.
+
+    `is_generated` tells an answer of the model from one that the client seeded; `heard_ms` stays
+    None until the item is interrupted.
+    """
+
+    id: str
+    role: str
+    first_seen: float
+    created_at: float = 0.0
+    is_generated: bool = False
+    is_typed: bool = False
+    is_deleted: bool = False
+    status: str = "in_progress"
+    audio_ms: int = 0
+    heard_ms: int | None = None
+    heard_estimated: bool = False
+    parts: dict[int, ContentPart] = field(default_factory=dict)
+
+    def part(self, index: Any) -> ContentPart | None:
+        """Return the content part at this index, creating it; None beyond the bound."""
+        key = index if isinstance(index, int) else 0
+        if key not in self.parts and len(self.parts) >= _MAX_PARTS:
+            return None
+        return self.parts.setdefault(key, ContentPart())
+
+    def add_delta(self, index: Any, delta: str) -> None:
+        """Append a piece of a part's text."""
+        part = self.part(index)
+        if part is not None:
+            part.deltas.append(delta)
+
+    def set_text(self, event: Event) -> None:
+        """Set a part's whole text from any event that carries it; the first one counts."""
+        part = self.part(event.get("content_index"))
+        given = event.get("part", event)
+        text = given.get("transcript", given.get("text")) if isinstance(given, dict) else None
+        if part is not None and part.text is None and isinstance(text, str):
+            part.text = text
+
+    def read_content(self, content: Any) -> None:
+        """Fill in missing texts from an item's `content`."""
+        if not isinstance(content, list):
+            return
+        for index, given in enumerate(content):
+            if not isinstance(given, dict):
+                continue
+            kind = given.get("type")
+            text = given.get(_TEXT_FIELDS.get(str(kind), ""))
+            part = self.part(index) if isinstance(text, str) else None
+            if part is not None and part.text is None and isinstance(text, str):
+                part.text = text
+            self.is_typed = self.is_typed or kind == "input_text"
+
+    def answer_state(self) -> State:
+        """The state of a complete answer."""
+        if self.is_deleted or self.heard_ms == 0:
+            return "unheard"
+        cut = self.heard_ms is not None and (not self.audio_ms or self.heard_ms < self.audio_ms)
+        return "interrupted" if cut or self.status == "incomplete" else "final"
 
 
 class Transcript:
-    """Feed it every event but audio; it returns the utterances that settled.
+    """Takes every server event but audio and returns the utterances that it finalized.
 
-    The learner's words settle when their text is final, an answer when it was heard to its end or
-    cut. An utterance settles again, with a new `seq`, when a later event corrects it; a repeat
-    changes nothing. Empty ones keep their position and never settle.
+    A user utterance is finalized when its transcription is final, an answer when it was heard to
+    its end or interrupted. A later event that corrects an utterance finalizes it again, with a new
+    `seq`; a repeated event changes nothing. Empty utterances keep their position and are never
+    returned. Times are Unix seconds.
     """
 
     def __init__(self, playback: Playback) -> None:
         self._playback = playback
         self._items: dict[str, TranscriptItem] = {}
-        self.settling = UtteranceFinalizer(self._items)
-        self.partials = InterimTranscripts(self._items, self.settling)
-        self._out_of_band: set[str] = set()
-        self._playing: dict[str, TranscriptItem] = {}
-        self._handlers = self._table()
+        self._finalizer = UtteranceFinalizer(self._items)
+        self._out_of_band: set[str] = set()  # response ids
+        self._playing: dict[str, TranscriptItem] = {}  # complete answers not yet heard to the end
+        self._handlers: dict[str, _Handler] = {
+            "input_audio_buffer.speech_started": self._on_speech_started,
+            "input_audio_buffer.committed": self._on_committed,
+            "conversation.item.added": self._on_item,
+            "conversation.item.done": self._on_item,
+            "conversation.item.retrieved": self._on_item_retrieved,
+            "conversation.item.truncated": self._on_item_truncated,
+            "conversation.item.deleted": self._on_item_deleted,
+            _INPUT_TRANSCRIPTION + "delta": self._on_delta,
+            _INPUT_TRANSCRIPTION + "completed": self._on_transcription_completed,
+            _INPUT_TRANSCRIPTION + "failed": self._on_transcription_failed,
+            _AUDIO_TRANSCRIPT + "delta": self._on_delta,
+            _OUTPUT_TEXT + "delta": self._on_delta,
+            _AUDIO_TRANSCRIPT + "done": self._on_answer_text,
+            _OUTPUT_TEXT + "done": self._on_answer_text,
+            "response.content_part.done": self._on_answer_text,
+            "response.output_item.added": self._on_output_item,
+            "response.output_item.done": self._on_output_item,
+            "response.created": self._on_response_created,
+            "response.done": self._on_response_done,
+        }
         self.reads = frozenset(self._handlers)
 
-    def _table(self) -> dict[str, _Handler]:
-        return {
-            "input_audio_buffer.speech_started": self._expect_user,
-            "input_audio_buffer.committed": self._committed,
-            "conversation.item.added": self._item_seen,
-            "conversation.item.done": self._item_seen,
-            "conversation.item.retrieved": self._retrieved,
-            "conversation.item.truncated": self._truncated,
-            "conversation.item.deleted": self._deleted,
-            _HEARD + "delta": self._delta,
-            _HEARD + "completed": self._user_completed,
-            _HEARD + "failed": self._user_failed,
-            _SPOKEN + "delta": self._delta,
-            _WRITTEN + "delta": self._delta,
-            _SPOKEN + "done": self._answer_text,
-            _WRITTEN + "done": self._answer_text,
-            "response.content_part.done": self._answer_text,
-            "response.output_item.added": self._output_item,
-            "response.output_item.done": self._output_item,
-            "response.created": self._response_created,
-            "response.done": self._response_done,
-        }
-
-    def feed(self, event: Event, now: float) -> list[Utterance]:
-        """Take one server event at `now` (Unix seconds); returns what it settled, in order."""
+    def observe(self, event: Event, now: float) -> list[Utterance]:
+        """Take one server event; returns the utterances that it finalized, in order."""
         handler = self._handlers.get(event["type"])
         if handler is None or str(event.get("response_id")) in self._out_of_band:
             return []
         return handler(event, now)
 
-    def audio(self, item_id: str, milliseconds: int) -> None:
-        """Count model audio that went out for an item."""
+    def add_audio(self, item_id: str, milliseconds: int) -> None:
+        """Count model audio of an item."""
         item = self._items.get(item_id)
         if item is not None:
             item.audio_ms += milliseconds
 
-    def word(self, word: TextDelta) -> None:
-        """A piece of an answer's text, as `response.output_*.delta` brings it."""
-        item = self._items.get(word.item_id)
-        if item is not None and item.generated:
-            item.take_word(word.content_index, word.delta)
+    def add_text(self, text: TextDelta) -> None:
+        """Take a piece of an answer's text that was read without decoding its event."""
+        item = self._items.get(text.item_id)
+        if item is not None and item.is_generated:
+            item.add_delta(text.content_index, text.delta)
+
+    def cut(self, heard: HeardAudio, now: float) -> list[Utterance]:
+        """Note that the player was flushed while it played this item."""
+        item = self._items.get(heard.item_id)
+        return [] if item is None else self._interrupt(item, heard.ms, not heard.exact, now)
 
     @property
     def is_playing(self) -> bool:
-        """Whether an answer is complete and not yet heard to its end."""
+        """Whether a complete answer has not been heard to its end."""
         return bool(self._playing)
 
     def next_tick(self) -> float:
-        """When an answer will have been heard to its end; infinity when none is playing."""
+        """When the next answer will have been heard to its end; infinity when none is playing."""
         return min(map(self._playback.ends_at, self._playing), default=math.inf)
 
     def tick(self, now: float) -> list[Utterance]:
-        """Settle the answers that were heard to their end by now."""
+        """Finalize the answers that have been heard to their end by now."""
         ended = [item for item in self._playing.values() if self._playback.ended(item.id, now)]
-        return [utterance for item in ended for utterance in self._answered(item, now)]
-
-    def cut(self, heard: HeardAudio, now: float) -> list[Utterance]:
-        """The player was flushed while this was playing."""
-        item = self._items.get(heard.item_id)
-        if item is None:
-            return []
-        item.heard_ms, item.estimated = heard.ms, not heard.exact
-        return self._answered(item, now) if item.status != "in_progress" else []
+        return [utterance for item in ended for utterance in self._answer_complete(item, now)]
 
     def finish(self, now: float) -> list[Utterance]:
-        """The session ended: what was not heard to its end was cut, what is open is partial."""
-        settled: list[Utterance] = []
+        """End the session: answers still playing were interrupted, open items become partial."""
+        finalized: list[Utterance] = []
         for item in list(self._items.values()):
             if item.id in self._playing or self._broke_off(item, now):
-                settled += self.cut(self._playback.heard(item.id, now), now)
-            if not self.settling.has_settled(item):
-                settled += self.settling.settle(item, "partial")
-        return settled
+                finalized += self.cut(self._playback.heard(item.id, now), now)
+            if not self._finalizer.has_finalized(item):
+                finalized += self._finalizer.finalize(item, "partial")
+        return finalized
 
-    def _broke_off(self, item: TranscriptItem, now: float) -> bool:
-        is_open = item.status == "in_progress" and item.heard_ms is None
-        return is_open and not self._playback.ended(item.id, now)
+    def interim(self) -> list[InterimTranscript]:
+        """The parts that have text and are not final, the oldest item first.
+
+        Computed on demand, so that a session without subscribers does not pay for it.
+        """
+        newest = [self._items[key] for key in islice(reversed(self._items), _MAX_INTERIM_ITEMS)]
+        return [
+            InterimTranscript(
+                item.id, index, cast("Speaker", item.role), text, self.coach_ids.get(item.id)
+            )
+            for item in reversed(newest)
+            if item.role in _SPEAKERS
+            and not item.is_deleted
+            and not self._finalizer.has_finalized(item)
+            for index, part in sorted(item.parts.items())
+            if (text := part.so_far())
+        ]
+
+    @property
+    def last_seq(self) -> int:
+        """The `seq` of the newest utterance; 0 before the first."""
+        return self._finalizer.seq
+
+    @property
+    def latency(self) -> "ResponseLatency":
+        """How long answers have taken to begin."""
+        return self._finalizer.latency
+
+    @property
+    def coach_ids(self) -> dict[str, str]:
+        """The coach who said an item in the model's place, by item id."""
+        return self._finalizer.coach_ids
+
+    def last_item(self, gone: Container[str]) -> str | None:
+        """The id of the conversation's last item that is not in `gone`."""
+        return self._finalizer.last_item(gone)
 
     def _open(self, item_id: Any, role: str, now: float) -> TranscriptItem | None:
-        """The item of this id, made when it is new; None for no id or beyond the bound."""
+        """Return the item of this id, creating it; None without an id or beyond the bound."""
         if not isinstance(item_id, str) or not item_id:
             return None
         if item_id not in self._items:
@@ -374,48 +254,36 @@ class Transcript:
             self._items[item_id] = TranscriptItem(item_id, role, now)
         return self._items[item_id]
 
-    def _answered(self, item: TranscriptItem, now: float) -> list[Utterance]:
-        """An answer is complete: it settles now, or when it has been heard."""
+    def _answer_complete(self, item: TranscriptItem, now: float) -> list[Utterance]:
+        """Finalize a complete answer, or wait until it has been heard."""
         if item.heard_ms is None and not self._playback.ended(item.id, now):
             self._playing[item.id] = item
             return []
         self._playing.pop(item.id, None)
-        return self.settling.settle(item, item.answer_state())
+        return self._finalizer.finalize(item, item.answer_state())
 
-    def _expect_user(self, event: Event, now: float) -> list[Utterance]:
+    def _interrupt(
+        self, item: TranscriptItem, heard_ms: int, estimated: bool, now: float
+    ) -> list[Utterance]:
+        item.heard_ms, item.heard_estimated = heard_ms, estimated
+        return self._answer_complete(item, now) if item.status != "in_progress" else []
+
+    def _broke_off(self, item: TranscriptItem, now: float) -> bool:
+        is_open = item.status == "in_progress" and item.heard_ms is None
+        return is_open and not self._playback.ended(item.id, now)
+
+    def _on_speech_started(self, event: Event, now: float) -> list[Utterance]:
         self._open(event.get("item_id"), "user", now)
         return []
 
-    def _committed(self, event: Event, now: float) -> list[Utterance]:
+    def _on_committed(self, event: Event, now: float) -> list[Utterance]:
         item = self._open(event.get("item_id"), "user", now)
         if item is not None:
-            self.settling.link(item, event.get("previous_item_id"), now)
+            self._finalizer.link(item, event.get("previous_item_id"), turn_ended=now)
         return []
 
-    def _delta(self, event: Event, now: float) -> list[Utterance]:
-        by_user = event["type"].startswith(_HEARD)
-        item = self._open(event.get("item_id"), "user" if by_user else "assistant", now)
-        if item is not None:
-            item.generated = not by_user
-            item.take_delta(event)
-        return []
-
-    def _user_completed(self, event: Event, now: float) -> list[Utterance]:
-        item = self._open(event.get("item_id"), "user", now)
-        part = item.part(event.get("content_index")) if item is not None else None
-        if item is None or part is None or not isinstance(event.get("transcript"), str):
-            return []
-        part.text = event["transcript"]
-        if event.get("status", "completed") != "completed":  # cumulative interim (PROTOCOL §5.9)
-            return []
-        return self.settling.settle(item, "final")
-
-    def _user_failed(self, event: Event, now: float) -> list[Utterance]:
-        item = self._open(event.get("item_id"), "user", now)
-        return self.settling.settle(item, "failed") if item is not None else []
-
-    def _item_seen(self, event: Event, now: float) -> list[Utterance]:
-        """`conversation.item.added` and `.done`: the order, and texts that came with the item."""
+    def _on_item(self, event: Event, now: float) -> list[Utterance]:
+        """`conversation.item.added` and `.done` give the item's place, and texts it came with."""
         given = event.get("item")
         if not isinstance(given, dict):
             return []
@@ -425,70 +293,83 @@ class Transcript:
             return []
         item.role = str(role)
         if event["type"] != "conversation.item.done" or event.get("previous_item_id") is not None:
-            self.settling.link(item, event.get("previous_item_id"))
-        return self._read(item, given, now)
+            self._finalizer.link(item, event.get("previous_item_id"))
+        return self._read_item(item, given, now)
 
-    def _read(self, item: TranscriptItem, given: dict[str, Any], now: float) -> list[Utterance]:
-        item.status = str(given.get("status", item.status))
-        item.read_content(given.get("content"))
-        if item.status == "in_progress":
-            return []
-        if item.role == "assistant":
-            return self._answered(item, now)
-        return self.settling.settle(item, "final") if item.typed else []
-
-    def _retrieved(self, event: Event, now: float) -> list[Utterance]:
-        """May fill a transcript that never came, and never makes an item (PROTOCOL §5.15)."""
+    def _on_item_retrieved(self, event: Event, now: float) -> list[Utterance]:
+        """May fill in a transcript that never came, but creates no item (PROTOCOL §5.15)."""
         given = event.get("item")
         item = self._items.get(str(given.get("id"))) if isinstance(given, dict) else None
         if item is None or item.status == "in_progress" or not isinstance(given, dict):
             return []
         item.read_content(given.get("content"))
         if item.role == "assistant":
-            return self._answered(item, now)
-        return self.settling.settle(item, "final")
+            return self._answer_complete(item, now)
+        return self._finalizer.finalize(item, "final")
 
-    def _truncated(self, event: Event, now: float) -> list[Utterance]:
-        item, heard = self._items.get(str(event.get("item_id"))), event.get("audio_end_ms")
-        if item is None or not isinstance(heard, int):
+    def _on_item_truncated(self, event: Event, now: float) -> list[Utterance]:
+        item, heard_ms = self._items.get(str(event.get("item_id"))), event.get("audio_end_ms")
+        if item is None or not isinstance(heard_ms, int):
             return []
-        item.heard_ms, item.estimated = heard, False
-        return self._answered(item, now) if item.status != "in_progress" else []
+        return self._interrupt(item, heard_ms, False, now)
 
-    def _deleted(self, event: Event, now: float) -> list[Utterance]:
-        """A tombstone: the place stays, and an answer that was taken back counts as unheard."""
+    def _on_item_deleted(self, event: Event, now: float) -> list[Utterance]:
+        """The item keeps its position; a deleted answer counts as unheard."""
         item = self._items.get(str(event.get("item_id")))
         if item is None or item.role != "assistant":
             return []
-        item.deleted, item.heard_ms = True, 0
-        return self._answered(item, now)
+        item.is_deleted, item.heard_ms = True, 0
+        return self._answer_complete(item, now)
 
-    def _response_created(self, event: Event, now: float) -> list[Utterance]:
-        response = event.get("response")
-        if isinstance(response, dict) and response.get("conversation_id", "") is None:
-            self._out_of_band.add(str(response.get("id")))
+    def _on_delta(self, event: Event, now: float) -> list[Utterance]:
+        by_user = event["type"].startswith(_INPUT_TRANSCRIPTION)
+        item = self._open(event.get("item_id"), "user" if by_user else "assistant", now)
+        if item is not None:
+            item.is_generated = not by_user
+            if isinstance(event.get("delta"), str):
+                item.add_delta(event.get("content_index"), event["delta"])
         return []
 
-    def _answer_text(self, event: Event, now: float) -> list[Utterance]:
-        """The text as it was generated, which is more than what was heard (PROTOCOL §5.4)."""
+    def _on_transcription_completed(self, event: Event, now: float) -> list[Utterance]:
+        item = self._open(event.get("item_id"), "user", now)
+        part = item.part(event.get("content_index")) if item is not None else None
+        if item is None or part is None or not isinstance(event.get("transcript"), str):
+            return []
+        part.text = event["transcript"]
+        if event.get("status", "completed") != "completed":  # cumulative interim (PROTOCOL §5.9)
+            return []
+        return self._finalizer.finalize(item, "final")
+
+    def _on_transcription_failed(self, event: Event, now: float) -> list[Utterance]:
+        item = self._open(event.get("item_id"), "user", now)
+        return self._finalizer.finalize(item, "failed") if item is not None else []
+
+    def _on_answer_text(self, event: Event, now: float) -> list[Utterance]:
+        """The text as generated, which may be more than was heard (PROTOCOL §5.4)."""
         item = self._open(event.get("item_id"), "assistant", now)
         if item is not None:
-            item.generated = True
-            item.take_text(event)
+            item.is_generated = True
+            item.set_text(event)
         return []
 
-    def _output_item(self, event: Event, now: float) -> list[Utterance]:
+    def _on_output_item(self, event: Event, now: float) -> list[Utterance]:
         given = event.get("item")
         if not isinstance(given, dict) or given.get("type", "message") != "message":
             return []
         item = self._open(given.get("id"), "assistant", now)
         if item is None:
             return []
-        item.role, item.generated = "assistant", True
-        return self._read(item, given, now)
+        item.role, item.is_generated = "assistant", True
+        return self._read_item(item, given, now)
 
-    def _response_done(self, event: Event, now: float) -> list[Utterance]:
-        """The last chance for texts whose own events were missed."""
+    def _on_response_created(self, event: Event, now: float) -> list[Utterance]:
+        response = event.get("response")
+        if isinstance(response, dict) and response.get("conversation_id", "") is None:
+            self._out_of_band.add(str(response.get("id")))
+        return []
+
+    def _on_response_done(self, event: Event, now: float) -> list[Utterance]:
+        """Repeats the response's items: the last chance for texts whose own events were missed."""
         response = event.get("response")
         if not isinstance(response, dict):
             return []
@@ -497,4 +378,122 @@ class Transcript:
             return []
         output = response.get("output")
         items = output if isinstance(output, list) else []
-        return [u for given in items for u in self._output_item({"item": given}, now)]
+        return [u for given in items for u in self._on_output_item({"item": given}, now)]
+
+    def _read_item(
+        self, item: TranscriptItem, given: dict[str, Any], now: float
+    ) -> list[Utterance]:
+        item.status = str(given.get("status", item.status))
+        item.read_content(given.get("content"))
+        if item.status == "in_progress":
+            return []
+        if item.role == "assistant":
+            return self._answer_complete(item, now)
+        return self._finalizer.finalize(item, "final") if item.is_typed else []
+
+
+class UtteranceFinalizer:
+    """Gives items their place and utterances their `seq`; returns each version of one once."""
+
+    def __init__(self, items: Mapping[str, TranscriptItem]) -> None:
+        self._items = items
+        self._order = ItemOrder()
+        self._finalized: dict[tuple[str, int], Utterance] = {}
+        self.seq = 0
+        self.latency = ResponseLatency()
+        self.coach_ids: dict[str, str] = {}
+
+    def has_finalized(self, item: TranscriptItem) -> bool:
+        """Whether any part of the item was finalized."""
+        return any((item.id, index) in self._finalized for index in item.parts)
+
+    def last_item(self, gone: Container[str]) -> str | None:
+        """The id of the conversation's last item that is not in `gone`."""
+        return self._order.last(gone)
+
+    def link(self, item: TranscriptItem, previous: Any, turn_ended: float | None = None) -> None:
+        """Place the item after `previous`; `created_at` never decreases along the conversation.
+
+        `turn_ended` is when the turn that it holds ended, where that is later than its first sign.
+        """
+        if turn_ended is not None:
+            self.latency.turn_ended(turn_ended)
+        if item.id in self._order:
+            return
+        if turn_ended is None and item.role == "user":
+            self.latency.turn_ended(item.first_seen)
+        elif item.is_generated and item.id not in self.coach_ids:
+            self.latency.answer_began(item.first_seen)
+        self._order.link(item.id, previous if isinstance(previous, str) else None)
+        before, after = self._order.neighbours(item.id)
+        item.created_at = max(item.first_seen, self._items[before].created_at if before else 0.0)
+        if after is not None:
+            item.created_at = min(item.created_at, self._items[after].created_at)
+
+    def finalize(self, item: TranscriptItem, state: State) -> list[Utterance]:
+        """Return the item's utterances as they are now, leaving out those that did not change."""
+        if item.role not in _SPEAKERS:
+            return []
+        finalized = []
+        for index in sorted(item.parts):
+            text = item.parts[index].so_far()
+            if text:
+                self.link(item, None)
+                finalized += self._if_changed(self._utterance(item, index, text, state))
+        return finalized
+
+    def _utterance(self, item: TranscriptItem, index: int, text: str, state: State) -> Utterance:
+        origin: Origin = "voice"
+        if item.role == "user" and item.is_typed:
+            origin = "text"
+        elif item.role == "assistant" and not item.is_generated:
+            origin = "seeded"
+        return Utterance(
+            item_id=item.id,
+            content_index=index,
+            role=cast(Speaker, item.role),
+            text=text,
+            heard_text=cut_to_heard(text, item.heard_ms, item.audio_ms),
+            state=state,
+            origin=origin,
+            seq=0,
+            position=self._order.position(item.id),
+            created_at=item.created_at,
+            heard_ms=item.heard_ms,
+            heard_estimated=item.heard_estimated,
+            audio_ms=item.audio_ms or None,
+            coach_id=self.coach_ids.get(item.id),
+        )
+
+    def _if_changed(self, utterance: Utterance) -> list[Utterance]:
+        """The utterance with the next `seq`; nothing where its last version was the same."""
+        key = utterance.item_id, utterance.content_index
+        known = self._finalized.get(key)
+        if known is not None and msgspec.structs.replace(utterance, seq=known.seq) == known:
+            return []
+        self.seq += 1
+        self._finalized[key] = msgspec.structs.replace(utterance, seq=self.seq)
+        return [self._finalized[key]]
+
+
+class ResponseLatency:
+    """Measures from the end of a turn (audio committed, or text sent) to the answer's first item.
+
+    `count` is the number of answers measured.
+    """
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.last_ms: int | None = None
+        self._turn_ended_at: float | None = None
+
+    def turn_ended(self, now: float) -> None:
+        """Note the end of the learner's turn; of two without an answer the later one counts."""
+        self._turn_ended_at = now
+
+    def answer_began(self, now: float) -> None:
+        """Note that the model began to answer; an answer without a turn is not measured."""
+        if self._turn_ended_at is not None:
+            self.count += 1
+            self.last_ms = max(0, round((now - self._turn_ended_at) * 1000))
+            self._turn_ended_at = None

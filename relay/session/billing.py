@@ -52,7 +52,7 @@ class BudgetService:
         day = day_of(now)
         limits = [await self._with_spent(limit, user, grant, day) for limit, user in _limits(grant)]
         hold = self._budgets.open(session_id, limits, day)
-        if not hold.reserve(BudgetStage().want, day):
+        if not hold.reserve(BudgetStage().reservation, day):
             hold.release()
             raise SessionRefused(BUDGET_EXHAUSTED)
         return hold
@@ -91,11 +91,11 @@ class SessionBilling:
         """Charge the budgets; returns the balance, None without a budget."""
         if self._hold is None:
             return None
-        return self._hold.settle(charge.actual, charge.want, day_of(now))
+        return self._hold.settle(charge, day_of(now))
 
     def close(self, now: float) -> None:
         """Charge what was cut off by the session's end, and release what is left of the hold."""
-        charge = self._costs.last_bill()
+        charge = self._costs.unbilled_charge()
         if charge is not None:
             self.charge(charge, now)
         if self._hold is not None:

@@ -13,7 +13,7 @@ from relay.interfaces import Engine, EngineRequest, Frame, StreamRefusal
 from relay.realtime.coaching.control import Command, Outcome
 from relay.realtime.effects import Effect, TranscribeCoachAudio
 from relay.realtime.endings import CLIENT_LEFT, Ending
-from relay.realtime.events import PCM, Event, sound_in
+from relay.realtime.events import PCM, Event, audio_bytes
 from relay.session.coach_transcriber import CoachTranscriber
 from relay.session.links import SessionCallbacks
 from relay.session.output import AudioMonitor
@@ -92,7 +92,7 @@ class CoachBridge:
             replaced.close(REPLACED)
         elif len(self._streams) == 1:
             self._monitor(self)
-            self._perform(self._core.coaching.listens(True))
+            self._perform(self._core.commands.set_listening(True))
         return stream
 
     def transcribe(self, effect: TranscribeCoachAudio) -> None:
@@ -120,13 +120,13 @@ class CoachBridge:
 
     def learner(self, frame: Frame) -> None:
         """The learner speaks."""
-        if self._core.formats.spoken == PCM and (pcm := sound_in(frame)):
+        if self._core.formats.spoken == PCM and (pcm := audio_bytes(frame)):
             for stream in self._streams.values():
                 stream.learner(pcm)
 
     def model(self, frame: Frame) -> None:
         """The model speaks."""
-        if self._core.formats.heard == PCM and (pcm := sound_in(frame)):
+        if self._core.formats.heard == PCM and (pcm := audio_bytes(frame)):
             for stream in self._streams.values():
                 stream.model(pcm)
 
@@ -136,7 +136,7 @@ class CoachBridge:
             stream.flush()
 
     def _said(self, coach: str, pcm: bytes) -> None:
-        self._perform(self._core.coach_says(coach, pcm, self._session.clock()))
+        self._perform(self._core.coach_audio(coach, pcm, self._session.clock()))
 
     def _closed(self, coach: str, stream: "CoachStream") -> None:
         """A stream was closed: a coach who has the floor may come back within the grace period."""
@@ -154,8 +154,8 @@ class CoachBridge:
         """No coach listens any more."""
         self._monitor(None)
         if not self._is_over:
-            self._perform(self._core.coaching.listens(False))
-        self._perform(self._core.voice.stop(self._session.clock()))
+            self._perform(self._core.commands.set_listening(False))
+        self._perform(self._core.coach_speech.stop(self._session.clock()))
         if self._transcriber is not None:
             self._tasks.run(_retire(self._transcriber), "coach_transcriber.retire")
             self._transcriber = None
@@ -166,10 +166,10 @@ class CoachBridge:
             self._execute(Command("release", coach))
 
     def _transcribed(self, turn: int, text: str | None) -> None:
-        self._perform(self._core.voice.words(turn, text, self._session.clock()))
+        self._perform(self._core.coach_speech.transcribed(turn, text, self._session.clock()))
 
     def _billed(self, event: Event) -> None:
-        self._perform(self._core.metered(event, self._session.clock()))
+        self._perform(self._core.observe_usage(event, self._session.clock()))
 
     def _perform(self, effects: list[Effect]) -> None:
         if effects:

@@ -10,8 +10,7 @@ import structlog
 
 from relay.interfaces import Connection, Engine, EngineRequest, Frame
 from relay.realtime.endings import SessionRefused
-from relay.realtime.events import APPEND, BadEvent, Event, decode, encode
-from relay.realtime.opening import PCM
+from relay.realtime.events import APPEND, PCM_FORMAT, BadEvent, Event, decode, encode
 from relay.tasks import Tasks
 
 EARLY_BYTES: Final = 4 * 1024 * 1024
@@ -126,7 +125,7 @@ class CoachTranscriber:
             self._transcribed(event)
 
     def _start(self) -> None:
-        audio = {"format": PCM, "transcription": self._transcription, "turn_detection": None}
+        audio = {"format": PCM_FORMAT, "transcription": self._transcription, "turn_detection": None}
         session = {"type": "realtime", "output_modalities": ["text"], "audio": {"input": audio}}
         self._is_ready = True
         early, self._early = self._early, []

@@ -16,11 +16,11 @@ from relay.realtime.events import (
     HEAD_BYTES,
     TEXT_HEADS,
     BadEvent,
-    append_again,
-    audio_of,
+    audio_length,
+    decoded_audio_length,
+    forwardable_append,
     sniff,
-    sound_of,
-    text_of,
+    text_delta,
 )
 from relay.session.output import AudioMonitor, OutputSwitch, Send, discard, monitored_send
 
@@ -206,7 +206,7 @@ class ClientLink:
     def _relay(self, frame: Frame, send: Send) -> None:
         session = self._session
         try:
-            audio = append_again(frame)
+            audio = forwardable_append(frame)
             if audio is not None:
                 send(audio)
             else:
@@ -259,7 +259,7 @@ class EngineLink:
         self._session = session
         self._traffic = session.traffic
         self._transcript = session.core.transcript
-        self._to_client = session.core.setup.view.down
+        self._to_client = session.core.setup.dialect.down
         self._client = client
         self._output = output
         self._is_full = False
@@ -319,15 +319,15 @@ class EngineLink:
         traffic.bytes_down += len(frame)
         try:
             head = bytes(frame[:HEAD_BYTES])
-            if head.startswith(TEXT_HEADS) and (word := text_of(frame)) is not None:
-                self._transcript.word(word)
+            if head.startswith(TEXT_HEADS) and (word := text_delta(frame)) is not None:
+                self._transcript.add_text(word)
                 seen = self._to_client(frame, word.type, None)
                 if seen is not None:
                     self._output.other(seen)
             elif head.startswith(AUDIO_HEADS):
-                self._audio(frame, *audio_of(head, len(frame)))
+                self._audio(frame, *audio_length(head, len(frame)))
             elif (kind := sniff(frame)) == AUDIO_DELTA:  # its keys stand in another order
-                self._audio(frame, *sound_of(frame))
+                self._audio(frame, *decoded_audio_length(frame))
             else:
                 session = self._session
                 session.perform(session.core.from_engine(frame, kind, session.clock()))
@@ -335,7 +335,7 @@ class EngineLink:
             self._session.fail(error)
 
     def _audio(self, frame: Frame, item_id: str, ms: int) -> None:
-        self._transcript.audio(item_id, ms)
+        self._transcript.add_audio(item_id, ms)
         seen = self._to_client(frame, AUDIO_DELTA, None)
         if seen is not None:
             self._output.model.audio(seen, item_id, ms, self._session.clock())

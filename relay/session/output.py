@@ -88,7 +88,7 @@ class DirectOutput:
 
     def audio(self, frame: Frame, item_id: str, ms: int, now: float) -> None:
         """Send it, and note when it will be heard."""
-        self._playout.came(item_id, ms)
+        self._playout.received(item_id, ms)
         self._playout.sent(item_id, ms, now)
         self.other(frame)
 
@@ -118,12 +118,12 @@ class PacedOutput:
 
     def audio(self, frame: Frame, item_id: str, ms: int, now: float) -> None:
         """Send it now, or when its turn comes."""
-        self._playout.came(item_id, ms)
-        self._send_all(self._pacing.sound(frame, item_id, ms, now))
+        self._playout.received(item_id, ms)
+        self._send_all(self._pacing.push_audio(frame, item_id, ms, now))
 
     def other(self, frame: Frame) -> None:
         """Send it now, or behind the audio that waits."""
-        self._send_all(self._pacing.other(frame, self._clock()))
+        self._send_all(self._pacing.push_other(frame, self._clock()))
 
     def flush(self) -> None:
         """Drop the audio that waits, send the rest."""

@@ -161,12 +161,12 @@ def session_setup(
         session_id=session_id,
         conversation_id=admission.grant.conversation_id or str(uuid.uuid4()),
         grant=admission.grant,
-        view=admission.dialect,
+        dialect=admission.dialect,
         first_update=admission.first_update,
-        first_shown=admission.first_shown,
+        first_update_shown=admission.first_shown,
         transcription=services.transcription,
         truncates=admission.truncates and services.engine.capabilities.truncation,
-        before=seed_items(earlier.said),
+        earlier_items=seed_items(earlier.said),
         prices=services.prices,
     )
 

@@ -40,6 +40,7 @@ from relay.realtime.effects import (
     RecordUtterance,
     ToClient,
     ToEngine,
+    ToolCall,
     TranscribeCoachAudio,
     VerifyToken,
 )
@@ -47,7 +48,6 @@ from relay.realtime.endings import Ending, SessionRefused
 from relay.realtime.events import encode
 from relay.realtime.grant import Caller, Grant
 from relay.realtime.records import AnyRecord
-from relay.realtime.server_tools import ToolCall
 from relay.realtime.transcript import InterimTranscript
 from relay.session.billing import BudgetService, SessionBilling, token_counts
 from relay.session.coach_bridge import CoachBridge
@@ -202,7 +202,7 @@ class Session:
     def _after_effects(self) -> None:
         if self.core.transcript.is_playing:
             self._timer.arm()  # for paced audio too: it waits only for an answer that plays
-        if self.core.greeted and self._client.engine is None:
+        if self.core.engine_ready and self._client.engine is None:
             self._begin()
 
     def _perform_control(self, effect: ControlEffect) -> None:
@@ -237,7 +237,7 @@ class Session:
         now = self.clock()
         balance = self._billing.charge(charge, now)
         if balance is not None:
-            self.perform(self.core.afforded(balance, now))
+            self.perform(self.core.on_balance(balance, now))
             self._timer.arm()
 
     async def _call_tool(self, call: ToolCall) -> None:
@@ -253,7 +253,7 @@ class Session:
             self._log.info("token refused")
             return
         if caller.sub == self.core.setup.grant.caller.sub:
-            self.core.renewed(caller.expires_at)
+            self.core.renew_token(caller.expires_at)
             self.rearm()
 
     def _ping(self) -> None:
@@ -268,11 +268,11 @@ class Session:
         self._timer.arm()
 
     def _next_deadline(self) -> float:
-        return min(self.core.next(), self._output.current.next())
+        return min(self.core.next_deadline(), self._output.current.next())
 
     def _on_deadline(self) -> None:
         self._output.current.due(self.clock())
-        self.perform(self.core.due(self.clock()))
+        self.perform(self.core.on_deadline(self.clock()))
         if not self._ended.done():
             self._timer.arm()
 
@@ -280,9 +280,9 @@ class Session:
 
     def status(self) -> SessionStatus:
         """The session as it is now."""
-        core, latency = self.core, self.core.transcript.settling.delays
+        core, latency = self.core, self.core.transcript.latency
         return SessionStatus(
-            seq=core.transcript.partials.settled,
+            seq=core.transcript.last_seq,
             tokens=token_counts(core.spending),
             micro=core.spending.cost().micro,
             answers=latency.count,
@@ -294,17 +294,17 @@ class Session:
 
     def interim(self) -> Sequence[InterimTranscript]:
         """The text so far of utterances that are not final."""
-        return self.core.transcript.partials.open()
+        return self.core.transcript.interim()
 
     def execute(self, command: Command) -> Outcome:
         """Carry out a coach's command, and record what it changed."""
         if self._ended.done():
             return "over"
         core, now = self.core, self.clock()
-        result = core.coaching.obey(command, now)
-        effects = result.actions
+        result = core.commands.execute(command, now)
+        effects = result.effects
         if core.control.speaker is None:
-            effects = [*core.voice.stop(now), *effects]
+            effects = [*core.coach_speech.stop(now), *effects]
         self._output.mute(core.control.is_muted)
         self.perform(effects)
         self.rearm()
@@ -327,7 +327,7 @@ class Session:
     async def _teardown(self, ending: Ending) -> None:
         """Close both sides once, record and charge what is open, and wait until both are closed."""
         self._timer.stop()
-        farewell = self.core.setup.view.farewell(ending)
+        farewell = self.core.setup.dialect.farewell(ending)
         last_frames = [encode(event) for event in farewell.events]
         self._client.close(last_frames, farewell.code, farewell.reason)
         self._engine.close(1000, "Client disconnected")

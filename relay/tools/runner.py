@@ -9,8 +9,8 @@ import aiohttp
 import structlog
 
 from relay.agents.agent import AgentCatalog, StaticCatalog
+from relay.realtime.effects import ToolCall
 from relay.realtime.grant import Grant, ServerTool
-from relay.realtime.server_tools import ToolCall
 from relay.tools.call import (
     Action,
     ToolContext,

@@ -4,7 +4,7 @@ import timeit
 from collections.abc import Callable
 from typing import Final
 
-from relay.realtime.events import HEAD_BYTES, append_again, audio_of, decode, sniff
+from relay.realtime.events import HEAD_BYTES, audio_length, decode, forwardable_append, sniff
 from tests.benchmarks import frames
 
 _REPEATS: Final = 7
@@ -19,9 +19,9 @@ def measure(seconds: float = _SECONDS) -> dict[str, float]:
     word = memoryview(next(one for one in down if b"transcript.delta" in one[:64]))
     done = memoryview(next(one for one in down if b'"response.done"' in one[:64]))
     cases: dict[str, Callable[[], object]] = {
-        "append_again, 20 ms of audio": lambda: append_again(up),
+        "forwardable_append, 20 ms of audio": lambda: forwardable_append(up),
         "sniff, audio delta": lambda: sniff(audio),
-        "audio_of, audio delta": lambda: audio_of(bytes(audio[:HEAD_BYTES]), len(audio)),
+        "audio_length, audio delta": lambda: audio_length(bytes(audio[:HEAD_BYTES]), len(audio)),
         "sniff, transcript delta": lambda: sniff(word),
         "decode, transcript delta": lambda: decode(word),
         "decode, response.done": lambda: decode(done),

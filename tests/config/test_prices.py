@@ -60,8 +60,8 @@ def test_without_a_file_the_built_in_prices_are_used(start):
     [
         ("[ours", "not TOML"),
         ("ours = 3", "ours: write a table"),
-        ('[ours]\nlike = "nothing"', "that is no row of prices"),
-        ('[ours]\naudio_out = "cheap"', "is a price in dollars"),
+        ('[ours]\nlike = "nothing"', "no such row in the price table"),
+        ('[ours]\naudio_out = "cheap"', "must be a price in dollars"),
     ],
 )
 def test_an_invalid_price_prevents_the_start(start, text, said):

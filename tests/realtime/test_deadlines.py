@@ -1,4 +1,4 @@
-"""The clock rules of a session; time is only a number here."""
+"""Deadlines of a session; the time is an argument."""
 
 import math
 
@@ -18,7 +18,7 @@ def test_an_engine_that_never_greets_times_out() -> None:
     clock = deadlines()
     assert clock.ending(9.9) is None
     assert clock.ending(10.0) == endings.ENGINE_TIMED_OUT
-    clock.greeted()
+    clock.engine_ready()
     assert clock.ending(10.0) is None
 
 
@@ -34,7 +34,7 @@ def test_S3_49_S3_50_a_session_ends_when_its_time_has_come(
     limits: dict[str, float], at: float, ending: Ending
 ) -> None:
     clock = deadlines(**limits)
-    clock.greeted()
+    clock.engine_ready()
     assert clock.next() == min(at, PING_SECONDS)
     assert clock.ending(at - 0.001) is None
     assert clock.ending(at) == ending
@@ -42,14 +42,14 @@ def test_S3_49_S3_50_a_session_ends_when_its_time_has_come(
 
 def test_S3_50_connection_timeout_is_half_an_hour_by_default() -> None:
     clock = deadlines(session_seconds=1_800_000 / 1000, idle_seconds=math.inf)
-    clock.greeted()
+    clock.engine_ready()
     assert clock.ending(1799.9) is None
     assert clock.ending(1800.0) == endings.SESSION_TIME_LIMIT
 
 
 def test_speech_puts_off_the_end_of_an_idle_session() -> None:
     clock = deadlines(idle_seconds=20.0)
-    clock.greeted()
+    clock.engine_ready()
     clock.active(15.0)
     assert clock.ending(34.9) is None
     assert clock.ending(35.0) == endings.IDLE
@@ -57,7 +57,7 @@ def test_speech_puts_off_the_end_of_an_idle_session() -> None:
 
 def test_S3_57_a_queue_may_stay_full_only_so_long() -> None:
     clock = deadlines()
-    clock.greeted()
+    clock.engine_ready()
     clock.client_writable(False, 5.0)
     assert clock.next() == 5.0 + SLOW_SECONDS
     assert clock.ending(5.0 + SLOW_SECONDS) == endings.CLIENT_TOO_SLOW
@@ -69,7 +69,7 @@ def test_S3_57_a_queue_may_stay_full_only_so_long() -> None:
 
 def test_S3_51_a_ping_is_due_every_thirty_seconds() -> None:
     clock = deadlines()
-    clock.greeted()
+    clock.engine_ready()
     assert PING_SECONDS == 30.0
     assert not clock.ping_due(29.9)
     assert clock.ping_due(30.0)
@@ -80,7 +80,7 @@ def test_S3_51_a_ping_is_due_every_thirty_seconds() -> None:
 
 def test_a_renewed_token_moves_the_end() -> None:
     clock = deadlines(expires_at=30.0)
-    clock.greeted()
+    clock.engine_ready()
     clock.expires_at = 90.0
     assert clock.ending(30.0) is None
     assert clock.ending(90.0) == endings.TOKEN_EXPIRED

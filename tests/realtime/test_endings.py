@@ -1,4 +1,4 @@
-"""The one table of endings."""
+"""The table of endings."""
 
 from collections import Counter
 
@@ -9,7 +9,7 @@ from relay.realtime.endings import Ending, SessionRefused
 
 
 @pytest.mark.parametrize("ending", endings.ALL, ids=lambda ending: ending.name)
-def test_every_ending_can_travel_and_says_what_to_do(ending: Ending) -> None:
+def test_every_ending_fits_a_close_frame_and_says_what_to_do(ending: Ending) -> None:
     assert len(ending.reason.encode()) <= 123
     assert 1000 <= ending.code < 5000
     assert ending.name.isidentifier()
@@ -17,12 +17,12 @@ def test_every_ending_can_travel_and_says_what_to_do(ending: Ending) -> None:
         assert ending.advice.endswith(".")
 
 
-def test_a_name_is_one_ending() -> None:
+def test_only_one_name_has_two_endings() -> None:
     names = Counter(ending.name for ending in endings.ALL)
     assert {name for name, count in names.items() if count > 1} == {"at_capacity"}
 
 
-def test_a_refusal_carries_its_ending_and_no_more() -> None:
+def test_a_refusal_carries_only_its_ending() -> None:
     refused = SessionRefused(endings.FORBIDDEN)
     assert refused.ending is endings.FORBIDDEN
     assert str(refused) == "forbidden"

@@ -1,4 +1,4 @@
-"""Sniffing, decoding and re-encoding of single frames."""
+"""Events as frames and values: sniffing, decoding, audio, formats, and `relay.*` events."""
 
 import base64
 import json
@@ -8,7 +8,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from relay.realtime import events
-from relay.realtime.events import BadEvent
+from relay.realtime.dialects.client import GaDialect
+from relay.realtime.events import (
+    PCM,
+    BadEvent,
+    Event,
+    Formats,
+    PlaybackReport,
+    TokenRenewal,
+    audio_bytes,
+    relay_message,
+)
+from relay.realtime.grant import Caller, Grant
+from relay.realtime.opening import SessionSetup, openai_session_update, session_info_event
 
 LETTERS = 'abcdeé🙂"\\\n._ '
 DELTA = {
@@ -55,35 +67,37 @@ def test_sniffing_agrees_with_parsing_when_the_type_comes_first(
 @pytest.mark.parametrize("spaces", [(",", ":"), (", ", ": ")])
 def test_the_length_of_an_audio_frame_is_read_without_decoding_it(spaces: tuple[str, str]) -> None:
     frame = json.dumps(DELTA, separators=spaces).encode()
-    item, milliseconds = events.audio_of(frame[: events.HEAD_BYTES], len(frame))
+    item, milliseconds = events.audio_length(frame[: events.HEAD_BYTES], len(frame))
     assert (item, milliseconds) == ("item_A1", 250)
 
 
 def test_an_audio_frame_without_ids_before_its_audio_counts_nothing() -> None:
-    assert events.audio_of(b'{"type":"response.output_audio.delta","x":1}', 41) == ("", 0)
+    assert events.audio_length(b'{"type":"response.output_audio.delta","x":1}', 41) == ("", 0)
 
 
 @pytest.mark.parametrize("spaces", [(",", ":"), (", ", ": ")])
 @pytest.mark.parametrize("delta", [" hello", "é🙂", "", 'say "no"', "line\n", "x" * 300])
-def test_a_word_is_read_with_nothing_else_of_its_frame(spaces: tuple[str, str], delta: str) -> None:
+def test_a_text_delta_is_read_without_the_rest_of_its_frame(
+    spaces: tuple[str, str], delta: str
+) -> None:
     event = {"type": events.TEXT_DELTAS[0], "item_id": "A1", "content_index": 1, "delta": delta}
     frame = json.dumps({**event, "obfuscation": "pad"}, separators=spaces).encode()
     assert frame.startswith(events.TEXT_HEADS)
-    word = events.text_of(memoryview(frame))
+    word = events.text_delta(memoryview(frame))
     assert word is not None
     read = (word.type, word.item_id, word.content_index, word.delta)
     assert read == (events.TEXT_DELTAS[0], "A1", 1, delta)
 
 
 @pytest.mark.parametrize("frame", [b"{", b"{}", b'{"type":"x","item_id":5,"delta":"a"}', b"\xff"])
-def test_what_has_no_word_is_left_to_the_slow_path(frame: bytes) -> None:
-    assert events.text_of(frame) is None
+def test_a_frame_without_a_text_delta_is_left_to_the_slow_path(frame: bytes) -> None:
+    assert events.text_delta(frame) is None
 
 
 def test_S3_21_an_append_is_forwarded_with_its_audio_and_event_id() -> None:
     frame = b'{"event_id":"e1","audio":"AAAA","type":"input_audio_buffer.append"}'
-    assert events.append_again(frame) is None, "its type does not stand first: the slow path"
-    again = events.append_again(
+    assert events.forwardable_append(frame) is None, "its type does not stand first: the slow path"
+    again = events.forwardable_append(
         b'{"type": "input_audio_buffer.append", "audio": "AAAA", "event_id": "e1"}'
     )
     assert json.loads(bytes(again or b"")) == {
@@ -98,13 +112,15 @@ def test_an_append_with_no_room_for_more_is_forwarded_as_it_is() -> None:
         b'{"type":"input_audio_buffer.append","audio":"AAAA"}',
         b'{"type": "input_audio_buffer.append", "audio": "AAAA"}',
     ):
-        assert events.append_again(frame) is frame
+        assert events.forwardable_append(frame) is frame
 
 
 def test_nothing_hides_behind_an_append() -> None:
     twice = b'"audio":"AAAA","session":{"model":"x"},"audio":"BBBB"'
     frame = b'{"type":"input_audio_buffer.append",' + twice + b"}"
-    assert events.append_again(frame) == b'{"type":"input_audio_buffer.append","audio":"BBBB"}'
+    assert (
+        events.forwardable_append(frame) == b'{"type":"input_audio_buffer.append","audio":"BBBB"}'
+    )
 
 
 @pytest.mark.parametrize(
@@ -129,7 +145,7 @@ def test_nothing_hides_behind_an_append() -> None:
 )
 def test_S3_44_a_malformed_append_is_refused(frame: bytes, code: str, param: str | None) -> None:
     with pytest.raises(BadEvent) as refused:
-        events.append_again(frame)
+        events.forwardable_append(frame)
     assert (refused.value.code, refused.value.param) == (code, param)
 
 
@@ -182,8 +198,104 @@ def test_an_error_has_openais_shape() -> None:
     )
 
 
-def test_sound_is_measured_whatever_the_order_of_its_keys() -> None:
+def test_audio_is_measured_whatever_the_order_of_its_keys() -> None:
     delta = base64.b64encode(bytes(4800)).decode()
     frame = f'{{"delta":"{delta}","item_id":"A1","type":"response.output_audio.delta"}}'.encode()
-    assert events.sound_of(frame) == ("A1", 100)
-    assert events.sound_of(b'{"type":"response.output_audio.delta"}') == ("", 0)
+    assert events.decoded_audio_length(frame) == ("A1", 100)
+    assert events.decoded_audio_length(b'{"type":"response.output_audio.delta"}') == ("", 0)
+
+
+@pytest.mark.parametrize(
+    ("frame", "sound"),
+    [
+        (b'{"type":"input_audio_buffer.append","audio":"AAEC"}', b"\x00\x01\x02"),
+        (b'{"type":"response.output_audio.delta","item_id":"A","delta":"AwQF"}', b"\x03\x04\x05"),
+        (b'{"type":"input_audio_buffer.append","audio":"A"}', b""),
+        (b'{"type":"x","audio":5}', b""),
+        (b'{"type":"x"}', b""),
+        (b"\xff", b""),
+    ],
+)
+def test_audio_is_read_in_both_directions_and_is_empty_if_unreadable(
+    frame: bytes, sound: bytes
+) -> None:
+    assert audio_bytes(frame) == sound
+    assert audio_bytes(memoryview(frame)) == sound
+
+
+def configured(heard: object, spoken: object, kind: str = "session.updated") -> dict[str, object]:
+    audio = {"input": {"format": spoken}, "output": {"format": heard}}
+    return {"type": kind, "session": {"audio": audio}}
+
+
+def test_the_format_is_pcm_until_the_engine_names_another() -> None:
+    formats = Formats()
+    formats.observe({"type": "session.created", "session": {"id": "s"}}, 1.0)
+    assert (formats.spoken, formats.heard) == (PCM, PCM)
+    formats.observe(configured({"type": "audio/pcmu"}, {"type": "audio/pcma"}), 1.0)
+    assert (formats.spoken, formats.heard) == ("audio/pcma", "audio/pcmu")
+
+
+def test_an_event_without_formats_changes_none() -> None:
+    formats = Formats()
+    formats.observe(configured(None, "g711"), 1.0)
+    formats.observe(
+        configured({"type": "audio/pcmu"}, {"type": "audio/pcmu"}, "response.done"), 1.0
+    )
+    assert (formats.spoken, formats.heard) == (PCM, PCM)
+
+
+def test_session_info_says_which_session_and_conversation_this_is() -> None:
+    grant = Grant(caller=Caller(sub="u1", role="learner", expires_at=99.7), agent_id="a1")
+    setup = SessionSetup(
+        "s1", "c1", grant, GaDialect(), openai_session_update(grant, {}), False, {}
+    )
+    assert session_info_event(setup) == {
+        "type": "relay.session",
+        "session_id": "s1",
+        "conversation_id": "c1",
+        "expires_at": 99,
+    }
+
+
+def test_a_warning_names_every_field_that_was_taken_out() -> None:
+    warning = events.locked_fields(["model", "voice"])
+    assert (warning["type"], warning["code"]) == ("relay.warning", "locked_fields")
+    assert "model, voice" in warning["message"]
+
+
+def test_a_truncation_says_how_much_was_heard() -> None:
+    assert events.truncate("A1", 700) == {
+        "type": "conversation.item.truncate",
+        "item_id": "A1",
+        "content_index": 0,
+        "audio_end_ms": 700,
+    }
+
+
+def test_a_message_for_the_relay_is_distinguished_from_an_event_of_the_api() -> None:
+    assert relay_message({"type": "relay.token", "token": "t"}) == TokenRenewal("t")
+    played = {"type": "relay.playback", "item_id": "A1", "played_ms": 700}
+    assert relay_message(played) == PlaybackReport("A1", 700)
+    assert relay_message({"type": "response.create"}) is None
+
+
+@pytest.mark.parametrize(
+    ("event", "param"),
+    [
+        ({"type": "relay.token"}, "token"),
+        ({"type": "relay.playback", "played_ms": 7}, "item_id"),
+        ({"type": "relay.playback", "item_id": "A1", "played_ms": True}, "played_ms"),
+        ({"type": "relay.playback", "item_id": "A1", "played_ms": "7"}, "played_ms"),
+    ],
+)
+def test_a_refusal_names_the_field_and_the_clients_event(event: Event, param: str) -> None:
+    with pytest.raises(BadEvent) as refusal:
+        relay_message({**event, "event_id": "mine"})
+    bad = refusal.value
+    assert (bad.code, bad.param, bad.event_id) == ("invalid_type", param, "mine")
+
+
+def test_a_negative_budget_is_shown_as_zero() -> None:
+    assert events.budget(1200) == {"type": "relay.budget", "left": 1200}
+    assert events.budget(-7)["left"] == 0

@@ -1,4 +1,4 @@
-"""What a grant says is the server's."""
+"""Fields that a grant locks."""
 
 from typing import Any
 
@@ -23,7 +23,7 @@ FOLLOWS = {"model", "prompt", "tracing"}
         ({"bounds": Bounds(max_output_tokens=5)}, set()),
     ],
 )
-def test_what_the_server_sets_is_locked_and_what_would_get_around_it(
+def test_fields_that_the_server_sets_are_locked_with_those_that_bypass_them(
     given: dict[str, Any], locked: set[str]
 ) -> None:
     assert grant(**given).locked == locked | FOLLOWS
@@ -34,13 +34,13 @@ def test_only_the_model_is_locked_where_nothing_is_set() -> None:
     assert grant(bounds=Bounds(session_seconds=60)).locked == {"model"}
 
 
-def test_an_open_field_is_a_mere_default() -> None:
+def test_an_open_field_is_a_default() -> None:
     half = grant(voice="sage", instructions="Be kind.", open=frozenset({"voice"}))
     assert half.locked == {"instructions"} | FOLLOWS
     assert grant(voice="sage", open=frozenset({"voice"})).locked == {"model"}
 
 
-def test_a_server_tool_is_told_to_the_engine_without_what_runs_it() -> None:
+def test_the_definition_of_a_server_tool_does_not_name_what_runs_it() -> None:
     assert LOOKUP.definition == {
         "type": "function",
         "name": "lookup",

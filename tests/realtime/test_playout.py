@@ -1,20 +1,21 @@
-"""A model of a player that nobody sees, against players that are simulated to the sample."""
+"""The model of the client's player, compared with simulated players."""
 
 import random
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from relay.realtime.playout import START_SECONDS, HeardAudio, Playout
+from relay.realtime.playout import START_SECONDS, HeardAudio, Playout, cut_to_heard
 
 
 def send(playout: Playout, item: str, ms: int, now: float) -> None:
-    """It comes and goes out in the same moment."""
-    playout.came(item, ms)
+    """Receive and send in the same moment."""
+    playout.received(item, ms)
     playout.sent(item, ms, now)
 
 
-def test_sound_is_heard_in_real_time_from_when_it_starts() -> None:
+def test_audio_is_heard_in_real_time_once_it_starts() -> None:
     playout = Playout()
     send(playout, "A1", 1000, 0.0)
     assert playout.heard("A1", 0.0) == HeardAudio("A1", 0, 1000, exact=False)
@@ -41,7 +42,7 @@ def test_a_player_that_ran_dry_starts_again() -> None:
     assert playout.heard("A1", 5.0 + START_SECONDS + 0.1).ms == 300
 
 
-def test_an_interruption_says_what_was_cut_and_empties_the_player() -> None:
+def test_an_interruption_returns_what_was_cut_and_empties_the_player() -> None:
     playout = Playout()
     send(playout, "A1", 1000, 0.0)
     send(playout, "A2", 1000, 0.0)
@@ -62,32 +63,32 @@ def test_what_was_heard_to_its_end_is_not_cut() -> None:
     assert playout.interrupt(START_SECONDS + 0.3) == []
 
 
-def test_the_clients_own_clock_is_believed() -> None:
+def test_the_clients_own_report_takes_precedence() -> None:
     playout = Playout()
     send(playout, "A1", 2000, 0.0)
     playout.played("A1", 500, 1.0)
     assert playout.heard("A1", 1.1) == HeardAudio("A1", 600, 2000, exact=True)
     assert not playout.ended("A1", 2.4)
-    assert playout.ended("A1", playout.ends_at("A1")), "also when it plays later than was thought"
+    assert playout.ended("A1", playout.ends_at("A1")), "even if it plays later than estimated"
     playout.played("A1", 99_000, 1.2)
     assert playout.heard("A1", 1.2).ms == 2000
     playout.played("unknown", 5, 1.2)
     assert playout.heard("unknown", 1.2) == HeardAudio("unknown", 0, 0, exact=False)
 
 
-def test_what_is_held_back_was_not_heard() -> None:
+def test_audio_that_is_held_back_was_not_heard() -> None:
     playout = Playout()
     send(playout, "A1", 500, 0.0)
-    playout.came("A1", 1500)
-    playout.came("A2", 700)
+    playout.received("A1", 1500)
+    playout.received("A2", 700)
     now = START_SECONDS + 0.6
-    assert playout.short_at(300) == START_SECONDS + 0.5 - 0.3
+    assert playout.lead_ends_at(300) == START_SECONDS + 0.5 - 0.3
     assert not playout.ended("A1", now)
     assert playout.interrupt(now) == [
         HeardAudio("A1", 500, 2000, exact=False),
         HeardAudio("A2", 0, 700, exact=False),
     ]
-    assert playout.short_at(0) == 0.0
+    assert playout.lead_ends_at(0) == 0.0
 
 
 @given(
@@ -101,7 +102,7 @@ def test_what_is_held_back_was_not_heard() -> None:
         max_size=40,
     )
 )
-def test_nobody_hears_more_than_was_sent_or_less_than_before(
+def test_heard_audio_never_exceeds_what_was_sent_and_never_shrinks(
     steps: list[tuple[str, int, float, bool]],
 ) -> None:
     playout, now = Playout(), 0.0
@@ -117,8 +118,8 @@ def test_nobody_hears_more_than_was_sent_or_less_than_before(
             playout.interrupt(now)
 
 
-def _truth_and_estimates(seed: int, reports: bool) -> float:
-    """One answer in bursts to a simulated player, interrupted; the error in ms."""
+def _estimation_error(seed: int, reports: bool) -> float:
+    """Interrupt an answer sent in bursts to a simulated player; returns the error in ms."""
     chance = random.Random(seed)
     playout, latency = Playout(), chance.uniform(0.02, 0.2)
     length = chance.randrange(2_000, 15_000, 250)
@@ -142,8 +143,33 @@ def _truth_and_estimates(seed: int, reports: bool) -> float:
     return abs(heard.ms - truth)
 
 
-def test_200_interruptions_are_within_300_ms_by_estimate_and_60_with_the_clients_clock() -> None:
-    guessed = sorted(_truth_and_estimates(seed, reports=False) for seed in range(200))
-    assert guessed[189] <= 300, "p95"
-    said = [_truth_and_estimates(seed, reports=True) for seed in range(200)]
-    assert max(said) <= 60
+def test_200_interruptions_are_within_300_ms_by_estimate_and_60_with_the_clients_report() -> None:
+    estimated = sorted(_estimation_error(seed, reports=False) for seed in range(200))
+    assert estimated[189] <= 300, "p95"
+    reported = [_estimation_error(seed, reports=True) for seed in range(200)]
+    assert max(reported) <= 60
+
+
+TEXT = "one two three four five"
+
+
+@pytest.mark.parametrize(
+    ("heard_ms", "audio_ms", "text"),
+    [
+        (None, 1000, TEXT),
+        (None, 0, TEXT),
+        (0, 1000, ""),
+        (1000, 1000, TEXT),
+        (5000, 1000, TEXT),
+        (500, 1000, "one two"),
+        (100, 1000, ""),
+        (300, 0, "one"),
+        (700, 0, "one two"),
+        (5000, 0, TEXT),
+        (-5, 1000, ""),
+    ],
+)
+def test_interrupted_text_is_cut_to_the_whole_words_that_were_heard(
+    heard_ms: int | None, audio_ms: int, text: str
+) -> None:
+    assert cut_to_heard(TEXT, heard_ms, audio_ms) == text

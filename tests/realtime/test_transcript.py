@@ -1,107 +1,107 @@
-"""What was said, put together from events in the orders in which they really come."""
+"""Utterances assembled from events in the orders in which engines send them."""
 
 import pytest
 
-from relay.realtime.playout import AtOnce
+from relay.realtime.playout import START_SECONDS, InstantPlayback, Playout
 from relay.realtime.records import Utterance
-from relay.realtime.transcript import Transcript
+from relay.realtime.transcript import Transcript, TranscriptItem, UtteranceFinalizer
 from tests.realtime import wire_events as wire
 from tests.realtime.wire_events import Event
 
 
 def said(*events: Event, finish: bool = False) -> list[Utterance]:
-    """Everything that settles, in order of settling; one second passes with each event."""
-    transcript, settled = Transcript(AtOnce()), list[Utterance]()
+    """All utterances as they are finalized; one second passes with each event."""
+    transcript, finalized = Transcript(InstantPlayback()), list[Utterance]()
     for now, event in enumerate(events):
-        settled += transcript.feed(event, float(now))
-    return settled + (transcript.finish(float(len(events))) if finish else [])
+        finalized += transcript.observe(event, float(now))
+    return finalized + (transcript.finish(float(len(events))) if finish else [])
 
 
-def story(settled: list[Utterance]) -> list[tuple[str, str, str]]:
-    """Role, text and state of the last word on each item, in conversation order."""
-    last = {utterance.item_id: utterance for utterance in settled}
+def story(finalized: list[Utterance]) -> list[tuple[str, str, str]]:
+    """Role, text and state of the last version of each utterance, in conversation order."""
+    last = {utterance.item_id: utterance for utterance in finalized}
     ordered = sorted(last.values(), key=lambda utterance: utterance.position)
     return [(u.role, u.text, u.state) for u in ordered]
 
 
 def test_a_spoken_turn_and_its_answer() -> None:
-    settled = said(
+    finalized = said(
         *wire.spoken_turn("U1", None),
         wire.heard("U1", "Hello."),
         *wire.answer("A1", "Hi there!", "U1"),
     )
-    assert story(settled) == [("user", "Hello.", "final"), ("assistant", "Hi there!", "final")]
-    assert [u.seq for u in settled] == [1, 2]
-    assert [u.origin for u in settled] == ["voice", "voice"]
+    assert story(finalized) == [("user", "Hello.", "final"), ("assistant", "Hi there!", "final")]
+    assert [u.seq for u in finalized] == [1, 2]
+    assert [u.origin for u in finalized] == ["voice", "voice"]
 
 
-def test_S3_35_a_transcript_that_comes_after_the_answer_stands_before_it() -> None:
-    settled = said(
+def test_S3_35_a_transcription_that_arrives_after_the_answer_is_placed_before_it() -> None:
+    finalized = said(
         *wire.spoken_turn("U1", None), *wire.answer("A1", "Hi!", "U1"), wire.heard("U1", "Hello.")
     )
-    assert [u.seq for u in settled] == [1, 2], "seq is the order of settling"
-    assert story(settled) == [("user", "Hello.", "final"), ("assistant", "Hi!", "final")]
-    assert settled[1].created_at <= settled[0].created_at, "created_at follows position"
+    assert [u.seq for u in finalized] == [1, 2], "seq is the order of finalization"
+    assert story(finalized) == [("user", "Hello.", "final"), ("assistant", "Hi!", "final")]
+    assert finalized[1].created_at <= finalized[0].created_at, "created_at follows position"
 
 
 def test_S3_36_several_user_items_before_one_answer_are_all_kept_in_order() -> None:
-    settled = said(
+    finalized = said(
         *wire.spoken_turn("U1", None),
         *wire.spoken_turn("U2", "U1"),
         wire.heard("U2", "Two."),
         wire.heard("U1", "One."),
         *wire.answer("A1", "Three.", "U2"),
     )
-    assert [text for _, text, _ in story(settled)] == ["One.", "Two.", "Three."]
+    assert [text for _, text, _ in story(finalized)] == ["One.", "Two.", "Three."]
 
 
-def test_S3_38_an_empty_transcript_settles_nothing() -> None:
+def test_S3_38_an_empty_transcription_yields_no_utterance() -> None:
     assert said(*wire.spoken_turn("U1", None), wire.heard("U1", ""), finish=True) == []
     assert said(*wire.spoken_turn("U1", None), wire.heard("U1", " \n"), finish=True) == []
 
 
-def test_5_1_words_may_come_before_their_item() -> None:
-    settled = said(
+def test_5_1_text_may_arrive_before_its_item() -> None:
+    finalized = said(
         wire.speech_started("U1"),
         wire.heard_delta("U1", " Hel"),
         wire.heard_delta("U1", "lo"),
         *wire.spoken_turn("U1", None)[1:],
         wire.heard("U1", "Hello."),
     )
-    assert story(settled) == [("user", "Hello.", "final")]
+    assert story(finalized) == [("user", "Hello.", "final")]
 
 
-def test_5_3_the_null_predecessor_of_done_moves_nothing() -> None:
-    settled = said(
+def test_5_3_the_null_predecessor_of_item_done_moves_nothing() -> None:
+    finalized = said(
         *wire.typed("U1", "One.", None),
         *wire.answer("A1", "Two.", "U1"),
         *wire.typed("U2", "Three.", "A1"),
         *wire.answer("A2", "Four.", "U2", response="resp_2"),
     )
-    assert [text for _, text, _ in story(settled)] == ["One.", "Two.", "Three.", "Four."]
+    assert [text for _, text, _ in story(finalized)] == ["One.", "Two.", "Three.", "Four."]
 
 
-def test_5_4_an_interrupted_answer_is_kept_whole_and_marked() -> None:
+def test_5_4_an_interrupted_answer_keeps_its_whole_text_and_is_marked() -> None:
     events = wire.answer("A1", "I wanted to say more", None, cut=True)
     assert story(said(*events)) == [("assistant", "I wanted to say more", "interrupted")]
 
 
 def test_5_5_a_truncation_after_the_end_corrects_what_was_heard() -> None:
-    transcript = Transcript(AtOnce())
+    transcript = Transcript(InstantPlayback())
     for event in wire.answer("A1", "one two three four", None)[:3]:
-        transcript.feed(event, 0.0)
-    transcript.audio("A1", 2000)
-    settled = [
-        u for e in wire.answer("A1", "one two three four", None) for u in transcript.feed(e, 1.0)
+        transcript.observe(event, 0.0)
+    transcript.add_audio("A1", 2000)
+    finalized = [
+        u for e in wire.answer("A1", "one two three four", None) for u in transcript.observe(e, 1.0)
     ]
     truncated = {"type": "conversation.item.truncated", "item_id": "A1", "audio_end_ms": 1000}
-    corrected = transcript.feed(truncated, 2.0)
-    assert [(u.seq, u.state) for u in settled] == [(1, "final")]
+    corrected = transcript.observe(truncated, 2.0)
+    assert [(u.seq, u.state) for u in finalized] == [(1, "final")]
     assert [(u.seq, u.state, u.heard_text, u.heard_ms, u.audio_ms) for u in corrected] == [
         (2, "interrupted", "one two", 1000, 2000)
     ]
     assert corrected[0].text == "one two three four", "what was generated is kept"
-    assert transcript.feed(truncated, 3.0) == [], "the same word twice is one word"
+    assert transcript.observe(truncated, 3.0) == [], "a repeat changes nothing"
 
 
 @pytest.mark.parametrize(
@@ -111,37 +111,37 @@ def test_5_5_a_truncation_after_the_end_corrects_what_was_heard() -> None:
         {"type": "conversation.item.deleted", "item_id": "A1"},
     ],
 )
-def test_5_6_truncated_at_nothing_or_deleted_is_unheard(event: Event) -> None:
-    settled = said(*wire.answer("A1", "Hello", None), event)
-    assert [(u.state, u.heard_text, u.text) for u in settled[-1:]] == [("unheard", "", "Hello")]
+def test_5_6_an_answer_truncated_at_0_or_deleted_is_unheard(event: Event) -> None:
+    finalized = said(*wire.answer("A1", "Hello", None), event)
+    assert [(u.state, u.heard_text, u.text) for u in finalized[-1:]] == [("unheard", "", "Hello")]
 
 
-def test_5_7_a_failed_transcription_ends_a_turn_without_a_word() -> None:
+def test_5_7_a_failed_transcription_finalizes_the_text_so_far() -> None:
     assert said(*wire.spoken_turn("U1", None), wire.not_heard("U1"), finish=True) == []
-    settled = said(
+    finalized = said(
         *wire.spoken_turn("U1", None), wire.heard_delta("U1", "Hel"), wire.not_heard("U1")
     )
-    assert story(settled) == [("user", "Hel", "failed")]
+    assert story(finalized) == [("user", "Hel", "failed")]
 
 
-def test_5_9_a_doubled_completed_is_one_utterance_and_an_interim_is_none() -> None:
+def test_5_9_a_repeated_transcription_is_one_utterance_and_an_interim_one_is_none() -> None:
     turn = wire.spoken_turn("U1", None)
     assert len(said(*turn, wire.heard("U1", "Hi."), wire.heard("U1", "Hi."))) == 1
     interim = wire.heard("U1", "Hi", status="in_progress")
     assert said(*turn, interim) == []
-    settled = said(*turn, interim, wire.heard("U1", "Hi you.", status="completed"))
-    assert story(settled) == [("user", "Hi you.", "final")]
+    finalized = said(*turn, interim, wire.heard("U1", "Hi you.", status="completed"))
+    assert story(finalized) == [("user", "Hi you.", "final")]
 
 
 def test_5_11_two_items_of_one_response_are_two_utterances() -> None:
-    settled = said(
+    finalized = said(
         *wire.answer("A1", "I will look.", None)[:-1],
         *wire.answer("A2", "It is sunny.", "A1")[1:],
     )
-    assert [text for _, text, _ in story(settled)] == ["I will look.", "It is sunny."]
+    assert [text for _, text, _ in story(finalized)] == ["I will look.", "It is sunny."]
 
 
-def test_5_12_an_out_of_band_answer_is_no_conversation() -> None:
+def test_5_12_an_out_of_band_response_is_not_part_of_the_transcript() -> None:
     events = [
         e
         for e in wire.answer("X1", "Secret summary.", None, response="resp_x")
@@ -156,39 +156,203 @@ def test_5_13_an_answer_known_only_from_response_done_is_not_lost() -> None:
     assert story(said(wire.answer("A1", "Hello.", None)[-1])) == [("assistant", "Hello.", "final")]
 
 
-def test_5_15_a_retrieved_item_makes_nothing_and_may_fill_a_gap() -> None:
+def test_5_15_a_retrieved_item_creates_nothing_but_may_fill_a_gap() -> None:
     known = wire.message("U1", "user", {"type": "input_audio", "transcript": "Hello."})
     retrieved = {"type": "conversation.item.retrieved", "item": known}
     assert said(retrieved, finish=True) == []
-    settled = said(*wire.spoken_turn("U1", None), wire.not_heard("U1"), retrieved)
-    assert story(settled) == [("user", "Hello.", "final")]
+    finalized = said(*wire.spoken_turn("U1", None), wire.not_heard("U1"), retrieved)
+    assert story(finalized) == [("user", "Hello.", "final")]
 
 
-def test_5_16_typed_and_seeded_words_say_so() -> None:
-    settled = said(
+def test_5_16_typed_and_seeded_utterances_have_their_origin() -> None:
+    finalized = said(
         *wire.typed("U1", "Hi", None), *wire.typed("A1", "Old answer", "U1", "assistant")
     )
-    assert [(u.role, u.origin) for u in settled] == [("user", "text"), ("assistant", "seeded")]
+    assert [(u.role, u.origin) for u in finalized] == [("user", "text"), ("assistant", "seeded")]
 
 
-def test_5_18_an_item_put_first_stands_first() -> None:
-    settled = said(*wire.typed("U2", "Second", None), *wire.typed("U1", "First", "root"))
-    assert [text for _, text, _ in story(settled)] == ["First", "Second"]
+def test_5_18_an_item_inserted_at_the_root_comes_first() -> None:
+    finalized = said(*wire.typed("U2", "Second", None), *wire.typed("U1", "First", "root"))
+    assert [text for _, text, _ in story(finalized)] == ["First", "Second"]
 
 
-def test_5_19_what_the_system_says_is_no_utterance() -> None:
+def test_5_19_a_system_message_is_not_an_utterance() -> None:
     system = wire.message("S1", "system", {"type": "input_text", "text": "Nobody speaks."})
     assert (
         said(wire.item("added", system, None), wire.item("done", system, None), finish=True) == []
     )
 
 
-def test_a_session_that_ends_early_settles_what_was_said_so_far_as_partial() -> None:
-    settled = said(
+def test_a_session_that_ends_early_finalizes_open_utterances_as_partial() -> None:
+    finalized = said(
         *wire.spoken_turn("U1", None),
         wire.heard_delta("U1", "Hello"),
         *wire.answer("A1", "Hi there my friend", "U1")[:6],
         finish=True,
     )
-    assert story(settled) == [("user", "Hello", "partial"), ("assistant", "Hi there", "partial")]
-    assert [u.seq for u in settled] == [1, 2]
+    assert story(finalized) == [("user", "Hello", "partial"), ("assistant", "Hi there", "partial")]
+    assert [u.seq for u in finalized] == [1, 2]
+
+
+# Answers that break off while they are generated
+
+TEXT = "One two three four."
+
+
+def observe_until_broken_off(transcript: Transcript) -> None:
+    """Observe an answer up to the end of its audio, where it breaks off."""
+    for event in wire.answer("A1", TEXT, None):
+        if event["type"] == "response.output_audio.done":
+            return
+        assert transcript.observe(event, 0.0) == []
+
+
+def broken_off(heard_s: float) -> Utterance:
+    """The utterance of an answer of two seconds of which the client has played `heard_s`."""
+    playout = Playout()
+    transcript = Transcript(playout)
+    observe_until_broken_off(transcript)
+    transcript.add_audio("A1", 2000)
+    playout.received("A1", 2000)
+    playout.sent("A1", 2000, 0.0)
+    (utterance,) = transcript.finish(START_SECONDS + heard_s)
+    assert (utterance.state, utterance.text) == ("partial", TEXT)
+    return utterance
+
+
+def test_an_answer_that_breaks_off_is_cut_to_what_was_heard() -> None:
+    half = broken_off(1.0)
+    assert (half.heard_ms, half.heard_text, half.heard_estimated) == (1000, "One two", True)
+
+
+def test_an_answer_that_breaks_off_before_it_is_heard_has_no_heard_text() -> None:
+    assert (broken_off(0.0).heard_ms, broken_off(0.0).heard_text) == (0, "")
+
+
+def test_an_answer_that_breaks_off_and_was_heard_whole_is_not_cut() -> None:
+    assert (broken_off(9.0).heard_ms, broken_off(9.0).heard_text) == (None, TEXT)
+
+
+def test_the_clients_report_says_how_much_of_a_broken_answer_was_heard() -> None:
+    playout = Playout()
+    transcript = Transcript(playout)
+    observe_until_broken_off(transcript)
+    transcript.add_audio("A1", 2000)
+    playout.received("A1", 2000)
+    playout.sent("A1", 2000, 0.0)
+    playout.played("A1", 400, 0.0)
+    (utterance,) = transcript.finish(0.1)
+    assert (utterance.heard_ms, utterance.heard_estimated) == (500, False)
+
+
+def test_an_answer_interrupted_before_it_breaks_off_keeps_what_was_heard_then() -> None:
+    playout = Playout()
+    transcript = Transcript(playout)
+    observe_until_broken_off(transcript)
+    transcript.add_audio("A1", 2000)
+    playout.received("A1", 2000)
+    playout.sent("A1", 2000, 0.0)
+    (cut,) = playout.interrupt(START_SECONDS + 0.5)
+    assert transcript.cut(cut, 1.0) == []
+    (utterance,) = transcript.finish(9.0)
+    assert (utterance.state, utterance.heard_ms) == ("partial", 500)
+
+
+def test_in_a_recording_a_broken_answer_counts_as_heard_whole() -> None:
+    transcript = Transcript(InstantPlayback())
+    observe_until_broken_off(transcript)
+    (utterance,) = transcript.finish(0.0)
+    assert (utterance.heard_ms, utterance.heard_text) == (None, TEXT)
+
+
+# One item
+
+
+def item() -> TranscriptItem:
+    return TranscriptItem("A1", "assistant", 0.0)
+
+
+def test_deltas_are_joined_until_the_whole_text_arrives() -> None:
+    one = item()
+    for delta in ("Hel", "lo", " you"):
+        one.add_delta(0, delta)
+    part = one.part(0)
+    assert part is not None
+    assert part.so_far() == "Hello you"
+    one.set_text({"content_index": 0, "transcript": "Hello, you!"})
+    one.set_text({"content_index": 0, "transcript": "something later"})
+    assert part.so_far() == "Hello, you!"
+
+
+def test_the_whole_text_is_read_from_every_event_shape() -> None:
+    for event in (
+        {"text": "Hi"},
+        {"transcript": "Hi"},
+        {"part": {"type": "audio", "transcript": "Hi"}},
+    ):
+        one = item()
+        one.set_text({"content_index": 0, **event})
+        part = one.part(0)
+        assert part is not None
+        assert part.text == "Hi"
+
+
+def test_an_items_content_fills_in_missing_texts() -> None:
+    one = item()
+    one.set_text({"content_index": 0, "transcript": "known"})
+    one.read_content(
+        [
+            {"type": "output_audio", "transcript": "other"},
+            {"type": "output_text", "text": "second"},
+            {"type": "output_audio", "transcript": None},
+            "nonsense",
+        ]
+    )
+    assert {index: part.text for index, part in one.parts.items()} == {0: "known", 1: "second"}
+    assert not one.is_typed
+
+
+def test_typed_content_is_marked_and_parts_are_bounded() -> None:
+    one = TranscriptItem("U1", "user", 0.0)
+    one.read_content([{"type": "input_text", "text": "Hi"}])
+    assert one.is_typed
+    assert [one.part(index) is not None for index in (63, 64, 5_000, 0)] == [True, True, True, True]
+    for index in range(200):
+        one.part(index)
+    assert len(one.parts) == 64
+    assert one.part(9_999) is None
+
+
+# Position, `seq` and state of utterances
+
+
+def test_a_correction_takes_a_new_seq_and_a_repeat_none() -> None:
+    items = {"U1": TranscriptItem("U1", "user", 5.0)}
+    finalizer = UtteranceFinalizer(items)
+    items["U1"].set_text({"transcript": "Hi"})
+    (first,) = finalizer.finalize(items["U1"], "final")
+    assert (first.seq, first.position, first.created_at) == (1, 1.0, 5.0)
+    assert finalizer.finalize(items["U1"], "final") == []
+    (again,) = finalizer.finalize(items["U1"], "failed")
+    assert (again.seq, again.position) == (2, 1.0)
+
+
+def test_created_at_never_decreases_along_the_conversation() -> None:
+    items = {
+        name: TranscriptItem(name, "user", seen)
+        for name, seen in (("a", 9.0), ("b", 3.0), ("c", 20.0))
+    }
+    finalizer = UtteranceFinalizer(items)
+    finalizer.link(items["a"], None)
+    finalizer.link(items["c"], "a")
+    finalizer.link(items["b"], "a")
+    assert [items[name].created_at for name in ("a", "b", "c")] == [9.0, 9.0, 20.0]
+
+
+def test_only_users_and_assistants_have_utterances() -> None:
+    items = {"S1": TranscriptItem("S1", "system", 0.0), "F1": TranscriptItem("F1", "none", 0.0)}
+    finalizer = UtteranceFinalizer(items)
+    for item in items.values():
+        item.set_text({"text": "secret"})
+        assert finalizer.finalize(item, "final") == []
+        assert not finalizer.has_finalized(item)

@@ -1,16 +1,17 @@
-"""A whole call with a tool desk in it: engine, client, tools, and what is on its way between."""
+"""A whole call with server-side tools: engine, client, tools, and the events on their way."""
 
 import json
 from collections import deque
 from collections.abc import Sequence
 from typing import Any
 
-from relay.realtime.server_tools import ServerTools, ToolCall, ToolOutcome
+from relay.realtime.effects import CallTool, RuleOutcome, ToolCall
+from relay.realtime.server_tools import ServerTools
 from tests.realtime.tool_engine import Engine, Part
 
 Event = dict[str, Any]
 WEATHER = "get_weather"
-# What the tools answer, and only the model may know.
+# The tools' results, which only the model may see.
 SECRET = "foggy and 12 degrees"
 
 
@@ -22,24 +23,28 @@ def client_call() -> Part:
     return ("call", "show_map", "{}")
 
 
+def called(outcome: RuleOutcome) -> list[ToolCall]:
+    return [effect.call for effect in outcome.after if isinstance(effect, CallTool)]
+
+
 class Call:
-    """Every event stays on its way until the test lets it arrive, or calls `settle`."""
+    """Holds every event until the test lets it arrive, or calls `settle`."""
 
     def __init__(self, *script: Sequence[Part]) -> None:
         self.engine = Engine(*script)
-        self.desk = ServerTools(frozenset({WEATHER}))
+        self.tools = ServerTools(frozenset({WEATHER}))
         self.up: deque[Event] = deque()
         self.seen: list[Event] = []
         self.calls: list[ToolCall] = []
         self.running: list[ToolCall] = []
         self.sent: list[Event] = []  # what the relay itself sent up
 
-    # What arrives ------------------------------------------------------------------------------
+    # Events and results arrive
 
     def take(self) -> None:
-        """One event of the engine's arrives at the relay."""
+        """One engine event arrives at the relay."""
         if self.engine.out:
-            self._handle(self.desk.from_engine(self.engine.out.popleft()))
+            self._handle(self.tools.from_engine(self.engine.out.popleft(), 1.0))
 
     def give(self) -> None:
         """One event arrives at the engine."""
@@ -47,27 +52,28 @@ class Call:
             self.engine.receive(self.up.popleft())
 
     def answer(self, index: int = 0, output: str | None = None) -> None:
-        """One of the tools that run answers."""
+        """One of the running tools returns its result."""
         if self.running:
             call = self.running.pop(index % len(self.running))
             told = output if output is not None else f"{SECRET} for {call.call_id}"
-            self._handle(ToolOutcome(ask=self.desk.result(call.call_id, told)))
+            self._handle(RuleOutcome(replies=self.tools.result(call.call_id, told)))
 
     def say(self, event: Event) -> None:
         """The client sends an event."""
-        handled = self.desk.from_client(event)
-        self.seen += handled.shown
-        self.up += handled.ask
+        handled = self.tools.from_client(event, 1.0)
+        self.seen += handled.replies
+        self.up += handled.events
 
-    def _handle(self, handled: ToolOutcome) -> None:
-        self.seen += handled.shown
-        self.calls += handled.calls
-        self.running += handled.calls
-        self.sent += handled.ask
-        self.up += handled.ask
+    def _handle(self, handled: RuleOutcome) -> None:
+        calls = called(handled)
+        self.seen += handled.events
+        self.calls += calls
+        self.running += calls
+        self.sent += handled.replies
+        self.up += handled.replies
 
     def flow(self) -> None:
-        """Everything arrives and every response ends; tools that run go on running."""
+        """Everything arrives and every response ends; running tools keep running."""
         while self.up or self.engine.out or self.engine.is_running:
             while self.up:
                 self.give()
@@ -76,13 +82,13 @@ class Call:
                 self.take()
 
     def settle(self) -> None:
-        """All comes to rest, every tool has answered."""
+        """Everything arrives and every tool returns its result."""
         self.flow()
         while self.running:
             self.answer()
             self.flow()
 
-    # What came of it ---------------------------------------------------------------------------
+    # The client's view
 
     def shown(self, kind: str) -> list[Event]:
         return [event for event in self.seen if event["type"] == kind]
@@ -94,14 +100,14 @@ class Call:
         return [event["type"] for event in self.sent]
 
     def hidden_words(self) -> set[str]:
-        """What a client must never be told: ids, names and results of the server's own calls."""
+        """Ids, names and results of the server's own calls, which the client must not see."""
         calls = [item for item in self.engine.items if item.get("name") == WEATHER]
         ids = {item["call_id"] for item in calls}
         outputs = [item for item in self.engine.items if item.get("call_id") in ids]
         return {WEATHER, SECRET} | ids | {item["id"] for item in calls + outputs}
 
     def traces(self) -> set[str]:
-        """What of that it was told."""
+        """The hidden words that the client was sent."""
         shown = json.dumps(self.seen)
         marks = {word: word if word == SECRET else f'"{word}"' for word in self.hidden_words()}
         return {word for word, mark in marks.items() if mark in shown}

@@ -1,4 +1,4 @@
-"""A small engine that calls tools, one event at a time, for the tests of the tool desk."""
+"""A small engine that calls tools, one event at a time, for the tests of server-side tools."""
 
 from collections import deque
 from collections.abc import Iterator, Sequence
@@ -23,9 +23,9 @@ def named(item_id: str, call_id: str, name: str, arguments: str, status: str) ->
 
 
 class Engine:
-    """Speaks the order of PROTOCOL §4; `step` writes the next event of the response in progress.
+    """Sends events in the order of PROTOCOL §4; `step` sends the next one of the response.
 
-    Responses put out what `script` says, one entry each, and then "ok".
+    Each response outputs the next entry of `script`, and "ok" after the last.
     """
 
     def __init__(self, *script: Sequence[Part]) -> None:
@@ -39,7 +39,7 @@ class Engine:
         self._late: list[Event] = []
         self._ids = 0
 
-    # What goes up ------------------------------------------------------------------------------
+    # Events from the client
 
     def receive(self, event: Event) -> None:
         kind = event["type"]
@@ -68,20 +68,20 @@ class Engine:
         error = {"type": "invalid_request_error", "code": code, "message": "No.", "param": None}
         self.out.append({"type": "error", "error": {**error, "event_id": event.get("event_id")}})
 
-    # What happens by itself --------------------------------------------------------------------
+    # What happens by itself
 
     @property
     def is_running(self) -> bool:
         return self._running is not None
 
     def speech(self) -> None:
-        """Somebody begins to speak, which ends the response in progress."""
+        """The learner begins to speak, which ends the response in progress."""
         self.out.append(wire.speech_started(f"item_u{self._ids}"))
         if self._running is not None:
             self._end("cancelled", {"type": "cancelled", "reason": "turn_detected"})
 
     def silence(self) -> None:
-        """They stop, and a response begins by itself."""
+        """The learner stops, and a response begins by itself."""
         item_id = self._id("item_u")
         self.out.append({"type": "input_audio_buffer.speech_stopped", "item_id": item_id})
         self.out.append(wire.committed(item_id, self._last))
@@ -90,7 +90,7 @@ class Engine:
             self._begin({})
 
     def step(self) -> None:
-        """The next event of the response in progress."""
+        """Send the next event of the response in progress."""
         if self._running is not None:
             event = next(self._running, None)
             if event is None:
@@ -98,7 +98,7 @@ class Engine:
             else:
                 self.out.append(event)
 
-    # Responses ---------------------------------------------------------------------------------
+    # Responses
 
     def _begin(self, wished: Event) -> None:
         response = {
@@ -169,7 +169,7 @@ class Engine:
         self.out.append(wire.item("done", dict(item), None))
         self.out.append(self._output_item_done(item, index))
 
-    # Items -------------------------------------------------------------------------------------
+    # Items
 
     @property
     def _last(self) -> str | None:

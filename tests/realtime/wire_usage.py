@@ -1,4 +1,4 @@
-"""Events that carry usage, as they are recorded on the wire, in few words."""
+"""Builders for events that carry usage, in the shapes recorded on the wire."""
 
 from typing import Any
 

@@ -134,7 +134,7 @@ async def engine_breaks_the_protocol(call: Call) -> None:
 async def a_rule_fails(call: Call) -> None:
     """Nothing that comes from outside does this; so the rules are broken by hand."""
     for session in live_sessions(call.here.app):
-        session.core.transcript.feed = None  # type: ignore[method-assign,assignment]
+        session.core.transcript.observe = None  # type: ignore[method-assign,assignment]
     assert call.provider is not None
     call.provider.send({"type": "response.done"})
 

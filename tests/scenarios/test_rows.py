@@ -619,7 +619,7 @@ async def test_S3_64_a_fault_in_one_call_ends_it_alone_and_says_nothing_of_it(
     async with provided(tmp_path) as (here, provider), client(here, browser("ada")) as broken:
         await broken.until("session.created")
         (first,) = live_sessions(here.app)
-        first.core.transcript.feed = feed  # type: ignore[method-assign,assignment]
+        first.core.transcript.observe = feed  # type: ignore[method-assign,assignment]
         async with client(here, browser("grace")) as sound:
             await sound.until("session.created")
             (await provider.call("ada")).send(*wire.spoken_turn("U1", None))

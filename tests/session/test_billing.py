@@ -35,7 +35,7 @@ async def test_the_store_is_asked_what_agent_and_user_spent_today() -> None:
     hold = await BudgetService(Prices(), past.spent).open(grant(), "s1", NOW)
     assert past.asked == [(20_778, "a1", None), (20_778, "a1", "u1")]
     assert hold is not None
-    assert (hold.standing().left, hold.standing().limit) == (600_000, DOLLAR), "the tighter one"
+    assert (hold.balance().left, hold.balance().limit) == (600_000, DOLLAR), "the tighter one"
 
 
 async def test_without_a_budget_or_a_price_the_store_is_not_asked() -> None:
@@ -50,7 +50,7 @@ async def test_sessions_go_on_without_the_stores_answer() -> None:
     past.spent_today = OSError("away")
     hold = await BudgetService(Prices(), past.spent).open(grant(), "s1", NOW)
     assert hold is not None
-    assert hold.standing().left == DOLLAR
+    assert hold.balance().left == DOLLAR
 
 
 async def test_a_budget_refuses_a_model_without_a_price() -> None:
@@ -95,16 +95,16 @@ def test_an_answer_that_was_cut_off_is_charged_and_the_rest_released() -> None:
     hold = budgets.open("s1", [LIMIT], 20_778)
     assert hold.reserve(10_000, 20_778)
     billing = SessionBilling(used, hold)
-    used.feed(wire.response_created("R1"), NOW)
+    used.observe(wire.response_created("R1"), NOW)
     billing.close(NOW)
-    assert budgets.open("s2", [LIMIT], 20_778).standing().left == 995_000
+    assert budgets.open("s2", [LIMIT], 20_778).balance().left == 995_000
     billing.close(NOW)
-    assert budgets.open("s3", [LIMIT], 20_778).standing().left <= 995_000
+    assert budgets.open("s3", [LIMIT], 20_778).balance().left <= 995_000
 
 
 def test_the_report_counts_and_logs_tokens_and_dollars() -> None:
     used, metrics = costs(), Metrics()
-    used.feed(response_done("R1", response_usage(audio=(10, 0), out=(0, 100))), NOW)
+    used.observe(response_done("R1", response_usage(audio=(10, 0), out=(0, 100))), NOW)
     with capture_logs() as logs:
         SessionBilling(used, None).report(metrics, structlog.get_logger())
     assert logs[0]["event"] == "session used"

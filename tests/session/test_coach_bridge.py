@@ -25,7 +25,7 @@ from relay.session.coach_bridge import (
 from relay.session.session import Session
 from tests.fake_connection import FakePeer
 from tests.realtime import wire_events as wire
-from tests.realtime.coaching.test_coach_voice import PAUSE, WORD
+from tests.realtime.coaching.test_speech import PAUSE, WORD
 from tests.session.fakes import CREATED, FakeClock, FakeEngine, Stage, settle
 from tests.session.test_session import DELTA
 

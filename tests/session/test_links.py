@@ -171,7 +171,7 @@ async def test_who_is_attached_later_is_paused_as_the_one_before_was() -> None:
 async def test_who_is_detached_while_it_is_slow_holds_nobody_back() -> None:
     session = FakeSession()
     client, engine = session.connect()
-    session.core.deadlines.greeted()
+    session.core.deadlines.engine_ready()
     client.fill(True)
     assert session.core.deadlines.ending(1011.0) == CLIENT_TOO_SLOW
     session.client.detach()

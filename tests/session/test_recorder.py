@@ -2,7 +2,7 @@
 
 import uuid
 
-from relay.realtime.playout import AtOnce
+from relay.realtime.playout import InstantPlayback
 from relay.realtime.records import ActionRecord, AnyRecord, record_id
 from relay.realtime.transcript import Transcript
 from relay.session.recorder import Recorder, TextlessJournal
@@ -12,10 +12,10 @@ from tests.stores.words import COACH, Call
 
 
 def test_every_utterance_gets_the_head_of_its_session_and_an_id_of_its_own() -> None:
-    journal, transcript = FakeJournal(), Transcript(AtOnce())
+    journal, transcript = FakeJournal(), Transcript(InstantPlayback())
     recorder = Recorder(journal, HEAD)
     for event in (*wire.typed("U1", "Hi", None), *wire.answer("A1", "Hello", "U1")):
-        for utterance in transcript.feed(event, 1.0):
+        for utterance in transcript.observe(event, 1.0):
             recorder.utterance(utterance)
     assert [record.utterance.text for record in journal.records] == ["Hi", "Hello"]
     assert {record.head for record in journal.records} == {HEAD}

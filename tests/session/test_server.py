@@ -242,11 +242,11 @@ class Created:
 
 async def test_the_tighter_limit_counts_the_servers_or_the_agents() -> None:
     tight = Created(bounds=Bounds(session_seconds=60, idle_seconds=900)).session.core
-    tight.deadlines.greeted()
+    tight.deadlines.engine_ready()
     assert tight.deadlines.ending(1059.0) is None
     assert tight.deadlines.ending(1060.0) == SESSION_TIME_LIMIT
     wide = Created(bounds=Bounds(session_seconds=9000, idle_seconds=900)).session.core
-    wide.deadlines.greeted()
+    wide.deadlines.engine_ready()
     assert wide.deadlines.ending(1299.0) is None
     assert wide.deadlines.ending(1300.0) == IDLE
 

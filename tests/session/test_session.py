@@ -298,7 +298,7 @@ async def test_S3_64_a_fault_of_ours_ends_this_session_and_says_nothing_of_its_c
     def broken(*_: object) -> None:
         raise RuntimeError("the learner said: my secret")
 
-    session.core.transcript.feed = broken  # type: ignore[method-assign,assignment]
+    session.core.transcript.observe = broken  # type: ignore[method-assign,assignment]
     stage.engine.arrive('{"type":"response.done"}')
     assert await running == endings.INTERNAL_ERROR
     assert stage.client.close_sent == (1011, "Internal server error")

@@ -5,14 +5,14 @@ from pathlib import Path
 
 import pytest
 
-from relay.realtime import server_tools as tool_rounds
+from relay.realtime import server_tools
 from relay.tools.call import _MESSAGES, ToolFailed, parse_arguments
 
 DOCS = (Path(__file__).parents[2] / "docs" / "tools.md").read_text()
 FAILURES_OF_THE_RULES = (
-    tool_rounds.TOO_MANY,
-    tool_rounds.TOO_LONG_ASKED,
-    tool_rounds.TOO_LONG_ANSWERED,
+    server_tools.TOO_MANY_CALLS,
+    server_tools.ARGUMENTS_TOO_LONG,
+    server_tools.OUTPUT_TOO_BIG,
 )
 
 

@@ -12,8 +12,8 @@ import structlog
 from aiohttp import web
 
 from relay.agents.agent import OpenCatalog, StaticCatalog, plain_agent
+from relay.realtime.effects import ToolCall
 from relay.realtime.grant import ServerTool
-from relay.realtime.server_tools import ToolCall
 from relay.tools.call import ToolContext, ToolMisconfigured
 from relay.tools.http_tool import http_session
 from relay.tools.runner import MAX_AT_ONCE, SessionToolRunner, ToolRegistry, tool_runners
@@ -226,7 +226,7 @@ async def session(runner: SessionToolRunner, call: Call) -> None:
 
 
 async def answer(runner: SessionToolRunner, call: Call, one: ToolCall) -> None:
-    call.up += call.desk.result(one.call_id, await runner.run(one))
+    call.up += call.tools.result(one.call_id, await runner.run(one))
 
 
 async def test_results_of_parallel_sessions_and_calls_never_mix(registry: ToolRegistry) -> None:

@@ -1,4 +1,7 @@
-"""Who may still spend how much today: reserved before it is spent, settled after; pure."""
+"""Shared daily budgets: spending is reserved before it happens and settled after.
+
+Amounts are micro-dollars, days are UTC days as `usage.day_of` counts them.
+"""
 
 from collections import Counter, deque
 from collections.abc import Iterable
@@ -6,72 +9,35 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 MAX_IDLE_BUDGETS: Final = 100_000
-"""Budgets kept for today that no session uses; beyond it the one used longest ago is forgotten."""
+"""Budgets kept for the day without a session; beyond it the one used longest ago is dropped."""
 
 NO_LIMIT: Final = 2**63 - 1
-"""What is left to a session without a budget, in micro-dollars."""
+"""What a session without a budget has left."""
 
+FIRST_ANSWER: Final = 10_000
+"""Estimated cost of an answer before one was billed: seven spoken seconds of the dearest model."""
 
-class Budget:
-    """One purse for one day. Amounts are micro-dollars, sessions are known by their ids.
+GOOD_BYE: Final = (
+    "The time for this conversation is nearly up. In your next answer, finish in one or two short "
+    "sentences and say good-bye, in the language of the conversation."
+)
+"""What the model is told when it has to wrap up."""
 
-    Kept of it is only what was spent and what each session holds; both together never pass the
-    limit, but for bills that turn out higher than what was held for them.
-    """
+WRAP_UP_SECONDS: Final = 30.0
+"""How long a session that was asked to wrap up may continue."""
 
-    __slots__ = ("_held", "_total", "limit", "spent")
+Stage = Literal["ok", "warn", "wrap_up", "exhausted"]
 
-    def __init__(self, limit: int, spent: int = 0) -> None:
-        self.limit = limit
-        self.spent = spent
-        self._held: dict[str, int] = {}
-        self._total = 0
-
-    @property
-    def free(self) -> int:
-        """What is neither spent nor held by anybody; below 0 when overdrawn."""
-        return self.limit - self.spent - self._total
-
-    def held(self, session: str) -> int:
-        """What this session has reserved and not spent."""
-        return self._held.get(session, 0)
-
-    def left(self, session: str) -> int:
-        """What this session may spend, its own reservation with it; below 0 when overdrawn."""
-        return self.free + self.held(session)
-
-    def reserve(self, session: str, amount: int) -> bool:
-        """Hold this much more for a session; False, and nothing changes, where it is not there."""
-        if not 0 <= amount <= self.free:
-            return False
-        self._held[session] = self.held(session) + amount
-        self._total += amount
-        return True
-
-    def settle(self, session: str, actual: int) -> None:
-        """Spend: out of what the session holds first. A negative amount corrects an earlier one."""
-        self.spent = max(0, self.spent + actual)
-        if session in self._held:
-            used = min(self._held[session], max(0, actual))
-            self._held[session] -= used
-            self._total -= used
-
-    def release(self, session: str) -> int:
-        """Give back what the session holds; returns how much that was."""
-        returned = self._held.pop(session, 0)
-        self._total -= returned
-        return returned
-
-    def new_day(self) -> None:
-        """Nothing was spent yet; what sessions hold across midnight they still hold."""
-        self.spent = 0
+_STAGES: Final[tuple[Stage, ...]] = ("ok", "warn", "wrap_up", "exhausted")
+_WARN_FRACTION: Final = 5  # the warning comes when a fifth of the limit is left
+_RECENT_ANSWERS: Final = 8  # answers from which the cost of the next one is estimated
 
 
 @dataclass(frozen=True, slots=True)
 class Limit:
-    """Whose money it is, as `user:u1` or `agent:a1`, and how many micro-dollars a UTC day.
+    """A budget's key, such as `user:u1` or `agent:a1`, and its micro-dollars a UTC day.
 
-    `spent` is what the store knows to be spent today, so that a restart gives nothing back.
+    `spent` is what the store has recorded as spent today, so that a restart refunds nothing.
     """
 
     key: str
@@ -81,41 +47,50 @@ class Limit:
 
 @dataclass(frozen=True, slots=True)
 class Balance:
-    """What a session may still spend by the tightest of its budgets, and that budget's limit."""
+    """What a session may still spend from the tightest of its budgets, and that budget's limit."""
 
     left: int
     limit: int
     day: int
 
 
+@dataclass(frozen=True, slots=True)
+class Charge:
+    """What to spend from a session's budgets now, and what to reserve for its next answers."""
+
+    actual: int
+    reservation: int
+
+
 class Budgets:
-    """Everybody's budgets of one day; the day is the UTC day as `meter.day_of` counts it."""
+    """All budgets of one day."""
 
     def __init__(self, max_idle: int = MAX_IDLE_BUDGETS) -> None:
         self._budgets: dict[str, Budget] = {}
-        self._users: Counter[str] = Counter()
+        self._users: Counter[str] = Counter()  # sessions that use a budget
         self._idle: dict[str, None] = {}
         self._max_idle = max_idle
         self._day = 0
 
     @property
     def day(self) -> int:
-        """The day whose money it is."""
+        """The current day."""
         return self._day
 
     def __len__(self) -> int:
         return len(self._budgets)
 
     def open(self, session: str, limits: Iterable[Limit], day: int) -> "BudgetHold":
-        """Let a session spend from all of these at once; without any it may spend what it likes.
+        """Let a session spend from all of these budgets at once; without any it has no limit.
 
-        The newest limit counts, and of what is known here and in the store to be spent the more.
+        The newest limit counts, and of the amounts spent according to the store and to this
+        process the higher one.
         """
-        self.roll(day)
+        self.start_day(day)
         return BudgetHold(self, session, {limit.key: self._use(limit) for limit in limits})
 
-    def roll(self, day: int) -> None:
-        """Begin a new day, when it is one: purses in use are full again, all others forgotten."""
+    def start_day(self, day: int) -> None:
+        """Refill the budgets in use and drop the idle ones, unless `day` has begun before."""
         if day <= self._day:
             return
         self._day = day
@@ -123,10 +98,10 @@ class Budgets:
             del self._budgets[key]
         self._idle.clear()
         for budget in self._budgets.values():
-            budget.new_day()
+            budget.start_day()
 
     def leave(self, keys: Iterable[str]) -> None:
-        """A session is done with these; budgets without one are kept for today, within bounds."""
+        """Note that a session no longer uses these; idle budgets are kept for the day."""
         for key in keys:
             self._users[key] -= 1
             if not self._users[key]:
@@ -136,7 +111,7 @@ class Budgets:
             oldest = next(iter(self._idle))
             del self._idle[oldest], self._budgets[oldest]
 
-    def _use(self, limit: Limit) -> Budget:
+    def _use(self, limit: Limit) -> "Budget":
         self._users[limit.key] += 1
         self._idle.pop(limit.key, None)
         budget = self._budgets.setdefault(limit.key, Budget(limit.micro))
@@ -146,135 +121,159 @@ class Budgets:
 
 
 class BudgetHold:
-    """One session's hand in its budgets: every amount is held or spent in all of them, or none."""
+    """A session's holds on its budgets. Each hold or charge applies to all of them or to none."""
 
-    def __init__(self, budgets: Budgets, session: str, of: dict[str, Budget]) -> None:
+    def __init__(self, budgets: Budgets, session: str, held: "dict[str, Budget]") -> None:
         self._budgets = budgets
         self._session = session
-        self._of = of
-        self._open = True
+        self._held = held
+        self._is_open = True
 
     def reserve(self, amount: int, day: int) -> bool:
-        """Hold this much more; False, and nothing changes, where one of the budgets lacks it."""
-        self._budgets.roll(day)
-        if not self._open:
+        """Hold this much more; False, and nothing changes, if one of the budgets lacks it."""
+        self._budgets.start_day(day)
+        if not self._is_open:
             return False
-        if any(budget.free < amount for budget in self._of.values()):
+        if any(budget.free < amount for budget in self._held.values()):
             return False
-        return all(budget.reserve(self._session, amount) for budget in self._of.values())
+        return all(budget.reserve(self._session, amount) for budget in self._held.values())
 
-    def settle(self, actual: int, want: int, day: int) -> Balance:
-        """Spend, then hold `want` for what comes next, or as much of it as there is."""
-        self._budgets.roll(day)
-        for budget in self._of.values():
-            budget.settle(self._session, actual)
-        standing = self.standing()
-        if self._open:
-            for budget in self._of.values():
+    def settle(self, charge: Charge, day: int) -> Balance:
+        """Spend, then reserve for what comes next as much as is left of it; returns the balance."""
+        self._budgets.start_day(day)
+        for budget in self._held.values():
+            budget.settle(self._session, charge.actual)
+        balance = self.balance()
+        if self._is_open:
+            for budget in self._held.values():
                 budget.release(self._session)
-                budget.reserve(self._session, max(0, min(want, standing.left)))
-        return standing
+                budget.reserve(self._session, max(0, min(charge.reservation, balance.left)))
+        return balance
 
-    def standing(self) -> Balance:
-        """How this session stands, what it holds included."""
-        each = ((b.left(self._session), b.limit) for b in self._of.values())
-        left, limit = min(each, default=(NO_LIMIT, NO_LIMIT))
+    def balance(self) -> Balance:
+        """What this session may spend, its own reservation included."""
+        balances = ((b.left(self._session), b.limit) for b in self._held.values())
+        left, limit = min(balances, default=(NO_LIMIT, NO_LIMIT))
         return Balance(left, limit, self._budgets.day)
 
     def release(self) -> None:
-        """The session is over: others may have what it held. Repeats change nothing."""
-        if self._open:
-            self._open = False
-            for budget in self._of.values():
+        """Give back what the session holds, when it has ended. Repeats change nothing."""
+        if self._is_open:
+            self._is_open = False
+            for budget in self._held.values():
                 budget.release(self._session)
-            self._budgets.leave(self._of)
+            self._budgets.leave(self._held)
 
 
-# ---- When a session is warned that its money runs out, asked to wrap up, and ended; pure.
+class Budget:
+    """One budget for one day: what was spent, and what each session, by its id, has reserved.
 
-Stage = Literal["ok", "warn", "wrap_up", "exhausted"]
+    Both together stay within the limit, except where a charge exceeds what was reserved for it.
+    """
 
-FIRST_ANSWER: Final = 10_000
-"""Micro-dollars that an answer is taken to cost before one was billed: seven spoken seconds of the
-dearest model."""
+    __slots__ = ("_reserved", "_total_reserved", "limit", "spent")
 
-GOOD_BYE: Final = (
-    "The time for this conversation is nearly up. In your next answer, finish in one or two short "
-    "sentences and say good-bye, in the language of the conversation."
-)
-"""What the model is told when it has to wrap up."""
+    def __init__(self, limit: int, spent: int = 0) -> None:
+        self.limit = limit
+        self.spent = spent
+        self._reserved: dict[str, int] = {}
+        self._total_reserved = 0
 
-WRAP_UP_SECONDS: Final = 30.0
-"""How long a session that was asked to wrap up may take to do so."""
+    @property
+    def free(self) -> int:
+        """What is neither spent nor reserved; below 0 when overdrawn."""
+        return self.limit - self.spent - self._total_reserved
 
-_ORDER: Final[tuple[Stage, ...]] = ("ok", "warn", "wrap_up", "exhausted")
-_WARN_PART: Final = 5  # the first warning comes when a fifth of the limit is left
-_RECENT: Final = 8  # answers that say what the next one may cost
+    def reserved(self, session: str) -> int:
+        """What this session has reserved and not spent."""
+        return self._reserved.get(session, 0)
 
+    def left(self, session: str) -> int:
+        """What this session may spend, its own reservation included; below 0 when overdrawn."""
+        return self.free + self.reserved(session)
 
-@dataclass(frozen=True, slots=True)
-class Charge:
-    """What to take from the purse now, and what to hold for what comes next; micro-dollars."""
+    def reserve(self, session: str, amount: int) -> bool:
+        """Reserve this much more for a session; False, and nothing changes, if it is not free."""
+        if not 0 <= amount <= self.free:
+            return False
+        self._reserved[session] = self.reserved(session) + amount
+        self._total_reserved += amount
+        return True
 
-    actual: int
-    want: int
+    def settle(self, session: str, actual: int) -> None:
+        """Spend, from the session's reservation first; a negative amount is a correction."""
+        self.spent = max(0, self.spent + actual)
+        if session in self._reserved:
+            used = min(self._reserved[session], max(0, actual))
+            self._reserved[session] -= used
+            self._total_reserved -= used
+
+    def release(self, session: str) -> int:
+        """Give back a session's reservation; returns its amount."""
+        returned = self._reserved.pop(session, 0)
+        self._total_reserved -= returned
+        return returned
+
+    def start_day(self) -> None:
+        """Reset what was spent; reservations last across midnight."""
+        self.spent = 0
 
 
 class BudgetStage:
-    """One session's way from plenty to its end. Within a day it only ever goes further.
+    """A session's stage from `ok` to `exhausted`, and its estimate of what the next answer costs.
 
-    The next answer is taken to cost half as much again as the dearest of the recent ones, for
-    the whole conversation is paid again with every answer (PROTOCOL §8). What is held is that
-    twice: for an answer and for the good-bye after it.
+    Within a day the stage only advances. The next answer is estimated at one and a half times the
+    dearest of the recent ones, since the whole conversation is paid again with every answer
+    (PROTOCOL §8). Twice that is reserved: for an answer and for the good-bye after it.
     """
 
     def __init__(self, first_answer: int = FIRST_ANSWER) -> None:
-        self.stage: Stage = "ok"
+        self.name: Stage = "ok"
         self._first_answer = first_answer
-        self._answers: deque[int] = deque(maxlen=_RECENT)
-        self._pending = 0
-        self._billed = 0
+        self._answers: deque[int] = deque(maxlen=_RECENT_ANSWERS)
+        self._since_answer = 0
+        self._charged = 0
         self._day = 0
 
     @property
     def expected(self) -> int:
-        """What the next answer may cost, and one that a session's end cut off, unbilled."""
+        """The estimated cost of one answer, also of one that was cut off before it was billed."""
         return max(1, max(self._answers) * 3 // 2 if self._answers else self._first_answer)
 
     @property
-    def want(self) -> int:
-        """What the session should hold before the model speaks; reserve it at the door."""
+    def reservation(self) -> int:
+        """What the session should have reserved before the model speaks."""
         return 2 * self.expected
 
-    def bill(self, total: int, *, answered: bool) -> Charge:
-        """The session cost `total` micro-dollars so far; the difference is to be settled.
+    def charge(self, total: int, *, answered: bool) -> Charge:
+        """Charge the difference between what the session has cost so far and what was charged.
 
-        `answered` says that an answer was billed: with the transcription before it, that is what
-        a turn costs.
+        `answered` says that an answer was billed: it and the transcription before it are what one
+        turn costs.
         """
-        actual = total - self._billed
-        self._billed = total
-        self._pending += actual
+        actual = total - self._charged
+        self._charged = total
+        self._since_answer += actual
         if answered:
-            self._answers.append(self._pending)
-            self._pending = 0
-        return Charge(actual, self.want)
+            self._answers.append(self._since_answer)
+            self._since_answer = 0
+        return Charge(actual, self.reservation)
 
-    def stands(self, standing: Balance) -> Stage | None:
-        """How the session stands after a bill was settled; the new stage where it changed.
+    def update(self, balance: Balance) -> Stage | None:
+        """Advance after a charge was settled; returns the new stage, None if it is the same.
 
-        A stage may be passed over. On a new day it all begins again, but for what has ended.
+        A stage may be skipped. A new day starts again at `ok`, except after `exhausted`.
         """
-        before = self.stage
-        if standing.day > self._day and before != "exhausted":
-            self.stage = "ok"
-        self._day = max(self._day, standing.day)
-        self.stage = max(self.stage, self._stage_of(standing), key=_ORDER.index)
-        return self.stage if self.stage != before else None
+        before = self.name
+        if balance.day > self._day and before != "exhausted":
+            self.name = "ok"
+        self._day = max(self._day, balance.day)
+        self.name = max(self.name, self._stage_of(balance), key=_STAGES.index)
+        return self.name if self.name != before else None
 
-    def _stage_of(self, standing: Balance) -> Stage:
-        if standing.left <= 0:
+    def _stage_of(self, balance: Balance) -> Stage:
+        if balance.left <= 0:
             return "exhausted"
-        if standing.left < self.want:
+        if balance.left < self.reservation:
             return "wrap_up"
-        return "warn" if standing.left * _WARN_PART <= standing.limit else "ok"
+        return "warn" if balance.left * _WARN_FRACTION <= balance.limit else "ok"

@@ -1,4 +1,4 @@
-"""What models cost: a dated table as data, and how a model's name finds its row (PROTOCOL §8)."""
+"""The price table of models, and the lookup of a model's price by name (PROTOCOL §8)."""
 
 import re
 from collections.abc import Mapping
@@ -7,7 +7,7 @@ from decimal import Decimal
 from typing import Any, Final, NoReturn
 
 DATE: Final = "2026-11-20"
-"""The day of the table: what changed since is not known here."""
+"""The date of the table: later price changes are not in it."""
 
 PICO_PER_MICRO: Final = 10**6
 _PER_MILLION_TOKENS: Final = 10**6  # a dollar a million tokens is this many pico-dollars a token
@@ -54,15 +54,15 @@ TABLE: Final[Mapping[str, Row]] = {
     "gpt-realtime-translate": {"minute": "0.034"},
     "gpt-transcribe": {"minute": "0.006", "inferred": True},
 }
-"""US dollars a million tokens, or a `minute`. `like` takes over another row; `inferred` marks what
-was not read on the provider's own page."""
+"""US dollars a million tokens, or a `minute`. `like` inherits from another row; `inferred` marks
+prices that were not read on the provider's own page."""
 
 _DATED: Final = re.compile(r"-\d{4}-\d{2}-\d{2}\Z", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Price:
-    """Pico-dollars a token by modality and direction, and a minute; None where none is known.
+    """Pico-dollars a token by modality and direction, and a minute; None if no price is known.
 
     Cached input without a price of its own costs what other input costs.
     """
@@ -83,11 +83,11 @@ _AMOUNTS: Final = frozenset(Price.__dataclass_fields__) - {"inferred"}
 
 
 class Prices:
-    """The table, with an operator's own rows over it.
+    """The table with an operator's own rows on top.
 
-    `own` has the shape of `TABLE`: a new name is a row of its own (an Azure deployment, mostly
-    `like` a model), the name of a row here changes only what it gives (a discount). Raises
-    ValueError, naming the row and the field, for what is no price.
+    `own` has the shape of `TABLE`: a new name adds a row (an Azure deployment, mostly `like` a
+    model), a known name changes only the fields it gives (a discount). Raises ValueError, naming
+    the row and the field, for an invalid price.
     """
 
     def __init__(self, own: Mapping[str, Row] | None = None) -> None:
@@ -96,9 +96,9 @@ class Prices:
         self._prices = {model: _price(model, rows) for model in rows}
 
     def find(self, model: str) -> Price | None:
-        """The price of a model, or of the model that it is a dated version of; else None.
+        """The price of a model, or of the model of which it is a dated version; else None.
 
-        No shorter name is ever taken for a longer one: `gpt-realtime-3` is not `gpt-realtime`.
+        A prefix is never a match: `gpt-realtime-3` is not `gpt-realtime`.
         """
         exact = self._prices.get(model)
         return exact if exact is not None else self._prices.get(_DATED.sub("", model))
@@ -108,33 +108,33 @@ def _price(model: str, rows: Mapping[str, Row]) -> Price:
     fields = _fields(model, rows, ())
     unknown = fields.keys() - _AMOUNTS - {"inferred"}
     if unknown:
-        raise ValueError(f"{model}: a price has no {', '.join(map(repr, sorted(unknown)))}")
+        raise ValueError(f"{model}: unknown price field {', '.join(map(repr, sorted(unknown)))}")
     amounts = {name: _pico(model, name, fields[name]) for name in fields if name in _AMOUNTS}
     return Price(**amounts, inferred=bool(fields.get("inferred")))
 
 
-def _fields(model: str, rows: Mapping[str, Row], followed: tuple[str, ...]) -> dict[str, Any]:
-    """A row with what it is `like` filled in."""
-    row = None if model in followed else rows.get(model)
+def _fields(model: str, rows: Mapping[str, Row], seen: tuple[str, ...]) -> dict[str, Any]:
+    """The fields of a row, with those inherited from the row that it is `like`."""
+    row = None if model in seen else rows.get(model)
     if row is None:
-        raise ValueError(f"{' like '.join((*followed, model))}: that is no row of prices")
+        raise ValueError(f"{' like '.join((*seen, model))}: no such row in the price table")
     if "like" not in row:
         return dict(row)
     own = {name: value for name, value in row.items() if name != "like"}
-    inherited = _fields(str(row["like"]), rows, (*followed, model))
+    inherited = _fields(str(row["like"]), rows, (*seen, model))
     return {**inherited, **own}
 
 
 def _pico(model: str, name: str, dollars: Any) -> int:
-    """Pico-dollars of an amount as it is written: text or a number, exact either way."""
+    """Convert an amount in dollars, text or a number, to pico-dollars without rounding."""
     scale = _PER_MINUTE if name == "minute" else _PER_MILLION_TOKENS
     try:
         amount = Decimal(str(dollars)) * scale
         whole = amount.is_finite() and amount >= 0 and amount == amount.to_integral_value()
-        return int(amount) if whole else _no_price(model, name, dollars)
-    except ArithmeticError:  # no number at all, or one beyond any decimal
-        return _no_price(model, name, dollars)
+        return int(amount) if whole else _invalid(model, name, dollars)
+    except ArithmeticError:  # not a number, or one beyond any decimal
+        return _invalid(model, name, dollars)
 
 
-def _no_price(model: str, name: str, dollars: Any) -> NoReturn:
-    raise ValueError(f"{model}: {name!r} is a price in dollars, not {dollars!r}")
+def _invalid(model: str, name: str, dollars: Any) -> NoReturn:
+    raise ValueError(f"{model}: {name!r} must be a price in dollars, not {dollars!r}")

@@ -1,8 +1,8 @@
-"""GA and beta Realtime events: what a client that still speaks beta is told, and what it means.
+"""Translates events between the GA and the beta vocabulary of the Realtime API.
 
-Inside, GA is the only vocabulary (docs/adr/0001); a door whose client speaks beta translates with
-this module. Nothing here changes what it is given; an event that needs no translation is returned
-itself. What is malformed or unknown goes through: the other end shall judge it.
+Inside the relay GA is the only vocabulary (docs/adr/0001-ga-realtime-inside.md); a door whose
+clients speak beta translates here. Nothing changes its argument: an event that needs no translation
+is returned itself. Malformed or unknown events pass: the other end judges them.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -12,15 +12,12 @@ from typing import Any
 
 from relay.realtime.events import Event, Frame
 
-# ---- Session and response objects in both dialects: flat as in beta, nested as in GA (PROTOCOL
-# §2).
-
 Json = dict[str, Any]
 
-DEFAULT_TEMPERATURE = 0.8  # beta objects always had one; GA has none to tell
+DEFAULT_TEMPERATURE = 0.8  # beta objects always had one, GA objects have none
 TRANSCRIPTION_OBJECT = "realtime.transcription_session"
 
-# What beta had and GA refuses: a whole `session.update` is discarded for one unknown parameter.
+# Beta fields that GA refuses: it discards a whole `session.update` for one unknown parameter.
 _BETA_ONLY = frozenset({"temperature", "client_secret"})
 
 _GA_FORMATS: dict[str, Json] = {
@@ -31,37 +28,122 @@ _GA_FORMATS: dict[str, Json] = {
 _BETA_FORMATS = {ga["type"]: beta for beta, ga in _GA_FORMATS.items()}
 _MISSING = object()
 
+_BETA_CONTENT = {"output_text": "text", "output_audio": "audio"}
+_GA_CONTENT = {
+    "assistant": {"text": "output_text", "audio": "output_audio"},
+    "user": {"text": "input_text"},
+    "system": {"text": "input_text"},
+}
+# Beta clients append deltas to these fields, so a part must begin with a string (PROTOCOL §6).
+_PART_TEXT = {"audio": "transcript", "text": "text"}
+
+
+def to_ga(event: Event) -> Event:
+    """Translate a client event to GA; one that is GA already is returned unchanged.
+
+    A session with a `type` or nested audio is GA, and so is a response with nested audio.
+    """
+    translate = _CLIENT_TABLE.get(_name(event))
+    return translate(event) if translate else event
+
+
+def to_beta(event: Event) -> Event | None:
+    """Translate a GA server event to beta; None for one that a beta client is not shown."""
+    name = _name(event)
+    row = TABLE.get(name)
+    if row is None:
+        return event
+    if row.beta is None:
+        return None
+    beta = row.beta
+    if name in TRANSCRIPTION_NAMES and is_transcription(event.get("session")):
+        beta = TRANSCRIPTION_NAMES[name]
+    return (
+        _translated(event, beta, row.body.key, row.body.to_beta)
+        if row.body
+        else _named(event, beta)
+    )
+
+
+def beta_to_ga(event: Event) -> Event:
+    """Translate a beta server event to GA, for replaying old logs.
+
+    No `conversation.item.done` is added: beta never said when an item was complete.
+    """
+    name = _name(event)
+    ga, body = _BETA_TABLE.get(name, (name, None))
+    return _translated(event, ga, body.key, body.to_ga) if body else _named(event, ga)
+
+
+def rename(frame: Frame, ga_type: str) -> bytes | None:
+    """Give a frame its beta name without parsing it, at the cost of one copy.
+
+    Only for types in `RENAMED`. None for a frame that does not begin with its type (PROTOCOL §0:
+    frames do, but that is no promise): decode that one and use `to_beta`.
+    """
+    for ga, beta in _OPENINGS.get(ga_type, ()):
+        if frame[: len(ga)] == ga:
+            return b"".join((beta, memoryview(frame)[len(ga) :]))
+    return None
+
+
+def _is_ga(session: Any) -> bool:
+    return isinstance(session, dict) and ("type" in session or _nests_audio(session))
+
+
+def _nests_audio(body: Any) -> bool:
+    return isinstance(body, dict) and isinstance(body.get("audio"), dict)
+
+
+def _name(event: Event) -> str:
+    name = event.get("type")
+    return name if isinstance(name, str) else ""
+
+
+def _named(event: Event, name: str) -> Event:
+    return event if name == _name(event) else {**event, "type": name}
+
+
+def _translated(event: Event, name: str, key: str, translate: Callable[[Json], Any]) -> Event:
+    body = event.get(key)
+    if not isinstance(body, dict):
+        return _named(event, name)
+    return {**event, "type": name, key: translate(body)}
+
+
+# Session and response objects: flat in beta, nested in GA (PROTOCOL §2)
+
 
 def is_transcription(session: object) -> bool:
-    """Say whether this is the object of a transcription session, in either dialect."""
+    """Whether this is the object of a transcription session, in either dialect."""
     if not isinstance(session, dict):
         return False
     return session.get("type") == "transcription" or session.get("object") == TRANSCRIPTION_OBJECT
 
 
 def ga_session(beta: Json) -> Json:
-    """Nest a beta session, whole or partial, as GA does: only given fields appear, and `type`.
+    """Nest a beta session, whole or partial, as GA does: the given fields and `type`.
 
-    `null`, `""` and `[]` stay, they clear a field. What is no beta field stays where it is, so a
-    session that is GA already keeps its shape.
+    `null`, `""` and `[]` are kept: they clear a field. A field that is not a beta field stays where
+    it is, so a session that is GA already keeps its shape.
     """
     kind = "transcription" if is_transcription(beta) else "realtime"
     return {"type": kind, **_nested(beta, _SESSION)}
 
 
 def ga_transcription_session(beta: Json) -> Json:
-    """Nest what beta's `transcription_session.update` carries.
+    """Nest the session of beta's `transcription_session.update`.
 
-    `modalities` is left out: GA's transcription sessions answer nothing, so they have none.
+    `modalities` is left out: GA's transcription sessions give no answers, so they have none.
     """
     rest = {name: value for name, value in beta.items() if name != "modalities"}
     return {"type": "transcription", **_nested(rest, _SESSION)}
 
 
 def beta_session(ga: Json) -> Json:
-    """Flatten a GA session as beta had it; fields that beta never had stay as they are.
+    """Flatten a GA session as in beta; fields that beta never had stay as they are.
 
-    `type` goes, so that a client that sends its session back is understood as speaking beta.
+    `type` is removed, so that a client that sends its session back is understood as beta.
     """
     flat = _flat(ga, _SESSION)
     flat.pop("type", None)
@@ -71,17 +153,17 @@ def beta_session(ga: Json) -> Json:
 
 
 def ga_response(beta: Json) -> Json:
-    """Nest a beta response object: the client's wish, or the server's report."""
-    return _nested(beta, _RESPONSE_WISH)
+    """Nest a beta response object, as a client sends it or as a server does."""
+    return _nested(beta, _CLIENT_RESPONSE)
 
 
 def beta_response(ga: Json) -> Json:
-    """Flatten a GA response object, without a look into its output."""
+    """Flatten a GA response object, except for its output."""
     return {"temperature": DEFAULT_TEMPERATURE, **_flat(ga, _RESPONSE)}
 
 
 def _ga_modalities(value: Any) -> Any:
-    # GA speaks or writes, never both: speech brings its transcript along.
+    # In GA an answer is audio or text, never both: audio comes with its transcript.
     return ["audio"] if value in (["text", "audio"], ["audio", "text"]) else value
 
 
@@ -105,7 +187,7 @@ def _same(value: Any) -> Any:
 
 @dataclass(frozen=True, slots=True)
 class _Field:
-    """One field in both shapes: its flat beta name, its GA path, how its value is told."""
+    """One field in both shapes: its flat beta name, its GA path, and the translation of values."""
 
     beta: str
     path: tuple[str, ...]
@@ -131,9 +213,9 @@ _SESSION = (
     _Field("turn_detection", ("audio", "input", "turn_detection")),
     _MAX_TOKENS,
 )
-# A beta response is reported with `max_output_tokens`, as in GA, and may be wished with either.
+# A server's beta response has `max_output_tokens`, as in GA; a client may send either name.
 _RESPONSE = (_MODALITIES, _VOICE, _OUTPUT_FORMAT)
-_RESPONSE_WISH = (*_RESPONSE, _MAX_TOKENS)
+_CLIENT_RESPONSE = (*_RESPONSE, _MAX_TOKENS)
 
 
 def _nested(flat: Json, fields: Sequence[_Field]) -> Json:
@@ -146,7 +228,7 @@ def _nested(flat: Json, fields: Sequence[_Field]) -> Json:
 
 
 def _place(tree: Json, path: tuple[str, ...], value: Any) -> None:
-    """Set a value in a tree of which only the top is ours to change."""
+    """Set a value in a tree, copying every level below the top."""
     *parents, leaf = path
     for name in parents:
         child = tree.get(name)
@@ -174,7 +256,7 @@ def _find(tree: Any, path: tuple[str, ...]) -> Any:
 
 
 def _without(tree: Json, path: tuple[str, ...]) -> Json:
-    """Copy a tree without the value at `path`, nor the parents that held nothing else."""
+    """Copy a tree without the value at `path` and without parents that held nothing else."""
     name, *rest = path
     pruned = dict(tree)
     child = pruned.pop(name)
@@ -183,20 +265,28 @@ def _without(tree: Json, path: tuple[str, ...]) -> Json:
     return pruned
 
 
-# ---- Conversation items and their content parts in both dialects (PROTOCOL §1b and §2).
+def whole_beta_response(ga: Json) -> Json:
+    """Translate a response and the items in it to beta."""
+    # Beta clients push item ids to `output` from the first event on, so it is always a list.
+    output = ga.get("output")
+    items = [beta_item(item) for item in output] if isinstance(output, list) else []
+    return {**beta_response(ga), "output": items}
 
-_BETA_CONTENT = {"output_text": "text", "output_audio": "audio"}
-_GA_CONTENT = {
-    "assistant": {"text": "output_text", "audio": "output_audio"},
-    "user": {"text": "input_text"},
-    "system": {"text": "input_text"},
-}
-# Beta clients append deltas to these, so a part must begin with an empty string (PROTOCOL §6).
-_PART_TEXT = {"audio": "transcript", "text": "text"}
+
+def whole_ga_response(beta: Json) -> Json:
+    """Translate a response to GA, the items in its `input` and `output` included."""
+    ga = ga_response(beta)
+    for name in ("input", "output"):
+        if isinstance(ga.get(name), list):
+            ga[name] = [ga_item(item) for item in ga[name]]
+    return ga
+
+
+# Conversation items and their content parts (PROTOCOL §1b and §2)
 
 
 def beta_item(item: Any) -> Any:
-    """Show an item as beta did: `object`, beta content types, a message never without content."""
+    """Translate an item to beta: `object`, beta content types, and content in every message."""
     if not isinstance(item, dict):
         return item
     beta = {**item, "object": item.get("object") or "realtime.item"}
@@ -207,7 +297,7 @@ def beta_item(item: Any) -> Any:
 
 
 def ga_item(item: Any) -> Any:
-    """Give an item its GA content types, which depend on who speaks."""
+    """Give an item its GA content types, which depend on its role."""
     if not isinstance(item, dict) or "content" not in item:
         return item
     role = item.get("role")
@@ -216,7 +306,7 @@ def ga_item(item: Any) -> Any:
 
 
 def beta_part(part: Any) -> Any:
-    """Show the part of a `response.content_part` event, its text there from the beginning."""
+    """Translate the part of a `response.content_part` event; it has a text from the beginning."""
     beta = _renamed(part, _BETA_CONTENT)
     kind = beta.get("type") if isinstance(beta, dict) else None
     text = _PART_TEXT.get(kind) if isinstance(kind, str) else None
@@ -236,25 +326,7 @@ def _renamed(part: Any, names: Mapping[str, str]) -> Any:
     return {**part, "type": names[kind]}
 
 
-# ---- The table behind the dialect: every GA server event, its beta name, and what in it reads
-# anew.
-
-
-def whole_beta_response(ga: Json) -> Json:
-    """Show a response and the items in it as beta did."""
-    # Beta clients push item ids to `output` from the first event on, so it is always a list.
-    output = ga.get("output")
-    items = [beta_item(item) for item in output] if isinstance(output, list) else []
-    return {**beta_response(ga), "output": items}
-
-
-def whole_ga_response(beta: Json) -> Json:
-    """Give a response its GA shape, the items in it too: a wish's `input`, a report's `output`."""
-    ga = ga_response(beta)
-    for name in ("input", "output"):
-        if isinstance(ga.get(name), list):
-            ga[name] = [ga_item(item) for item in ga[name]]
-    return ga
+# The event tables
 
 
 def _unchanged(part: Json) -> Json:
@@ -263,7 +335,7 @@ def _unchanged(part: Json) -> Json:
 
 @dataclass(frozen=True, slots=True)
 class Body:
-    """The one object in an event that reads differently in the two dialects."""
+    """The object in an event that differs between the dialects, and its translations."""
 
     key: str
     to_beta: Callable[[Json], Any]
@@ -272,7 +344,7 @@ class Body:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """What becomes of one GA server event: its beta name (None: not shown) and its body."""
+    """The translation of one GA server event: its beta name (None: not shown) and its body."""
 
     beta: str | None
     body: Body | None = None
@@ -291,7 +363,7 @@ def _same_name(names: str, body: Body | None = None) -> dict[str, Row]:
 
 TABLE: dict[str, Row] = {
     **_same_name("session.created session.updated", SESSION),
-    # Beta had this one, but S3's front end takes it for the relay's own (S3-26).
+    # Beta had this event, but the older front end takes it for the relay's own (S3-26).
     "conversation.created": Row(None),
     "conversation.item.added": Row("conversation.item.created", ITEM),
     "conversation.item.created": Row("conversation.item.created", ITEM),
@@ -331,7 +403,7 @@ TABLE: dict[str, Row] = {
 }
 
 BETA_NAMES: Mapping[str, str | None] = MappingProxyType({ga: r.beta for ga, r in TABLE.items()})
-"""Every GA server event and the name under which a beta client sees it; None: not at all."""
+"""The beta name of every GA server event; None for one that a beta client is not shown."""
 
 TRANSCRIPTION_NAMES: Mapping[str, str] = MappingProxyType(
     {
@@ -339,61 +411,23 @@ TRANSCRIPTION_NAMES: Mapping[str, str] = MappingProxyType(
         "session.updated": "transcription_session.updated",
     }
 )
-"""The beta names of two events where the session is a transcription session."""
+"""The beta names of two events of a transcription session."""
 
 REWRITTEN = frozenset(ga for ga, row in TABLE.items() if row.body)
-"""GA server events of which more than the name changes: they must be decoded for `to_beta`."""
+"""GA server events that change in more than their name: `to_beta` needs them decoded."""
 
 RENAMED = frozenset(ga for ga, row in TABLE.items() if row.beta not in (ga, None) and not row.body)
-"""GA server events of which the name alone changes: `rename` splices it into the frame."""
+"""GA server events that change in their name alone: `rename` replaces it in the frame."""
 
 DROPPED = frozenset(ga for ga, row in TABLE.items() if row.beta is None)
-"""GA server events that a beta client is not shown. What is in none of the three passes as is."""
+"""GA server events that a beta client is not shown. All other events pass as they are."""
 
-# Beta server name -> GA name and body. A renamed event wins over one that GA merely lists still.
+# Beta server name to GA name and body. A renamed event wins over one that keeps its name in GA.
 _BETA_TABLE: dict[str, tuple[str, Body | None]] = {
     row.beta: (ga, row.body)
     for ga, row in sorted(TABLE.items(), key=lambda entry: entry[0] != entry[1].beta)
     if row.beta
 } | {beta: (ga, TRANSCRIPTION) for ga, beta in TRANSCRIPTION_NAMES.items()}
-
-
-def to_beta(event: Event) -> Event | None:
-    """Tell a GA server event as a beta client knows it; None when such a client is not shown it."""
-    name = _name(event)
-    row = TABLE.get(name)
-    if row is None:
-        return event
-    if row.beta is None:
-        return None
-    beta = row.beta
-    if name in TRANSCRIPTION_NAMES and is_transcription(event.get("session")):
-        beta = TRANSCRIPTION_NAMES[name]
-    return (
-        _translated(event, beta, row.body.key, row.body.to_beta)
-        if row.body
-        else _named(event, beta)
-    )
-
-
-def beta_to_ga(event: Event) -> Event:
-    """Tell a beta server event in GA's words, for replaying old logs.
-
-    No `conversation.item.done` is made up: beta never said when an item was complete.
-    """
-    name = _name(event)
-    ga, body = _BETA_TABLE.get(name, (name, None))
-    return _translated(event, ga, body.key, body.to_ga) if body else _named(event, ga)
-
-
-def to_ga(event: Event) -> Event:
-    """Tell a client event in GA's words; one that is GA already is returned unchanged.
-
-    A session that says its `type` or has its audio nested is GA, and so is a response with nested
-    audio.
-    """
-    translate = _CLIENT_TABLE.get(_name(event))
-    return translate(event) if translate else event
 
 
 def _session_update(event: Event) -> Event:
@@ -426,46 +460,10 @@ _CLIENT_TABLE: dict[str, Callable[[Event], Event]] = {
 }
 
 
-def _is_ga(session: Any) -> bool:
-    return isinstance(session, dict) and ("type" in session or _nests_audio(session))
-
-
-def _nests_audio(body: Any) -> bool:
-    return isinstance(body, dict) and isinstance(body.get("audio"), dict)
-
-
-def _name(event: Event) -> str:
-    name = event.get("type")
-    return name if isinstance(name, str) else ""
-
-
-def _named(event: Event, name: str) -> Event:
-    return event if name == _name(event) else {**event, "type": name}
-
-
-def _translated(event: Event, name: str, key: str, translate: Callable[[Json], Any]) -> Event:
-    body = event.get(key)
-    if not isinstance(body, dict):
-        return _named(event, name)
-    return {**event, "type": name, key: translate(body)}
-
-
 def _openings(ga: str, beta: str | None) -> tuple[tuple[bytes, bytes], ...]:
-    """Say how frames of these names begin: as OpenAI writes them, and as `json.dumps` does."""
+    """The first bytes of frames of these types: as OpenAI writes them, and as `json.dumps` does."""
     spellings = ('{"type":"%s"', '{"type": "%s"')
     return tuple(((form % ga).encode(), (form % beta).encode()) for form in spellings)
 
 
 _OPENINGS = {ga: _openings(ga, BETA_NAMES[ga]) for ga in RENAMED}
-
-
-def rename(frame: Frame, ga_type: str) -> bytes | None:
-    """Return the frame under its beta name without parsing it, at the price of one copy.
-
-    Only for types in `RENAMED`. None when the frame does not begin with its type (PROTOCOL §0
-    says it does, nothing promises it): decode it and ask `to_beta` then.
-    """
-    for ga, beta in _OPENINGS.get(ga_type, ()):
-        if frame[: len(ga)] == ga:
-            return b"".join((beta, memoryview(frame)[len(ga) :]))
-    return None

@@ -1,17 +1,23 @@
-"""How one client sees the session: GA as it is, beta names, or beta names with S3's extras."""
+"""Client dialects: GA, beta, and beta with the extras of the older front end."""
 
 from dataclasses import dataclass
 from typing import Final, Protocol
 
 from relay.realtime import endings, events
-from relay.realtime.dialects import beta as dialect
+from relay.realtime.dialects import beta
 from relay.realtime.endings import Ending
 from relay.realtime.events import Event, Frame
+
+_SILENT_ENDINGS: Final = frozenset(
+    ending.name for ending in (endings.CLIENT_LEFT, endings.CLIENT_LOST, endings.ENDED_BY_COACH)
+)
+_INVALID_API_KEY: Final = "invalid_request_error.invalid_api_key"
+"""Close reason of OpenAI for a bad key."""
 
 
 @dataclass(frozen=True, slots=True)
 class Farewell:
-    """What a client is told when its session ends: events first, then the close frame."""
+    """What a client is sent when its session ends: events first, then the close frame."""
 
     events: tuple[Event, ...]
     code: int
@@ -19,66 +25,48 @@ class Farewell:
 
 
 class ClientDialect(Protocol):
-    """One client's side of the protocol."""
+    """Translates between one kind of client and the GA vocabulary inside."""
 
     name: str
 
     def down(self, frame: Frame, kind: str, event: Event | None) -> Frame | None:
-        """An engine's frame as this client reads it, None when it is not for this client.
+        """Translate an engine's frame for this client; None if the client is not shown it.
 
-        `event` is the frame decoded, where that was done already.
+        `kind` is the frame's event type, `event` the decoded frame if it was decoded already.
         """
 
     def up(self, event: Event) -> Event:
-        """A client's event in GA form."""
+        """Translate a client's event to GA."""
 
     def error(self, event: Event) -> Event:
-        """An `error` event of the relay's own in the shape this client knows."""
+        """Translate an `error` event of the relay's own."""
 
     def announce(self, conversation_id: str) -> Event | None:
-        """The event that tells a new conversation's id, if this client knows one."""
+        """The event that announces a new conversation's id; None if this client knows none."""
 
     def farewell(self, ending: Ending) -> Farewell:
-        """How this client is told an ending."""
-
-
-_SILENT: Final = frozenset(
-    ending.name for ending in (endings.CLIENT_LEFT, endings.CLIENT_LOST, endings.ENDED_BY_COACH)
-)
-_BAD_KEY: Final = "invalid_request_error.invalid_api_key"
-
-
-def _openai_farewell(ending: Ending) -> Farewell:
-    """OpenAI's own manners: an `error` event that says why, then the close (WIRE §5)."""
-    if ending.name in _SILENT:
-        return Farewell((), 1000, "")
-    event_id = f"event_relay_{ending.name}"
-    if ending == endings.UNAUTHORIZED:
-        told = events.error(ending.advice, code="invalid_api_key", event_id=event_id)
-        return Farewell((told,), 3000, _BAD_KEY)
-    told = events.error(ending.advice, code=ending.name, event_id=event_id)
-    return Farewell((told,), ending.code, ending.reason)
+        """The events and the close frame with which this client is told an ending."""
 
 
 class GaDialect:
-    """A client of the GA interface: everything passes as it came."""
+    """A client of the GA interface: everything passes unchanged."""
 
     name = "ga"
 
     def down(self, frame: Frame, kind: str, event: Event | None) -> Frame | None:
-        """The frame untouched."""
+        """Return the frame unchanged."""
         return frame
 
     def up(self, event: Event) -> Event:
-        """The event untouched."""
+        """Return the event unchanged."""
         return event
 
     def error(self, event: Event) -> Event:
-        """OpenAI's shape, as it is."""
+        """Return the event unchanged."""
         return event
 
     def announce(self, conversation_id: str) -> Event | None:
-        """GA clients know no such event."""
+        """None: GA clients know no such event."""
         return None
 
     def farewell(self, ending: Ending) -> Farewell:
@@ -87,32 +75,32 @@ class GaDialect:
 
 
 class BetaDialect:
-    """A client that still speaks beta names (PROTOCOL §2)."""
+    """A client of the beta interface (PROTOCOL §2)."""
 
     name = "beta"
 
     def down(self, frame: Frame, kind: str, event: Event | None) -> Frame | None:
-        """Untouched where both say the same, renamed in place where only the name differs."""
-        if kind in dialect.DROPPED:
+        """Unchanged where both are alike; renamed without decoding where only the name differs."""
+        if kind in beta.DROPPED:
             return None
-        if kind not in dialect.RENAMED and kind not in dialect.REWRITTEN:
+        if kind not in beta.RENAMED and kind not in beta.REWRITTEN:
             return frame
-        renamed = dialect.rename(frame, kind)
+        renamed = beta.rename(frame, kind)
         if renamed is not None:
             return renamed
-        translated = dialect.to_beta(event if event is not None else events.decode(frame))
+        translated = beta.to_beta(event if event is not None else events.decode(frame))
         return events.encode(translated) if translated is not None else None
 
     def up(self, event: Event) -> Event:
-        """Beta shapes become GA shapes."""
-        return dialect.to_ga(event)
+        """Translate a client's event to GA."""
+        return beta.to_ga(event)
 
     def error(self, event: Event) -> Event:
-        """The `error` event has the same shape in both."""
+        """Return the event unchanged: it has the same shape in both dialects."""
         return event
 
     def announce(self, conversation_id: str) -> Event | None:
-        """Nothing: `conversation.created` here would be OpenAI's, of another shape."""
+        """None: a beta client's `conversation.created` is OpenAI's, which has another shape."""
         return None
 
     def farewell(self, ending: Ending) -> Farewell:
@@ -121,7 +109,7 @@ class BetaDialect:
 
 
 class BrowserDialect:
-    """S3's front end: beta names, a string `error`, and its own `conversation.created`."""
+    """The older front end: beta, a string `error`, and its own `conversation.created`."""
 
     name = "browser"
 
@@ -129,15 +117,15 @@ class BrowserDialect:
         self._beta = BetaDialect()
 
     def down(self, frame: Frame, kind: str, event: Event | None) -> Frame | None:
-        """As any beta client."""
+        """As for any beta client."""
         return self._beta.down(frame, kind, event)
 
     def up(self, event: Event) -> Event:
-        """As any beta client."""
+        """As for any beta client."""
         return self._beta.up(event)
 
     def error(self, event: Event) -> Event:
-        """`error` is a string here, with the code and the message beside it (CONTRACTS §3.19)."""
+        """Make `error` a string, with the code and the message beside it (CONTRACTS §3.19)."""
         fault = event["error"]
         return {
             "type": "error",
@@ -148,15 +136,27 @@ class BrowserDialect:
         }
 
     def announce(self, conversation_id: str) -> Event | None:
-        """S3-27."""
+        """The front end's own `conversation.created` (S3-27)."""
         return {"type": "conversation.created", "conversation_id": conversation_id}
 
     def farewell(self, ending: Ending) -> Farewell:
-        """The close frame alone; a lost engine is told in words too (S3-12)."""
+        """The close frame alone, except that a lost engine is told by an event as well (S3-12)."""
         if ending == endings.ENGINE_CLOSED:
-            told = {"type": "error", "error": "OpenAI connection error"}
-            return Farewell((told,), ending.code, ending.reason)
+            error = {"type": "error", "error": "OpenAI connection error"}
+            return Farewell((error,), ending.code, ending.reason)
         if ending == endings.AT_CAPACITY:
             ending = endings.AT_CAPACITY_BROWSER
-        code = 1000 if ending.name in _SILENT else ending.code
+        code = 1000 if ending.name in _SILENT_ENDINGS else ending.code
         return Farewell((), code, ending.reason)
+
+
+def _openai_farewell(ending: Ending) -> Farewell:
+    """An `error` event that says why, then the close, as OpenAI does it (WIRE §5)."""
+    if ending.name in _SILENT_ENDINGS:
+        return Farewell((), 1000, "")
+    event_id = f"event_relay_{ending.name}"
+    if ending == endings.UNAUTHORIZED:
+        error = events.error(ending.advice, code="invalid_api_key", event_id=event_id)
+        return Farewell((error,), 3000, _INVALID_API_KEY)
+    error = events.error(ending.advice, code=ending.name, event_id=event_id)
+    return Farewell((error,), ending.code, ending.reason)

@@ -17,7 +17,7 @@ from relay.realtime.records import (
     Speaker,
     UsageRecord,
     Utterance,
-    place,
+    by_position,
 )
 from relay.stores.rows import (
     action_row,
@@ -255,7 +255,7 @@ def records_from_rows(messages: Iterable[Mapping[str, Any]], user_id: str) -> li
     that are not utterances (of tools, pictures, or written by other programs) are skipped.
     """
     found = {message.get("id"): _record(message, user_id) for message in messages}
-    return sorted((record for record in found.values() if record is not None), key=place)
+    return sorted((record for record in found.values() if record is not None), key=by_position)
 
 
 def _record(message: Mapping[str, Any], user_id: str) -> Record | None:

@@ -1,4 +1,4 @@
-"""Usage as it stands on the wire, malformed usage, and what usage costs."""
+"""Usage as engines report it, malformed usage, and the cost of usage."""
 
 from fractions import Fraction
 from typing import Any
@@ -26,7 +26,7 @@ NAMES = st.sampled_from(
     ]
 )
 NEARLY = st.recursive(JSON, lambda inner: st.dictionaries(NAMES, inner, max_size=6), max_leaves=12)
-"""Anything, and things that look like usage here and there."""
+"""Arbitrary JSON that sometimes looks like usage."""
 
 COUNTS = st.integers(0, 200_000)
 
@@ -42,20 +42,20 @@ def usages(draw: st.DrawFn) -> Usage:
 # ----------------------------------------------------------------------------------- on the wire
 
 
-def test_a_response_says_what_it_used_by_modality() -> None:
+def test_response_usage_is_read_by_modality() -> None:
     usage = of_response(response_usage(text=(139, 128), audio=(48, 0), out=(24, 55)))
     assert usage == Usage(text_in=139, text_cached=128, audio_in=48, text_out=24, audio_out=55)
     assert (usage.input_tokens, usage.cached_tokens, usage.output_tokens) == (187, 128, 79)
 
 
-def test_pictures_and_thoughts_are_counted_too() -> None:
+def test_images_and_reasoning_are_counted_too() -> None:
     given = response_usage(text=(10, 0), image=(300, 200), out=(44, 16), reasoning=31)
     assert of_response(given) == Usage(
         text_in=10, image_in=300, image_cached=200, text_out=44, audio_out=16, reasoning=31
     )
 
 
-def test_usage_of_the_older_interface_knows_no_pictures() -> None:
+def test_beta_usage_has_no_images() -> None:
     usage = {
         "total_tokens": 1015,
         "input_tokens": 911,
@@ -73,7 +73,7 @@ def test_usage_of_the_older_interface_knows_no_pictures() -> None:
     )
 
 
-def test_tokens_that_no_detail_names_are_the_dearer_kind() -> None:
+def test_tokens_without_details_count_as_the_dearer_kind() -> None:
     assert of_response({"input_tokens": 100, "output_tokens": 20}) == Usage(
         audio_in=100, audio_out=20
     )
@@ -83,14 +83,14 @@ def test_tokens_that_no_detail_names_are_the_dearer_kind() -> None:
     )
 
 
-def test_more_cannot_be_cached_than_came_in_nor_thought_than_written() -> None:
+def test_cached_never_exceeds_input_and_reasoning_never_exceeds_output() -> None:
     given = response_usage(text=(10, 90), audio=(5, 7), out=(3, 0), reasoning=9)
     assert of_response(given) == Usage(
         text_in=10, text_cached=10, audio_in=5, audio_cached=5, text_out=3, reasoning=3
     )
 
 
-def test_a_transcription_is_billed_by_tokens_or_by_time() -> None:
+def test_transcription_usage_is_in_tokens_or_in_time() -> None:
     by_tokens = {
         "type": "tokens",
         "total_tokens": 22,
@@ -114,14 +114,14 @@ def test_no_usage_is_none(absent: Any) -> None:
 @pytest.mark.parametrize(
     "count", [-1, True, "12", None, [1], {}, float("nan"), float("inf"), 10**30]
 )
-def test_what_cannot_be_a_count_counts_nothing(count: Any) -> None:
+def test_an_invalid_count_is_0(count: Any) -> None:
     details = {"text_tokens": count, "audio_tokens": 4}
     assert of_response({"input_token_details": details}) == Usage(audio_in=4)
     assert of_transcription({"type": "duration", "seconds": count}) == Usage()
 
 
 @given(NEARLY)
-def test_whatever_stands_there_is_read_without_a_fault(given: Any) -> None:
+def test_malformed_usage_raises_no_error(given: Any) -> None:
     for usage in (of_response(given), of_transcription(given)):
         if usage is not None:
             assert all(getattr(usage, name) >= 0 for name in Usage.__struct_fields__)
@@ -143,25 +143,25 @@ def test_usage_adds_up_field_by_field(one: Usage, other: Usage) -> None:
 # --------------------------------------------------------------------------------------- its cost
 
 
-def test_what_the_recorded_turn_cost() -> None:
+def test_the_cost_of_a_recorded_turn() -> None:
     """14 text and 27 audio tokens in, 28 and 136 out, as `gpt-realtime` answered a greeting."""
     usage = Usage(text_in=14, audio_in=27, text_out=28, audio_out=136)
     assert cost(usage, Prices().find("gpt-realtime")) == 14 * 4 + 27 * 32 + 28 * 16 + 136 * 64
     assert cost(Usage(milliseconds=3000), WHISPER) == 850
 
 
-def test_what_was_cached_is_cheaper_and_counted_once() -> None:
+def test_cached_input_is_cheaper_and_counted_once() -> None:
     assert cost(Usage(text_in=1000), REALTIME) == 4000
     assert cost(Usage(text_in=1000, text_cached=1000), REALTIME) == 400
     assert cost(Usage(audio_in=1000, audio_cached=400), REALTIME) == 600 * 32 + 160
     assert cost(Usage(image_in=10, image_cached=10), REALTIME) == 5
 
 
-def test_thoughts_cost_what_text_costs_and_nothing_more() -> None:
+def test_reasoning_costs_no_more_than_the_text_it_is_part_of() -> None:
     assert cost(Usage(text_out=44, reasoning=31, audio_out=16), REALTIME) == 44 * 24 + 16 * 64
 
 
-def test_a_part_of_a_micro_dollar_is_rounded_up_once() -> None:
+def test_a_fraction_of_a_micro_dollar_is_rounded_up_once() -> None:
     assert cost(Usage(text_in=1, text_cached=1), REALTIME) == 1, "0.4"
     assert cost(Usage(text_in=5, text_cached=5), REALTIME) == 2, "2.0, not five times 1"
     assert cost(Usage(milliseconds=1), WHISPER) == 1
@@ -172,7 +172,7 @@ def test_cached_input_without_a_price_of_its_own_is_not_cheaper() -> None:
     assert cost(Usage(text_in=10, text_cached=10), Price(text_in=2_000_000)) == 20
 
 
-def test_what_has_no_price_has_no_cost() -> None:
+def test_usage_without_a_price_has_no_cost() -> None:
     assert cost(Usage(text_in=1), None) is None
     assert cost(Usage(text_in=1), WHISPER) is None
     assert cost(Usage(milliseconds=1), REALTIME) is None
@@ -180,7 +180,7 @@ def test_what_has_no_price_has_no_cost() -> None:
 
 
 @given(usages())
-def test_the_cost_is_the_sheets_formula_rounded_up(usage: Usage) -> None:
+def test_the_cost_is_the_formula_of_the_price_sheet_rounded_up(usage: Usage) -> None:
     price = Prices({"m": {"like": "gpt-realtime-2.1-mini", "minute": "0.017"}}).find("m")
     exact = (
         (usage.text_in - usage.text_cached) * Fraction("0.60")

@@ -1,0 +1,108 @@
+"""What each kind of client is sent: frames, errors, announcements and farewells."""
+
+import json
+
+import pytest
+
+from relay.realtime import endings, events
+from relay.realtime.dialects.client import BetaDialect, BrowserDialect, ClientDialect, GaDialect
+from relay.realtime.endings import Ending
+
+DELTA = b'{"type":"response.output_audio.delta","event_id":"e","delta":"AAAA"}'
+ADDED = (
+    b'{"type":"conversation.item.added","event_id":"e",'
+    b'"item":{"id":"i","type":"message","role":"user","content":[]}}'
+)
+ERROR = events.error("No.", code="invalid_json", client_event_id=None, event_id="e")
+
+
+def test_S3_24_a_ga_client_gets_frames_as_they_came() -> None:
+    assert GaDialect().down(DELTA, "response.output_audio.delta", None) is DELTA
+
+
+@pytest.mark.parametrize("dialect", [BetaDialect(), BrowserDialect()])
+def test_S3_23_a_beta_client_is_sent_beta_names(dialect: ClientDialect) -> None:
+    renamed = dialect.down(DELTA, "response.output_audio.delta", None)
+    assert json.loads(bytes(renamed or b"")) == {
+        "type": "response.audio.delta",
+        "event_id": "e",
+        "delta": "AAAA",
+    }
+    created = dialect.down(ADDED, "conversation.item.added", None)
+    assert json.loads(bytes(created or b""))["type"] == "conversation.item.created"
+    assert (
+        dialect.down(b'{"type":"conversation.item.done"}', "conversation.item.done", None) is None
+    )
+
+
+def test_S3_26_the_engines_conversation_created_is_not_shown() -> None:
+    frame = b'{"type":"conversation.created","conversation":{"id":"conv_1"}}'
+    assert BrowserDialect().down(frame, "conversation.created", None) is None
+    assert BrowserDialect().announce("c1") == {
+        "type": "conversation.created",
+        "conversation_id": "c1",
+    }
+    assert GaDialect().announce("c1") is None
+    assert BetaDialect().announce("c1") is None
+
+
+def test_S3_25_a_beta_clients_update_is_translated_to_ga() -> None:
+    update = {
+        "type": "session.update",
+        "session": {"voice": "ash", "modalities": ["text", "audio"]},
+    }
+    session = BrowserDialect().up(update)["session"]
+    assert session["type"] == "realtime"
+    assert session["audio"]["output"]["voice"] == "ash"
+    assert GaDialect().up(update) is update
+
+
+def test_the_relays_own_errors_have_the_shape_of_the_dialect() -> None:
+    assert GaDialect().error(ERROR) is ERROR
+    assert BetaDialect().error(ERROR) is ERROR
+    told = BrowserDialect().error(ERROR)
+    assert (told["error"], told["code"], told["message"]) == ("No.", "invalid_json", "No.")
+
+
+@pytest.mark.parametrize("ending", endings.ALL, ids=lambda ending: ending.name)
+def test_every_ending_has_a_valid_farewell_in_every_dialect(ending: Ending) -> None:
+    for dialect in (GaDialect(), BetaDialect(), BrowserDialect()):
+        farewell = dialect.farewell(ending)
+        assert len(farewell.reason.encode()) <= 123
+        assert farewell.code not in (1005, 1006, 1015), "never sent on the wire"
+        assert all(event["type"] == "error" for event in farewell.events)
+
+
+def test_an_invalid_token_ends_a_ga_session_as_at_openai() -> None:
+    farewell = GaDialect().farewell(endings.UNAUTHORIZED)
+    assert (farewell.code, farewell.reason) == (3000, "invalid_request_error.invalid_api_key")
+    assert farewell.events[0]["error"]["code"] == "invalid_api_key"
+
+
+@pytest.mark.parametrize(
+    ("ending", "code", "reason"),
+    [
+        (endings.AT_CAPACITY, 1008, "Server at capacity"),
+        (endings.MISSING_PARAMETERS, 4000, "Missing token or agent_id"),
+        (endings.UNAUTHORIZED, 4001, "Unauthorized"),
+        (endings.NO_PROVIDER_KEY, 1011, "OpenAI API key not configured"),
+        (endings.INTERNAL_ERROR, 1011, "Internal server error"),
+        (endings.ENGINE_CLOSED, 1011, "OpenAI connection closed"),
+        (endings.CLIENT_LEFT, 1000, ""),
+    ],
+    ids=lambda value: str(value)[:24],
+)
+def test_S3_3_S3_8_S3_11_the_older_front_end_has_its_own_close_codes(
+    ending: Ending, code: int, reason: str
+) -> None:
+    farewell = BrowserDialect().farewell(ending)
+    assert (farewell.code, farewell.reason) == (code, reason)
+
+
+def test_S3_12_the_older_front_end_is_told_of_a_lost_engine_by_an_event() -> None:
+    told = BrowserDialect().farewell(endings.ENGINE_CLOSED).events
+    assert told == ({"type": "error", "error": "OpenAI connection error"},)
+
+
+def test_elsewhere_a_server_at_capacity_closes_with_1013() -> None:
+    assert GaDialect().farewell(endings.AT_CAPACITY).code == 1013
