@@ -293,12 +293,21 @@ def _run(
 
     `onward` sends what the last rule lets through, `back` sends replies to the event's sender.
     """
-    if not rules:
-        return onward(event)
-    outcome = rules[0](event, now)
+    for position, rule in enumerate(rules, start=1):
+        outcome = rule(event, now)
+        if len(outcome.events) != 1 or outcome.before or outcome.after or outcome.replies:
+            return _enclose(outcome, rules[position:], now, onward, back)
+        (event,) = outcome.events
+    return onward(event)
+
+
+def _enclose(
+    outcome: RuleOutcome, later: Sequence[Rule], now: float, onward: _ToEffects, back: _ToEffects
+) -> list[Effect]:
+    """The effects of a rule's outcome, around those of the `later` rules."""
     effects = [*outcome.before]
-    for passed in outcome.events:
-        effects += _run(rules[1:], passed, now, onward, back)
+    for event in outcome.events:
+        effects += _run(later, event, now, onward, back)
     effects += outcome.after
     for reply in outcome.replies:
         effects += back(reply)

@@ -1,7 +1,7 @@
 """Effects that the core asks its session to perform, and the answers of its rules."""
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 from relay.realtime.billing.budget import Charge
 from relay.realtime.billing.usage import UsageLine
@@ -132,10 +132,10 @@ class RuleOutcome:
     `replies` go to the side that the event came from, behind `after`.
     """
 
-    events: list[Event] = field(default_factory=list)
-    replies: list[Event] = field(default_factory=list)
-    before: list[Effect] = field(default_factory=list)
-    after: list[Effect] = field(default_factory=list)
+    events: Sequence[Event] = ()
+    replies: Sequence[Event] = ()
+    before: Sequence[Effect] = ()
+    after: Sequence[Effect] = ()
 
 
 Rule = Callable[[Event, float], RuleOutcome]

@@ -167,7 +167,7 @@ def note_added(item_id: str, previous: str | None) -> Event:
 
 
 def shown(injected: InjectedItems, event: Event) -> list[Event]:
-    return injected.from_engine(event, 1.0).events
+    return list(injected.from_engine(event, 1.0).events)
 
 
 def test_an_injected_item_has_an_id_of_the_relay_and_its_error_is_not_shown() -> None:

@@ -17,11 +17,11 @@ def update(event_id: str | None = None) -> dict[str, Any]:
 
 
 def answer(requests: RequestTracker, event: dict[str, Any]) -> list[dict[str, Any]]:
-    return requests.from_engine(event, 1.0).events
+    return list(requests.from_engine(event, 1.0).events)
 
 
 def cap(requests: RequestTracker, event: dict[str, Any]) -> list[dict[str, Any]]:
-    return requests.from_client(event, 1.0).events
+    return list(requests.from_client(event, 1.0).events)
 
 
 def test_the_answer_to_the_relays_own_update_is_not_shown() -> None:

@@ -514,7 +514,7 @@ def test_every_other_client_event_is_forwarded_unchanged(event: Event) -> None:
     handled = ServerTools(frozenset({WEATHER})).from_client(event, 1.0)
     assert handled.events == [event]
     assert handled.events[0] is event
-    assert handled.replies == []
+    assert not handled.replies
 
 
 # --------------------------------------------------------------------------- unexpected events
@@ -554,7 +554,7 @@ def test_a_call_in_a_response_outside_the_conversation_is_hidden_and_not_run() -
         assert (handled.events, handled.after) == ([], [])
     handled = tools.from_engine(done, 1.0)
     assert handled.events == [{**done, "response": {**done["response"], "output": []}}]
-    assert handled.after == []
+    assert not handled.after
 
 
 def test_a_call_whose_own_events_were_missed_is_found_in_the_response() -> None:
@@ -644,8 +644,8 @@ def test_malformed_events_are_passed_on_unchanged(event: Event) -> None:
     handled = ServerTools(frozenset({WEATHER})).from_engine(event, 1.0)
     if event.get("response") is None or not isinstance(event["response"], dict):
         assert handled.events == [event]
-    assert handled.after == []
-    assert handled.replies == []
+    assert not handled.after
+    assert not handled.replies
 
 
 def test_an_incomplete_call_is_hidden_and_not_run() -> None:
@@ -654,7 +654,7 @@ def test_an_incomplete_call_is_hidden_and_not_run() -> None:
     event = {"type": "response.output_item.done", "response_id": "resp_1", "item": item}
     handled = tools.from_engine(event, 1.0)
     assert handled.events == []
-    assert handled.after == []
+    assert not handled.after
 
 
 # ---------------------------------------------------------------------------- recorded sessions

@@ -54,7 +54,7 @@ REDUNDANT = (
 )
 
 
-@settings(max_examples=200)
+@settings(max_examples=200, deadline=None)
 @given(st.data())
 def test_transcriptions_may_come_at_any_time_after_their_commit(data: st.DataObject) -> None:
     events, late = session()
@@ -69,7 +69,7 @@ def test_transcriptions_may_come_at_any_time_after_their_commit(data: st.DataObj
     assert story(events) == plain()
 
 
-@settings(max_examples=200)
+@settings(max_examples=200, deadline=None)
 @given(st.data())
 def test_doubled_and_redundant_events_change_nothing(data: st.DataObject) -> None:
     events, late = session()
@@ -81,7 +81,7 @@ def test_doubled_and_redundant_events_change_nothing(data: st.DataObject) -> Non
     assert story(mixed) == plain()
 
 
-@settings(max_examples=100)
+@settings(max_examples=100, deadline=None)
 @given(st.data())
 def test_one_source_of_an_answers_text_is_enough(data: st.DataObject) -> None:
     sources = (

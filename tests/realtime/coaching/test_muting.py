@@ -68,7 +68,7 @@ def test_a_client_that_asks_while_muted_gets_a_cancelled_response() -> None:
     rules.mute()
     wish = {"type": "response.create", "response": {"metadata": {"turn": "3"}}}
     kept = rules.from_client(wish, 1.0)
-    assert kept.events == []
+    assert not kept.events
     created, ended = kept.replies
     assert (created["type"], ended["type"]) == ("response.created", "response.done")
     assert created["response"]["id"] == ended["response"]["id"]
