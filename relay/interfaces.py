@@ -407,9 +407,6 @@ class RecordsRefused(Exception):  # noqa: N818 - an outcome, not a fault
         self.refused = refused
 
 
-# ---- How the relay itself gets into a Supabase project.
-
-
 @dataclass(frozen=True, slots=True)
 class SupabaseCredentials:
     """A project's address, like `https://ref.supabase.co`, and its service key."""

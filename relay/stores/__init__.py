@@ -1,1 +1,1 @@
-"""Where words end up: the journal on this machine's disk first, then a store."""
+"""Persistence: the journal on this machine's disk first, then a store."""
