@@ -1,4 +1,4 @@
-# What a person types. Needs only make and a Python of 3.11 or newer.
+# Common tasks. Needs only make and Python 3.11 or newer.
 PYTHON ?= python3
 ARGS ?=
 BIN := .venv/bin
@@ -7,11 +7,11 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 .PHONY: help run install test test-slow test-clients chaos pictures check fix bench lock clean
 
 help:
-	@echo "make run      talk to it: installs what is missing, starts 'relay dev'"
-	@echo "make install  .venv with the locked dependencies, nothing else"
-	@echo "make test     what the tests need, then the tests (ARGS: pytest's);  make test-slow test-clients chaos"
-	@echo "make check    style, types and import contracts;  make fix  mends what a machine can"
-	@echo "make bench    the benchmarks;  make lock  the lock files anew;  make clean  all but ./var"
+	@echo "make run      install what is missing and start 'relay dev'"
+	@echo "make install  create .venv with the locked dependencies"
+	@echo "make test     install what the tests need and run them (ARGS for pytest);  make test-slow test-clients chaos"
+	@echo "make check    check style, types and import contracts;  make fix  apply automatic fixes"
+	@echo "make bench    run the benchmarks;  make lock  rewrite the lock files;  make clean  remove all but ./var"
 
 run: .venv/run.stamp
 	@$(BIN)/python -m relay dev $(ARGS)
@@ -36,7 +36,7 @@ bench: .venv/all.stamp
 	$(BIN)/python -m tests.benchmarks $(ARGS)
 pictures: .venv/all.stamp ; RELAY_PICTURES=docs/img $(BIN)/python -m pytest -m slow tests/web/test_coach_story.py
 
-# A .venv without a working pip is made anew. The lock brings setuptools: nothing more is fetched.
+# Recreates a .venv without a working pip. setuptools is in the lock, so nothing else is fetched.
 .venv/%.stamp: requirements-%.lock pyproject.toml
 	@$(BIN)/python -m pip --version >/dev/null 2>&1 || { \
 	  $(PYTHON) -c 'import sys; v = "%d.%d" % sys.version_info[:2]; sys.version_info >= (3, 11) \
@@ -47,7 +47,7 @@ pictures: .venv/all.stamp ; RELAY_PICTURES=docs/img $(BIN)/python -m pytest -m s
 	$(PIP) install --no-deps --no-build-isolation --editable .
 	@touch $@
 
-# For every Python from 3.11 up and every system at once; ARGS=--upgrade takes newer versions.
+# For every Python from 3.11 and every system in one file; ARGS=--upgrade takes newer versions.
 COMPILE := build/lock/bin/uv pip compile --quiet --universal --python-version 3.11 \
   --fork-strategy fewest --generate-hashes --annotation-style line --custom-compile-command "make lock"
 lock:
