@@ -1,5 +1,5 @@
--- The tables that the relay shares with the text chat, where they are not there yet. Each is made
--- whole, with its rules, or left exactly as it is; so nothing here changes a database that has them.
+-- Creates the tables that the relay shares with the text chat, if they are missing. Each is created
+-- whole, with its policies, or left exactly as it is, so a database that has them does not change.
 -- Plain SQL, safe to run again.
 
 do $$
@@ -89,7 +89,7 @@ begin
     grant select on public.chat_messages_v2 to authenticated;
     grant all on public.chat_messages_v2 to service_role;
 
-    -- What the text chat's own trigger does per row, once a statement.
+    -- The same as the text chat's own trigger does per row, but once per statement.
     create or replace function public.chat_messages_counted() returns trigger
     language plpgsql set search_path = public, pg_temp as $count$
     begin
@@ -128,7 +128,7 @@ begin
   end if;
 end $$;
 
--- The key in the vault, by id and by name. A definition that is there is kept, whatever it answers:
+-- Returns the key from the vault, by id or by name. An existing definition stays, whatever it returns:
 -- the relay reads rows and plain text alike.
 do $$
 begin

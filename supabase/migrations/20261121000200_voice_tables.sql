@@ -1,7 +1,7 @@
--- The relay's own tables: calls, what they used, who coaches whom, what coaches did, and how an
--- agent speaks. Plain SQL, safe to run again.
+-- Creates the relay's own tables: calls, their usage, assignments of coaches, actions of coaches, and
+-- voice settings of agents. Plain SQL, safe to run again.
 
--- One row a call. No foreign keys: a call without words has no conversation, and what a call cost
+-- One row per call. No foreign keys: a call without words has no conversation, and the cost of a call
 -- outlives its agent.
 create table if not exists public.voice_sessions (
   id uuid primary key,
@@ -19,8 +19,8 @@ create table if not exists public.voice_sessions (
 );
 create index if not exists voice_sessions_by_user on public.voice_sessions (user_id, started_at);
 
--- What one model used in one call on one UTC day, so far. Who it was is forgotten by `voice_erase`,
--- what it cost is not.
+-- The usage of one model in one call on one UTC day, so far. `voice_erase` removes the user, not the
+-- cost.
 create table if not exists public.voice_usage (
   id uuid primary key,
   conversation_id uuid,
@@ -54,7 +54,7 @@ create table if not exists public.coach_assignments (
 );
 create index if not exists coach_assignments_by_learner on public.coach_assignments (learner_id);
 
--- The audit: kept when a coach or a learner is erased, without who and without words.
+-- The audit. Rows stay when a coach or a learner is erased, without the person and without the words.
 create table if not exists public.coach_actions (
   id uuid primary key default gen_random_uuid(),
   session_id uuid not null,
@@ -69,17 +69,17 @@ create table if not exists public.coach_actions (
 create index if not exists coach_actions_by_session on public.coach_actions (session_id, at);
 create index if not exists coach_actions_by_coach on public.coach_actions (coach_id, at);
 
--- How an agent speaks: the keys of docs/agents.md, but for those that only a file may set.
+-- Voice settings of an agent: the keys of docs/agents.md, except those that only a file may set.
 create table if not exists public.voice_agents (
   agent_id uuid primary key references public.agents (id) on delete cascade,
   settings jsonb not null default '{}' check (jsonb_typeof(settings) = 'object'),
   updated_at timestamptz not null default now()
 );
 
--- What retention looks for; rows of the text chat are not in it.
+-- For retention; rows of the text chat are not in it.
 create index if not exists chat_messages_v2_spoken on public.chat_messages_v2
   ((metadata ? 'redacted'), created_at) where metadata ? 'voice_session_id';
--- Without it every row that is deleted looks for its answers in the whole table.
+-- Without it, deleting a row searches the whole table for the answers to it.
 create index if not exists chat_messages_v2_by_parent on public.chat_messages_v2
   (parent_message_id) where parent_message_id is not null;
 create index if not exists conversation_sessions_by_user

@@ -1,6 +1,5 @@
--- Who may see what: a learner their own, a coach what belongs to the learners that are assigned to
--- them, nobody else. Only the service role writes. Policies add to those that are there already.
--- Plain SQL, safe to run again.
+-- Access: learners see their own rows, coaches those of learners who are assigned to them, others none.
+-- Only the service role writes. These policies add to existing ones. Plain SQL, safe to run again.
 
 alter table public.conversation_sessions enable row level security;
 alter table public.chat_messages_v2 enable row level security;
@@ -10,7 +9,7 @@ alter table public.coach_assignments enable row level security;
 alter table public.coach_actions enable row level security;
 alter table public.voice_agents enable row level security;
 
--- A project grants all to everybody by default, row-level security aside.
+-- By default a project grants everything to everyone, apart from row-level security.
 revoke all on public.voice_sessions, public.voice_usage, public.coach_assignments,
   public.coach_actions, public.voice_agents from public, anon, authenticated;
 grant select on public.voice_sessions, public.voice_usage, public.coach_assignments,
@@ -47,8 +46,8 @@ create policy "voice: learners and their coaches read what was said"
     )
   );
 
--- The text chat's own policies let people write messages of theirs; none of these can be one of a
--- call, which is broadcast and shown to coaches as heard.
+-- The text chat's own policies let users write messages; such a message can never be one of a call,
+-- because those are broadcast and shown to coaches as heard.
 drop policy if exists "voice: only the relay adds what was spoken" on public.chat_messages_v2;
 create policy "voice: only the relay adds what was spoken" on public.chat_messages_v2
   as restrictive for insert to public
@@ -81,7 +80,7 @@ create policy "voice: learners and their coaches read usage" on public.voice_usa
     )
   );
 
--- Not the learner: a whisper is for the model alone.
+-- Not the learner: a whisper is for the model only.
 drop policy if exists "voice: coaches read what coaches did" on public.coach_actions;
 create policy "voice: coaches read what coaches did" on public.coach_actions
   for select to authenticated using (

@@ -1,10 +1,10 @@
--- What the relay calls: `voice_put` writes a batch of records, `voice_spent` adds up a day's costs.
--- For the service role alone. Plain SQL, safe to run again.
+-- Functions that the relay calls: `voice_put` writes a batch of records, `voice_spent` sums a day's
+-- costs. For the service role only. Plain SQL, safe to run again.
 --
--- Their search path has `public` in it, since triggers run with it, and the text chat's own triggers
+-- Their search path includes `public`, because triggers run with it, and the text chat's own triggers
 -- name their tables without a schema.
 
--- Write all of the records or, by an error, none. Answers why some were not wanted, by id.
+-- Writes all of the records or, after an error, none. Returns the reasons for refused ones, by id.
 create or replace function public.voice_put_all(records jsonb) returns jsonb
 language plpgsql set search_path = public, extensions, pg_temp as $$
 declare
@@ -14,8 +14,8 @@ declare
   before jsonb;  -- conversations of these records as they were: message_count and last_active
   added jsonb;   -- by conversation: how many rows are new, and the latest of them
 begin
-  -- Words: of several versions the newest; nothing for silence, as long as there is no row of it.
-  -- A conversation is made by the first words in it.
+  -- Utterances: the newest of several versions; none for silence unless it has a row already.
+  -- The first words create their conversation.
   with said as (
     select given.at, given.item -> 'conversation' as head,
       (given.item #>> '{row,id}')::uuid as id,
@@ -43,7 +43,7 @@ begin
   select coalesce(jsonb_object_agg(w.conversation_id, w.at), '{}') into made
   from inserted join wanted w using (conversation_id);
 
-  -- Locked in one order, so that two relays with the same conversations wait and never block.
+  -- Locked in one order, so that two relays with the same conversations wait but never deadlock.
   with locked as (
     select c.conversation_id, c.id, c.user_id, c.message_count, c.last_active
     from conversation_sessions c
@@ -102,7 +102,7 @@ begin
   select coalesce(jsonb_object_agg(conversation_id, to_jsonb(counted)), '{}') into added
   from counted;
 
-  -- Set, not added to: a trigger of the database's own may have counted, or may not.
+  -- Set, not incremented: a trigger of the database may have counted already, or not.
   update conversation_sessions c
   set message_count = (before #>> array[key, 'message_count'])::integer
       + (value ->> 'many')::integer,
@@ -112,7 +112,7 @@ begin
   from jsonb_each(added)
   where c.conversation_id = key::uuid;
 
-  -- Usage and calls make no conversation and need none, but somebody else's is refused.
+  -- Usage and calls create no conversation and need none, but another user's is refused.
   select coalesce(jsonb_object_agg(item #>> '{row,id}', 'foreign_conversation'), '{}')
   into foreigners
   from jsonb_array_elements(records) with ordinality as given (item, at)
@@ -166,11 +166,11 @@ begin
   return refused;
 end $$;
 
--- Write a batch in one transaction: each record is `{"kind": "utterance", "conversation": {…},
--- "row": {…}}`, or of kind `usage`, `session` or `action` with its row. A record that is there
--- already, or in a newer version, changes nothing. Answers `{"refused": {id: reason}}` for those that can never be
--- stored: `foreign_conversation`, or `constraint`. One that breaks a rule of the database is looked
--- for by halves, so that the others cost little.
+-- Writes a batch in one transaction: each record is `{"kind": "utterance", "conversation": {…},
+-- "row": {…}}`, or of kind `usage`, `session` or `action` with its row. A record that is
+-- stored already, or in a newer version, changes nothing. Returns `{"refused": {id: reason}}` for records
+-- that can never be stored: `foreign_conversation`, or `constraint`. A record that violates a rule of the
+-- database is found by bisection, so that the others cost little.
 create or replace function public.voice_put(records jsonb) returns jsonb
 language plpgsql set search_path = public, extensions, pg_temp as $$
 declare
@@ -200,7 +200,7 @@ begin
     (public.voice_put(first_half) -> 'refused') || (public.voice_put(second_half) -> 'refused'));
 end $$;
 
--- Micro-dollars that an agent's calls cost on a UTC day, one user's alone where named.
+-- Returns the micro-dollars that an agent's calls cost on a UTC day, only one user's if named.
 create or replace function public.voice_spent(day date, agent uuid, user_id uuid default null)
 returns bigint language sql stable set search_path = public, pg_temp as $$
   select coalesce(sum(u.cost_micro), 0)::bigint

@@ -1,10 +1,10 @@
--- A coach follows a call from the database alone: every row of it is broadcast to the private topic
--- `voice:<voice_session_id>` as it is written, and `voice_feed` tells what came before or was missed.
+-- Lets a coach follow a call from the database alone: every row is broadcast to the private topic
+-- `voice:<voice_session_id>` when it is written, and `voice_feed` returns earlier and missed rows.
 -- Plain SQL, safe to run again; without Realtime in the database there is no broadcast.
 
--- What was said in a call after `since`, in the order of `seq`, as the broadcast tells it. Whoever
--- asks sees what the policies let them see. The call's conversation is named for the index on it: for
--- one on what is in `metadata` the planner would have to look past the policies.
+-- Returns the utterances of a call after `since`, in the order of `seq`, in the shape of the broadcast,
+-- as far as the policies let the caller see them. The condition on the call's conversation is there for
+-- its index: for an index on `metadata` the planner would have to look past the policies.
 create or replace function public.voice_feed(session uuid, since bigint default 0)
 returns table (
   seq bigint, "position" double precision, id uuid, conversation_id uuid, voice_session_id uuid,
@@ -22,8 +22,8 @@ $$;
 revoke all on function public.voice_feed(uuid, bigint) from public, anon;
 grant execute on function public.voice_feed(uuid, bigint) to authenticated, service_role;
 
--- Once a statement, not once a row. Runs as its owner, who may write to Realtime's table. What goes
--- wrong here must not keep words from being stored: who misses a broadcast asks `voice_feed`.
+-- Runs once per statement, not once per row, and as its owner, who may write to Realtime's table. An
+-- error here must not prevent utterances from being stored: a missed broadcast is in `voice_feed`.
 create or replace function public.voice_broadcast() returns trigger
 language plpgsql security definer set search_path = public, pg_temp as $$
 declare
@@ -39,7 +39,7 @@ begin
       m.metadata ->> 'state' as state, m.created_at, m.metadata
     from voice_rows m
     where m.metadata ? 'voice_session_id'
-      and not m.metadata ?| '{redacted,sender_erased}'  -- forgetting is no news
+      and not m.metadata ?| '{redacted,sender_erased}'  -- redacted and erased rows are not announced
     order by m.metadata ->> 'voice_session_id', (m.metadata ->> 'seq')::bigint
   loop
     perform realtime.send(to_jsonb(said), 'utterance', 'voice:' || said.voice_session_id, true);
@@ -60,8 +60,8 @@ create trigger voice_broadcast_changed after update on public.chat_messages_v2
   referencing new table as voice_rows
   for each statement execute function public.voice_broadcast();
 
--- Who may join the topic: the learner of the call and the coaches who are assigned to them. The call
--- is known as soon as its first record is stored, a second after it began.
+-- The learner of the call and the coaches assigned to them may join the topic, as soon as the call's
+-- first record is stored, a second after it began.
 do $$
 begin
   if to_regclass('realtime.messages') is null or to_regprocedure('realtime.topic()') is null then

@@ -1,8 +1,8 @@
--- Forgetting, telling and erasing. For the service role alone. Plain SQL, safe to run again.
+-- Retention, export and erasure. For the service role only. Plain SQL, safe to run again.
 
--- Forget words of calls older than `days`: `redact` empties them and keeps that they were said,
--- `delete` takes the rows, and conversations of which nothing is left. At most `most` rows, so that
--- no statement runs long: ask again until the answer, the number of rows, is 0.
+-- Removes utterances of calls older than `days`: `redact` empties their text and leaves the rows,
+-- `delete` deletes the rows, and conversations that become empty. At most `most` rows, so that no
+-- statement runs long: repeat until the result, the number of rows, is 0.
 create or replace function public.voice_forget(
   days integer, mode text default 'redact', most integer default 10000
 ) returns integer language plpgsql set search_path = public, extensions, pg_temp as $$
@@ -38,12 +38,12 @@ begin
   else
     raise invalid_parameter_value using message = 'mode must be redact or delete';
   end if;
-  -- A coach's whispers and notes are words too; that there were some stays on record.
+  -- A coach's whispers and notes are emptied too; their rows stay.
   update coach_actions set details = '{}' where at < limit_at and details <> '{}';
   return many;
 end $$;
 
--- After rows were deleted: counts as they are, and no conversation of calls that is empty.
+-- After rows were deleted: corrects counts and deletes empty conversations of calls.
 create or replace function public.voice_recount(conversations uuid[]) returns void
 language plpgsql set search_path = public, extensions, pg_temp as $$
 begin
@@ -56,7 +56,7 @@ begin
     and not exists (select from chat_messages_v2 m where m.conversation_id = c.conversation_id);
 end $$;
 
--- All that is kept about one person: as learner, as speaker and as coach.
+-- Returns everything stored about one person: as learner, as speaker and as coach.
 create or replace function public.voice_export(user_id uuid) returns jsonb
 language sql stable set search_path = public, pg_temp as $$
   select jsonb_build_object(
@@ -102,10 +102,10 @@ language sql stable set search_path = public, pg_temp as $$
   )
 $$;
 
--- Erase one person from all that calls have left: their words and what was answered, their calls,
--- their assignments. What they used stays without their name, for the accounts; what they did as a
--- coach stays in others' conversations and in the audit, without their name. What they wrote in the
--- text chat is not of a call and stays. Answers how many rows of each it was.
+-- Erases one person from the data of calls: their utterances with the answers to them, their calls,
+-- their assignments. Their usage stays without their name, for accounting; what they did as a coach
+-- stays in other people's conversations and in the audit, without their name. Their messages in the
+-- text chat stay. Returns the number of rows of each kind.
 create or replace function public.voice_erase(user_id uuid) returns jsonb
 language plpgsql set search_path = public, extensions, pg_temp as $$
 #variable_conflict use_column
@@ -159,5 +159,5 @@ grant execute on function public.voice_forget(integer, text, integer),
   public.voice_recount(uuid[]), public.voice_export(uuid), public.voice_erase(uuid)
   to service_role;
 
--- The API reads the schema again.
+-- Makes the API reload the schema.
 notify pgrst, 'reload schema';

@@ -1,9 +1,8 @@
--- What `relay check` asks: how the tables and functions of calls stand in the database itself, which
--- the API's own description may not know yet. For the service role alone. Plain SQL, safe to run
--- again.
+-- For `relay check`: the state of the tables and functions of calls in the database itself, which the
+-- API's own description may not show yet. For the service role only. Plain SQL, safe to run again.
 
 -- `{"tables": {name: {"columns": [...], "secured": bool, "policies": [...], "open": bool}},
--- "functions": {name: [arguments]}}`; `open`: a policy lets anybody read every row.
+-- "functions": {name: [arguments]}}`; `open`: a policy lets everyone read every row.
 create or replace function public.voice_check() returns jsonb
 language sql stable set search_path = pg_catalog, pg_temp as $$
   select jsonb_build_object(
@@ -48,5 +47,5 @@ $$;
 revoke all on function public.voice_check() from public, anon, authenticated;
 grant execute on function public.voice_check() to service_role;
 
--- The API reads the schema again.
+-- Makes the API reload the schema.
 notify pgrst, 'reload schema';
