@@ -1,4 +1,4 @@
-// The page: its buttons, its states and its words. Everything that is heard is in relay-client.js.
+// The voice page: buttons, states and texts. relay-client.js does the call itself.
 
 import { RelayClient, RelayError, missing } from "./relay-client.js";
 import { introduce } from "./page/about.js";
@@ -21,8 +21,8 @@ const STATES = {
 const WRITING = { listening: "Connected. Write, or press Talk.", speaking: "Speaking" };
 const HOLDING = { listening: "Hold the button to speak", speaking: "Speaking" };
 const MUTED = { listening: "You are muted", speaking: "Speaking. You are muted." };
-const CONVERSATION = "relay.conversation"; // where this tab remembers which one it is in
-const LITTLE = 100_000; // micro-dollars below which a person should know
+const CONVERSATION = "relay.conversation"; // key of this tab's conversation in the session storage
+const LITTLE = 100_000; // micro-dollars; the page warns below it
 
 const $ = (id) => document.getElementById(id);
 const view = new TranscriptView($("transcript"), $("spoken"));
@@ -31,7 +31,7 @@ let settings = null;
 let transcript = null;
 let client = null;
 let failure = null;
-let engine = {}; // the page's own settings: url and engine, or null where a person types them
+let engine = {}; // the page's configuration: url and engine, or null if the user types them
 let state = "idle";
 let times = {};
 let numbers = {};
@@ -64,7 +64,7 @@ function show(next) {
   if (!talking) level(0);
 }
 
-// A live region that is written to without need is read out without need.
+// Writes only changes, because screen readers read a live region out whenever it is written.
 function write(node, text) {
   if (node.textContent !== text) node.textContent = text;
 }
@@ -84,7 +84,7 @@ let shownAt = 0;
 function level(rms) {
   if (rms > 0 && performance.now() - shownAt < 50) return;
   shownAt = performance.now();
-  // The ear hears in decibels: -60 dB is the left end, 0 dB the right.
+  // In decibels, like hearing: -60 dB is the left end, 0 dB the right.
   const shown = rms > 0 ? Math.min(1, Math.max(0, (20 * Math.log10(rms) + 60) / 60)) : 0;
   $("level").firstElementChild.style.transform = `scaleX(${shown})`;
   $("level").setAttribute("aria-valuenow", Math.round(shown * 100));
@@ -131,7 +131,7 @@ function over(error) {
   show(problem ? "error" : "idle");
 }
 
-// With `text` the call starts by saying it, without a microphone.
+// With `text` the call starts with that message, without a microphone.
 function start(text = null) {
   const conversationId = sessionStorage.getItem(CONVERSATION);
   tell(null);
@@ -141,8 +141,8 @@ function start(text = null) {
   client = newClient();
   transcript = client.transcript;
   if (settings.push) client.usePushToTalk();
-  const wishes = { conversationId, ...(engine ? { url: engine.url, getToken } : typed()) };
-  client.connect(wishes).catch(() => {}); // `ended` tells it
+  const options = { conversationId, ...(engine ? { url: engine.url, getToken } : typed()) };
+  client.connect(options).catch(() => {}); // `ended` reports it
   if (settings.output) client.setOutput(settings.output).catch((error) => tell(error, true));
   if (text === null) listen(client, (error) => {
     failure = error;
@@ -151,7 +151,7 @@ function start(text = null) {
   else client.say(text);
 }
 
-// What cannot be heard ends a call that was to be spoken; one in writing goes on.
+// A failing microphone ends a spoken call; a written one continues.
 function listen(mine, failed) {
   mine.listen({ deviceId: settings.input }).then(() => settings.refresh(), (error) => {
     if (mine === client && error.code !== "not_connected") failed(error);
@@ -163,7 +163,7 @@ function forget() {
   view.clear();
 }
 
-// The relay's own machine gets an address and a fresh token; elsewhere they are typed in.
+// On the relay's own machine the page gets address and token; elsewhere the user types them in.
 async function readSettings() {
   const answer = await fetch("config.json", { cache: "no-store" });
   if (!answer.ok) throw new RelayError("token_unavailable");
@@ -247,7 +247,7 @@ async function begin() {
   show("idle");
 }
 
-// For tests and for the curious: what the page did, in numbers; no token.
+// For tests and debugging: figures of the call, without the token.
 window.relayPage = {
   get state() { return state; },
   get numbers() { return client ? measured() : numbers; },

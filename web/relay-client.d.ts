@@ -1,4 +1,4 @@
-/** A voice call from a browser: to the relay, or to anything that speaks OpenAI Realtime (GA). */
+/** A voice call from a browser to the relay, or to any other OpenAI Realtime server (GA). */
 
 /** One event of the Realtime API, or one of the relay's own. */
 export interface RealtimeEvent {
@@ -7,25 +7,25 @@ export interface RealtimeEvent {
   [field: string]: unknown;
 }
 
-/** What is said of a session in `session.update`; the server merges it. */
+/** Session fields for `session.update`; the server merges them. */
 export type SessionFields = Record<string, unknown>;
 
 export interface ConnectOptions {
-  /** `wss://…/v1/realtime?model=…`; one without a host is the page's own. */
+  /** `wss://…/v1/realtime?model=…`; without a host, the page's own. */
   url: string;
   /** A JWT for the relay, an ephemeral key for OpenAI. It travels in a subprotocol. */
   token?: string | null;
-  /** Asked for a fresh token at the start, before the old one runs out, and on a reconnect. */
+  /** Gives a fresh token: called at the start, before the old one expires, and on a reconnect. */
   getToken?: () => Promise<string>;
   agentId?: string | null;
-  /** The conversation to go on with. */
+  /** The conversation to continue. */
   conversationId?: string | null;
   voice?: string | null;
   /** Other fields of the session, as in `session.update`. */
   session?: SessionFields;
-  /** `["realtime", "relay.v1"]`; `["realtime"]` for OpenAI itself: no `relay.*` events then. */
+  /** `["realtime", "relay.v1"]` by default; `["realtime"]` for OpenAI itself, without `relay.*` events. */
   protocols?: readonly string[];
-  /** Whether a lost connection is dialled again; true. */
+  /** Reconnect after a lost connection; true by default. */
   reconnect?: boolean;
 }
 
@@ -40,10 +40,10 @@ export interface Utterance {
   readonly role: "user" | "assistant";
   readonly speaker: Speaker;
   readonly text: string;
-  /** As far as an interrupted answer was heard: estimated by time, ended at a word. */
+  /** The part of an interrupted answer that was heard: estimated by time, cut at a word. */
   readonly heardText: string;
   readonly state: "partial" | "final" | "interrupted" | "failed";
-  /** The part of an interrupted answer that was heard, 0 to 1; null when not known. */
+  /** The share of an interrupted answer that was heard, 0 to 1; null if unknown. */
   readonly heard: number | null;
 }
 
@@ -71,24 +71,24 @@ export type ErrorCode =
   | "engine_timed_out" | "internal_error" | "unknown_path" | "not_built" | "service_restart"
   | "server_error" | "ended" | "not_connected" | "already_connected";
 
-/** `message` says what happened and `advice` what to do, both for people. */
+/** `message` says what happened and `advice` what to do, both for users. */
 export class RelayError extends Error {
   readonly name: "RelayError";
   readonly code: ErrorCode;
   readonly advice: string;
-  /** Whether the same call may succeed a moment later. */
+  /** The same call may succeed a moment later. */
   readonly retry: boolean;
-  /** The socket's close code; "silent" when the server never answered. */
+  /** The socket's close code; "silent" if the server never answered. */
   readonly closeCode: number | "silent" | null;
   readonly closeReason: string;
 }
 
 export interface ClientEvents {
-  /** `error` with "ended" and "reconnecting", `inMs` with "reconnecting". */
+  /** `error` comes with "ended" and "reconnecting", `inMs` with "reconnecting". */
   state: { state: State; error?: RelayError | null; inMs?: number };
-  /** All utterances in conversation order, and the ids of those that changed or went. */
+  /** All utterances in conversation order, and the ids of those that changed or were removed. */
   transcript: { utterances: readonly Utterance[]; changed: readonly string[] };
-  /** Every 20 ms while the microphone is open, every 43 ms while something plays. */
+  /** Every 20 ms while the microphone is open, every 43 ms during playback. */
   level: Levels;
   /** From `connect` to a ready voice; from the end of speech to the answer's first sound. */
   latency: { kind: "connect" | "answer"; ms: number };
@@ -96,22 +96,22 @@ export interface ClientEvents {
     listening: boolean; muted: boolean; pushToTalk: boolean; deviceId: string | null;
   };
   function_call: { callId: string; name: string; arguments: string };
-  /** The relay's session. `expiresAt`: of the token, Unix seconds. */
+  /** The relay's session. `expiresAt` is the token's expiry in Unix seconds. */
   session: { sessionId: string; conversationId: string; expiresAt: number };
-  /** A human coach silenced the voice; what is said is still heard and written down. */
+  /** A human coach silenced the voice; the user is still heard and transcribed. */
   paused: Record<string, never>;
   resumed: Record<string, never>;
   coach: Coach;
   /** Micro-dollars that may still be spent. */
   budget: { left: number };
-  /** Sound that was lost on the way to the relay ("up") or from it ("down"). */
+  /** Audio that was lost on the way to the relay ("up") or from it ("down"). */
   dropped: { direction: "up" | "down"; ms: number };
   warning: { code: string; message: string };
   reconnecting: { error: RelayError; inMs: number };
   reconnected: { lostMs: number };
-  /** What went wrong and ended nothing. */
+  /** An error that does not end the call. */
   error: RelayError;
-  /** Once, at the end; `error` is null when `close()` was called. */
+  /** Once, at the end; `error` is null after `close()`. */
   ended: { error: RelayError | null };
   /** Every event of the server, as it came. */
   event: RealtimeEvent;
@@ -119,22 +119,22 @@ export interface ClientEvents {
 
 /** One client is one call. */
 export class RelayClient {
-  /** With `transcript`, that of an earlier call, the words of this one are added to it. */
+  /** `transcript` is that of an earlier call, to which this one adds. */
   constructor(options?: { transcript?: Transcript | null });
 
-  /** Answers a function that ends it. */
+  /** Returns a function that removes the handler. */
   on<Type extends keyof ClientEvents>(
     type: Type, handler: (detail: ClientEvents[Type]) => void,
   ): () => void;
 
   /**
-   * Call it from a click or a key: browsers want one before they play. Resolves when the voice is
-   * ready; rejects with the RelayError that ended the call.
+   * Call it from a click or a key press, because browsers do not play sound before one. Resolves when
+   * the voice is ready; rejects with the RelayError that ended the call.
    */
   connect(options: ConnectOptions): Promise<void>;
   close(): void;
 
-  /** Opens the microphone, or another one. Rejects with a RelayError; the call goes on. */
+  /** Opens the microphone, or switches to another one. Rejects with a RelayError; the call continues. */
   listen(options?: { deviceId?: string | null }): Promise<void>;
   /** Closes the microphone. */
   deafen(): void;
@@ -146,17 +146,17 @@ export class RelayClient {
   press(): void;
   release(): void;
 
-  /** A written message; it interrupts, and waits until the voice is ready. */
+  /** Sends a written message, which interrupts; before the voice is ready it is queued. */
   say(text: string): void;
-  /** The result of a `function_call`. */
+  /** Returns the result of a `function_call`. */
   answer(callId: string, output: unknown): void;
-  /** Silence now. */
+  /** Stops playback of the answer. */
   interrupt(): void;
-  /** Any event of the Realtime API. */
+  /** Sends any event of the Realtime API. */
   send(event: RealtimeEvent): void;
-  /** Fields of the session, kept across a reconnect. */
+  /** Sets fields of the session, also after reconnecting. */
   update(session: SessionFields): void;
-  /** "" is the system's own choice. Only where `canChooseOutput()`. */
+  /** "" is the system's default. Only if `canChooseOutput()`. */
   setOutput(deviceId: string): Promise<void>;
 
   readonly state: State;
@@ -170,7 +170,7 @@ export class RelayClient {
   readonly inputDevice: string | null;
   readonly muted: boolean;
   readonly pushToTalk: boolean;
-  /** The node that everything is heard through, for who records or draws it. */
+  /** The node that plays everything, for a page that records or draws it; null before `connect`. */
   readonly output: AudioWorkletNode | null;
   readonly counters: {
     readonly audioDown: number;
@@ -183,16 +183,16 @@ export class RelayClient {
   };
 }
 
-/** What was said, put together from server events by item id. */
+/** The transcript, assembled from server events by item id. */
 export class Transcript {
   readonly entries: readonly Utterance[];
-  /** Answers the ids of the entries that the event changed. */
+  /** Applies an event and returns the ids of the entries that it changed. */
   apply(event: RealtimeEvent): string[];
-  /** The call is over: what was still open stays as far as it came. */
+  /** At the end of a call: unfinished utterances stay as far as they came. */
   settle(): string[];
 }
 
-/** What this browser lacks for a call, or null. */
+/** The error for a browser that lacks something for a call, or null. */
 export function missing(): RelayError | null;
 
 export interface Device {
@@ -200,26 +200,26 @@ export interface Device {
   readonly label: string;
 }
 
-/** Labels are known once the microphone was allowed. */
+/** Labels are empty until the microphone is allowed. */
 export function devices(): Promise<{ inputs: Device[]; outputs: Device[] }>;
 export function canChooseOutput(): boolean;
 
-/** The parts, for pages that play or record without a Realtime session: a coach's page, say. */
+/** For pages that play or record without a Realtime session, such as a coach's page. */
 export interface SpeakerPart {
-  /** Items that were handed over and neither played to their end nor flushed. */
+  /** Items that were neither played to their end nor flushed. */
   readonly live: ReadonlySet<string>;
   readonly playing: boolean;
   readonly node: AudioWorkletNode;
-  /** Takes the samples away from the caller. */
+  /** Transfers the samples: the caller's array is empty afterwards. */
   play(item: string, index: number, samples: Int16Array): void;
   finish(item: string): void;
   finishAll(): void;
-  /** Silence at once; resolves to what was cut, in order of playing. */
+  /** Stops at once; resolves to the items that were cut, in order of playing. */
   flush(): Promise<{ item: string; index: number; playedMs: number }[]>;
   close(): void;
 }
 
-/** `context` runs at 24 kHz. */
+/** `context` must run at 24 kHz. */
 export function openSpeaker(context: AudioContext, listener: {
   progress(report: { progress: number; level: number; playing: boolean }): void;
   heard(item: string, ms: number, last: boolean): void;
@@ -227,7 +227,7 @@ export function openSpeaker(context: AudioContext, listener: {
 
 export interface MicrophonePart {
   readonly deviceId: string;
-  /** Of the device; the chunks are always 24 kHz. */
+  /** The device's rate; chunks are always 24 kHz. */
   readonly rate: number;
   muted: boolean;
   close(): void;

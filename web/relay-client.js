@@ -1,10 +1,10 @@
-// A voice call from a browser: to the relay, or to anything else that speaks OpenAI Realtime (GA).
-// Types and events: relay-client.d.ts. How to use it: docs/client.md.
+// A voice call from a browser to the relay, or to any other OpenAI Realtime server (GA).
+// Types and events: relay-client.d.ts. Guide: docs/client.md.
 
 import { Emitter } from "./client/emitter.js";
 import { RelayError, missing } from "./client/errors.js";
-import { Line } from "./client/line.js";
-import { Own } from "./client/own.js";
+import { Connection } from "./client/connection.js";
+import { RelayEvents } from "./client/relay-events.js";
 import { PushToTalk } from "./client/push-to-talk.js";
 import { Renewal } from "./client/renewal.js";
 import { created, merged, replayed, sessionOf, sessionUpdate } from "./client/setup.js";
@@ -20,41 +20,41 @@ export { openSpeaker } from "./client/speaker.js";
 export { RelayError, Transcript, missing };
 
 const DEFAULTS = { protocols: ["realtime", "relay.v1"], reconnect: true };
-const MOST_QUEUED = 50; // events that wait for a connection; the eldest are kept
+const MOST_QUEUED = 50; // events that wait for a connection; later ones are dropped
 
 export class RelayClient {
   transcript;
   counters = { audioDown: 0, flushes: 0, truncates: 0, played: 0, loudest: 0, reconnects: 0 };
   #emitter = new Emitter();
   #sound = new Sound({
-    chunk: (samples) => this.#uplink.append(samples, this.#line.socket),
+    chunk: (samples) => this.#uplink.append(samples, this.#connection.socket),
     levels: (levels) => this.#emitter.emit("level", levels),
     progress: (report) => this.#progress(report),
-    heard: (...heard) => this.#own.heard(...heard),
+    heard: (...heard) => this.#relay.heard(...heard),
     fault: (error) => this.#fault(error),
     lost: () => this.#showMicrophone(),
   });
-  #line = new Line({
-    greeted: (again) => this.#greeted(again),
+  #connection = new Connection({
+    ready: (again) => this.#ready(again),
     event: (event) => this.#take(event),
     phase: (detail) => this.#show(detail),
-    quiet: () => ["listening", "paused"].includes(this.state),
+    isQuiet: () => ["listening", "paused"].includes(this.state),
     ended: (error) => this.#ended(error),
   });
-  #own = new Own({
-    send: (event) => this.#line.send(event),
+  #relay = new RelayEvents({
+    send: (event) => this.#connection.send(event),
     emit: (type, detail) => this.#emitter.emit(type, detail),
   });
-  #renewal = new Renewal(() => this.#line.token(), (token) => (
-    this.#line.send({ type: "relay.token", token })
+  #renewal = new Renewal(() => this.#connection.token(), (token) => (
+    this.#connection.send({ type: "relay.token", token })
   ));
   #uplink = new Uplink((ms) => {
     this.#emitter.emit("dropped", { direction: "up", ms });
     this.#fault(new RelayError("upload_slow"));
   });
-  #push = new PushToTalk(this.#uplink, (event) => this.#line.send(event));
+  #push = new PushToTalk(this.#uplink, (event) => this.#connection.send(event));
   #turn = null;
-  #wishes = null;
+  #options = null;
   #session = {};
   #queue = [];
   #shown = "idle";
@@ -62,12 +62,12 @@ export class RelayClient {
   #brokenAt = null;
   #detection = { type: "server_vad" };
 
-  // With `transcript`, that of an earlier call, the words of this one are added to it.
+  // `transcript` is that of an earlier call, to which this one adds.
   constructor({ transcript = null } = {}) {
     this.transcript = transcript ?? new Transcript();
   }
 
-  // Answers a function that ends it. The events are in relay-client.d.ts.
+  // Returns a function that removes the handler. relay-client.d.ts lists the events.
   on(type, handler) {
     return this.#emitter.on(type, handler);
   }
@@ -75,19 +75,19 @@ export class RelayClient {
   // "idle", "connecting", "listening", "hearing", "thinking", "speaking", "paused", "reconnecting"
   // or "ended".
   get state() {
-    if (this.#line.phase !== "live") return this.#line.phase;
+    if (this.#connection.phase !== "live") return this.#connection.phase;
     const turn = this.#turn.state;
-    const waits = turn === "listening" || turn === "thinking";
-    return waits && this.#own.paused ? "paused" : turn;
+    const isWaiting = turn === "listening" || turn === "thinking";
+    return isWaiting && this.#relay.paused ? "paused" : turn;
   }
 
   get utterances() { return this.transcript.entries; }
 
-  get conversationId() { return this.#own.conversationId ?? this.#wishes?.conversationId ?? null; }
+  get conversationId() { return this.#relay.conversationId ?? this.#options?.conversationId ?? null; }
 
-  get paused() { return this.#own.paused; }
+  get paused() { return this.#relay.paused; }
 
-  get coach() { return this.#own.coach; }
+  get coach() { return this.#relay.coach; }
 
   get levels() { return this.#sound.levels; }
 
@@ -99,24 +99,24 @@ export class RelayClient {
 
   get pushToTalk() { return this.#push.on; }
 
-  // The AudioNode that everything is heard through, for who records or draws it; null before.
+  // The AudioNode that plays everything, for a page that records or draws it; null before `connect`.
   get output() { return this.#sound.speaker?.node ?? null; }
 
-  // One client is one call. Call it from a click or a key: browsers want one before they play.
-  // Resolves when the voice is ready; rejects with the RelayError that ended the call.
-  async connect(wishes) {
+  // One client is one call. Call this from a click or a key press, because browsers do not play sound
+  // before one. Resolves when the voice is ready; rejects with the RelayError that ended the call.
+  async connect(options) {
     const lacking = missing();
     if (lacking) throw lacking;
-    if (this.#line.phase !== "idle") throw new RelayError("already_connected");
-    this.#wishes = { ...DEFAULTS, ...wishes };
-    this.#session = merged(sessionOf(this.#wishes), this.#session);
+    if (this.#connection.phase !== "idle") throw new RelayError("already_connected");
+    this.#options = { ...DEFAULTS, ...options };
+    this.#session = merged(sessionOf(this.#options), this.#session);
     const since = performance.now();
     const sound = this.#sound.open().then(() => { this.#turn = this.#newTurn(); });
-    await this.#line.open(this.#wishes, () => this.conversationId, sound);
+    await this.#connection.open(this.#options, () => this.conversationId, sound);
     this.#emitter.emit("latency", { kind: "connect", ms: performance.now() - since });
   }
 
-  // Opens the microphone, or another one. Rejects with a RelayError; the call itself goes on.
+  // Opens the microphone, or switches to another one. Rejects with a RelayError; the call continues.
   async listen({ deviceId = null } = {}) {
     await this.#sound.listen(deviceId);
     this.#showMicrophone();
@@ -134,38 +134,38 @@ export class RelayClient {
     this.#showMicrophone();
   }
 
-  // A written message interrupts like a spoken one; before the voice is ready it waits.
+  // A written message interrupts like speech; before the voice is ready it is queued.
   say(text) {
     this.#whenReady(() => {
       this.#turn.cut();
-      this.#line.send(created({
+      this.#connection.send(created({
         type: "message", role: "user", content: [{ type: "input_text", text }],
       }));
       this.#turn.ask();
     });
   }
 
-  // The result of a `function_call`; the voice goes on with it.
+  // Returns the result of a `function_call`; the model continues with it.
   answer(callId, output) {
     const text = typeof output === "string" ? output : JSON.stringify(output);
     this.#whenReady(() => {
-      this.#line.send(created({ type: "function_call_output", call_id: callId, output: text }));
+      this.#connection.send(created({ type: "function_call_output", call_id: callId, output: text }));
       this.#turn.ask();
     });
   }
 
-  // Any event of the Realtime API, for what has no method here.
+  // Sends any event of the Realtime API that has no method here.
   send(event) {
-    this.#whenReady(() => this.#line.send(event));
+    this.#whenReady(() => this.#connection.send(event));
   }
 
-  // Fields of the session, kept across a reconnect; what the server locks stays as it is.
+  // Sets fields of the session, also after reconnecting; fields that the server locks do not change.
   update(session) {
     this.#session = merged(this.#session, session);
-    this.#line.send(sessionUpdate(session));
+    this.#connection.send(sessionUpdate(session));
   }
 
-  // Silence now; the voice is told how much of its answer was heard.
+  // Stops playback; the engine is told how much of its answer was heard.
   interrupt() {
     this.#turn?.cut();
     this.#show();
@@ -178,47 +178,47 @@ export class RelayClient {
   }
 
   press() {
-    if (this.#line.phase === "live") this.#push.press(this.#turn);
+    if (this.#connection.phase === "live") this.#push.press(this.#turn);
     this.#show();
   }
 
   release() {
-    if (this.#line.phase === "live") this.#push.release(this.#turn);
+    if (this.#connection.phase === "live") this.#push.release(this.#turn);
     this.#show();
   }
 
-  // "" is the system's own choice. Only where `canChooseOutput()`.
+  // "" is the system's default. Only if `canChooseOutput()`.
   setOutput(deviceId) {
     return this.#sound.setOutput(deviceId);
   }
 
   close() {
-    this.#line.end();
+    this.#connection.end();
   }
 
   #newTurn() {
     return new Turn(this.#sound.speaker, this.counters, {
-      send: (event) => this.#line.send(event),
+      send: (event) => this.#connection.send(event),
       fault: (error) => this.#fault(new RelayError("server_error", { message: error?.message })),
-      cut: (item, ms) => this.#own.heard(item, ms, true),
+      cut: (item, ms) => this.#relay.heard(item, ms, true),
       stopped: () => { this.#stoppedAt = performance.now(); },
     });
   }
 
   #whenReady(act) {
-    if (["idle", "ended"].includes(this.#line.phase)) throw new RelayError("not_connected");
-    if (this.#line.phase === "live") act();
+    if (["idle", "ended"].includes(this.#connection.phase)) throw new RelayError("not_connected");
+    if (this.#connection.phase === "live") act();
     else if (this.#queue.length < MOST_QUEUED) this.#queue.push(act);
     this.#show();
   }
 
-  #greeted(again) {
-    if (Object.keys(this.#session).length > 0) this.#line.send(sessionUpdate(this.#session));
-    // The relay knows what was said; any other server has to be told.
-    if (again && this.#own.conversationId === null) {
-      for (const event of replayed(this.utterances)) this.#line.send(event);
+  #ready(again) {
+    if (Object.keys(this.#session).length > 0) this.#connection.send(sessionUpdate(this.#session));
+    // A relay remembers the conversation; any other server needs it again.
+    if (again && this.#relay.conversationId === null) {
+      for (const event of replayed(this.utterances)) this.#connection.send(event);
     }
-    this.#uplink.drain(this.#line.socket);
+    this.#uplink.drain(this.#connection.socket);
     for (const act of this.#queue.splice(0)) act();
     if (again) {
       this.counters.reconnects += 1;
@@ -232,9 +232,9 @@ export class RelayClient {
       this.#detection = event.session?.audio?.input?.turn_detection ?? this.#detection;
     }
     this.#turn.take(event);
-    this.#own.take(event);
+    this.#relay.take(event);
     if (event.type === "relay.session") this.#renewal.until(event.expires_at);
-    if (event.type === "relay.reconnect") this.#line.move(event.after_ms ?? 0);
+    if (event.type === "relay.reconnect") this.#connection.move(event.after_ms ?? 0);
     if (event.type === "response.output_item.done") this.#called(event.item);
     this.#written(this.transcript.apply(event));
     this.#emitter.emit("event", event);
@@ -262,9 +262,9 @@ export class RelayClient {
     this.#show();
   }
 
-  // Tells of a change of `state`; of a phase always, since its details may be new.
+  // Emits a change of `state`, and every phase, because its details may be new.
   #show(detail = null) {
-    if (this.#line.phase === "reconnecting" && detail) this.#broken(detail);
+    if (this.#connection.phase === "reconnecting" && detail) this.#broken(detail);
     const { state } = this;
     if (state === this.#shown && detail === null) return;
     this.#shown = state;
@@ -276,14 +276,14 @@ export class RelayClient {
     this.#emitter.emit("microphone", { listening, muted, pushToTalk, deviceId });
   }
 
-  // What was being said on the lost connection stays as far as it came.
+  // Unfinished utterances of the lost connection stay as far as they came.
   #broken({ error, inMs }) {
     if (this.#shown !== "reconnecting") this.#brokenAt = performance.now();
     this.#sound.speaker.finishAll();
     this.#turn = this.#newTurn();
     this.#push.drop();
     this.#renewal.stop();
-    this.#own.reset();
+    this.#relay.reset();
     this.#written(this.transcript.settle());
     this.#emitter.emit("reconnecting", { error, inMs });
   }

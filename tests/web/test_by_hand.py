@@ -165,7 +165,7 @@ async def test_S3_81_S3_83_errors(house, learner):
     await learner.page.get_by_role("button", name="Talk").click()
     problem = await learner.problem()
     assert "does not accept this token" in problem
-    assert "relay token" in problem
+    assert "Reload the page" in problem
     await learner.state("error")
 
 

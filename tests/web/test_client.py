@@ -468,8 +468,8 @@ async def test_hanging_up_while_it_is_dialled_again_is_heard(caller, end):
 async def test_attempts_grow_rarer_differ_and_end(caller):
     seen = await caller.do(
         """async () => {
-          const { waits } = await import("/client/again.js");
-          return [[...waits(0, () => 0)], [...waits(0, () => 1)], [...waits(900, () => 0)]];
+          const { delays } = await import("/client/backoff.js");
+          return [[...delays(0, () => 0)], [...delays(0, () => 1)], [...delays(900, () => 0)]];
         }"""
     )
     assert seen[0] == [250, 500, 1000, 2000, 4000, 4000, 4000, 4000]

@@ -227,14 +227,14 @@ async def test_buttons_and_keys_are_commands(desk: Desk) -> None:
             assert command.text == "p: slowly"
             assert mode is None or command.mode == mode
         await desk.page.keyboard.press("e")
-        await desk.page.get_by_role("button", name="Go on").click()
+        await desk.page.get_by_role("button", name="Continue the call").click()
         assert "end" not in call.obeyed, "it asks first"
         await desk.page.keyboard.press("e")
-        await desk.page.get_by_label("Why, for the record").fill("Time is up.")
+        await desk.page.get_by_label("Reason, for the record").fill("Time is up.")
         await desk.page.keyboard.press("Enter")
         assert (await desk.commanded(call, "end")).text == "Time is up."
     await desk.stands("ended", "over")
-    assert not await desk.page.locator("#desk").is_visible()
+    assert not await desk.page.locator("#actions").is_visible()
     assert [one for one in call.obeyed if one in ("pause", "resume", "end")] == [
         *("pause", "resume", "end"),
     ]
@@ -262,7 +262,7 @@ async def test_a_refusal_is_told_in_words(desk: Desk) -> None:
         await desk.page.get_by_text("Say next").click()
         await desk.page.get_by_label("Text", exact=True).fill("Hello.")
         await desk.page.get_by_role("button", name="Send").click()
-        await desk.shows("The voice is paused or taken over, so it can say nothing.")
+        await desk.shows("The voice is paused or taken over, so it cannot speak.")
         assert await desk.page.input_value("#text") == "Hello.", "nothing that was written is lost"
     # The browser tells of every answer that is no success.
     assert all("409" in line for line in desk.screen.complaints)
@@ -306,7 +306,7 @@ async def test_the_past_of_this_learner_then_everybodys_and_a_summary(desk: Desk
     await desk.shows("interrupted after 0.9 s")
     await desk.stands("ended", "over")
     assert await desk.page.locator("#past li").count() == 1, "only this learner's"
-    await desk.page.get_by_role("button", name="Show everybody's").click()
+    await desk.page.get_by_role("button", name="Show everyone's").click()
     await desk.page.locator("#past li").nth(1).wait_for()
     await desk.page.get_by_role("button", name="Summarise").click()
     await desk.shows("chosen by counting words: no text model is configured.")
@@ -320,7 +320,7 @@ async def test_without_a_token_of_its_own_the_page_asks_for_one(browser: Browser
     async with sitting(browser, typed=True) as desk:
         await desk.page.get_by_label("A coach's token").fill(token("coach"))
         with desk.house.directory.track(Live()):
-            await desk.page.get_by_role("button", name="Go on").click()
+            await desk.page.get_by_role("button", name="Continue").click()
             await desk.choose()
             await desk.stands("live", "live")
         kept = await desk.page.evaluate("JSON.stringify([localStorage, sessionStorage])")
@@ -358,7 +358,7 @@ async def test_no_state_of_the_page_has_a_serious_fault(
             await desk.page.keyboard.press("e")
             await desk.shows("End this call?")
             assert await faults(desk.screen) == []
-            await desk.page.get_by_role("button", name="Go on").click()
+            await desk.page.get_by_role("button", name="Continue the call").click()
         await desk.stands("ended", "over")
         assert await faults(desk.screen) == []
         assert desk.screen.complaints == []

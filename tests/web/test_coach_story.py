@@ -150,7 +150,7 @@ async def seen_on_a_phone_at_night(two: Two) -> None:
 async def ended(two: Two) -> None:
     """The coach is asked first; then the call is over for both, and kept among the earlier ones."""
     await two.desk.keyboard.press("e")
-    await two.desk.get_by_label("Why, for the record").fill("Time is up.")
+    await two.desk.get_by_label("Reason, for the record").fill("Time is up.")
     await two.desk.get_by_role("button", name="End the call").click()
     await two.stands("ended")
     await two.learner.state("error")

@@ -99,13 +99,15 @@ async def test_never_reached_lost_and_silent_are_told_apart(bench):
 
 
 async def test_the_unknown_is_told_as_it_came(bench):
-    odd, said = await tell(
+    odd, said, bare = await tell(
         bench,
         {"code": 4777, "reason": "Odd"},
-        {"code": 4777, "reason": "Odd", "said": "The moon is full"},
+        {"code": 4777, "reason": "Odd", "said": "The moon is full."},
+        {"code": 4777, "reason": ""},
     )
-    assert (odd["code"], odd["message"]) == ("ended", "The call ended: 4777 Odd.")
+    assert (odd["code"], odd["message"]) == ("ended", "The call ended: Odd.")
     assert said["message"] == "The call ended: The moon is full."
+    assert bare["message"] == "The call ended."
 
 
 async def test_what_a_microphone_can_lack_is_told_apart(bench):

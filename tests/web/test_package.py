@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from relay.config import describe
 from tests.components import needs, require
 
 WEB = Path(__file__).parents[2] / "web"
@@ -94,6 +95,24 @@ def test_every_error_code_is_typed_and_explained() -> None:
     assert len(codes) > 40
     assert set(re.findall(r'"([a-z0-9_]+)"', typed)) == codes
     assert {code for code in codes if f"`{code}`" not in GUIDE.read_text()} == set()
+
+
+def test_the_pages_name_no_setting() -> None:
+    """Learners and coaches cannot change one; the operator reads the log and `relay check`."""
+    pages = [*WEB.rglob("*.js"), *WEB.glob("*.html")]
+    texts = {path.relative_to(WEB).as_posix(): path.read_text() for path in pages}
+    settings = "|".join(setting.name for setting in describe())
+    assert {name for name, text in texts.items() if re.search(rf"\b({settings})\b", text)} == set()
+
+
+def test_an_error_names_no_status_code_file_or_command() -> None:
+    table = ERRORS.split("const CURRENT")[1].split("\n};")[0]
+    sentences = re.findall(r'"([A-Z][^"]*)"', table)
+    assert len(sentences) > 60
+    internal = re.compile(
+        r"\b\d{3,4}\b|\brelay (check|token|serve|dev)\b|\bmake run\b|\.(env|log|toml)\b"
+    )
+    assert [sentence for sentence in sentences if internal.search(sentence)] == []
 
 
 def test_every_event_and_method_of_the_client_is_in_its_types() -> None:

@@ -1,12 +1,11 @@
-// The microphone's end: PCM16 at 24 kHz in chunks of 20 ms, each with its loudness, whatever rate
-// the device runs at.
+// Records PCM16 at 24 kHz in chunks of 20 ms, each with its level, at any rate of the device.
 //
 // Out: {samples, level}  480 samples, and their root mean square from 0 to 1
 
 const RATE = 24000;
-const CHUNK = 480; // samples: 20 ms, as most clients send
-const PHASES = 160; // places between two input samples that a filter is kept for
-const REACH = 12; // zero crossings of the filter on either side
+const CHUNK = 480; // samples: 20 ms, like most clients
+const PHASES = 160; // filters, one for each position between two input samples
+const REACH = 12; // zero crossings of the filter on each side
 
 class Capture extends AudioWorkletProcessor {
   #chunk = new Int16Array(CHUNK);
@@ -37,7 +36,7 @@ class Capture extends AudioWorkletProcessor {
   }
 }
 
-// A windowed sinc, for browsers that open a microphone only at its own rate.
+// Resamples with a windowed sinc, for browsers that open a microphone only at the device's own rate.
 class Resampler {
   #step;
   #half;
@@ -46,7 +45,7 @@ class Resampler {
   #at;
 
   constructor(from, to) {
-    const narrow = Math.min(1, (to / from) * 0.94); // of the input's band, what the output can hold
+    const narrow = Math.min(1, (to / from) * 0.94); // share of the input's band that the output can represent
     this.#step = from / to;
     this.#half = Math.ceil(REACH / narrow);
     this.#known = new Float32Array(2 * this.#half);

@@ -1,8 +1,8 @@
-// Everything that goes wrong, as a code for programs and two sentences for people.
+// Errors of a call: a code for programs and two sentences for people.
 
 export class RelayError extends Error {
-  // `code` is one of those below; `advice` says what to do. `retry` tells whether the same call may
-  // succeed a moment later. `closeCode` and `closeReason` are the socket's, where it was closed.
+  // `code` is a key of SENTENCES; `advice` tells the user what to do. `retry`: the same call may succeed
+  // a moment later. `closeCode` and `closeReason` are the socket's, if it was closed.
   constructor(code, { message, advice, retry = false, closeCode, closeReason, cause } = {}) {
     const [known, what] = SENTENCES[code] ?? [code, ""];
     super(message ?? known, { cause });
@@ -20,15 +20,16 @@ const PERMIT = "Allow it for this page in the browser's address bar, and for the
   + "system's privacy settings, then try again. You can also write.";
 const NETWORK = "Check your network, then try again.";
 const RELOAD = "Reload the page and try again.";
-const SERVER = "Try again; if it lasts, run “relay check” where the relay runs.";
-const TOKEN = "Reload the page for a new one, or make one with “relay token”.";
+const OPERATOR = "If it continues, tell the operator of the relay.";
+const SERVER = `Try again. ${OPERATOR}`;
+const TOKEN = "Reload the page for a new one, or ask the operator of the relay.";
 
 // code: [what happened, what to do]
 const SENTENCES = {
   __proto__: null,
   // The browser and its devices.
   browser_too_old: ["This browser is too old for a call.", CURRENT],
-  insecure_page: ["The browser gives this address no microphone.",
+  insecure_page: ["The browser does not allow a microphone on this address.",
     "Open this page at http://localhost (on the relay's own machine) or over https."],
   sound_failed: ["The browser cannot play sound.", CURRENT],
   sound_blocked: ["The browser waits for a click before it plays sound.",
@@ -39,56 +40,56 @@ const SENTENCES = {
   microphone_busy: ["The microphone is in use or does not work.",
     "Close other programs that use it, then try again. You can also write."],
   microphone_failed: ["The microphone failed.", RELOAD],
-  microphone_lost: ["The microphone went away.", "Plug it in, or choose another one."],
-  // The way to the server.
-  token_unavailable: ["No token for the call could be had.",
-    "Is the relay still running? Start it with “make run”, then try again."],
-  bad_address: ["This is no address of a relay.", "It begins with ws:// or wss://."],
+  microphone_lost: ["The microphone was disconnected.", "Plug it in, or choose another one."],
+  // The connection to the server.
+  token_unavailable: ["The page could not get a token for the call.",
+    "Check that the relay is still running, then try again."],
+  bad_address: ["This is not the address of a relay.", "It begins with ws:// or wss://."],
   unreachable: ["The relay cannot be reached.", NETWORK],
   offline: ["This device is offline.", NETWORK],
   no_answer: ["The relay did not answer in time.", SERVER],
   connection_lost: ["The connection was lost.", NETWORK],
-  going_away: ["The relay or something before it is going away.", "Try again in a moment."],
+  going_away: ["The server ended the connection.", "Try again in a moment."],
   upload_slow: ["Your connection is slow: some of what you said was lost.",
     "Find a better network, or write."],
   // Endings, named as the relay names them.
   client_left: ["You ended the call.", "Start another when you like."],
-  hung_up: ["The call was ended.", "Start another when you like."], // by a coach, say
-  protocol_error: ["The relay could not make sense of this page.", RELOAD],
-  binary_refused: ["The relay could not make sense of this page.", RELOAD],
-  not_utf8: ["The relay could not make sense of this page.", RELOAD],
+  hung_up: ["The call was ended.", "Start another when you like."], // for example by a coach
+  protocol_error: ["The relay did not understand this page.", RELOAD],
+  binary_refused: ["The relay did not understand this page.", RELOAD],
+  not_utf8: ["The relay did not understand this page.", RELOAD],
   frame_too_big: ["A message was too long for the relay.", "Send a shorter one."],
   at_capacity: ["The relay is full.", "Wait a minute, then try again."],
-  missing_parameters: ["The relay was not told who is calling.", RELOAD],
+  missing_parameters: ["The relay does not know who is calling.", RELOAD],
   unauthorized: ["The relay does not accept this token.", TOKEN],
   token_expired: ["Your token has expired.", "Reload the page for a new one."],
   forbidden: ["This agent or conversation is not yours.", "Ask for access, or choose another."],
-  budget_exhausted: ["The budget of this conversation is used up.", "Ask whoever runs the relay."],
-  replaced: ["The call went on in another window.", "Start again to take part here."],
-  session_time_limit: ["The call reached its time limit.", "Start another to go on."],
+  budget_exhausted: ["Today's budget is used up.",
+    "Try again tomorrow, or ask the operator of the relay."],
+  replaced: ["The call continues in another window.", "Start again to continue it here."],
+  session_time_limit: ["The call reached its time limit.", "Start another to continue."],
   idle: ["Nothing was said for a while, so the call ended.", "Start again when you like."],
   client_too_slow: ["Your connection is too slow for the answers.",
     "Find a better network, then try again."],
   too_many_sessions: ["You have too many calls open.",
     "Close other windows with a call, then try again."],
-  too_many_requests: ["You asked too often.", "Wait a minute, then try again."],
-  no_provider_key: ["The relay has no key for a voice.",
-    "Set OPENAI_API_KEY where the relay runs, and start it again."],
-  engine_closed: ["The voice hung up.", "Start another call."],
+  too_many_requests: ["There were too many attempts.", "Wait a minute, then try again."],
+  no_provider_key: ["The relay has no key for the voice.",
+    "Ask the operator of the relay to add one."],
+  engine_closed: ["The voice disconnected.", "Start another call."],
   engine_timed_out: ["The voice did not answer.", SERVER],
-  internal_error: ["Something went wrong in the relay.", "Try again; its log says more."],
-  unknown_path: ["The relay refused what this page asked for.", "Check the address of the relay."],
-  not_built: ["The relay refused what this page asked for.", "Check the address of the relay."],
-  service_restart: ["The relay is being restarted.", "Try again in a few seconds."],
-  // What ends nothing, and what nobody foresaw.
+  internal_error: ["Something went wrong in the relay.", SERVER],
+  unknown_path: ["The relay refused this page's request.", "Check the address of the relay."],
+  not_built: ["The relay refused this page's request.", "Check the address of the relay."],
+  service_restart: ["The relay is restarting.", "Try again in a few seconds."],
+  // Errors that do not end the call, and others.
   server_error: ["The voice reported a problem.", ""],
   ended: ["The call ended.", "Try again."],
   not_connected: ["There is no call.", "Connect first."],
   already_connected: ["There is a call already.", "End it first."],
 };
 
-// [close code, close reason or null for any, error code, whether to try again by itself]; the first
-// match counts.
+// [close code, close reason or null for any, error code, `retry`]; the first match counts.
 const ENDINGS = [
   [1000, null, "hung_up"],
   [1001, null, "going_away", true],
@@ -123,7 +124,8 @@ const ENDINGS = [
 ];
 
 // `end` is {code, reason, url, opened, said}: the socket's close code ("silent" when the server did
-// not answer in time) and reason, its address, whether it ever opened, and the last `error` told.
+// not answer in time) and reason, its address, whether it ever opened, and the text of the server's
+// last `error`.
 export function errorOfEnding({ code, reason, url, opened, said }) {
   const close = { closeCode: code, closeReason: reason };
   if (code === "silent") return new RelayError("no_answer", { retry: true });
@@ -132,8 +134,9 @@ export function errorOfEnding({ code, reason, url, opened, said }) {
     number === code && (words === null || words === reason)
   ));
   if (found) return new RelayError(found[2], { retry: found[3], ...close });
-  const details = said ?? [code, reason].filter(Boolean).join(" ");
-  return new RelayError("ended", { message: `The call ended: ${details}.`, ...close });
+  const details = (said ?? reason).replace(/\.$/, "");
+  const message = details ? `The call ended: ${details}.` : "The call ended.";
+  return new RelayError("ended", { message, ...close });
 }
 
 function unreachable(url) {
@@ -141,7 +144,7 @@ function unreachable(url) {
   const { protocol, host, pathname } = new URL(url);
   return new RelayError("unreachable", {
     message: `The relay cannot be reached at ${protocol}//${host}${pathname}.`,
-    advice: `Is it running, and does it accept pages from ${location.origin} (ALLOWED_ORIGINS)?`,
+    advice: `Check that it is running, and that it accepts pages from ${location.origin}.`,
     retry: true,
     closeCode: 1006,
   });
@@ -171,7 +174,7 @@ export function errorOfSound(cause) {
   });
 }
 
-// What this browser lacks for a call, or null.
+// The error for a browser that lacks something for a call, or null.
 export function missing() {
   if (!window.isSecureContext) return new RelayError("insecure_page");
   const has = window.AudioWorkletNode && navigator.mediaDevices?.getUserMedia && window.WebSocket;

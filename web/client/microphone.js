@@ -1,17 +1,17 @@
-// Recording: asks for the microphone and hands on its chunks.
+// Opens the microphone and passes on its chunks.
 
 import { RATE } from "./pcm.js";
 
-const WISHES = {
+const CONSTRAINTS = {
   channelCount: 1,
   echoCancellation: true,
   noiseSuppression: true,
   autoGainControl: true,
 };
 
-// `onChunk({samples, level})` comes every 20 ms, `onLost()` once when the device goes away. One that
-// is not there any more is replaced by the system's own choice. `context` is tried first; a
-// browser that records only at the device's own rate gets a context of that rate.
+// `onChunk({samples, level})` is called every 20 ms, `onLost()` once when the device is disconnected. A
+// `deviceId` that no longer exists is replaced by the system's default. `context` is tried first; for a
+// browser that records only at the device's own rate a context of that rate is created.
 // Rejects with the DOMException of getUserMedia.
 export async function openMicrophone({ context, deviceId, onChunk, onLost }) {
   const stream = await ask(deviceId);
@@ -27,7 +27,7 @@ export async function openMicrophone({ context, deviceId, onChunk, onLost }) {
 async function ask(deviceId) {
   try {
     const device = deviceId ? { deviceId: { exact: deviceId } } : {};
-    return await navigator.mediaDevices.getUserMedia({ audio: { ...WISHES, ...device } });
+    return await navigator.mediaDevices.getUserMedia({ audio: { ...CONSTRAINTS, ...device } });
   } catch (error) {
     if (!deviceId || error.name !== "OverconstrainedError") throw error;
     return ask(null);
@@ -49,7 +49,7 @@ async function connect(context, stream) {
   const source = context.createMediaStreamSource(stream);
   await context.audioWorklet.addModule(new URL("./capture-worklet.js", import.meta.url));
   const node = new AudioWorkletNode(context, "relay-capture", { outputChannelCount: [1] });
-  // It plays nothing; but a node that leads nowhere need not be run.
+  // It plays nothing, but a browser need not run a node without a destination.
   source.connect(node).connect(context.destination);
   return { source, node };
 }
@@ -75,7 +75,7 @@ class Microphone {
     return this.#parts.own?.sampleRate ?? RATE;
   }
 
-  // Muted at the source: what is recorded is silence.
+  // Muted at the source, so silence is recorded.
   set muted(muted) {
     this.#track.enabled = !muted;
   }

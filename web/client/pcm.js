@@ -1,12 +1,12 @@
-// PCM16 mono at 24 kHz, little endian: as base64 in an event, as Int16Array on the way, as floats
-// in Web Audio. Every one of the 65,536 values survives the way there and back.
+// Converts PCM16 mono at 24 kHz, little endian: base64 in events, Int16Array in between, floats in Web
+// Audio. All 65,536 values survive the round trip.
 
 export const RATE = 24000;
 
 export function toBase64(samples) {
   const bytes = new Uint8Array(samples.buffer, samples.byteOffset, samples.byteLength);
   let binary = "";
-  // A call takes a bounded number of arguments.
+  // A function takes a limited number of arguments.
   for (let at = 0; at < bytes.length; at += 8192) {
     binary += String.fromCharCode(...bytes.subarray(at, at + 8192));
   }
@@ -20,7 +20,7 @@ export function fromBase64(text) {
   return new Int16Array(bytes.buffer);
 }
 
-// -1 to 1; what is louder is clipped and never wraps.
+// -1 to 1; louder samples are clipped, never wrapped.
 export function fromFloat(samples) {
   return Int16Array.from(samples, (value) => (
     Math.max(-32768, Math.min(32767, Math.round(value * 32768)))

@@ -1,18 +1,18 @@
-// The loudspeaker's end: a queue of answers that knows how much of each was really played.
+// Plays a queue of answers and counts how much of each was really played.
 //
 // In:  {play, index, samples}  more audio of item `play`, content part `index`
-//      {finish}                no more audio of that item will come
-//      {flush}                 silence now; the answer to `flush` says what had been played
-// Out: {progress, level, playing, item, played}  samples played so far, of everything and of the
-//                              item that plays; every few quanta and at each change
+//      {finish}                no more audio of item `finish` will come
+//      {flush}                 silence now; answered by `flushed` with the same number
+// Out: {progress, level, playing, item, played}  samples played so far, in all and of the item that
+//                              is playing; every few quanta and at each change
 //      {ended, played}         an item was played to its end
 //      {flushed, cut}              `cut`: items not played to their end, [{item, index, played}]
 
-const QUANTUM = 128; // samples a call, 5.3 ms
-const START = 1440; // a jitter buffer: 60 ms must wait before playing starts …
-const PATIENCE = 12; // … or the first of it must have waited so many quanta (64 ms)
+const QUANTUM = 128; // samples per call, 5.3 ms
+const START = 1440; // jitter buffer: playback starts when 60 ms are queued …
+const PATIENCE = 12; // … or when the first of them have waited for this many quanta (64 ms)
 const REPORT = 8; // quanta between two reports
-const MOST = 24000 * 600; // ten minutes: an answer beyond that is cut, not kept in memory
+const MOST = 24000 * 600; // ten minutes: audio beyond that is dropped, to limit memory
 
 class Playback extends AudioWorkletProcessor {
   #queue = []; // {item, samples, at}
@@ -65,7 +65,7 @@ class Playback extends AudioWorkletProcessor {
 
   process(_inputs, [[channel]]) {
     if (this.#tail) {
-      // A cut in mid-wave clicks: the last quantum fades instead.
+      // A hard cut clicks: the last quantum fades out instead.
       for (let at = 0; at < channel.length; at += 1) {
         channel[at] = this.#tail[at] * (1 - at / channel.length);
       }
@@ -124,7 +124,7 @@ class Playback extends AudioWorkletProcessor {
     this.port.postMessage({ ended: item, played });
   }
 
-  // The item that plays, or that only waits for the network; null in silence.
+  // The item that is playing or waiting for the network; null in silence.
   #playing() {
     for (const [item, { played }] of this.#items) if (played > 0) return { item, played };
     return null;

@@ -1,6 +1,6 @@
-// A turn from press to release, without the server's voice detection.
+// Push-to-talk: a turn from press to release, without the server's voice detection.
 
-const SHORTEST = 100; // ms of speech below which a press is taken back
+const SHORTEST = 100; // ms; a shorter press is discarded
 
 export class PushToTalk {
   #uplink;
@@ -40,7 +40,7 @@ export class PushToTalk {
     }
   }
 
-  // The press ends without a turn: the connection it was on is lost.
+  // Ends a press without a turn, for example because its connection is lost.
   drop() {
     this.#uplink.pressed = false;
   }

@@ -1,9 +1,9 @@
-// A fresh token before the old one runs out, so that a call outlives its token.
+// Fetches a fresh token before the old one expires, so that a call can outlast its token.
 
-const EARLY = 60_000; // ms before the end …
-const SHARE = 0.8; // … or when so much of a short life is over
-const AGAIN = 10_000; // ms after an attempt that failed
-const LONGEST = 2 ** 31 - 1; // what a timer can wait
+const EARLY = 60_000; // ms before the expiry …
+const SHARE = 0.8; // … or after this share of a short lifetime
+const AGAIN = 10_000; // ms after a failed attempt
+const LONGEST = 2 ** 31 - 1; // longest delay of a timer, in ms
 
 // `renew()` promises a token, `use(token)` sends it.
 export class Renewal {
@@ -38,13 +38,13 @@ export class Renewal {
       this.#use(token);
       this.until(endOf(token));
     } catch {
-      // Without one the call ends as `token_expired`, which says what to do.
+      // Without a fresh token the call ends as `token_expired`, with advice.
       if (this.#timer === timer) this.#timer = setTimeout(() => this.#go(), AGAIN);
     }
   }
 }
 
-// When a JWT expires, in Unix seconds; NaN where it does not say.
+// The expiry of a JWT in Unix seconds, NaN if it has none.
 export function endOf(token) {
   try {
     const [, payload] = token.split(".");

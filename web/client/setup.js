@@ -1,9 +1,9 @@
-// What a server is told when a call begins, and when it goes on over a new connection.
+// Events that set up a session, at the start of a call and after reconnecting.
 
-const MOST_REPLAYED = 30; // utterances a server without a memory is reminded of
-const LONGEST_ID = 32; // characters of an item's id that the API takes
+const MOST_REPLAYED = 30; // utterances that are sent again to a server that does not remember them
+const LONGEST_ID = 32; // characters of an item's id that the API accepts
 
-// `change` laid over `known`, as `session.update` does it; neither is touched.
+// Merges `change` into `known`, as `session.update` does; modifies neither.
 export function merged(known, change) {
   const result = { ...known };
   for (const [name, value] of Object.entries(change)) {
@@ -25,7 +25,7 @@ export function created(item) {
   return { type: "conversation.item.create", item };
 }
 
-// What was said so far, as items that a new connection begins with: answers as far as heard.
+// The conversation so far as items for a new session, answers as far as they were heard.
 export function replayed(utterances) {
   return utterances
     .filter(({ state, heardText }) => state !== "partial" && heardText.trim() !== "")

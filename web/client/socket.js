@@ -1,19 +1,19 @@
-// One connection: a WebSocket that speaks GA Realtime events as JSON.
+// A WebSocket that carries GA Realtime events as JSON.
 
-const READY_WITHIN = 15000; // ms; the relay itself gives its engine 10 s
+const READY_WITHIN = 15000; // ms; the relay waits 10 s for its engine
 
-// The token goes into a subprotocol, which is in no log; one in the address would be.
+// The token goes into a subprotocol, because addresses are logged and subprotocols are not.
 export class Socket {
   #socket;
   #url;
   #listener;
   #timer;
   #opened = false;
-  #said = null; // the last error that the server told
+  #said = null; // text of the server's last error
   ready = false;
 
-  // `listener` has: event(event) for each server event, and ended(end) once, unless we hang up;
-  // `end` is what `errorOfEnding` takes. `ready` is true from `session.created` on.
+  // `listener` has: event(event) for each server event, and ended(end) once, unless `close` is called;
+  // `end` is the argument of `errorOfEnding`. `ready` is true from `session.created` on.
   constructor(url, protocols, listener) {
     this.#url = url;
     this.#listener = listener;
@@ -43,7 +43,7 @@ export class Socket {
     try {
       event = JSON.parse(data);
     } catch {
-      return; // not an event: a later version of the server may know why
+      return; // not an event: perhaps an extension of a later server
     }
     if (event.type === "session.created") {
       this.ready = true;
@@ -69,8 +69,8 @@ export class Socket {
   }
 }
 
-// `wishes` as given to `connect`, `token` a fresh one.
-export function dialled({ url, agentId, conversationId, protocols }, token) {
+// The address and the subprotocols to connect with. `options` are those of `connect`.
+export function endpointOf({ url, agentId, conversationId, protocols }, token) {
   const address = new URL(url, location.href.replace(/^http/, "ws"));
   if (agentId) address.searchParams.set("agent_id", agentId);
   if (conversationId) address.searchParams.set("conversation_id", conversationId);

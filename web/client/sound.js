@@ -1,15 +1,15 @@
-// The call's sound: one audio context, its loudspeaker, and its microphone while there is one.
+// The audio of a call: one audio context, its speaker, and its microphone while it is open.
 
 import { RelayError, errorOfMicrophone, errorOfSound } from "./errors.js";
 import { openMicrophone } from "./microphone.js";
 import { RATE } from "./pcm.js";
 import { openSpeaker } from "./speaker.js";
 
-const BLOCKED_AFTER = 1000; // ms that a browser may take to start its sound
+const BLOCKED_AFTER = 1000; // ms that a browser may take to start its audio context
 
-// `listener` has: chunk(samples) every 20 ms while there is a microphone, levels({input, output}),
-// progress(report) and heard(item, ms, last) as speaker.js has them, fault(error) for a RelayError
-// that ends nothing, and lost() when the microphone went away.
+// `listener` has: chunk(samples) every 20 ms while the microphone is open, levels({input, output}),
+// progress(report) and heard(item, ms, last) as in speaker.js, fault(error) for a RelayError that does
+// not end the call, and lost() when the microphone was disconnected.
 export class Sound {
   levels = { input: 0, output: 0 };
   muted = false;
@@ -24,7 +24,7 @@ export class Sound {
     this.#listener = listener;
   }
 
-  // Rejects with a RelayError where the browser cannot play.
+  // Rejects with a RelayError if the browser cannot play.
   open() {
     this.#opening = this.#open();
     return this.#opening;
@@ -32,7 +32,7 @@ export class Sound {
 
   async #open() {
     try {
-      // Permission to play is tied to the click: ask before anything else.
+      // The permission to play depends on the click: ask before anything else.
       this.#context = new AudioContext({ sampleRate: RATE, latencyHint: "interactive" });
       const context = this.#context;
       await Promise.race([context.resume(), new Promise((go) => setTimeout(go, BLOCKED_AFTER))]);
@@ -128,7 +128,7 @@ export class Sound {
   }
 }
 
-// [{deviceId, label}] of each kind; labels are known once the microphone was allowed.
+// {inputs, outputs}, each [{deviceId, label}]; labels are empty until the microphone is allowed.
 export async function devices() {
   const all = await navigator.mediaDevices.enumerateDevices();
   const of = (kind) => all

@@ -1,9 +1,9 @@
-// Playback: hands sound to the worklet and learns how much of each item was heard.
+// Passes audio to the playback worklet and reports how much of each item was heard.
 
 import { milliseconds } from "./pcm.js";
 
-// `listener` has: progress({progress, level, playing}), and heard(item, ms, last) while an item
-// plays and, as its `last`, at its end. `context` must run at 24 kHz.
+// `listener` has: progress({progress, level, playing}), and heard(item, ms, last) while an item plays
+// and, with `last`, at its end. `context` must run at 24 kHz.
 export async function openSpeaker(context, listener) {
   await context.audioWorklet.addModule(new URL("./playback-worklet.js", import.meta.url));
   const node = new AudioWorkletNode(context, "relay-playback", {
@@ -15,7 +15,7 @@ export async function openSpeaker(context, listener) {
 }
 
 class Speaker {
-  // Items that were handed over and neither played to their end nor flushed.
+  // Items that were neither played to their end nor flushed.
   live = new Set();
   playing = false;
   #context;
@@ -30,7 +30,7 @@ class Speaker {
     node.port.onmessage = ({ data }) => this.#told(data);
   }
 
-  // Takes the samples away from the caller.
+  // Transfers the samples: the caller's array is empty afterwards.
   play(item, index, samples) {
     this.live.add(item);
     this.node.port.postMessage({ play: item, index, samples }, [samples.buffer]);
@@ -45,7 +45,7 @@ class Speaker {
     for (const item of this.live) this.finish(item);
   }
 
-  // Silence at once. Resolves to what was cut: [{item, index, playedMs}] in order of playing.
+  // Stops at once. Resolves to the items that were cut: [{item, index, playedMs}] in order of playing.
   flush() {
     this.live.clear();
     this.#number += 1;
@@ -66,7 +66,7 @@ class Speaker {
       this.#listener.heard(report.ended, Math.floor(milliseconds(report.played)), true);
     } else if ("flushed" in report) {
       const cut = report.cut.map(({ item, index, played }) => (
-        { item, index, playedMs: this.#atTheEar(played) }
+        { item, index, playedMs: this.#heardMs(played) }
       ));
       this.#flushes.get(report.flushed)?.(cut);
       this.#flushes.delete(report.flushed);
@@ -74,13 +74,13 @@ class Speaker {
       this.playing = report.playing;
       this.#listener.progress(report);
       if (report.item !== undefined) {
-        this.#listener.heard(report.item, this.#atTheEar(report.played), false);
+        this.#listener.heard(report.item, this.#heardMs(report.played), false);
       }
     }
   }
 
-  // What was rendered last is still on its way to the ear.
-  #atTheEar(samples) {
+  // The audio that was rendered last has not reached the loudspeaker yet.
+  #heardMs(samples) {
     const { baseLatency = 0, outputLatency = 0 } = this.#context;
     const late = (baseLatency + outputLatency) * 1000;
     return Math.max(0, Math.floor(milliseconds(samples) - late));

@@ -1,9 +1,9 @@
-// What was said, put together from GA events by item id and in conversation order.
+// The transcript: assembled from GA events by item id, in conversation order.
 
 // An entry: {id, role, speaker: "user" | "assistant" | "coach", text, heardText,
 // state: "partial" | "final" | "interrupted" | "failed", heard}. `heard` is the part of an
-// interrupted answer that was played, 0 to 1, or null when not known; `heardText` is the text up to
-// there, estimated by time and ended at a word.
+// interrupted answer that was played, 0 to 1, or null if unknown; `heardText` is the text up to
+// there, estimated by time and cut at a word.
 export class Transcript {
   coaching = false; // a human coach speaks in the model's place
   #entries = new Map();
@@ -15,7 +15,7 @@ export class Transcript {
     return this.#order.map((id) => this.#entries.get(id)).filter(isWorthShowing);
   }
 
-  // Takes one server event; answers the ids of the entries that it changed.
+  // Applies one server event; returns the ids of the entries that it changed.
   apply(event) {
     const rule = RULES[event.type];
     return rule ? [rule.call(this, event)].flat().filter(Boolean) : [];
@@ -25,7 +25,7 @@ export class Transcript {
     return this.#entries.get(id);
   }
 
-  // The call is over: what was still being said or transcribed stays as far as it came.
+  // At the end of the call: unfinished utterances stay as far as they came.
   settle() {
     const open = [...this.#entries.values()].filter(({ state }) => state === "partial");
     for (const entry of open) {
@@ -35,7 +35,7 @@ export class Transcript {
     return open.map(({ id }) => id);
   }
 
-  // Sounds that were taken for speech and came to nothing (PROTOCOL §5.21).
+  // Removes sounds that were mistaken for speech and produced no item (PROTOCOL §5.21).
   forgetFalseStarts() {
     const gone = [...this.#entries.values()].filter(({ id, role, state, text }) => (
       role === "user" && state === "partial" && text === "" && !this.#placed.has(id)
@@ -56,8 +56,8 @@ export class Transcript {
     return this.#entries.get(id);
   }
 
-  // Conversation order comes from the first event that names the item before (PROTOCOL §5.3: later
-  // ones may say null), never from the time of arrival.
+  // The order comes from the first event that names the item before (PROTOCOL §5.3: later ones may say
+  // null), never from the time of arrival.
   place(id, previous) {
     if (this.#placed.has(id)) return;
     this.#placed.add(id);
@@ -87,7 +87,7 @@ function heardOf({ text, state, heard }) {
 }
 
 function isWorthShowing({ role, state, text }) {
-  // A finished turn without words is noise, but one that could not be transcribed is not.
+  // A final turn without words is noise, but one that could not be transcribed is not.
   return text.trim() !== "" || (role === "user" && ["partial", "failed"].includes(state));
 }
 

@@ -1,17 +1,17 @@
-// Whose turn it is on one connection, and what an interruption asks for (PROTOCOL §4.4 and §4.8).
+// Tracks the turn on one connection and handles interruptions (PROTOCOL §4.4 and §4.8).
 
 import { fromBase64 } from "./pcm.js";
 
-// Errors that tell of a race which is already over: nobody needs to see them.
+// Errors of a race that is already over, which the user need not see.
 const BENIGN = new Set([
   "response_cancel_not_active",
   "conversation_already_has_active_response",
   "input_audio_buffer_commit_empty",
 ]);
 
-// `speaker` is one of speaker.js; `listener` has: send(event), fault(error) for an `error` event
-// that matters, cut(item, ms) for how much of an interrupted answer was heard, and stopped() when the
-// person fell silent.
+// `speaker` comes from speaker.js; `listener` has: send(event), fault(error) for an `error` event that
+// matters, cut(item, ms) for how much of an interrupted answer was heard, and stopped() when the user
+// stopped speaking.
 export class Turn {
   #speaker;
   #listener;
@@ -20,7 +20,7 @@ export class Turn {
   #awaiting = false;
   #response = null;
   #wantsResponse = false;
-  #silenced = new Set(); // items and responses of which nothing more is to be heard
+  #silenced = new Set(); // items and responses that must not be played any further
 
   constructor(speaker, counters, listener) {
     this.#speaker = speaker;
@@ -39,14 +39,14 @@ export class Turn {
     RULES[event.type]?.call(this, event);
   }
 
-  // Asks for an answer as soon as one may be asked for: not before the last one is done.
+  // Requests an answer as soon as the current one is done.
   ask() {
     this.#awaiting = true;
     if (this.#response === null) this.#listener.send({ type: "response.create" });
     else this.#wantsResponse = true;
   }
 
-  // The person takes the turn without speaking: by writing, by a key, by a button.
+  // The user takes the turn without speaking: by writing, a key or a button.
   cut() {
     this.interrupt();
     if (this.#response === null) return;
@@ -54,14 +54,14 @@ export class Turn {
     this.#listener.send({ type: "response.cancel", response_id: this.#response });
   }
 
-  // Push-to-talk has no voice detection that would say so.
+  // For push-to-talk, which has no voice detection.
   hears(hearing) {
     this.#hearing = hearing;
     if (!hearing) this.#listener.stopped();
   }
 
-  // Silence at once; then the engine is told how much of each answer was heard. No response.cancel
-  // here: the server's own voice detection cancels, and one of ours could hit the next answer.
+  // Stops playback at once, then tells the engine how much of each answer was heard. No response.cancel
+  // here: the server's own voice detection cancels, and a second one could hit the next answer.
   async interrupt() {
     if (this.#speaker.live.size === 0) return;
     for (const item of this.#speaker.live) this.#silenced.add(item);
@@ -115,7 +115,7 @@ export class Turn {
       this.#wantsResponse = false;
       this.ask();
     },
-    // A human silences the model, or speaks in its place: what it had still to say is not heard.
+    // A coach silences the model, or speaks in its place: the rest of its answer is not played.
     "relay.paused"() {
       this.#awaiting = false;
       this.interrupt();

@@ -1,9 +1,9 @@
-// The microphone's way up: waits a little for a connection, and never without a bound.
+// Sends the microphone's audio; buffers a limited amount of it without a connection.
 
 import { milliseconds, toBase64 } from "./pcm.js";
 
-const MOST_UNSENT = 128 * 1024; // bytes the socket may hold back: two seconds of speech
-const MOST_WAITING = 250; // chunks of 20 ms that wait for a connection: five seconds
+const MOST_UNSENT = 128 * 1024; // bytes in the socket's buffer: two seconds of speech
+const MOST_WAITING = 250; // chunks of 20 ms that are buffered without a connection: five seconds
 const SILENCE = 500; // chunks of silence after muting: ten seconds, so that any turn ends
 
 export class Uplink {
@@ -16,7 +16,7 @@ export class Uplink {
   #lost = 0;
   #onLost;
 
-  // `onLost(ms)` is told once a stretch that could not be sent is over.
+  // `onLost(ms)` is called once at the end of a gap, with the length of the audio that was dropped.
   constructor(onLost) {
     this.#onLost = onLost;
   }
@@ -30,7 +30,7 @@ export class Uplink {
     this.#silent = 0;
   }
 
-  // `socket` may be null or not ready yet: then the chunk waits, and the eldest makes room.
+  // `socket` may be null or not ready: then the chunk is buffered, and the oldest is dropped if needed.
   append(samples, socket) {
     if (this.pushed && !this.pressed) return;
     if (this.#muted) {
@@ -46,7 +46,7 @@ export class Uplink {
     if (this.#waiting.length > MOST_WAITING) this.#lost += this.#waiting.shift().length;
   }
 
-  // What waited goes first: the server's clock is the sound itself, so it may come fast.
+  // Sends the buffered audio first; it may come fast, because the server's clock is the audio itself.
   drain(socket) {
     if (this.#lost > 0) {
       this.#onLost(Math.round(milliseconds(this.#lost)));

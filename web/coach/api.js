@@ -1,15 +1,16 @@
-// The relay's API as this page asks it: the token, JSON both ways, and refusals people can read.
+// The relay's API for this page: token, JSON requests, and readable errors.
 
 const FRESH_FOR = 50 * 60_000; // ms; the development token lasts an hour
 const ADVICE = {
   __proto__: null,
-  unauthorized: "The token is not valid any more.",
-  not_a_coach: "This token is a learner's: ask for a coach's.",
-  not_found: "It is not there, or not yours to see.",
-  taken: "Another coach has it.",
-  silent: "The voice is paused or taken over, so it can say nothing.",
+  unauthorized: "The token is no longer valid.",
+  not_a_coach: "This token is a learner's. Ask for a coach's token.",
+  not_found: "It does not exist, or you may not see it.",
+  name_a_user: "You follow too many learners for one list. Choose a call first.",
+  taken: "Another coach is speaking, or too much is waiting to be said.",
+  silent: "The voice is paused or taken over, so it cannot speak.",
   over: "The call is over.",
-  nothing_said: "Nothing was said yet.",
+  nothing_said: "Nothing has been said yet.",
   unavailable: "The relay cannot reach its database. Try again soon.",
 };
 
@@ -27,7 +28,7 @@ export class Api {
   #typed = null;
   me = null; // the coach's own user id
 
-  // Whether the relay gives this page a token by itself, as it does on its own machine.
+  // True if the relay gives this page a token, as `relay dev` does on its own machine.
   async hasOwnToken() {
     return (await fetch("coach/config.json", { cache: "no-store" })).ok;
   }
@@ -48,7 +49,7 @@ export class Api {
     return this.#token;
   }
 
-  // The next one is asked for anew.
+  // Makes the next request fetch a fresh token.
   forgetToken() {
     this.#token = null;
   }
@@ -61,7 +62,7 @@ export class Api {
     return this.#ask("POST", path, JSON.stringify(body));
   }
 
-  // A WebSocket of the API; browsers can give it a token only in a subprotocol.
+  // Opens a WebSocket of the API; a browser can send a token only in a subprotocol.
   async socket(path) {
     const address = new URL(`/api/${path}`, location.href.replace(/^http/, "ws"));
     return new WebSocket(address, ["relay.v1", `openai-insecure-api-key.${await this.token()}`]);
@@ -86,7 +87,7 @@ export class Api {
   }
 }
 
-// Whose a token is; who checks it is the relay.
+// The user id in a token, unverified: the relay verifies it.
 function subjectOf(token) {
   try {
     const payload = token.split(".")[1].replaceAll("-", "+").replaceAll("_", "/");

@@ -1,9 +1,9 @@
-// One call that goes on: what is said in it, how it stands, and what the coach does to it.
+// A live call: its transcript, its state, and the coach's commands.
 
 import { Feed } from "./feed.js";
 import { Plot, median } from "./plots.js";
 import { Voice } from "./voice.js";
-import { clock, dollars, secondsBetween, short, write } from "./words.js";
+import { clock, dollars, secondsBetween, short, write } from "./format.js";
 
 const DONE = {
   context: "The voice knows. The learner does not hear it.",
@@ -15,7 +15,7 @@ const TOTALS = [["text_in", "in, text"], ["audio_in", "in, sound"], ["text_out",
   ["audio_out", "out, sound"]];
 
 export class Call {
-  session = null; // as the relay shows it, null before its first word
+  session = null; // as the feed shows it, null before its first message
   link = "connecting";
   #api;
   #view;
@@ -61,7 +61,7 @@ export class Call {
     this.#ask();
   }
 
-  // What the coach hears, in samples.
+  // Samples that the coach has heard, by speaker.
   get heard() { return this.#voice.heard; }
 
   get isLive() { return this.session?.state === "live"; }
@@ -102,7 +102,7 @@ export class Call {
     }
   }
 
-  // The microphone first: who cannot speak must not silence the voice.
+  // Opens the microphone first: a coach who cannot speak must not silence the voice.
   async takeOver() {
     if (!this.isLive) return;
     const { speaker } = this.session;
@@ -128,7 +128,7 @@ export class Call {
     this.#$("sure").showModal();
   }
 
-  // Ready to write, as a whisper ("context"), as what is said next ("say") or as a "note".
+  // Focuses the text field for a whisper ("context"), the next sentence ("say") or a "note".
   write(mode) {
     if (!this.isLive) return;
     this.#$(`mode-${mode}`).checked = true;
@@ -174,7 +174,7 @@ export class Call {
     write(this.#$("done"), DONE[mode]);
   }
 
-  // One command at a time; whether it was obeyed.
+  // Runs one command at a time; resolves to true if it succeeded.
   async #do(action, body) {
     if (!this.isLive) return false;
     return this.#trying(() => this.#command(action, body));
@@ -230,7 +230,7 @@ export class Call {
     this.#voice.close();
   }
 
-  // What is over stays over, whatever was on its way.
+  // An ended session stays ended: a late message must not revive it.
   #stands(session) {
     if (this.session?.state === "ended" && session.state !== "ended") return;
     const first = this.session === null;
@@ -266,7 +266,7 @@ export class Call {
     const who = taken && !mine ? `${short(session.speaker)} speaks` : STANDING[kind] ?? "";
     write($("standing"), session?.paused && taken ? `${who}, paused` : who);
     $("standing").dataset.kind = kind;
-    $("desk").hidden = session !== null && !live;
+    $("actions").hidden = session !== null && !live;
     for (const id of ["pause", "listen", "takeover", "end", "text", "send"]) $(id).disabled = !live;
     label($("pause"), session?.paused ? "Resume" : "Pause", session?.paused);
     $("listen").setAttribute("aria-pressed", String(this.#voice.listening));

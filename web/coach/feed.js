@@ -1,10 +1,10 @@
-// What is said in one session, as it is said: a WebSocket that comes back where it broke off.
+// The live feed of one session: a WebSocket that reconnects and continues where it broke off.
 
-import { pause, waits } from "../client/again.js";
+import { pause, delays } from "../client/backoff.js";
 
 const FOR_GOOD = new Set([1000, 4000, 4003]);
 
-// `listener` has: message(message) for each of the feed's, and link(state, words) with "live",
+// `listener` has: message(message) for each message of the feed, and link(state, words) with "live",
 // "reconnecting" or "over".
 export class Feed {
   #api;
@@ -20,9 +20,9 @@ export class Feed {
     this.session = session;
   }
 
-  // Reads until the session is over or the feed is closed, however often the line breaks.
+  // Reads until the session is over or the feed is closed, however often the connection breaks.
   async follow() {
-    let tries = waits();
+    let tries = delays();
     while (!this.#stop.signal.aborted) {
       const { code, heard, words } = await this.#once();
       if (this.#stop.signal.aborted) return;
@@ -31,10 +31,10 @@ export class Feed {
         return;
       }
       if (code === 4001) this.#api.forgetToken();
-      if (heard) tries = waits();
+      if (heard) tries = delays();
       this.#listener.link("reconnecting", words);
       let wait = tries.next();
-      if (wait.done) wait = (tries = waits(8000)).next();
+      if (wait.done) wait = (tries = delays(8000)).next();
       await pause(wait.value, this.#stop.signal);
     }
   }
@@ -44,7 +44,7 @@ export class Feed {
     this.#socket?.close(1000);
   }
 
-  // One connection: how it was closed, whether anything was heard on it, what the relay said.
+  // Runs one connection; resolves to its close code, whether any message came, and the relay's error text.
   async #once() {
     let socket;
     try {

@@ -1,4 +1,4 @@
-// Single keys, for who follows many calls; they can be turned off, and never act while one writes.
+// Single-key shortcuts. They can be turned off, and do not act in a text field.
 
 const SETTING = "relay.coach.keys";
 

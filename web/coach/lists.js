@@ -1,6 +1,6 @@
-// The two lists at the side: calls that go on, and conversations that are over.
+// The two lists at the side: live calls and past conversations.
 
-import { clock, day, element, secondsBetween, short, write } from "./words.js";
+import { clock, day, element, secondsBetween, short, write } from "./format.js";
 
 export class Lists {
   #live;
@@ -10,7 +10,7 @@ export class Lists {
   #entries = new Map();
   chosen = null; // an address: "sessions/ID" or "conversations/ID"
 
-  // `choose(address)` is told what was clicked at.
+  // `choose(address)` is called with the clicked entry.
   constructor($, choose) {
     [this.#live, this.#past] = [$("live"), $("past")];
     this.#none = { live: $("live-none"), past: $("past-none") };
@@ -42,7 +42,7 @@ export class Lists {
     this.#none.past.hidden = conversations.length > 0;
   }
 
-  // Marks what is shown; what is not in the lists any more is simply not marked.
+  // Marks the entry that is shown, if it is still in a list.
   mark(address) {
     this.chosen = address;
     for (const [one, { button }] of this.#entries) {
@@ -51,7 +51,7 @@ export class Lists {
     }
   }
 
-  // The next or the previous one, for the keys.
+  // Chooses the next or the previous entry.
   step(by) {
     const addresses = [...this.#live.children, ...this.#past.children]
       .map((item) => item.dataset.address);

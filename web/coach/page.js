@@ -1,4 +1,4 @@
-// The coach's page: which conversations there are, the one that is shown, and where one is in it.
+// The coach's page: the lists, the conversation that is shown, and navigation.
 
 import { Api } from "./api.js";
 import { Call } from "./call.js";
@@ -6,9 +6,9 @@ import { Keys } from "./keys.js";
 import { Lists } from "./lists.js";
 import { SummaryView } from "./summary.js";
 import { TranscriptView } from "./transcript.js";
-import { day, short, write } from "./words.js";
+import { day, short, write } from "./format.js";
 
-const LOOK_EVERY = 2000; // ms between two looks at the list of live calls
+const POLL_EVERY = 2000; // ms between two requests of the list of live calls
 const ADDRESS = /^#(sessions|conversations)\/([0-9a-f-]{36})$/;
 
 const $ = (id) => document.getElementById(id);
@@ -27,7 +27,7 @@ const call = new Call($, api, view, {
 });
 const summary = new SummaryView($, api, tell);
 let shown = null; // "sessions/ID" or "conversations/ID"
-let followed = null; // whose past is listed, null for everybody's
+let followed = null; // user whose past conversations are listed, null for everyone's
 let wasLive = 0;
 let reachable = true;
 
@@ -51,7 +51,7 @@ function title(user) {
   document.title = `${short(user)} – relay: coach`;
 }
 
-// Whose past is listed: the learner's who is shown, everybody's where nobody is or one asks.
+// Lists the past conversations of one learner, or everyone's for null.
 function learner(user) {
   if (followed === user) return;
   followed = user;
@@ -167,7 +167,7 @@ async function begin() {
   addEventListener("hashchange", go);
   addEventListener("pagehide", () => call.close());
   document.addEventListener("visibilitychange", look);
-  setInterval(look, LOOK_EVERY);
+  setInterval(look, POLL_EVERY);
   setInterval(() => call.tick(), 1000);
   await look();
   lookBack();
@@ -183,7 +183,7 @@ function leave() {
   }
 }
 
-// For tests and for the curious; no token.
+// For tests and debugging; without the token.
 window.coachPage = {
   get session() { return call.session; },
   get link() { return call.link; },

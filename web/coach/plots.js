@@ -1,10 +1,10 @@
-// Two small pictures of one call, drawn by hand: how fast it answers, and what it costs.
+// Two small plots of one call: response times and cost.
 
-import { element } from "./words.js";
+import { element } from "./format.js";
 
 const [WIDTH, HEIGHT, EDGE] = [240, 64, 4];
 const SVG = "http://www.w3.org/2000/svg";
-const MOST = 600; // points; of more, every second one is dropped
+const MOST = 600; // points; beyond that every second one is dropped
 
 export class Plot {
   #points = []; // [seconds into the call, value]
@@ -39,7 +39,7 @@ export class Plot {
     this.#redraw();
   }
 
-  // Says so where there is nothing to draw.
+  // Shows the reason why there is nothing to draw.
   absent(why) {
     if (this.#points.length === 0) this.#note.textContent = why;
   }
@@ -59,7 +59,7 @@ export class Plot {
   }
 }
 
-// One for each value, the latest at the right.
+// One bar for each value, the latest on the right.
 function bars(values) {
   const shown = values.slice(-30);
   const top = Math.max(1, ...shown);
@@ -71,7 +71,7 @@ function bars(values) {
   });
 }
 
-// A sum over the time of the call: it stays until it grows.
+// A step line of a growing sum over the time of the call.
 function line(points) {
   if (points.length === 0) return [];
   const [from, to] = [0, Math.max(1, points.at(-1)[0])];
@@ -95,7 +95,7 @@ function path(className, d) {
   return made;
 }
 
-// The value that half of them do not exceed.
+// The lower median.
 export function median(values) {
   const sorted = [...values].sort((a, b) => a - b);
   return sorted[Math.ceil(sorted.length / 2) - 1];

@@ -1,6 +1,6 @@
-// What a conversation came to, as the relay wrote it down.
+// Requests and shows the summary of a conversation.
 
-import { clock, element } from "./words.js";
+import { clock, element } from "./format.js";
 
 const LISTS = [
   ["main_topics", "Topics"],

@@ -1,6 +1,6 @@
-// What was said, by whom, and how much of it was heard.
+// Shows a transcript with speakers and with the part of each utterance that was heard.
 
-import { clock, element, secondsBetween } from "./words.js";
+import { clock, element, secondsBetween } from "./format.js";
 
 const WHO = { learner: "Learner", model: "Voice", coach: "Coach" };
 
@@ -8,12 +8,12 @@ export class TranscriptView {
   #list;
   #spoken;
   #scroller;
-  #rows = new Map(); // key -> {row, said}; the key is that of a partial, which a final keeps
+  #rows = new Map(); // key -> {row, said}; a final has the key of its partial
   #announced = new Set();
   #call = { id: "", started_at: null };
   #pinned = true; // the reader is at the end and wants to stay there
 
-  // `list` is an <ol>, `spoken` a polite live region for people who read with their ears.
+  // `list` is an <ol>, `spoken` a polite live region for screen readers.
   constructor(list, spoken) {
     this.#list = list;
     this.#spoken = spoken;
@@ -24,7 +24,7 @@ export class TranscriptView {
 
   get isEmpty() { return this.#rows.size === 0; }
 
-  // `call` is the session that is followed, null where a whole conversation is shown.
+  // `call` is the session that is followed, null if a whole conversation is shown.
   clear(call = null) {
     this.#list.replaceChildren();
     this.#rows.clear();
@@ -34,7 +34,7 @@ export class TranscriptView {
     this.#pinned = true;
   }
 
-  // All of a conversation, in its order.
+  // Shows a whole conversation, in its order.
   all(utterances) {
     for (const said of utterances) {
       const row = element("li");
@@ -45,7 +45,7 @@ export class TranscriptView {
     this.#follow();
   }
 
-  // An utterance that has settled, or a newer version of it.
+  // Shows a final utterance, or a newer version of it.
   final(said, { silent = false } = {}) {
     const key = this.#key(said);
     const row = this.#rows.get(key)?.row ?? element("li");
@@ -59,11 +59,11 @@ export class TranscriptView {
     this.#follow();
   }
 
-  // All the words so far of something unfinished: always at the end.
+  // Shows the words so far of an unfinished utterance, always at the end.
   partial(said) {
     const key = this.#key(said);
     const known = this.#rows.get(key);
-    if (known?.said.id) return; // it has settled
+    if (known?.said.id) return; // it is final already
     const row = known?.row ?? element("li");
     this.#rows.set(key, { row, said });
     row.className = `${said.speaker} open`;
@@ -72,7 +72,7 @@ export class TranscriptView {
     this.#follow();
   }
 
-  // After a break of the line, what was unfinished comes again.
+  // After a reconnect the feed sends unfinished utterances again.
   forgetPartials() {
     for (const [key, { row, said }] of this.#rows) {
       if (said.id) continue;
@@ -95,7 +95,7 @@ export class TranscriptView {
     return this.#list.querySelector(":scope > .open");
   }
 
-  // A partial does not name its session: it is of the one that is followed.
+  // A partial does not name its session: it belongs to the one that is followed.
   #key({ session_id: session, item_id: item, content_index: index }) {
     return `${session ?? this.#call.id}/${item}/${index}`;
   }
@@ -139,7 +139,7 @@ function timeOf(iso, began) {
   return new Date(iso).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" });
 }
 
-// Sessions of one conversation follow each other; within one, `position` says the order.
+// Sessions of one conversation come one after the other; within one, `position` is the order.
 function isAfter(one, other) {
   if (one.session_id !== other.session_id) return one.created_at > other.created_at;
   return (one.position - other.position || one.content_index - other.content_index) > 0;

@@ -1,15 +1,15 @@
-// The coach's ear and mouth in one call: hears the learner and the voice, and speaks in its place.
+// The coach's audio in one call: plays the learner and the voice, and sends the coach's speech.
 
 import { RelayError, missing, openMicrophone, openSpeaker } from "../relay-client.js";
 
 const RATE = 24000;
 const CHANNELS = ["learner", "model"]; // by the first byte of a frame
-const LATE = RATE * 1.5; // samples that may wait to be played before the oldest are left out
+const LATE = RATE * 1.5; // samples that may be queued before all of them are dropped
 const CONNECT_WITHIN = 10_000; // ms
 const MOST_UNSENT = 48_000; // bytes that the network has not taken yet: one second
 
-// `listener` has: changed() when `listening` or `speaking` did, level(value) of the coach's own
-// microphone from 0 to 1, and fault(error), with words for people, when it broke.
+// `listener` has: changed() after a change of `listening` or `speaking`, level(value) of the coach's own
+// microphone from 0 to 1, and fault(error), a RelayError, when the connection or the microphone is lost.
 export class Voice {
   listening = false;
   speaking = false;
@@ -17,7 +17,7 @@ export class Voice {
   #listener;
   #context = null;
   #speakers = [];
-  #sent = [0, 0]; // samples that each speaker was given, less those that were left out
+  #sent = [0, 0]; // samples passed to each speaker, without the dropped ones
   #played = [0, 0];
   #socket = null;
   #microphone = null;
@@ -27,7 +27,7 @@ export class Voice {
     this.#listener = listener;
   }
 
-  // Call it from a click or a key: browsers want one before they play.
+  // Call it from a click or a key press: browsers do not play sound before one.
   async listen(session) {
     if (this.listening) return;
     const lacking = missing();
@@ -45,7 +45,7 @@ export class Voice {
     this.#listener.changed();
   }
 
-  // Opens the microphone; what it hears goes to the learner once the relay was told to take over.
+  // Opens the microphone; the learner hears it after the takeover.
   async speak() {
     try {
       this.#microphone = await openMicrophone({
@@ -88,7 +88,7 @@ export class Voice {
     this.#listener.changed();
   }
 
-  // Samples that were played, of each channel.
+  // Samples that were played, by channel.
   get heard() { return Object.fromEntries(CHANNELS.map((name, n) => [name, this.#played[n]])); }
 
   #speaker(channel) {
@@ -116,15 +116,15 @@ export class Voice {
     return socket;
   }
 
-  // A byte that names the channel, then PCM16; words are the relay's to explain a refusal.
+  // A byte for the channel, then PCM16. Text is the relay's explanation of a refusal.
   #hear(data) {
     if (typeof data === "string") return;
     const [channel] = new Uint8Array(data, 0, 1);
     const speaker = this.#speakers[channel];
-    if (!speaker) return; // a channel of a later relay
+    if (!speaker) return; // a channel of a newer relay
     const samples = new Int16Array(data.slice(1, data.byteLength - ((data.byteLength - 1) % 2)));
     if (this.#sent[channel] - this.#played[channel] > LATE) {
-      // This tab was asleep: what is live counts, not what was.
+      // This tab was suspended: skip to the live audio.
       speaker.flush();
       this.#sent[channel] = this.#played[channel];
     }

@@ -1,10 +1,10 @@
-// Push to talk: a button to hold, and the space bar wherever nothing else wants it.
+// Push-to-talk by a button to hold, or by the space bar where no other control uses it.
 
 export class Holding {
   #button;
   #client;
 
-  // `client()` is the call of now, or null.
+  // `client()` gives the current call, or null.
   constructor(button, client) {
     this.#button = button;
     this.#client = client;

@@ -1,7 +1,7 @@
-// The calm thing in the middle: it moves with what is really heard, and with nothing else.
+// The animated orb: it moves only with the real audio level.
 
 const POINTS = 48;
-const PACE = 30; // ms between two pictures: calm, and light on a phone
+const PACE = 30; // ms between two pictures: calm, and cheap on a phone
 const LAYERS = [1, 0.82, 0.64]; // how far each layer swings, from the outermost
 const COLOURS = {
   listening: "--accent", hearing: "--accent", thinking: "--quiet", speaking: "--voice",
@@ -15,7 +15,7 @@ export class Orb {
   #state = "idle";
   #colour = null;
   #levels = { input: 0, output: 0 };
-  #shown = 0; // the level, as the eye follows it
+  #shown = 0; // the smoothed level
   #frame = null;
   #drawnAt = 0;
 
@@ -60,7 +60,7 @@ export class Orb {
     LAYERS.forEach((swing, layer) => this.#blob(now, swing, layer));
   }
 
-  // 0 to 1, as the ear hears it: in decibels.
+  // 0 to 1, in decibels like hearing.
   #loudness() {
     const { input, output } = this.#levels;
     const level = this.#state === "speaking" ? output : input;

@@ -1,4 +1,4 @@
-// Which microphone, which loudspeaker, how to talk, and the facts of this call.
+// The settings panel: microphone, loudspeaker, push-to-talk, and facts about the call.
 
 import { canChooseOutput, devices } from "../relay-client.js";
 
@@ -57,7 +57,7 @@ export class Settings {
   }
 }
 
-// Before the microphone was allowed, browsers name no devices: then only the default is offered.
+// Browsers name no devices before the microphone is allowed; until then only the default is offered.
 function offer(select, found) {
   const chosen = select.value;
   const options = found.filter(({ deviceId }) => deviceId !== "default")

@@ -11,12 +11,12 @@ export class TranscriptView {
   #height = 0;
   #pinned = true; // the reader is at the end and wants to stay there
 
-  // `list` is an <ol>, `spoken` a polite live region for people who read with their ears.
+  // `list` is an <ol>, `spoken` a polite live region for screen readers.
   constructor(list, spoken) {
     this.#list = list;
     this.#spoken = spoken;
     this.#scroller = list.parentElement;
-    // A list that was made smaller has not been scrolled by its reader.
+    // A scroll event without a change of height comes from the reader, not from a resize.
     this.#scroller.addEventListener("scroll", () => {
       if (this.#scroller.clientHeight === this.#height) this.#pinned = this.#isAtEnd();
     });

@@ -1,4 +1,4 @@
-// Times, money and names as people read them.
+// Formats times, amounts and names.
 
 export function clock(seconds) {
   const whole = Math.max(0, Math.floor(seconds));
@@ -22,7 +22,7 @@ export function day(iso) {
   return `${then.toLocaleDateString([], { day: "numeric", month: "short" })}, ${time}`;
 }
 
-// A user id that is a UUID says nothing to a person: its beginning is enough to tell it apart.
+// Shortens a user id that is a UUID: its beginning is enough to tell it apart.
 export function short(id) {
   return /^[0-9a-f]{8}-[0-9a-f-]{27}$/.test(id) ? id.slice(0, 8) : id;
 }
@@ -34,7 +34,7 @@ export function element(name, className = "", text = "") {
   return made;
 }
 
-// Only what changes is written: a screen reader reads a live region whenever it is.
+// Writes only changes, because screen readers read a live region out whenever it is written.
 export function write(target, text) {
   if (target.textContent !== text) target.textContent = text;
 }

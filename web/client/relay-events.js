@@ -1,9 +1,9 @@
-// What the relay itself tells a client that asks: its session, a human coach, money, trouble.
+// The relay's own events: its session, a human coach, the budget, warnings.
 
-const REPORT_EVERY = 200; // ms between two reports of how much of an item was heard
+const REPORT_EVERY = 200; // ms between two playback reports
 
 // `listener` has: send(event) and emit(type, detail).
-export class Own {
+export class RelayEvents {
   sessionId = null;
   conversationId = null;
   expiresAt = null; // Unix seconds
@@ -20,14 +20,14 @@ export class Own {
     RULES[event.type]?.call(this, event);
   }
 
-  // A new connection: what was so may not be so any more.
+  // For a new connection: the old state no longer holds.
   reset() {
     this.sessionId = null;
     if (this.paused) RULES["relay.resumed"].call(this);
     if (this.coach.present) RULES["relay.coach"].call(this, { present: false });
   }
 
-  // What was heard is known here alone, to the millisecond.
+  // Reports playback to the relay, which can otherwise only estimate what was heard.
   heard(item, ms, last) {
     const now = performance.now();
     if (this.sessionId === null || (!last && now - this.#reportedAt < REPORT_EVERY)) return;
@@ -68,4 +68,4 @@ export class Own {
   };
 }
 
-const RULES = Own.rules;
+const RULES = RelayEvents.rules;

@@ -1,24 +1,24 @@
-// The way to the server: dialled, lost, dialled again; one line for as long as the call lasts.
+// The connection of one call to the server, over several sockets: reconnects when one is lost.
 
-import { pause, waits } from "./again.js";
+import { pause, delays } from "./backoff.js";
 import { RelayError, errorOfEnding } from "./errors.js";
-import { Socket, dialled } from "./socket.js";
+import { Socket, endpointOf } from "./socket.js";
 
-const STEADY = 10_000; // ms after which a connection that is lost was a good one
-const QUIET_WITHIN = 10_000; // ms that a server which restarts is kept waiting for a quiet moment
-const LOOK_EVERY = 100; // ms
+const STABLE = 10_000; // ms after which a socket counts as stable: delays start again
+const QUIET_WITHIN = 10_000; // ms to wait for a pause in the conversation when the server restarts
+const CHECK_EVERY = 100; // ms
 
-// `listener` has: greeted(again) when a voice is ready, event(event), phase(detail) when `phase`
-// changed, quiet() which tells whether nobody speaks, and ended(error) once, with the RelayError
-// or null.
-export class Line {
+// `listener` has: ready(again) when the engine is ready, event(event), phase(detail) when `phase`
+// changed, isQuiet(), which tells whether neither side speaks, and ended(error) once, with the
+// RelayError or null.
+export class Connection {
   phase = "idle"; // then "connecting", "live", "reconnecting", "ended"
   socket = null;
   #listener;
-  #wishes = null;
+  #options = null;
   #conversationId = () => null;
   #stop = new AbortController();
-  #waits = null;
+  #delays = null;
   #liveSince = 0;
   #least = 0;
   #renewed = false;
@@ -27,10 +27,10 @@ export class Line {
     this.#listener = listener;
   }
 
-  // `wishes` are those of `connect`; `conversationId()` is the conversation to go on with, `before`
-  // what must be there first. Rejects with the RelayError that also ends the line.
-  async open(wishes, conversationId, before) {
-    this.#wishes = wishes;
+  // `options` are those of `connect`; `conversationId()` gives the conversation to continue, `before`
+  // is awaited first. Rejects with the RelayError that also ends the connection.
+  async open(options, conversationId, before) {
+    this.#options = options;
     this.#conversationId = conversationId;
     this.#set("connecting");
     try {
@@ -55,14 +55,14 @@ export class Line {
     this.#listener.ended(error);
   }
 
-  // The server means to restart: go where it goes on, in `afterMs` and between two sentences.
+  // The server is about to restart: reconnect after `afterMs`, between two sentences.
   async move(afterMs) {
     const socket = this.socket;
     this.#least = afterMs;
     await pause(afterMs, this.#stop.signal);
     const latest = performance.now() + QUIET_WITHIN;
-    while (!this.#listener.quiet() && performance.now() < latest) {
-      await pause(LOOK_EVERY, this.#stop.signal);
+    while (!this.#listener.isQuiet() && performance.now() < latest) {
+      await pause(CHECK_EVERY, this.#stop.signal);
     }
     if (this.socket !== socket || this.#stop.signal.aborted) return;
     this.#least = 0;
@@ -71,7 +71,7 @@ export class Line {
   }
 
   async token() {
-    const { token = null, getToken } = this.#wishes;
+    const { token = null, getToken } = this.#options;
     if (!getToken) return token;
     try {
       return await getToken();
@@ -93,14 +93,14 @@ export class Line {
   }
 
   #call(token, again, { resolve, reject }) {
-    const wishes = { ...this.#wishes, conversationId: this.#conversationId() };
+    const options = { ...this.#options, conversationId: this.#conversationId() };
     let socket;
     const listener = {
       event: (event) => {
         if (event.type === "session.created" && this.phase !== "live") {
           this.#live();
           this.#listener.event(event);
-          this.#listener.greeted(again);
+          this.#listener.ready(again);
           resolve();
         } else {
           this.#listener.event(event);
@@ -113,7 +113,7 @@ export class Line {
       },
     };
     try {
-      socket = new Socket(...dialled(wishes, token), listener);
+      socket = new Socket(...endpointOf(options, token), listener);
     } catch (cause) {
       reject(new RelayError("bad_address", { cause }));
     }
@@ -128,25 +128,25 @@ export class Line {
 
   #lost(error) {
     if (this.phase !== "live") return;
-    this.socket = null; // what is said from now on waits for the next one
-    if (this.#wishes.reconnect && this.#mayRetry(error)) this.#again(error);
+    this.socket = null; // audio is buffered from now on, for the next socket
+    if (this.#options.reconnect && this.#mayRetry(error)) this.#again(error);
     else this.end(error);
   }
 
-  // A token that ran out is worth one more attempt, with a fresh one.
+  // An expired token justifies one more attempt, with a fresh one.
   #mayRetry(error) {
     const stale = ["token_expired", "unauthorized"].includes(error.code);
-    if (!stale || !this.#wishes.getToken || this.#renewed) return error.retry;
+    if (!stale || !this.#options.getToken || this.#renewed) return error.retry;
     this.#renewed = true;
     return true;
   }
 
   async #again(error) {
-    const steady = performance.now() - this.#liveSince > STEADY;
-    if (steady || this.#waits === null) this.#waits = waits(this.#least);
+    const stable = performance.now() - this.#liveSince > STABLE;
+    if (stable || this.#delays === null) this.#delays = delays(this.#least);
     this.#least = 0;
     let last = error;
-    for (let wait = this.#waits.next(); !wait.done; wait = this.#waits.next()) {
+    for (let wait = this.#delays.next(); !wait.done; wait = this.#delays.next()) {
       this.#set("reconnecting", { error: last, inMs: wait.value });
       await pause(wait.value, this.#stop.signal);
       if (this.#stop.signal.aborted) return;
