@@ -1,4 +1,4 @@
-"""A cable between a page and a relay, for tests that pull it."""
+"""A TCP proxy between a page and a relay, which tests disconnect."""
 
 import asyncio
 from collections.abc import AsyncIterator

@@ -1,4 +1,4 @@
-"""A `RelayClient` of its own beside the voice page, and what it told."""
+"""A `RelayClient` that a test drives, with the events that it emitted."""
 
 import json
 from collections.abc import AsyncIterator

@@ -1,4 +1,4 @@
-"""A real Chromium with a fake microphone, and the page in it as a person meets it."""
+"""A real Chromium with a fake microphone, and a page in it as a user sees it."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager

@@ -1,4 +1,4 @@
-"""One Chromium, a fresh page and a fresh far end a test."""
+"""One Chromium for all tests, and a fresh page and a fresh far end for each."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
@@ -35,8 +35,8 @@ async def browser(tmp_path_factory) -> AsyncIterator[Browser]:
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
-async def bench(browser: Browser, site: HttpServer) -> AsyncIterator[Page]:
-    """One open page for tests that only import a module of it."""
+async def blank_page(browser: Browser, site: HttpServer) -> AsyncIterator[Page]:
+    """An open page for tests that only import its modules."""
     async with screen_of(browser, f"http://localhost:{site.port}/") as screen:
         await screen.open()
         yield screen.page

@@ -1,4 +1,4 @@
-"""The other end of the page's socket, played by the test event by event (PROTOCOL §4)."""
+"""The server side of the page's socket, driven by the test event by event (PROTOCOL §4)."""
 
 import asyncio
 import base64

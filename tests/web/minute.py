@@ -1,4 +1,4 @@
-"""A minute of speech over a network that stalls, and what is heard of it, sample by sample."""
+"""Plays a minute of speech over a network that stalls and records the output, sample by sample."""
 
 import asyncio
 from dataclasses import dataclass

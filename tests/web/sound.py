@@ -1,4 +1,4 @@
-"""Sounds made for the page: what its fake microphone hears, and what an answer sounds like."""
+"""Generated audio: input of the fake microphone, and answers."""
 
 import math
 import wave

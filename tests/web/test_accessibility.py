@@ -1,4 +1,4 @@
-"""What axe-core says of the voice page in each of its states (issue: no serious fault)."""
+"""axe-core finds no serious fault in any state of the voice page."""
 
 import pytest
 
@@ -64,7 +64,7 @@ async def test_no_state_of_the_page_has_a_serious_fault(screen, end, scheme, wid
     assert screen.complaints == []
 
 
-async def test_address_and_token_have_names_too(screen, end):
+async def test_the_form_for_address_and_token_has_no_serious_fault(screen, end):
     await screen.page.route("**/config.json", lambda route: route.fulfill(status=404))
     await screen.open()
     await screen.page.get_by_label("Address").wait_for()

@@ -1,4 +1,4 @@
-"""The ten tests that S3 had people do by hand (S3-83), done by a browser with the whole relay."""
+"""The ten manual tests of S3 (S3-83), run by a browser with the whole relay."""
 
 import asyncio
 import json
@@ -33,8 +33,8 @@ ID = "sessionStorage.getItem('relay.conversation')"
 
 
 @dataclass
-class House:
-    """A relay, a browser whose microphone hears somebody speak, and the store."""
+class WholeRelay:
+    """A relay, a browser whose microphone hears speech, and the store."""
 
     app: App
     browser: Browser
@@ -51,7 +51,7 @@ class House:
             return [(role, json.loads(content)["text"]) for role, content in found]
 
     async def stored(self, conversation: str, *wanted: tuple[str, str]) -> None:
-        """Wait until this was stored; an answer settles once it was heard."""
+        """Wait until this is stored; an answer becomes final when it was heard."""
         async with asyncio.timeout(PATIENCE):
             while not set(wanted) <= set(self.rows(conversation)):
                 await asyncio.sleep(0.05)
@@ -65,21 +65,21 @@ class House:
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
-async def house(tmp_path_factory) -> AsyncIterator[House]:
-    folder = tmp_path_factory.mktemp("house")
+async def whole(tmp_path_factory) -> AsyncIterator[WholeRelay]:
+    folder = tmp_path_factory.mktemp("whole")
     spoken = syllables(folder / "spoken.wav", pause=3)
     script = Script(heard=["Good morning."], replies=["And to you."])
     async with (
         relay_before_openai(folder, scripted_parts(script), Pace(burst=5)) as app,
         chromium(spoken) as browser,
     ):
-        yield House(app, browser, folder)
+        yield WholeRelay(app, browser, folder)
 
 
 @pytest_asyncio.fixture(loop_scope="session")
-async def learner(house: House) -> AsyncIterator[Screen]:
-    """Somebody who has opened the page."""
-    async with screen_of(house.browser, house.app.page_url) as screen:
+async def learner(whole: WholeRelay) -> AsyncIterator[Screen]:
+    """A learner's browser with the page open."""
+    async with screen_of(whole.browser, whole.app.page_url) as screen:
         await screen.open()
         await screen.state("idle")
         yield screen
@@ -87,7 +87,7 @@ async def learner(house: House) -> AsyncIterator[Screen]:
 
 
 async def talk(screen: Screen) -> str:
-    """Press Talk and wait until the relay told the conversation; its id."""
+    """Press Talk and wait for the conversation; returns its id."""
     await screen.page.get_by_role("button", name="Talk").click()
     await screen.page.wait_for_function(f"() => {ID} !== null", timeout=PATIENCE * 1000)
     return str(await screen.page.evaluate(ID))
@@ -98,11 +98,11 @@ async def stop(screen: Screen) -> None:
     await screen.state("idle")
 
 
-async def test_S3_81_S3_83_connect_record_reply_persistence_and_latency(house, learner):
+async def test_S3_81_S3_83_connect_record_reply_persistence_and_latency(whole, learner):
     """Tests 1, 2, 3, 4 and 10: a call, a spoken turn, its answer, both stored, soon enough."""
     conversation = await talk(learner)
     await learner.until("numbers.connectMs > 0")
-    assert (await house.health())["activeConnections"] == 1
+    assert (await whole.health())["activeConnections"] == 1
     await learner.page.wait_for_function(
         "() => Number(document.querySelector('#level').ariaValueNow) > 30"
     )
@@ -112,11 +112,11 @@ async def test_S3_81_S3_83_connect_record_reply_persistence_and_latency(house, l
     assert (await learner.numbers())["answerMs"] < 1000  # S3-53's alarm
     await learner.state("listening")  # it was heard to its end
     await stop(learner)
-    await house.stored(conversation, ("user", "Good morning."), ("assistant", "And to you."))
-    assert house.rows(conversation)[0] == ("user", "Good morning.")
+    await whole.stored(conversation, ("user", "Good morning."), ("assistant", "And to you."))
+    assert whole.rows(conversation)[0] == ("user", "Good morning.")
 
 
-async def test_S3_83_S3_82_a_conversation_is_created_gone_on_with_and_left(house, learner):
+async def test_S3_83_S3_82_a_conversation_is_created_gone_on_with_and_left(whole, learner):
     """Test 5, and the life of a conversation: the next call continues it, until a new one."""
     first = await talk(learner)
     await learner.row("assistant final", "And to you.")
@@ -132,12 +132,12 @@ async def test_S3_83_S3_82_a_conversation_is_created_gone_on_with_and_left(house
     second = await talk(learner)
     assert second != first
     await stop(learner)
-    with closing(sqlite3.connect(house.folder / "relay.db")) as file:
+    with closing(sqlite3.connect(whole.folder / "relay.db")) as file:
         known = file.execute("SELECT conversation_id FROM conversation_sessions").fetchall()
     assert (first,) in known
 
 
-async def test_S3_83_voice(house, learner):
+async def test_S3_83_voice(whole, learner):
     """Test 6: the voice that is asked for is the one that speaks."""
     voice = await learner.page.evaluate(
         """async () => {
@@ -158,9 +158,9 @@ async def test_S3_83_voice(house, learner):
     assert voice == "sage"
 
 
-async def test_S3_81_S3_83_errors(house, learner):
-    """Test 7: a token that is none is told in words, with what to do."""
-    config = {"url": f"ws://localhost:{house.app.listener.port}/v1/realtime", "token": "no.to.ken"}
+async def test_S3_81_S3_83_errors(whole, learner):
+    """Test 7: an invalid token is shown as a sentence with advice."""
+    config = {"url": f"ws://localhost:{whole.app.listener.port}/v1/realtime", "token": "no.to.ken"}
     await learner.page.route("**/config.json", lambda route: route.fulfill(json=config))
     await learner.page.get_by_role("button", name="Talk").click()
     problem = await learner.problem()
@@ -169,9 +169,9 @@ async def test_S3_81_S3_83_errors(house, learner):
     await learner.state("error")
 
 
-async def test_S3_52_S3_81_S3_83_reconnect(house, learner):
+async def test_S3_52_S3_81_S3_83_reconnect(whole, learner):
     """Test 8: the cable is pulled in mid-call; the page comes back into its conversation."""
-    async with cable(house.app.listener.port) as line:
+    async with cable(whole.app.listener.port) as line:
         config = {"url": f"ws://localhost:{line.port}/v1/realtime", "token": token("bea")}
         await learner.page.route("**/config.json", lambda route: route.fulfill(json=config))
         await learner.page.reload()
@@ -184,23 +184,23 @@ async def test_S3_52_S3_81_S3_83_reconnect(house, learner):
         await learner.until("numbers.reconnects === 1")
         assert await learner.page.evaluate("relayPage.client.conversationId") == conversation
         assert await learner.page.inner_text("#problem") == ""
-        await house.stored(conversation, ("user", "Good morning."))
-        said = len(house.rows(conversation))
+        await whole.stored(conversation, ("user", "Good morning."))
+        said = len(whole.rows(conversation))
         await learner.page.wait_for_function(
             "() => document.querySelectorAll('#transcript .assistant.final').length > 1",
             timeout=PATIENCE * 1000,
         )
         await stop(learner)
     async with asyncio.timeout(PATIENCE):  # what is said now joins what was said before
-        while len(house.rows(conversation)) <= said:
+        while len(whole.rows(conversation)) <= said:
             await asyncio.sleep(0.05)
 
 
-async def test_S3_83_concurrency(house):
+async def test_S3_83_concurrency(whole):
     """Test 9: three people at once, each with an answer and a conversation of their own."""
     async with AsyncExitStack() as stack:
         screens = [
-            await stack.enter_async_context(screen_of(house.browser, house.app.page_url))
+            await stack.enter_async_context(screen_of(whole.browser, whole.app.page_url))
             for _ in range(3)
         ]
         for screen in screens:
@@ -214,14 +214,14 @@ async def test_S3_83_concurrency(house):
             assert screen.complaints == []
         for screen in screens:
             await stop(screen)
-    assert all(house.rows(conversation) for conversation in conversations)
+    assert all(whole.rows(conversation) for conversation in conversations)
 
 
-async def test_the_guides_example_is_a_call(house, learner):
-    """docs/client.md: what stands there, pasted into a page of the relay's own origin."""
+async def test_the_example_of_the_guide_works(whole, learner):
+    """The example of docs/client.md runs unchanged in a page of the relay's own origin."""
     (example,) = re.findall(r"^```js\n(.*?)^```", GUIDE.read_text(), re.DOTALL | re.MULTILINE)
     assert len(example.splitlines()) <= 25
-    address = f"ws://localhost:{house.app.listener.port}/v1/realtime"
+    address = f"ws://localhost:{whole.app.listener.port}/v1/realtime"
     assert "wss://voice.example.org/v1/realtime" in example
     script = example.replace("wss://voice.example.org/v1/realtime", address)
     await learner.page.route("**/token", lambda route: route.fulfill(body=token("cleo")))

@@ -1,4 +1,4 @@
-"""The capture worklet, driven quantum by quantum, and samples on their way as base64."""
+"""The capture worklet, driven quantum by quantum, and the base64 conversion of samples."""
 
 import math
 from itertools import pairwise
@@ -37,8 +37,8 @@ THERE_AND_BACK = """async () => {
 }"""
 
 
-async def drive(bench: Page, *inputs: list[float] | None, rate: int = RATE) -> list[dict]:
-    return list(await bench.evaluate(DRIVE, [rate, list(inputs)]))
+async def drive(blank_page: Page, *inputs: list[float] | None, rate: int = RATE) -> list[dict]:
+    return list(await blank_page.evaluate(DRIVE, [rate, list(inputs)]))
 
 
 def quanta(pitch: float, seconds: float, rate: int) -> list[list[float]]:
@@ -48,41 +48,41 @@ def quanta(pitch: float, seconds: float, rate: int) -> list[list[float]]:
     return [sound[at : at + 128] for at in range(0, len(sound), 128)]
 
 
-async def test_S3_81_every_sample_survives_the_way_there_and_back(bench):
+async def test_S3_81_every_sample_survives_the_way_there_and_back(blank_page):
     """All 65,536 values of PCM16, as floats and as base64, little endian."""
-    seen = await bench.evaluate(THERE_AND_BACK)
+    seen = await blank_page.evaluate(THERE_AND_BACK)
     assert (seen["wrong"], seen["count"]) == (0, 65536)
     assert seen["text"] == "AQD+//9/AIA="
     assert seen["clipped"] == [32767, -32768, 32767, -32768]
     assert seen["part"]
 
 
-async def test_S3_81_samples_are_gathered_into_chunks_of_20_ms(bench):
+async def test_S3_81_samples_are_gathered_into_chunks_of_20_ms(blank_page):
     ramp = [n / 1024 for n in range(960)]
-    chunks = await drive(bench, *[ramp[at : at + 128] for at in range(0, 960, 128)])
+    chunks = await drive(blank_page, *[ramp[at : at + 128] for at in range(0, 960, 128)])
     assert [len(chunk["samples"]) for chunk in chunks] == [480, 480]
     both = chunks[0]["samples"] + chunks[1]["samples"]
     assert both == [round(value * 32768) for value in ramp]
 
 
-async def test_too_loud_is_clipped_and_never_wraps(bench):
-    (chunk,) = await drive(bench, [2.0] * 240 + [-2.0] * 240)
+async def test_loud_samples_are_clipped_and_never_wrap(blank_page):
+    (chunk,) = await drive(blank_page, [2.0] * 240 + [-2.0] * 240)
     assert set(chunk["samples"]) == {32767, -32768}
     assert chunk["level"] == pytest.approx(1, abs=1e-4)
 
 
-async def test_a_microphone_without_a_channel_yet_sends_nothing(bench):
-    assert await drive(bench, None, None, [0.1] * 479, None) == []
+async def test_a_microphone_without_a_channel_yet_sends_nothing(blank_page):
+    assert await drive(blank_page, None, None, [0.1] * 479, None) == []
 
 
-async def test_the_level_is_the_chunks_own(bench):
-    loud, quiet = await drive(bench, [0.5] * 480, [0.0] * 480)
+async def test_the_level_is_that_of_the_chunk(blank_page):
+    loud, quiet = await drive(blank_page, [0.5] * 480, [0.0] * 480)
     assert (loud["level"], quiet["level"]) == (pytest.approx(0.5), 0)
 
 
 @pytest.mark.parametrize("rate", [16000, 44100, 48000])
-async def test_a_device_of_another_rate_sounds_the_same(bench, rate):
-    chunks = await drive(bench, *quanta(1000, 0.5, rate), rate=rate)
+async def test_a_device_of_another_rate_sounds_the_same(blank_page, rate):
+    chunks = await drive(blank_page, *quanta(1000, 0.5, rate), rate=rate)
     samples = [sample for chunk in chunks for sample in chunk["samples"]]
     assert len(samples) == pytest.approx(RATE / 2, abs=600)
     steady = samples[2400:-480]  # 1 kHz is 24 samples a wave
@@ -93,6 +93,6 @@ async def test_a_device_of_another_rate_sounds_the_same(bench, rate):
     assert crossings == pytest.approx(len(steady) / 24, abs=1)
 
 
-async def test_what_24_khz_cannot_hold_is_left_out_and_not_folded(bench):
-    chunks = await drive(bench, *quanta(15000, 0.3, 48000), rate=48000)
+async def test_frequencies_above_12_khz_are_filtered_and_not_aliased(blank_page):
+    chunks = await drive(blank_page, *quanta(15000, 0.3, 48000), rate=48000)
     assert max(chunk["level"] for chunk in chunks[2:]) < 0.5 / 100  # 40 dB down

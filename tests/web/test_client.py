@@ -1,4 +1,4 @@
-"""`RelayClient` in a real Chromium, its far end played by the test event by event."""
+"""`RelayClient` in a real Chromium, with a server that the test drives event by event."""
 
 import base64
 import json
@@ -74,7 +74,7 @@ async def test_S3_81_agent_and_conversation_are_asked_for_and_the_token_in_a_sub
     assert latency["ms"] > 0
 
 
-async def test_a_call_that_cannot_be_had_says_why(caller, end):
+async def test_a_failed_call_says_why(caller, end):
     await caller.dial()
     await end.connection()
     await end.hang_up(1013, "Server at capacity")
@@ -92,18 +92,18 @@ async def test_a_call_that_cannot_be_had_says_why(caller, end):
         ({"url": "ws://h/", "protocols": ["a b"]}, "bad_address"),
     ],
 )
-async def test_a_mistake_of_the_page_is_named(caller, wishes, code):
+async def test_a_wrong_address_is_reported(caller, wishes, code):
     await caller.dial(**wishes)
     assert await caller.do("() => connected") == code
 
 
-async def test_a_token_that_cannot_be_had_is_named(caller):
+async def test_a_failing_token_function_is_reported(caller):
     await caller.do("() => { tokens = ['fails']; }")
     await caller.dial()
     assert await caller.do("() => connected") == "token_unavailable"
 
 
-async def test_a_browser_that_cannot_play_is_named(caller):
+async def test_a_browser_that_cannot_play_is_reported(caller):
     await caller.do(
         "() => { window.AudioContext = class { constructor() { throw new Error(); } }; }"
     )
@@ -125,7 +125,7 @@ async def test_one_client_is_one_call(caller):
 # ------------------------------------------------------------------------------- own events
 
 
-async def test_what_only_a_relay_tells_comes_as_typed_events(caller, end):
+async def test_relay_events_are_emitted_typed(caller, end):
     await caller.connect()
     await end.be_a_relay("c1")
     await end.say("relay.coach", speaking=True)
@@ -142,7 +142,7 @@ async def test_what_only_a_relay_tells_comes_as_typed_events(caller, end):
     assert await caller.told("warning") == [{"code": "locked_fields", "message": "Not yours."}]
 
 
-async def test_how_much_was_played_is_reported_to_the_millisecond(caller, end):
+async def test_playback_is_reported_to_the_millisecond(caller, end):
     await caller.connect()
     await end.be_a_relay()
     await answered(end, tone(1.5))
@@ -242,7 +242,7 @@ async def test_interrupting_by_hand_cancels_the_answer(caller, end):
 # ------------------------------------------------------------------------------ microphone
 
 
-async def test_what_is_said_while_connecting_is_not_lost(caller, end):
+async def test_speech_during_connecting_is_not_lost(caller, end):
     await caller.dial()
     await caller.do("() => client.listen()")
     connection = await end.connection()
@@ -255,7 +255,7 @@ async def test_what_is_said_while_connecting_is_not_lost(caller, end):
     assert end.appends >= 15  # 300 ms at least were waiting
 
 
-async def test_muted_is_silence_at_the_source(caller, end):
+async def test_a_muted_microphone_records_silence(caller, end):
     await caller.connect()
     await caller.do("() => client.listen()")
     await end.hear(10)
@@ -268,7 +268,7 @@ async def test_muted_is_silence_at_the_source(caller, end):
     assert any(end.audio[-960 * 20 :])
 
 
-async def test_push_to_talk_sends_what_is_said_while_held_and_asks_for_the_answer(caller, end):
+async def test_push_to_talk_sends_speech_while_held_and_requests_the_answer(caller, end):
     await caller.connect()
     await caller.do("() => client.listen()")
     await end.hear(3)
@@ -357,7 +357,7 @@ async def test_a_function_call_is_passed_through_and_its_result_goes_back(caller
 # --------------------------------------------------------------------------------- lasting
 
 
-async def test_a_token_is_renewed_before_it_runs_out(caller, end):
+async def test_a_token_is_renewed_before_it_expires(caller, end):
     await caller.do("(fresh) => tokens.push('t.1.x', fresh)", jwt(3600))
     await caller.connect()
     await end.be_a_relay(ttl=1.5)
@@ -368,7 +368,7 @@ async def test_a_token_is_renewed_before_it_runs_out(caller, end):
     await end.expect("relay.token")  # the token itself said when it ends
 
 
-async def test_a_lost_connection_is_dialled_again_and_joins_the_conversation(caller, end):
+async def test_a_lost_connection_is_replaced_and_continues_the_conversation(caller, end):
     await caller.do("() => tokens.push('t.1.x')")
     await caller.connect(agentId="a-1", session={"speed": 1.1})
     await end.expect("session.update")
@@ -399,7 +399,7 @@ async def test_a_lost_connection_is_dialled_again_and_joins_the_conversation(cal
     assert end.events.empty()  # a relay knows what was said
 
 
-async def test_a_server_without_a_memory_is_reminded(caller, end):
+async def test_a_server_without_a_memory_gets_the_conversation_again(caller, end):
     """OpenAI's own endpoint: no relay.* events, and a new socket is an empty conversation."""
     await caller.connect(protocols=["realtime"])
     assert end.page.request is not None
@@ -418,7 +418,7 @@ async def test_a_server_without_a_memory_is_reminded(caller, end):
     ]
 
 
-async def test_a_server_that_restarts_is_left_between_two_sentences(caller, end):
+async def test_the_client_leaves_a_restarting_server_between_two_sentences(caller, end):
     await caller.connect()
     await end.be_a_relay("c1")
     await answer_begins(end, "R1", "A1", None)
@@ -433,14 +433,14 @@ async def test_a_server_that_restarts_is_left_between_two_sentences(caller, end)
     assert await caller.do("() => client.counters.played") == 19200  # it was heard to its end
 
 
-async def test_an_ending_that_means_it_is_not_tried_again(caller, end):
+async def test_a_permanent_ending_is_not_retried(caller, end):
     await caller.connect()
     await end.hang_up(4008, "Budget exhausted")
     assert (await caller.hears_of("ended"))["error"]["code"] == "budget_exhausted"
     assert await caller.told("reconnecting") == []
 
 
-async def test_a_token_that_ran_out_is_worth_one_more_attempt(caller, end):
+async def test_an_expired_token_is_retried_once(caller, end):
     await caller.connect()
     await end.hang_up(4001, "Token expired")
     await end.connection()
@@ -449,7 +449,7 @@ async def test_a_token_that_ran_out_is_worth_one_more_attempt(caller, end):
     assert len(await caller.told("reconnecting")) == 1
 
 
-async def test_who_waits_is_told_why_and_for_how_long(caller, end):
+async def test_the_user_learns_why_and_how_long_to_wait(caller, end):
     await caller.connect()
     await end.cut()
     again = await caller.hears_of("reconnecting")
@@ -457,7 +457,7 @@ async def test_who_waits_is_told_why_and_for_how_long(caller, end):
     assert 250 <= again["inMs"] <= 500
 
 
-async def test_hanging_up_while_it_is_dialled_again_is_heard(caller, end):
+async def test_close_ends_a_call_that_is_reconnecting(caller, end):
     await caller.connect()
     await end.cut()
     await caller.hears_of("reconnecting")
@@ -465,7 +465,7 @@ async def test_hanging_up_while_it_is_dialled_again_is_heard(caller, end):
     assert (await caller.hears_of("ended"))["error"] is None
 
 
-async def test_attempts_grow_rarer_differ_and_end(caller):
+async def test_delays_between_attempts_grow_differ_and_end(caller):
     seen = await caller.do(
         """async () => {
           const { delays } = await import("/client/backoff.js");
@@ -477,7 +477,7 @@ async def test_attempts_grow_rarer_differ_and_end(caller):
     assert seen[2] == [1150, *seen[0][1:]]
 
 
-async def test_speech_that_cannot_be_sent_is_bounded_and_told(caller):
+async def test_speech_that_cannot_be_sent_is_limited_and_reported(caller):
     seen = await caller.do(
         """async () => {
           const { Uplink } = await import("/client/uplink.js");
@@ -492,7 +492,7 @@ async def test_speech_that_cannot_be_sent_is_bounded_and_told(caller):
     assert seen == [[1000], 251]
 
 
-async def test_sound_that_waits_for_a_click_is_told_and_starts_with_the_click(caller, end):
+async def test_blocked_sound_is_reported_and_starts_with_a_click(caller, end):
     await caller.do(
         """() => {
           window.clicked = false;
@@ -509,7 +509,7 @@ async def test_sound_that_waits_for_a_click_is_told_and_starts_with_the_click(ca
     await caller.until("client.output.context.state === 'running'")
 
 
-async def test_a_handler_that_throws_harms_nobody(caller, end):
+async def test_a_handler_that_throws_disturbs_no_other(caller, end):
     await caller.connect()
     await caller.do(
         """() => {

@@ -41,7 +41,7 @@ async def test_S0_6_S0_9_S0_23_S0_24_a_coach_in_the_loop(tmp_path: Path) -> None
         silent_after = await paused(two)
         assert silent_after <= 200, "ms after the click"
         await two.row("model interrupted", "That is a good goal.")
-        unheard = two.desk.locator("#transcript .model .unheard")
+        unheard = two.coach.page.locator("#transcript .model .unheard")
         assert "every morning" in await unheard.inner_text()
         await two.learner.row("assistant interrupted", "That is a good goal.")
 
@@ -55,7 +55,7 @@ async def test_S0_6_S0_9_S0_23_S0_24_a_coach_in_the_loop(tmp_path: Path) -> None
         await summarised(two)
         await seen_on_a_phone_at_night(two)
         await ended(two)
-        assert await two.desk.inner_text("#problem") == ""
+        assert await two.coach.page.inner_text("#problem") == ""
         assert two.coach.complaints == []
         assert two.learner.complaints == []
     assert told(tmp_path) == ["learner", "model", "learner", "coach", "learner", "model"]
@@ -74,16 +74,16 @@ async def read_along(two: Two) -> None:
 
 async def paused(two: Two) -> float:
     """Click at pause: after how many ms the last sound was heard; afterwards nothing is."""
-    await two.desk.evaluate(
+    await two.coach.page.evaluate(
         """() => document.getElementById("pause").addEventListener("click", () => {
              window.clickedAt = performance.timeOrigin + performance.now();
            }, { capture: true, once: true })"""
     )
-    await two.desk.get_by_role("button", name="Pause", exact=True).click()
+    await two.coach.page.get_by_role("button", name="Pause", exact=True).click()
     await two.stands("paused")
     await two.learner.state("paused")
     await asyncio.sleep(1.2)
-    clicked: float = await two.desk.evaluate("() => clickedAt")
+    clicked: float = await two.coach.page.evaluate("() => clickedAt")
     before = await two.heard(clicked - 400, clicked)
     assert max(level for _, level in before) > 0.05, "it was really speaking"
     after = await two.heard(clicked)
@@ -92,17 +92,17 @@ async def paused(two: Two) -> float:
 
 
 async def whispered(two: Two, text: str) -> None:
-    await two.desk.keyboard.press("w")
-    await two.desk.keyboard.type(text)
-    await two.desk.keyboard.press("Enter")
-    await two.desk.get_by_text("The voice knows.").wait_for()
-    await two.desk.keyboard.press("Escape")
+    await two.coach.page.keyboard.press("w")
+    await two.coach.page.keyboard.type(text)
+    await two.coach.page.keyboard.press("Enter")
+    await two.coach.page.get_by_text("The voice knows.").wait_for()
+    await two.coach.page.keyboard.press("Escape")
     assert text not in await two.learner.page.inner_text("body")
 
 
 async def taken_over(two: Two) -> None:
     """The coach speaks, and the learner hears that and nothing else."""
-    await two.desk.keyboard.press("t")
+    await two.coach.page.keyboard.press("t")
     await two.stands("mine")
     await two.learner.page.get_by_text("A coach is speaking").wait_for()
     began: float = await two.learner.page.evaluate(
@@ -117,45 +117,45 @@ async def taken_over(two: Two) -> None:
 
 
 async def given_back(two: Two) -> None:
-    await two.desk.keyboard.press("t")
+    await two.coach.page.keyboard.press("t")
     await two.stands("paused")
     await two.learner.page.get_by_text("A coach is here").wait_for()
-    heard: dict[str, int] = await two.desk.evaluate("() => coachPage.heard")
+    heard: dict[str, int] = await two.coach.page.evaluate("() => coachPage.heard")
     assert heard["learner"] > 24_000, "the coach heard the learner as well"
-    await two.desk.keyboard.press("p")
+    await two.coach.page.keyboard.press("p")
     await two.stands("live")
-    await two.desk.keyboard.press("l")
-    await two.desk.locator("#listen[aria-pressed=false]").wait_for()
+    await two.coach.page.keyboard.press("l")
+    await two.coach.page.locator("#listen[aria-pressed=false]").wait_for()
 
 
 async def summarised(two: Two) -> None:
-    await two.desk.get_by_role("button", name="Summarise").click()
-    await two.desk.get_by_text("no text model is configured").wait_for()
-    listed = two.desk.locator("#summary li")
+    await two.coach.page.get_by_role("button", name="Summarise").click()
+    await two.coach.page.get_by_text("no text model is configured").wait_for()
+    listed = two.coach.page.locator("#summary li")
     assert "I will write down one sentence before every meeting." in await listed.all_inner_texts()
 
 
 async def seen_on_a_phone_at_night(two: Two) -> None:
     await two.picture("coach-summary")
-    await two.desk.emulate_media(color_scheme="dark")
+    await two.coach.page.emulate_media(color_scheme="dark")
     await two.picture("coach-dark")
-    size = two.desk.viewport_size
+    size = two.coach.page.viewport_size
     assert size is not None
-    await two.desk.set_viewport_size({"width": 360, "height": 740})
-    assert await two.desk.evaluate("document.documentElement.scrollWidth") <= 360
+    await two.coach.page.set_viewport_size({"width": 360, "height": 740})
+    assert await two.coach.page.evaluate("document.documentElement.scrollWidth") <= 360
     await two.picture("coach-phone")
-    await two.desk.set_viewport_size(size)
+    await two.coach.page.set_viewport_size(size)
 
 
 async def ended(two: Two) -> None:
     """The coach is asked first; then the call is over for both, and kept among the earlier ones."""
-    await two.desk.keyboard.press("e")
-    await two.desk.get_by_label("Reason, for the record").fill("Time is up.")
-    await two.desk.get_by_role("button", name="End the call").click()
+    await two.coach.page.keyboard.press("e")
+    await two.coach.page.get_by_label("Reason, for the record").fill("Time is up.")
+    await two.coach.page.get_by_role("button", name="End the call").click()
     await two.stands("ended")
     await two.learner.state("error")
-    await two.desk.locator("#past li button").click()
-    await two.desk.locator("#standing[data-kind=ended]").wait_for()
+    await two.coach.page.locator("#past li button").click()
+    await two.coach.page.locator("#standing[data-kind=ended]").wait_for()
     await two.row("coach", "This is Kim, your coach.")
 
 

@@ -1,4 +1,4 @@
-"""Every ending of docs/protocol.md is a code for programs and sentences that say what to do."""
+"""Every ending of docs/protocol.md becomes a code for programs and sentences with advice."""
 
 import pytest
 from playwright.async_api import Page
@@ -26,14 +26,14 @@ LATER = [
     (3000, "invalid_request_error.invalid_api_key", "unauthorized"),
     (1001, "Your session hit the maximum duration of 60 minutes.", "going_away"),
 ]
-"""Endings that the relay does not have yet, and OpenAI's own."""
+"""Endings that the relay does not use yet, and OpenAI's own."""
 
 OTHERWISE = {
     "client_lost": "connection_lost",
     "client_left": "hung_up",
     "ended_by_coach": "hung_up",
 }
-"""What the client calls by another name: it sees a call end from its own side."""
+"""Endings with another name in the client, which sees them from its own side."""
 
 PASSES = {
     "client_lost",
@@ -44,16 +44,16 @@ PASSES = {
     "internal_error",
     "service_restart",
 }
-"""What may be over a moment later."""
+"""Temporary endings: the same call may succeed a moment later."""
 
 
-async def tell(bench: Page, *ends: dict) -> list[dict]:
-    return list(await bench.evaluate(TELL, list(ends)))
+async def tell(blank_page: Page, *ends: dict) -> list[dict]:
+    return list(await blank_page.evaluate(TELL, list(ends)))
 
 
-async def test_every_ending_of_the_table_has_its_own_code_and_words(bench):
+async def test_every_ending_has_its_own_code_and_sentences(blank_page):
     every = [(ending.code, ending.reason, ending.name) for ending in endings.ALL] + LATER
-    told = await tell(bench, *[{"code": code, "reason": reason} for code, reason, _ in every])
+    told = await tell(blank_page, *[{"code": code, "reason": reason} for code, reason, _ in every])
     for (code, reason, name), error in zip(every, told, strict=True):
         assert error["code"] == OTHERWISE.get(name, name)
         assert (error["closeCode"], error["closeReason"]) == (code, reason)
@@ -62,13 +62,13 @@ async def test_every_ending_of_the_table_has_its_own_code_and_words(bench):
         assert reason == "" or reason not in error["message"]  # for people, not for programs
 
 
-async def test_only_what_may_be_over_in_a_moment_is_tried_again(bench):
-    told = await tell(bench, *[{"code": e.code, "reason": e.reason} for e in endings.ALL])
+async def test_only_temporary_endings_are_retried(blank_page):
+    told = await tell(blank_page, *[{"code": e.code, "reason": e.reason} for e in endings.ALL])
     retried = {e.name for e, error in zip(endings.ALL, told, strict=True) if error["retry"]}
     assert retried == PASSES
 
 
-async def test_reasons_that_share_a_code_are_told_apart(bench):
+async def test_endings_that_share_a_close_code_are_distinguished(blank_page):
     shared = [
         endings.NO_PROVIDER_KEY,
         endings.ENGINE_CLOSED,
@@ -78,13 +78,13 @@ async def test_reasons_that_share_a_code_are_told_apart(bench):
         endings.UNAUTHORIZED,
         endings.TOKEN_EXPIRED,
     ]
-    told = await tell(bench, *[{"code": e.code, "reason": e.reason} for e in shared])
+    told = await tell(blank_page, *[{"code": e.code, "reason": e.reason} for e in shared])
     assert len({error["message"] for error in told}) == len(shared)
 
 
-async def test_never_reached_lost_and_silent_are_told_apart(bench):
+async def test_unreachable_lost_and_silent_servers_are_distinguished(blank_page):
     lost, unreached, silent = await tell(
-        bench,
+        blank_page,
         {"code": 1006, "reason": "", "opened": True},
         {"code": 1006, "reason": "", "opened": False},
         {"code": "silent", "reason": "", "opened": True},
@@ -98,9 +98,9 @@ async def test_never_reached_lost_and_silent_are_told_apart(bench):
     assert "agent_id" not in unreached["message"]
 
 
-async def test_the_unknown_is_told_as_it_came(bench):
+async def test_an_unknown_ending_is_shown_with_its_reason(blank_page):
     odd, said, bare = await tell(
-        bench,
+        blank_page,
         {"code": 4777, "reason": "Odd"},
         {"code": 4777, "reason": "Odd", "said": "The moon is full."},
         {"code": 4777, "reason": ""},
@@ -110,9 +110,9 @@ async def test_the_unknown_is_told_as_it_came(bench):
     assert bare["message"] == "The call ended."
 
 
-async def test_what_a_microphone_can_lack_is_told_apart(bench):
+async def test_errors_of_the_microphone_are_distinguished(blank_page):
     names = ["NotAllowedError", "NotFoundError", "NotReadableError", "OddError"]
-    assert await bench.evaluate(MICROPHONE, names) == [
+    assert await blank_page.evaluate(MICROPHONE, names) == [
         "microphone_denied",
         "no_microphone",
         "microphone_busy",

@@ -1,4 +1,4 @@
-"""`web/` as a package: what is in it, its types, and the example of its guide."""
+"""`web/` as a package: its contents, its types, and the texts of its errors."""
 
 import json
 import re
@@ -43,7 +43,7 @@ def run(*command: str, folder: Path) -> subprocess.CompletedProcess[str]:
 
 
 @needs("npm")
-def test_the_package_is_whole_and_holds_nothing_of_the_page() -> None:
+def test_the_package_is_complete_and_has_nothing_of_the_page() -> None:
     packed = run("npm", "pack", "--dry-run", "--json", folder=WEB)
     assert packed.returncode == 0, packed.stderr
     names = {entry["path"] for entry in json.loads(packed.stdout)[0]["files"]}
@@ -64,7 +64,7 @@ def test_the_package_depends_on_nothing() -> None:
 
 @needs("typescript", "node")
 @pytest.mark.parametrize("library", ["bundler", "nodenext"])
-def test_the_types_are_sound_and_say_what_one_may_do(tmp_path: Path, library: str) -> None:
+def test_the_types_accept_correct_use_and_reject_wrong_use(tmp_path: Path, library: str) -> None:
     home = tmp_path / "node_modules" / "relay-client"
     home.mkdir(parents=True)
     for name in ("package.json", "relay-client.d.ts"):
@@ -78,7 +78,7 @@ def test_the_types_are_sound_and_say_what_one_may_do(tmp_path: Path, library: st
     assert checked.returncode == 0
 
 
-def test_the_lock_of_what_judges_the_page_names_no_address_and_hashes_all() -> None:
+def test_the_lock_of_the_page_checkers_names_no_address_and_hashes_all() -> None:
     folder = Path(__file__).parent
     lock = json.loads((folder / "package-lock.json").read_text())["packages"]
     wanted = json.loads((folder / "package.json").read_text())["dependencies"]

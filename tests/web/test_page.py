@@ -1,4 +1,4 @@
-"""The page in a real Chromium with a fake microphone, its far end played by the test."""
+"""The voice page in a real Chromium with a fake microphone, with a server that the test drives."""
 
 import json
 
@@ -97,7 +97,7 @@ async def test_no_audio_is_sent_before_the_voice_is_ready(screen, end):
     await end.hear(5)
 
 
-async def test_speaking_interrupts_an_answer_that_is_all_there_already(screen, end):
+async def test_speaking_interrupts_an_answer_that_has_arrived_completely(screen, end):
     """WIRE §2: answers come in bursts, so most barge-ins come after response.done."""
     await talking(screen, end)
     await user_speaks(end, "U1", None, "Tell me a story.")
@@ -128,7 +128,7 @@ async def test_speaking_interrupts_an_answer_that_is_all_there_already(screen, e
     assert screen.complaints == []
 
 
-async def test_speaking_interrupts_an_answer_that_is_still_being_made(screen, end):
+async def test_speaking_interrupts_an_answer_that_is_still_arriving(screen, end):
     """PROTOCOL §4.4: late audio of the interrupted answer is not played."""
     await talking(screen, end)
     await user_speaks(end, "U1", None, "Tell me a story.")
@@ -268,7 +268,7 @@ async def test_stop_ends_the_call_and_the_microphone(screen, end):
     assert end.appends > before
 
 
-async def test_an_error_that_ends_nothing_is_told_and_the_call_goes_on(screen, end):
+async def test_an_error_during_a_call_is_shown_and_the_call_continues(screen, end):
     await talking(screen, end)
     benign = {"type": "invalid_request_error", "code": "response_cancel_not_active"}
     await end.say("error", error={**benign, "message": "no active response", "event_id": None})
@@ -279,7 +279,7 @@ async def test_an_error_that_ends_nothing_is_told_and_the_call_goes_on(screen, e
     await end.hear(5)
 
 
-async def test_events_the_page_does_not_know_change_nothing(screen, end):
+async def test_unknown_events_change_nothing(screen, end):
     await talking(screen, end)
     for kind in ("__defineGetter__", "toString", "relay.warning", "rate_limits.updated", ""):
         await end.say(kind)
@@ -298,7 +298,7 @@ async def test_events_the_page_does_not_know_change_nothing(screen, end):
         (4999, "Something new", "The call ended: Something new."),
     ],
 )
-async def test_a_refusal_is_told_with_what_to_do(screen, end, code, reason, words):
+async def test_a_refusal_is_shown_with_advice(screen, end, code, reason, words):
     await screen.open()
     await screen.page.get_by_role("button", name="Talk").click()
     await end.connection()
@@ -308,7 +308,7 @@ async def test_a_refusal_is_told_with_what_to_do(screen, end, code, reason, word
     assert await screen.page.get_by_role("button", name="Talk").is_enabled()
 
 
-async def test_an_unknown_ending_is_told_in_the_engines_own_words(screen, end):
+async def test_an_unknown_ending_is_shown_with_the_engines_message(screen, end):
     await screen.open()
     await screen.page.get_by_role("button", name="Talk").click()
     await end.connection()
@@ -318,7 +318,7 @@ async def test_an_unknown_ending_is_told_in_the_engines_own_words(screen, end):
     assert "The moon is full." in await screen.problem()
 
 
-async def test_a_lost_connection_is_told_and_keeps_what_was_said(screen, end):
+async def test_a_lost_connection_is_shown_and_the_transcript_stays(screen, end):
     await talking(screen, end)
     await user_speaks(end, "U1", None, "Hello?")
     await answer_begins(end, "R1", "A1", "U1")
@@ -330,7 +330,7 @@ async def test_a_lost_connection_is_told_and_keeps_what_was_said(screen, end):
     await screen.row("user final", "Hello?")
 
 
-async def test_a_relay_that_is_not_there_is_named(screen, end):
+async def test_an_unreachable_relay_is_shown_with_its_address(screen, end):
     CONFIG["url"] = "ws://localhost:1/v1/realtime"
     await screen.open()
     await screen.page.get_by_role("button", name="Talk").click()
@@ -365,7 +365,7 @@ async def test_without_a_microphone_the_page_says_what_to_do(screen, end, error,
     assert await screen.page.inner_text("#problem") == ""
 
 
-async def test_a_microphone_that_is_unplugged_is_told_and_can_be_opened_again(screen, end):
+async def test_an_unplugged_microphone_is_reported_and_can_be_opened_again(screen, end):
     await screen.page.add_init_script(
         """const ask = navigator.mediaDevices.getUserMedia.bind(navigator.mediaDevices);
         navigator.mediaDevices.getUserMedia = async (wishes) => {
@@ -392,14 +392,14 @@ async def test_a_microphone_that_is_unplugged_is_told_and_can_be_opened_again(sc
         ("delete window.AudioWorkletNode", "too old"),
     ],
 )
-async def test_a_browser_that_cannot_is_told_why(screen, end, lacking, words):
+async def test_a_browser_that_lacks_something_is_told_what(screen, end, lacking, words):
     await screen.page.add_init_script(lacking)
     await screen.open()
     assert words in await screen.problem()
     assert await screen.page.get_by_role("button", name="Talk").is_disabled()
 
 
-async def test_the_demonstration_voice_is_called_one(screen, end):
+async def test_the_demonstration_voice_is_labelled(screen, end):
     await screen.open()
     label = screen.page.get_by_text("Demonstration voice")
     await label.click()
@@ -407,14 +407,14 @@ async def test_the_demonstration_voice_is_called_one(screen, end):
     assert "The operator of the relay can connect a real voice." in about
 
 
-async def test_a_real_voice_has_no_such_label(screen, end):
+async def test_a_real_voice_has_no_label(screen, end):
     CONFIG["engine"] = "openai"
     await screen.open()
     await screen.state("idle")
     assert not await screen.page.locator("#voice").is_visible()
 
 
-async def test_away_from_the_relays_machine_address_and_token_are_asked_for(screen, end):
+async def test_away_from_the_relays_machine_the_page_asks_for_address_and_token(screen, end):
     await screen.page.route("**/config.json", lambda route: route.fulfill(status=404))
     await screen.open()
     address = screen.page.get_by_label("Address")
@@ -446,7 +446,7 @@ async def test_it_works_from_the_keyboard(screen, end):
     await expect(screen.page.get_by_role("status")).to_have_text("Listening")
 
 
-async def test_what_is_final_is_read_out_once(screen, end):
+async def test_a_final_utterance_is_read_out_once(screen, end):
     await talking(screen, end)
     await user_speaks(end, "U1", None, "Hello.")
     await screen.row("user final", "Hello.")
@@ -498,7 +498,7 @@ async def test_it_fits_a_small_screen_and_can_be_read(screen, end, scheme):
     assert [pair for pair in contrasts if pair[1] < 4.5] == []
 
 
-async def test_a_dead_script_leaves_a_sentence_behind(browser, site, end):
+async def test_without_its_script_the_page_shows_a_notice(browser, site, end):
     context = await browser.new_context(java_script_enabled=False)
     page = await context.new_page()
     await page.goto(f"http://localhost:{site.port}/")

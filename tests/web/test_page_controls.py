@@ -1,4 +1,4 @@
-"""What the voice page shows of a coach and of a lost connection, and its controls."""
+"""The voice page's controls, and its display of a coach, a lost connection and the budget."""
 
 import pytest
 
@@ -24,7 +24,7 @@ async def shown(screen: Screen) -> tuple[str, str]:
     return await screen.page.inner_text("#state"), await screen.page.inner_text("#coach")
 
 
-async def test_a_coach_is_seen_to_be_there_to_pause_and_to_speak(screen, end):
+async def test_the_page_shows_a_coach_who_is_present_pauses_or_speaks(screen, end):
     await talking(screen, end)
     assert await shown(screen) == ("Listening", "")
     await end.say("relay.coach", speaking=False)
@@ -96,7 +96,7 @@ async def test_an_answer_is_interrupted_by_a_button_too(screen, end):
     assert kinds == {"response.cancel", "conversation.item.truncate"}
 
 
-async def test_a_lost_connection_comes_back_by_itself_and_says_so_meanwhile(screen, end):
+async def test_a_lost_connection_is_shown_and_reconnects(screen, end):
     await talking(screen, end, "c7")
     await user_speaks(end, "U1", None, "Hello?")
     await screen.row("user final", "Hello?")
@@ -114,7 +114,7 @@ async def test_a_lost_connection_comes_back_by_itself_and_says_so_meanwhile(scre
     assert await screen.rows() == [("user final", "Hello?")]
 
 
-async def test_money_that_runs_short_is_told_and_its_end_too(screen, end):
+async def test_a_low_budget_and_its_end_are_shown(screen, end):
     await talking(screen, end)
     await end.say("relay.budget", left=250_000)
     await end.say("relay.budget", left=40_000)
@@ -124,7 +124,7 @@ async def test_money_that_runs_short_is_told_and_its_end_too(screen, end):
     assert "used up" in await screen.problem()
 
 
-async def test_settings_offer_the_devices_there_are(screen, end):
+async def test_settings_offer_the_available_devices(screen, end):
     await talking(screen, end)
     await screen.page.get_by_text("Settings").click()
     microphones = screen.page.get_by_label("Microphone", exact=True)
@@ -137,7 +137,7 @@ async def test_settings_offer_the_devices_there_are(screen, end):
     assert "Connected in" in await screen.page.inner_text("#facts")
 
 
-async def test_a_conversation_that_is_somebody_elses_is_not_asked_for_twice(screen, end):
+async def test_a_conversation_of_another_user_is_requested_only_once(screen, end):
     await screen.page.add_init_script("sessionStorage.setItem('relay.conversation', 'theirs')")
     await screen.open()
     await screen.page.get_by_role("button", name="Talk").click()
@@ -152,7 +152,7 @@ async def test_a_conversation_that_is_somebody_elses_is_not_asked_for_twice(scre
     assert connection.request.path == "/v1/realtime"
 
 
-async def test_the_last_words_stay_in_sight_when_a_problem_takes_their_place(screen, end):
+async def test_the_last_words_stay_visible_when_a_problem_is_shown(screen, end):
     await screen.page.set_viewport_size({"width": 360, "height": 640})
     await talking(screen, end)
     for n in range(6):

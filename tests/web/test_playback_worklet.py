@@ -38,9 +38,9 @@ DRIVE = """async (steps) => {
 }"""
 
 
-async def drive(bench: Page, *steps: dict[str, Any]) -> tuple[list[dict], list[float]]:
+async def drive(blank_page: Page, *steps: dict[str, Any]) -> tuple[list[dict], list[float]]:
     """Run the steps; give what the worklet told and all it played."""
-    result = await bench.evaluate(DRIVE, list(steps))
+    result = await blank_page.evaluate(DRIVE, list(steps))
     return result["told"], result["sound"]
 
 
@@ -52,9 +52,9 @@ def quanta(count: int) -> dict[str, int]:
     return {"quanta": count}
 
 
-async def test_every_sample_comes_out_in_order_and_once(bench):
+async def test_every_sample_comes_out_in_order_and_once(blank_page):
     told, sound = await drive(
-        bench, play("A", 1500, ramp=1), play("A", 77, ramp=1), {"finish": "A"}, quanta(15)
+        blank_page, play("A", 1500, ramp=1), play("A", 77, ramp=1), {"finish": "A"}, quanta(15)
     )
     expected = [n / 32768 for n in [*range(1, 1501), *range(1, 78)]]
     assert sound[:1577] == pytest.approx(expected)
@@ -63,20 +63,20 @@ async def test_every_sample_comes_out_in_order_and_once(bench):
     assert told[-1] == {"progress": 1577, "level": told[-1]["level"], "playing": False}
 
 
-async def test_little_sound_waits_for_more_but_not_for_long(bench):
-    _, sound = await drive(bench, play("A", 1439, value=1000), quanta(14))
+async def test_a_little_audio_waits_for_more_but_not_long(blank_page):
+    _, sound = await drive(blank_page, play("A", 1439, value=1000), quanta(14))
     assert set(sound[: 12 * QUANTUM]) == {0}
     assert sound[12 * QUANTUM] > 0
 
 
-async def test_sixty_milliseconds_start_at_once(bench):
-    _, sound = await drive(bench, play("A", 1440, value=1000), quanta(1))
+async def test_sixty_milliseconds_start_at_once(blank_page):
+    _, sound = await drive(blank_page, play("A", 1440, value=1000), quanta(1))
     assert min(sound) > 0
 
 
-async def test_a_gap_in_the_network_is_waited_out_and_nothing_is_lost(bench):
+async def test_a_gap_in_the_network_delays_playback_and_loses_nothing(blank_page):
     told, sound = await drive(
-        bench,
+        blank_page,
         play("A", 1440, value=1000),
         quanta(20),
         play("A", 100, value=2000),
@@ -91,9 +91,9 @@ async def test_a_gap_in_the_network_is_waited_out_and_nothing_is_lost(bench):
     assert told[-1] == {"ended": "A", "played": 2940}
 
 
-async def test_a_flush_tells_to_the_sample_what_was_played_and_is_silent(bench):
+async def test_a_flush_stops_playback_and_reports_what_was_played(blank_page):
     told, sound = await drive(
-        bench,
+        blank_page,
         play("A", 24000, value=8000),
         play("B", 24000, value=8000, index=1),
         quanta(10),
@@ -116,9 +116,9 @@ async def test_a_flush_tells_to_the_sample_what_was_played_and_is_silent(bench):
     assert not told[-1]["playing"]
 
 
-async def test_what_was_played_to_its_end_is_not_cut(bench):
+async def test_an_item_that_was_played_to_its_end_is_not_cut(blank_page):
     told, _ = await drive(
-        bench,
+        blank_page,
         play("A", 1440, value=1000),
         {"finish": "A"},
         play("B", 1440, value=1000),
@@ -129,21 +129,21 @@ async def test_what_was_played_to_its_end_is_not_cut(bench):
     assert [entry["item"] for entry in cut] == ["B"]
 
 
-async def test_an_answer_that_only_paused_is_cut(bench):
-    told, _ = await drive(bench, play("A", 1440, value=1000), quanta(20), {"flush": 1})
+async def test_an_item_that_waits_for_audio_is_cut(blank_page):
+    told, _ = await drive(blank_page, play("A", 1440, value=1000), quanta(20), {"flush": 1})
     cut = next(report for report in told if "flushed" in report)["cut"]
     assert cut == [{"item": "A", "index": 0, "played": 1440}]
 
 
-async def test_a_flush_before_anything_played_makes_no_sound(bench):
-    told, sound = await drive(bench, play("A", 1000, value=1000), {"flush": 1}, quanta(20))
+async def test_a_flush_before_anything_played_makes_no_sound(blank_page):
+    told, sound = await drive(blank_page, play("A", 1000, value=1000), {"flush": 1}, quanta(20))
     assert set(sound) == {0}
     assert told == [{"flushed": 1, "cut": [{"item": "A", "index": 0, "played": 0}]}]
 
 
-async def test_the_next_answer_follows_a_flush_at_once(bench):
+async def test_the_next_answer_follows_a_flush_at_once(blank_page):
     _, sound = await drive(
-        bench,
+        blank_page,
         play("A", 24000, value=1000),
         quanta(4),
         {"flush": 1},
@@ -153,16 +153,16 @@ async def test_the_next_answer_follows_a_flush_at_once(bench):
     assert sound[5 * QUANTUM :] == pytest.approx([-3000 / 32768] * 2 * QUANTUM)
 
 
-async def test_finishing_what_was_played_already_ends_it(bench):
+async def test_finishing_an_item_that_was_played_ends_it(blank_page):
     told, _ = await drive(
-        bench, play("A", 1440, value=1), quanta(12), {"finish": "A"}, {"finish": "unknown"}
+        blank_page, play("A", 1440, value=1), quanta(12), {"finish": "A"}, {"finish": "unknown"}
     )
     assert told[-1] == {"ended": "A", "played": 1440}
 
 
-async def test_more_than_ten_minutes_are_not_kept(bench):
+async def test_audio_beyond_ten_minutes_is_dropped(blank_page):
     told, _ = await drive(
-        bench,
+        blank_page,
         *[play("A", 24000 * 200) for _ in range(3)],
         play("B", 1),
         {"flush": 1},
@@ -170,7 +170,7 @@ async def test_more_than_ten_minutes_are_not_kept(bench):
     assert [entry["item"] for entry in told[0]["cut"]] == ["A"]
 
 
-async def test_the_level_is_that_of_the_sound(bench):
-    told, _ = await drive(bench, play("A", 12000, value=16384), quanta(24))
+async def test_the_level_is_that_of_the_audio(blank_page):
+    told, _ = await drive(blank_page, play("A", 12000, value=16384), quanta(24))
     levels = [report["level"] for report in told if "level" in report]
     assert max(levels) == pytest.approx(0.5, rel=0.01)

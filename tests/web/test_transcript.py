@@ -1,4 +1,4 @@
-"""The page's transcript: GA events in, utterances in conversation order out (PROTOCOL §5)."""
+"""The client's transcript: GA events in, utterances in conversation order out (PROTOCOL §5)."""
 
 from typing import Any
 
@@ -21,13 +21,13 @@ APPLY = """async ([events, over]) => {
 Event = dict[str, Any]
 
 
-async def entries(bench: Page, *events: Event, over: bool = False) -> list[dict[str, Any]]:
-    return list(await bench.evaluate(APPLY, [list(events), over]))
+async def entries(blank_page: Page, *events: Event, over: bool = False) -> list[dict[str, Any]]:
+    return list(await blank_page.evaluate(APPLY, [list(events), over]))
 
 
-async def told(bench: Page, *events: Event, over: bool = False) -> list[str]:
+async def told(blank_page: Page, *events: Event, over: bool = False) -> list[str]:
     """Each utterance on one line: item, state, text."""
-    shown = await entries(bench, *events, over=over)
+    shown = await entries(blank_page, *events, over=over)
     return [f"{entry['id']} {entry['state']}: {entry['text']}" for entry in shown]
 
 
@@ -107,9 +107,9 @@ def truncated(item: str, milliseconds: int) -> Event:
     }
 
 
-async def test_words_that_come_before_their_item_5_1(bench):
+async def test_a_transcript_before_its_item_5_1(blank_page):
     assert await told(
-        bench,
+        blank_page,
         started("U1"),
         hears("U1", " Hel"),
         hears("U1", "lo"),
@@ -119,9 +119,9 @@ async def test_words_that_come_before_their_item_5_1(bench):
     ) == ["U1 final: Hello."]
 
 
-async def test_order_is_the_conversations_and_not_that_of_arrival(bench):
+async def test_the_order_is_that_of_the_conversation_not_of_arrival(blank_page):
     assert await told(
-        bench,
+        blank_page,
         started("U1"),
         committed("U1", None),
         started("U2"),  # speaks on before the answer has begun
@@ -133,9 +133,9 @@ async def test_order_is_the_conversations_and_not_that_of_arrival(bench):
     ) == ["U1 final: first", "A1 partial: Well", "U2 final: second"]
 
 
-async def test_an_answer_goes_before_what_is_being_said_meanwhile(bench):
+async def test_an_answer_comes_before_the_speech_during_it(blank_page):
     assert await told(
-        bench,
+        blank_page,
         started("U1"),
         committed("U1", None),
         understood("U1", "first"),
@@ -146,9 +146,9 @@ async def test_an_answer_goes_before_what_is_being_said_meanwhile(bench):
     ) == ["U1 final: first", "A1 partial: Well", "U2 partial: and"]
 
 
-async def test_the_first_place_told_is_the_one_that_counts(bench):
+async def test_the_first_announced_position_counts(blank_page):
     assert await told(
-        bench,
+        blank_page,
         added("U1", "user", None, "one"),
         added("U2", "user", "U1", "two"),
         added("U3", "user", "U2", "three"),
@@ -156,9 +156,9 @@ async def test_the_first_place_told_is_the_one_that_counts(bench):
     ) == ["U1 final: one", "U2 final: two", "U3 final: three"]
 
 
-async def test_a_null_in_done_does_not_move_an_item_5_3(bench):
+async def test_a_null_in_done_does_not_move_an_item_5_3(blank_page):
     assert await told(
-        bench,
+        blank_page,
         added("U1", "user", None, "one"),
         added("A1", "assistant", "U1"),
         says("A1", "two"),
@@ -167,33 +167,37 @@ async def test_a_null_in_done_does_not_move_an_item_5_3(bench):
     ) == ["U1 final: one", "A1 final: two", "U2 final: three"]
 
 
-async def test_a_repeated_completed_replaces_5_9(bench):
+async def test_a_repeated_completed_replaces_5_9(blank_page):
     assert await told(
-        bench, started("U1"), understood("U1", "I"), understood("U1", "I want"), hears("U1", "")
+        blank_page,
+        started("U1"),
+        understood("U1", "I"),
+        understood("U1", "I want"),
+        hears("U1", ""),
     ) == ["U1 partial: I want"]
 
 
-async def test_an_empty_turn_is_not_shown_5_8(bench):
-    assert await told(bench, started("U1"), committed("U1", None), understood("U1", "")) == []
+async def test_an_empty_turn_is_not_shown_5_8(blank_page):
+    assert await told(blank_page, started("U1"), committed("U1", None), understood("U1", "")) == []
 
 
-async def test_a_failed_turn_is_5_7(bench):
+async def test_a_failed_turn_is_5_7(blank_page):
     failed = {"type": "conversation.item.input_audio_transcription.failed", "item_id": "U1"}
-    assert await told(bench, started("U1"), committed("U1", None), failed) == ["U1 failed: "]
+    assert await told(blank_page, started("U1"), committed("U1", None), failed) == ["U1 failed: "]
 
 
-async def test_a_false_start_goes_when_somebody_really_speaks_5_21(bench):
-    assert await told(bench, started("U1")) == ["U1 partial: "]
-    assert await told(bench, started("U1"), started("U2")) == ["U2 partial: "]
-    assert await told(bench, started("U1"), committed("U1", None), started("U2")) == [
+async def test_a_false_start_is_removed_when_speech_follows_5_21(blank_page):
+    assert await told(blank_page, started("U1")) == ["U1 partial: "]
+    assert await told(blank_page, started("U1"), started("U2")) == ["U2 partial: "]
+    assert await told(blank_page, started("U1"), committed("U1", None), started("U2")) == [
         "U1 partial: ",
         "U2 partial: ",
     ]
 
 
-async def test_items_of_one_answer_interleave_5_11(bench):
+async def test_items_of_one_answer_interleave_5_11(blank_page):
     assert await told(
-        bench,
+        blank_page,
         added("A1", "assistant", None),
         says("A1", "One "),
         added("A2", "assistant", "A1"),
@@ -203,15 +207,15 @@ async def test_items_of_one_answer_interleave_5_11(bench):
     ) == ["A1 partial: One moment.", "A2 partial: Two"]
 
 
-async def test_parts_of_one_item_are_joined_in_their_order(bench):
+async def test_parts_of_one_item_are_joined_in_their_order(blank_page):
     assert await told(
-        bench, added("A1", "assistant", None), says("A1", " world", 1), says("A1", "Hello", 0)
+        blank_page, added("A1", "assistant", None), says("A1", " world", 1), says("A1", "Hello", 0)
     ) == ["A1 partial: Hello world"]
 
 
-async def test_an_answer_that_was_cut_5_4(bench):
+async def test_an_answer_that_was_cut_5_4(blank_page):
     (entry,) = await entries(
-        bench,
+        blank_page,
         added("A1", "assistant", None),
         said("A1", "Two seconds of speech."),
         *[sounds("A1", 250)] * 8,
@@ -222,18 +226,18 @@ async def test_an_answer_that_was_cut_5_4(bench):
     assert entry["heard"] == pytest.approx(0.25)
 
 
-async def test_an_answer_that_was_cancelled_is_interrupted(bench):
+async def test_an_answer_that_was_cancelled_is_interrupted(blank_page):
     assert await told(
-        bench,
+        blank_page,
         added("A1", "assistant", None),
         said("A1", "I was"),
         done("A1", "assistant", "incomplete"),
     ) == ["A1 interrupted: I was"]
 
 
-async def test_truncated_and_then_done_stays_interrupted_5_5(bench):
+async def test_truncated_and_then_done_stays_interrupted_5_5(blank_page):
     assert await told(
-        bench,
+        blank_page,
         added("A1", "assistant", None),
         said("A1", "I was"),
         truncated("A1", 0),
@@ -241,10 +245,10 @@ async def test_truncated_and_then_done_stays_interrupted_5_5(bench):
     ) == ["A1 interrupted: I was"]
 
 
-async def test_a_deleted_item_goes_and_its_followers_stay_5_17(bench):
+async def test_a_deleted_item_goes_and_its_followers_stay_5_17(blank_page):
     deleted = {"type": "conversation.item.deleted", "item_id": "A1"}
     assert await told(
-        bench,
+        blank_page,
         added("U1", "user", None, "one"),
         added("A1", "assistant", "U1"),
         says("A1", "two"),
@@ -253,11 +257,11 @@ async def test_a_deleted_item_goes_and_its_followers_stay_5_17(bench):
     ) == ["U1 final: one", "U2 final: three"]
 
 
-async def test_only_people_and_the_voice_are_shown_5_19(bench):
+async def test_only_messages_of_user_and_assistant_are_shown_5_19(blank_page):
     call = {"id": "F1", "type": "function_call", "name": "x"}
     assert (
         await told(
-            bench,
+            blank_page,
             added("S1", "system", None, "No speech was heard."),
             {"type": "conversation.item.added", "previous_item_id": "S1", "item": call},
             done("F1", "", kind="function_call"),
@@ -266,9 +270,9 @@ async def test_only_people_and_the_voice_are_shown_5_19(bench):
     )
 
 
-async def test_a_call_that_is_over_leaves_nothing_half_said(bench):
+async def test_the_end_of_a_call_leaves_no_partial_utterance(blank_page):
     assert await told(
-        bench,
+        blank_page,
         added("A1", "assistant", None),
         says("A1", "I was ab"),
         started("U1"),

@@ -1,4 +1,4 @@
-"""The page on the real relay: its own listeners, doors, session, engine and store."""
+"""The page with the whole relay: listeners, doors, session, engine and store."""
 
 import json
 import sqlite3

@@ -1,4 +1,4 @@
-"""A minute of speech over a network that stalls: what is heard, sample by sample.
+"""A minute of speech over a network that stalls is played without a gap beyond the stall.
 
 The minute is played in the background while the other tests of the page run.
 """

@@ -1,4 +1,4 @@
-"""A learner's browser and a coach's, each with a microphone of its own, before one relay."""
+"""A learner's browser and a coach's, each with its own microphone, connected to one relay."""
 
 import os
 from array import array
@@ -8,8 +8,6 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
-
-from playwright.async_api import Page
 
 from relay.app import App
 from relay.engines.cascade.outputs import Pace
@@ -22,11 +20,11 @@ from tests.web.whole import relay_before_openai
 
 TAP = Path(__file__).with_name("tap_worklet.js").read_text()
 ROUND_MS = 8_000
-"""How often the learner's microphone says its words again: 1.8 s of speech, then silence."""
+"""Period of the learner's recording: 1.8 s of speech, then silence."""
 PITCHED_HIGH = 950
-"""Zero crossings a second: the learner's voice has some 500, the coach's 1500."""
+"""Zero crossings a second between the learner's voice (some 500) and the coach's (1500)."""
 PICTURES = os.environ.get("RELAY_PICTURES")
-"""Where the pictures of the README go; they are taken where that is asked for."""
+"""Folder for the pictures of the README; unset, none are taken."""
 HEAR = """async (script) => {
   const { output } = relayPage.client;
   const address = URL.createObjectURL(new Blob([script], { type: "text/javascript" }));
@@ -44,7 +42,7 @@ HEAR = """async (script) => {
 
 @dataclass
 class TwoVoices:
-    """A recogniser that knows who speaks by the pitch, and what they say by the script."""
+    """A transcriber that tells the speaker by the pitch and takes the words from the script."""
 
     learner: Sequence[str]
     coach: Sequence[str]
@@ -87,22 +85,18 @@ def coachs_voice(path: Path) -> Path:
 
 @dataclass
 class Two:
-    """Both pages. `learner` is tapped: what is really heard there is written down."""
+    """Both pages. The audio that the learner hears is recorded."""
 
     app: App
     learner: Screen
     coach: Screen
-
-    @property
-    def desk(self) -> Page:
-        return self.coach.page
 
     async def call(self) -> None:
         """The learner presses Talk, the coach opens the call."""
         await self.learner.open()
         await self.learner.page.get_by_role("button", name="Talk").click()
         await self.coach.open()
-        await self.desk.locator("#live li button").click(timeout=PATIENCE * 1000)
+        await self.coach.page.locator("#live li button").click(timeout=PATIENCE * 1000)
         await self.learner.page.wait_for_function("() => window.relayPage.client?.output")
         await self.learner.page.evaluate(HEAR, TAP)
 
@@ -111,8 +105,10 @@ class Two:
         await self.coach.row(kind, text)
 
     async def stands(self, kind: str) -> None:
-        """Wait until the page says so of the call."""
-        await self.desk.locator(f"#standing[data-kind={kind}]").wait_for(timeout=PATIENCE * 1000)
+        """Wait until the page shows this state of the call."""
+        await self.coach.page.locator(f"#standing[data-kind={kind}]").wait_for(
+            timeout=PATIENCE * 1000
+        )
 
     async def heard(self, since: float, until: float | None = None) -> list[tuple[float, float]]:
         """What the learner heard in 5 ms pieces: Unix ms at the end of each, and its loudness."""

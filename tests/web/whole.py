@@ -1,4 +1,4 @@
-"""A whole relay that serves the page, with the real engine before a simulated OpenAI."""
+"""A whole relay that serves the page, with the OpenAI engine connected to the simulator."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -23,7 +23,7 @@ async def relay(folder: Path, **settings: Any) -> AsyncIterator[App]:
 async def relay_before_openai(
     folder: Path, parts: Parts, pace: Pace | None = None
 ) -> AsyncIterator[App]:
-    """A relay with the OpenAI engine; OpenAI is the simulator, on sockets of its own."""
+    """Run a relay whose OpenAI engine is connected to the simulator."""
     options = SimulatorOptions(parts=parts, pace=pace)
     async with (
         await simulate(options) as simulator,
