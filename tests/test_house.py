@@ -62,6 +62,33 @@ def test_the_functions_of_a_module_fit_a_screen(source: str) -> None:
     assert not long
 
 
+# ------------------------------------------------------------------------------------- words
+
+OLD_WORDS = re.compile(
+    r"\b(booths?|spouts?|seats?|seating|pursers?|purses?|workshops?|strands?|weaving|woven|parrot"
+    r"|whisperer|recognisers?|courtesies|surroundings|reception|ledgers?|obey(ed|s)?|unwritten"
+    r"|watchers?|mouths?|brains?|brake|luck|census|manners|settling|outlets?|coached|wirepeer"
+    r"|tooldesk|livecall|s3 door)\b",
+    re.IGNORECASE,
+)
+"""Private words that gave way to those of the field (docs/architecture.md, "Words")."""
+
+
+def texts() -> Iterator[tuple[str, str]]:
+    for folder in ("relay", "web", "docs"):
+        for path in sorted((ROOT / folder).rglob("*")):
+            name = path.relative_to(ROOT).as_posix()
+            old = name.startswith(("docs/spec/", "docs/benchmarks/"))
+            if path.suffix in (".py", ".js", ".html", ".css", ".md", ".toml") and not old:
+                yield name, path.read_text()
+
+
+def test_the_fields_words_are_used() -> None:
+    found = {f"{name}: {word[0]}" for name, text in texts() for word in OLD_WORDS.finditer(text)}
+
+    assert found == set()
+
+
 # -------------------------------------------------------------------------------- vendors' words
 
 VENDORS = {

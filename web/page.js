@@ -44,13 +44,13 @@ function show(next) {
   const push = live && talking && client.pushToTalk;
   const special = !live || opening ? {} : !talking ? WRITING : push ? HOLDING : {};
   const label = (client?.muted ? MUTED : special)[next] ?? STATES[next];
-  const coached = live && client.coach.present;
-  const human = coached && client.coach.speaking;
+  const hasCoach = live && client.coach.present;
+  const human = hasCoach && client.coach.speaking;
   write($("state"), human && next === "speaking" ? "Speaking" : label);
-  write($("coach"), !coached ? "" : human ? "A coach is speaking" : "A coach is here");
+  write($("coach"), !hasCoach ? "" : human ? "A coach is speaking" : "A coach is here");
   document.body.dataset.state = next;
   document.body.classList.toggle("live", live && !opening);
-  document.body.classList.toggle("coached", coached);
+  document.body.classList.toggle("has-coach", hasCoach);
   document.body.classList.toggle("talking", talking || opening);
   write($("talk"), talking || opening ? "Stop" : "Talk");
   write($("mute").querySelector("span"), client?.muted ? "Muted" : "Mute");
