@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Self
 
@@ -52,12 +53,30 @@ def one_line(text: str) -> str:
     return lines[0].removeprefix("relay: ")
 
 
+@contextmanager
+def ctrl_c_as_at_a_terminal() -> Iterator[None]:
+    """Start programs that SIGINT ends, even where these tests themselves ignore it.
+
+    A shell without job control (a script's `make test &`) starts its background commands with
+    SIGINT ignored, and everything they start inherits that.
+    """
+    before = signal.getsignal(signal.SIGINT)
+    if before is not signal.SIG_IGN:
+        yield
+        return
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
 class Program:
     """A command that runs until it is stopped, in a process session of its own."""
 
     def __init__(self, *arguments: str, cwd: Path, **settings: str) -> None:
         self._log = cwd / f"stderr-{arguments[0]}"
-        with self._log.open("w") as log:
+        with self._log.open("w") as log, ctrl_c_as_at_a_terminal():
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "relay", *arguments],
                 cwd=cwd,

@@ -3,7 +3,7 @@
 import asyncio
 import json
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -96,6 +96,23 @@ def test_a_store_that_cannot_be_read_is_named(run: Run) -> None:
 
     assert ran.code == 1
     assert one_line(ran.err) == "var/relay.db cannot be read: file is not a database"
+
+
+@pytest.fixture
+def in_the_background() -> Iterator[None]:
+    """Ignore SIGINT, as the background commands of a script do."""
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("in_the_background")
+def test_ctrl_c_ends_it_wherever_these_tests_were_started(folder: Path) -> None:
+    store(CALL.user("When is lunch?"))
+    with Program("transcript", "--follow", cwd=folder) as follower:
+        follower.line("")
+
+        assert follower.stop(signal.SIGINT) == 0
 
 
 @pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGTERM])
