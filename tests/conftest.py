@@ -9,7 +9,7 @@ import pytest
 from tests.components import require
 from tests.websocket import sansio_ends
 
-pytest_plugins = ["tests.supabase.fixtures"]
+pytest_plugins = ["tests.recordings", "tests.supabase.fixtures"]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -9,7 +9,7 @@ import pytest
 from relay.cli import main as cli
 from relay.cli.replay import replay
 from tests.realtime import wire_events as wire
-from tests.recordings import RECORDINGS
+from tests.recordings import RECORDINGS, needs_recordings
 
 EXPECTED: dict[str, Any] = (
     json.loads((RECORDINGS / "expected.json").read_text()) if RECORDINGS.is_dir() else {"none": {}}
@@ -20,7 +20,7 @@ def rows_of(*events: dict[str, Any]) -> list[dict[str, Any]]:
     return [{"dir": "s2c", "t": None, "event": event} for event in events]
 
 
-@pytest.mark.skipif(not RECORDINGS.is_dir(), reason="the recordings are not beside the checkout")
+@needs_recordings
 @pytest.mark.parametrize("name", EXPECTED)
 def test_a_recording_gives_its_expected_transcript(name: str) -> None:
     rows = [json.loads(line) for line in (RECORDINGS / name).read_text().splitlines()]

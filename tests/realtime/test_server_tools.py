@@ -10,7 +10,7 @@ from relay.realtime.events import BadEvent
 from relay.realtime.server_tools import ServerTools
 from tests.realtime import wire_events as wire
 from tests.realtime.tool_call import SECRET, WEATHER, Call, called, client_call, server_call
-from tests.recordings import RECORDINGS
+from tests.recordings import RECORDINGS, needs_recordings
 
 Event = dict[str, Any]
 
@@ -689,10 +689,13 @@ class Recorded:
         return [item for event in done for item in event["response"]["output"]]
 
 
-@pytest.fixture(params=["ga05_openai_tool_call_round", "ga16_openai_parity_tool_round_current"])
+@pytest.fixture(
+    params=[
+        pytest.param(name, marks=needs_recordings)
+        for name in ("ga05_openai_tool_call_round", "ga16_openai_parity_tool_round_current")
+    ]
+)
 def recording(request: pytest.FixtureRequest) -> Recorded:
-    if not RECORDINGS.is_dir():
-        pytest.skip("the recordings are not beside the checkout")
     return Recorded(f"{request.param}.jsonl")
 
 

@@ -13,7 +13,7 @@ from relay.realtime.dialects.beta import beta_to_ga
 from tests.realtime.billing.test_usage import NEARLY
 from tests.realtime.wire_usage import Event, lasted, response_done, response_usage, session
 from tests.realtime.wire_usage import transcribed as heard
-from tests.recordings import RECORDINGS
+from tests.recordings import RECORDINGS, needs_recordings
 
 MODEL, EARS = "gpt-realtime-2.1", "gpt-realtime-whisper"
 NOON = 20_000 * 86_400 + 43_200.0
@@ -336,13 +336,12 @@ RECORDED: dict[str, tuple[Usage, Cost]] = {
 
 def recorded(name: str) -> list[Event]:
     path = RECORDINGS / f"{name}.jsonl"
-    if not path.exists():
-        pytest.skip(f"the recording {name} is not beside the repository")
     rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
     events: list[dict[str, Any]] = [row["event"] for row in rows if row["dir"] == "s2c"]
     return [beta_to_ga(event) for event in events] if name.startswith("b") else events
 
 
+@needs_recordings
 @pytest.mark.parametrize("name", RECORDED)
 def test_a_recorded_session_costs_what_was_worked_out_by_hand(name: str) -> None:
     usage, cost = RECORDED[name]

@@ -8,7 +8,9 @@ import pytest
 
 from relay.realtime.dialects.beta import BETA_NAMES, beta_to_ga, to_beta, to_ga
 from tests.realtime.old_client import OldClient
-from tests.recordings import RECORDINGS
+from tests.recordings import RECORDINGS, needs_recordings
+
+pytestmark = needs_recordings
 
 GA = [
     "ga01_openai_server_vad_turn",
@@ -41,8 +43,6 @@ SAID = {
 
 def events_of(name: str, direction: str) -> list[dict[str, Any]]:
     path = RECORDINGS / f"{name}.jsonl"
-    if not path.exists():
-        pytest.skip(f"the recording {name} is not beside the repository")
     rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
     return [row["event"] for row in rows if row["dir"] == direction]
 
