@@ -110,8 +110,6 @@ def debian(package: str, find: Callable[[], Path | None]) -> Component:
 COMPONENTS: dict[str, Component] = {
     "nginx": debian("nginx-light", program("nginx")),
     "chromium": debian("chromium", program("chromium")),
-    "espeak_ng": debian("espeak-ng", program("espeak-ng")),
-    "sox": debian("sox", program("sox")),
     "ffmpeg": debian("ffmpeg", program("ffmpeg")),
     "logrotate": debian("logrotate", program("logrotate")),
     "valgrind": debian("valgrind", program("valgrind")),
