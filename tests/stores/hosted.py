@@ -1,13 +1,25 @@
 """A store in a project of a test's own, with the users and agents of the records."""
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 
 from relay.interfaces import SupabaseCredentials
 from relay.stores.supabase.client import RestClient, RestTimeouts
 from relay.stores.supabase.store import SupabaseStore
 from tests.stores.words import AGENT, COACH, LEARNER, OTHER_AGENT, STRANGER
 from tests.supabase.project import Project
+
+GIVE_UP_SOON = RestTimeouts(answer=0.5, write=0.5)
+
+
+@contextmanager
+def waiting_for(rest: RestClient, fault: str) -> Iterator[None]:
+    """Give up soon where nothing will be answered; whatever answers has the product's time."""
+    before = rest._patience
+    if fault == "hang":
+        rest._patience = GIVE_UP_SOON
+    yield
+    rest._patience = before
 
 
 def access(project: Project) -> SupabaseCredentials:
@@ -24,11 +36,11 @@ async def peopled(project: Project) -> None:
 
 @asynccontextmanager
 async def hosted(
-    project: Project, patience: RestTimeouts | None = None
+    project: Project,
 ) -> AsyncIterator[SupabaseStore]:
     """A store in that project, peopled."""
     await peopled(project)
-    store = SupabaseStore(RestClient(access(project), patience))
+    store = SupabaseStore(RestClient(access(project)))
     try:
         yield store
     finally:

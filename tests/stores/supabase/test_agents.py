@@ -9,10 +9,10 @@ import structlog
 from relay.agents.config import InvalidAgent
 from relay.realtime.endings import INTERNAL_ERROR, SessionRefused
 from relay.realtime.grant import Caller
-from relay.stores.supabase.client import RestClient, RestTimeouts
+from relay.stores.supabase.client import RestClient
 from relay.stores.supabase.config import TableAgents, agent_of
 from tests.components import needs
-from tests.stores.hosted import access
+from tests.stores.hosted import access, waiting_for
 from tests.supabase.misbehaviour import FAULTS, Fault
 from tests.supabase.project import Project
 
@@ -98,7 +98,7 @@ class School:
     def __init__(self, project: Project) -> None:
         self.project = project
         self.now = 0.0
-        self.rest = RestClient(access(project), RestTimeouts(answer=0.5))
+        self.rest = RestClient(access(project))
         self.agents = TableAgents(self.rest, lambda: self.now)
 
     async def set(self, settings: dict[str, Any]) -> None:
@@ -188,7 +188,7 @@ async def test_an_agent_that_cannot_be_read_is_an_internal_error_not_a_refusal(
     school: School, fault: Fault
 ) -> None:
     school.project.misbehave.always(fault)
-    with pytest.raises(SessionRefused) as refused:
+    with waiting_for(school.rest, fault), pytest.raises(SessionRefused) as refused:
         await school.agents.find(AGENT)
     assert refused.value.ending == INTERNAL_ERROR
 

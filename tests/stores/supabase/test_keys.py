@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 import structlog
 
-from relay.interfaces import SupabaseCredentials
 from relay.realtime.endings import INTERNAL_ERROR, SessionRefused
-from relay.stores.supabase.client import RestClient, RestTimeouts
+from relay.stores.supabase.client import RestClient
 from relay.stores.supabase.config import VaultKey, key_in
 from tests.components import needs
+from tests.stores.hosted import access, waiting_for
 from tests.supabase import fixtures
 from tests.supabase.misbehaviour import FAULTS, Fault
 from tests.supabase.project import Project
@@ -44,9 +44,7 @@ class Vault:
     def __init__(self, project: Project, fallback: str = "") -> None:
         self.project = project
         self.now = 0.0
-        self.rest = RestClient(
-            SupabaseCredentials(project.url, project.service_key), RestTimeouts(answer=0.5)
-        )
+        self.rest = RestClient(access(project))
         self.source = VaultKey(self.rest, fallback, lambda: self.now)
 
     async def has(self, key: str) -> None:
@@ -181,7 +179,7 @@ async def test_the_environments_key_is_used_when_the_vault_fails(
 ) -> None:
     vault.project.misbehave.always(fault)
     source = VaultKey(vault.rest, "sk-environment", lambda: vault.now)
-    with structlog.testing.capture_logs() as logs:
+    with waiting_for(vault.rest, fault), structlog.testing.capture_logs() as logs:
         assert await source.current() == "sk-environment"
     assert [line["event"] for line in logs] == ["provider key not read"]
 
@@ -193,9 +191,10 @@ async def test_S3_40_one_call_waits_for_a_database_that_hangs_and_the_next_do_no
     await vault.has("sk-vault")
     vault.project.misbehave.always("hang")
     source = VaultKey(vault.rest, "sk-environment", lambda: vault.now)
-    for now in (0.0, 0.1, 4.9):
-        vault.now = now
-        assert await source.current() == "sk-environment"
+    with waiting_for(vault.rest, "hang"):
+        for now in (0.0, 0.1, 4.9):
+            vault.now = now
+            assert await source.current() == "sk-environment"
     assert vault.asked == 1
     vault.project.misbehave.stop()
     vault.now = 5.1

@@ -14,7 +14,7 @@ import pytest
 
 from relay.interfaces import CONSTRAINT, RecordsRefused, SupabaseCredentials
 from relay.stores.delivery import Delivery
-from relay.stores.supabase.client import RestClient, RestTimeouts
+from relay.stores.supabase.client import RestClient
 from relay.stores.supabase.errors import (
     DatabaseError,
     DatabaseFailing,
@@ -26,7 +26,7 @@ from relay.stores.supabase.errors import (
 )
 from relay.stores.supabase.store import SupabaseStore, is_uuid
 from tests.components import needs, require
-from tests.stores.hosted import hosted, peopled
+from tests.stores.hosted import hosted, peopled, waiting_for
 from tests.stores.words import (
     AGENT,
     COACH,
@@ -48,7 +48,6 @@ from tests.supabase.project import Project
 pytestmark = needs("postgresql", "postgrest")
 
 CALL = Call()
-PATIENCE = RestTimeouts(answer=0.5, write=0.5)
 PUT = "/rest/v1/rpc/voice_put"
 
 WHAT: dict[Fault, type[DatabaseError]] = {
@@ -69,7 +68,7 @@ WHAT: dict[Fault, type[DatabaseError]] = {
 
 @pytest.fixture
 async def store(project: Project) -> AsyncIterator[SupabaseStore]:
-    async with hosted(project, PATIENCE) as store:
+    async with hosted(project) as store:
         yield store
 
 
@@ -335,7 +334,7 @@ async def test_S3_39_each_fault_has_its_name_and_the_same_batch_again_is_stored_
 ) -> None:
     said = [CALL.user("One?"), CALL.assistant("Two.")]
     project.misbehave.next(fault, fault)
-    with pytest.raises(WHAT[fault]) as trouble:
+    with waiting_for(store._rest, fault), pytest.raises(WHAT[fault]) as trouble:
         await store.put(said)
     assert "One?" not in repr(trouble.value)
     project.misbehave.stop()
@@ -368,7 +367,7 @@ async def test_an_unanswered_query_is_an_error_not_an_empty_result(
         lambda: store.spent(DAY, AGENT),
         lambda: store.learners(COACH),
     ):
-        with pytest.raises(DatabaseError):
+        with waiting_for(store._rest, fault), pytest.raises(DatabaseError):
             await ask()
 
 
@@ -392,7 +391,7 @@ async def test_a_2xx_that_does_not_say_what_was_refused_has_stored_nothing(
 
 
 async def test_a_database_without_the_migrations_is_told_by_name(s3_project: Project) -> None:
-    async with hosted(s3_project, PATIENCE) as store:
+    async with hosted(s3_project) as store:
         with pytest.raises(DatabaseNotMigrated):
             await store.put([CALL.user("One?")])
         with pytest.raises(DatabaseNotMigrated):
