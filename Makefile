@@ -19,7 +19,7 @@ run: .venv/run.stamp
 install: .venv/run.stamp
 
 test test-slow test-clients chaos: .venv/all.stamp
-	@tests/install
+	@tests/install; echo "Collecting the tests (some seconds), then a dot for each that passes:"
 	$(BIN)/python -m pytest $(if $(filter-out test,$@),-m $(@:test-%=%) $(wildcard tests/$(@:test-%=%))) $(ARGS)
 
 check: .venv/all.stamp
