@@ -100,6 +100,9 @@ _AGENT_HINT: Final = "set DEFAULT_AGENT to the id of a row of the project's tabl
 _NO_AGENT: Final = "callers who name no agent are refused"
 
 
+_ERROR_FIELDS: Final = {"code", "details", "hint", "message"}
+
+
 class ProjectUnreachable(Exception):  # noqa: N818 - it is an outcome, not a fault
     """No answer came; the text says why in few words."""
 
@@ -116,6 +119,13 @@ class ProjectAnswer:
     def code(self) -> str:
         """The error code of PostgreSQL or PostgREST, "" without one."""
         return self._text("code")
+
+    @property
+    def is_error_of_api(self) -> bool:
+        """PostgREST's own error; its code is "" while connections to the database break."""
+        if self.code.startswith("PGRST"):
+            return True
+        return isinstance(self.document, Mapping) and self.document.keys() == _ERROR_FIELDS
 
     @property
     def message(self) -> str:
@@ -255,9 +265,10 @@ def _no_openapi(url: str, answer: ProjectAnswer) -> CheckResult:
         return fail(f"{url} refuses SUPABASE_SERVICE_ROLE_KEY (HTTP {answer.status})", _KEY_HINT)
     if answer.status == PAUSED:
         return fail(f"the project at {url} is paused", "restore it in its dashboard")
-    if answer.code.startswith("PGRST"):
+    if answer.is_error_of_api:
         hint = "see the project's status in its dashboard, and its database's logs"
-        return fail(f"the API at {url} cannot use its database ({answer.code})", hint)
+        why = answer.code or f"HTTP {answer.status}"
+        return fail(f"the API at {url} cannot use its database ({why})", hint)
     what = f"{url} is not a Supabase project: HTTP {answer.status} at /rest/v1/"
     return fail(what, _ADDRESS_HINT)
 

@@ -13,6 +13,9 @@ from tests.check.projects import checked
 from tests.components import needs
 from tests.supabase.project import Project
 
+BROKEN_OFF = {"code": "", "details": None, "hint": None, "message": ""}
+"""PostgREST's answer when its connection to the database breaks under a request."""
+NO_CACHE = {"code": "PGRST002", "message": "Could not query the database for the schema cache."}
 REAL = needs("postgresql", "postgrest")
 
 
@@ -72,6 +75,8 @@ async def test_an_address_without_a_server() -> None:
         (web.json_response({"paths": []}), "HTTP 200 at", "SUPABASE_URL"),
         (web.Response(status=301, headers={"Location": "/"}), "HTTP 301 at", "SUPABASE_URL"),
         (web.Response(status=540), "is paused", "restore it"),
+        (web.json_response(BROKEN_OFF, status=400), "its database (HTTP 400)", "status"),
+        (web.json_response(BROKEN_OFF | NO_CACHE, status=503), "(PGRST002)", "status"),
     ],
 )
 async def test_an_address_that_is_not_a_project(answer: web.Response, what: str, hint: str) -> None:
@@ -95,4 +100,4 @@ async def test_an_api_without_its_database(project: Project) -> None:
     _, found = await checked(project)
 
     assert found.state == "fail"
-    assert found.what.startswith(f"the API at {project.url} cannot use its database (PGRST00")
+    assert found.what.startswith(f"the API at {project.url} cannot use its database (")
