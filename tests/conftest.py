@@ -5,11 +5,18 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests.components import require
 from tests.websocket import sansio_ends
 
 pytest_plugins = ["tests.recordings", "tests.supabase.fixtures"]
+
+# A busy machine takes longer over an example; what hangs, faulthandler_timeout tells.
+settings.register_profile(
+    "any machine", settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+)
+settings.load_profile("any machine")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -19,7 +19,8 @@ from relay.config import Settings
 START_SECONDS = 30.0
 """A start takes two or three; a machine that also does other things gets more."""
 
-END_SECONDS = 10.0
+END_SECONDS = 30.0
+"""An end takes one or less."""
 
 
 def environment(**settings: str) -> dict[str, str]:

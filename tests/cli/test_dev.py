@@ -11,8 +11,8 @@ from websockets.asyncio.client import connect
 
 from tests.cli.program import Program, one_line, port_of, relay
 
-QUICKLY = 5.0
-"""Seconds that an end may take."""
+QUICKLY = 20.0
+"""Seconds: it takes one; `relay serve` would let the call go on for half a minute and more."""
 
 
 def dev(folder: Path, **settings: str) -> Program:

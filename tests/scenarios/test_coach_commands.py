@@ -5,13 +5,13 @@ import json
 import sqlite3
 from contextlib import closing
 from pathlib import Path
-from time import perf_counter
 from typing import Any
 
 import aiohttp
 import pytest
 
 from relay.parts.simple import Script
+from tests.own_time import own_time
 from tests.scenarios.coaching import assign, bearer, session_of, typed, watching
 from tests.scenarios.stage import Line, Stage, stage, token
 
@@ -130,10 +130,10 @@ async def test_from_the_command_to_the_flush_is_milliseconds(tmp_path: Path, que
         for _ in range(40):
             await line.send(typed("More."), {"type": "response.create"})
             await line.until("response.output_audio.delta")
-            began = perf_counter()
+            began = own_time()
             asking = asyncio.ensure_future(http.post(f"{url}/pause"))
             await line.until(flushes)
-            taken.append(perf_counter() - began)
+            taken.append(own_time() - began)
             (await asking).release()
             await line.until("response.done")
             (await http.post(f"{url}/resume")).release()

@@ -151,13 +151,13 @@ async def test_a_server_that_does_not_read_for_a_while():
     async with a_simulator(fault, on_frame=seen.append) as twin, a_caller(twin) as caller:
         await caller.hears("session.created")
         loop = asyncio.get_running_loop()
+        before = loop.time()  # it rests between the two
         await caller.say("input_audio_buffer.clear")
         await caller.hears("input_audio_buffer.cleared")
-        before = loop.time()
         await caller.say("input_audio_buffer.clear")
         await caller.hears("input_audio_buffer.cleared", 2)
 
-        assert loop.time() - before > 0.2
+        assert loop.time() - before >= 0.5
         assert len(seen) == 2
 
 

@@ -62,7 +62,7 @@ class CoachPage:
     async def rows(self) -> list[dict[str, Any]]:
         return list(await self.page.evaluate("() => window.rows"))
 
-    async def shows(self, count: int, within: float = 10.0) -> list[dict[str, Any]]:
+    async def shows(self, count: int, within: float = 30.0) -> list[dict[str, Any]]:
         """The rows once there are so many."""
         await self.page.wait_for_function(
             "count => window.rows.length >= count", arg=count, timeout=within * 1000, polling=20

@@ -75,12 +75,13 @@ OUTCOMES: dict[Fault, object] = {
 }
 
 
-async def outcome(project: Project) -> object:
+async def outcome(project: Project, fault: Fault) -> object:
     """What a client sees of one insert: status (and code), or the kind of exception."""
     headers = {"apikey": project.service_key, "Prefer": "return=representation"}
     row = {"id": LEARNER, "name": "Bob"}
     try:
-        async with httpx.AsyncClient(base_url=project.url, timeout=0.5) as client:
+        seconds = 0.5 if fault == "hang" else 30.0
+        async with httpx.AsyncClient(base_url=project.url, timeout=seconds) as client:
             answer = await client.post(AGENTS, headers=headers, json=row)
         if answer.headers["content-type"].startswith("text/html"):
             return answer.status_code
@@ -93,7 +94,7 @@ async def outcome(project: Project) -> object:
 @pytest.mark.parametrize("fault", FAULTS)
 async def test_the_gateway_fails_once_as_configured(project: Project, fault: Fault) -> None:
     project.misbehave.next(fault)
-    assert await outcome(project) == OUTCOMES[fault]
+    assert await outcome(project, fault) == OUTCOMES[fault]
     applied = await project.sql("select name from agents")
     assert applied == ([("Bob",)] if fault in ("cut", "half", "lost") else [])
     assert (await ask(project, AGENTS)).status_code == 200
