@@ -88,6 +88,7 @@ class TestPeople:
     async def test_these_sentences_are_understood_word_by_word(self, transcriber, name):
         assert await transcriber.transcribe(prompt(name)) == PERFECT[name]
 
+    @pytest.mark.slow
     async def test_of_twelve_sentences_no_more_than_four_words_in_ten_are_wrong(self, transcriber):
         wrong = said = 0
         for name in SAMPLE:

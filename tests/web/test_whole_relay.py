@@ -66,6 +66,7 @@ async def test_speaking_really_interrupts(tmp_path):
         assert screen.complaints == []
 
 
+@pytest.mark.slow
 @needs("voice", "human_recordings", "ffmpeg")
 async def test_a_human_voice_and_the_demonstration_voice(tmp_path, human_wav):
     said = read(human_wav("queue-thankyou")) + silence(9)

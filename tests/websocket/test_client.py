@@ -306,24 +306,32 @@ async def test_connecting_cancelled_during_the_upgrade_leaves_no_socket(stage: S
 
 async def test_connecting_cancelled_at_any_point_leaves_no_socket() -> None:
     there: set[asyncio.StreamWriter] = set()
+    all_accepted = asyncio.Event()
 
     async def serve_one(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         there.add(writer)
         with contextlib.suppress(ConnectionError):
-            await reader.read()
-        writer.close()
+            if await reader.read() == b"last":
+                all_accepted.set()
+            writer.close()
+            await writer.wait_closed()
         there.discard(writer)
 
     server = await asyncio.start_server(serve_one, "127.0.0.1", 0)
     async with server:
-        url = f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}/"
+        port = server.sockets[0].getsockname()[1]
         for turns in range(16):
-            connecting = asyncio.ensure_future(connect(url))
+            connecting = asyncio.ensure_future(connect(f"ws://127.0.0.1:{port}/"))
             for _ in range(turns):
                 await asyncio.sleep(0)
             connecting.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await connecting
-            async with asyncio.timeout(5):
-                while there:
-                    await asyncio.sleep(0)
+        async with asyncio.timeout(PATIENCE):
+            _, writer = await asyncio.open_connection("127.0.0.1", port)
+            writer.write(b"last")
+            writer.close()
+            await writer.wait_closed()
+            await all_accepted.wait()
+            while there:
+                await asyncio.sleep(0)
