@@ -15,11 +15,11 @@ GIVE_UP_SOON = RestTimeouts(answer=0.5, write=0.5)
 @contextmanager
 def waiting_for(rest: RestClient, fault: str) -> Iterator[None]:
     """Give up soon where nothing will be answered; whatever answers has the product's time."""
-    before = rest._patience
+    before = rest._timeouts
     if fault == "hang":
-        rest._patience = GIVE_UP_SOON
+        rest._timeouts = GIVE_UP_SOON
     yield
-    rest._patience = before
+    rest._timeouts = before
 
 
 def access(project: Project) -> SupabaseCredentials:
