@@ -276,7 +276,7 @@ class CoachAudioStream(Protocol):
     def ending(self) -> Ending | None:
         """Why it was closed, None while it is open."""
 
-    def hear(self, pcm: bytes) -> None:
+    def take_audio(self, pcm: bytes) -> None:
         """Take the coach's audio (PCM16 mono 24 kHz); played while this coach has the floor."""
 
     async def next(self) -> bytes | None:

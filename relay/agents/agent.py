@@ -128,7 +128,7 @@ def _granted(agent: Agent, caller: Caller, asked: SessionRequest, defaults: Agen
     """The agent's offer for this caller, who may choose a model if the agent sets none."""
     offer = agent.offer
     model = offer.model or defaults.model
-    if offer.model is None or "model" in offer.open:
+    if offer.model is None or "model" in offer.overridable:
         model = _model(asked.model, model)
     return dataclasses.replace(
         offer,

@@ -190,8 +190,8 @@ def _agent(agent_id: str, config: AgentConfig) -> Agent:
             ServerTool(name=name, **tool.model_dump()) for name, tool in config.server_tools.items()
         ),
         greeting=config.greeting,
-        open=frozenset(config.open),
-        locks=frozenset(locks),
+        overridable=frozenset(config.open),
+        extra_locks=frozenset(locks),
         hidden=frozenset(config.hidden),
         bounds=bounds,
         store_text=config.store_text,

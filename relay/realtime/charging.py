@@ -120,7 +120,7 @@ class BudgetEnforcer:
         stage = self.costs.update_stage(balance)
         if stage is None:
             return []
-        self.deadlines.broke_at = self._ends_at(stage, heard_at, now)
+        self.deadlines.budget_ends_at = self._ends_at(stage, heard_at, now)
         effects: list[Effect] = []
         if self.is_aware and stage != "ok":
             effects.append(ToClient(encode(budget(balance.left))))
@@ -130,5 +130,5 @@ class BudgetEnforcer:
 
     def _ends_at(self, stage: Stage, heard_at: float, now: float) -> float:
         if stage == "exhausted":
-            return min(heard_at, now + WRAP_UP_SECONDS, self.deadlines.broke_at)
+            return min(heard_at, now + WRAP_UP_SECONDS, self.deadlines.budget_ends_at)
         return now + WRAP_UP_SECONDS if stage == "wrap_up" else math.inf

@@ -106,7 +106,7 @@ def _are_the_servers(instructions: Any, grant: Grant) -> bool:
     """
     if grant.instructions is None or not instructions:
         return False
-    if "instructions" in grant.locked:
+    if "instructions" in grant.locked_fields:
         return True
     return isinstance(instructions, str) and grant.instructions.strip() in instructions
 

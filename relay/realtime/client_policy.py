@@ -172,7 +172,7 @@ def remove_locked(
     BadEvent for items that would speak for the server, and where odd shapes might hide something.
     """
     try:
-        if grant.locked == _NOTHING_LOCKED:
+        if grant.locked_fields == _NOTHING_LOCKED:
             event, removed = _remove_model(event)
         else:
             event, removed = _filter_event(event, grant)
@@ -243,7 +243,7 @@ def _check_item(item: Any, grant: Grant, where: str) -> None:
     """Raise BadEvent for an item that would speak for the server."""
     if not isinstance(item, dict):
         raise _wrong_type(where, "an object")
-    locked, kind, role = grant.locked, item.get("type"), item.get("role")
+    locked, kind, role = grant.locked_fields, item.get("type"), item.get("role")
     guarded = "instructions" in locked or "tool_choice" in locked
     if guarded and kind not in _ITEM_TYPES:
         raise _not_allowed(f"{where}.type", _ITEM_TYPES)
@@ -256,7 +256,7 @@ def _check_item(item: Any, grant: Grant, where: str) -> None:
 
 
 def _allowed(given: Json, fields: Mapping[FieldPath, str], grant: Grant) -> _Filtered:
-    locked = grant.locked
+    locked = grant.locked_fields
 
     def walk(part: Json, at: FieldPath) -> _Filtered:
         kept = _Filtered({}, [])

@@ -215,7 +215,7 @@ class SessionCore:
         if self.control.speaker != coach or self.formats.heard != PCM:
             return []
         self.deadlines.active(now)
-        return self.coach_speech.hear(coach, pcm, now)
+        return self.coach_speech.take_audio(coach, pcm, now)
 
     def observe_usage(self, event: Event, now: float) -> list[Effect]:
         """An event of another engine that works for this session: its usage is charged."""
@@ -267,7 +267,7 @@ class SessionCore:
         effects: list[Effect] = []
         for heard in self.playout.interrupt(now):
             effects += [RecordUtterance(utterance) for utterance in self.transcript.cut(heard, now)]
-            if not self.coach_speech.heard(heard) and tells:
+            if not self.coach_speech.note_heard(heard) and tells:
                 truncate = self._requests.stamp(events.truncate(heard.item_id, heard.ms))
                 effects.append(ToEngine(events.encode(truncate)))
         return effects

@@ -9,7 +9,8 @@ from relay.realtime.endings import Ending
 
 PING_SECONDS: Final = 30.0
 UNANSWERED_PINGS: Final = 2
-SLOW_SECONDS: Final = 10.0  # how long a bounded queue may stay full
+SLOW_SECONDS: Final = 10.0
+"""Seconds a bounded queue may stay full."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,12 +29,13 @@ class SessionLimits:
 class Deadlines:
     """The deadlines of one session. Every `now` is in seconds of one clock.
 
-    `expires_at` is when the token expires, `broke_at` when the budget is exhausted.
+    `expires_at` is when the token expires, `budget_ends_at` when an exhausted budget ends the
+    session.
     """
 
     def __init__(self, limits: SessionLimits, now: float) -> None:
         self.expires_at = limits.expires_at
-        self.broke_at = math.inf
+        self.budget_ends_at = math.inf
         self._ready_by = now + limits.engine_seconds
         self._ends_at = now + limits.session_seconds
         self._idle_seconds = limits.idle_seconds
@@ -77,7 +79,7 @@ class Deadlines:
         return (
             (self.expires_at, endings.TOKEN_EXPIRED),
             (self._ready_by, endings.ENGINE_TIMED_OUT),
-            (self.broke_at, endings.BUDGET_EXHAUSTED),
+            (self.budget_ends_at, endings.BUDGET_EXHAUSTED),
             (self._ends_at, endings.SESSION_TIME_LIMIT),
             (self._active_at + self._idle_seconds, endings.IDLE),
             (self._client_full_at + SLOW_SECONDS, endings.CLIENT_TOO_SLOW),

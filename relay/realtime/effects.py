@@ -60,7 +60,7 @@ class RecordUsage:
 class ChargeBudget:
     """Charge the session's budgets, then call `on_balance`."""
 
-    bill: Charge
+    charge: Charge
 
 
 @dataclass(frozen=True, slots=True)

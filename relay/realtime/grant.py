@@ -6,7 +6,7 @@ from typing import Any, Final, Literal
 Role = Literal["learner", "coach", "admin"]
 
 HIDDEN: Final = frozenset({"instructions", "server_tools"})
-"""What clients do not see unless an agent says otherwise."""
+"""Fields that clients do not see unless an agent says otherwise."""
 
 # A prompt could replace what the server set, a trace could show it.
 _WITH_ANY_LOCK: Final = frozenset({"prompt", "tracing"})
@@ -83,11 +83,11 @@ class Grant:
     """What a session may do, decided once when it is admitted.
 
     `model`, `voice`, `instructions`, `tools` and `output_modalities` are the server's unless they
-    are None: the client cannot change them, except for those in `open`, which are defaults.
-    `locks` names session fields that the client cannot change although the server does not set
-    them. `server_tools` are added to the tools that a session has. `hidden` names what of all this
-    the client does not see. With a `greeting` the model speaks first. Without `store_text` no text
-    of the session is written anywhere.
+    are None: the client cannot change them, except for those in `overridable`, which are defaults.
+    `extra_locks` names session fields that the client cannot change although the server does not
+    set them. `server_tools` are added to the tools that a session has. `hidden` names what of all
+    this the client does not see. With a `greeting` the model speaks first. Without `store_text` no
+    text of the session is written anywhere.
     """
 
     caller: Caller
@@ -101,17 +101,19 @@ class Grant:
     output_modalities: tuple[str, ...] | None = None
     server_tools: tuple[ServerTool, ...] = ()
     greeting: str | None = None
-    open: frozenset[str] = frozenset()
-    locks: frozenset[str] = frozenset()
+    overridable: frozenset[str] = frozenset()
+    extra_locks: frozenset[str] = frozenset()
     hidden: frozenset[str] = HIDDEN
     bounds: Bounds = Bounds()
     store_text: bool = True
 
     @property
-    def locked(self) -> frozenset[str]:
+    def locked_fields(self) -> frozenset[str]:
         """Names of the session fields that the client cannot set (`model` always is one)."""
-        ours = self.locks.union(
-            name for name in _SETTABLE if getattr(self, name) is not None and name not in self.open
+        ours = self.extra_locks.union(
+            name
+            for name in _SETTABLE
+            if getattr(self, name) is not None and name not in self.overridable
         )
         if self.server_tools or "tools" in ours:
             ours |= {"tool_choice"}

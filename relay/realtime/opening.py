@@ -116,7 +116,7 @@ def browser_session_update(grant: Grant, transcription: dict[str, Any], voice: s
 
     The client's `voice` counts unless the grant locks the voice (S3-19, S3-88).
     """
-    is_locked = grant.voice is not None and "voice" in grant.locked
+    is_locked = grant.voice is not None and "voice" in grant.locked_fields
     session = {
         "type": "realtime",
         "output_modalities": ["audio"],

@@ -20,22 +20,22 @@ from relay.session.output import AudioMonitor
 from relay.tasks import Tasks
 
 MAX_STREAMS: Final = 8
-"""Coaches who listen to one session at once."""
+"""Coaches who may listen to one session at once."""
 GRACE_SECONDS: Final = 5.0
-"""How long a coach who has the floor may be disconnected before it goes back to the model."""
+"""Seconds a coach who has the floor may be disconnected before the model gets it back."""
 LAST_SECONDS: Final = 2.0
-"""How long a session that ends waits for the transcript of what a coach said last."""
-SLOW_SECONDS: Final = 10.0
-"""The same, when the last coach disconnects from a session that goes on."""
+"""Seconds a session that ends waits for the transcript of a coach's last turn."""
+RETIRE_SECONDS: Final = 10.0
+"""Seconds a transcriber may take to finish once the last coach has left."""
 REPLACED: Final = Ending("replaced", 4009, "Replaced")
 """The same coach opened another stream."""
 
 LEARNER: Final = b"\x00"
 """First byte of a frame of the learner's audio."""
 MODEL: Final = b"\x01"
-"""First byte of a frame of the model's. 2 is reserved."""
+"""First byte of a frame of the model's audio. 2 is reserved."""
 LEAD_SECONDS: Final = 0.2
-"""How far ahead of playback the model's audio is sent; it arrives several times faster."""
+"""Seconds the model's audio is sent ahead of playback; it arrives several times faster."""
 BYTES_PER_SECOND: Final = 48_000
 LEARNER_BYTES: Final = 5 * BYTES_PER_SECOND  # queued for a slow coach; the oldest is dropped
 MODEL_BYTES: Final = 120 * BYTES_PER_SECOND  # an answer of two minutes that arrived at once
@@ -48,7 +48,9 @@ log = structlog.get_logger(__name__)
 
 
 class CoachBridge:
-    """Costs nothing until the first stream is opened. It is the `AudioMonitor` of its session.
+    """Connects coaches to one session and is its `AudioMonitor`.
+
+    It costs nothing until the first stream is opened.
 
     `monitor` puts an `AudioMonitor` into both directions of the session, or takes it out;
     `execute` carries out a coach's command. `request` names the session to the engine that
@@ -101,7 +103,7 @@ class CoachBridge:
             transcription = self._core.setup.transcription
             self._transcriber = CoachTranscriber(transcription, self._transcribed, self._billed)
             self._transcriber.open(self._engine, self._request)
-        self._transcriber.hear(effect.turn, effect.pcm)
+        self._transcriber.take_audio(effect.turn, effect.pcm)
 
     async def aclose(self, ending: Ending) -> None:
         """The session has ended: close the streams, and wait for the last transcript."""
@@ -194,7 +196,7 @@ class CoachStream:
         self._room, self._fed_at = float(MAX_BURST_BYTES), clock()
         self.ending: Ending | None = None
 
-    def hear(self, pcm: bytes) -> None:
+    def take_audio(self, pcm: bytes) -> None:
         """Take the coach's audio; what arrives much faster than it is spoken is dropped."""
         now = self._clock()
         more = (now - self._fed_at) * MAX_BYTES_PER_SECOND
@@ -312,7 +314,7 @@ class _AudioQueue:
 async def _retire(transcriber: CoachTranscriber) -> None:
     """Let it finish its last transcript, then close it."""
     try:
-        await transcriber.settle(SLOW_SECONDS)
+        await transcriber.settle(RETIRE_SECONDS)
     finally:
         await transcriber.aclose()
 

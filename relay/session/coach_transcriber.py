@@ -64,7 +64,7 @@ class CoachTranscriber:
         self._connection = await engine.open(request)
         self._connection.attach(self)
 
-    def hear(self, turn: int, pcm: bytes | None) -> None:
+    def take_audio(self, turn: int, pcm: bytes | None) -> None:
         """Take a piece of a turn, None when it is whole."""
         if pcm is not None:
             if not self._is_broken and not self._is_full:

@@ -48,7 +48,7 @@ async def test_the_open_catalog_has_a_plain_agent_for_any_id() -> None:
     agent = await OpenCatalog().find("anything")
     assert agent is not None
     assert agent.offer.agent_id == "anything"
-    assert agent.offer.locked == {"model"}
+    assert agent.offer.locked_fields == {"model"}
     assert agent.serves(caller("ada"))
 
 
@@ -234,7 +234,7 @@ async def test_S3_30_an_agent_is_granted_to_the_callers_it_serves_only(agent, ca
 )
 async def test_the_agents_model_wins_unless_it_is_open(set_by_agent, is_open, asked, model):
     opened = frozenset({"model"} if is_open else ())
-    agent = Agent(dataclasses.replace(OFFER, model=set_by_agent, open=opened))
+    agent = Agent(dataclasses.replace(OFFER, model=set_by_agent, overridable=opened))
     assert (
         await grant_for(LEARNER, SessionRequest("tutor", model=asked), listed(agent))
     ).model == model

@@ -102,8 +102,8 @@ def test_every_key_is_in_the_offer():
             ),
         ),
         greeting="Good morning!",
-        open=frozenset({"voice"}),
-        locks=frozenset({"turn_detection", "speed"}),
+        overridable=frozenset({"voice"}),
+        extra_locks=frozenset({"turn_detection", "speed"}),
         hidden=frozenset({"instructions", "server_tools", "voice"}),
         bounds=Bounds(
             session_seconds=900,
@@ -118,12 +118,12 @@ def test_every_key_is_in_the_offer():
 def test_an_agent_that_sets_nothing_locks_nothing():
     offer = read("").offer
     assert offer == Grant(caller=offer.caller, agent_id="tutor")
-    assert offer.locked == {"model"}
+    assert offer.locked_fields == {"model"}
     assert offer.hidden == HIDDEN
 
 
 def test_a_set_field_is_locked_unless_it_is_open():
-    assert read('voice = "sage"\ninstructions = "x"\nopen = ["voice"]').offer.locked == {
+    assert read('voice = "sage"\ninstructions = "x"\nopen = ["voice"]').offer.locked_fields == {
         "instructions",
         "model",
         "prompt",
@@ -132,7 +132,9 @@ def test_a_set_field_is_locked_unless_it_is_open():
 
 
 def test_every_lockable_field_can_be_locked():
-    assert read(f"locked = {json.dumps(sorted(LOCKABLE))}").offer.locked == LOCKABLE | {"model"}
+    assert read(f"locked = {json.dumps(sorted(LOCKABLE))}").offer.locked_fields == LOCKABLE | {
+        "model"
+    }
 
 
 def test_an_empty_list_of_tools_differs_from_no_list():
@@ -308,9 +310,9 @@ def test_the_example_in_the_docs_is_valid(write):
     agents = load_agents(write(example)).all
     assert set(agents) == {"tutor", "rehearsal"}
     tutor = agents["tutor"].offer
-    assert tutor.locked >= {"voice", "instructions", "tools", "tool_choice"}
+    assert tutor.locked_fields >= {"voice", "instructions", "tools", "tool_choice"}
     assert [tool.secret_env for tool in tutor.server_tools] == ["SCHOOL_KEY"]
-    assert agents["rehearsal"].offer.locked == {"model"}
+    assert agents["rehearsal"].offer.locked_fields == {"model"}
 
 
 def test_every_key_is_in_the_docs():

@@ -81,14 +81,14 @@ async def test_S3_88_instructions_tools_and_voice_of_the_agent_are_applied() -> 
     assert session["tools"] == [LOOK, LOOKUP.definition]
     assert session["audio"]["output"]["voice"] == "sage", "the agent's, not the one asked for"
     assert session["audio"]["input"]["turn_detection"]["silence_duration_ms"] == 500
-    assert admission.grant.locked >= {"instructions", "tools", "voice"}
+    assert admission.grant.locked_fields >= {"instructions", "tools", "voice"}
 
 
 @pytest.mark.parametrize(
     ("asked", "voice"), [("verse", "verse"), ("hal9000", "sage"), ("", "sage")]
 )
 async def test_S3_88_a_default_voice_yields_to_a_known_one(asked: str, voice: str) -> None:
-    half = dataclasses.replace(STRICT, open=frozenset({"voice"}))
+    half = dataclasses.replace(STRICT, overridable=frozenset({"voice"}))
     admission = await door_with(half).admit(asking("/", voice=asked, **GOOD))
     assert admission.first_update["session"]["audio"]["output"]["voice"] == voice
 

@@ -37,7 +37,7 @@ class FakeLine:
         self.ending: Ending | None = None
         self.frames: asyncio.Queue[bytes | None] = asyncio.Queue()
 
-    def hear(self, pcm: bytes) -> None:
+    def take_audio(self, pcm: bytes) -> None:
         self.heard.append(pcm)
 
     async def next(self) -> bytes | None:

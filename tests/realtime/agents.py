@@ -35,6 +35,6 @@ STRICT = grant(
     tools=(LOOK,),
     server_tools=(LOOKUP,),
     output_modalities=("audio",),
-    locks=frozenset({"turn_detection"}),
+    extra_locks=frozenset({"turn_detection"}),
     bounds=Bounds(max_output_tokens=1000),
 )

@@ -62,8 +62,11 @@ def test_with_a_budget_usage_is_charged_and_the_next_answer_reserved() -> None:
     *_, answered = tracker.observe(response_done("R1", SECOND), NOW)
     assert isinstance(heard, ChargeBudget)
     assert isinstance(answered, ChargeBudget)
-    assert (heard.bill.actual, heard.bill.reservation) == (17_000, 2000)
-    assert (answered.bill.actual, answered.bill.reservation) == (6720, 2 * (17_000 + 6720) * 3 // 2)
+    assert (heard.charge.actual, heard.charge.reservation) == (17_000, 2000)
+    assert (answered.charge.actual, answered.charge.reservation) == (
+        6720,
+        2 * (17_000 + 6720) * 3 // 2,
+    )
 
 
 def test_a_model_without_a_price_may_not_spend_from_a_budget() -> None:
@@ -138,17 +141,17 @@ def test_with_little_left_the_model_is_asked_to_say_good_bye_in_bounded_time() -
     [event] = sent_to_engine(budget.on_balance(balance(FIRST_ANSWER), NOW, NOW))
     assert event["item"]["role"] == "system"
     assert event["item"]["content"][0]["text"] == GOOD_BYE
-    assert budget.deadlines.broke_at == NOW + WRAP_UP_SECONDS
+    assert budget.deadlines.budget_ends_at == NOW + WRAP_UP_SECONDS
     assert budget.deadlines.ending(NOW + WRAP_UP_SECONDS) == BUDGET_EXHAUSTED
 
 
 def test_an_exhausted_session_ends_when_its_last_answer_was_heard_in_bounded_time() -> None:
     budget = enforcer()
     budget.on_balance(balance(0), NOW + 4.0, NOW)
-    assert budget.deadlines.broke_at == NOW + 4.0
+    assert budget.deadlines.budget_ends_at == NOW + 4.0
     budget = enforcer()
     budget.on_balance(balance(0), math.inf, NOW)
-    assert budget.deadlines.broke_at == NOW + WRAP_UP_SECONDS
+    assert budget.deadlines.budget_ends_at == NOW + WRAP_UP_SECONDS
 
 
 def test_an_answer_begun_after_exhaustion_ends_the_session() -> None:
@@ -162,4 +165,4 @@ def test_a_new_day_cancels_the_end() -> None:
     budget = enforcer()
     budget.on_balance(balance(FIRST_ANSWER), NOW, NOW)
     assert budget.on_balance(balance(LIMIT, day=2), NOW, NOW) == []
-    assert budget.deadlines.broke_at == math.inf
+    assert budget.deadlines.budget_ends_at == math.inf

@@ -127,9 +127,13 @@ def test_a_choice_of_a_server_tool_is_not_shown() -> None:
         (grant(instructions=SECRET), DEFAULT, ""),
         (grant(instructions=SECRET), SECRET, ""),
         (grant(instructions=SECRET, hidden=frozenset()), SECRET, SECRET),
-        (grant(instructions=SECRET, open=frozenset({"instructions"})), SECRET, ""),
-        (grant(instructions=SECRET + "\n", open=frozenset({"instructions"})), SECRET + "!", ""),
-        (grant(instructions=SECRET, open=frozenset({"instructions"})), "Mine.", "Mine."),
+        (grant(instructions=SECRET, overridable=frozenset({"instructions"})), SECRET, ""),
+        (
+            grant(instructions=SECRET + "\n", overridable=frozenset({"instructions"})),
+            SECRET + "!",
+            "",
+        ),
+        (grant(instructions=SECRET, overridable=frozenset({"instructions"})), "Mine.", "Mine."),
     ],
 )
 def test_instructions_are_hidden_where_they_are_the_servers(
@@ -142,7 +146,7 @@ def test_instructions_are_hidden_where_they_are_the_servers(
 
 def test_hidden_tools_of_the_agent_are_left_out_but_not_the_clients_own() -> None:
     own = {"type": "function", "name": "own"}
-    hiding = grant(tools=(LOOK,), hidden=frozenset({"tools"}), open=frozenset({"tools"}))
+    hiding = grant(tools=(LOOK,), hidden=frozenset({"tools"}), overridable=frozenset({"tools"}))
     assert redact_for_client(updated(tools=[LOOK, own]), hiding)["session"]["tools"] == [own]
 
 

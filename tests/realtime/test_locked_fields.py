@@ -227,13 +227,13 @@ def test_a_response_may_be_out_of_band_with_history_of_its_own() -> None:
 
 
 def test_a_default_is_the_clients_to_change() -> None:
-    half = grant(voice="sage", instructions="Be kind.", open=frozenset({"voice"}))
+    half = grant(voice="sage", instructions="Be kind.", overridable=frozenset({"voice"}))
     left = session({"audio": {"output": {"voice": "ash"}}, "instructions": "Be rude."}, half)
     assert left == {"audio": {"output": {"voice": "ash"}}}
 
 
 def test_a_locked_field_that_the_server_does_not_set_stays_as_the_engine_has_it() -> None:
-    slow = grant(locks=frozenset({"speed"}))
+    slow = grant(extra_locks=frozenset({"speed"}))
     left = session({"audio": {"output": {"speed": 1.5, "voice": "ash"}}}, slow)
     assert left == {"audio": {"output": {"voice": "ash"}}}
 
@@ -243,12 +243,12 @@ def test_every_lockable_field_can_be_locked() -> None:
         given: Any = "anything"
         for part in reversed(path):
             given = {part: given}
-        unlocked = grant(locks=LOCKABLE - {name, "prompt", "tracing"})
-        if name not in unlocked.locked and name != "transcription":
+        unlocked = grant(extra_locks=LOCKABLE - {name, "prompt", "tracing"})
+        if name not in unlocked.locked_fields and name != "transcription":
             assert session(given, unlocked) == given
         assert (
             ".".join(path)
-            in up({"type": "session.update", "session": given}, grant(locks=LOCKABLE))[1]
+            in up({"type": "session.update", "session": given}, grant(extra_locks=LOCKABLE))[1]
         )
 
 

@@ -138,7 +138,7 @@ def test_server_tools_are_set_where_there_are_no_other_tools() -> None:
 
 
 def test_a_default_voice_yields_to_the_one_asked_for() -> None:
-    half = grant(voice="sage", open=frozenset({"voice"}))
+    half = grant(voice="sage", overridable=frozenset({"voice"}))
     assert (
         browser_session_update(half, WHISPER, "verse")["session"]["audio"]["output"]["voice"]
         == "verse"

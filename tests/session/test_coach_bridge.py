@@ -81,7 +81,7 @@ async def test_a_turn_goes_to_the_learner_the_transcriber_and_the_record() -> No
     here = await live()
     stream = here.open()
     assert here.session.execute(TAKEOVER) == "done"
-    stream.hear(WORD + PAUSE)
+    stream.take_audio(WORD + PAUSE)
     await settle()
     here.transcriber.arrive(CREATED)
     assert "response.output_audio.delta" in here.stage.client_types()
@@ -104,7 +104,7 @@ async def test_coaches_hear_the_model_and_not_themselves() -> None:
     assert first[:1] == b"\x01"
     assert await dave.next() == first
     here.session.execute(TAKEOVER)
-    carol.hear(WORD)
+    carol.take_audio(WORD)
     waiting = asyncio.ensure_future(carol.next())
     await settle()
     assert not waiting.done()
@@ -119,11 +119,11 @@ async def test_a_release_ends_what_is_being_said() -> None:
     here = await live()
     stream = here.open()
     here.session.execute(TAKEOVER)
-    stream.hear(WORD)
+    stream.take_audio(WORD)
     here.session.execute(RELEASE)
     kinds = here.stage.client_types()
     assert kinds[-2:] == ["response.output_audio.done", "relay.coach"]
-    stream.hear(WORD)
+    stream.take_audio(WORD)
     assert here.stage.client_types() == kinds
     await here.over()
 
@@ -132,7 +132,7 @@ async def test_the_transcriber_finishes_when_the_last_coach_has_left() -> None:
     here = await live()
     stream = here.open()
     here.session.execute(TAKEOVER)
-    stream.hear(WORD)
+    stream.take_audio(WORD)
     await settle()
     here.transcriber.arrive(CREATED)
     stream.close()
@@ -215,18 +215,18 @@ async def test_a_closed_stream_is_closed_once_and_takes_nothing_more() -> None:
     assert await coming is None
     assert here.stream.ending == TOKEN_EXPIRED
     assert here.closed == [here.stream]
-    here.stream.hear(b"abcd")
+    here.stream.take_audio(b"abcd")
     assert here.said == []
 
 
 async def test_audio_that_comes_much_faster_than_it_is_spoken_is_dropped() -> None:
     here = Streaming()
-    here.stream.hear(bytes(MAX_BURST_BYTES))
-    here.stream.hear(b"abcd")
+    here.stream.take_audio(bytes(MAX_BURST_BYTES))
+    here.stream.take_audio(b"abcd")
     assert len(here.said) == 1
     here.clock.now += 1.0
-    here.stream.hear(bytes(MAX_BYTES_PER_SECOND))
-    here.stream.hear(b"abcd")
+    here.stream.take_audio(bytes(MAX_BYTES_PER_SECOND))
+    here.stream.take_audio(b"abcd")
     assert len(here.said) == 2
 
 

@@ -42,8 +42,8 @@ async def test_an_engine_that_does_not_transcribe_is_not_opened() -> None:
     transcriber = CoachTranscriber({}, lambda *words: told.append(words), lambda _: None)
     engine = FakeEngine(FakePeer(), EngineCapabilities(billed=False, input_transcription=False))
     transcriber.open(engine, CALL)
-    transcriber.hear(1, b"ab")
-    transcriber.hear(1, None)
+    transcriber.take_audio(1, b"ab")
+    transcriber.take_audio(1, None)
     await settle()
     assert (engine.calls, told) == ([], [(1, None)])
 
@@ -57,8 +57,8 @@ async def greeted() -> Transcribing:
 
 async def test_what_was_said_before_the_engine_was_there_is_not_lost() -> None:
     here = Transcribing()
-    here.transcriber.hear(1, b"ab")
-    here.transcriber.hear(1, None)
+    here.transcriber.take_audio(1, b"ab")
+    here.transcriber.take_audio(1, None)
     await settle()
     assert here.sent == []
     here.engine.arrive(CREATED)
@@ -76,8 +76,8 @@ async def test_what_was_said_before_the_engine_was_there_is_not_lost() -> None:
 async def test_words_find_their_turn_in_whatever_order_they_come() -> None:
     here = await greeted()
     for turn in (1, 2):
-        here.transcriber.hear(turn, b"ab")
-        here.transcriber.hear(turn, None)
+        here.transcriber.take_audio(turn, b"ab")
+        here.transcriber.take_audio(turn, None)
     here.arrive(wire.committed("E1", None), wire.committed("E2", "E1"))
     here.arrive(wire.heard("E2", "Second."), wire.heard("E1", "Fir", status="in_progress"))
     assert here.told == [(2, "Second.")]
@@ -90,8 +90,8 @@ async def test_words_find_their_turn_in_whatever_order_they_come() -> None:
 
 async def test_a_turn_that_the_engine_will_not_have_has_no_words() -> None:
     here = await greeted()
-    here.transcriber.hear(1, None)
-    here.transcriber.hear(2, None)
+    here.transcriber.take_audio(1, None)
+    here.transcriber.take_audio(2, None)
     commit = here.sent[1]["event_id"]
     here.arrive({"type": "error", "error": {"event_id": commit, "message": "empty"}})
     here.arrive(wire.committed("E1", None), wire.heard("E1", "Second."))
@@ -102,11 +102,11 @@ async def test_a_turn_that_the_engine_will_not_have_has_no_words() -> None:
 @pytest.mark.parametrize("outcome", [ENGINE_TIMED_OUT, OSError("no route")])
 async def test_an_engine_that_cannot_be_reached_leaves_turns_without_words(outcome: Any) -> None:
     here = Transcribing(outcome)
-    here.transcriber.hear(1, b"ab")
-    here.transcriber.hear(1, None)
+    here.transcriber.take_audio(1, b"ab")
+    here.transcriber.take_audio(1, None)
     await settle()
     assert here.told == [(1, None)]
-    here.transcriber.hear(2, None)
+    here.transcriber.take_audio(2, None)
     await here.transcriber.settle(5.0)
     assert here.told == [(1, None), (2, None)]
     await here.transcriber.aclose()
@@ -114,9 +114,9 @@ async def test_an_engine_that_cannot_be_reached_leaves_turns_without_words(outco
 
 async def test_an_engine_that_goes_away_leaves_what_waits_without_words() -> None:
     here = await greeted()
-    here.transcriber.hear(1, None)
+    here.transcriber.take_audio(1, None)
     here.arrive(wire.committed("E1", None))
-    here.transcriber.hear(2, None)
+    here.transcriber.take_audio(2, None)
     here.engine.leave()
     assert here.told == [(1, None), (2, None)]
     await here.transcriber.aclose()
@@ -125,9 +125,9 @@ async def test_an_engine_that_goes_away_leaves_what_waits_without_words() -> Non
 async def test_everything_that_waits_is_bounded() -> None:
     here = Transcribing()
     for _ in range(8):
-        here.transcriber.hear(1, bytes(EARLY_BYTES // 4))
+        here.transcriber.take_audio(1, bytes(EARLY_BYTES // 4))
     for turn in range(MAX_TURNS + 1):
-        here.transcriber.hear(turn, None)
+        here.transcriber.take_audio(turn, None)
     assert here.told == [(0, None)]
     await settle()
     here.engine.arrive(CREATED)
@@ -135,7 +135,7 @@ async def test_everything_that_waits_is_bounded() -> None:
     assert len(appends) < 8
     before = len(here.sent)
     here.engine.fill(True)
-    here.transcriber.hear(99, b"ab")
+    here.transcriber.take_audio(99, b"ab")
     here.engine.fill(False)
     assert len(here.sent) == before, "an engine that does not read is sent nothing"
     await here.transcriber.aclose()
@@ -144,7 +144,7 @@ async def test_everything_that_waits_is_bounded() -> None:
 
 async def test_what_cannot_be_read_is_nothing_and_a_fault_ends_the_transcripts_alone() -> None:
     here = await greeted()
-    here.transcriber.hear(1, None)
+    here.transcriber.take_audio(1, None)
     here.engine.arrive("no json")
     assert here.told == []
 

@@ -85,7 +85,7 @@ async def _read(writer: SocketWriter, stream: CoachAudioStream) -> None:
     """Pass on the coach's audio; text frames are ignored."""
     async for message in writer.socket:
         if message.type is WSMsgType.BINARY:
-            stream.hear(message.data)
+            stream.take_audio(message.data)
     stream.close(CLIENT_LEFT)
 
 

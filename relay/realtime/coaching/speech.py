@@ -1,4 +1,4 @@
-"""Turns a coach's audio into answers: heard by the learner, recorded, and told to the model."""
+"""Turns a coach's audio into answers that the learner hears, and records them for the model."""
 
 from collections import deque
 from collections.abc import Callable
@@ -24,7 +24,7 @@ from relay.realtime.requests import RequestTracker
 from relay.realtime.transcript import Transcript
 
 TRANSCRIPT_SECONDS: Final = 3.0
-"""How long the end of an answer waits for its transcript; a later one follows by itself."""
+"""Seconds the end of an answer waits for its transcript; a later one follows by itself."""
 
 MAX_UNTRANSCRIBED: Final = 64
 """Turns whose transcript may still come; the transcript of an earlier one is lost."""
@@ -53,7 +53,7 @@ class CoachSpeech:
     """The speech of the coach who has the floor. Times are Unix seconds of one clock.
 
     The client sees at most one answer of a coach's in progress. Ids contain a part of the session's
-    id, since clients bring items from earlier sessions along. `relinked` links an event to an item
+    id, since clients replay items of earlier sessions. `relinked` links an event to an item
     that the client knows, where a hidden one stands before it.
     """
 
@@ -78,7 +78,7 @@ class CoachSpeech:
         self._turn_count = 0
         self._transcript_due = inf  # when the answer ends without its transcript
 
-    def hear(self, coach: str, pcm: bytes, now: float) -> list[Effect]:
+    def take_audio(self, coach: str, pcm: bytes, now: float) -> list[Effect]:
         """Take audio of the coach who has the floor: PCM16 mono 24 kHz."""
         self._coach = coach
         effects: list[Effect] = []
@@ -111,7 +111,7 @@ class CoachSpeech:
         self._vad.close()
         return self._end_audio(now)
 
-    def heard(self, heard: HeardAudio) -> bool:
+    def note_heard(self, heard: HeardAudio) -> bool:
         """Note how much of a cut item was heard; False if the item is not a coach's."""
         turn = self._items.find(heard.item_id)
         if turn is not None:
@@ -171,7 +171,7 @@ class CoachSpeech:
         return min(self._vad.next(), self._transcript_due)
 
     def due(self, now: float) -> list[Effect]:
-        """End what the time has come for: a turn without audio, or the wait for a transcript."""
+        """Handle expired deadlines: end a turn without audio, or the wait for a transcript."""
         effects = self.stop(now) if self._vad.due(now) else []
         return effects + (self._close(now) if now >= self._transcript_due else [])
 
