@@ -6,7 +6,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import Any, Final, assert_never
 from urllib.parse import urlsplit
 
 import aiohttp
@@ -48,7 +48,7 @@ from relay.websocket.closing import ConnectionOptions
 from relay.websocket.server import Listener, ListenOptions, listen
 
 LAST_WORDS_SECONDS: Final = 1.0
-"""How long, at the end, the last utterances may take to disk, and so to subscribers."""
+"""Seconds the last utterances may take, at shutdown, to disk and so to subscribers."""
 PAGE_TOKEN_SECONDS: Final = 3600
 PAGE_USER: Final = "developer"
 PAGE_COACH: Final = "coach"
@@ -295,10 +295,15 @@ def _listen_options(settings: Settings, server: SessionServer) -> ListenOptions:
 
 def make_engine(settings: Settings, vault: KeySource | None = None) -> Engine:
     """The engine of RELAY_ENGINE; OpenAI's key comes from the vault, where there is one."""
-    if settings.relay_engine == "openai":
-        return OpenAIEngine(_provider(settings, vault))
-    parts = offline_or_echo() if settings.relay_engine == "offline" else echo_parts()
-    return CascadeEngine(parts)
+    match settings.relay_engine:
+        case "openai":
+            return OpenAIEngine(_provider(settings, vault))
+        case "offline":
+            return CascadeEngine(offline_or_echo())
+        case "echo":
+            return CascadeEngine(echo_parts())
+        case unknown:
+            assert_never(unknown)
 
 
 def _provider(settings: Settings, vault: KeySource | None) -> OpenAIOptions:

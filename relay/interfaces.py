@@ -357,7 +357,10 @@ class SessionDirectory(Protocol):
         """Hold one of this user's slots; raises `SessionRefused` (TOO_MANY_SESSIONS)."""
 
     def track(self, session: LiveSession) -> AbstractContextManager[None]:
-        """List the session while the context lasts."""
+        """List the session while the context lasts.
+
+        Every implementation tells its observers (the feed hub is one) of each tracked session.
+        """
 
     def find(self, session_id: str) -> LiveSession | None:
         """The live session of this id."""

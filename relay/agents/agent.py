@@ -1,4 +1,4 @@
-"""Agents: who may use them, and what a caller is granted."""
+"""Agents: finds them, checks who may use them, and grants sessions."""
 
 import dataclasses
 import re
@@ -24,7 +24,7 @@ _NO_CALLER: Final = Caller(sub="", role="learner", expires_at=0.0)
 
 @dataclass(frozen=True, slots=True)
 class Agent:
-    """One agent. `offer` is the grant of its callers, apart from who they are and what they ask.
+    """One agent. `offer` is its grant, without the caller and the caller's requests.
 
     With neither `roles` nor `subs` every caller may use it; else those of such a role or subject.
     """
@@ -86,7 +86,7 @@ class SessionRequest:
 
 @dataclass(frozen=True, slots=True)
 class AgentDefaults:
-    """The catalog, and what a caller gets who asks for nothing.
+    """The catalog, and what a caller who asks for nothing gets.
 
     `agent_id` is DEFAULT_AGENT, `model` OPENAI_REALTIME_MODEL.
     """
@@ -164,6 +164,7 @@ def _conversation(asked: str | None) -> str | None:
         canonical = str(uuid.UUID(asked))
     except ValueError:
         raise SessionRefused(FORBIDDEN) from None
-    if canonical != asked.lower():  # braces, urn: and missing hyphens would be second names
+    # Other spellings of a UUID (braces, urn:, no hyphens) would give one conversation two ids.
+    if canonical != asked.lower():
         raise SessionRefused(FORBIDDEN)
     return canonical

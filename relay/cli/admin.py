@@ -28,11 +28,11 @@ MIGRATIONS: Final = Path(__file__).resolve().parents[2] / "supabase" / "migratio
 def _assign_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--coach", required=True, metavar="ID", help="the coach's user id")
     parser.add_argument("--learner", required=True, metavar="ID", help="the learner's user id")
-    parser.add_argument("--remove", action="store_true", help="end it instead")
+    parser.add_argument("--remove", action="store_true", help="remove the assignment")
 
 
 def _run_assign(given: argparse.Namespace) -> int:
-    """Write it to the store; doing it twice is no error."""
+    """Write the assignment to the store; doing it twice is no error."""
     for name in ("coach", "learner"):
         if not getattr(given, name).strip():
             fail(f"--{name} must not be empty", code=2)
@@ -42,11 +42,11 @@ def _run_assign(given: argparse.Namespace) -> int:
     except (OSError, sqlite3.Error) as error:
         fail(f"{database_file(settings)} cannot be written: {error}")
     except DatabaseRejected:
-        fail("one of these ids is no user's: a project's users have UUIDs, and must have signed up")
+        fail("no such user: a project's users have UUIDs, and must have signed up")
     except DatabaseError as error:
         fail(f"the project's database cannot be written: {type(error).__name__}")
     does = "no longer follows" if given.remove else "follows"
-    say(f"{given.coach} {does} {given.learner}" + ("" if changed else ", as before"))
+    say(f"{given.coach} {does} {given.learner}" + ("" if changed else " (no change)"))
     return 0
 
 
@@ -74,8 +74,8 @@ def _migrate_options(parser: argparse.ArgumentParser) -> None:
         nargs="?",
         const="",
         metavar="URL",
-        help="run it there, each file in one transaction; without URL, in the database of PGHOST, "
-        "PGUSER, PGPASSWORD and so on; doing it twice changes nothing",
+        help="apply the migrations to this database, each file in one transaction; without URL, to "
+        "the one of PGHOST, PGUSER, PGPASSWORD and so on; doing it twice changes nothing",
     )
     parser.add_argument(
         "--json", action="store_true", help="print the files' names as one JSON object"
@@ -83,7 +83,7 @@ def _migrate_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _run_migrate(given: argparse.Namespace) -> int:
-    """Print or apply all files in order; exit code 1 where one could not be applied."""
+    """Print or apply all files in order; exit code 1 if one could not be applied."""
     files = sorted(MIGRATIONS.glob("*.sql"))
     if not files:
         fail(
@@ -132,11 +132,13 @@ def _token_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--role", choices=("learner", "coach", "admin"), default="learner")
     parser.add_argument("--agent", metavar="ID", help="the agent this user talks to")
     parser.add_argument("--ttl", type=int, default=3600, metavar="S", help="seconds it is valid")
-    parser.add_argument("--json", action="store_true", help="print it with its expiry, as JSON")
+    parser.add_argument(
+        "--json", action="store_true", help="print the token and its expiry as JSON"
+    )
 
 
 def _run_token(given: argparse.Namespace) -> int:
-    """Sign it with the secret that `relay dev` uses in this folder."""
+    """Sign the token with the secret that `relay dev` uses in this folder."""
     if not given.sub.strip():
         fail("--sub must not be empty", code=2)
     if given.ttl <= 0:

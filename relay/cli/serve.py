@@ -134,9 +134,15 @@ def announce_dev(app: App) -> None:
 
 
 def _voice_note(engine: str) -> str:
-    if engine == "openai":
-        return ""
-    what = "the demonstration voice" if engine == "offline" else "it says back what it hears"
+    match engine:
+        case "openai":
+            return ""
+        case "offline":
+            what = "the demonstration voice"
+        case "echo":
+            what = "it says back what it hears"
+        case _:
+            raise ValueError(f"unknown engine {engine!r}")
     return f" ({what}; set OPENAI_API_KEY or OPENAI_BASE_URL for a real one)"
 
 

@@ -16,12 +16,12 @@ from relay.simulator import BadScript, Scenario, SimulatorOptions, load, simulat
 
 
 def _options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--port", type=int, default=9090, help="where it listens on loopback")
+    parser.add_argument("--port", type=int, default=9090, help="port on loopback")
     parser.add_argument(
         "--faults",
         type=Path,
         metavar="FILE.toml",
-        help="a script of faults and of what is said, as in docs/simulator.md",
+        help="a script of faults and answers, as in docs/simulator.md",
     )
 
 
@@ -34,7 +34,7 @@ def _run(given: argparse.Namespace) -> int:
         try:
             asyncio.run(_serve(given.port, scenario))
         except (OSError, OverflowError) as error:
-            fail(f"port {given.port} cannot be had: {error}")
+            fail(f"cannot listen on port {given.port}: {error}")
     return 0
 
 
@@ -71,7 +71,7 @@ async def _serve(port: int, scenario: Scenario) -> None:
     )
     async with await simulate(options) as simulator:
         say(f"OpenAI Realtime, offline: {simulator.url}?model=any")
-        say("Any key will do, but for those that begin with bad. Stop with Ctrl-C.")
+        say("Any key works, except keys that begin with `bad`. Stop with Ctrl-C.")
         say(f"A relay uses it with OPENAI_API_KEY=any OPENAI_BASE_URL={simulator.base_url}")
         if scenario.faults.faults:
             say(f"Faults on purpose: {', '.join(scenario.faults.modes)}")

@@ -22,10 +22,10 @@ MIN_SECRET = 32  # bytes: RFC 7518 §3.2 wants an HS256 key as long as its hash
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 LOCAL_KEY = "local"  # the key sent to a Realtime server of one's own, which wants none
 
-UNBUILT = ("workers", "redis_url")
-"""Promised names that have no effect yet: setting one is an error."""
+UNIMPLEMENTED = ("workers", "redis_url")
+"""Reserved settings that are not implemented yet: setting one is an error."""
 
-UNBUILT_ENGINES = ("cascade",)
+UNIMPLEMENTED_ENGINES = ("cascade",)
 
 Given = Mapping[str, str]
 """What the environment sets: names in lower case, values that are not empty."""
@@ -58,7 +58,7 @@ class Loaded:
 def serve_settings(**overrides: Any) -> Loaded:
     """Load what `relay serve` runs with; raises `SettingsError` with every problem found."""
     given = _environment()
-    problems = [*unbuilt(given), *misspelt(given)]
+    problems = [*unimplemented(given), *misspelt(given)]
     settings = _settings({}, overrides, problems)
     _refuse([*problems, *contradictions(settings), *missing_for_serve(settings)])
     return _loaded(settings, pages=False, warnings=tuple(warnings_about(settings)))
@@ -96,7 +96,7 @@ def local_settings(**overrides: Any) -> Settings:
         defaults |= {"relay_engine": "openai"}
     elif names & {"openai_api_key", "openai_base_url"}:
         defaults |= {"relay_engine": "openai", "openai_api_key": LOCAL_KEY}
-    problems = list(unbuilt(given))
+    problems = list(unimplemented(given))
     unset = {name: value for name, value in defaults.items() if name not in given}
     settings = _settings(unset, overrides, problems)
     _refuse([*problems, *contradictions(settings), *missing_for_store(settings)])
@@ -176,13 +176,14 @@ def _refuse(problems: list[str]) -> None:
         raise SettingsError(*problems)
 
 
-def unbuilt(given: Given) -> Iterator[str]:
-    """Report each setting that is promised but has no effect yet."""
-    for name in UNBUILT:
+def unimplemented(given: Given) -> Iterator[str]:
+    """Report each reserved setting that is not implemented yet."""
+    for name in UNIMPLEMENTED:
         if name in given:
-            yield f"{name.upper()} is not built yet: unset it"
-    if given.get("relay_engine") in UNBUILT_ENGINES:
-        yield f"RELAY_ENGINE={given['relay_engine']} is not built yet: use openai, offline or echo"
+            yield f"{name.upper()} is not implemented yet: unset it"
+    if given.get("relay_engine") in UNIMPLEMENTED_ENGINES:
+        named = f"RELAY_ENGINE={given['relay_engine']}"
+        yield f"{named} is not implemented yet: use openai, offline or echo"
 
 
 def misspelt(given: Given) -> Iterator[str]:
@@ -222,9 +223,9 @@ def _provider_conflicts(settings: Settings) -> Iterator[str]:
         if given and azure[name] is None:
             yield f"{' and '.join(given)} without {name}: set it too, or unset the rest"
     if key is not None and settings.openai_api_key is not None:
-        yield "OPENAI_API_KEY and AZURE_OPENAI_API_KEY are both set: unset the one not to be used"
+        yield "OPENAI_API_KEY and AZURE_OPENAI_API_KEY are both set: unset one of them"
     if endpoint is not None and "openai_base_url" in settings.model_fields_set:
-        yield "OPENAI_BASE_URL and AZURE_OPENAI_ENDPOINT are both set: unset the one not meant"
+        yield "OPENAI_BASE_URL and AZURE_OPENAI_ENDPOINT are both set: unset one of them"
 
 
 def missing_for_serve(settings: Settings) -> Iterator[str]:
@@ -232,7 +233,8 @@ def missing_for_serve(settings: Settings) -> Iterator[str]:
     keys = (settings.supabase_url, settings.supabase_jwt_secret, settings.supabase_jwks_url)
     if not any(keys):
         yield (
-            "no token could be verified: set SUPABASE_URL, SUPABASE_JWT_SECRET or SUPABASE_JWKS_URL"
+            "tokens cannot be verified: set one of"
+            " SUPABASE_URL, SUPABASE_JWT_SECRET and SUPABASE_JWKS_URL"
         )
     yield from missing_for_store(settings)
 

@@ -6,7 +6,7 @@ from relay.agents.agent import AgentDefaults, SessionRequest, grant_for
 from relay.auth.tokens import RELAY_SUBPROTOCOL, Verifier, find_token
 from relay.interfaces import Admission, ConnectRequest
 from relay.realtime.dialects.client import BetaDialect, ClientDialect, GaDialect
-from relay.realtime.endings import NOT_BUILT, UNAUTHORIZED, UNKNOWN_PATH, SessionRefused
+from relay.realtime.endings import UNAUTHORIZED, UNKNOWN_PATH, UNSUPPORTED_INTENT, SessionRefused
 from relay.realtime.opening import openai_session_update
 
 PATHS: Final = frozenset({"/v1/realtime", "/realtime", "/openai/v1/realtime"})
@@ -42,7 +42,7 @@ class OpenAIDoor:
         if request.path.rstrip("/") not in PATHS:
             raise SessionRefused(UNKNOWN_PATH)
         if request.parameter("intent") is not None:
-            raise SessionRefused(NOT_BUILT)
+            raise SessionRefused(UNSUPPORTED_INTENT)
         token = find_token(request)
         if token is None:
             raise SessionRefused(UNAUTHORIZED)

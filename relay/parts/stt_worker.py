@@ -19,7 +19,7 @@ LENGTH: Final = struct.Struct(">I")
 DECODER_RATE: Final = 16_000  # Hz; what the bundled model was trained on
 SHORTEST_SAMPLES: Final = SAMPLE_RATE // 10  # no word is shorter than 0.1 s
 
-NICENESS: Final = 5  # relaying audio on time comes before understanding it soon
+NICENESS: Final = 5  # relaying has priority over recognition
 
 _PR_SET_PDEATHSIG: Final = 1  # from linux/prctl.h
 
@@ -43,7 +43,7 @@ class Decoder:
         if len(samples) < SHORTEST_SAMPLES:
             return ""
         audio = soxr.resample(samples, SAMPLE_RATE, DECODER_RATE)
-        self._decoder.reinit_feat()  # forget the noise around the speaker before
+        self._decoder.reinit_feat()  # reset the previous turn's noise estimate
         self._decoder.start_utt()
         self._decoder.process_raw(audio.tobytes(), full_utt=True)
         self._decoder.end_utt()

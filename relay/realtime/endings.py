@@ -26,7 +26,10 @@ BINARY_REFUSED = Ending("binary_refused", 1003, "", "Send events as text frames,
 NOT_UTF8 = Ending("not_utf8", 1007, "", "Send events as UTF-8 text.")
 FRAME_TOO_BIG = Ending("frame_too_big", 1009, "", "Send audio in smaller pieces.")
 AT_CAPACITY = Ending(
-    "at_capacity", 1013, "Server at capacity", "Every place is taken. Try again in a minute."
+    "at_capacity",
+    1013,
+    "Server at capacity",
+    "All session slots are in use. Try again in a minute.",
 )
 AT_CAPACITY_BROWSER = Ending("at_capacity", 1008, AT_CAPACITY.reason, AT_CAPACITY.advice)
 MISSING_PARAMETERS = Ending(
@@ -88,14 +91,14 @@ UNKNOWN_PATH = Ending(
     "invalid_request_error.unknown_path",
     "There is no such address. The Realtime API is at /v1/realtime.",
 )
-NOT_BUILT = Ending(
+UNSUPPORTED_INTENT = Ending(
     "not_built",
     4000,
     "invalid_request_error.unsupported_intent",
     "Transcription sessions are not supported here; connect without ?intent=.",
 )
 SERVICE_RESTART = Ending(
-    "service_restart", 1012, "Service restart", "The server restarts. Connect again."
+    "service_restart", 1012, "Service restart", "The server is restarting. Connect again."
 )
 
 ALL = tuple(value for value in globals().values() if isinstance(value, Ending))

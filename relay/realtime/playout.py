@@ -56,9 +56,11 @@ class Playout:
 
     def received(self, item_id: str, ms: int) -> None:
         """Count audio of an item that came from the engine; it is sent now or later."""
-        if item_id not in self._items:
+        item = self._items.get(item_id)
+        if item is None:
             self._forget_oldest()
-        self._items.setdefault(item_id, _Item()).all_ms += ms
+            item = self._items[item_id] = _Item()
+        item.all_ms += ms
 
     def sent(self, item_id: str, ms: int, now: float) -> None:
         """Count audio of an item that was sent to the client."""

@@ -17,7 +17,7 @@ from relay.realtime.endings import BUDGET_EXHAUSTED, FORBIDDEN, SessionRefused
 from relay.realtime.grant import Grant
 
 QUERY_SECONDS: Final = 2.0
-"""How long the store may take to answer what was spent today."""
+"""Seconds the store may take to answer what was spent today."""
 _TOKEN_KINDS: Final = ("text_in", "audio_in", "image_in", "text_out", "audio_out")
 
 Spent = Callable[[int, str, str | None], Awaitable[int]]
@@ -29,8 +29,8 @@ log = structlog.get_logger(__name__)
 class BudgetService:
     """The budgets of this process; `prices` is None for an engine that bills nothing.
 
-    What this process spends it tracks itself. What was spent before it started, or by another
-    process, the store tells; without an answer, sessions go on with what is known here.
+    Tracks what this process spends; asks the store what was spent earlier or elsewhere. If the
+    store does not answer, sessions continue with the spend of this process.
     """
 
     def __init__(self, prices: Prices | None, spent: Spent) -> None:
@@ -47,7 +47,7 @@ class BudgetService:
         if not grant.bounds.is_budgeted or self._prices is None:
             return None
         if self._prices.find(grant.model or "") is None:
-            log.warning("a budget cannot pay for a model without a price", model=grant.model)
+            log.warning("session refused: budgeted model has no price", model=grant.model)
             raise SessionRefused(FORBIDDEN)
         day = day_of(now)
         limits = [await self._with_spent(limit, user, grant, day) for limit, user in _limits(grant)]
@@ -72,7 +72,7 @@ class BudgetService:
 
 
 def _limits(grant: Grant) -> Iterator[tuple[Limit, str | None]]:
-    """Each budget of a grant, and the user whose it is where it is one user's."""
+    """Each budget of a grant, with its user if it is per user."""
     agent, user = f"agent:{grant.agent_id}", grant.caller.sub
     if grant.bounds.budget_micro is not None:
         yield Limit(agent, grant.bounds.budget_micro), None
@@ -81,7 +81,7 @@ def _limits(grant: Grant) -> Iterator[tuple[Limit, str | None]]:
 
 
 class SessionBilling:
-    """What one session pays; `hold` is None where it has no budget. `now` is in Unix seconds."""
+    """Charges one session; `hold` is None if it has no budget. `now` is in Unix seconds."""
 
     def __init__(self, costs: CostTracker, hold: BudgetHold | None) -> None:
         self._costs = costs
@@ -108,7 +108,7 @@ class SessionBilling:
         dollars = cost.known / 1_000_000
         metrics.used(tokens, dollars)
         if tokens:
-            log.info("session used", **tokens, dollars=dollars, unpriced=cost.unpriced)
+            log.info("session usage", **tokens, dollars=dollars, unpriced=cost.unpriced)
 
 
 def token_counts(costs: CostTracker) -> Counter[str]:

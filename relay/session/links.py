@@ -25,10 +25,10 @@ from relay.realtime.events import (
 from relay.session.output import AudioMonitor, OutputSwitch, Send, discard, monitored_send
 
 EARLY_BYTES: Final = 1024 * 1024
-"""What the client sends before the engine is ready, about 16 s of audio. Beyond it the client is
-paused, and nothing is lost."""
+"""Bytes of a client that are held until the engine is ready, about 16 s of audio. Beyond them the
+client is paused, and nothing is lost."""
 EARLY_FRAMES: Final = 2048
-"""The same for small frames: bounds what Python's objects cost."""
+"""Frames that are held: small ones cost more memory as Python objects than as bytes."""
 
 _CLIENT_ENDINGS: Final = {
     1000: endings.CLIENT_LEFT,
@@ -64,7 +64,7 @@ class SessionCallbacks(Protocol):
         """End the session, and no other, for a fault of the relay's."""
 
     def rearm(self) -> None:
-        """Look at the deadlines again: one may be nearer than before."""
+        """Compute the next deadline again: it may be nearer than before."""
 
 
 class CloseWaiter:
@@ -217,13 +217,13 @@ class ClientLink:
             session.fail(error)
 
     def _perform(self, effects: list[Effect]) -> None:
-        """A client that sends without reading gets no answers: they would wait in our memory."""
+        """Perform effects; drop answers to a client that does not read: they would pile up."""
         if self._is_full:
             effects = [effect for effect in effects if not isinstance(effect, ToClient)]
         self._session.perform(effects)
 
     def writable(self, ready: bool) -> None:
-        """A client that reads too slowly: the engine waits, the learner's own audio does not."""
+        """A slow client stops the engine from being read, but the learner's audio goes on."""
         self._is_full = not ready
         self._session.core.deadlines.client_writable(ready, self._session.clock())
         if self.engine is not None:
@@ -341,7 +341,7 @@ class EngineLink:
             self._output.model.audio(seen, item_id, ms, self._session.clock())
 
     def writable(self, ready: bool) -> None:
-        """An engine that reads too slowly: the client waits."""
+        """A slow engine stops the client from being read."""
         self._is_full = not ready
         self._session.core.deadlines.engine_writable(ready, self._session.clock())
         (self._client.resume if ready else self._client.pause)()

@@ -90,9 +90,10 @@ class UsageReport:
 def usage_report(
     by: GroupBy, since: int, calls: Iterable[CallTime], usage: Iterable[SessionUsage]
 ) -> UsageReport:
-    """Sum up what was used from the UTC day `since` on; a call over midnight is of both days.
+    """Sum up what was used from the UTC day `since` on.
 
-    By model, the time is that of the calls that used it on a day, so those times overlap.
+    A call across midnight counts for both days. By model, the time is that of the calls that used
+    it on a day, so those times overlap.
     """
     report = UsageReport(by, {}, CostRow())
     times: dict[tuple[str, int], float] = {}

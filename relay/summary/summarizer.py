@@ -78,7 +78,7 @@ class ModelFailed(Exception):  # noqa: N818 - an outcome: there is an extract th
 
 
 class TooManySummaries(Exception):  # noqa: N818 - an outcome, told to the coach
-    """`AT_ONCE` summaries are being written."""
+    """The limit of concurrent summaries is reached."""
 
 
 class TextModel(Protocol):
@@ -198,7 +198,7 @@ class SummaryWriter:
             async for chunk in answer.content.iter_chunked(_READ_AT_ONCE):
                 body += chunk
                 if len(body) > MOST_READ:
-                    raise ModelFailed("too much")
+                    raise ModelFailed("answer too long")
             return bytes(body)
 
 

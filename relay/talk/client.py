@@ -72,7 +72,7 @@ class VoiceClient:
     async def run(self, url: str, token: str, chunks: AsyncIterator[bytes]) -> HeardReply:
         """Talk to the relay at `url`; raises TalkFailed with a line for the user."""
         if not _TOKEN.fullmatch(token):
-            raise TalkFailed("that is no token; `relay token` makes one")
+            raise TalkFailed("invalid token; create one with `relay token`")
         protocols = [Subprotocol("realtime"), Subprotocol(f"openai-insecure-api-key.{token}")]
         try:
             async with (
@@ -117,7 +117,7 @@ class VoiceClient:
                     self._last_activity = asyncio.get_running_loop().time()
                 self._handle(event["type"], event)
             except (BadEvent, binascii.Error):
-                raise TalkFailed("what answers there does not speak the Realtime API") from None
+                raise TalkFailed("the server there does not speak the Realtime API") from None
 
     def _handle(self, kind: str, event: Event) -> None:
         if kind == "response.output_audio.delta":
@@ -165,7 +165,7 @@ def _failure(url: str, failed: BaseException) -> str:
         case ConnectionClosed(rcvd=Close(code=code, reason=reason)):
             return f"the relay closed the session: {code} {reason}".rstrip()
         case InvalidURI() | ValueError():
-            return f"{url} is no ws:// or wss:// address"
+            return f"{url} is not a ws:// or wss:// URL"
         case _:
             return f"cannot reach {url}: {failed}. Is it running?"
 

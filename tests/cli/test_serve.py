@@ -36,7 +36,7 @@ def test_S3_59_each_missing_setting_is_named(tmp_path: Path) -> None:
     trust, store = ran.stderr.splitlines()
 
     assert (ran.returncode, ran.stdout) == (1, "")
-    assert trust.endswith("set SUPABASE_URL, SUPABASE_JWT_SECRET or SUPABASE_JWKS_URL")
+    assert trust.endswith("SUPABASE_URL, SUPABASE_JWT_SECRET and SUPABASE_JWKS_URL")
     assert store.endswith("set both, or RELAY_STORE=sqlite to store transcripts here")
     assert "SUPABASE_SERVICE_ROLE_KEY" in store
     assert list(tmp_path.iterdir()) == [], "nothing was begun"
@@ -118,6 +118,11 @@ async def test_S3_63_it_serves_no_page_drains_and_ends_with_0(tmp_path: Path) ->
 )
 def test_a_failed_start_is_reported_with_a_hint(error: Exception, told: str) -> None:
     assert serve.start_error(error) == told
+
+
+def test_an_unknown_voice_is_not_announced() -> None:
+    with pytest.raises(ValueError, match="unknown engine 'choir'"):
+        serve._voice_note("choir")
 
 
 def test_the_addresses_that_were_given_are_settings() -> None:

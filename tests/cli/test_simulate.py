@@ -50,7 +50,7 @@ def test_a_port_that_is_taken_is_one_line(tmp_path: Path) -> None:
         ran = relay("simulate", "--port", port, cwd=tmp_path)
 
     assert (ran.returncode, ran.stdout) == (1, "")
-    assert one_line(ran.stderr).startswith(f"port {port} cannot be had: ")
+    assert one_line(ran.stderr).startswith(f"cannot listen on port {port}: ")
 
 
 @pytest.mark.parametrize("port", ["70000", "-1"])
@@ -58,7 +58,7 @@ def test_an_impossible_port_is_one_line(tmp_path: Path, port: str) -> None:
     ran = relay("simulate", f"--port={port}", cwd=tmp_path)
 
     assert (ran.returncode, ran.stdout) == (1, "")
-    assert one_line(ran.stderr).startswith(f"port {port} cannot be had: ")
+    assert one_line(ran.stderr).startswith(f"cannot listen on port {port}: ")
 
 
 async def test_faults_come_from_a_file_and_are_named(tmp_path: Path) -> None:

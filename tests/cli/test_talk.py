@@ -87,9 +87,13 @@ async def test_an_address_without_the_realtime_api_is_reported(tmp_path: Path, s
         (("garbage.wav",), 2, "garbage.wav: not a PCM WAV file"),
         (("--save", "no/where.wav", "spoken.wav"), 2, "--save: there is no folder "),
         (("spoken.wav",), 1, "cannot reach ws://127.0.0.1:8/v1/realtime: "),
-        (("--url", "127.0.0.1", "spoken.wav"), 1, "127.0.0.1 is no ws:// or wss:// address"),
-        (("--url", "ws://127.0.0.1:99999", "spoken.wav"), 1, "ws://127.0.0.1:99999 is no ws:// or"),
-        (("--token", "a b", "spoken.wav"), 1, "that is no token; `relay token` makes one"),
+        (("--url", "127.0.0.1", "spoken.wav"), 1, "127.0.0.1 is not a ws:// or wss:// URL"),
+        (
+            ("--url", "ws://127.0.0.1:99999", "spoken.wav"),
+            1,
+            "ws://127.0.0.1:99999 is not a ws:// or",
+        ),
+        (("--token", "a b", "spoken.wav"), 1, "invalid token; create one with `relay token`"),
     ],
 )
 def test_every_mistake_is_one_line(

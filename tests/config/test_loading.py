@@ -81,7 +81,7 @@ def test_the_environment_wins_over_the_file_and_empty_is_unset(environ, bare):
 
 def test_the_env_file_is_checked_like_the_environment(bare):
     (bare / ".env").write_text("WORKERS=2\n", "utf-8")
-    with pytest.raises(SettingsError, match="WORKERS is not built yet"):
+    with pytest.raises(SettingsError, match="WORKERS is not implemented yet"):
         local_settings()
 
 
@@ -216,11 +216,11 @@ def test_one_way_to_verify_tokens_is_enough(environ, trusted):
     ],
 )
 @pytest.mark.parametrize("start", [serve_settings, dev_settings])
-def test_an_unbuilt_setting_is_an_error(environ, start, name, value):
+def test_an_unimplemented_setting_is_an_error(environ, start, name, value):
     environ(**{**GOOD, name: value})
     (problem,) = problems_of(start)
     assert problem.startswith(name)
-    assert "not built yet" in problem
+    assert "not implemented yet" in problem
 
 
 def test_dev_stores_in_the_project_if_it_is_told_to(environ):

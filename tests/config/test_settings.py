@@ -6,7 +6,7 @@ import pytest
 from dotenv import dotenv_values
 
 from relay.config import Settings, SettingsError, describe, env_example, local_settings
-from relay.config.loading import UNBUILT, UNBUILT_ENGINES
+from relay.config.loading import UNIMPLEMENTED, UNIMPLEMENTED_ENGINES
 
 ROOT = Path(__file__).parents[2]
 
@@ -55,9 +55,9 @@ def test_env_example_with_every_line_uncommented_means_the_defaults(bare):
     )
 
 
-def test_unbuilt_settings_are_not_shown():
+def test_unimplemented_settings_are_not_shown():
     shown = env_example().lower()
-    for name in (*UNBUILT, *UNBUILT_ENGINES):
+    for name in (*UNIMPLEMENTED, *UNIMPLEMENTED_ENGINES):
         assert name not in shown
 
 

@@ -10,9 +10,9 @@ from relay.interfaces import ConnectRequest
 from relay.realtime.dialects.client import BetaDialect, GaDialect
 from relay.realtime.endings import (
     FORBIDDEN,
-    NOT_BUILT,
     UNAUTHORIZED,
     UNKNOWN_PATH,
+    UNSUPPORTED_INTENT,
     Ending,
     SessionRefused,
 )
@@ -74,7 +74,7 @@ async def test_a_caller_gets_the_agent_and_model_they_may_have() -> None:
         (asking_with({"Authorization": "Bearer bad"}), UNAUTHORIZED),
         (asking_with(BEARER, (), "/v1/unknown"), UNKNOWN_PATH),
         (asking_with(BEARER, (), "/openai/v1"), UNKNOWN_PATH),
-        (asking_with(BEARER, intent="transcription"), NOT_BUILT),
+        (asking_with(BEARER, intent="transcription"), UNSUPPORTED_INTENT),
         (asking_with(BEARER, conversation_id="not-a-uuid"), FORBIDDEN),
     ],
 )

@@ -297,7 +297,7 @@ REFUSALS = (
     Refusal(endings.FORBIDDEN, tuple(f"{door}&conversation_id=x" for door in (S3, OPENAI))),
     Refusal(endings.NO_PROVIDER_KEY, (S3, OPENAI), {"openai_api_key": None}),
     Refusal(endings.UNKNOWN_PATH, (f"/v1/nothing?{BEARER}", f"/openai/x?{BEARER}")),
-    Refusal(endings.NOT_BUILT, (f"{OPENAI}&intent=transcription",)),
+    Refusal(endings.UNSUPPORTED_INTENT, (f"{OPENAI}&intent=transcription",)),
 )
 
 

@@ -107,7 +107,7 @@ def test_the_report_counts_and_logs_tokens_and_dollars() -> None:
     used.observe(response_done("R1", response_usage(audio=(10, 0), out=(0, 100))), NOW)
     with capture_logs() as logs:
         SessionBilling(used, None).report(metrics, structlog.get_logger())
-    assert logs[0]["event"] == "session used"
+    assert logs[0]["event"] == "session usage"
     assert (logs[0]["audio_out"], logs[0]["dollars"]) == (100, 0.00672)
     assert b"relay_cost_dollars_total 0.00672" in metrics.render()
 

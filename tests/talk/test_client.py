@@ -167,7 +167,7 @@ async def test_a_server_of_another_kind_is_reported(message: str | bytes) -> Non
         await caller.say(message)
         await caller.until_gone()
 
-    assert await failure(play) == "what answers there does not speak the Realtime API"
+    assert await failure(play) == "the server there does not speak the Realtime API"
 
 
 async def test_a_missing_microphone_is_reported() -> None:
@@ -184,9 +184,9 @@ async def test_a_missing_microphone_is_reported() -> None:
 @pytest.mark.parametrize(
     ("url", "told"),
     [
-        ("127.0.0.1:8080", "127.0.0.1:8080 is no ws:// or wss:// address"),
-        ("http://127.0.0.1", "http://127.0.0.1 is no ws:// or wss:// address"),
-        ("ws://[::1", "ws://[::1 is no ws:// or wss:// address"),
+        ("127.0.0.1:8080", "127.0.0.1:8080 is not a ws:// or wss:// URL"),
+        ("http://127.0.0.1", "http://127.0.0.1 is not a ws:// or wss:// URL"),
+        ("ws://[::1", "ws://[::1 is not a ws:// or wss:// URL"),
         ("ws://127.0.0.1:8", "cannot reach ws://127.0.0.1:8: "),
         ("ws://nobody.invalid", "cannot reach ws://nobody.invalid: "),
     ],
@@ -203,4 +203,4 @@ async def test_a_malformed_token_is_not_sent_and_not_shown(token: str) -> None:
     with pytest.raises(TalkFailed) as failed:
         await VoiceClient(lambda *_: None, QUICK).run("ws://127.0.0.1:8", token, chunks_of(b""))
 
-    assert str(failed.value) == "that is no token; `relay token` makes one"
+    assert str(failed.value) == "invalid token; create one with `relay token`"

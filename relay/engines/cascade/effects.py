@@ -115,8 +115,8 @@ def random_ids(unix: Callable[[], int]) -> NewId:
     """
 
     def new_id(prefix: str) -> str:
-        chance = secrets.token_bytes(_RANDOM_CHARACTERS).translate(_AS_DIGIT)
-        return f"{prefix}_{_encoded_time(unix())}{chance.decode()}"
+        random_part = secrets.token_bytes(_RANDOM_CHARACTERS).translate(_AS_DIGIT)
+        return f"{prefix}_{_encoded_time(unix())}{random_part.decode()}"
 
     return new_id
 

@@ -160,7 +160,7 @@ class Machine:
         return self._finish_step(now)
 
     def deadline(self, now: float) -> float:
-        """Return when `tick` wants to be called next."""
+        """Return the time of the next `tick`."""
         return min(self._expires_at, self._idle_at, self._responses.deadline(now))
 
     def _finish_step(self, now: float) -> list[Effect]:
@@ -247,7 +247,7 @@ class Machine:
     def _create_item(self, event: Event, now: float) -> None:
         """Add the client's item.
 
-        The output of a function that comes while a response runs joins after it (PROTOCOL §4.6).
+        A function output that arrives during a response is added after it (PROTOCOL §4.6).
         """
         item = items.from_client(event["item"], "item", self._new_id)
         place = self._conversation.place(event.get("previous_item_id"))

@@ -92,7 +92,7 @@ class ResponseScheduler:
         return self._active is not None
 
     def deadline(self, now: float) -> float:
-        """Return when `advance` wants to be called, infinity when nothing runs."""
+        """Return the time of the next `advance`, infinity when nothing runs."""
         due = [response.due for response in self._running.values()]
         if self._waiting and self._active is None:
             due.append(now)
@@ -259,7 +259,7 @@ class Response:
         self._out.emit("response.created", response=self._resource(IN_PROGRESS, None))
 
     def answer(self, reply: Reply, now: float) -> None:
-        """Take its outputs, and have synthesized what is to be spoken."""
+        """Take the reply's outputs, and request synthesis of the spoken ones."""
         self.ending = reply.ending
         conversation = self._conversation if self.request.in_conversation else None
         first = OutputSlot(self.id, 0, conversation, self._out)

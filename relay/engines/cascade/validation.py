@@ -218,7 +218,7 @@ def check_event(event: Any) -> Event:
     if not isinstance(kind, str) or kind not in _SUPPORTED:
         raise wrong_value("type", kind, _SUPPORTED)
     if kind not in _SHAPES:
-        message = f"The event '{kind}' belongs to translation sessions, which are not built."
+        message = f"The event '{kind}' belongs to translation sessions, which are not implemented."
         raise RequestRefused("invalid_value", message, "type")
     checked: Event = _SHAPES[kind](event, "")
     return checked

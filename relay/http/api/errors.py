@@ -29,7 +29,7 @@ _MANY: Final = Ending("too_many_requests", 4029, "Too many requests")
 UNAUTHORIZED: Final = ApiErrorSpec(
     401,
     "unauthorized",
-    "The token is missing or not valid. Send a fresh one as Authorization: Bearer.",
+    "The token is missing or invalid. Send a fresh one as Authorization: Bearer.",
     endings.UNAUTHORIZED,
 )
 ORIGIN_REFUSED: Final = ApiErrorSpec(
@@ -47,14 +47,14 @@ BAD_SINCE: Final = ApiErrorSpec(
 BAD_LIMIT: Final = ApiErrorSpec(
     400, "bad_limit", "limit must be a whole number from 1 to 1000 (conversations: 200).", _BAD
 )
-NAME_A_USER: Final = ApiErrorSpec(
+USER_ID_MISSING: Final = ApiErrorSpec(
     400, "name_a_user", "You follow too many learners for one list: pass one as user_id.", _BAD
 )
 BAD_REQUEST: Final = ApiErrorSpec(400, "bad_request", "The request cannot be read.", _BAD)
 NO_FEED: Final = ApiErrorSpec(
     400,
     "no_feed_asked",
-    "Ask for the feed as a WebSocket, or with Accept: text/event-stream.",
+    "Open this address as a WebSocket, or send Accept: text/event-stream.",
     _BAD,
 )
 TOO_MANY_REQUESTS: Final = ApiErrorSpec(
@@ -93,7 +93,7 @@ SILENT: Final = ApiErrorSpec(
     409, "silent", "The model is paused or taken over, so it cannot speak.", _BAD
 )
 NOTHING_SAID: Final = ApiErrorSpec(409, "nothing_said", "Nothing has been said yet.", _BAD)
-NO_SOCKET: Final = ApiErrorSpec(400, "no_socket_asked", "Ask for the voice as a WebSocket.", _BAD)
+NO_SOCKET: Final = ApiErrorSpec(400, "no_socket_asked", "Open this address as a WebSocket.", _BAD)
 NO_PCM: Final = ApiErrorSpec(
     409, "no_pcm", "The learner's audio format is not PCM16, so a coach could not be heard.", _BAD
 )

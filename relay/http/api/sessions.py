@@ -28,13 +28,13 @@ from relay.http.api.errors import (
     BAD_MODE,
     BAD_SINCE,
     BAD_TEXT,
-    NAME_A_USER,
     NOT_FOUND,
     NOTHING_SAID,
     OVER,
     SILENT,
     TAKEN,
     UNAVAILABLE,
+    USER_ID_MISSING,
     ApiError,
     ApiErrorSpec,
     too_many_requests,
@@ -218,7 +218,7 @@ class ConversationHandlers:
         if wanted is not None:
             users = [wanted] if users is None or wanted in users else []
         if users is not None and len(users) > MAX_USERS:
-            raise ApiError(NAME_A_USER)
+            raise ApiError(USER_ID_MISSING)
         found = await read_stored(self._archive.conversations(users, limit)) if users != [] else ()
         return json_response(
             ConversationList(conversations=[conversation_info(one) for one in found])

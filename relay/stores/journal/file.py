@@ -98,7 +98,7 @@ _Row = tuple[str, int, float, str, str | None, str]
 
 
 class JournalInUse(Exception):  # noqa: N818 - told to an operator
-    """Another process holds this folder."""
+    """Another process uses this folder."""
 
 
 class JournalDamaged(Exception):  # noqa: N818 - told to an operator
@@ -199,7 +199,10 @@ class JournalFile:
         self._refresh_oldest()
         (busy, *_) = self._connection.execute(EMPTY_LOG).fetchone()
         if busy:
-            raise sqlite3.OperationalError("another program reads the journal: words are left")
+            raise sqlite3.OperationalError(
+                "another process is reading the journal; "
+                "erased text is still in its write-ahead log"
+            )
         return int(waiting + aside)
 
     def tally(self) -> Tally:

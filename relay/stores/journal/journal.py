@@ -130,7 +130,7 @@ class DiskJournal:
     def subscribe(self, listener: Listener) -> None:
         """Call `listener(records)` on the event loop after every commit, in the order appended.
 
-        A record may come twice (a repeat, a commit that was retried): mind its `seq`.
+        A record may come twice (a repeat, a commit that was retried): compare `seq`.
         """
         self._listeners.append(listener)
 
@@ -163,7 +163,7 @@ class DiskJournal:
     async def erase(self, user_id: str) -> int:
         """Erase one person, from the files' bytes too; returns the number of their records.
 
-        Where delivery runs use `Delivery.erase`. Raises sqlite3.Error, OSError: repeat it then.
+        Where delivery runs use `Delivery.erase`. Raises sqlite3.Error, OSError: call it again then.
         """
         erased = 0
         while True:

@@ -99,7 +99,8 @@ class SqlitePrivacy:
     """A `relay.interfaces.PrivacyStore` in the file of a `SqliteStore`; `now` gives Unix seconds.
 
     Every method raises FileNotFoundError where there is no such file, sqlite3.Error where it
-    cannot be used: also when another program reads it, since the file's log would keep the words.
+    cannot be used: also when another process reads it, since the write-ahead log would keep the
+    text.
     """
 
     def __init__(self, path: Path, now: Callable[[], float] = _now) -> None:
@@ -213,4 +214,6 @@ def empty_log(connection: sqlite3.Connection) -> None:
     """Truncate the write-ahead log, which holds older versions of pages; raises sqlite3.Error."""
     (busy, *_) = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
     if busy:
-        raise sqlite3.OperationalError("another program reads it: old words are left in its log")
+        raise sqlite3.OperationalError(
+            "another process is reading it; old text is still in its write-ahead log"
+        )

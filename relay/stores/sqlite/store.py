@@ -212,9 +212,9 @@ class _Batch:
         """Write one record, or add the reason why not to `refused`."""
         try:
             if isinstance(record, UsageRecord):
-                self._put_beside("voice_usage", record, usage_row)
+                self._put_row("voice_usage", record, usage_row)
             elif isinstance(record, SessionRecord):
-                self._put_beside("voice_sessions", record, session_row)
+                self._put_row("voice_sessions", record, session_row)
             elif isinstance(record, ActionRecord):
                 self._connection.execute(_PUT_ACTION, _for_sqlite(action_row(record)))
             else:
@@ -229,9 +229,9 @@ class _Batch:
             self._connection.executemany(query, [(key,) for key in self._created])
 
     def _put_utterance(self, record: Record) -> None:
-        """An utterance creates its conversation where there is none."""
+        """Write an utterance, and its conversation if there is none."""
         if not record.utterance.text and not _exists(self._connection, record.id):
-            return  # S3-38: no words make no row and no conversation
+            return  # S3-38: an empty utterance creates no row
         conversation = self._conversation_of(record.head)
         if conversation["user_id"] != record.head.user_id:
             self.refused[record.id] = FOREIGN_CONVERSATION
@@ -239,7 +239,7 @@ class _Batch:
             row = _for_sqlite(message_row(record, conversation["id"]))
             self._connection.execute(_PUT_MESSAGE, row)
 
-    def _put_beside(
+    def _put_row(
         self, table: str, record: _WithoutWords, row_of: Callable[[_WithoutWords], dict[str, Any]]
     ) -> None:
         """Usage and sessions create no conversation, and need none."""

@@ -348,7 +348,7 @@ def test_another_reader_of_the_file_is_reported_when_erasing(
     reader.execute("BEGIN")
     reader.execute("SELECT count(*) FROM records").fetchone()
     file._connection.execute("PRAGMA busy_timeout=0")
-    with pytest.raises(sqlite3.OperationalError, match="another program reads the journal"):
+    with pytest.raises(sqlite3.OperationalError, match="another process is reading the journal"):
         file.erase(LEARNER)
     reader.close()
     assert file.erase(LEARNER) == 0

@@ -84,7 +84,7 @@ async def test_a_reader_that_keeps_old_pages_in_the_log_is_reported(
     with closing(sqlite3.connect(path, isolation_level=None)) as reader:
         reader.execute("BEGIN")
         reader.execute("SELECT count(*) FROM chat_messages_v2").fetchone()
-        with pytest.raises(sqlite3.OperationalError, match="another program reads it"):
+        with pytest.raises(sqlite3.OperationalError, match="another process is reading it"):
             await privacy_store.forget(30, "delete")
     await privacy_store.forget(30, "delete")
     await privacy_store.aclose()
