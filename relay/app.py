@@ -324,7 +324,7 @@ def offline_or_echo() -> Parts:
     try:
         return offline_parts()
     except VoiceNotInstalled as missing:
-        log.warning("the echo answers instead of the offline voice", reason=str(missing))
+        log.warning("offline voice unavailable; the echo answers", reason=str(missing))
         return echo_parts()
 
 

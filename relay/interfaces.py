@@ -98,7 +98,7 @@ class EngineRequest:
 
 @dataclass(frozen=True, slots=True)
 class EngineCapabilities:
-    """What engines differ in.
+    """The differences between engines.
 
     `billed`: what it uses costs money, by the price table. `truncation`: it takes
     `conversation.item.truncate`. `input_transcription`: it transcribes what a user says.
@@ -112,13 +112,13 @@ class EngineCapabilities:
 
 
 class Engine(Protocol):
-    """What answers in a session: a server of the GA Realtime protocol."""
+    """A server of the GA Realtime protocol, which answers in a session."""
 
     name: str
 
     @property
     def capabilities(self) -> EngineCapabilities:
-        """What it can do, the same for all its sessions."""
+        """Its capabilities, the same for all its sessions."""
 
     async def open(self, request: EngineRequest) -> Connection:
         """Open a connection; it is ready with its first frame, `session.created`.
@@ -255,7 +255,7 @@ class HttpDoor(Protocol):
     """A door on the HTTP listener; its handlers bring a `LocalConnection`."""
 
     def routes(self, accept: Accept) -> Iterable["AbstractRouteDef"]:
-        """What it answers to; called once, before the listener starts."""
+        """Its routes; called once, before the listener starts."""
 
 
 class WorkerDoor(Protocol):
@@ -311,7 +311,7 @@ class LiveSession(Protocol):
 
     @property
     def head(self) -> SessionHead:
-        """What every record of the session carries."""
+        """The fields that every record of the session carries."""
 
     @property
     def door(self) -> str:

@@ -10,7 +10,7 @@ from relay.tasks import report_to_loop
 HIGH_BYTES: Final = 1024 * 1024
 """Above this an end is told not to send (`Receiver.writable`); below half of it, to go on."""
 HIGH_FRAMES: Final = 2048
-"""The same for small frames: bounds what Python's objects cost."""
+"""The same bound in frames: small ones cost more memory as Python objects than as bytes."""
 MAX_BYTES: Final = 32 * 1024 * 1024
 """A sender that does not mind `writable` is closed here: above what one message may add."""
 _FAULT: Final = (1011, "Internal server error")

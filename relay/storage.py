@@ -62,7 +62,7 @@ async def open_storage(
             yield Storage(journal, delivery, backend)
         finally:
             if not await delivery.flush(FLUSH_SECONDS):
-                log.warning("not everything was delivered; the rest stays in the journal")
+                log.warning("undelivered records stay in the journal")
             await tasks.aclose()
             await journal.aclose()
 

@@ -1,1 +1,1 @@
-"""Agents: their configuration, and the grant that a caller gets of one."""
+"""Agents: their configuration and the grants of their callers."""

@@ -76,7 +76,7 @@ class StaticCatalog:
 
 @dataclass(frozen=True, slots=True)
 class SessionRequest:
-    """What a caller asks for; an empty text counts as None."""
+    """A caller's request for a session; an empty text counts as None."""
 
     agent_id: str | None = None
     conversation_id: str | None = None

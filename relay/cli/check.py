@@ -1,4 +1,4 @@
-"""`relay check`: tests every part that the settings lead to and says how to mend what fails."""
+"""`relay check`: checks every part that the settings use and says how to fix what fails."""
 
 import argparse
 import asyncio

@@ -1,4 +1,4 @@
-"""Command objects, and printing and failing the way all commands do."""
+"""Commands as data, and the output and errors that all commands share."""
 
 import argparse
 import sys

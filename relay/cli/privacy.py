@@ -1,4 +1,4 @@
-"""`relay retain`, `relay export` and `relay erase`: one person's data, and data that is old."""
+"""`relay retain`, `relay export` and `relay erase`: old data, and one person's data."""
 
 import argparse
 import asyncio

@@ -1,4 +1,4 @@
-"""`relay transcript` and `relay usage`: what was said and what it cost, read from the store."""
+"""`relay transcript` and `relay usage`: transcripts and costs, read from the store."""
 
 import argparse
 import asyncio

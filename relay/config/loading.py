@@ -28,7 +28,7 @@ UNIMPLEMENTED = ("workers", "redis_url")
 UNIMPLEMENTED_ENGINES = ("cascade",)
 
 Given = Mapping[str, str]
-"""What the environment sets: names in lower case, values that are not empty."""
+"""Variables of the environment: names in lower case, values that are not empty."""
 
 
 class SettingsError(Exception):

@@ -1,1 +1,1 @@
-"""Engines: each connects a session to a voice, or is one, in frames of GA Realtime."""
+"""Engines: connections to a voice model, or a local voice, that speak GA Realtime."""

@@ -137,7 +137,7 @@ class FeedHub:
                 try:
                     feed.tick(with_state=with_state)
                 except Exception as error:  # noqa: BLE001 - one session's fault must not stop others
-                    log.warning("feed of a session failed", error=type(error).__name__)
+                    log.warning("session feed failed", error=type(error).__name__)
         while self._unfinished and self._unfinished[0][0] <= self._clock():
             self._unfinished.pop(0)[1].finish()
 

@@ -16,7 +16,7 @@ from prometheus_client import CONTENT_TYPE_PLAIN_0_0_4
 from relay.http.api.app import PREFIX, ApiServices, create_api
 
 SHUTDOWN_SECONDS: Final = 2.0
-"""How long open requests may take to end at `aclose`."""
+"""Seconds open requests may take to end at `aclose`."""
 WEB: Final = Path(__file__).resolve().parents[2] / "web"
 """The pages of a checkout."""
 CONTENT_TYPES: Final = {

@@ -1,4 +1,4 @@
-"""The four parts of a voice made of parts, as protocols, with the values that they exchange.
+"""Protocols of the four parts of a cascade, and the values that they exchange.
 
 A `SpeechDetector` finds turns, a `Transcriber` writes them down, a `Responder` decides what to
 answer and a `Synthesizer` speaks it. `Parts` is a set of them.
@@ -166,7 +166,7 @@ class McpCall:
 Output = SpokenMessage | FunctionCall | McpCall
 
 Interleaving = Literal["in_turn", "overlapping", "alternating"]
-"""How the events of several outputs follow one another.
+"""The order of the events of several outputs.
 
 `in_turn`: each ends before the next begins. `overlapping`: the next one's deltas come before the
 last one's end, as gpt-realtime-2.1 does it (WIRE §4.7). `alternating`: all of them at once.

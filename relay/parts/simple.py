@@ -23,7 +23,7 @@ from relay.parts.interfaces import (
 )
 
 MS_PER_CHARACTER = 60
-"""How long a tone lasts for each character of its text: about as long as speech does."""
+"""Milliseconds of tone for each character of text: about as long as speech takes."""
 
 LOUD = 500
 """The peak (of 32767) above which a frame counts as a voice: a quiet room is below it."""

@@ -1,4 +1,4 @@
-"""Checks what a client sends: the GA client events, their shapes, and the fields it may not set."""
+"""Checks client events: their types, their shapes, and the fields that a client may not set."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -76,7 +76,7 @@ SESSION_FIELDS: Final = _paths(
 RESPONSE_FIELDS: Final = _paths(
     (*_GENERATION_FIELDS, "conversation", "input", "metadata"), _OUTPUT_FIELDS
 )
-"""The same for one response (PROTOCOL §1a)."""
+"""Every field of one response that GA lets a client set (PROTOCOL §1a)."""
 
 LOCKABLE: Final = frozenset(SESSION_FIELDS.values())
 """Names that an agent's `locked` may list."""

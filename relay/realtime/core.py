@@ -1,4 +1,4 @@
-"""The state machine of one session: frames and time come in, effects and a next deadline go out.
+"""State machine of one session: takes frames and time, returns effects and the next deadline.
 
 A frame is decoded, passes the rules of its direction in order, and is encoded for the other side:
 

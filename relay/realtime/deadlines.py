@@ -1,4 +1,4 @@
-"""Deadlines of a session: when it must end, and when the client is pinged."""
+"""Deadlines of a session: its end, and the pings of its client."""
 
 import math
 from dataclasses import dataclass

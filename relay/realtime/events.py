@@ -26,7 +26,7 @@ BASE64_PER_MS: Final = 64
 PCM: Final = "audio/pcm"
 """PCM16 mono 24 kHz: the format of a session that did not ask for another."""
 PCM_FORMAT: Final[dict[str, Any]] = {"type": PCM, "rate": 24000}
-"""The same as a session's settings spell it."""
+"""PCM as a session's settings spell it."""
 
 _PREFIXES: Final = (b'{"type":"', b'{"type": "')
 

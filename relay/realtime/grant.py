@@ -1,4 +1,4 @@
-"""The caller of a session and what it is granted, as plain data."""
+"""The caller of a session and its grant, as plain data."""
 
 from dataclasses import dataclass
 from typing import Any, Final, Literal
@@ -80,7 +80,7 @@ class Bounds:
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """What a session may do, decided once when it is admitted.
+    """The rights and settings of a session, decided once when it is admitted.
 
     `model`, `voice`, `instructions`, `tools` and `output_modalities` are the server's unless they
     are None: the client cannot change them, except for those in `overridable`, which are defaults.

@@ -1,4 +1,4 @@
-"""Opens a session: what the engine is sent first, and what the client learns of the session."""
+"""Opens a session: the first events to the engine, and the client's view of the session."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -30,7 +30,7 @@ _BROWSER_OUTPUT_TOKENS: Final = 4096
 
 @dataclass(frozen=True, slots=True)
 class SessionSetup:
-    """What the rules of a session know from its start.
+    """The setup of a session, for its rules.
 
     `first_update` goes to the engine after `session.created`; the client sees its answer if
     `first_update_shown`. `transcription` is `audio.input.transcription`. With `truncates`, the

@@ -41,7 +41,7 @@ class Utterance(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SessionHead(msgspec.Struct, frozen=True, kw_only=True):
-    """What all records of one session have in common."""
+    """The common part of all records of one session."""
 
     session_id: str
     conversation_id: str

@@ -1,4 +1,4 @@
-"""Tells the engine's answers to the client's requests from the answers to the relay's own."""
+"""Separates the engine's answers to the client's requests from those to the relay's own."""
 
 from collections import deque
 from typing import Final

@@ -1,4 +1,4 @@
-"""Connects coaches to a live session: they listen to it, one may speak, and that is transcribed."""
+"""Connects coaches to a live session: they listen, one may speak and is transcribed."""
 
 import asyncio
 from collections import deque
@@ -116,7 +116,7 @@ class CoachBridge:
             async with asyncio.timeout(LAST_SECONDS):
                 await self._tasks.done()
         except TimeoutError:
-            log.warning("the transcript of a coach's last words did not arrive")
+            log.warning("no transcript of the coach's last turn")
         finally:
             await self._tasks.aclose()
 

@@ -1,4 +1,4 @@
-"""Transcribes what a coach says, in a second session with the engine that never answers."""
+"""Transcribes a coach's speech in a second engine session, which never answers."""
 
 import asyncio
 from base64 import b64encode
@@ -20,7 +20,7 @@ MAX_TURNS: Final = 64
 _TRANSCRIPTION: Final = "conversation.item.input_audio_transcription."
 
 Transcribed = Callable[[int, str | None], None]
-"""Given a turn and its transcript, None where there is none."""
+"""Given a turn and its transcript, None if there is none."""
 
 log = structlog.get_logger(__name__)
 
@@ -54,7 +54,7 @@ class CoachTranscriber:
         self._tasks = Tasks(lambda _, error: self._break(error))
 
     def open(self, engine: Engine, request: EngineRequest) -> None:
-        """Open the engine session; what is heard meanwhile waits."""
+        """Open the engine session; audio that comes meanwhile waits."""
         if engine.capabilities.input_transcription:
             self._tasks.run(self._open(engine, request), "coach_transcriber.open")
         else:
@@ -65,7 +65,7 @@ class CoachTranscriber:
         self._connection.attach(self)
 
     def take_audio(self, turn: int, pcm: bytes | None) -> None:
-        """Take a piece of a turn, None when it is whole."""
+        """Take a piece of a turn; None ends the turn."""
         if pcm is not None:
             if not self._is_broken and not self._is_full:
                 self._send({"type": APPEND, "audio": b64encode(pcm).decode()})
@@ -85,7 +85,7 @@ class CoachTranscriber:
             async with asyncio.timeout(seconds):
                 await self._settled.wait()
         except TimeoutError:
-            log.warning("the transcript of a coach's last words did not arrive")
+            log.warning("no transcript of the coach's last turn")
 
     async def aclose(self) -> None:
         """Close the engine session."""
@@ -165,13 +165,13 @@ class CoachTranscriber:
             self._connection.send(frame)
 
     def _break(self, error: BaseException | None) -> None:
-        """No more transcripts: the turns that wait stay without."""
+        """Stop transcribing: the turns that wait get no transcript."""
         if self._is_broken:
             return
         self._is_broken = True
         if error is not None:
             why = error.ending.name if isinstance(error, SessionRefused) else type(error).__name__
-            log.warning("a coach's words are not transcribed", error=why)
+            log.warning("coach transcription failed", error=why)
         lost = [*self._turns.values(), *self._waiting]
         self._turns.clear()
         self._waiting.clear()

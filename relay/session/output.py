@@ -1,4 +1,4 @@
-"""The last step down to a client: direct or paced, monitored or not, the model muted or not."""
+"""Sends a client its events: directly or paced, monitored or not, with the model muted or not."""
 
 from collections.abc import Callable
 from typing import Protocol

@@ -1,4 +1,4 @@
-"""Turns what happens in a session into journal records."""
+"""Writes journal records of one session: utterances, usage, its state and coach actions."""
 
 import asyncio
 import uuid

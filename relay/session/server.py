@@ -83,7 +83,7 @@ class SessionServer:
                 ending = refused.ending
                 await _reject(client, door.dialect(request), ending)
             except Exception as error:  # noqa: BLE001 - set-up may fail in any way: 1011, S3-10
-                log.warning("set-up failed", error=type(error).__name__, door=door.name)
+                log.warning("session setup failed", error=type(error).__name__, door=door.name)
                 ending = INTERNAL_ERROR
                 await _reject(client, door.dialect(request), ending)
             else:

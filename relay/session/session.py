@@ -173,7 +173,7 @@ class Session:
 
     def fail(self, error: BaseException) -> None:
         """End the session for a fault of the relay's: logged by its place, never by its text."""
-        self._log.error("fault", error=type(error).__name__, where=where(error))
+        self._log.error("session failed", error=type(error).__name__, where=where(error))
         self.end(endings.INTERNAL_ERROR)
 
     def _task_failed(self, name: str, error: BaseException) -> None:
@@ -250,7 +250,7 @@ class Session:
         try:
             caller = await self._services.verify(token)
         except SessionRefused:
-            self._log.info("token refused")
+            self._log.info("token renewal refused")
             return
         if caller.sub == self.core.setup.grant.caller.sub:
             self.core.renew_token(caller.expires_at)
@@ -310,7 +310,7 @@ class Session:
         self.rearm()
         if result.outcome == "done":
             self._recorder.command(command, now)
-            self._log.info("coach acted", action=command.action)
+            self._log.info("coach command executed", action=command.action)
         return result.outcome
 
     def open_coach_audio(self, coach: str) -> CoachAudioStream | StreamRefusal:
@@ -342,7 +342,7 @@ class Session:
                 await self._engine.gone.wait()
         except TimeoutError:
             client, engine = self._client.gone.is_set(), self._engine.gone.is_set()
-            self._log.error("a connection did not close", client=client, engine=engine)
+            self._log.error("connection did not close", client=client, engine=engine)
 
     def _finish(self, ending: Ending) -> None:
         """Record utterances that are still open, and charge what is."""

@@ -1,4 +1,4 @@
-"""Reads a script for the simulator: a TOML file of what is heard and said, the pace, and faults."""
+"""Reads a script for the simulator: a TOML file of inputs, answers, the pace and faults."""
 
 import difflib
 import re

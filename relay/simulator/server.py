@@ -41,10 +41,10 @@ MAX_FRAME_BYTES = 16 << 20
 """Largest client frame, as OpenAI has it (PROTOCOL §3)."""
 
 PING_SECONDS = 20.0
-"""Between two pings of the server, as recorded (WIRE §3)."""
+"""Seconds between two pings of the server, as recorded (WIRE §3)."""
 
 CLOSE_SECONDS = 1.0
-"""How long a client may take to answer a close."""
+"""Seconds a client may take to answer a close."""
 
 MAX_HEADERS_SEEN = 1000
 """Handshakes whose headers are kept for tests to read."""

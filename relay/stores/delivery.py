@@ -21,7 +21,7 @@ BATCH: Final = 256
 PUT_TIMEOUT: Final = 30.0
 """Seconds after which a store that has not answered counts as failed."""
 COALESCE_SECONDS: Final = 0.02
-"""From the first commit after a pause until its batch is taken, so that records that belong
+"""Seconds from the first commit after a pause until its batch is taken, so that records that belong
 together go together."""
 BATCH_SECONDS: Final = 0.1
 """Shortest time between the starts of two batches that are not full. A batch costs one request and
@@ -192,7 +192,7 @@ class Delivery:
 
     def _on_success(self) -> None:
         if self._failing is not None:
-            log.info("delivery works again", retries=self._attempt)
+            log.info("delivery recovered", retries=self._attempt)
         self._failing = None
         self._attempt = 0
 

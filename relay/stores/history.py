@@ -1,4 +1,4 @@
-"""A conversation's earlier words and what was spent, from the journal and the store together."""
+"""Reads a conversation's earlier utterances and past spend from the journal and the store."""
 
 import asyncio
 from typing import Final

@@ -1,4 +1,4 @@
-"""Extractive summary: the sentences whose words came most often, and the figures of a call."""
+"""Extractive summary: the sentences with the most frequent words, and the figures of a call."""
 
 import re
 from collections import Counter

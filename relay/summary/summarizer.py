@@ -139,7 +139,7 @@ class Summarizer:
         try:
             return await self._writer.write(lines), "model", self._writer.model, None
         except ModelFailed as failed:
-            log.warning("the text model wrote no summary", reason=str(failed))
+            log.warning("text model failed; summary is extracted", reason=str(failed))
             return extract(lines), "extract", None, FAILED
         finally:
             self._writing -= 1

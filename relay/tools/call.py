@@ -1,4 +1,4 @@
-"""Tool calls: what a tool is given, what it may answer, how a failure reads for the model."""
+"""Tool calls: a tool's arguments, the bounds of its answer, failures as the model reads them."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass

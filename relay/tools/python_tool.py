@@ -22,7 +22,7 @@ Function = Callable[[dict[str, Any], ToolContext], Any]
 """Takes the arguments and the context; returns text, or a value that can be encoded as JSON."""
 
 Outcome = tuple[Any, BaseException | None]
-"""What a function returned, and what it raised."""
+"""A function's return value, and its exception."""
 
 
 def load_function(entry_point: str) -> Function:

@@ -27,9 +27,9 @@ CLOSE_GRACE: Final = 0.75
 """Seconds from our close frame until the connection is aborted."""
 
 FAIL_GRACE: Final = 0.2
-"""The same after a protocol violation, when no answer is waited for (RFC 6455 §7.1.7): time for the
-other end to read the reason. Only then is the other connection of the session closed, and both must
-be closed within a second (docs/architecture.md, "Bounds")."""
+"""Seconds until the abort after a protocol violation, when no answer is waited for (RFC 6455
+§7.1.7): time for the other end to read the reason. Only then is the other connection of the session
+closed, and both must be closed within a second (docs/architecture.md, "Bounds")."""
 
 MAX_REASON_BYTES: Final = 123
 """A control frame holds 125 bytes and the code takes two (RFC 6455 §5.5)."""

@@ -26,7 +26,7 @@ MAX_PENDING_BYTES: Final = 1024 * 1024
 engine needs to open. What one read brought is still kept, at most one message of the limit."""
 
 MAX_PENDING_FRAMES: Final = 2048
-"""The same for small frames: 40 s of audio in 20 ms pieces; bounds what Python's objects cost."""
+"""The same bound in frames, 40 s of audio in 20 ms pieces: small ones cost memory as objects."""
 
 MAX_PONG_DIGITS: Final = 12
 """Our pings are numbered with no more digits; a longer pong answers none of them."""

@@ -1,4 +1,4 @@
-"""Reads WebSocket upgrade requests and rejects those that get no upgrade."""
+"""Reads WebSocket upgrade requests and rejects invalid ones."""
 
 import base64
 import binascii

@@ -9,7 +9,7 @@ from picows import WSAutoPingStrategy
 from picows.picows import WSProtocol  # type: ignore[attr-defined]  # missing in picows' stub
 
 READ_BUFFER_BYTES: Final = 8 * 1024
-"""Where each read buffer starts: picows doubles it when a message needs more, and never shrinks."""
+"""Initial size of each read buffer: picows doubles it for a longer message and never shrinks it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -307,7 +307,9 @@ def quiet(script: Script) -> Iterator[list[str]]:
     secrets = [part for bearer in tokens for part in bearer.split(".")]
     found = [secret for secret in (KEY, SECRET, *secrets, *words_of(script)) if secret in log]
     assert found == [], lines
-    assert [line for line in lines if line["event"] in ("fault", "a peer did not close")] == []
+    assert [
+        line for line in lines if line["event"] in ("session failed", "connection did not close")
+    ] == []
 
 
 def words_of(script: Script) -> list[str]:

@@ -23,7 +23,10 @@ ECHO: Event = {
     "type": "error",
     "error": {"code": "invalid_api_key", "message": f"Incorrect API key provided: {KEY}. {HEARD}"},
 }
-OF_A_CALL = {"session started", "engine refused", "engine unreachable", "token refused", "fault"}
+OF_A_CALL = {
+    *("session started", "session failed"),
+    *("engine refused", "engine unreachable", "token renewal refused"),
+}
 """Lines that are about one call."""
 
 
@@ -119,7 +122,7 @@ async def test_S3_17_S3_60_S3_61_every_line_of_a_call_names_it_and_none_holds_a_
     messages = [line["message"] for line in lines]
     assert messages.count("session started") == 2
     assert messages.count("session ended") == 10
-    assert {"engine refused", "engine unreachable", "token refused"} <= set(messages)
+    assert {"engine refused", "engine unreachable", "token renewal refused"} <= set(messages)
     for line in lines:
         if line["message"] in OF_A_CALL or line["message"] == "session ended":
             assert uuid.UUID(line["session_id"]).version == 4, line

@@ -175,7 +175,7 @@ async def test_S3_39_a_store_that_is_away_is_tried_until_it_is_back(journal: Dis
     assert store.stored == [ONE, TWO, THREE]
     assert waits.attempts == [1, 2, 3, 1], "success begins a new count"
     assert (delivery.state.retries, delivery.state.failing) == (4, None)
-    assert [entry["event"] for entry in logs].count("delivery works again") == 2
+    assert [entry["event"] for entry in logs].count("delivery recovered") == 2
 
 
 async def test_S3_39_trouble_is_reported_and_words_stay_on_disk_meanwhile(

@@ -294,4 +294,4 @@ class CascadeConnection:
 
 
 def _log_fault(name: str, fault: BaseException) -> None:
-    log.error("a task of the cascade failed", task=name, error=type(fault).__name__)
+    log.error("cascade task failed", task=name, error=type(fault).__name__)

@@ -1,4 +1,4 @@
-"""The responses of one session: which may run, what each of them answers, and its events."""
+"""The responses of one session: their order, their answers and their events."""
 
 from __future__ import annotations
 

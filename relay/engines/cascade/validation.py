@@ -172,7 +172,7 @@ _SUPPORTED = (
     "response.create",
     "response.cancel",
 )
-"""What OpenAI's server says it supports (recording p02); two are a translation session's."""
+"""Events that OpenAI's server says it supports (recording p02); two are a translation session's."""
 
 _ID = text(128)
 

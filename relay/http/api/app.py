@@ -25,7 +25,7 @@ from relay.realtime.grant import Caller
 
 PREFIX: Final = "/api"
 PREFLIGHT_SECONDS: Final = 600
-"""How long a browser may cache the answer to a preflight request."""
+"""Seconds a browser may cache the answer to a preflight request."""
 _PREFLIGHT: Final = {
     hdrs.ACCESS_CONTROL_ALLOW_METHODS: "GET, POST, OPTIONS",
     hdrs.ACCESS_CONTROL_ALLOW_HEADERS: "Authorization, Content-Type, Last-Event-ID",

@@ -35,7 +35,7 @@ CALLERS: Final = 10_000
 FEEDS: Final = 50
 """Open feeds of one caller."""
 LEARNERS_TTL_SECONDS: Final = 5.0
-"""How long a coach's learners are cached; a withdrawn assignment takes effect after that."""
+"""Seconds a coach's learners are cached; a withdrawn assignment takes effect after that."""
 COACHES: Final = 1000
 """Coaches whose learners are cached."""
 

@@ -38,12 +38,12 @@ from relay.realtime.endings import (
 from relay.realtime.grant import Caller
 
 SEND_SECONDS: Final = 10.0
-"""How long sending one message may take; a coach who reads nothing for that long is too slow."""
+"""Seconds sending one message may take; a coach who reads nothing for that long is too slow."""
 QUIET_SECONDS: Final = 15.0
-"""After so long without a message a keep-alive is sent, and the coach's access checked again."""
+"""Seconds without a message until a keep-alive is sent and the coach's access checked again."""
 
 RETRY_MS: Final = 1000
-"""How long a browser waits before it reconnects an event stream."""
+"""Milliseconds a browser waits before it reconnects an event stream."""
 _ENDED: Final = "-ended"
 """Suffix of the last event's id: a browser that sends it has seen the end."""
 _EVENT_STREAM_HEADERS: Final = {
@@ -55,9 +55,9 @@ _EVENT_STREAM_HEADERS: Final = {
 PING_SECONDS: Final = 30.0
 """Interval of WebSocket pings; one without an answer after half of it is lost."""
 CLOSE_SECONDS: Final = 2.0
-"""How long the other side may take to answer a close."""
+"""Seconds the other side may take to answer a close."""
 MAX_MESSAGE_BYTES: Final = 4096
-"""Of a message from a coach, whose content is ignored."""
+"""Bytes of a message from a coach, whose content is ignored."""
 
 log = structlog.get_logger(__name__)
 

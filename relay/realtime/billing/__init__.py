@@ -1,1 +1,1 @@
-"""Part of the relay."""
+"""Cost of sessions: usage, prices and budgets."""

@@ -12,7 +12,7 @@ MAX_IDLE_BUDGETS: Final = 100_000
 """Budgets kept for the day without a session; beyond it the one used longest ago is dropped."""
 
 NO_LIMIT: Final = 2**63 - 1
-"""What a session without a budget has left."""
+"""Micro-dollars left of a session without a budget."""
 
 FIRST_ANSWER: Final = 10_000
 """Estimated cost of an answer before one was billed: seven spoken seconds of the dearest model."""
@@ -21,10 +21,10 @@ GOOD_BYE: Final = (
     "The time for this conversation is nearly up. In your next answer, finish in one or two short "
     "sentences and say good-bye, in the language of the conversation."
 )
-"""What the model is told when it has to wrap up."""
+"""Instruction to the model to wrap up."""
 
 WRAP_UP_SECONDS: Final = 30.0
-"""How long a session that was asked to wrap up may continue."""
+"""Seconds a session that was asked to wrap up may continue."""
 
 Stage = Literal["ok", "warn", "wrap_up", "exhausted"]
 
@@ -47,7 +47,7 @@ class Limit:
 
 @dataclass(frozen=True, slots=True)
 class Balance:
-    """What a session may still spend from the tightest of its budgets, and that budget's limit."""
+    """The rest of the tightest budget of a session, and that budget's limit."""
 
     left: int
     limit: int

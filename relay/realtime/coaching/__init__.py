@@ -1,1 +1,1 @@
-"""Part of the relay."""
+"""Coaching of a session: commands, the coach's speech, the muted model."""

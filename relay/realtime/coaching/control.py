@@ -152,7 +152,7 @@ class CoachCommands:
 
 
 class CoachControl:
-    """What coaches have set in one session: paused, taken over, sentences to say.
+    """Control of one session by coaches: paused, taken over, sentences to say.
 
     A pause and a takeover each mute the model; it is unmuted when neither is left. The effects in
     a result are what the engine is sent.

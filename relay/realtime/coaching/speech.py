@@ -1,4 +1,4 @@
-"""Turns a coach's audio into answers that the learner hears, and records them for the model."""
+"""Turns a coach's audio into answers: plays them to the learner, records them, tells the model."""
 
 from collections import deque
 from collections.abc import Callable

@@ -1,1 +1,1 @@
-"""Part of the relay."""
+"""Dialects of the Realtime API that clients use: GA and beta."""

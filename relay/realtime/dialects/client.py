@@ -17,7 +17,7 @@ _INVALID_API_KEY: Final = "invalid_request_error.invalid_api_key"
 
 @dataclass(frozen=True, slots=True)
 class Farewell:
-    """What a client is sent when its session ends: events first, then the close frame."""
+    """The farewell to a client when its session ends: events first, then the close frame."""
 
     events: tuple[Event, ...]
     code: int

@@ -1,4 +1,4 @@
-"""Faults of a realtime server, on purpose; `docs/simulator.md` lists them.
+"""Deliberate faults of a realtime server; `docs/simulator.md` lists them.
 
 They alter what a session sends on its way to the client, unknown to the session itself.
 """

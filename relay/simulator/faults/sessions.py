@@ -1,4 +1,4 @@
-"""Faults at the door of a session, of the session as a whole, and of its single events."""
+"""Faults of a session's handshake, of the session as a whole, and of its single events."""
 
 from http import HTTPStatus
 from typing import Annotated, Any, ClassVar, Literal

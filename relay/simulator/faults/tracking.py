@@ -31,7 +31,7 @@ _OF_THE_NEXT_TURN = (
 )
 
 Unit = Literal["session", "turn", "response", "event"]
-"""What a fault happens to as a whole: chance decides once for each of them."""
+"""The unit that a fault affects as a whole: chance decides once for each."""
 
 Number = Annotated[int, Meta(ge=1)]
 Numbers = Number | list[Number]

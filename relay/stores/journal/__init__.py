@@ -1,1 +1,1 @@
-"""Part of the relay."""
+"""The write-ahead journal: records wait on disk until the store has them."""

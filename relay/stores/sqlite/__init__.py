@@ -1,1 +1,1 @@
-"""Part of the relay."""
+"""The embedded store, in one SQLite file."""

@@ -1,1 +1,1 @@
-"""Part of the relay."""
+"""The store in a Supabase project."""

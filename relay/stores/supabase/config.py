@@ -1,4 +1,4 @@
-"""Configuration that a project's tables hold: agents, and the provider's key in its vault."""
+"""Configuration from a project's database: agents, and the provider's key in its vault."""
 
 import dataclasses
 import time
@@ -52,7 +52,7 @@ class TableAgents:
         try:
             found = await self._cache.get(agent_id.lower())
         except DatabaseError as error:
-            log.warning("agent not read", agent_id=agent_id, reason=type(error).__name__)
+            log.warning("could not read agent", agent_id=agent_id, reason=type(error).__name__)
             raise SessionRefused(INTERNAL_ERROR) from None
         if isinstance(found, InvalidAgent):
             raise SessionRefused(INTERNAL_ERROR)
@@ -73,7 +73,9 @@ class TableAgents:
         try:
             return agent_of(agent_id, rows[0], settings)
         except InvalidAgent as bad:
-            log.warning("agent refused", agent_id=agent_id, problems=bad.problems[:PROBLEMS_LOGGED])
+            log.warning(
+                "agent is invalid", agent_id=agent_id, problems=bad.problems[:PROBLEMS_LOGGED]
+            )
             return bad
 
 
@@ -131,7 +133,7 @@ class VaultKey:
         try:
             return await self._cache.get(PROVIDER) or self._fallback
         except DatabaseError as error:
-            log.warning("provider key not read", reason=type(error).__name__)
+            log.warning("could not read provider key", reason=type(error).__name__)
             if not self._fallback:
                 raise SessionRefused(INTERNAL_ERROR) from None
             self._retry_at = self._clock() + RETRY_SECONDS

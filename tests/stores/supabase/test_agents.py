@@ -205,7 +205,7 @@ async def test_an_invalid_agent_is_refused_and_logged_once_with_its_keys(
                 await school.agents.find(AGENT)
             assert refused.value.ending == INTERNAL_ERROR
     (line,) = logs
-    assert (line["event"], line["agent_id"]) == ("agent refused", AGENT)
+    assert (line["event"], line["agent_id"]) == ("agent is invalid", AGENT)
     assert [problem.split(":")[0] for problem in line["problems"]] == [
         "server_tools.run.secret_env",
         "server_tools.run.url",

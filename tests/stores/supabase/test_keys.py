@@ -181,7 +181,7 @@ async def test_the_environments_key_is_used_when_the_vault_fails(
     source = VaultKey(vault.rest, "sk-environment", lambda: vault.now)
     with waiting_for(vault.rest, fault), structlog.testing.capture_logs() as logs:
         assert await source.current() == "sk-environment"
-    assert [line["event"] for line in logs] == ["provider key not read"]
+    assert [line["event"] for line in logs] == ["could not read provider key"]
 
 
 @REAL
