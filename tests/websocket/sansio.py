@@ -21,8 +21,6 @@ from relay.websocket.client import ConnectError
 from relay.websocket.closing import CloseFrame, ConnectionOptions
 from relay.websocket.connection import PingTracker, ReadPause, ReceiverSlot
 
-DATA = (Opcode.TEXT, Opcode.BINARY, Opcode.CONT)
-
 
 class SansioConnection(asyncio.Protocol):
     """One end of a WebSocket; `on_request` decides a handshake, `on_open` is told it is over."""
@@ -182,7 +180,7 @@ class SansioConnection(asyncio.Protocol):
             self._begin(closing.read_close(bytes(frame.data)), self.options.close_grace)
             self._flush()
             self._transport.close()
-        elif frame.opcode in DATA and self.ending is None:
+        elif frame.opcode is not Opcode.PING and self.ending is None:
             self._data(frame.opcode, frame.data, frame.fin)
 
     def _data(self, opcode: Opcode, data: bytes | bytearray | memoryview, fin: bool) -> None:
@@ -208,17 +206,14 @@ class SansioConnection(asyncio.Protocol):
     def _violated(self, code: int, reason: str = "") -> None:
         """The other end broke the protocol: say so in the relay's words."""
         received = self.protocol.close_rcvd
-        if received is not None:  # a close amid a message, which this library refuses
-            self._end((received.code, received.reason))
-        elif code == closing.ABNORMAL[0]:  # the socket ended without a close frame
-            self._end(closing.ABNORMAL)
+        if received is not None or code == closing.ABNORMAL[0]:
+            # A close amid a message, which this library refuses, or an end without a close.
+            ending = (received.code, received.reason) if received is not None else closing.ABNORMAL
+            self._begin(ending, self.options.fail_grace)
+            self._fail_protocol(*ending)
         else:
-            no_binary = code == BINARY_REFUSED.code
-            self._fail(BINARY_REFUSED if no_binary else closing.ending_of_violation(code))
-
-    def _end(self, ending: CloseFrame) -> None:
-        self._begin(ending, self.options.fail_grace)
-        self._fail_protocol(*ending)
+            refused = code == BINARY_REFUSED.code
+            self._fail(BINARY_REFUSED if refused else closing.ending_of_violation(code))
 
     def _fault(self, fault: Exception) -> None:
         self.options.on_fault(fault)

@@ -261,7 +261,7 @@ def _json(rows: Sequence[tuple[object, ...]]) -> str:
 
 
 def _renamed(record: AnyRecord) -> AnyRecord:
-    """Return the record with its door's present name: the browser door was `s3` before 0.2."""
+    """Return the record with its door's present name: the browser door was `s3` earlier."""
     if isinstance(record, SessionRecord) and record.door == "s3":
         return msgspec.structs.replace(record, door="browser")
     return record

@@ -111,5 +111,5 @@ CREATE TABLE IF NOT EXISTS coach_assignments (
     learner_id TEXT NOT NULL,
     PRIMARY KEY (coach_id, learner_id)
 ) WITHOUT ROWID;
-UPDATE voice_sessions SET door = 'browser' WHERE door = 's3';  -- its name before 0.2
+UPDATE voice_sessions SET door = 'browser' WHERE door = 's3';  -- its name in earlier versions
 """  # noqa: S608 - made of constants
