@@ -26,7 +26,7 @@ ROOT = Path(__file__).parents[2]
 SHIPPED = ROOT / "nginx" / "relay.conf"
 MARK = "# here"
 NOBODY = 65534
-PATIENCE = 10.0  # seconds for what takes milliseconds
+PATIENCE = 30.0  # seconds for what takes milliseconds
 
 # Everything that is not the relay's: an operator's own nginx.conf, with an error log as wordy as it
 # gets short of debug, so that a line which lands there by mistake is found.

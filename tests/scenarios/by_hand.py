@@ -26,7 +26,7 @@ from tests.websocket.ends import (
     upgrade,
 )
 
-PATIENCE = 15.0
+PATIENCE = 30.0
 """Seconds after which a test that waits for something has failed."""
 
 KEY = "sk-the-providers-key-that-nobody-may-see"

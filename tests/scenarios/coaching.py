@@ -13,7 +13,7 @@ from websockets.exceptions import ConnectionClosed
 from relay.stores.sqlite.store import SqliteStore
 from tests.scenarios.stage import Event, Line, Stage, token
 
-PATIENCE = 10.0
+PATIENCE = 30.0
 
 
 class Screen:

@@ -30,7 +30,7 @@ KEY = "sk-a-providers-key-for-bad-days"
 FIRST = Condition(session=1)
 """The first caller alone has the fault."""
 
-PATIENCE = 15.0
+PATIENCE = 30.0
 """Seconds after which a caller who waits for something has waited in vain."""
 
 BURST = 200.0

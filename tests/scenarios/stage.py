@@ -60,7 +60,7 @@ class Line:
             audio = base64.b64encode(pcm[start : start + 4800]).decode()
             await self.send({"type": "input_audio_buffer.append", "audio": audio})
 
-    async def until(self, kind: str, within: float = 10.0) -> Event:
+    async def until(self, kind: str, within: float = 30.0) -> Event:
         """Read up to the next event of this type and return it."""
         async with asyncio.timeout(within):
             while True:
@@ -69,7 +69,7 @@ class Line:
                 if event["type"] == kind:
                     return event
 
-    async def closed(self, within: float = 10.0) -> tuple[int, str]:
+    async def closed(self, within: float = 30.0) -> tuple[int, str]:
         """Read to the end; returns the close code and reason."""
         async with asyncio.timeout(within):
             try:
@@ -132,7 +132,7 @@ class Stage:
         async with connect(url, **options) as socket:
             yield Line(socket)
 
-    async def emptied(self, within: float = 5.0) -> None:
+    async def emptied(self, within: float = 30.0) -> None:
         """Wait until no session, no upstream socket and no task of a session is left."""
         async with asyncio.timeout(within):
             while self.app.directory.active or (self.simulator and self.simulator.connections):
@@ -155,7 +155,7 @@ class Stage:
         ):
             return answer.status, await answer.text()
 
-    async def stored(self, conversation_id: str, count: int, within: float = 10.0) -> list[Event]:
+    async def stored(self, conversation_id: str, count: int, within: float = 30.0) -> list[Event]:
         """The utterances of a conversation once there are `count`, as role, text and state."""
         path = self.folder / "relay.db"
         reader = SqliteReader(path)

@@ -44,7 +44,7 @@ class Hosted:
         """S3's own front end, with a token of the project's."""
         return self.stage.s3_client(token=self.project.mint(sub), agent_id=agent_id, **query)
 
-    async def rows(self, count: int, within: float = 10.0) -> list[tuple[Any, ...]]:
+    async def rows(self, count: int, within: float = 30.0) -> list[tuple[Any, ...]]:
         """All messages once there are so many, in conversation order."""
         query = (
             "select role, content ->> 'text', conversation_id::text, sender_user_id::text,"

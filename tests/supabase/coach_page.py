@@ -69,7 +69,7 @@ class CoachPage:
         )
         return await self.rows()
 
-    async def joined(self, topic: str, times: int = 1, within: float = 10.0) -> None:
+    async def joined(self, topic: str, times: int = 1, within: float = 30.0) -> None:
         """Wait until the topic was joined so often."""
         async with asyncio.timeout(within):
             while self.project.realtime.joined[topic] < times:

@@ -24,7 +24,7 @@ from tests.supabase.realtime import Realtime
 from tests.supabase.signing import Keys
 
 REST = "/rest/v1"
-START_S = 10.0
+START_S = 30.0
 _DROPPED = {"host", "apikey", "authorization", "content-length", "connection", "accept-encoding"}
 _HOP = {"transfer-encoding", "connection", "content-length", "content-encoding", "keep-alive"}
 T = TypeVar("T")

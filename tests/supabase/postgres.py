@@ -14,7 +14,7 @@ from psycopg import sql
 from tests.components import require
 
 SQL = Path(__file__).parent
-PATIENCE = "30"  # seconds; it takes a tenth of one
+PATIENCE = "60"  # seconds; it takes a tenth of one
 SETTINGS = {
     "listen_addresses": "''",
     # What a killed server has written survives; only the whole machine's crash would show this.

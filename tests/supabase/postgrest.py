@@ -11,7 +11,7 @@ from typing import Any
 
 from tests.components import require
 
-READY_S = 10.0  # it takes a fifth of a second
+READY_S = 60.0  # it takes a fifth of a second; a busy machine takes several
 _LOOK_EVERY_S = 0.01
 
 

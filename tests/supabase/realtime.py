@@ -80,7 +80,7 @@ class Realtime:
         """Let each broadcast be lost with this probability: the service promises none."""
         self._lost = chance
 
-    async def heard(self, count: int, within: float = 10.0) -> None:
+    async def heard(self, count: int, within: float = 30.0) -> None:
         """Wait until so many broadcasts came from the database, those that were lost among them."""
         async with asyncio.timeout(within):
             while self._heard_of < count:

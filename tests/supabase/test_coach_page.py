@@ -50,7 +50,7 @@ async def say(project: Project, first: int, last: int, pause: float = 0.0) -> No
         await asyncio.sleep(pause)
 
 
-async def until_refused(project: Project, count: int, within: float = 10.0) -> list[str]:
+async def until_refused(project: Project, count: int, within: float = 30.0) -> list[str]:
     """Why joins were refused or channels ended, once there are so many."""
     async with asyncio.timeout(within):
         while len(project.realtime.refused) < count:

@@ -14,7 +14,7 @@ from tests.supabase.project import Project
 
 pytestmark = needs("postgresql", "postgrest")
 TOPIC = f"voice:{SESSION}"
-PATIENCE = 10.0
+PATIENCE = 30.0
 
 
 class Follower:

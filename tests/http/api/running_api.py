@@ -23,7 +23,7 @@ from tests.stores.words import LEARNER, STRANGER
 
 SESSION = HEAD.session_id
 FEED = f"/api/sessions/{SESSION}/feed"
-PATIENCE = 10.0
+PATIENCE = 30.0
 SERVICE_KEY = "the-project's-own-key"
 
 
