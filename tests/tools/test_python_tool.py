@@ -162,9 +162,10 @@ async def test_a_hanging_thread_counts_until_it_returns() -> None:
 def test_a_thread_may_return_after_the_loop_is_closed() -> None:
     released, ended = threading.Event(), threading.Event()
     threads = DaemonThreads()
+    before = set(threading.enumerate())  # one of another test may be about to end
 
     def work() -> None:
-        released.wait(10)
+        released.wait(60)
         ended.set()
 
     async def give_up() -> None:
@@ -173,8 +174,8 @@ def test_a_thread_may_return_after_the_loop_is_closed() -> None:
         task.cancel()
 
     asyncio.run(give_up())
-    (thread,) = [thread for thread in threading.enumerate() if thread.name == "tool"]
+    (thread,) = set(threading.enumerate()) - before
     released.set()
-    thread.join(10)
+    thread.join(30)
     assert ended.is_set()
     assert not thread.is_alive()
