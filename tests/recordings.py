@@ -12,7 +12,7 @@ from typing import Final
 import pytest
 
 RECORDINGS: Final = Path(
-    os.environ.get("RECORDINGS", Path(__file__).parents[2] / "shared" / "recordings")
+    os.environ.get("RECORDINGS") or Path(__file__).parents[2] / "shared" / "recordings"
 )
 
 needs_recordings = pytest.mark.needs_recordings
