@@ -83,7 +83,7 @@ def _run(given: argparse.Namespace) -> int:
 
 CHECK: Final = CliCommand(
     name="check",
-    help="say what would work here and how to mend what would not",
+    help="say what would work here and how to fix what would not",
     example="relay check --live",
     options=_options,
     run=_run,

@@ -34,7 +34,7 @@ T = TypeVar("T")
 
 def _retain_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--days", type=_days, required=True, metavar="N", help="forget what is older than this"
+        "--days", type=days, required=True, metavar="N", help="forget what is older than this"
     )
     parser.add_argument(
         "--redact", action="store_true", help="empty the words, keep that they were said and when"
@@ -66,12 +66,12 @@ RETAIN: Final = CliCommand(
 )
 
 
-def _days(text: str) -> int:
-    """A whole number of days; argparse reports the ValueError."""
-    days = int(text)
-    if not 0 <= days <= _MAX_DAYS:
+def days(text: str) -> int:
+    """A whole number of days; argparse reports the ValueError with this function's name."""
+    number = int(text)
+    if not 0 <= number <= _MAX_DAYS:
         raise ValueError
-    return days
+    return number
 
 
 # ----------------------------------------------------------------------------------- relay export

@@ -33,7 +33,7 @@ T = TypeVar("T")
 def _transcript_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("conversation", nargs="?", metavar="CONVERSATION", help="its id")
     parser.add_argument(
-        "--follow", action="store_true", help="go on printing what is said, until Ctrl-C"
+        "--follow", action="store_true", help="keep printing what is said, until Ctrl-C"
     )
     parser.add_argument("--json", action="store_true", help="print one JSON object a line")
 

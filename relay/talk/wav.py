@@ -31,7 +31,8 @@ def read_wav(path: Path) -> bytes:
         raise BadWav(f"{path}: no such file") from None
     except (wave.Error, EOFError, OSError) as error:
         make = f"`ffmpeg -i {path} -c:a pcm_s16le plain.wav` makes one"
-        raise BadWav(f"{path}: not a PCM WAV file ({error}); {make}") from None
+        why = f" ({error})" if str(error) else ""
+        raise BadWav(f"{path}: not a PCM WAV file{why}; {make}") from None
     pcm = _to_bytes(_resample(_mix(_samples(data, width), channels), rate))
     if not pcm:
         raise BadWav(f"{path}: there is no sound in it")

@@ -55,7 +55,7 @@ def test_impossible_days_are_refused(folder: Path, days: str) -> None:
     ran = relay("retain", f"--days={days}", cwd=folder)
 
     assert ran.returncode == 2
-    assert "invalid _days value" in ran.stderr or "argument --days" in ran.stderr
+    assert "invalid days value" in ran.stderr or "argument --days" in ran.stderr
 
 
 def test_a_folder_without_a_store_is_reported(folder: Path) -> None:
