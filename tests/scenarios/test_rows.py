@@ -19,7 +19,6 @@ from websockets.exceptions import ConnectionClosed
 
 from relay.parts.simple import Script
 from relay.session.directory import MemorySessionDirectory
-from relay.websocket.connection import WebSocketConnection
 from tests.auth.supabase import SERVICE_KEY, FakeAuth, ec_key, public_row, rsa_key, serve
 from tests.own_time import own_time
 from tests.realtime import wire_events as wire
@@ -559,8 +558,7 @@ async def test_S3_57_who_sends_nonsense_and_does_not_read_fills_no_memory(tmp_pa
         mad.raw.write(nonsense)
         await mad.raw.writer.drain()
         await metric(here, 'relay_frames_total{direction="up"} 60000.0')
-        assert isinstance(peer, WebSocketConnection)
-        assert 1 << 20 < peer.buffered < 2 << 20
+        assert 1 << 20 < peer.buffered < 2 << 20  # type: ignore[union-attr]
         await _round_trip(quick, await provider.call("quick"), 1)
         mad.raw.reset()
         mad.reads.set()

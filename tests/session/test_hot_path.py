@@ -41,8 +41,10 @@ class Calls:
     ("way", "calls", "files"), [("up", 5, 3), ("down", 13, 8)], ids=["up", "down"]
 )
 async def test_an_audio_frame_takes_few_calls_through_few_files(
-    tmp_path: Path, way: str, calls: int, files: int
+    request: pytest.FixtureRequest, tmp_path: Path, way: str, calls: int, files: int
 ) -> None:
+    if request.config.getoption("--sansio"):
+        pytest.skip("the calls of the product's own wire library are counted, not another's")
     async with provided(tmp_path) as (here, provider), client(here, openai()) as end:
         await end.until("session.created")
         call = await provider.call()
