@@ -177,26 +177,28 @@ class SessionCore:
             *((self._tools.from_engine,) if self._tools else ()),
         )
 
-    def _interrupt(self, event: Event, now: float) -> RuleOutcome:
+    def _interrupt(self, event: Event, now: float) -> RuleOutcome | None:
         """Rule: the learner speaks, so the client's player is flushed."""
         if event["type"] != SPEECH_STARTED:
-            return RuleOutcome([event])
+            return None
         cut = self._cut(now, tells=self.setup.truncates)
         return RuleOutcome([event], before=[Flush()], after=cut)
 
-    def _transcribe(self, event: Event, now: float) -> RuleOutcome:
+    def _transcribe(self, event: Event, now: float) -> RuleOutcome | None:
         """Rule: record the utterances that the event settles, after the client saw it."""
         settled = self.transcript.observe(event, now)
         if settled:
             self._announcement.arm()
         announcement = self._announcement.observe(event, now)
+        if not settled and not announcement:
+            return None
         records: list[Effect] = [RecordUtterance(utterance) for utterance in settled]
         return RuleOutcome([event], before=announcement, after=records)
 
-    def _open(self, event: Event, now: float) -> RuleOutcome:
+    def _open(self, event: Event, now: float) -> RuleOutcome | None:
         """Rule: configure the session when the engine has created it."""
         if self.engine_ready or event["type"] != "session.created":
-            return RuleOutcome([event])
+            return None
         self.engine_ready = True
         self.deadlines.engine_ready()
         return RuleOutcome([event], after=open_session(self.setup, self._requests, self._injected))
@@ -295,6 +297,8 @@ def _run(
     """
     for position, rule in enumerate(rules, start=1):
         outcome = rule(event, now)
+        if outcome is None:
+            continue
         if len(outcome.events) != 1 or outcome.before or outcome.after or outcome.replies:
             return _enclose(outcome, rules[position:], now, onward, back)
         (event,) = outcome.events

@@ -138,5 +138,7 @@ class RuleOutcome:
     after: Sequence[Effect] = ()
 
 
-Rule = Callable[[Event, float], RuleOutcome]
-"""A rule's `from_client` or `from_engine`: takes an event and the time in Unix seconds."""
+Rule = Callable[[Event, float], RuleOutcome | None]
+"""A rule's `from_client` or `from_engine`: takes an event and the time in Unix seconds.
+
+None lets the event pass as it is."""

@@ -224,9 +224,12 @@ class CoachControl:
     def from_engine(self, event: Event, now: float) -> RuleOutcome:
         """The event as the client may see it; replies with what coaches want of the model."""
         self._say_queue.observe(event, now)
-        muted = self._muting.from_engine(event, now)
-        replies = [self._stamp(reply) for reply in muted.replies]
-        return RuleOutcome(muted.events, replies + self._next_sentence())
+        outcome = self._muting.from_engine(event, now)
+        sentence = self._next_sentence()
+        if outcome.replies or sentence:
+            replies = [self._stamp(reply) for reply in outcome.replies]
+            return RuleOutcome(outcome.events, replies + sentence)
+        return outcome
 
     def _next_sentence(self) -> list[Event]:
         is_free = not self._muting.is_answering and not self._muting.is_muted
