@@ -59,11 +59,13 @@ def check(results: dict[str, Any], name: str) -> None:
     assert [row for row in results["rows"] if row["contender"] == name]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", OWN)
 def test_a_contender_relays_every_frame_it_was_sent(results: dict[str, Any], name: str) -> None:
     check(results, name)
 
 
+@pytest.mark.slow
 @needs("nginx")
 def test_nginx_relays_every_frame_it_was_sent(tmp_path: Path) -> None:
     check(run_smoke((NGINX,), tmp_path), NGINX)

@@ -49,6 +49,7 @@ async def stalled_calls() -> tuple[list[Call], float]:
     return calls, stalling.result()
 
 
+@pytest.mark.slow
 @needs("node")
 async def test_after_a_stall_a_call_catches_up_and_no_sound_is_lost() -> None:
     calls, began = await stalled_calls()
