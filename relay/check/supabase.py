@@ -15,6 +15,7 @@ from relay.agents.config import InvalidAgent
 from relay.auth.tokens import LEEWAY, JwtConfig, mint
 from relay.check.proxy import failure_reason
 from relay.check.runner import CheckResult, fail, ok, skip
+from relay.http_body import BodyTooLarge, read_body
 from relay.interfaces import SupabaseCredentials
 from relay.realtime.grant import Caller
 from relay.stores.supabase.config import PROVIDER, agent_of, key_in
@@ -183,12 +184,10 @@ class ProjectClient:
 
 
 async def _read_bounded(response: aiohttp.ClientResponse) -> bytes:
-    body = bytearray()
-    async for chunk in response.content.iter_chunked(64 * 1024):
-        body += chunk
-        if len(body) > MAX_RESPONSE_BYTES:
-            raise ProjectUnreachable(f"more than {MAX_RESPONSE_BYTES >> 20} MiB came")
-    return bytes(body)
+    try:
+        return await read_body(response, MAX_RESPONSE_BYTES)
+    except BodyTooLarge:
+        raise ProjectUnreachable(f"more than {MAX_RESPONSE_BYTES >> 20} MiB came") from None
 
 
 def _parse(body: bytes) -> Any:

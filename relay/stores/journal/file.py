@@ -61,7 +61,7 @@ SELECT count(*), count(aside) FILTER (WHERE seq < latest) FROM (
     FROM json_each(?) GROUP BY 1
 ) CROSS JOIN records USING (id)
 """
-"""How many of a batch's ids are in the table, and how many set-aside ones it replaces."""
+"""Counts the ids of a batch that are in the table, and the set-aside ones that it replaces."""
 
 DELETE: Final = """
 DELETE FROM records WHERE number IN (
