@@ -4,20 +4,45 @@ A `SpeechDetector` finds turns, a `Transcriber` writes them down, a `Responder` 
 answer and a `Synthesizer` speaks it. `Parts` is a set of them.
 """
 
+import asyncio
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol, runtime_checkable
+from typing import Any, Literal, Protocol
 
 SAMPLE_RATE = 24_000
 """Hz. All audio at the edges of a part is PCM16, little endian, mono, at this rate."""
 
 
-class PartFailed(Exception):  # noqa: N818 - it is one turn's misfortune, not a fault of the caller
-    """A part could not do this piece of work: overloaded, broken or closed. The next may succeed.
+PartKind = Literal["transcriber", "responder", "synthesizer"]
+"""The parts that can fail; a speech detector is a rule within the process."""
 
-    Its text never holds what was said or was to be said.
+FailureCode = Literal[
+    "busy", "rate_limited", "timeout", "unauthorized", "rejected", "unavailable", "failed"
+]
+"""Why a part failed.
+
+`busy`: its queue is full; `rate_limited`: its provider said so; `timeout`: it took too long;
+`unauthorized`: its key is refused; `rejected`: its provider refused this request; `unavailable`: it
+cannot be reached, is not installed or was closed; `failed`: anything else.
+"""
+
+TURN_WAIT_SECONDS = 10.0
+"""Predicted wait above which a part refuses the work of a session's turn."""
+
+
+class PartFailed(Exception):  # noqa: N818 - it is one turn's misfortune, not a fault of the caller
+    """A part could not do this piece of work. The next may succeed.
+
+    `detail` is for the operator's log: a status, a provider's error code, an exception's name. It
+    never holds a key, nor what was said or was to be said.
     """
+
+    def __init__(self, part: PartKind, code: FailureCode, detail: str = "") -> None:
+        super().__init__(f"{part} {code}" + (f": {detail}" if detail else ""))
+        self.part = part
+        self.code = code
+        self.detail = detail
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,79 +56,224 @@ class SpeechStarted:
 
 
 @dataclass(frozen=True, slots=True)
+class SpeechPaused:
+    """The speaker has been silent for a moment, and may go on; `at_ms` is where the voice ended.
+
+    Told at most once a pause. A detector that never tells it has its turns transcribed at their
+    end only.
+    """
+
+    at_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class SpeechResumed:
+    """The speaker goes on after a `SpeechPaused`, in the same turn."""
+
+    at_ms: int
+
+
+@dataclass(frozen=True, slots=True)
 class SpeechStopped:
     """The speaker has been silent for long enough; `at_ms` is where the voice ended."""
 
     at_ms: int
 
 
+SpeechEvent = SpeechStarted | SpeechPaused | SpeechResumed | SpeechStopped
+
+
 class SpeechDetector(Protocol):
     """Finds turns in one session's audio; cheap enough for the event loop.
 
     `silence_ms` is how long a speaker must be silent before the turn is over (a client's
-    `turn_detection.silence_duration_ms`); it may be set at any time. A detector that needs more
-    silence than that uses the least it can.
+    `turn_detection.silence_duration_ms`); it may be set at any time, also within a pause. A
+    detector that needs more silence than that uses the least it can.
     """
 
     silence_ms: int
 
-    def detect(self, pcm: bytes) -> list[SpeechStarted | SpeechStopped]:
+    def detect(self, pcm: bytes) -> list[SpeechEvent]:
         """Take the next piece of audio, of any length; return what it made certain, in order."""
 
     def reset(self) -> None:
         """Forget an open turn (the client cleared its buffer); `at_ms` goes on counting."""
 
 
-class Transcriber(Protocol):
-    """Writes down speech. One is shared by all sessions; it works off the event loop."""
+class Resource(Protocol):
+    """Something that takes time to start and has to be released."""
 
-    async def transcribe(self, pcm: bytes) -> str:
-        """Return the words in one turn's audio, "" when nothing was understood.
-
-        Raises `PartFailed` when it has too much to do, or cannot work at all.
-        """
+    async def prepare(self) -> None:
+        """Start and warm up what the first request would wait for; a failure shows there."""
 
     async def aclose(self) -> None:
-        """Release processes and threads."""
+        """Release processes, threads and connections; work under way fails or is cancelled."""
+
+
+@dataclass(frozen=True, slots=True)
+class TranscriptionRequest:
+    """One turn's audio: PCM16, mono, 24 kHz.
+
+    `language` is an ISO 639-1 code or None, `prompt` words that are likely to occur; both are
+    hints. A predicted wait of more than `max_wait` seconds is refused as `busy`.
+    """
+
+    pcm: bytes
+    language: str | None = None
+    prompt: str | None = None
+    max_wait: float = TURN_WAIT_SECONDS
+
+
+class Transcriber(Resource, Protocol):
+    """Writes down speech. One is shared by all sessions; it works off the event loop.
+
+    `name` is the model's, for usage and metrics; `languages` are the codes of those it knows, ()
+    where it knows any that a user may speak.
+    """
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def languages(self) -> Sequence[str]: ...
+
+    def transcribe(self, request: TranscriptionRequest) -> AsyncIterator[str]:
+        """Yield the words as they become certain; joined they are the transcript.
+
+        Nothing, or "", when nothing was understood. Raises `PartFailed`. Cancelling the task that
+        iterates stops the work.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """What somebody said or typed; `audio` is PCM16 at 24 kHz where a user spoke it, else b""."""
+
+    role: Literal["system", "user", "assistant"]
+    text: str
+    audio: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class MadeCall:
+    """A function call of an earlier answer; `arguments` are JSON."""
+
+    call_id: str
+    name: str
+    arguments: str
+
+
+@dataclass(frozen=True, slots=True)
+class CallOutput:
+    """What a function call returned."""
+
+    call_id: str
+    output: str
+
+
+HistoryEntry = Message | MadeCall | CallOutput
+
+
+@dataclass(frozen=True, slots=True)
+class FunctionTool:
+    """A function that the responder may call; `parameters` is a JSON schema."""
+
+    name: str
+    description: str = ""
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class ReplyRequest:
+    """What a responder is asked to answer.
+
+    `history` is the conversation as it was heard, oldest first, bounded by the engine; what it
+    ends with is to be answered. `tool_choice` is as in the Realtime API. `max_tokens` None leaves
+    the length to the responder. `out_of_band` responses join no conversation.
+    """
+
+    history: tuple[HistoryEntry, ...] = ()
+    instructions: str = ""
+    tools: tuple[FunctionTool, ...] = ()
+    tool_choice: str | Mapping[str, Any] = "auto"
+    max_tokens: int | None = None
+    out_of_band: bool = False
+    max_wait: float = TURN_WAIT_SECONDS
+
+    @property
+    def prompt(self) -> str:
+        """Return the text of the last message of the user, or output of a function, else ""."""
+        for entry in reversed(self.history):
+            if isinstance(entry, CallOutput):
+                return entry.output
+            if isinstance(entry, Message) and entry.role == "user":
+                return entry.text
+        return ""
+
+
+@dataclass(frozen=True, slots=True)
+class TextDelta:
+    """The next characters of the message that is being written."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class TokenUsage:
+    """Tokens of a model as its provider counted them; `cached` are among `input`."""
+
+    input: int
+    output: int
+    cached: int = 0
 
 
 class Responder(Protocol):
-    """Decides what to answer. One per session; it neither blocks nor awaits."""
+    """Decides what to answer. One per session; what they share is a `Resource` of the `Parts`.
 
-    def reply(self, prompt: str) -> "str | Reply":
-        """Return the answer to a transcript, to typed text, or to the output of a tool.
+    `name` is the model's, for usage and metrics.
+    """
 
-        A text is said as it stands; a `Reply` may call tools as well.
+    @property
+    def name(self) -> str: ...
+
+    def respond(self, request: ReplyRequest) -> "AsyncIterator[ReplyPiece]":
+        """Yield the answer as it is written.
+
+        Either text deltas (one message), function calls, usage and, where it is not `completed`,
+        how it ended, in the order in which they come; or one whole `Reply`. Raises `PartFailed`.
+        Cancelling the task that iterates stops the work.
         """
 
 
-@runtime_checkable
-class AudioResponder(Protocol):
-    """A responder that can also answer audio with audio, without a transcript in between."""
+@dataclass(frozen=True, slots=True)
+class SynthesisRequest:
+    """A text to speak in the voice that an OpenAI voice name, or the part's own, stands for.
 
-    def reply_audio(self, pcm: bytes) -> tuple[str, bytes]:
-        """Return a transcript to show, and the audio, in answer to a turn's audio."""
+    `speed` is 0.25 to 4, 1 as the voice was made. A predicted wait of more than `max_wait` seconds
+    is refused as `busy`.
+    """
 
-
-@runtime_checkable
-class OutOfBandResponder(Protocol):
-    """A responder with answers of their own for responses that join no conversation."""
-
-    def reply_out_of_band(self, prompt: str) -> "str | Reply":
-        """Return the answer to a prompt as `Responder.reply` gets it."""
+    text: str
+    voice: str = ""
+    speed: float = 1.0
+    max_wait: float = TURN_WAIT_SECONDS
 
 
-class Synthesizer(Protocol):
-    """Turns text into speech. One is shared by all sessions; it works off the event loop."""
+class Synthesizer(Resource, Protocol):
+    """Turns text into speech. One is shared by all sessions; it works off the event loop.
 
-    async def synthesize(self, text: str, voice: str) -> bytes:
-        """Return `text` as audio, in the voice that an OpenAI voice name stands for.
+    `name` is the model's, for usage and metrics.
+    """
 
-        Raises `PartFailed` when it has too much to do, or cannot work at all.
+    @property
+    def name(self) -> str: ...
+
+    def synthesize(self, request: SynthesisRequest) -> AsyncIterator[bytes]:
+        """Yield the speech as it is made: PCM16, mono, 24 kHz, whole samples.
+
+        Nothing for a text without words. Raises `PartFailed`. Cancelling the task that iterates
+        stops the work.
         """
-
-    async def aclose(self) -> None:
-        """Release threads."""
 
 
 McpServers = Mapping[str, Sequence[Mapping[str, Any]]]
@@ -118,6 +288,7 @@ class Parts:
     """All that an engine needs to listen and speak; `make_*` are called once per session.
 
     `servers` are the MCP servers that a session can ask for their tools; none is ever contacted.
+    `resources` are what the responders share; they are prepared and closed with the rest.
     """
 
     make_speech_detector: Callable[[], SpeechDetector]
@@ -126,6 +297,18 @@ class Parts:
     synthesizer: Synthesizer
     name: str
     servers: McpServers = field(default_factory=dict)
+    resources: Sequence[Resource] = ()
+
+    async def prepare(self) -> None:
+        """Start and warm up all parts at once."""
+        async with asyncio.TaskGroup() as group:
+            for resource in (self.transcriber, self.synthesizer, *self.resources):
+                group.create_task(resource.prepare())
+
+    async def aclose(self) -> None:
+        """Release all parts."""
+        for resource in (self.transcriber, self.synthesizer, *self.resources):
+            await resource.aclose()
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,6 +393,10 @@ class Reply:
     ending: ReplyEnding = COMPLETED
 
 
+ReplyPiece = TextDelta | FunctionCall | TokenUsage | ReplyEnding | Reply
+"""What a responder yields."""
+
+
 @dataclass(frozen=True, slots=True)
 class ReplyOccasion:
     """When in a session a reply is given, counted from 1: as which response, after which turn."""
@@ -228,7 +415,7 @@ def unchanged(_: ReplyOccasion, reply: Reply) -> Reply:
 
 
 def as_reply(answer: str | Reply) -> Reply:
-    """Return a responder's answer as a `Reply`: plain text is one message."""
+    """Return a written answer as a `Reply`: plain text is one message."""
     return Reply((SpokenMessage(answer),)) if isinstance(answer, str) else answer
 
 
