@@ -10,6 +10,7 @@ from typing import Any, Final
 from relay.check.runner import CheckResult, fail, ok
 from relay.engines.cascade.offline import available
 from relay.interfaces import Connection, Engine, EngineRequest, Frame
+from relay.parts.interfaces import SynthesisRequest, Synthesizer
 from relay.parts.simple import ToneSynthesizer
 from relay.realtime.billing.pricing import DATE, Prices
 from relay.realtime.billing.usage import Cost, UsageMeter
@@ -326,11 +327,16 @@ async def spoken_question() -> bytes:
     A tone is enough for a turn, but no words are recognized in it.
     """
     if available() is not None:
-        return await ToneSynthesizer().synthesize(VOICE_QUESTION, "alloy")
+        return await _spoken(ToneSynthesizer())
     from relay.parts.tts import EspeakSynthesizer  # noqa: PLC0415
 
     synthesizer = EspeakSynthesizer()
     try:
-        return await synthesizer.synthesize(VOICE_QUESTION, "alloy")
+        return await _spoken(synthesizer)
     finally:
         await synthesizer.aclose()
+
+
+async def _spoken(synthesizer: Synthesizer) -> bytes:
+    request = SynthesisRequest(VOICE_QUESTION, "alloy")
+    return b"".join([piece async for piece in synthesizer.synthesize(request)])

@@ -288,7 +288,8 @@ class Parts:
     """All that an engine needs to listen and speak; `make_*` are called once per session.
 
     `servers` are the MCP servers that a session can ask for their tools; none is ever contacted.
-    `resources` are what the responders share; they are prepared and closed with the rest.
+    `resources` are what the responders share; they are prepared and closed with the rest. `billed`
+    says that a provider charges for some of them, so that usage is told by part.
     """
 
     make_speech_detector: Callable[[], SpeechDetector]
@@ -298,6 +299,7 @@ class Parts:
     name: str
     servers: McpServers = field(default_factory=dict)
     resources: Sequence[Resource] = ()
+    billed: bool = False
 
     async def prepare(self) -> None:
         """Start and warm up all parts at once."""
@@ -407,11 +409,6 @@ class ReplyOccasion:
 
 Revise = Callable[[ReplyOccasion, Reply], Reply]
 """Changes a responder's reply before it is given."""
-
-
-def unchanged(_: ReplyOccasion, reply: Reply) -> Reply:
-    """Return a reply as the responder gave it."""
-    return reply
 
 
 def as_reply(answer: str | Reply) -> Reply:

@@ -2,10 +2,12 @@
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Final
+
+from relay.parts.interfaces import ReplyPiece, ReplyRequest, TextDelta
 
 MOST_WORDS: Final = 200  # of one utterance; a person's turn of 30 s has about 80
 NEARBY: Final = 8  # two key words this many words apart, or fewer, belong together
@@ -38,6 +40,12 @@ class TopicResponder:
 
     def __init__(self) -> None:
         self._answered: Counter[str] = Counter()
+
+    name = "topics"
+
+    async def respond(self, request: ReplyRequest) -> AsyncIterator[ReplyPiece]:
+        """Yield the answer to a transcript, "" included."""
+        yield TextDelta(self.reply(request.prompt))
 
     def reply(self, prompt: str) -> str:
         """Return the answer to a transcript, "" included."""

@@ -8,17 +8,24 @@ for benchmarks.
 
 import math
 from array import array
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from relay.parts.interfaces import (
     SAMPLE_RATE,
     McpServers,
+    Message,
     Parts,
     Reply,
+    ReplyPiece,
+    ReplyRequest,
+    SpeechEvent,
     SpeechStarted,
     SpeechStopped,
     SpokenMessage,
+    SynthesisRequest,
+    TextDelta,
+    TranscriptionRequest,
     as_reply,
 )
 
@@ -52,24 +59,33 @@ def echo_parts() -> Parts:
 class EchoTranscriber:
     """Understands nothing."""
 
-    async def transcribe(self, pcm: bytes) -> str:
-        """Return ""."""
-        return ""
+    name = "echo"
+    languages = ()
+
+    async def prepare(self) -> None:
+        """Do nothing: there is nothing to start."""
+
+    async def transcribe(self, request: TranscriptionRequest) -> AsyncIterator[str]:
+        """Yield ""."""
+        yield ""
 
     async def aclose(self) -> None:
         """Do nothing: there is nothing to release."""
 
 
 class EchoResponder:
-    """Answers typed text with itself, and audio with itself (an `AudioResponder`)."""
+    """Answers typed text with itself, and audio with itself."""
 
-    def reply(self, prompt: str) -> str:
-        """Return the text that was typed."""
-        return prompt
+    name = "echo"
 
-    def reply_audio(self, pcm: bytes) -> tuple[str, bytes]:
-        """Return the audio of a turn, and a transcript that says what it is."""
-        return f"[echo of {len(pcm) / 2 / SAMPLE_RATE:.1f} s]", pcm
+    async def respond(self, request: ReplyRequest) -> AsyncIterator[ReplyPiece]:
+        """Yield what was typed, or the audio of a turn and a transcript that says what it is."""
+        last = request.history[-1] if request.history else None
+        if isinstance(last, Message) and last.audio:
+            text = f"[echo of {len(last.audio) / 2 / SAMPLE_RATE:.1f} s]"
+            yield Reply((SpokenMessage(text, pcm=last.audio),))
+        else:
+            yield TextDelta(request.prompt)
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,34 +121,39 @@ def scripted_parts(script: Script | None = None) -> Parts:
 class ScriptedTranscriber:
     """Understands what the script says, whatever audio it is given."""
 
+    name = "script"
+    languages = ()
+
     def __init__(self, heard: Sequence[str]) -> None:
         self._heard = heard
         self._next = 0
 
-    async def transcribe(self, pcm: bytes) -> str:
-        """Return the next transcript."""
+    async def prepare(self) -> None:
+        """Do nothing: there is nothing to start."""
+
+    async def transcribe(self, request: TranscriptionRequest) -> AsyncIterator[str]:
+        """Yield the next transcript."""
         text = self._heard[min(self._next, len(self._heard) - 1)]
         self._next += 1
-        return text
+        yield text
 
     async def aclose(self) -> None:
         """Do nothing: there is nothing to release."""
 
 
 class ScriptedResponder:
-    """Answers what the script says; an `OutOfBandResponder`."""
+    """Answers what the script says, out of band too."""
+
+    name = "script"
 
     def __init__(self, replies: Sequence[str | Reply], asides: Sequence[str | Reply] = ()) -> None:
         self._replies = _Lines(replies)
         self._asides = _Lines(asides) if asides else self._replies
 
-    def reply(self, prompt: str) -> Reply:
-        """Return the next answer."""
-        return self._replies.next(prompt)
-
-    def reply_out_of_band(self, prompt: str) -> Reply:
-        """Return the next answer out of band."""
-        return self._asides.next(prompt)
+    async def respond(self, request: ReplyRequest) -> AsyncIterator[ReplyPiece]:
+        """Yield the next answer."""
+        lines = self._asides if request.out_of_band else self._replies
+        yield lines.next(request.prompt)
 
 
 class _Lines:
@@ -167,14 +188,14 @@ class LoudnessDetector:
         self._quiet_ms = 0
         self._speaking = False
 
-    def detect(self, pcm: bytes) -> list[SpeechStarted | SpeechStopped]:
+    def detect(self, pcm: bytes) -> list[SpeechEvent]:
         """Take the next piece of audio; return what it made certain."""
         audio = self._rest + pcm
         whole = len(audio) // _FRAME_BYTES * _FRAME_BYTES
         self._rest = audio[whole:]
         samples = memoryview(audio)[:whole].cast("h")
         size = _FRAME_BYTES // 2
-        happened: list[SpeechStarted | SpeechStopped] = []
+        happened: list[SpeechEvent] = []
         for start in range(0, whole // 2, size):
             happened += self._detect_frame(max(samples[start : start + size : _EVERY]) > LOUD)
         return happened
@@ -184,7 +205,7 @@ class LoudnessDetector:
         self._speaking = False
         self._voice_ms = self._quiet_ms = 0
 
-    def _detect_frame(self, loud: bool) -> list[SpeechStarted | SpeechStopped]:
+    def _detect_frame(self, loud: bool) -> list[SpeechEvent]:
         self._heard_ms += _FRAME_MS
         self._voice_ms = self._voice_ms + _FRAME_MS if loud else 0
         self._quiet_ms = 0 if loud else self._quiet_ms + _FRAME_MS
@@ -200,9 +221,14 @@ class LoudnessDetector:
 class ToneSynthesizer:
     """Speaks a tone that lasts about as long as the text would take to say."""
 
-    async def synthesize(self, text: str, voice: str) -> bytes:
-        """Return the tone for `text`; all voices sound alike."""
-        return tone(len(text) * MS_PER_CHARACTER)
+    name = "tone"
+
+    async def prepare(self) -> None:
+        """Do nothing: there is nothing to start."""
+
+    async def synthesize(self, request: SynthesisRequest) -> AsyncIterator[bytes]:
+        """Yield the tone for the text; all voices sound alike."""
+        yield tone(len(request.text) * MS_PER_CHARACTER)
 
     async def aclose(self) -> None:
         """Do nothing: there is nothing to release."""

@@ -7,10 +7,11 @@ import os
 import subprocess
 import sys
 import threading
+from collections.abc import AsyncIterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import IO, Final, cast
 
-from relay.parts.interfaces import SAMPLE_RATE, PartFailed
+from relay.parts.interfaces import SAMPLE_RATE, PartFailed, TranscriptionRequest
 from relay.parts.stt_worker import read_message, write_message
 
 WORKERS: Final = 2  # decoding processes at most; the second starts when two turns overlap
@@ -44,13 +45,20 @@ class PocketsphinxTranscriber:
         if needed:
             self._submit(b"")
 
-    async def transcribe(self, pcm: bytes) -> str:
-        """Return the words in one turn's audio, "" when nothing was understood.
+    name = "pocketsphinx"
+    languages = ("en",)
+
+    async def prepare(self) -> None:
+        """Start the first process."""
+        self.warm_up()
+
+    async def transcribe(self, request: TranscriptionRequest) -> AsyncIterator[str]:
+        """Yield the words in one turn's audio, "" when nothing was understood.
 
         Raises `PartFailed` when `MOST_TURNS` are under way, when the decoding process died or took
         too long, and once closed.
         """
-        return await asyncio.wrap_future(self._submit(pcm[:LONGEST_TURN_BYTES]))
+        yield await asyncio.wrap_future(self._submit(request.pcm[:LONGEST_TURN_BYTES]))
 
     async def aclose(self) -> None:
         """Kill the processes; turns under way or waiting fail."""
@@ -67,9 +75,9 @@ class PocketsphinxTranscriber:
     def _submit(self, pcm: bytes) -> Future[str]:
         with self._lock:
             if self._closed:
-                raise PartFailed("the transcriber is closed")
+                raise PartFailed("transcriber", "failed", "the transcriber is closed")
             if self._turns >= MOST_TURNS:
-                raise PartFailed("too many turns are waiting for the transcriber")
+                raise PartFailed("transcriber", "failed", "too many turns")
             self._turns += 1
             turn = self._threads.submit(self._decode, pcm)
         turn.add_done_callback(self._turn_done)
@@ -108,7 +116,7 @@ class PocketsphinxTranscriber:
         try:
             self._own.process = process = DecodingProcess()
         except OSError as error:
-            raise PartFailed("no decoding process can be started") from error
+            raise PartFailed("transcriber", "failed", "no process can be started") from error
         with self._lock:
             self._processes.append(process)
             closed = self._closed
@@ -148,11 +156,11 @@ class DecodingProcess:
             write_message(self._calls, pcm)
             answer = read_message(self._answers)
         except OSError as error:
-            raise PartFailed("the decoding process is gone") from error
+            raise PartFailed("transcriber", "failed", "the decoding process is gone") from error
         finally:
             overdue.cancel()
         if answer is None:
-            raise PartFailed("the decoding process ended in the middle of a turn")
+            raise PartFailed("transcriber", "failed", "the process ended in a turn")
         return answer.decode()
 
     def kill(self) -> None:

@@ -5,6 +5,7 @@ import ctypes
 import functools
 import re
 import threading
+from collections.abc import AsyncIterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Final
@@ -13,7 +14,7 @@ import espeakng_loader
 import numpy as np
 import soxr
 
-from relay.parts.interfaces import SAMPLE_RATE, PartFailed
+from relay.parts.interfaces import SAMPLE_RATE, PartFailed, SynthesisRequest
 
 LONGEST_TEXT: Final = 2_000  # characters, about two minutes of speech; the rest is not spoken
 MOST_TEXTS: Final = 64  # texts waiting or being spoken at once; one more is refused: PartFailed
@@ -28,12 +29,17 @@ class EspeakSynthesizer:
         self._texts = 0
         self._closed = False
 
-    async def synthesize(self, text: str, voice: str) -> bytes:
-        """Return `text` as PCM16 at 24 kHz in one of `VOICES`; b"" for nothing to say.
+    name = "espeak"
+
+    async def prepare(self) -> None:
+        """Do nothing: the first text loads the library."""
+
+    async def synthesize(self, request: SynthesisRequest) -> AsyncIterator[bytes]:
+        """Yield the text as PCM16 at 24 kHz in one of `VOICES`; b"" for nothing to say.
 
         Raises `PartFailed` when `MOST_TEXTS` are under way, when espeak fails, and once closed.
         """
-        return await asyncio.wrap_future(self._submit(text, voice))
+        yield await asyncio.wrap_future(self._submit(request.text, request.voice))
 
     async def aclose(self) -> None:
         """Release the thread; texts under way are finished first (some ms each)."""
@@ -44,9 +50,9 @@ class EspeakSynthesizer:
     def _submit(self, text: str, voice: str) -> Future[bytes]:
         with self._lock:
             if self._closed:
-                raise PartFailed("the synthesizer is closed")
+                raise PartFailed("synthesizer", "failed", "the synthesizer is closed")
             if self._texts >= MOST_TEXTS:
-                raise PartFailed("too many texts are waiting for the synthesizer")
+                raise PartFailed("synthesizer", "failed", "too many texts")
             self._texts += 1
             work = self._thread.submit(render, text, voice)
         work.add_done_callback(self._text_done)
@@ -65,7 +71,7 @@ def render(text: str, voice: str) -> bytes:
     try:
         raw, rate = _espeak().say(words, VOICES.get(voice, VOICES["alloy"]))
     except OSError as error:
-        raise PartFailed("eSpeak NG cannot speak") from error
+        raise PartFailed("synthesizer", "failed", "eSpeak NG cannot speak") from error
     samples = soxr.resample(np.frombuffer(raw, dtype="<i2"), rate, SAMPLE_RATE)
     return bytes(samples.astype("<i2", copy=False).tobytes())
 

@@ -8,7 +8,7 @@ import numpy.typing as npt
 import soxr
 from pocketsphinx import Vad
 
-from relay.parts.interfaces import SAMPLE_RATE, SpeechStarted, SpeechStopped
+from relay.parts.interfaces import SAMPLE_RATE, SpeechEvent, SpeechStarted, SpeechStopped
 
 DETECTOR_RATE: Final = 16_000  # Hz; what the voice activity detector was made for
 FRAME_MS: Final = 30  # the detector decides once per frame
@@ -47,14 +47,14 @@ class PocketsphinxDetector:
         self._now_ms = 0
         self.reset()
 
-    def detect(self, pcm: bytes) -> list[SpeechStarted | SpeechStopped]:
+    def detect(self, pcm: bytes) -> list[SpeechEvent]:
         """Take the next piece of audio, of any length; return what it made certain, in order."""
         pcm = self._half_sample + pcm
         whole = len(pcm) & ~1
         self._half_sample = pcm[whole:]
         samples = np.frombuffer(pcm, dtype="<i2", count=whole // 2)
         self._pending += self._resampler.resample_chunk(samples).tobytes()
-        events: list[SpeechStarted | SpeechStopped] = []
+        events: list[SpeechEvent] = []
         start = 0
         while len(self._pending) - start >= FRAME_BYTES:
             event = self._detect_frame(bytes(self._pending[start : start + FRAME_BYTES]))

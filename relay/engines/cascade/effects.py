@@ -3,11 +3,19 @@
 Also what every effect needs: ids as OpenAI makes them, and `error` events in OpenAI's shape.
 """
 
+import itertools
 import secrets
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final, Protocol
+
+from relay.parts.interfaces import (
+    PartFailed,
+    ReplyRequest,
+    SynthesisRequest,
+    TranscriptionRequest,
+)
 
 Event = dict[str, Any]
 
@@ -22,22 +30,22 @@ class Emit:
     event: Event
 
 
-@dataclass(frozen=True, slots=True)
-class Transcribe:
-    """Have this audio transcribed; answer with `Machine.transcribed`."""
-
-    item_id: str
-    pcm: bytes
+WorkRequest = TranscriptionRequest | ReplyRequest | SynthesisRequest
 
 
 @dataclass(frozen=True, slots=True)
-class Synthesize:
-    """Have this text of one output of a response spoken; answer with `Machine.synthesized`."""
+class StartWork:
+    """Have a part do this; answer with `Machine.progress` and `Machine.finish`."""
 
-    response_id: str
-    output: int
-    text: str
-    voice: str
+    id: int
+    request: WorkRequest
+
+
+@dataclass(frozen=True, slots=True)
+class CancelWork:
+    """Stop this work; nothing of it is wanted any more."""
+
+    id: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +56,7 @@ class Close:
     reason: str
 
 
-Effect = Emit | Transcribe | Synthesize | Close
+Effect = Emit | StartWork | CancelWork | Close
 
 
 class RequestRefused(Exception):  # noqa: N818 - it is an answer, not a fault
@@ -72,18 +80,88 @@ class EffectBuffer:
         """Add an event; its keys stand in OpenAI's order: `type`, `event_id`, the rest."""
         self._effects.append(Emit({"type": kind, "event_id": self.new_id("event"), **fields}))
 
+    def emit_failure(self, failure: PartFailed) -> Event:
+        """Add an `error` event that names the part which failed; returns the error."""
+        fault = part_error(failure)
+        event = {"type": "error", "event_id": self.new_id("event")}
+        self._effects.append(Emit({**event, "error": {**fault, "param": None, "event_id": None}}))
+        return fault
+
     def refuse(self, refusal: RequestRefused, client_event_id: str | None) -> None:
         """Add an `error` event."""
         self._effects.append(Emit(error(refusal, client_event_id, self.new_id("event"))))
 
-    def do(self, effect: Transcribe | Synthesize | Close) -> None:
-        """Add work for the parts, or the end."""
+    def do(self, effect: StartWork | CancelWork | Close) -> None:
+        """Add work for the parts, its end, or the end of the session."""
         self._effects.append(effect)
 
     def take(self) -> list[Effect]:
         """Return the collected effects and start anew."""
         effects, self._effects = self._effects, []
         return effects
+
+
+class Work:
+    """The work of parts that is under way for one session, and who takes its results.
+
+    Nothing reaches who cancelled it.
+    """
+
+    def __init__(self, out: EffectBuffer) -> None:
+        self._out = out
+        self._numbers = itertools.count(1)
+        self._takers: dict[int, WorkTaker] = {}
+
+    def start(self, request: WorkRequest, taker: "WorkTaker") -> int:
+        """Begin work; returns its number."""
+        number = next(self._numbers)
+        self._takers[number] = taker
+        self._out.do(StartWork(number, request))
+        return number
+
+    def cancel(self, number: int) -> None:
+        """Stop work; work that has ended is left alone."""
+        if self._takers.pop(number, None) is not None:
+            self._out.do(CancelWork(number))
+
+    def progress(self, number: int, piece: Any, now: float) -> None:
+        """Hand over a piece of a result."""
+        taker = self._takers.get(number)
+        if taker is not None:
+            taker.progress(piece, now)
+
+    def finish(self, number: int, failure: PartFailed | None, now: float) -> None:
+        """Hand over the end of a result: None for success."""
+        taker = self._takers.pop(number, None)
+        if taker is not None:
+            taker.finish(failure, now)
+
+
+class WorkTaker(Protocol):
+    """Takes the result of one piece of work."""
+
+    def progress(self, piece: Any, now: float) -> None:
+        """Take what the part has yielded."""
+
+    def finish(self, failure: PartFailed | None, now: float) -> None:
+        """Take the end."""
+
+
+_PROBLEMS: Final[dict[str, str]] = {
+    "busy": "is busy; try again in a moment",
+    "rate_limited": "is limited by its provider; try again in a moment",
+    "timeout": "took too long",
+    "unauthorized": "is not let in by its provider",
+    "rejected": "was refused by its provider",
+    "unavailable": "cannot be reached",
+    "failed": "failed",
+}
+
+
+def part_error(failure: PartFailed) -> Event:
+    """Return the error of a part as events have it; what it says is safe for anybody to read."""
+    message = f"The {failure.part} {_PROBLEMS[failure.code]}."
+    return {"type": "server_error", "code": f"{failure.part}_{failure.code}", "message": message}
 
 
 def error(refusal: RequestRefused, client_event_id: str | None, event_id: str) -> Event:

@@ -7,27 +7,37 @@ and the work of the parts around a session's machine (`machine`), which decides 
 import asyncio
 import math
 from collections import deque
-from collections.abc import Callable, Coroutine, Iterable, Sequence
-from typing import Protocol
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from typing import Any, Protocol
 
 import msgspec
 import structlog
 
 from relay.engines.cascade.effects import (
+    CancelWork,
     Close,
     Effect,
     Emit,
-    Synthesize,
-    Transcribe,
+    StartWork,
+    WorkRequest,
     random_ids,
     unix,
 )
 from relay.engines.cascade.machine import Machine, Opening
 from relay.engines.cascade.outputs import Pace
 from relay.interfaces import Connection, EngineCapabilities, EngineRequest, Frame, Receiver
-from relay.parts.interfaces import Parts
+from relay.parts.interfaces import (
+    PartFailed,
+    PartKind,
+    Parts,
+    ReplyRequest,
+    Responder,
+    SynthesisRequest,
+    TranscriptionRequest,
+)
+from relay.parts.measuring import Outcome, PartObserver, measured
 from relay.realtime.endings import AT_CAPACITY, SessionRefused
-from relay.tasks import Tasks
+from relay.tasks import Tasks, where
 
 MAX_SESSIONS = 1000
 """Sessions of one engine that may be open at once."""
@@ -45,15 +55,22 @@ log = structlog.get_logger(__name__)
 
 
 class CascadeEngine:
-    """A `relay.interfaces.Engine` made of `Parts`, which it owns and closes."""
+    """A `relay.interfaces.Engine` made of `Parts`, which it owns, prepares and closes."""
 
-    def __init__(self, parts: Parts, pace: Pace | None = None) -> None:
+    def __init__(
+        self, parts: Parts, pace: Pace | None = None, observer: PartObserver | None = None
+    ) -> None:
         self.name = parts.name
-        self.capabilities = EngineCapabilities(billed=False)
+        self.capabilities = EngineCapabilities(billed=parts.billed)
         self._parts = parts
         self._pace = pace or Pace()
+        self._observer = observer or Unobserved()
         self._tasks = Tasks(_log_fault)
         self._connections: set[CascadeConnection] = set()
+
+    def prepare(self) -> None:
+        """Start and warm up the parts in the background, so that the first turn need not wait."""
+        self._tasks.run(self._parts.prepare(), f"{self.name} prepare")
 
     async def open(self, request: EngineRequest) -> Connection:
         """Return the connection of a new session; raises `SessionRefused` at capacity."""
@@ -61,20 +78,26 @@ class CascadeEngine:
 
     def opening(self, model: str) -> Opening:
         """Return the inputs of a session that asks for this model."""
-        return Opening(model, unix(), self._pace, servers=self._parts.servers)
+        parts = self._parts
+        models = {"transcriber": parts.transcriber.name, "synthesizer": parts.synthesizer.name}
+        return Opening(
+            model,
+            unix(),
+            self._pace,
+            servers=parts.servers,
+            models={**models, "responder": parts.make_responder().name} if parts.billed else {},
+        )
 
     def machine(self, opening: Opening) -> Machine:
-        """Return the machine of a new session, with its own speech detector and responder."""
-        parts = self._parts
-        return Machine(
-            opening, parts.make_speech_detector(), parts.make_responder(), random_ids(unix)
-        )
+        """Return the machine of a new session, with its own speech detector."""
+        return Machine(opening, self._parts.make_speech_detector(), random_ids(unix))
 
     def connect(self, machine: "SessionMachine") -> Connection:
         """Return the connection of a session with this machine; raises `SessionRefused`."""
         if len(self._connections) >= MAX_SESSIONS:
             raise SessionRefused(AT_CAPACITY)
-        connection = CascadeConnection(machine, self._parts, self._tasks)
+        worker = PartsWorker(self._parts, self._parts.make_responder(), self._observer)
+        connection = CascadeConnection(machine, worker, self._tasks)
         connection.on_closed = self._connections.discard
         self._connections.add(connection)
         return connection
@@ -84,8 +107,7 @@ class CascadeEngine:
         for connection in list(self._connections):
             connection.close(1001, "Going away")
         await self._tasks.aclose()
-        await self._parts.transcriber.aclose()
-        await self._parts.synthesizer.aclose()
+        await self._parts.aclose()
 
 
 class SessionMachine(Protocol):
@@ -100,13 +122,11 @@ class SessionMachine(Protocol):
     def receive(self, frame: Frame, now: float) -> Sequence[Effect]:
         """Carry out one client event."""
 
-    def transcribed(self, item_id: str, text: str | None, now: float) -> Sequence[Effect]:
-        """Take the transcript of an item, None when it failed."""
+    def progress(self, work: int, piece: Any, now: float) -> Sequence[Effect]:
+        """Take a piece of the result of some work."""
 
-    def synthesized(
-        self, response_id: str, output: int, pcm: bytes | None, now: float
-    ) -> Sequence[Effect]:
-        """Take the audio of one output of a response, None when it failed."""
+    def finish(self, work: int, failure: PartFailed | None, now: float) -> Sequence[Effect]:
+        """Take the end of some work, None where it succeeded."""
 
     def tick(self, now: float) -> Sequence[Effect]:
         """Do what has come due."""
@@ -122,9 +142,9 @@ class CascadeConnection:
     is paused, or there is none yet, at most `HIGH_BYTES` and one step's events wait for it.
     """
 
-    def __init__(self, machine: SessionMachine, parts: Parts, engine_tasks: Tasks) -> None:
+    def __init__(self, machine: SessionMachine, worker: "PartsWorker", engine_tasks: Tasks) -> None:
         self._machine = machine
-        self._parts = parts
+        self._worker = worker
         self._engine_tasks = engine_tasks
         self._loop = asyncio.get_running_loop()
         self._receiver: Receiver | None = None
@@ -137,7 +157,7 @@ class CascadeConnection:
         self._turn: asyncio.Handle | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._due = math.inf
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._work: dict[int, asyncio.Task[None]] = {}
         self._ending: tuple[int, str] | None = None
         self._ending_reported = False
         self.on_closed: Callable[[CascadeConnection], None] = lambda _: None
@@ -248,49 +268,98 @@ class CascadeConnection:
                     frame = msgspec.json.encode(event)
                     self._outbox.append(frame)
                     self._outbox_bytes += len(frame)
-                case Transcribe():
-                    self._start(self._transcribe(effect), "transcribe")
-                case Synthesize():
-                    self._start(self._synthesize(effect), "synthesize")
+                case StartWork():
+                    self._start(effect)
+                case CancelWork(number):
+                    if (task := self._work.get(number)) is not None:
+                        task.cancel()
                 case Close(code, reason):
                     self._end(code, reason)
         if self._outbox:
             self._schedule_turn()
         self._set_timer()
 
-    def _start(self, work: Coroutine[None, None, None], name: str) -> None:
-        task = self._engine_tasks.start(work, f"{self._parts.name} {name}")
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+    def _start(self, effect: StartWork) -> None:
+        kind = type(effect.request).__name__
+        task = self._engine_tasks.start(self._run(effect), f"cascade {kind}")
+        self._work[effect.id] = task
+        task.add_done_callback(lambda _: self._work.pop(effect.id, None))
 
-    async def _transcribe(self, effect: Transcribe) -> None:
-        text: str | None = None
+    async def _run(self, effect: StartWork) -> None:
+        """Have a part do its work, and hand the machine what comes of it."""
+        failure: PartFailed | None = None
         try:
-            text = await self._parts.transcriber.transcribe(effect.pcm)
-        except Exception as error:  # noqa: BLE001 - a part's fault fails one turn, not the session
-            log.warning("transcription failed", error=type(error).__name__)
+            async for piece in self._worker.run(effect.request):
+                if self._ending is not None:
+                    return
+                now = self._loop.time()
+                self._perform(self._machine.progress(effect.id, piece, now))
+        except PartFailed as failed:
+            failure = failed
+            log.warning("part failed", part=failed.part, code=failed.code, detail=failed.detail)
         if self._ending is None:
-            self._perform(self._machine.transcribed(effect.item_id, text, self._loop.time()))
-
-    async def _synthesize(self, effect: Synthesize) -> None:
-        pcm: bytes | None = None
-        try:
-            pcm = await self._parts.synthesizer.synthesize(effect.text, effect.voice)
-        except Exception as error:  # noqa: BLE001 - a part's fault fails one turn, not the session
-            log.warning("synthesis failed", error=type(error).__name__)
-        if self._ending is None:
-            now = self._loop.time()
-            self._perform(self._machine.synthesized(effect.response_id, effect.output, pcm, now))
+            self._perform(self._machine.finish(effect.id, failure, self._loop.time()))
 
     def _end(self, code: int, reason: str) -> None:
         self._ending = (code, reason)
         self.on_closed(self)
         self._inbox.clear()
         self._inbox_bytes = 0
-        for task in self._tasks:
+        for task in list(self._work.values()):
             task.cancel()
         self._set_timer()
         self._schedule_turn()
+
+
+class PartsWorker:
+    """Has the parts of one session do their work."""
+
+    def __init__(self, parts: Parts, responder: Responder, observer: PartObserver) -> None:
+        self._parts = parts
+        self._responder = responder
+        self._observer = observer
+
+    async def run(self, request: WorkRequest) -> AsyncIterator[Any]:
+        """Yield the pieces of a result; raises `PartFailed`, whatever the part raised."""
+        part, model = self._part(request)
+        try:
+            async for piece in measured(self._begin(request), part, model, self._observer):
+                yield piece
+        except PartFailed:
+            raise
+        except Exception as error:
+            raise PartFailed(part, "failed", where(error)) from error
+
+    def _part(self, request: WorkRequest) -> tuple[PartKind, str]:
+        match request:
+            case TranscriptionRequest():
+                return "transcriber", self._parts.transcriber.name
+            case ReplyRequest():
+                return "responder", self._responder.name
+            case SynthesisRequest():
+                return "synthesizer", self._parts.synthesizer.name
+
+    def _begin(self, request: WorkRequest) -> AsyncIterator[Any]:
+        match request:
+            case TranscriptionRequest():
+                return self._parts.transcriber.transcribe(request)
+            case ReplyRequest():
+                return self._responder.respond(request)
+            case SynthesisRequest():
+                return self._parts.synthesizer.synthesize(request)
+
+
+class Unobserved:
+    """A `PartObserver` that notes nothing."""
+
+    def part_started(self, part: PartKind) -> None:
+        """Do nothing."""
+
+    def part_answered(self, part: PartKind, model: str, seconds: float) -> None:
+        """Do nothing."""
+
+    def part_ended(self, part: PartKind, model: str, seconds: float, outcome: Outcome) -> None:
+        """Do nothing."""
 
 
 def _log_fault(name: str, fault: BaseException) -> None:

@@ -1,19 +1,18 @@
-"""A session's input audio: the buffer that turns are cut from, and the transcripts of turns."""
+"""A session's input audio: the buffer that turns are cut from."""
 
 from dataclasses import dataclass
 
-from relay.engines.cascade.effects import (
-    EffectBuffer,
-    Event,
-    NewId,
-    RequestRefused,
-    Transcribe,
-    padding,
-)
-from relay.engines.cascade.items import BYTES_PER_MS, CascadeItem, transcription_usage
-from relay.engines.cascade.outputs import split
+from relay.engines.cascade.effects import NewId, RequestRefused
+from relay.engines.cascade.items import BYTES_PER_MS
 from relay.engines.cascade.settings import TurnDetection
-from relay.parts.interfaces import SpeechDetector, SpeechStarted, SpeechStopped
+from relay.parts.interfaces import (
+    SpeechDetector,
+    SpeechEvent,
+    SpeechPaused,
+    SpeechResumed,
+    SpeechStarted,
+    SpeechStopped,
+)
 
 MAX_TURN_MS = 120_000
 """A longer turn is ended there; of a buffer that the client commits itself, the last part stays."""
@@ -21,12 +20,12 @@ MAX_TURN_MS = 120_000
 LEAST_COMMIT_MS = 100
 """Shorter buffers cannot be committed, as OpenAI has it."""
 
-MAX_AWAITED = 32
-"""Transcripts of one session that may be awaited at once; one more fails."""
+HOLD_MS = 600
+"""How much longer the pause within a sentence that is not finished may be."""
 
+_TAIL_MS = 200  # of the silence after the voice that a transcriber gets
 _LOOKBACK_MS = 3_000  # kept before a turn beside its prefix: detection takes a while to be certain
 _CHUNK = 1_000 * BYTES_PER_MS  # bytes that the detector is given at once
-_TRANSCRIPTION = "conversation.item.input_audio_transcription"
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +45,24 @@ class TurnStopped:
     pcm: bytes
 
 
+@dataclass(frozen=True, slots=True)
+class TurnPaused:
+    """The user is silent for a moment; `pcm` is the turn's audio so far."""
+
+    item_id: str
+    pcm: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class TurnResumed:
+    """The user goes on in the same turn."""
+
+    item_id: str
+
+
+TurnEvent = TurnStarted | TurnPaused | TurnResumed | TurnStopped
+
+
 class InputAudio:
     """The input audio buffer. All times are ms of audio since the session began."""
 
@@ -57,13 +74,16 @@ class InputAudio:
         self._half_sample = b""
         self._undetected = 0  # bytes received that the detector was not given
         self._open: TurnStarted | None = None
+        self._voice_end_ms: int | None = None  # where the voice ended, within a pause
+        self._held = False
+        self._silence_ms = speech_detector.silence_ms
 
-    def append(self, pcm: bytes, detection: TurnDetection) -> list[TurnStarted | TurnStopped]:
+    def append(self, pcm: bytes, detection: TurnDetection) -> list[TurnEvent]:
         """Take audio; returns the turns that began and ended in it, in order."""
         whole = self._half_sample + pcm
         even = len(whole) & ~1
         self._half_sample = whole[even:]
-        happened: list[TurnStarted | TurnStopped] = []
+        happened: list[TurnEvent] = []
         for start in range(0, even, _CHUNK):
             chunk = whole[start : min(start + _CHUNK, even)]
             self._buffer += chunk
@@ -108,6 +128,27 @@ class InputAudio:
         self._buffer.clear()
         self._forget_turn()
 
+    def hold(self, held: bool) -> None:
+        """Let the pause in the open turn last `HOLD_MS` longer than the client asked, or not."""
+        self._held = held
+        self._set_silence()
+
+    @property
+    def hold_seconds(self) -> float:
+        """Return the seconds that the pause which has just begun may last at most from now."""
+        silent_ms = self._received_ms - (self._voice_end_ms or self._received_ms)
+        return max(self._silence_ms + HOLD_MS - silent_ms, 0) / 1000
+
+    def end_pause(self) -> list[TurnEvent]:
+        """End the turn if its pause has lasted as long as the client asked, holding it no more."""
+        self.hold(False)
+        if self._open is None or self._voice_end_ms is None:
+            return []
+        if self._received_ms - self._voice_end_ms < self._silence_ms:
+            return []
+        self._speech_detector.reset()
+        return self._stop(self._received_ms)
+
     @property
     def _received_ms(self) -> int:
         return (self._buffer_start + len(self._buffer)) // BYTES_PER_MS
@@ -115,33 +156,60 @@ class InputAudio:
     def _audio_from(self, start_ms: int) -> bytes:
         return bytes(self._buffer[max(start_ms * BYTES_PER_MS - self._buffer_start, 0) :])
 
-    def _detect(
-        self, chunk: bytes, silence_ms: int, prefix_ms: int
-    ) -> list[TurnStarted | TurnStopped]:
-        if self._speech_detector.silence_ms != silence_ms:
-            self._speech_detector.silence_ms = silence_ms
-        happened: list[TurnStarted | TurnStopped] = []
+    def _detect(self, chunk: bytes, silence_ms: int, prefix_ms: int) -> list[TurnEvent]:
+        self._silence_ms = silence_ms
+        self._set_silence()
+        happened: list[TurnEvent] = []
         for event in self._speech_detector.detect(chunk):
-            at_ms = event.at_ms + self._undetected // BYTES_PER_MS
-            if isinstance(event, SpeechStarted):
-                happened += self._start(at_ms - prefix_ms)
-            elif isinstance(event, SpeechStopped):
-                happened += self._stop(at_ms + silence_ms)
+            happened += self._take(event, prefix_ms)
         if self._open and self._received_ms - self._open.audio_start_ms > MAX_TURN_MS:
             self._speech_detector.reset()
             happened += self._stop(self._received_ms)
         return happened
 
-    def _start(self, at_ms: int) -> list[TurnStarted | TurnStopped]:
+    def _take(self, event: SpeechEvent, prefix_ms: int) -> list[TurnEvent]:
+        at_ms = event.at_ms + self._undetected // BYTES_PER_MS
+        match event:
+            case SpeechStarted():
+                return self._start(at_ms - prefix_ms)
+            case SpeechPaused():
+                return self._pause(at_ms)
+            case SpeechResumed():
+                return self._resume()
+            case SpeechStopped():
+                return self._stop(at_ms + self._speech_detector.silence_ms)
+
+    def _pause(self, at_ms: int) -> list[TurnEvent]:
+        if self._open is None:
+            return []
+        self._voice_end_ms = at_ms
+        start = max(self._open.audio_start_ms * BYTES_PER_MS - self._buffer_start, 0)
+        end = max((at_ms + _TAIL_MS) * BYTES_PER_MS - self._buffer_start, start)
+        return [TurnPaused(self._open.item_id, bytes(self._buffer[start:end]))]
+
+    def _resume(self) -> list[TurnEvent]:
+        if self._open is None:
+            return []
+        self._voice_end_ms = None
+        self.hold(False)
+        return [TurnResumed(self._open.item_id)]
+
+    def _set_silence(self) -> None:
+        silence_ms = self._silence_ms + (HOLD_MS if self._held else 0)
+        if self._speech_detector.silence_ms != silence_ms:
+            self._speech_detector.silence_ms = silence_ms
+
+    def _start(self, at_ms: int) -> list[TurnEvent]:
         if self._open is not None:
             return []
         self._open = TurnStarted(self._new_id("item"), max(at_ms, 0))
         return [self._open]
 
-    def _stop(self, at_ms: int) -> list[TurnStarted | TurnStopped]:
+    def _stop(self, at_ms: int) -> list[TurnEvent]:
         if self._open is None:
             return []
-        turn, self._open = self._open, None
+        turn = self._open
+        self._end_turn()
         end_ms = min(at_ms, self._received_ms)
         start = max(turn.audio_start_ms * BYTES_PER_MS - self._buffer_start, 0)
         end = max(end_ms * BYTES_PER_MS - self._buffer_start, start)
@@ -151,8 +219,13 @@ class InputAudio:
 
     def _forget_turn(self) -> None:
         if self._open is not None:
-            self._open = None
+            self._end_turn()
             self._speech_detector.reset()
+
+    def _end_turn(self) -> None:
+        self._open = None
+        self._voice_end_ms = None
+        self.hold(False)
 
     def _trim(self, detection: TurnDetection) -> None:
         if self._open is not None:
@@ -166,64 +239,3 @@ class InputAudio:
         if count > 0:
             del self._buffer[:count]
             self._buffer_start += count
-
-
-class Transcripts:
-    """The transcripts that are awaited, and their events: deltas, then the whole (PROTOCOL §4.1).
-
-    `model` is the transcription model of the client's choice; without one the client is told
-    nothing, and the transcript serves the responder alone.
-    """
-
-    def __init__(self, out: EffectBuffer) -> None:
-        self._out = out
-        self._awaited: dict[str, tuple[CascadeItem, str | None]] = {}
-
-    def request(self, item: CascadeItem, model: str | None) -> None:
-        """Have an item transcribed; it fails at once when too many are awaited."""
-        if len(self._awaited) >= MAX_AWAITED:
-            self._fail(item, model)
-            return
-        self._awaited[item.id] = (item, model)
-        self._out.do(Transcribe(item.id, item.audio))
-
-    def resolve(self, item_id: str, text: str | None) -> CascadeItem | None:
-        """Take a transcript, None for one that failed; returns its item if it was awaited."""
-        item, model = self._awaited.pop(item_id, (None, None))
-        if item is None:
-            return None
-        if text is None:
-            self._fail(item, model)
-            return item
-        self._set_transcript(item, text)
-        if model is not None:
-            words = split(f" {text}") if text else []
-            for word in words:
-                fields = {"content_index": 0, "delta": word, "obfuscation": padding(word)}
-                self._out.emit(f"{_TRANSCRIPTION}.delta", item_id=item.id, **fields)
-            usage = transcription_usage(model, item.audio_ms, len(words))
-            self._complete(item, text, usage)
-        return item
-
-    def complete_silence(self, item: CascadeItem, model: str | None) -> None:
-        """Give an item of silence an empty transcript without transcribing it (PROTOCOL §4.9)."""
-        self._set_transcript(item, "")
-        if model is not None:
-            self._complete(item, "", transcription_usage(model, 0, 0))
-
-    def _set_transcript(self, item: CascadeItem, text: str) -> None:
-        item.words = text
-        for part in item.body["content"]:
-            part["transcript"] = text
-
-    def _complete(self, item: CascadeItem, text: str, usage: Event) -> None:
-        fields = {"content_index": 0, "transcript": text, "usage": usage}
-        self._out.emit(f"{_TRANSCRIPTION}.completed", item_id=item.id, **fields)
-
-    def _fail(self, item: CascadeItem, model: str | None) -> None:
-        item.words = ""
-        if model is not None:
-            message = f"Input transcription failed for item '{item.id}'."
-            fault = {"type": "server_error", "code": "server_error", "message": message}
-            fields = {"content_index": 0, "error": {**fault, "param": None}}
-            self._out.emit(f"{_TRANSCRIPTION}.failed", item_id=item.id, **fields)

@@ -3,13 +3,13 @@
 import base64
 import binascii
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import msgspec
 
-from relay.engines.cascade.effects import NewId, RequestRefused
+from relay.engines.cascade.effects import Event, NewId, RequestRefused
 from relay.engines.cascade.validation import (
     anything,
     array,
@@ -21,6 +21,7 @@ from relay.engines.cascade.validation import (
     tagged,
     text,
 )
+from relay.parts.interfaces import CallOutput, HistoryEntry, MadeCall, Message, TokenUsage
 
 BYTES_PER_MS = 48
 """PCM16, mono, 24 kHz."""
@@ -41,15 +42,17 @@ _MAX_AUDIO_BASE64 = 20 << 20  # characters of one audio field: OpenAI's 15 MiB
 class CascadeItem:
     """One item: `body` as it stands on the wire, and what only the server knows of it.
 
-    `words` is the text for the responder: a message's, None while its transcript is awaited, or the
-    output of a tool. `audio` is PCM and may have been dropped to save memory; `audio_ms` is how
-    long it was. `bulk` is about how many bytes the rest takes.
+    `words` is the text for the responder: a message's as far as it was heard, None while its
+    transcript is awaited, or the output of a tool. `audio` is PCM and may have been dropped to save
+    memory; `audio_ms` is how long it was. `spoken` are the words of an answer, each with the ms
+    that they took to say. `bulk` is about how many bytes the rest takes.
     """
 
     body: dict[str, Any]
     words: str | None = ""
     audio: bytes = b""
     audio_ms: int = 0
+    spoken: Sequence[tuple[Sequence[str], int]] = ()
     bulk: int = 512
 
     @property
@@ -66,6 +69,18 @@ class CascadeItem:
     def can_prompt(self) -> bool:
         """Tell whether a reply can answer it: a user's message, or the output of a tool."""
         return self.role == "user" or self.body["type"] in ("function_call_output", "mcp_call")
+
+    def hear(self, ms: int) -> None:
+        """Cut the words for the responder to those that were said in the first ms of its audio."""
+        heard: list[str] = []
+        for words, took_ms in self.spoken:
+            if ms >= took_ms:
+                heard += words
+            else:
+                heard += words[: len(words) * max(ms, 0) // took_ms]
+                break
+            ms -= took_ms
+        self.words = "".join(heard).strip()
 
     @property
     def weight(self) -> int:
@@ -193,7 +208,7 @@ def body_with_audio(item: CascadeItem) -> dict[str, Any]:
 def truncate(item: CascadeItem, audio_end_ms: int) -> None:
     """Cut an answer to the audio that was heard, and drop its transcript (PROTOCOL §5.4).
 
-    Raises `RequestRefused`.
+    The responder keeps the words that were heard. Raises `RequestRefused`.
     """
     content = item.body.get("content") or [{}]
     if item.role != "assistant" or not _is_audio(content[0]):
@@ -205,6 +220,7 @@ def truncate(item: CascadeItem, audio_end_ms: int) -> None:
         raise RequestRefused(None, message)
     item.audio = item.audio[: audio_end_ms * BYTES_PER_MS]
     item.audio_ms = audio_end_ms
+    item.hear(audio_end_ms)
     content[0].pop("transcript", None)
 
 
@@ -317,6 +333,60 @@ _ITEM = tagged(
 )
 
 
+# What the responder is told of a conversation.
+
+MAX_HISTORY_TOKENS = 6_000
+"""Estimated tokens of the conversation that a responder is given; the newest entries fit first."""
+
+
+def history(items: Iterable[CascadeItem]) -> tuple[HistoryEntry, ...]:
+    """Return the conversation for a responder: what was said, typed and heard, oldest first.
+
+    What has no words is left out, except the message to be answered.
+    """
+    known = list(items)
+    prompt = next((item for item in reversed(known) if item.can_prompt), None)
+    entries: list[HistoryEntry] = []
+    tokens = 0
+    for item in reversed(known):
+        told = _entries(item, prompted=item is prompt)
+        tokens += sum(text_tokens(_text(entry)) + _ENTRY_TOKENS for entry in told)
+        if tokens > MAX_HISTORY_TOKENS and entries:
+            break
+        entries += reversed(told)
+    return tuple(reversed(entries))
+
+
+_ENTRY_TOKENS = 4  # for who said it
+
+
+def _entries(item: CascadeItem, *, prompted: bool) -> list[HistoryEntry]:
+    body, words = item.body, item.words or ""
+    match body["type"]:
+        case "message":
+            audio = item.audio if prompted else b""
+            role = body["role"]
+            return [Message(role, words, audio)] if words or prompted else []
+        case "function_call":
+            return [MadeCall(body.get("call_id", ""), body["name"], body["arguments"])]
+        case "function_call_output":
+            return [CallOutput(body["call_id"], body["output"])]
+        case "mcp_call" if body["output"] is not None:
+            call = MadeCall(item.id, body["name"], body["arguments"])
+            return [call, CallOutput(item.id, body["output"])]
+    return []
+
+
+def _text(entry: HistoryEntry) -> str:
+    match entry:
+        case Message():
+            return entry.text
+        case MadeCall():
+            return entry.arguments
+        case CallOutput():
+            return entry.output
+
+
 # Usage, in tokens derived from the real amounts of text and audio (PROTOCOL §8).
 
 _INPUT_MS = 100  # ms of audio in one input token
@@ -350,22 +420,33 @@ def response_usage(
     spoken = math.ceil(audio_ms / _OUTPUT_MS)
     text_in, audio_in = taken if words or spoken else (0, 0)
     text_cached, audio_cached = (0 if first else n - n % _BLOCK for n in (text_in, audio_in))
+    return _usage((text_in, audio_in), (text_cached, audio_cached), (words, spoken))
+
+
+def counted_usage(tokens: TokenUsage, audio_ms: int) -> dict[str, Any]:
+    """Return the `usage` of `response.done` with the tokens that a responder counted."""
+    spoken = math.ceil(audio_ms / _OUTPUT_MS)
+    return _usage((tokens.input, 0), (tokens.cached, 0), (tokens.output, spoken))
+
+
+def _usage(taken: tuple[int, int], cached: tuple[int, int], given: tuple[int, int]) -> Event:
+    """Return the usage of so many tokens of text and audio."""
     return {
-        "total_tokens": text_in + audio_in + words + spoken,
-        "input_tokens": text_in + audio_in,
-        "output_tokens": words + spoken,
+        "total_tokens": sum(taken) + sum(given),
+        "input_tokens": sum(taken),
+        "output_tokens": sum(given),
         "input_token_details": {
-            "text_tokens": text_in,
-            "audio_tokens": audio_in,
+            "text_tokens": taken[0],
+            "audio_tokens": taken[1],
             "image_tokens": 0,
-            "cached_tokens": text_cached + audio_cached,
+            "cached_tokens": sum(cached),
             "cached_tokens_details": {
-                "text_tokens": text_cached,
-                "audio_tokens": audio_cached,
+                "text_tokens": cached[0],
+                "audio_tokens": cached[1],
                 "image_tokens": 0,
             },
         },
-        "output_token_details": {"text_tokens": words, "audio_tokens": spoken},
+        "output_token_details": {"text_tokens": given[0], "audio_tokens": given[1]},
     }
 
 

@@ -1,17 +1,19 @@
 """The state machine of one session: client events and the time in, effects out. Sans-I/O.
 
 It behaves as OpenAI's Realtime server (GA) does. `CascadeConnection` (in `engine`) calls it, and
-carries out the effects: events to send, and work for the transcriber and the synthesizer, whose
-results come back as `transcribed` and `synthesized`. The speech detector and the responder are
-called from here, since they neither block nor await.
+carries out the effects: events to send, and work for the transcriber, the responder and the
+synthesizer, whose results come back as `progress` and `finish`. The speech detector is called from
+here, since it neither blocks nor awaits.
 
 One spoken turn goes through it like this:
 
-1. `input_audio_buffer.append`: `InputAudio` finds the end of a turn. Its audio becomes an item of
-   the conversation, a `Transcribe` effect is added and a response is scheduled.
+1. `input_audio_buffer.append`: `InputAudio` finds a pause, and `Transcripts` begins early. If the
+   user goes on, that is dropped. At the end of the turn its audio becomes an item of the
+   conversation and a response is scheduled; a pause within an unfinished sentence may be longer.
 2. `tick`: `ResponseScheduler` begins the response, which waits for the transcript.
-3. `transcribed`: the responder answers; a `Synthesize` effect is added for each message.
-4. `synthesized`: the outputs can be sent. Each `tick` sends the pieces that are due.
+3. The transcript is complete: the responder is asked. Its text comes in pieces, and each sentence
+   goes to the synthesizer while the next is being written.
+4. The audio of a sentence comes in pieces. Each `tick` sends those that are due.
 """
 
 import copy
@@ -22,11 +24,27 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from relay.engines.cascade import items
-from relay.engines.cascade.effects import Close, Effect, EffectBuffer, Event, NewId, RequestRefused
-from relay.engines.cascade.input import InputAudio, Transcripts, TurnStarted, TurnStopped
+from relay.engines.cascade.effects import (
+    Close,
+    Effect,
+    EffectBuffer,
+    Event,
+    NewId,
+    RequestRefused,
+    Work,
+)
+from relay.engines.cascade.input import (
+    InputAudio,
+    TurnEvent,
+    TurnPaused,
+    TurnResumed,
+    TurnStarted,
+    TurnStopped,
+)
 from relay.engines.cascade.items import CascadeItem, ItemList
 from relay.engines.cascade.outputs import McpToolListing, Pace
-from relay.engines.cascade.responses import ResponseScheduler
+from relay.engines.cascade.responses import ResponseContext, ResponseScheduler
+from relay.engines.cascade.sentences import looks_finished
 from relay.engines.cascade.settings import (
     SESSION_SECONDS,
     creates_response,
@@ -34,13 +52,14 @@ from relay.engines.cascade.settings import (
     initial_settings,
     interrupts_response,
     response_request,
-    transcription_model,
+    transcription,
     turn_detection,
     update_settings,
 )
+from relay.engines.cascade.transcripts import Transcripts
 from relay.engines.cascade.validation import audio_of, check_event, decode_event, event_id_of
 from relay.interfaces import Frame
-from relay.parts.interfaces import McpServers, Responder, Revise, SpeechDetector, unchanged
+from relay.parts.interfaces import McpServers, PartFailed, Revise, SpeechDetector
 
 EXPIRED = "Your session hit the maximum duration of 60 minutes."
 
@@ -58,7 +77,7 @@ class Opening:
     """Inputs of a new session: the model asked for, Unix seconds, and the pace of its answers.
 
     `seconds` is its longest life, `servers` are the MCP servers it may name, and `revise` changes
-    the replies of its responder.
+    the replies of its responder. `models` names the parts' models where their usage is told.
     """
 
     model: str
@@ -66,7 +85,8 @@ class Opening:
     pace: Pace
     seconds: float = SESSION_SECONDS
     servers: McpServers = field(default_factory=dict)
-    revise: Revise = unchanged
+    revise: Revise | None = None
+    models: Mapping[str, str] = field(default_factory=dict)
 
 
 class Machine:
@@ -75,23 +95,23 @@ class Machine:
     Times are seconds on any monotonic clock. Nothing may be called after a `Close`.
     """
 
-    def __init__(
-        self,
-        opening: Opening,
-        speech_detector: SpeechDetector,
-        responder: Responder,
-        new_id: NewId,
-    ) -> None:
+    def __init__(self, opening: Opening, speech_detector: SpeechDetector, new_id: NewId) -> None:
         self._new_id = new_id
         self._out = out = EffectBuffer(new_id)
         expires_at = opening.unix + math.ceil(opening.seconds)
         self._settings = initial_settings(new_id("sess"), opening.model, expires_at)
         self._conversation = ItemList(new_id("conv"))
         self._input = InputAudio(speech_detector, new_id)
-        self._transcripts = Transcripts(out)
-        self._responses = ResponseScheduler(
-            responder, self._conversation, out, opening.pace, opening.revise
+        self._work = Work(out)
+        self._transcripts = Transcripts(
+            out, self._work, self._early_transcript, self._transcribed, opening.models
         )
+        self._responses = ResponseScheduler(
+            ResponseContext(
+                self._conversation, out, self._work, opening.pace, opening.models, opening.revise
+            )
+        )
+        self._hold_until = math.inf  # when a pause has been held for too long
         self._mcp_tools = McpToolListing(opening.servers, self._conversation, out)
         self._deferred: deque[Event] = deque()  # function outputs that wait for a response's end
         self._idle_at = math.inf  # when the user's silence has lasted too long
@@ -127,21 +147,14 @@ class Machine:
             self._out.refuse(refusal, event_id_of(event))
         return self._finish_step(now)
 
-    def transcribed(self, item_id: str, text: str | None, now: float) -> list[Effect]:
-        """Take the transcript of an item: "" for no words, None when it failed."""
-        item = self._transcripts.resolve(item_id, text)
-        if item is not None:
-            self._responses.transcribed(item, now)
+    def progress(self, work: int, piece: Any, now: float) -> list[Effect]:
+        """Take a piece of the result of some work."""
+        self._work.progress(work, piece, now)
         return self._finish_step(now)
 
-    def synthesized(
-        self, response_id: str, output: int, pcm: bytes | None, now: float
-    ) -> list[Effect]:
-        """Take the audio of one output of a response, None when it failed."""
-        if pcm is None:
-            self._responses.fail(response_id, "The answer could not be spoken.")
-        else:
-            self._responses.synthesized(response_id, output, pcm, now)
+    def finish(self, work: int, failure: PartFailed | None, now: float) -> list[Effect]:
+        """Take the end of some work: None when it succeeded."""
+        self._work.finish(work, failure, now)
         return self._finish_step(now)
 
     def tick(self, now: float) -> list[Effect]:
@@ -151,17 +164,20 @@ class Machine:
             self._out.refuse(RequestRefused("session_expired", EXPIRED), None)
             self._out.do(Close(1001, EXPIRED))
             return self._out.take()
-        silence = self._answer_silence() if now >= self._idle_at else None
+        if now >= self._hold_until:
+            self._end_pause(now)
+        silence = self._answer_silence(now) if now >= self._idle_at else None
         ended_audio_ms = self._responses.advance(now)
         if silence is not None:
-            self._transcripts.complete_silence(silence, transcription_model(self._settings))
+            self._transcripts.complete_silence(silence, transcription(self._settings).model)
         if ended_audio_ms is not None:
             self._await_user(now, ended_audio_ms)
         return self._finish_step(now)
 
     def deadline(self, now: float) -> float:
         """Return the time of the next `tick`."""
-        return min(self._expires_at, self._idle_at, self._responses.deadline(now))
+        due = (self._expires_at, self._idle_at, self._hold_until, self._responses.deadline(now))
+        return min(due)
 
     def _finish_step(self, now: float) -> list[Effect]:
         self._add_deferred(now)
@@ -177,10 +193,38 @@ class Machine:
 
     def _append(self, event: Event, now: float) -> None:
         for turn in self._input.append(audio_of(event), turn_detection(self._settings)):
-            if isinstance(turn, TurnStarted):
+            self._take_turn(turn, now)
+
+    def _take_turn(self, turn: TurnEvent, now: float) -> None:
+        match turn:
+            case TurnStarted():
                 self._start_turn(turn, now)
-            else:
-                self._stop_turn(turn)
+            case TurnPaused(item_id, pcm):
+                early = self._transcripts.begin_early(item_id, pcm, transcription(self._settings))
+                self._hold(early, now)
+            case TurnResumed():
+                self._transcripts.drop_early()
+                self._hold(False, now)
+            case TurnStopped():
+                self._hold(False, now)
+                self._stop_turn(turn, now)
+
+    def _hold(self, held: bool, now: float) -> None:
+        """Wait in this pause for the early transcript, and longer if it is not finished."""
+        self._input.hold(held)
+        self._hold_until = now + self._input.hold_seconds if held else math.inf
+
+    def _early_transcript(self, text: str, now: float) -> None:
+        if looks_finished(text):
+            self._end_pause(now)
+
+    def _end_pause(self, now: float) -> None:
+        self._hold_until = math.inf
+        for turn in self._input.end_pause():
+            self._take_turn(turn, now)
+
+    def _transcribed(self, item: CascadeItem, failure: PartFailed | None, now: float) -> None:
+        self._responses.transcribed(item, failure, now)
 
     def _start_turn(self, turn: TurnStarted, now: float) -> None:
         self._idle_at = math.inf
@@ -192,28 +236,31 @@ class Machine:
         if interrupts_response(self._settings):
             self._responses.interrupt(now)
 
-    def _stop_turn(self, turn: TurnStopped) -> None:
+    def _stop_turn(self, turn: TurnStopped, now: float) -> None:
         self._out.emit(
             "input_audio_buffer.speech_stopped",
             audio_end_ms=turn.audio_end_ms,
             item_id=turn.item_id,
         )
-        self._add_committed(items.user_audio(turn.item_id, turn.pcm))
+        self._add_committed(items.user_audio(turn.item_id, turn.pcm), now)
         if creates_response(self._settings):
             self._schedule_response()
 
     def _commit(self, event: Event, now: float) -> None:
         item_id, pcm = self._input.commit()
         self._idle_at = math.inf
-        self._add_committed(items.user_audio(item_id, pcm))
+        self._hold_until = math.inf
+        self._add_committed(items.user_audio(item_id, pcm), now)
 
-    def _add_committed(self, item: CascadeItem) -> None:
+    def _add_committed(self, item: CascadeItem, now: float) -> None:
         previous = self._conversation.last_id
         self._out.emit("input_audio_buffer.committed", previous_item_id=previous, item_id=item.id)
-        self._add_item(item)
+        self._add_item(item, now)
 
     def _clear(self, event: Event, now: float) -> None:
         self._input.clear()
+        self._transcripts.forget_turn()
+        self._hold_until = math.inf
         self._out.emit("input_audio_buffer.cleared")
 
     # A user who says nothing is spoken to: `idle_timeout_ms` (PROTOCOL §4.9).
@@ -223,7 +270,7 @@ class Machine:
         timeout_ms = idle_timeout_ms(self._settings)
         self._idle_at = math.inf if timeout_ms is None else now + (audio_ms + timeout_ms) / 1000
 
-    def _answer_silence(self) -> CascadeItem | None:
+    def _answer_silence(self, now: float) -> CascadeItem | None:
         """Schedule an answer to a silence that lasted too long; returns the silence's item."""
         self._idle_at = math.inf
         timeout_ms = idle_timeout_ms(self._settings)
@@ -235,10 +282,10 @@ class Machine:
         item_id, start_ms, end_ms, pcm = silence
         fields = {"audio_start_ms": start_ms, "audio_end_ms": end_ms, "item_id": item_id}
         self._out.emit("input_audio_buffer.timeout_triggered", **fields)
-        self._add_item(items.system_message(self._new_id("item"), _IDLE_PROMPT))
+        self._add_item(items.system_message(self._new_id("item"), _IDLE_PROMPT), now)
         item = items.user_audio(item_id, pcm)
         item.words = ""
-        self._add_committed(item)
+        self._add_committed(item, now)
         self._schedule_response()
         return item
 
@@ -254,7 +301,7 @@ class Machine:
         if item.body["type"] == "function_call_output" and self._responses.running:
             self._defer(event)
             return
-        self._add_item(item, place)
+        self._add_item(item, now, place)
         if item.body["type"] == "mcp_approval_response":
             request_id, approved = item.body["approval_request_id"], item.body["approve"]
             self._responses.resolve_approval(request_id, approved)
@@ -273,14 +320,14 @@ class Machine:
             except RequestRefused as refusal:
                 self._out.refuse(refusal, event.get("event_id"))
 
-    def _add_item(self, item: CascadeItem, place: int | None = None) -> None:
+    def _add_item(self, item: CascadeItem, now: float, place: int | None = None) -> None:
         """Add an item, at the end by default, and have it transcribed if it is audio."""
         previous = self._conversation.add(item, place)
         body = copy.deepcopy(item.body)
         self._out.emit("conversation.item.added", previous_item_id=previous, item=body)
         self._out.emit("conversation.item.done", previous_item_id=previous, item=body)
         if item.words is None:
-            self._transcripts.request(item, transcription_model(self._settings))
+            self._transcripts.request(item, transcription(self._settings), now)
 
     def _retrieve_item(self, event: Event, now: float) -> None:
         code = "item_retrieve_invalid_item_id"

@@ -6,6 +6,7 @@ piece, as its `OutputDelivery` hands it out, at the pace of a real model (PROTOC
 
 import base64
 import re
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -18,13 +19,19 @@ from relay.engines.cascade.items import (
     assistant_message,
     snapshot,
 )
-from relay.parts.interfaces import FunctionCall, McpCall, McpServers, SpokenMessage, as_json
+from relay.engines.cascade.sentences import SentenceSplitter
+from relay.parts.interfaces import FunctionCall, McpCall, McpServers, as_json
 
 CHUNK_MS = 250
-"""The audio of one `response.output_audio.delta` (WIRE §2)."""
+"""The audio of one `response.output_audio.delta` at most (WIRE §2)."""
+
+MAX_AHEAD = 2
+"""Sentences that are spoken ahead of the one that is being sent."""
 
 _CHUNK = CHUNK_MS * BYTES_PER_MS
+_LEAST = 60 * BYTES_PER_MS  # sent before the rest of a sentence is there
 _LEAD = 3  # words that are sent before the audio that speaks them
+_MS_PER_CHARACTER = 60  # about as long as speech takes
 _WORD = re.compile(r"\s*\S+|\s+$")
 _TOKEN = re.compile(r"\w+|\W+")
 _DENIED = "The tool call was not approved."
@@ -43,61 +50,133 @@ class Pace:
     delay_seconds: float = 0.0
 
 
-class OutputDelivery:
-    """The content of one output: words, and `pcm` where they are spoken, handed out in pieces.
+@dataclass(slots=True, eq=False)
+class Segment:
+    """Words that are spoken together, and their audio: None for a text, `whole` once all came."""
 
-    `take` a piece every `step` seconds until it is `finished`.
-    """
-
-    def __init__(self, words: list[str], pcm: bytes | None, pace: Pace) -> None:
-        self._words = words
-        self._pcm = pcm
-        self._sent_words = 0
-        self._sent_bytes = 0
-        self.step = pace.text_seconds if pcm is None else CHUNK_MS / 1000 / pace.burst
+    words: list[str]
+    pcm: bytearray | None = None
+    whole: bool = True
+    sent_words: int = 0
+    sent_bytes: int = 0
 
     @property
     def finished(self) -> bool:
-        """Tell whether all is sent."""
-        return self._sent_words == len(self._words) and self._sent_bytes == len(self._pcm or b"")
+        """Tell whether all of it is sent."""
+        return (
+            self.whole
+            and self.sent_words == len(self.words)
+            and self.sent_bytes == len(self.pcm or b"")
+        )
+
+    @property
+    def ready(self) -> bool:
+        """Tell whether more of it can be sent."""
+        if self.pcm is None:
+            return self.sent_words < len(self.words)
+        if self.whole:
+            return not self.finished
+        return len(self.pcm) - self.sent_bytes >= _LEAST
+
+    @property
+    def audio_ms(self) -> int:
+        """Return the ms of audio sent so far."""
+        return self.sent_bytes // BYTES_PER_MS
+
+    def take(self) -> list[str | bytes]:
+        """Return what is sent together: words as text, then audio as bytes."""
+        if self.pcm is None:
+            return list(self._words_until(self.sent_words + 1))
+        end = min(self.sent_bytes + _CHUNK, len(self.pcm))
+        said = end / self._expected_bytes if self._expected_bytes else 1.0
+        pieces: list[str | bytes] = list(self._words_until(int(said * len(self.words)) + _LEAD))
+        if end > self.sent_bytes:
+            pieces.append(bytes(self.pcm[self.sent_bytes : end]))
+            self.sent_bytes = end
+        return pieces
+
+    @property
+    def _expected_bytes(self) -> int:
+        """Return the length of the audio, estimated until all of it is there."""
+        there = len(self.pcm or b"")
+        if self.whole:
+            return there
+        return max(there, sum(map(len, self.words)) * _MS_PER_CHARACTER * BYTES_PER_MS)
+
+    def _words_until(self, count: int) -> list[str]:
+        words = self.words[self.sent_words : count]
+        self.sent_words += len(words)
+        return words
+
+
+class OutputDelivery:
+    """The content of one output: segments of words and their audio, handed out in pieces.
+
+    `take` a piece every `step` seconds while it is `ready`, until it is `finished`. Segments may
+    be added until `complete` is set.
+    """
+
+    def __init__(self, segments: Sequence[Segment], pace: Pace, *, complete: bool = True) -> None:
+        self.segments = list(segments)
+        self.complete = complete
+        self.step = 0.0
+        self._pace = pace
+
+    @property
+    def finished(self) -> bool:
+        """Tell whether all is sent and nothing more will come."""
+        return self.complete and all(segment.finished for segment in self.segments)
+
+    @property
+    def ready(self) -> bool:
+        """Tell whether a piece can be taken, or the end be noted."""
+        return self.finished or any(s.ready for s in self._unfinished[:1])
+
+    @property
+    def ahead(self) -> int:
+        """Return the number of segments after the one that is being sent."""
+        return max(len(self._unfinished) - 1, 0)
 
     @property
     def text(self) -> str:
         """Return the words sent so far."""
-        return "".join(self._words[: self._sent_words])
+        return "".join(word for s in self.segments for word in s.words[: s.sent_words])
 
     @property
     def word_count(self) -> int:
         """Return the number of words sent so far."""
-        return self._sent_words
+        return sum(segment.sent_words for segment in self.segments)
 
     @property
     def audio_bytes(self) -> int:
         """Return the number of bytes of audio sent so far."""
-        return self._sent_bytes
+        return sum(segment.sent_bytes for segment in self.segments)
 
     @property
     def audio(self) -> bytes:
         """Return the audio sent so far."""
-        return (self._pcm or b"")[: self._sent_bytes]
+        return b"".join(bytes((s.pcm or b"")[: s.sent_bytes]) for s in self.segments)
+
+    @property
+    def spoken(self) -> list[tuple[list[str], int]]:
+        """Return the words sent so far, by segment, with the ms of audio that say them."""
+        return [(s.words[: s.sent_words], s.audio_ms) for s in self.segments if s.sent_bytes]
 
     def take(self) -> list[str | bytes]:
-        """Return what is sent together: words as text, then audio as bytes."""
-        if self._pcm is None:
-            return list(self._words_until(self._sent_words + 1))
-        end = min(self._sent_bytes + _CHUNK, len(self._pcm))
-        spoken = end / len(self._pcm) if self._pcm else 1.0
-        pieces: list[str | bytes] = []
-        pieces += self._words_until(int(spoken * len(self._words)) + _LEAD)
-        if end > self._sent_bytes:
-            pieces.append(self._pcm[self._sent_bytes : end])
-            self._sent_bytes = end
-        return pieces
+        """Return what is sent together; sets the `step` to the next piece."""
+        for segment in self._unfinished[:1]:
+            before = segment.sent_bytes
+            pieces = segment.take()
+            seconds = (segment.sent_bytes - before) / (BYTES_PER_MS * 1000)
+            spoken = segment.pcm is not None
+            self.step = seconds / self._pace.burst if spoken else self._pace.text_seconds
+            return pieces
+        self.step = 0.0
+        return []
 
-    def _words_until(self, count: int) -> list[str]:
-        words = self._words[self._sent_words : count]
-        self._sent_words += len(words)
-        return words
+    @property
+    def _unfinished(self) -> list[Segment]:
+        return [segment for segment in self.segments if not segment.finished]
 
 
 def split(text: str) -> list[str]:
@@ -154,9 +233,9 @@ class OutputSlot:
 
 
 class ItemWriter(Protocol):
-    """Writes one output of a response; `delivery` is None while its synthesis is awaited."""
+    """Writes one output of a response."""
 
-    delivery: OutputDelivery | None
+    delivery: OutputDelivery
 
     @property
     def items(self) -> list[CascadeItem]:
@@ -173,27 +252,56 @@ class ItemWriter(Protocol):
 
 
 class MessageWriter:
-    """Writes a message, in text or spoken."""
+    """Writes a message, in text or spoken, while it is being written and spoken."""
 
-    def __init__(self, slot: OutputSlot, message: SpokenMessage, spoken: bool, pace: Pace) -> None:
-        self.text = message.text
-        self.delivery: OutputDelivery | None = None
+    def __init__(
+        self, slot: OutputSlot, spoken: bool, pace: Pace, phase: str | None = None
+    ) -> None:
+        self.delivery = OutputDelivery((), pace, complete=False)
         self._slot = slot
-        self._pace = pace
         self._names = _AUDIO if spoken else _TEXT
-        self._item = assistant_message(slot.out.new_id("item"), message.phase)
+        self._item = assistant_message(slot.out.new_id("item"), phase)
         self._opened = False
-        if not spoken or message.pcm is not None:
-            self.deliver(message.pcm if spoken else None)
+        self._spoken = spoken
+        self._splitter = SentenceSplitter()
+        self._unspoken: deque[str] = deque()
+        self._written = False
 
     @property
     def items(self) -> list[CascadeItem]:
         """Return its item, once it was announced."""
         return [self._item] if self._opened else []
 
-    def deliver(self, pcm: bytes | None) -> None:
-        """Take the audio of the text, None for a text answer; from now on it can be sent."""
-        self.delivery = OutputDelivery(split(self.text), pcm, self._pace)
+    def add_text(self, text: str) -> None:
+        """Take more of the text."""
+        if self._spoken:
+            self._unspoken += self._splitter.feed(text)
+        elif text:
+            self.delivery.segments.append(Segment(split(text)))
+
+    def end_text(self) -> None:
+        """Note that the text is complete."""
+        self._written = True
+        if rest := self._splitter.flush():
+            self._unspoken.append(rest)
+        self._complete_if_all_spoken()
+
+    def add_audio(self, text: str, pcm: bytes) -> None:
+        """Take a whole text with its audio, which needs no synthesizer."""
+        self.delivery.segments.append(Segment(split(text), bytearray(pcm)))
+
+    def next_to_speak(self) -> tuple[str, Segment] | None:
+        """Return the next text for the synthesizer and where its audio goes, None for nothing now.
+
+        At most `MAX_AHEAD` sentences are spoken ahead of the one that is being sent.
+        """
+        if not self._unspoken or self.delivery.ahead >= MAX_AHEAD:
+            return None
+        text = self._unspoken.popleft()
+        segment = Segment(split(text), bytearray(), whole=False)
+        self.delivery.segments.append(segment)
+        self._complete_if_all_spoken()
+        return text, segment
 
     def open(self) -> None:
         """Announce the item and its one part."""
@@ -207,23 +315,25 @@ class MessageWriter:
             self._emit(self._names.delta, delta=piece, obfuscation=padding(piece))
         else:
             self._emit("response.output_audio.delta", delta=base64.b64encode(piece).decode())
-        if self.delivery is not None:
-            text = self._item.words = self.delivery.text
-            self._item.audio_ms = self.delivery.audio_bytes // BYTES_PER_MS
-            self._item.body["content"] = [{"type": self._names.content, self._names.text: text}]
+        text = self._item.words = self.delivery.text
+        self._item.audio_ms = self.delivery.audio_bytes // BYTES_PER_MS
+        self._item.body["content"] = [{"type": self._names.content, self._names.text: text}]
 
     def close(self, status: str) -> None:
         """End the audio, the text, the part and the item, in this order (WIRE §4.4)."""
         text = self._item.words or ""
         self._item.body["status"] = status
         self._item.body["content"] = [{"type": self._names.content, self._names.text: text}]
-        if self.delivery is not None:
-            self._item.audio = self.delivery.audio
+        self._item.audio = self.delivery.audio
+        self._item.spoken = self.delivery.spoken
         if self._names is _AUDIO:
             self._emit("response.output_audio.done")
         self._emit(self._names.done, **{self._names.text: text})
         self._emit("response.content_part.done", part=self._part(text))
         self._slot.finish(self._item)
+
+    def _complete_if_all_spoken(self) -> None:
+        self.delivery.complete = self._written and not self._unspoken
 
     def _part(self, text: str) -> dict[str, str]:
         return {"type": self._names.part, self._names.text: text}
@@ -259,7 +369,7 @@ class FunctionCallWriter:
     """Writes the call of a function that the client is to carry out (PROTOCOL §4.6)."""
 
     def __init__(self, slot: OutputSlot, call: FunctionCall, pace: Pace) -> None:
-        self.delivery: OutputDelivery | None = _arguments(call, pace)
+        self.delivery = _arguments(call, pace)
         self._slot = slot
         self._item = CascadeItem(
             {
@@ -311,7 +421,7 @@ class McpWriter:
     def __init__(
         self, slot: OutputSlot, call: McpCall, pace: Pace, approval: OutputSlot | None
     ) -> None:
-        self.delivery: OutputDelivery | None = _arguments(call, pace)
+        self.delivery = _arguments(call, pace)
         self._slot = slot
         self._call = call
         self._approval = approval
@@ -392,7 +502,7 @@ class McpWriter:
 
 
 def _arguments(call: FunctionCall | McpCall, pace: Pace) -> OutputDelivery:
-    return OutputDelivery(split_json(as_json(call.arguments)), None, pace)
+    return OutputDelivery([Segment(split_json(as_json(call.arguments)))], pace)
 
 
 def needs_approval(tools: Sequence[dict[str, Any]], label: str, name: str) -> bool:

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from relay.engines.cascade.effects import EffectBuffer, Event, RequestRefused, Synthesize
+from relay.engines.cascade.effects import EffectBuffer, Event, RequestRefused, Work, WorkTaker
 from relay.engines.cascade.items import (
     BYTES_PER_MS,
     CascadeItem,
     ItemList,
+    counted_usage,
+    history,
     input_tokens,
     response_usage,
     snapshot,
@@ -24,28 +26,30 @@ from relay.engines.cascade.outputs import (
     MessageWriter,
     OutputSlot,
     Pace,
+    Segment,
     needs_approval,
 )
 from relay.engines.cascade.settings import ResponseRequest
 from relay.parts.interfaces import (
     COMPLETED,
     IN_PROGRESS,
-    AudioResponder,
     FunctionCall,
+    FunctionTool,
     Interleaving,
     McpCall,
-    OutOfBandResponder,
     Output,
+    PartFailed,
     Reply,
     ReplyEnding,
     ReplyOccasion,
-    Responder,
+    ReplyPiece,
+    ReplyRequest,
     Revise,
     SpokenMessage,
-    as_reply,
+    SynthesisRequest,
+    TextDelta,
+    TokenUsage,
     cancelled,
-    failed,
-    unchanged,
 )
 
 MAX_RUNNING = 8
@@ -60,6 +64,22 @@ RATE_LIMIT_TOKENS = 15_000_000
 _PIECES_PER_STEP = 8  # so that a client that reads slowly is noticed in between
 
 
+@dataclass(frozen=True, slots=True)
+class ResponseContext:
+    """What the responses of one session share.
+
+    `models` are the names of the parts' models by part, where their usage is told. `revise` changes
+    the replies, None leaves them as they are.
+    """
+
+    conversation: ItemList
+    out: EffectBuffer
+    work: Work
+    pace: Pace
+    models: Mapping[str, str] = field(default_factory=dict)
+    revise: Revise | None = None
+
+
 class ResponseScheduler:
     """Starts, runs and ends the responses of one session.
 
@@ -67,23 +87,13 @@ class ResponseScheduler:
     it. `spoke` tells whether any response had audio: then the voice of the session stays.
     """
 
-    def __init__(
-        self,
-        responder: Responder,
-        conversation: ItemList,
-        out: EffectBuffer,
-        pace: Pace,
-        revise: Revise = unchanged,
-    ) -> None:
-        self._responder = responder
-        self._conversation = conversation
-        self._out = out
-        self._pace = pace
-        self._revise = revise
+    def __init__(self, context: ResponseContext) -> None:
+        self._context = context
         self._running: dict[str, Response] = {}
         self._waiting: ResponseRequest | None = None
         self._unapproved: dict[str, McpWriter] = {}
         self._begun = 0
+        self._last: Response | None = None  # of the conversation; it may still be playing
         self.spoke = False
 
     @property
@@ -127,30 +137,27 @@ class ResponseScheduler:
         self._end(active, cancelled("client_cancelled"))
 
     def interrupt(self, now: float) -> None:
-        """Stop the conversation's response, and the one that waits for it: the user speaks."""
+        """Stop the conversation's response, and the one that waits for it: the user speaks.
+
+        What the user cannot have heard by now is never told to the responder.
+        """
         self._begin_waiting(now)
         self._waiting = None
         if self._active is not None:
             self._end(self._active, cancelled("turn_detected"))
+        if self._last is not None:
+            self._last.forget_unheard(now)
+            self._last = None
 
-    def transcribed(self, item: CascadeItem, now: float) -> None:
+    def transcribed(self, item: CascadeItem, failure: PartFailed | None, now: float) -> None:
         """Continue the responses that waited for the transcript of this item."""
         for response in list(self._running.values()):
-            if response.awaits == item.id:
-                self._reply(response, item, now)
-
-    def synthesized(self, response_id: str, output: int, pcm: bytes, now: float) -> None:
-        """Continue a response with the audio of an output, unless it has ended meanwhile."""
-        response = self._running.get(response_id)
-        if response is not None:
-            self.spoke = True
-            response.synthesized(output, pcm, now)
-
-    def fail(self, response_id: str, message: str) -> None:
-        """End a response whose part failed."""
-        response = self._running.get(response_id)
-        if response is not None:
-            self._end(response, failed("server_error", message))
+            if response.awaits != item.id:
+                continue
+            if failure is None:
+                response.ask(now)
+            else:
+                self._fail(response, failure)
 
     def resolve_approval(self, approval_request_id: str, approved: bool) -> None:
         """Take the client's decision about an MCP call; an unknown id is ignored."""
@@ -167,9 +174,12 @@ class ResponseScheduler:
             self._begin_waiting(now)
         ended: int | None = None
         for response in list(self._running.values()):
-            if response.advance(now):
+            if response.failure is not None:
+                self._fail(response, response.failure)
+            elif response.advance(now):
                 self._end(response, response.ending)
                 ended = response.audio_ms if response.request.in_conversation else ended
+            self.spoke = self.spoke or response.audio_ms > 0
         return ended
 
     @property
@@ -183,39 +193,16 @@ class ResponseScheduler:
 
     def _begin(self, request: ResponseRequest, now: float) -> None:
         self._begun += 1
-        occasion = ReplyOccasion(self._begun, self._conversation.turns)
-        response = Response(request, occasion, self._conversation, self._out, self._pace)
+        occasion = ReplyOccasion(self._begun, self._context.conversation.turns)
+        response = Response(request, occasion, self._context)
         self._running[response.id] = response
-        response.begin()
-        prompt = self._prompt(request)
-        if prompt is not None and prompt.words is None:
-            response.awaits = prompt.id
-        else:
-            self._reply(response, prompt, now)
+        if request.in_conversation:
+            self._last = response
+        response.begin(now)
 
-    def _prompt(self, request: ResponseRequest) -> CascadeItem | None:
-        """Return the latest item that the response can answer."""
-        known = self._conversation if request.input is None else request.input
-        return next((item for item in reversed(list(known)) if item.can_prompt), None)
-
-    def _reply(self, response: Response, prompt: CascadeItem | None, now: float) -> None:
-        response.awaits = None
-        try:
-            reply = self._ask_responder(prompt, response.request)
-        except Exception:  # noqa: BLE001 - a responder's fault fails one response, not the session
-            self.fail(response.id, "No answer could be found.")
-            return
-        response.answer(self._revise(response.occasion, reply), now)
-
-    def _ask_responder(self, prompt: CascadeItem | None, request: ResponseRequest) -> Reply:
-        if prompt is not None and prompt.audio and isinstance(self._responder, AudioResponder):
-            text, pcm = self._responder.reply_audio(prompt.audio)
-            self.spoke = self.spoke or request.spoken
-            return Reply((SpokenMessage(text, pcm=pcm),))
-        words = (prompt.words if prompt else None) or ""
-        if not request.in_conversation and isinstance(self._responder, OutOfBandResponder):
-            return as_reply(self._responder.reply_out_of_band(words))
-        return as_reply(self._responder.reply(words))
+    def _fail(self, response: Response, failure: PartFailed) -> None:
+        fault = self._context.out.emit_failure(failure)
+        self._end(response, ReplyEnding("failed", {"type": "failed", "error": fault}))
 
     def _end(self, response: Response, ending: ReplyEnding) -> None:
         del self._running[response.id]
@@ -228,59 +215,102 @@ class ResponseScheduler:
 class Response:
     """One response, from `response.created` to `response.done` (PROTOCOL §4).
 
-    The scheduler gives it its reply and advances it. `awaits` is the id of the item whose
-    transcript it waits for.
+    The scheduler advances it. `awaits` is the id of the item whose transcript it waits for,
+    `failure` what a part of it failed with.
     """
 
     def __init__(
-        self,
-        request: ResponseRequest,
-        occasion: ReplyOccasion,
-        conversation: ItemList,
-        out: EffectBuffer,
-        pace: Pace,
+        self, request: ResponseRequest, occasion: ReplyOccasion, context: ResponseContext
     ) -> None:
-        self.id = out.new_id("resp")
+        self.id = context.out.new_id("resp")
         self.request = request
-        self.occasion = occasion
         self.awaits: str | None = None
         self.ending = COMPLETED
-        self._conversation = conversation
-        self._out = out
-        self._pace = pace
-        self._outputs = OutputInterleaver((), "in_turn")
+        self.failure: PartFailed | None = None
+        self._occasion = occasion
+        self._context = context
+        self._outputs = OutputInterleaver()
+        self._message: MessageWriter | None = None  # that is being written
+        self._gathered: list[Output] = []  # of a reply that is to be revised as a whole
+        self._work: set[int] = set()
         self._due = math.inf
+        self._first_sent_at = math.inf
         self._input_tokens = (0, 0)
+        self._counted: TokenUsage | None = None
+        self._characters = 0
 
-    def begin(self) -> None:
-        """Announce the response."""
-        known = self._conversation if self.request.input is None else self.request.input
-        self._input_tokens = input_tokens(self.request.instructions, known)
-        self._out.emit("response.created", response=self._resource(IN_PROGRESS, None))
+    def begin(self, now: float) -> None:
+        """Announce the response, and ask the responder once the transcript is there."""
+        self._input_tokens = input_tokens(self.request.instructions, self._known)
+        self._context.out.emit("response.created", response=self._resource(IN_PROGRESS, None))
+        prompt = next((item for item in reversed(self._known) if item.can_prompt), None)
+        if prompt is not None and prompt.words is None:
+            self.awaits = prompt.id
+        else:
+            self.ask(now)
 
-    def answer(self, reply: Reply, now: float) -> None:
-        """Take the reply's outputs, and request synthesis of the spoken ones."""
-        self.ending = reply.ending
-        conversation = self._conversation if self.request.in_conversation else None
-        first = OutputSlot(self.id, 0, conversation, self._out)
-        writers = item_writers(reply.outputs, self.request, first, self._pace)
-        self._outputs = OutputInterleaver(writers, reply.interleaving)
-        for index, writer in enumerate(writers):
-            if isinstance(writer, MessageWriter) and writer.delivery is None:
-                self._out.do(Synthesize(self.id, index, writer.text, self.request.voice))
+    def ask(self, now: float) -> None:
+        """Have the responder answer."""
+        self.awaits = None
+        limit = self.request.max_output_tokens
+        asked = ReplyRequest(
+            history=history(self._known),
+            instructions=self.request.instructions,
+            tools=tuple(_function_tools(self.request.tools)),
+            tool_choice=self.request.tool_choice,
+            max_tokens=limit if isinstance(limit, int) else None,
+            out_of_band=not self.request.in_conversation,
+        )
+        self._start(asked, _ReplyTaker(self))
+
+    def take(self, piece: ReplyPiece, now: float) -> None:
+        """Take a piece of the reply."""
+        match piece:
+            case TextDelta(text):
+                self._write_text(text)
+            case FunctionCall():
+                self._end_message()
+                self._add(piece)
+            case TokenUsage():
+                self._counted = piece
+            case ReplyEnding():
+                self.ending = piece
+            case Reply():
+                self._take_whole(piece)
+        self._continue(now)
+
+    def end_reply(self, failure: PartFailed | None, now: float) -> None:
+        """Take the end of the reply, or its failure."""
+        if failure is not None:
+            self._fail(failure, now)
+            return
+        self._end_message()
+        if self._gathered and self._context.revise is not None:
+            whole = Reply(tuple(self._gathered), ending=self.ending)
+            self._gathered = []
+            self._take_whole(whole)
+        self._outputs.complete = True
+        self._continue(now)
+
+    def synthesized(self, segment: Segment, pcm: bytes, now: float) -> None:
+        """Take audio of a sentence."""
+        if segment.pcm is not None:
+            segment.pcm += pcm
         self._set_due(now)
 
-    def synthesized(self, output: int, pcm: bytes, now: float) -> None:
-        """Take the audio of one of the outputs."""
-        writer = self._outputs.writers[output]
-        if isinstance(writer, MessageWriter):
-            writer.deliver(pcm)
-            self._set_due(now)
+    def end_synthesis(self, segment: Segment, failure: PartFailed | None, now: float) -> None:
+        """Take the end of a sentence's audio, or its failure."""
+        if failure is not None:
+            self._fail(failure, now)
+            return
+        segment.whole = True
+        self._continue(now)
 
     @property
     def due(self) -> float:
         """Return when `advance` wants to be called, infinity while something is awaited."""
-        return self._due if self._outputs.ready or self._outputs.finished else math.inf
+        waits = self.failure is None and not (self._outputs.ready or self._outputs.finished)
+        return math.inf if waits else self._due
 
     @property
     def audio_ms(self) -> int:
@@ -298,43 +328,142 @@ class Response:
     def advance(self, now: float) -> bool:
         """Send what is due; returns True when all outputs are sent (then `end` it)."""
         for _ in range(_PIECES_PER_STEP):
-            if self.due > now:
-                return False
+            if self.due > now or self._outputs.finished:
+                break
             self._due += self._outputs.send_next()
-            if self._outputs.finished:
-                return True
-        return False
+            if self._first_sent_at == math.inf and self.audio_ms:
+                self._first_sent_at = now
+            self._speak_ahead()
+        return self._outputs.finished and self._due <= now
 
     def end(self, ending: ReplyEnding) -> None:
-        """Close the open items and announce the end."""
+        """Close the open items and announce the end; what parts still do for it is stopped."""
+        for number in self._work:
+            self._context.work.cancel(number)
+        self._work.clear()
         self._outputs.close("completed" if ending.status == "completed" else "incomplete")
+        out = self._context.out
         usage = self._usage()
-        self._out.emit("response.done", response=self._resource(ending, usage))
+        out.emit("response.done", response=self._resource(ending, usage))
         if ending.status == "completed":
             remaining = RATE_LIMIT_TOKENS - usage["total_tokens"]
             limit = {"name": "tokens", "limit": RATE_LIMIT_TOKENS, "remaining": remaining}
-            self._out.emit("rate_limits.updated", rate_limits=[{**limit, "reset_seconds": 0.001}])
+            out.emit("rate_limits.updated", rate_limits=[{**limit, "reset_seconds": 0.001}])
+
+    def forget_unheard(self, now: float) -> None:
+        """Cut what the responder is told of it to what can have been heard by now.
+
+        Its audio is sent faster than it is heard: the user cannot have heard more than what has
+        passed since the first of it was sent. A client that truncates says so more exactly.
+        """
+        left_ms = max(0, int((now - self._first_sent_at) * 1000)) if self.audio_ms else 0
+        for item in self._outputs.items:
+            if item.spoken and item.role == "assistant":
+                if left_ms < item.audio_ms:
+                    item.hear(left_ms)
+                left_ms = max(0, left_ms - item.audio_ms)
+
+    @property
+    def _known(self) -> list[CascadeItem]:
+        return list(
+            self._context.conversation if self.request.input is None else self.request.input
+        )
+
+    def _start(self, request: ReplyRequest | SynthesisRequest, taker: WorkTaker) -> None:
+        self._work.add(self._context.work.start(request, taker))
+
+    def _fail(self, failure: PartFailed, now: float) -> None:
+        self.failure = failure
+        self._due = now
+
+    def _write_text(self, text: str) -> None:
+        if self._context.revise is not None:
+            if self._gathered and isinstance(self._gathered[-1], SpokenMessage):
+                text = self._gathered.pop().text + text  # type: ignore[union-attr]
+            self._gathered.append(SpokenMessage(text))
+            return
+        if self._message is None:
+            spoken = self.request.spoken
+            self._message = MessageWriter(self._next_slot, spoken, self._context.pace)
+            self._outputs.add(self._message)
+        self._message.add_text(text)
+
+    def _end_message(self) -> None:
+        if self._message is not None:
+            self._message.end_text()
+            self._message = None
+
+    def _add(self, call: FunctionCall) -> None:
+        if self._context.revise is not None:
+            self._gathered.append(call)
+        else:
+            writers = item_writers((call,), self.request, self._next_slot, self._context.pace)
+            self._outputs.add(*writers)
+
+    def _take_whole(self, reply: Reply) -> None:
+        if self._context.revise is not None:
+            reply = self._context.revise(self._occasion, reply)
+        self.ending = reply.ending
+        self._outputs.interleaving = reply.interleaving
+        pace = self._context.pace
+        self._outputs.add(*item_writers(reply.outputs, self.request, self._next_slot, pace))
+        self._outputs.complete = True
+
+    @property
+    def _next_slot(self) -> OutputSlot:
+        conversation = self._context.conversation if self.request.in_conversation else None
+        index = len(self._outputs.writers)
+        return OutputSlot(self.id, index, conversation, self._context.out)
+
+    def _continue(self, now: float) -> None:
+        self._speak_ahead()
+        self._set_due(now)
+
+    def _speak_ahead(self) -> None:
+        for writer in self._outputs.messages:
+            while (spoken := writer.next_to_speak()) is not None:
+                text, segment = spoken
+                self._characters += len(text.strip())
+                asked = SynthesisRequest(text.strip(), self.request.voice, self.request.speed)
+                self._start(asked, _SpeechTaker(self, segment))
 
     def _set_due(self, now: float) -> None:
         if self._outputs.begun:
             self._due = max(self._due, now)
-        else:
-            self._due = now + self._pace.delay_seconds
+        elif self._outputs.ready or self._outputs.finished:
+            self._due = min(self._due, now + self._context.pace.delay_seconds)
 
     def _usage(self) -> dict[str, Any]:
-        first = self.occasion.response == 1
-        words = self._outputs.word_count
-        return response_usage(self._input_tokens, words, self.audio_ms, first=first)
+        if self._counted is not None:
+            usage = counted_usage(self._counted, self.audio_ms)
+        else:
+            first = self._occasion.response == 1
+            words = self._outputs.word_count
+            usage = response_usage(self._input_tokens, words, self.audio_ms, first=first)
+        parts = self._usage_by_part()
+        return {**usage, "parts": parts} if parts else usage
+
+    def _usage_by_part(self) -> list[Event]:
+        """Return what each part used, where a provider charges for it."""
+        models, counted = self._context.models, self._counted
+        used: list[Event] = []
+        if models and counted is not None:
+            tokens = {"input_tokens": counted.input, "cached_tokens": counted.cached}
+            used.append({"model": models["responder"], **tokens, "output_tokens": counted.output})
+        if models and self._characters:
+            used.append({"model": models["synthesizer"], "characters": self._characters})
+        return used
 
     def _resource(self, ending: ReplyEnding, usage: Event | None) -> Event:
         request = self.request
+        conversation_id = self._context.conversation.id if request.in_conversation else None
         return {
             "object": "realtime.response",
             "id": self.id,
             "status": ending.status,
             "status_details": ending.details,
             "output": [snapshot(item.body) for item in self._outputs.items],
-            "conversation_id": self._conversation.id if request.in_conversation else None,
+            "conversation_id": conversation_id,
             "output_modalities": ["audio"] if request.spoken else ["text"],
             "max_output_tokens": request.max_output_tokens,
             "audio": {
@@ -348,6 +477,44 @@ class Response:
         }
 
 
+@dataclass(frozen=True, slots=True)
+class _ReplyTaker:
+    """Hands a responder's pieces to their response."""
+
+    response: Response
+
+    def progress(self, piece: ReplyPiece, now: float) -> None:
+        self.response.take(piece, now)
+
+    def finish(self, failure: PartFailed | None, now: float) -> None:
+        self.response.end_reply(failure, now)
+
+
+@dataclass(frozen=True, slots=True)
+class _SpeechTaker:
+    """Hands a sentence's audio to its response."""
+
+    response: Response
+    segment: Segment
+
+    def progress(self, piece: bytes, now: float) -> None:
+        self.response.synthesized(self.segment, piece, now)
+
+    def finish(self, failure: PartFailed | None, now: float) -> None:
+        self.response.end_synthesis(self.segment, failure, now)
+
+
+def _function_tools(tools: Sequence[dict[str, Any]]) -> Iterator[FunctionTool]:
+    for tool in tools:
+        if tool.get("type", "function") == "function" and isinstance(tool.get("name"), str):
+            parameters = tool.get("parameters")
+            yield FunctionTool(
+                tool["name"],
+                str(tool.get("description") or ""),
+                parameters if isinstance(parameters, dict) else {},
+            )
+
+
 def item_writers(
     outputs: Sequence[Output], request: ResponseRequest, first: OutputSlot, pace: Pace
 ) -> list[ItemWriter]:
@@ -357,7 +524,7 @@ def item_writers(
     for output in outputs:
         match output:
             case SpokenMessage():
-                writers.append(MessageWriter(slot, output, request.spoken, pace))
+                writers.append(_message_writer(slot, output, request.spoken, pace))
             case FunctionCall():
                 writers.append(FunctionCallWriter(slot, output, pace))
             case McpCall():
@@ -369,19 +536,45 @@ def item_writers(
     return writers
 
 
-class OutputInterleaver:
-    """Sends the outputs of one response piece by piece, in the order of their interleaving."""
+def _message_writer(
+    slot: OutputSlot, message: SpokenMessage, spoken: bool, pace: Pace
+) -> MessageWriter:
+    writer = MessageWriter(slot, spoken, pace, message.phase)
+    if spoken and message.pcm is not None:
+        writer.add_audio(message.text, message.pcm)
+    else:
+        writer.add_text(message.text)
+    writer.end_text()
+    return writer
 
-    def __init__(self, writers: Sequence[ItemWriter], interleaving: Interleaving) -> None:
-        self.writers = writers
-        self._interleaving = interleaving
-        self._unsent = deque(writers)
+
+class OutputInterleaver:
+    """Sends the outputs of one response piece by piece, in the order of their interleaving.
+
+    Outputs are added while the reply is being written, until it is `complete`.
+    """
+
+    def __init__(self) -> None:
+        self.writers: list[ItemWriter] = []
+        self.interleaving: Interleaving = "overlapping"
+        self.complete = False
+        self._unsent: deque[ItemWriter] = deque()
         self._open: list[ItemWriter] = []
+
+    def add(self, *writers: ItemWriter) -> None:
+        """Add outputs after the others."""
+        self.writers += writers
+        self._unsent += writers
+
+    @property
+    def messages(self) -> list[MessageWriter]:
+        """Return the writers of messages."""
+        return [writer for writer in self.writers if isinstance(writer, MessageWriter)]
 
     @property
     def finished(self) -> bool:
-        """Tell whether all pieces are sent; items may still be open."""
-        return not self._unsent
+        """Tell whether all pieces are sent and none will come; items may still be open."""
+        return self.complete and not self._unsent
 
     @property
     def ready(self) -> bool:
@@ -401,17 +594,17 @@ class OutputInterleaver:
     @property
     def word_count(self) -> int:
         """Return the number of words, or pieces of arguments, sent so far."""
-        return sum(writer.delivery.word_count for writer in self.writers if writer.delivery)
+        return sum(writer.delivery.word_count for writer in self.writers)
 
     @property
     def audio_bytes(self) -> int:
         """Return the number of bytes of audio sent so far."""
-        return sum(writer.delivery.audio_bytes for writer in self.writers if writer.delivery)
+        return sum(writer.delivery.audio_bytes for writer in self.writers)
 
     def send_next(self) -> float:
         """Send the next piece; returns the seconds between it and the one after."""
         writer = self._next
-        if writer is None or writer.delivery is None:
+        if writer is None:
             return 0.0
         self._open_for(writer)
         for piece in writer.delivery.take():
@@ -419,7 +612,7 @@ class OutputInterleaver:
         self._unsent.remove(writer)
         if writer.delivery.finished:
             self._close_finished()
-        elif self._interleaving == "alternating":
+        elif self.interleaving == "alternating":
             self._unsent.append(writer)
         else:
             self._unsent.appendleft(writer)
@@ -432,20 +625,20 @@ class OutputInterleaver:
     @property
     def _next(self) -> ItemWriter | None:
         """Return the writer of the next piece, None while its synthesis is awaited."""
-        alternating = self._interleaving == "alternating"
+        alternating = self.interleaving == "alternating"
         candidates = self._unsent if alternating else list(self._unsent)[:1]
-        return next((writer for writer in candidates if writer.delivery is not None), None)
+        return next((writer for writer in candidates if writer.delivery.ready), None)
 
     def _open_for(self, writer: ItemWriter) -> None:
-        for opened in self.writers if self._interleaving == "alternating" else [writer]:
+        for opened in self.writers if self.interleaving == "alternating" else [writer]:
             if not opened.items:
                 opened.open()
                 self._open.append(opened)
 
     def _close_finished(self) -> None:
-        if self._interleaving == "in_turn" and self._unsent:
+        if self.interleaving == "in_turn" and self._unsent:
             self._close(self._open, "completed")
-        elif self._interleaving == "overlapping":
+        elif self.interleaving == "overlapping":
             self._close(self._open[:-1], "completed")
 
     def _close(self, writers: list[ItemWriter], status: str) -> None:

@@ -29,7 +29,7 @@ SESSION_SECONDS = 3600
 SEMANTIC_SILENCE_MS = {"low": 1200, "medium": 800, "auto": 800, "high": 400}
 """`semantic_vad` is carried out as `server_vad` that waits this long, by eagerness.
 
-No part can tell whether a sentence is finished; an eager session waits for less silence.
+A sentence that does not look finished is waited for longer, whatever the eagerness.
 """
 
 PREFIX_MS = 300
@@ -38,8 +38,8 @@ PREFIX_MS = 300
 VOICES = ("alloy", "ash", "ballad", "coral", "echo", "sage", "shimmer", "verse", "marin", "cedar")
 
 _INSTRUCTIONS = (
-    "You are an offline demonstration voice. Answer shortly and kindly, in plain English, and say "
-    "so when you did not understand."
+    "You are a friendly voice partner. Answer in one or two short sentences, in plain words, and "
+    "say so when you did not understand."
 )
 _TRANSCRIBER = "gpt-realtime-whisper"
 _PCM = {"type": "audio/pcm", "rate": 24_000}
@@ -189,10 +189,25 @@ def idle_timeout_ms(settings: Settings) -> int | None:
     return timeout
 
 
-def transcription_model(settings: Settings) -> str | None:
-    """Return the model that the client chose for transcripts of the user, None for none."""
-    transcription = settings["audio"]["input"]["transcription"]
-    return str(transcription["model"]) if transcription else None
+@dataclass(frozen=True, slots=True)
+class Transcription:
+    """How the user is transcribed.
+
+    `model` is the client's choice; without one the client is told nothing, and the transcript
+    serves the responder alone. `language` and `prompt` are hints.
+    """
+
+    model: str | None = None
+    language: str | None = None
+    prompt: str | None = None
+
+
+def transcription(settings: Settings) -> Transcription:
+    """Return how the user is transcribed."""
+    chosen = settings["audio"]["input"]["transcription"]
+    if not chosen:
+        return Transcription()
+    return Transcription(str(chosen["model"]), chosen.get("language"), chosen.get("prompt"))
 
 
 def _turns(settings: Settings) -> Settings:
@@ -223,6 +238,8 @@ class ResponseRequest:
     instructions: str
     max_output_tokens: int | str
     tools: tuple[dict[str, Any], ...] = ()
+    tool_choice: str | dict[str, Any] = "auto"
+    speed: float = 1.0
     metadata: dict[str, str] | None = None
     in_conversation: bool = True
     input: tuple[CascadeItem, ...] | None = None
@@ -246,6 +263,8 @@ def response_request(
         instructions=checked.get("instructions") or settings["instructions"],
         max_output_tokens=checked.get("max_output_tokens") or settings["max_output_tokens"],
         tools=tuple(checked.get("tools") or settings["tools"]),
+        tool_choice=checked.get("tool_choice") or settings["tool_choice"],
+        speed=settings["audio"]["output"]["speed"],
         metadata=checked.get("metadata"),
         in_conversation=checked.get("conversation", "auto") == "auto",
         input=None if given is None else tuple(_inputs(given, items, new_id)),

@@ -10,7 +10,7 @@ from relay.engines.cascade.effects import Close, Effect, Emit, NewId
 from relay.engines.cascade.engine import SessionMachine
 from relay.engines.cascade.machine import Opening
 from relay.interfaces import Frame
-from relay.parts.interfaces import Reply, ReplyOccasion, Revise
+from relay.parts.interfaces import PartFailed, Reply, ReplyOccasion, Revise
 from relay.simulator.faults import responses, sessions
 from relay.simulator.faults.tracking import (
     TRANSCRIPTION,
@@ -194,7 +194,7 @@ class SessionFaults:
         """Return how the session begins: its length and the revision of its replies."""
         seconds = [f.seconds for f, _ in self.chosen if isinstance(f, sessions.SessionExpired)]
         shortest = min(seconds, default=opening.seconds)
-        return replace(opening, seconds=shortest, revise=self._revise(opening.revise))
+        return replace(opening, seconds=shortest, revise=self._revise())
 
     def rules(self, rules: SessionMachine, new_id: NewId) -> SessionMachine:
         """Return the session's rules with its faults."""
@@ -205,15 +205,16 @@ class SessionFaults:
         ]
         return FaultyRules(rules, stages) if stages else rules
 
-    def _revise(self, first: Revise) -> Revise:
+    def _revise(self) -> Revise | None:
         revisions = [(f, dice) for f, dice in self.chosen if type(f) in REPLY_FAULTS]
+        if not revisions:
+            return None
 
         def revise(occasion: ReplyOccasion, reply: Reply) -> Reply:
-            revised = first(occasion, reply)
             for fault, dice in revisions:
                 if _revises(fault.only, occasion, dice):
-                    revised = REPLY_FAULTS[type(fault)](fault, revised)
-            return revised
+                    reply = REPLY_FAULTS[type(fault)](fault, reply)
+            return reply
 
         return revise
 
@@ -255,17 +256,13 @@ class FaultyRules:
         """Carry out one client event."""
         return self._alter(() if self._ended else self._rules.receive(frame, now), now)
 
-    def transcribed(self, item_id: str, text: str | None, now: float) -> list[Effect]:
-        """Take the transcript of an item, None where there is none."""
-        effects = () if self._ended else self._rules.transcribed(item_id, text, now)
-        return self._alter(effects, now)
+    def progress(self, work: int, piece: Any, now: float) -> list[Effect]:
+        """Take a piece of the result of some work."""
+        return self._alter(() if self._ended else self._rules.progress(work, piece, now), now)
 
-    def synthesized(
-        self, response_id: str, output: int, pcm: bytes | None, now: float
-    ) -> list[Effect]:
-        """Take the audio of one output of an answer."""
-        effects = () if self._ended else self._rules.synthesized(response_id, output, pcm, now)
-        return self._alter(effects, now)
+    def finish(self, work: int, failure: PartFailed | None, now: float) -> list[Effect]:
+        """Take the end of some work, None where it succeeded."""
+        return self._alter(() if self._ended else self._rules.finish(work, failure, now), now)
 
     def tick(self, now: float) -> list[Effect]:
         """Release what was held long enough, and do what is due."""

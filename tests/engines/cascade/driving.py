@@ -10,11 +10,27 @@ import msgspec
 from openai.types.realtime import RealtimeServerEvent
 from pydantic import TypeAdapter
 
-from relay.engines.cascade.effects import Close, Effect, Emit, NewId, Synthesize, Transcribe
-from relay.engines.cascade.engine import SessionMachine
+from relay.engines.cascade.effects import (
+    CancelWork,
+    Close,
+    Effect,
+    Emit,
+    NewId,
+    StartWork,
+    WorkRequest,
+)
+from relay.engines.cascade.engine import PartsWorker, SessionMachine, Unobserved
 from relay.engines.cascade.machine import Machine, Opening
 from relay.engines.cascade.outputs import Pace
-from relay.parts.interfaces import Parts, Reply
+from relay.parts.interfaces import (
+    FailureCode,
+    PartFailed,
+    PartKind,
+    Parts,
+    Reply,
+    ReplyRequest,
+    TranscriptionRequest,
+)
 from relay.parts.simple import Script, scripted_parts, silence, tone
 
 Event = dict[str, Any]
@@ -55,7 +71,10 @@ class Talk:
         self.parts = parts or scripted_parts()
         self.now = 100.0
         self.events: list[Event] = []
-        self.work: list[Transcribe | Synthesize] = []
+        self.work: list[StartWork] = []
+        self.cancelled: list[int] = []
+        self.replies_at_once = True
+        self.responder = self.parts.make_responder()
         self.closed: Close | None = None
         counters: dict[str, itertools.count[int]] = {}
 
@@ -64,9 +83,7 @@ class Talk:
             return f"{prefix}_{number:021d}"
 
         def made(opening: Opening) -> Machine:
-            return Machine(
-                opening, self.parts.make_speech_detector(), self.parts.make_responder(), new_id
-            )
+            return Machine(opening, self.parts.make_speech_detector(), new_id)
 
         opening = Opening(model, UNIX, pace or Pace(), servers=self.parts.servers)
         self.check = valid if shape is None else as_read
@@ -104,29 +121,31 @@ class Talk:
         """Let the parts do what they were asked."""
         answered: list[Event] = []
         while self.work:
-            effect = self.work.pop(0)
-            if isinstance(effect, Transcribe):
-                text = asyncio.run(self.parts.transcriber.transcribe(effect.pcm))
-                effects = self.machine.transcribed(effect.item_id, text, self.now)
-            else:
-                pcm = asyncio.run(self.parts.synthesizer.synthesize(effect.text, effect.voice))
-                effects = self.machine.synthesized(effect.response_id, effect.output, pcm, self.now)
-            answered += self._note(effects)
+            answered += self._do(self.work.pop(0))
         return answered
 
-    def fail_work(self) -> list[Event]:
+    def _do(self, effect: StartWork) -> list[Event]:
+        answered: list[Event] = []
+        failure: PartFailed | None = None
+        try:
+            for piece in asyncio.run(self._pieces(effect.request)):
+                answered += self._note(self.machine.progress(effect.id, piece, self.now))
+        except PartFailed as failed:
+            failure = failed
+        return answered + self._note(self.machine.finish(effect.id, failure, self.now))
+
+    def fail_work(self, code: FailureCode = "failed") -> list[Event]:
         """Let the parts fail at what they were asked."""
         answered: list[Event] = []
         work, self.work = self.work, []
         for effect in work:
-            if isinstance(effect, Transcribe):
-                effects = self.machine.transcribed(effect.item_id, None, self.now)
-            else:
-                effects = self.machine.synthesized(
-                    effect.response_id, effect.output, None, self.now
-                )
-            answered += self._note(effects)
+            failure = PartFailed(part_of(effect.request), code)
+            answered += self._note(self.machine.finish(effect.id, failure, self.now))
         return answered
+
+    async def _pieces(self, request: WorkRequest) -> list[Any]:
+        worker = PartsWorker(self.parts, self.responder, Unobserved())
+        return [piece async for piece in worker.run(request)]
 
     def wait(self, seconds: float) -> list[Event]:
         """Let time pass, with everything that comes due in it."""
@@ -164,10 +183,28 @@ class Talk:
                     answered.append(self.check(event))
                 case Close():
                     self.closed = effect
-                case _:
+                case CancelWork(number):
+                    self.cancelled.append(number)
+                    self.work = [work for work in self.work if work.id != number]
+                case StartWork():
                     self.work.append(effect)
         self.events += answered
+        return answered + (self._reply() if self.replies_at_once else [])
+
+    def _reply(self) -> list[Event]:
+        """Let the responder answer: a script needs no time."""
+        answered: list[Event] = []
+        for effect in [one for one in self.work if isinstance(one.request, ReplyRequest)]:
+            self.work.remove(effect)
+            answered += self._do(effect)
         return answered
+
+
+def part_of(request: WorkRequest) -> PartKind:
+    """Return which part does this."""
+    if isinstance(request, TranscriptionRequest):
+        return "transcriber"
+    return "responder" if isinstance(request, ReplyRequest) else "synthesizer"
 
 
 def scripted(*heard: str, replies: tuple[str | Reply, ...] = ("You said: {heard}",)) -> Parts:

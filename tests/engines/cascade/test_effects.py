@@ -7,11 +7,12 @@ from relay.engines.cascade.effects import (
     EffectBuffer,
     Emit,
     RequestRefused,
-    Transcribe,
+    StartWork,
     padding,
     random_ids,
     unix,
 )
+from relay.parts.interfaces import TranscriptionRequest
 
 
 def test_effects_come_in_order_and_once():
@@ -19,14 +20,14 @@ def test_effects_come_in_order_and_once():
     out = EffectBuffer(lambda prefix: f"{prefix}_{next(numbers)}")
 
     out.emit("session.created", session={})
-    out.do(Transcribe("item_1", b""))
+    out.do(StartWork(1, TranscriptionRequest(b"")))
     out.refuse(RequestRefused("code", "Message."), None)
     first, second, third = out.take()
 
     assert first == Emit({"type": "session.created", "event_id": "event_1", "session": {}})
     assert isinstance(first, Emit)
     assert list(first.event) == ["type", "event_id", "session"]
-    assert second == Transcribe("item_1", b"")
+    assert second == StartWork(1, TranscriptionRequest(b""))
     assert isinstance(third, Emit)
     assert third.event["event_id"] == "event_2"
     assert out.take() == []

@@ -3,6 +3,7 @@
 import asyncio
 import base64
 from collections.abc import AsyncIterator
+from dataclasses import replace
 
 import pytest
 
@@ -10,7 +11,7 @@ from relay.engines.cascade import engine as engine_module
 from relay.engines.cascade.engine import CascadeEngine
 from relay.engines.cascade.outputs import Pace
 from relay.interfaces import Connection, Engine, EngineRequest
-from relay.parts.interfaces import Parts
+from relay.parts.interfaces import Parts, SynthesisRequest, TranscriptionRequest
 from relay.parts.simple import (
     LoudnessDetector,
     Script,
@@ -239,11 +240,17 @@ class Stuck:
         self.fault = fault
         self.cancelled = 0
 
-    async def transcribe(self, pcm: bytes) -> str:
-        return await self._wait()
+    name = "stuck"
+    languages = ()
 
-    async def synthesize(self, text: str, engine: str) -> bytes:
-        return (await self._wait()).encode()
+    async def prepare(self) -> None:
+        pass
+
+    async def transcribe(self, request: TranscriptionRequest) -> AsyncIterator[str]:
+        yield await self._wait()
+
+    async def synthesize(self, request: SynthesisRequest) -> AsyncIterator[bytes]:
+        yield (await self._wait()).encode()
 
     async def aclose(self) -> None:
         pass
@@ -303,9 +310,10 @@ async def test_parts_that_fail_fail_a_turn_and_not_the_session():
 class Slow(ToneSynthesizer):
     """A synthesizer that lets everything else happen first."""
 
-    async def synthesize(self, text: str, engine: str) -> bytes:
+    async def synthesize(self, request: SynthesisRequest) -> AsyncIterator[bytes]:
         await turns(50)
-        return await super().synthesize(text, engine)
+        async for piece in super().synthesize(request):
+            yield piece
 
 
 async def test_a_late_synthesis_still_answers():
@@ -321,8 +329,8 @@ async def test_a_late_synthesis_still_answers():
     await engine.aclose()
 
 
-async def test_the_answer_is_spoken_although_transcription_fails():
-    stuck = Stuck(RuntimeError())
+async def test_a_turn_whose_transcription_fails_is_told_and_the_session_goes_on():
+    stuck = Stuck(RuntimeError("spoken words"))
     parts = Parts(
         LoudnessDetector, stuck, scripted_parts().make_responder, ToneSynthesizer(), "half"
     )
@@ -330,9 +338,15 @@ async def test_the_answer_is_spoken_although_transcription_fails():
     listener = attached(await engine.open(CALL))
     speak(listener)
 
+    error = await listener.hears("error")
     done = await listener.hears("response.done")
+    listener.say("response.create", response={"input": [], "output_modalities": ["text"]})
+    next_done = await listener.hears("response.done")
 
-    assert done["response"]["status"] == "completed"
+    assert error["error"]["code"] == "transcriber_failed"
+    assert done["response"]["status"] == "failed"
+    assert "spoken words" not in str(error) + str(done)
+    assert next_done["response"]["status"] == "completed"
     await engine.aclose()
 
 
@@ -383,14 +397,21 @@ async def test_sessions_are_limited(monkeypatch: pytest.MonkeyPatch):
 class Counting:
     """Parts that count how often they were closed."""
 
+    name = "counting"
+    languages = ()
+
     def __init__(self) -> None:
+        self.prepared = 0
         self.closed = 0
 
-    async def transcribe(self, pcm: bytes) -> str:
-        return ""
+    async def prepare(self) -> None:
+        self.prepared += 1
 
-    async def synthesize(self, text: str, engine: str) -> bytes:
-        return b""
+    async def transcribe(self, request: TranscriptionRequest) -> AsyncIterator[str]:
+        yield ""
+
+    async def synthesize(self, request: SynthesisRequest) -> AsyncIterator[bytes]:
+        yield b""
 
     async def aclose(self) -> None:
         self.closed += 1
@@ -398,8 +419,10 @@ class Counting:
 
 async def test_closing_ends_sessions_and_parts():
     counting, like = Counting(), scripted_parts()
-    parts = Parts(like.make_speech_detector, counting, like.make_responder, counting, "counting")
+    parts = replace(like, transcriber=counting, synthesizer=counting, resources=[counting])
     engine = CascadeEngine(parts)
+    engine.prepare()
+    await turns()
     listener = Listener(await engine.open(CALL))
     listener.connection.attach(listener)
 
@@ -407,5 +430,5 @@ async def test_closing_ends_sessions_and_parts():
     await turns()
 
     assert listener.endings == [(1001, "Going away")]
-    assert counting.closed == 2
-    assert [task for task in asyncio.all_tasks() if task.get_name().startswith("counting")] == []
+    assert (counting.prepared, counting.closed) == (3, 3)
+    assert [task for task in asyncio.all_tasks() if task.get_name().startswith("cascade")] == []

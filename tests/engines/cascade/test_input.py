@@ -6,13 +6,13 @@ import pytest
 
 from relay.engines.cascade.effects import RequestRefused
 from relay.engines.cascade.input import (
-    MAX_AWAITED,
     MAX_TURN_MS,
     InputAudio,
     TurnStarted,
     TurnStopped,
 )
 from relay.engines.cascade.settings import TurnDetection
+from relay.engines.cascade.transcripts import MAX_AWAITED
 from relay.parts.simple import LoudnessDetector, silence, tone
 from tests.engines.cascade.driving import NO_TURNS, TRANSCRIBED, Talk, scripted
 
@@ -206,7 +206,8 @@ def test_too_many_turns_at_once_fail_instead_of_piling_up():
     assert len(talk.work) == MAX_AWAITED
 
 
-def test_an_unexpected_transcript_is_ignored():
+def test_the_result_of_unknown_work_is_ignored():
     talk = Talk()
 
-    assert talk.machine.transcribed("item_nobody", "What?", talk.now) == []
+    assert talk.machine.progress(99, "What?", talk.now) == []
+    assert talk.machine.finish(99, None, talk.now) == []

@@ -14,6 +14,7 @@ from relay.engines.cascade.outputs import (
     OutputDelivery,
     OutputSlot,
     Pace,
+    Segment,
     split,
     split_json,
 )
@@ -26,7 +27,19 @@ def a_writer(
     message: SpokenMessage, *, spoken: bool, known: ItemList | None = None
 ) -> tuple[MessageWriter, EffectBuffer]:
     out = EffectBuffer(lambda prefix: f"{prefix}_new")
-    return MessageWriter(OutputSlot("resp_1", 2, known, out), message, spoken, Pace()), out
+    writer = MessageWriter(OutputSlot("resp_1", 2, known, out), spoken, Pace(), message.phase)
+    writer.add_text(message.text)
+    writer.end_text()
+    return writer, out
+
+
+def speak(writer: MessageWriter, size: int) -> None:
+    """Give the next sentence of a writer its audio."""
+    spoken = writer.next_to_speak()
+    assert spoken is not None
+    _, segment = spoken
+    segment.pcm = bytearray(size)
+    segment.whole = True
 
 
 def events(out: EffectBuffer) -> list[dict[str, Any]]:
@@ -35,7 +48,7 @@ def events(out: EffectBuffer) -> list[dict[str, Any]]:
 
 def deliver_all(writer: MessageWriter) -> None:
     writer.open()
-    while writer.delivery is not None and not writer.delivery.finished:
+    while not writer.delivery.finished:
         for piece in writer.delivery.take():
             writer.write(piece)
 
@@ -43,18 +56,51 @@ def deliver_all(writer: MessageWriter) -> None:
 def test_only_speech_waits_for_its_synthesis():
     text, _ = a_writer(SpokenMessage("Hello."), spoken=False)
     aloud, _ = a_writer(SpokenMessage("Hello."), spoken=True)
-    echoed, _ = a_writer(SpokenMessage("Hello.", pcm=bytes(SECOND)), spoken=True)
 
-    assert text.delivery is not None
-    assert aloud.delivery is None
-    assert echoed.delivery is not None
-    aloud.deliver(bytes(SECOND))
-    assert aloud.delivery is not None
+    assert text.delivery.ready
+    assert not aloud.delivery.ready
+    speak(aloud, SECOND)
+    assert aloud.delivery.ready
+
+
+def test_a_sentence_is_spoken_while_the_next_is_written():
+    out = EffectBuffer(lambda prefix: f"{prefix}_new")
+    writer = MessageWriter(OutputSlot("resp_1", 0, None, out), True, Pace())
+
+    writer.add_text("It is foggy")
+    assert writer.next_to_speak() is None
+    writer.add_text(" now. Take")
+    spoken = writer.next_to_speak()
+
+    assert spoken is not None
+    assert spoken[0] == "It is foggy now. "
+    assert not writer.delivery.complete
+
+
+def test_at_most_two_sentences_are_spoken_ahead():
+    writer, _ = a_writer(SpokenMessage("One. Two. Three. Four."), spoken=True)
+
+    ahead = []
+    while (spoken := writer.next_to_speak()) is not None:
+        ahead.append(spoken[0].strip())
+
+    assert ahead == ["One.", "Two.", "Three."]  # the one that is being sent, and two more
+
+
+def test_words_keep_step_with_audio_whose_length_is_not_known_yet():
+    writer, _ = a_writer(SpokenMessage("one two three four five six seven eight nine"), spoken=True)
+    spoken = writer.next_to_speak()
+    assert spoken is not None
+    spoken[1].pcm = bytearray(SECOND // 4)
+
+    words = [piece for piece in writer.delivery.take() if isinstance(piece, str)]
+
+    assert words == ["one", " two", " three"]
 
 
 def test_every_event_says_where_it_belongs():
     writer, out = a_writer(SpokenMessage("Hello there."), spoken=True)
-    writer.deliver(bytes(SECOND))
+    speak(writer, SECOND)
     deliver_all(writer)
     writer.close("completed")
 
@@ -100,7 +146,7 @@ def test_the_sound_of_an_answer_counts_towards_what_a_conversation_remembers(
     known = ItemList("conv_1")
     known.add(user_audio("item_user", bytes(SECOND // 2)))
     writer, _ = a_writer(SpokenMessage("Hello."), spoken=True, known=known)
-    writer.deliver(bytes(SECOND // 2))
+    speak(writer, SECOND // 2)
     deliver_all(writer)
 
     writer.close("completed")
@@ -110,9 +156,8 @@ def test_the_sound_of_an_answer_counts_towards_what_a_conversation_remembers(
 
 def test_an_incomplete_message_keeps_what_was_sent():
     writer, _ = a_writer(SpokenMessage("One two three four five six seven eight."), spoken=True)
-    writer.deliver(bytes(2 * SECOND))
+    speak(writer, 2 * SECOND)
     writer.open()
-    assert writer.delivery is not None
     for piece in writer.delivery.take():
         writer.write(piece)
 
@@ -149,32 +194,32 @@ def test_words_carry_the_space_before_them():
 
 
 def test_audio_is_sent_every_quarter_second_divided_by_the_burst():
-    delivery = OutputDelivery([], bytes(48 * 1000), Pace(burst=5))
+    delivery = OutputDelivery([Segment([], bytearray(48 * 1000))], Pace(burst=5))
 
-    assert delivery.step == pytest.approx(0.05)
     for _ in range(4):
         assert not delivery.finished
         assert [len(piece) for piece in delivery.take()] == [12_000]
+        assert delivery.step == pytest.approx(0.05)
     assert delivery.finished
 
 
 def test_text_is_sent_word_by_word():
-    delivery = OutputDelivery(split("One two three."), None, Pace(text_seconds=0.5))
+    delivery = OutputDelivery([Segment(split("One two three."))], Pace(text_seconds=0.5))
 
-    assert delivery.step == 0.5
     assert delivery.take() == ["One"]
+    assert delivery.step == 0.5
     assert delivery.text == "One"
     assert delivery.take() + delivery.take() == [" two", " three."]
     assert delivery.finished
 
 
 def test_an_empty_text_is_finished_at_once():
-    assert OutputDelivery([], None, Pace()).finished
-    assert OutputDelivery([], b"", Pace()).finished
+    assert OutputDelivery([Segment([])], Pace()).finished
+    assert OutputDelivery([Segment([], bytearray())], Pace()).finished
 
 
 def test_words_with_empty_audio_are_sent():
-    delivery = OutputDelivery(split("One two three four five six."), b"", Pace())
+    delivery = OutputDelivery([Segment(split("One two three four five six."), bytearray())], Pace())
 
     assert "".join(map(str, delivery.take())) == "One two three four five six."
     assert delivery.finished
@@ -183,7 +228,7 @@ def test_words_with_empty_audio_are_sent():
 @given(st.text(max_size=40), st.integers(0, 100_000), st.integers(0, 12))
 def test_the_sent_words_are_always_a_prefix_of_the_text(text: str, size: int, takes: int):
     pcm = bytes(size)
-    delivery = OutputDelivery(split(text), pcm, Pace(burst=1))
+    delivery = OutputDelivery([Segment(split(text), bytearray(pcm))], Pace(burst=1))
 
     pieces = [piece for _ in range(takes) for piece in delivery.take()]
 

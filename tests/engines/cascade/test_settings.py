@@ -17,7 +17,7 @@ from relay.engines.cascade.settings import (
     initial_settings,
     interrupts_response,
     response_request,
-    transcription_model,
+    transcription,
     turn_detection,
     update_settings,
 )
@@ -216,7 +216,7 @@ def test_accessors_of_a_new_session():
     assert interrupts_response(opened)
     assert creates_response(opened)
     assert idle_timeout_ms(opened) is None
-    assert transcription_model(opened) is None
+    assert transcription(opened).model is None
 
 
 def test_accessors_without_turn_detection():
@@ -243,7 +243,7 @@ def test_accessors_of_a_clients_settings():
     assert not interrupts_response(wanted)
     assert not creates_response(wanted)
     assert idle_timeout_ms(wanted) == 6000
-    assert transcription_model(wanted) == "whisper-1"
+    assert transcription(wanted).model == "whisper-1"
 
 
 SETTINGS = initial_settings("sess_1", "gpt-realtime", 0)
