@@ -4,15 +4,18 @@ import pytest
 
 from relay.parts.interfaces import (
     COMPLETED,
+    CallOutput,
+    MadeCall,
+    Message,
+    PartFailed,
     Reply,
-    ReplyOccasion,
+    ReplyRequest,
     SpokenMessage,
     as_json,
     as_reply,
     cancelled,
     failed,
     incomplete,
-    unchanged,
 )
 
 
@@ -24,7 +27,6 @@ def test_a_reply_is_a_reply():
     reply = Reply((), ending=incomplete("content_filter"))
 
     assert as_reply(reply) is reply
-    assert unchanged(ReplyOccasion(1, 1), reply) is reply
 
 
 @pytest.mark.parametrize(
@@ -45,3 +47,27 @@ def test_endings_are_worded_as_in_the_api():
         "reason": "max_output_tokens",
     }
     assert cancelled("turn_detected").status == "cancelled"
+
+
+@pytest.mark.parametrize(
+    ("history", "prompt"),
+    [
+        ((), ""),
+        ((Message("user", "Hello."),), "Hello."),
+        ((Message("user", "Hello."), Message("assistant", "Hi.")), "Hello."),
+        ((Message("user", "Weather?"), MadeCall("c", "f", "{}"), CallOutput("c", "rain")), "rain"),
+        ((Message("user", "Hello."), Message("user", "")), ""),
+        ((Message("system", "Be brief."),), ""),
+    ],
+)
+def test_the_last_word_of_the_user_or_of_a_function_is_answered(
+    history: tuple[Message | MadeCall | CallOutput, ...], prompt: str
+):
+    assert ReplyRequest(history).prompt == prompt
+
+
+def test_a_failure_says_which_part_and_why():
+    failure = PartFailed("transcriber", "rate_limited", "status 429")
+
+    assert str(failure) == "transcriber rate_limited: status 429"
+    assert str(PartFailed("responder", "busy")) == "responder busy"

@@ -7,7 +7,6 @@ import pytest
 
 from relay.parts.interfaces import (
     FunctionCall,
-    OutOfBandResponder,
     Reply,
     SpeechStarted,
     SpeechStopped,
@@ -25,6 +24,7 @@ from relay.parts.simple import (
     tone,
 )
 from tests.engines.cascade.driving import TEXT, TRANSCRIBED, Talk
+from tests.parts.asking import heard, replied, spoken
 
 
 def test_a_tone_and_a_silence_last_as_long_as_asked():
@@ -35,8 +35,8 @@ def test_a_tone_and_a_silence_last_as_long_as_asked():
 async def test_the_longer_the_text_the_longer_the_tone():
     synthesizer = ToneSynthesizer()
 
-    assert len(await synthesizer.synthesize("Ten chars.", "alloy")) == 600 * 48
-    assert await synthesizer.synthesize("", "alloy") == b""
+    assert len(await spoken(synthesizer, "Ten chars.")) == 600 * 48
+    assert await spoken(synthesizer, "") == b""
 
 
 def test_the_detector_finds_where_a_voice_begins_and_ends():
@@ -140,30 +140,28 @@ def test_spoken_words_in_a_text_session():
 async def test_what_is_heard_comes_in_turn_and_the_last_for_ever():
     parts = scripted_parts(Script(heard=("One.", "Two.")))
 
-    heard = [await parts.transcriber.transcribe(b"") for _ in range(3)]
+    words = [await heard(parts.transcriber, b"") for _ in range(3)]
 
-    assert heard == ["One.", "Two.", "Two."]
+    assert words == ["One.", "Two.", "Two."]
 
 
-def test_every_session_has_its_own_replies():
+async def test_every_session_has_its_own_replies():
     parts = scripted_parts(Script(replies=("First: {heard}", "Later: {heard}")))
     one, other = parts.make_responder(), parts.make_responder()
 
-    assert [one.reply(word) for word in "abc"] == [
+    assert [await replied(one, word) for word in "abc"] == [
         as_reply("First: a"),
         as_reply("Later: b"),
         as_reply("Later: c"),
     ]
-    assert other.reply("d") == as_reply("First: d")
+    assert await replied(other, "d") == as_reply("First: d")
 
 
-def test_what_was_heard_stands_in_every_message_and_in_nothing_else():
+async def test_what_was_heard_stands_in_every_message_and_in_nothing_else():
     call = FunctionCall("f", {"said": "{heard}"})
     reply = Reply((SpokenMessage("{heard}?", phase="commentary"), call), interleaving="in_turn")
 
-    answered = ScriptedResponder((reply,)).reply("Hello")
-
-    assert answered == Reply(
+    assert await replied(ScriptedResponder((reply,)), "Hello") == Reply(
         (SpokenMessage("Hello?", phase="commentary"), call), interleaving="in_turn"
     )
 
@@ -184,22 +182,18 @@ def test_responses_out_of_band_have_lines_of_their_own():
     assert len(talk.of("conversation.item.added")) == 1 + 2  # what was typed, two answers
 
 
-def test_without_lines_of_their_own_they_take_the_next_reply():
+async def test_without_lines_of_their_own_they_take_the_next_reply():
     responder = ScriptedResponder(("One.", "Two."))
 
-    assert [responder.reply_out_of_band(""), responder.reply("")] == [
-        as_reply("One."),
-        as_reply("Two."),
-    ]
-    assert isinstance(responder, OutOfBandResponder)
+    assert await replied(responder, "", aside=True) == as_reply("One.")
+    assert await replied(responder, "") == as_reply("Two.")
 
 
 async def test_the_default_script():
     parts = scripted_parts()
 
     assert parts.name == "scripted"
-    assert parts.make_responder().reply(await parts.transcriber.transcribe(b"")) == as_reply(
-        "You said: Hello there."
-    )
-    await parts.transcriber.aclose()
-    await parts.synthesizer.aclose()
+    words = await heard(parts.transcriber, b"")
+    assert await replied(parts.make_responder(), words) == as_reply("You said: Hello there.")
+    await parts.prepare()
+    await parts.aclose()

@@ -16,7 +16,7 @@ import structlog
 
 from relay.app import running
 from relay.engines.cascade.outputs import Pace
-from relay.parts.interfaces import Parts, Reply, SpokenMessage
+from relay.parts.interfaces import Parts, Reply, SpokenMessage, TranscriptionRequest
 from relay.parts.simple import Script, scripted_parts
 from relay.realtime.records import Utterance
 from relay.simulator import Faults, SimulatorOptions, simulate
@@ -60,10 +60,17 @@ PLAIN: list[Told] = [
 class ByLength:
     """A recogniser that tells what was said by how long it was loud."""
 
-    async def transcribe(self, pcm: bytes) -> str:
-        """Return the words."""
+    name = "by length"
+    languages = ()
+
+    async def prepare(self) -> None:
+        """Start nothing."""
+
+    async def transcribe(self, request: TranscriptionRequest) -> AsyncIterator[str]:
+        """Yield the words."""
+        pcm = request.pcm
         loud = (len(pcm) - pcm.count(0)) / 24  # one byte of two of the square wave is not 0
-        return SPOKEN[min(SPOKEN, key=lambda ms: abs(ms - loud))]
+        yield SPOKEN[min(SPOKEN, key=lambda ms: abs(ms - loud))]
 
     async def aclose(self) -> None:
         """Let go of nothing."""

@@ -11,7 +11,7 @@ from typing import Any
 
 from relay.app import App
 from relay.engines.cascade.outputs import Pace
-from relay.parts.interfaces import Parts
+from relay.parts.interfaces import Parts, TranscriptionRequest
 from relay.parts.simple import Script, scripted_parts
 from tests.web.chromium import Screen, chromium, screen_of
 from tests.web.far_end import PATIENCE
@@ -47,14 +47,20 @@ class TwoVoices:
     learner: Sequence[str]
     coach: Sequence[str]
     said: tuple[int, int] = (0, 0)
+    name: str = "two voices"
+    languages: tuple[str, ...] = ()
 
-    async def transcribe(self, pcm: bytes) -> str:
+    async def prepare(self) -> None:
+        pass
+
+    async def transcribe(self, request: TranscriptionRequest) -> AsyncIterator[str]:
         mine, theirs = self.said
-        if pitch(pcm) > PITCHED_HIGH:
+        if pitch(request.pcm) > PITCHED_HIGH:
             self.said = mine, theirs + 1
-            return self.coach[min(theirs, len(self.coach) - 1)]
-        self.said = mine + 1, theirs
-        return self.learner[min(mine, len(self.learner) - 1)]
+            yield self.coach[min(theirs, len(self.coach) - 1)]
+        else:
+            self.said = mine + 1, theirs
+            yield self.learner[min(mine, len(self.learner) - 1)]
 
     async def aclose(self) -> None:
         pass

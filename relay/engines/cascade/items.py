@@ -21,7 +21,14 @@ from relay.engines.cascade.validation import (
     tagged,
     text,
 )
-from relay.parts.interfaces import CallOutput, HistoryEntry, MadeCall, Message, TokenUsage
+from relay.parts.interfaces import (
+    CallOutput,
+    HistoryEntry,
+    MadeCall,
+    Message,
+    PartFailed,
+    TokenUsage,
+)
 
 BYTES_PER_MS = 48
 """PCM16, mono, 24 kHz."""
@@ -45,7 +52,8 @@ class CascadeItem:
     `words` is the text for the responder: a message's as far as it was heard, None while its
     transcript is awaited, or the output of a tool. `audio` is PCM and may have been dropped to save
     memory; `audio_ms` is how long it was. `spoken` are the words of an answer, each with the ms
-    that they took to say. `bulk` is about how many bytes the rest takes.
+    that they took to say. `failure` is why there is no transcript. `bulk` is about how many bytes
+    the rest takes.
     """
 
     body: dict[str, Any]
@@ -53,6 +61,7 @@ class CascadeItem:
     audio: bytes = b""
     audio_ms: int = 0
     spoken: Sequence[tuple[Sequence[str], int]] = ()
+    failure: PartFailed | None = None
     bulk: int = 512
 
     @property

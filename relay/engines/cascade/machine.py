@@ -223,8 +223,8 @@ class Machine:
         for turn in self._input.end_pause():
             self._take_turn(turn, now)
 
-    def _transcribed(self, item: CascadeItem, failure: PartFailed | None, now: float) -> None:
-        self._responses.transcribed(item, failure, now)
+    def _transcribed(self, item: CascadeItem, now: float) -> None:
+        self._responses.transcribed(item, now)
 
     def _start_turn(self, turn: TurnStarted, now: float) -> None:
         self._idle_at = math.inf

@@ -149,15 +149,11 @@ class ResponseScheduler:
             self._last.forget_unheard(now)
             self._last = None
 
-    def transcribed(self, item: CascadeItem, failure: PartFailed | None, now: float) -> None:
+    def transcribed(self, item: CascadeItem, now: float) -> None:
         """Continue the responses that waited for the transcript of this item."""
         for response in list(self._running.values()):
-            if response.awaits != item.id:
-                continue
-            if failure is None:
-                response.ask(now)
-            else:
-                self._fail(response, failure)
+            if response.awaits == item.id:
+                response.ask(item, now)
 
     def resolve_approval(self, approval_request_id: str, approved: bool) -> None:
         """Take the client's decision about an MCP call; an unknown id is ignored."""
@@ -247,11 +243,14 @@ class Response:
         if prompt is not None and prompt.words is None:
             self.awaits = prompt.id
         else:
-            self.ask(now)
+            self.ask(prompt, now)
 
-    def ask(self, now: float) -> None:
-        """Have the responder answer."""
+    def ask(self, prompt: CascadeItem | None, now: float) -> None:
+        """Have the responder answer, unless what it is to answer could not be transcribed."""
         self.awaits = None
+        if prompt is not None and prompt.failure is not None:
+            self._fail(prompt.failure, now)
+            return
         limit = self.request.max_output_tokens
         asked = ReplyRequest(
             history=history(self._known),

@@ -47,7 +47,7 @@ class Transcripts:
 
     A transcript may begin early, in a pause: it is kept when the pause ends the turn and dropped
     when the user goes on. `on_early` is called when an early one is there, `on_done` with the item
-    of each that ended, and its failure. `models` names the parts' models where usage is told.
+    of each that ended. `models` names the parts' models where usage is told.
     """
 
     def __init__(
@@ -55,7 +55,7 @@ class Transcripts:
         out: EffectBuffer,
         work: Work,
         on_early: Callable[[str, float], None],
-        on_done: Callable[[CascadeItem, PartFailed | None, float], None],
+        on_done: Callable[[CascadeItem, float], None],
         models: Mapping[str, str],
     ) -> None:
         self._out = out
@@ -166,7 +166,7 @@ class Transcripts:
                 used = {"model": self._models["transcriber"], "seconds": seconds}
                 usage = {**usage, "parts": [used]}
             self._emit_completed(item, text, usage)
-        self._on_done(item, None, now)
+        self._on_done(item, now)
 
     def _emit_completed(self, item: CascadeItem, text: str, usage: Event) -> None:
         fields = {"content_index": 0, "transcript": text, "usage": usage}
@@ -176,14 +176,14 @@ class Transcripts:
         self, transcript: Transcript, item: CascadeItem, failure: PartFailed, now: float
     ) -> None:
         self._awaited.pop(item.id, None)
-        item.words = ""
+        item.words, item.failure = "", failure
         if transcript.model is not None:
             fault = part_error(failure)
             message = f"Input transcription failed for item '{item.id}'. {fault['message']}"
             fault = {**fault, "message": message, "param": None}
             fields = {"content_index": 0, "error": fault}
             self._out.emit(f"{_TRANSCRIPTION}.failed", item_id=item.id, **fields)
-        self._on_done(item, failure, now)
+        self._on_done(item, now)
 
 
 @dataclass(frozen=True, slots=True)

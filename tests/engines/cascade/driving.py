@@ -194,9 +194,9 @@ class Talk:
     def _reply(self) -> list[Event]:
         """Let the responder answer: a script needs no time."""
         answered: list[Event] = []
-        for effect in [one for one in self.work if isinstance(one.request, ReplyRequest)]:
-            self.work.remove(effect)
-            answered += self._do(effect)
+        while asked := [one for one in self.work if isinstance(one.request, ReplyRequest)]:
+            self.work.remove(asked[0])
+            answered += self._do(asked[0])
         return answered
 
 

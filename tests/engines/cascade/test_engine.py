@@ -340,6 +340,7 @@ async def test_a_turn_whose_transcription_fails_is_told_and_the_session_goes_on(
 
     error = await listener.hears("error")
     done = await listener.hears("response.done")
+    listener.events.clear()
     listener.say("response.create", response={"input": [], "output_modalities": ["text"]})
     next_done = await listener.hears("response.done")
 

@@ -87,6 +87,7 @@ def test_replies_are_revised_one_fault_after_another():
     faults = Faults((ResponseIncomplete(), ResponseFailed(only=Condition(response=2, turn=1))))
     revise = faults.of_session(1).opening(OPENING).revise
     reply = as_reply("One two.")
+    assert revise is not None
 
     assert revise(ReplyOccasion(1, 1), reply).ending.status == "incomplete"
     assert revise(ReplyOccasion(2, 1), reply) == Reply(
