@@ -18,7 +18,6 @@ from relay.config import Loaded, Settings, project_of, trust_of
 from relay.doors.browser import BrowserDoor
 from relay.doors.openai import OpenAIDoor
 from relay.engines.cascade.engine import CascadeEngine
-from relay.engines.cascade.offline import VoiceNotInstalled, offline_parts
 from relay.engines.openai import FixedKey, KeySource, OpenAIEngine, OpenAIOptions, azure_options
 from relay.feed.feed import FeedHistory
 from relay.feed.hub import FeedHub
@@ -27,7 +26,7 @@ from relay.http.api.sessions import ConversationArchive
 from relay.http.server import Health, HttpServer, HttpServices, Pages, serve
 from relay.interfaces import Door, Engine, HttpDoor, SessionDirectory, Store, WorkerDoor
 from relay.metrics import Metrics, measure_loop_lag
-from relay.parts.interfaces import Parts
+from relay.parts.measuring import PartObserver
 from relay.parts.simple import echo_parts
 from relay.proxies import TrustedProxies
 from relay.realtime.deadlines import SessionLimits
@@ -44,6 +43,7 @@ from relay.summary.summarizer import ChatEndpoint, Summarizer, SummaryWriter
 from relay.tasks import Clock, Tasks, unix_clock
 from relay.tools.http_tool import http_session
 from relay.tools.runner import ToolRegistry, tool_runners
+from relay.voice import find_ollama, parts_or_echo
 from relay.websocket.closing import ConnectionOptions
 from relay.websocket.server import Listener, ListenOptions, listen
 
@@ -149,7 +149,9 @@ async def running(
     ):
         writer = summary_writer(settings, client)
         coach = open_coach(storage.journal, storage.store, tasks, clock, writer)
-        services = _services(loaded, metrics, verifier, storage, coach, client)
+        ollama = await find_ollama(settings)
+        engine = make_engine(settings, storage.backend.vault, metrics.parts, ollama)
+        services = _services(loaded, metrics, verifier, coach, client, engine)
         doors = make_doors(verifier, _agent_defaults(loaded, storage), services.transcription)
         server = SessionServer(
             doors.websocket, services, _session_limits(settings, services.engine)
@@ -164,6 +166,8 @@ async def running(
         closing.push_async_callback(coach.aclose)
         closing.push_async_callback(services.engine.aclose)
         listener = await _open_doors(closing, settings, doors, server)
+        if isinstance(engine, CascadeEngine):
+            engine.prepare()
         app = App(settings, services.engine, listener, http, server, services.directory)
         yield app
 
@@ -236,13 +240,12 @@ def _services(
     loaded: Loaded,
     metrics: Metrics,
     verifier: Verifier,
-    storage: Storage,
     coach: CoachServices,
     client: aiohttp.ClientSession,
+    engine: Engine,
 ) -> Services:
     """What all sessions share; raises ToolMisconfigured."""
-    settings, history = loaded.settings, StoredHistory(storage.journal, storage.store)
-    engine = make_engine(settings, storage.backend.vault)
+    settings, history = loaded.settings, StoredHistory(coach.journal, coach.store)
     prices = loaded.prices if engine.capabilities.billed else None
     directory = MemorySessionDirectory(
         settings.max_connections, settings.max_sessions_per_user, [coach.hub.track]
@@ -253,7 +256,7 @@ def _services(
         clock=coach.clock,
         verify=verifier.verify,
         directory=directory,
-        journal=storage.journal,
+        journal=coach.journal,
         history=history,
         budgets=BudgetService(prices, history.spent),
         transcription={"model": settings.openai_transcription_model},
@@ -293,15 +296,23 @@ def _listen_options(settings: Settings, server: SessionServer) -> ListenOptions:
     )
 
 
-def make_engine(settings: Settings, vault: KeySource | None = None) -> Engine:
-    """The engine of RELAY_ENGINE; OpenAI's key comes from the vault, where there is one."""
+def make_engine(
+    settings: Settings,
+    vault: KeySource | None = None,
+    observer: PartObserver | None = None,
+    ollama: str | None = None,
+) -> Engine:
+    """The engine of RELAY_ENGINE; OpenAI's key comes from the vault, where there is one.
+
+    `observer` measures the parts of a cascade, `ollama` is the address of one on this machine.
+    """
     match settings.relay_engine:
         case "openai":
             return OpenAIEngine(_provider(settings, vault))
-        case "offline":
-            return CascadeEngine(offline_or_echo())
+        case "cascade" | "offline":
+            return CascadeEngine(parts_or_echo(settings, ollama), observer=observer)
         case "echo":
-            return CascadeEngine(echo_parts())
+            return CascadeEngine(echo_parts(), observer=observer)
         case unknown:
             assert_never(unknown)
 
@@ -317,15 +328,6 @@ def _provider(settings: Settings, vault: KeySource | None) -> OpenAIOptions:
         base_url=settings.openai_base_url,
         timeout=settings.engine_timeout,
     )
-
-
-def offline_or_echo() -> Parts:
-    """The parts of the offline demonstration, or the echo where they are not installed."""
-    try:
-        return offline_parts()
-    except VoiceNotInstalled as missing:
-        log.warning("offline voice unavailable; the echo answers", reason=str(missing))
-        return echo_parts()
 
 
 def own_key(settings: Settings) -> str:

@@ -40,12 +40,17 @@ NAMES = (
     "relay_journal_commit_seconds",
     "relay_journal_retries_total",
     "relay_journal_lost_total",
+    "relay_part_first_seconds",
+    "relay_part_seconds",
+    "relay_part_failures_total",
+    "relay_part_queue",
 )
 """Every metric of the relay, as the docs list them; `process_*` comes with the client library."""
 
 _SESSION_SECONDS = (1, 5, 15, 60, 180, 300, 600, 900, 1800, 3600)
 _CONNECT_SECONDS = (0.01, 0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1, 2, 5, 10)
 _COMMIT_SECONDS = (0.002, 0.005, 0.01, 0.015, 0.02, 0.03, 0.05, 0.1, 0.25, 1, 5)
+_PART_SECONDS = (0.025, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.75, 1, 1.5, 2, 3, 5, 10, 30)
 _LAG_SECONDS = (0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1)
 
 
@@ -143,6 +148,7 @@ class Metrics:
             "relay_cost_dollars_total", "What ended sessions cost, as far as prices are known."
         )
         self._lag, self._commit = self._make_delay_histograms()
+        self.parts = PartMetrics(self._registry)
 
     def _make_delay_histograms(self) -> tuple[Histogram, Histogram]:
         """Those of the event loop and of the journal."""
@@ -234,6 +240,56 @@ class Metrics:
 
     def _histogram(self, name: str, text: str, buckets: tuple[float, ...]) -> Histogram:
         return Histogram(name, text, buckets=buckets, registry=self._registry)
+
+
+class PartMetrics:
+    """The metrics of a cascade's parts, a `relay.parts.measuring.PartObserver`.
+
+    A model's name comes from the settings, so that the number of labels is bounded.
+    """
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._first = Histogram(
+            "relay_part_first_seconds",
+            "Time from asking a part of the cascade to the first piece of its result.",
+            ("part", "model"),
+            buckets=_PART_SECONDS,
+            registry=registry,
+        )
+        self._seconds = Histogram(
+            "relay_part_seconds",
+            "Time from asking a part of the cascade to the end of its work.",
+            ("part", "model"),
+            buckets=_PART_SECONDS,
+            registry=registry,
+        )
+        self._failures = Counter(
+            "relay_part_failures_total",
+            "Work that a part of the cascade did not do, by reason.",
+            ("part", "model", "code"),
+            registry=registry,
+        )
+        self._queue = Gauge(
+            "relay_part_queue",
+            "Work that parts of the cascade are doing or have waiting.",
+            ("part",),
+            registry=registry,
+        )
+
+    def part_started(self, part: str) -> None:
+        """Count work that was given to a part."""
+        self._queue.labels(part).inc()
+
+    def part_answered(self, part: str, model: str, seconds: float) -> None:
+        """Observe the first piece of a result."""
+        self._first.labels(part, model).observe(seconds)
+
+    def part_ended(self, part: str, model: str, seconds: float, outcome: str) -> None:
+        """Observe the end of work: `ok`, `cancelled` or why it failed."""
+        self._queue.labels(part).dec()
+        self._seconds.labels(part, model).observe(seconds)
+        if outcome not in ("ok", "cancelled"):
+            self._failures.labels(part, model, outcome).inc()
 
 
 async def measure_loop_lag(

@@ -8,11 +8,12 @@ import signal
 from pathlib import Path
 from typing import Final
 
-from relay.app import offline_or_echo
 from relay.cli.console import CliCommand, fail, say
+from relay.config.settings import Settings
 from relay.logs import configure
 from relay.parts.simple import scripted_parts
 from relay.simulator import BadScript, Scenario, SimulatorOptions, load, simulate
+from relay.voice import parts_or_echo
 
 
 def _options(parser: argparse.ArgumentParser) -> None:
@@ -64,7 +65,7 @@ async def _serve(port: int, scenario: Scenario) -> None:
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     script = scenario.script
     options = SimulatorOptions(
-        parts=offline_or_echo() if script is None else scripted_parts(script),
+        parts=parts_or_echo(Settings(relay_engine="offline", relay_llm="local")) if script is None else scripted_parts(script),
         port=port,
         pace=scenario.pace,
         faults=scenario.faults,

@@ -14,6 +14,7 @@ from pydantic_settings import DotEnvSettingsSource, EnvSettingsSource
 from relay.agents.agent import AgentCatalog, OpenCatalog, StaticCatalog
 from relay.agents.config import InvalidAgents, load_agents
 from relay.auth.tokens import JwtConfig, development_secret
+from relay.config.parts import missing_for_parts
 from relay.config.settings import Settings
 from relay.interfaces import SupabaseCredentials
 from relay.realtime.billing.pricing import Prices
@@ -24,8 +25,6 @@ LOCAL_KEY = "local"  # the key sent to a Realtime server of one's own, which wan
 
 UNIMPLEMENTED = ("workers", "redis_url")
 """Reserved settings that are not implemented yet: setting one is an error."""
-
-UNIMPLEMENTED_ENGINES = ("cascade",)
 
 Given = Mapping[str, str]
 """Variables of the environment: names in lower case, values that are not empty."""
@@ -181,9 +180,6 @@ def unimplemented(given: Given) -> Iterator[str]:
     for name in UNIMPLEMENTED:
         if name in given:
             yield f"{name.upper()} is not implemented yet: unset it"
-    if given.get("relay_engine") in UNIMPLEMENTED_ENGINES:
-        named = f"RELAY_ENGINE={given['relay_engine']}"
-        yield f"{named} is not implemented yet: use openai, offline or echo"
 
 
 def misspelt(given: Given) -> Iterator[str]:
@@ -208,6 +204,7 @@ def contradictions(settings: Settings) -> Iterator[str]:
     if settings.supabase_auth_check is not None and missing:
         yield f"SUPABASE_AUTH_CHECK=user needs {missing}: set them, or unset it"
     yield from _provider_conflicts(settings)
+    yield from missing_for_parts(settings)
 
 
 def _provider_conflicts(settings: Settings) -> Iterator[str]:

@@ -66,6 +66,35 @@ def networks(value: object) -> object:
     return entries
 
 
+def ollama(value: object) -> object:
+    """Read an address as Ollama does: the scheme and the port may be missing."""
+    if not isinstance(value, str):
+        return value
+    address = value if "://" in value else f"http://{value}"
+    parts = urlsplit(address)
+    host = "127.0.0.1" if parts.hostname in (None, "", "0.0.0.0") else parts.hostname  # noqa: S104
+    shown = f"[{host}]" if ":" in str(host) else host
+    standard = 443 if parts.scheme == "https" else OLLAMA_PORT
+    return f"{parts.scheme}://{shown}:{parts.port or standard}{parts.path}"
+
+
+def fallback(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    entries = tuple(entry.strip() for entry in value.split(",") if entry.strip())
+    known = {
+        "stt": ("openai", "local", "azure"),
+        "llm": ("openai", "local"),
+        "tts": ("openai", "elevenlabs", "azure", "local"),
+    }
+    for entry in entries:
+        part, _, kind = entry.rpartition("=")
+        if entry not in ("local", "offline") and kind not in known.get(part, ()):
+            raise ValueError("must be local, or like stt=local,llm=openai,tts=azure")
+    return entries
+
+
+OLLAMA_PORT = 11434
 LogLevel = Literal["debug", "info", "warning", "error"]
 HttpUrl = Annotated[str, AfterValidator(url("https", "http"))]
 Key = Annotated[SecretStr, AfterValidator(key)]
@@ -146,9 +175,9 @@ class Settings(BaseSettings):
     relay_prices: Path | None = Field(
         default=None, description="File of prices that override the built-in ones, docs/agents.md"
     )
-    relay_engine: Literal["openai", "offline", "echo"] = Field(
+    relay_engine: Literal["openai", "cascade", "offline", "echo"] = Field(
         default="openai",
-        description="The voice: openai, offline or echo; dev has offline without a key",
+        description="The voice: openai, cascade, offline or echo; dev has offline without a key",
     )
     openai_api_key: Key | None = Field(
         default=None,
@@ -189,6 +218,85 @@ class Settings(BaseSettings):
         default=None,
         min_length=1,
         description="The deployment of every call; unset: the one named like the model",
+    )
+    relay_stt: Literal["openai", "local", "azure"] | None = Field(
+        default=None,
+        description="Cascade: who transcribes, openai, local or azure; unset: openai with a key",
+    )
+    relay_llm: Literal["openai", "local"] | None = Field(
+        default=None,
+        description="Cascade: who answers, openai (any compatible server) or local; unset: openai "
+        "with a key, LLM_BASE_URL, OLLAMA_HOST or an Ollama on this machine",
+    )
+    relay_tts: Literal["openai", "elevenlabs", "azure", "local"] | None = Field(
+        default=None,
+        description="Cascade: who speaks, openai, elevenlabs, azure or local; unset: openai with a "
+        "key",
+    )
+    relay_fallback: Annotated[tuple[str, ...], NoDecode, BeforeValidator(fallback)] = Field(
+        default=(),
+        description="Cascade: who takes over a turn whose part failed, like local or "
+        "stt=local,tts=azure",
+    )
+    relay_device: Literal["auto", "cpu", "cuda"] = Field(
+        default="auto", description="Where local models run: auto, cpu or cuda"
+    )
+    stt_model: str | None = Field(
+        default=None,
+        min_length=1,
+        description="Model that transcribes; local: a Whisper folder or a name like small.en",
+    )
+    stt_language: str | None = Field(
+        default=None,
+        pattern=r"^[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*$",
+        description="Language of the users, like en or de-CH; unset: told by the model",
+    )
+    whisper_api_key: Key | None = Field(
+        default=None, description="OpenAI's key for transcription alone; unset: OPENAI_API_KEY"
+    )
+    llm_base_url: HttpUrl | None = Field(
+        default=None,
+        description="Base URL of the text model's /chat/completions; unset: OLLAMA_HOST's or "
+        "OPENAI_BASE_URL",
+    )
+    llm_model: str | None = Field(
+        default=None,
+        min_length=1,
+        description="Text model; unset: gpt-4.1-mini at OpenAI, elsewhere the first listed; local: "
+        "a .gguf file",
+    )
+    llm_api_key: Key | None = Field(
+        default=None, description="Key of LLM_BASE_URL; OPENAI_API_KEY goes to OPENAI_BASE_URL only"
+    )
+    ollama_host: Annotated[HttpUrl, BeforeValidator(ollama)] | None = Field(
+        default=None, description="Address of an Ollama, as Ollama reads it, like 127.0.0.1:11434"
+    )
+    system_prompt: str | None = Field(
+        default=None,
+        min_length=1,
+        description="Cascade: instructions where the agent has none",
+    )
+    tts_model: str | None = Field(
+        default=None, min_length=1, description="Model that speaks, at OpenAI or ElevenLabs"
+    )
+    tts_voice: str | None = Field(
+        default=None,
+        min_length=1,
+        description="Voice where the client names none of the provider's; local: a Piper voice",
+    )
+    elevenlabs_api_key: Key | None = Field(
+        default=None, description="ElevenLabs' key, for RELAY_TTS=elevenlabs"
+    )
+    elevenlabs_voice_id: str | None = Field(
+        default=None, min_length=1, description="ElevenLabs' voice"
+    )
+    azure_speech_key: Key | None = Field(
+        default=None, description="Azure Speech's key, for RELAY_STT or RELAY_TTS=azure"
+    )
+    azure_speech_region: str | None = Field(
+        default=None,
+        pattern=r"^[a-z0-9]+$",
+        description="Azure Speech's region, like westeurope",
     )
     supabase_url: HttpUrl | None = Field(
         default=None, description="The project; its key set verifies ES256 and RS256 tokens"

@@ -289,7 +289,8 @@ class Parts:
 
     `servers` are the MCP servers that a session can ask for their tools; none is ever contacted.
     `resources` are what the responders share; they are prepared and closed with the rest. `billed`
-    says that a provider charges for some of them, so that usage is told by part.
+    says that a provider charges for some of them, so that usage is told by part. `instructions` are
+    those of a session that is given none, "" for the engine's own.
     """
 
     make_speech_detector: Callable[[], SpeechDetector]
@@ -300,6 +301,7 @@ class Parts:
     servers: McpServers = field(default_factory=dict)
     resources: Sequence[Resource] = ()
     billed: bool = False
+    instructions: str = ""
 
     async def prepare(self) -> None:
         """Start and warm up all parts at once."""

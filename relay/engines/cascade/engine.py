@@ -85,6 +85,7 @@ class CascadeEngine:
             unix(),
             self._pace,
             servers=parts.servers,
+            instructions=parts.instructions,
             models={**models, "responder": parts.make_responder().name} if parts.billed else {},
         )
 

@@ -78,6 +78,7 @@ class Opening:
 
     `seconds` is its longest life, `servers` are the MCP servers it may name, and `revise` changes
     the replies of its responder. `models` names the parts' models where their usage is told.
+    `instructions` are those of a session whose client sets none.
     """
 
     model: str
@@ -87,6 +88,7 @@ class Opening:
     servers: McpServers = field(default_factory=dict)
     revise: Revise | None = None
     models: Mapping[str, str] = field(default_factory=dict)
+    instructions: str = ""
 
 
 class Machine:
@@ -99,7 +101,9 @@ class Machine:
         self._new_id = new_id
         self._out = out = EffectBuffer(new_id)
         expires_at = opening.unix + math.ceil(opening.seconds)
-        self._settings = initial_settings(new_id("sess"), opening.model, expires_at)
+        self._settings = initial_settings(
+            new_id("sess"), opening.model, expires_at, opening.instructions
+        )
         self._conversation = ItemList(new_id("conv"))
         self._input = InputAudio(speech_detector, new_id)
         self._work = Work(out)

@@ -71,7 +71,9 @@ _MAX_MS = 600_000  # ten minutes: no duration a client may set is longer
 _LEAST_IDLE_MS = 1_000  # a model that asks more often would talk to itself
 
 
-def initial_settings(session_id: str, model: str, expires_at: int) -> Settings:
+def initial_settings(
+    session_id: str, model: str, expires_at: int, instructions: str = ""
+) -> Settings:
     """Return the full settings that `session.created` shows; the key order is OpenAI's."""
     older = model in ("gpt-realtime", "gpt-realtime-mini")
     turns = {**_SERVER_VAD, "silence_duration_ms": 200 if older else 500}
@@ -81,7 +83,7 @@ def initial_settings(session_id: str, model: str, expires_at: int) -> Settings:
         "id": session_id,
         "model": model,
         "output_modalities": ["audio"],
-        "instructions": _INSTRUCTIONS,
+        "instructions": instructions or _INSTRUCTIONS,
         "tools": [],
         "tool_choice": "auto",
         "max_output_tokens": "inf",

