@@ -124,7 +124,8 @@ class WorkerPool:
         self._fail_waiting(closed)
         for worker in self._workers:
             worker.fail(closed)
-        await self._tasks.aclose()
+            worker.kill()
+        await self._tasks.done()  # not cancelled: one may be releasing a process just now
 
     def _submit(self, body: bytes, units: float, max_wait: float) -> WorkerRequest:
         if self._closed:
@@ -237,6 +238,7 @@ class WorkerProcess:
         self._child: asyncio.subprocess.Process | None = None
         self._overdue: asyncio.TimerHandle | None = None
         self._is_late = False
+        self._is_killed = False
         self._ready = False
         self.loaded: asyncio.Future[PartFailed | None] = asyncio.get_running_loop().create_future()
         self.request: WorkerRequest | None = None
@@ -269,6 +271,8 @@ class WorkerProcess:
             )
         except OSError as error:
             raise self._failure("unavailable", type(error).__name__) from error
+        if self._is_killed:
+            self.kill()
         self._call_after(LOAD_SECONDS)
         kind, body = await self._read()
         self._call_after(None)
@@ -317,14 +321,20 @@ class WorkerProcess:
             self.request.put(failure)
             self.request = None
 
+    def kill(self) -> None:
+        """Kill the process, at once or as soon as it has been started."""
+        self._is_killed = True
+        if self._child is not None:
+            with suppress(ProcessLookupError):
+                self._child.kill()
+
     async def end(self) -> None:
         """Kill the process and release its pipes."""
         self._ready = False
         self._call_after(None)
+        self.kill()
         if self._child is None:
             return
-        with suppress(ProcessLookupError):
-            self._child.kill()
         if self._child.stdin is not None:
             self._child.stdin.close()
         await self._child.communicate()  # to the end of what it wrote, else its pipe stays open
@@ -360,9 +370,7 @@ class WorkerProcess:
 
     def _kill_late(self) -> None:
         self._is_late = True
-        if self._child is not None:
-            with suppress(ProcessLookupError):
-                self._child.kill()
+        self.kill()
 
 
 def _report(name: str, fault: BaseException) -> None:

@@ -182,7 +182,7 @@ class TestBounds:
         await pool.prepare()
         assert pool.predicted_wait == 0
         await reply(pool, b"sleep 0.1", units=2)
-        assert pool._seconds_per_unit == pytest.approx(0.05, abs=0.04)
+        assert 0.05 <= pool._seconds_per_unit < 0.9  # 1.0 was the guess
         pool._seconds_per_unit = 1.0
         async with aclosing(pool.work(b"wait", units=3)) as first:
             await anext(first)
@@ -224,6 +224,7 @@ class TestBounds:
             await until(lambda: pool.requests == 0)
             with pytest.raises(PartFailed, match="too long a reply"):
                 _ = [piece async for piece in pieces]
+        monkeypatch.undo()
         assert await reply(pool, b"echo on") == [b"on"]
 
 
