@@ -68,6 +68,8 @@ class Subject:
     begun: Callable[[], Awaitable[None]] = _at_rest
     rest: Callable[[], Awaitable[None]] = _at_rest
     break_down: Callable[[], None] | None = None
+    far_end: Any = None
+    """The double of a remote part's provider."""
 
     def work(self, request: Any) -> AsyncGenerator[Any]:
         """Ask the part."""
@@ -90,6 +92,12 @@ def joined(pieces: Pieces) -> Any:
         for piece in pieces
         if isinstance(piece, str | TextDelta)
     )
+
+
+async def take(pieces: AsyncIterator[Any], into: Pieces) -> None:
+    """Take what comes; `into` has it also when that ends in a failure."""
+    async for piece in pieces:
+        into.append(piece)
 
 
 async def has_a_name(subject: Subject) -> None:

@@ -70,6 +70,7 @@ def _faults(double: Double, after: int) -> dict[str, Any]:
         "begun": begun,
         "rest": double.rest,
         "break_down": break_down,
+        "far_end": double,
     }
 
 
@@ -228,16 +229,20 @@ def _together(usual: Subject, other: Subject, combine: Callable[[Any, Any], Any]
     )
 
 
-SUBJECTS: dict[str, Opened] = {
+REMOTE: dict[str, Opened] = {
     "openai transcriber": openai_transcriber,
     "openai whisper": openai_whisper,
     "azure transcriber": azure_transcriber,
-    "fallback transcriber": fallback_transcriber,
     "openai responder": openai_responder,
     "ollama responder": ollama_responder,
-    "fallback responder": fallback_responder,
     "openai synthesizer": openai_synthesizer,
     "elevenlabs synthesizer": elevenlabs_synthesizer,
     "azure synthesizer": azure_synthesizer,
+}
+
+SUBJECTS: dict[str, Opened] = {
+    **REMOTE,
+    "fallback transcriber": fallback_transcriber,
+    "fallback responder": fallback_responder,
     "fallback synthesizer": fallback_synthesizer,
 }

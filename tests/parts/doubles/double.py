@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from itertools import pairwise
+from typing import Any
 
 from aiohttp import web
 
@@ -42,6 +43,11 @@ class Refused(Exception):  # noqa: N818 - an answer, not a fault of the double
         self.code = code
 
 
+def _code_alone(_: int, code: str) -> object:
+    """Return the body of an error of no provider in particular."""
+    return {"error": {"code": code}}
+
+
 @dataclass
 class Double:
     """What a double was asked and how it behaves; `faults` are taken in turn, one a request.
@@ -49,11 +55,11 @@ class Double:
     `arrived` and `gone` count requests that came and clients that hung up before the answer's end.
     """
 
-    error_body: Callable[[int, str], object]
+    error_body: Callable[[int, str], object] = _code_alone
     faults: deque[Fault] = field(default_factory=deque)
     requests: list[web.BaseRequest] = field(default_factory=list)
     headers: list[dict[str, str]] = field(default_factory=list)
-    bodies: list[object] = field(default_factory=list)
+    bodies: list[Any] = field(default_factory=list)
     sent: int = 0
     gone: int = 0
     under_way: int = 0
