@@ -68,7 +68,7 @@ async def find_ollama(settings: Settings) -> str | None:
             aiohttp.ClientSession(timeout=timeout) as client,
             client.get(f"{LOCAL_OLLAMA}/api/version", allow_redirects=False) as answer,
         ):
-            return LOCAL_OLLAMA if answer.status == 200 else None  # noqa: PLR2004 - HTTP's OK
+            return LOCAL_OLLAMA if answer.status == 200 else None
     except (aiohttp.ClientError, TimeoutError, OSError):
         return None
 
@@ -110,7 +110,9 @@ def _require_voice() -> None:
 
         silero.load()
     except (ImportError, OSError) as error:
-        raise VoiceNotInstalled(f"the voice is not installed ({error}); {HOW_TO_INSTALL}") from error
+        raise VoiceNotInstalled(
+            f"the voice is not installed ({error}); {HOW_TO_INSTALL}"
+        ) from error
 
 
 def _transcriber(settings: Settings, plan: PartsPlan) -> Transcriber:

@@ -15,6 +15,9 @@ from relay.parts.simple import scripted_parts
 from relay.simulator import BadScript, Scenario, SimulatorOptions, load, simulate
 from relay.voice import parts_or_echo
 
+LOCAL: Final = Settings(relay_engine="offline", relay_llm="local")
+"""Parts on this machine alone, whatever the environment says."""
+
 
 def _options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--port", type=int, default=9090, help="port on loopback")
@@ -65,7 +68,9 @@ async def _serve(port: int, scenario: Scenario) -> None:
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     script = scenario.script
     options = SimulatorOptions(
-        parts=parts_or_echo(Settings(relay_engine="offline", relay_llm="local")) if script is None else scripted_parts(script),
+        parts=parts_or_echo(Settings(relay_engine="offline", relay_llm="local"))
+        if script is None
+        else scripted_parts(script),
         port=port,
         pace=scenario.pace,
         faults=scenario.faults,
