@@ -58,16 +58,23 @@ class SentenceSplitter:
         return rest
 
     def _piece_end(self) -> int:
-        for found in _END.finditer(self._rest):
-            if not _ABBREVIATION.search(self._rest[: found.end()].rstrip()):
-                return found.end()
-        if self._first and len(self._rest) >= LONG_SENTENCE:
-            for found in _CLAUSE_END.finditer(self._rest):
-                if found.start() >= SHORTEST_CLAUSE:
-                    return found.end()
-        if len(self._rest) > LONGEST_PIECE:
-            return self._rest.rfind(" ", 0, LONGEST_PIECE) + 1 or LONGEST_PIECE
-        return 0
+        end = self._sentence_end()
+        if self._first and (end or len(self._rest)) >= LONG_SENTENCE:
+            end = self._clause_end(end or len(self._rest)) or end
+        if (end == 0 and len(self._rest) > LONGEST_PIECE) or end > LONGEST_PIECE:
+            end = self._rest.rfind(" ", 0, LONGEST_PIECE) + 1 or LONGEST_PIECE
+        return end
+
+    def _sentence_end(self) -> int:
+        ends = (found.end() for found in _END.finditer(self._rest))
+        return next((end for end in ends if not self._abbreviates(end)), 0)
+
+    def _clause_end(self, before: int) -> int:
+        clauses = _CLAUSE_END.finditer(self._rest, 0, before)
+        return next((one.end() for one in clauses if one.start() >= SHORTEST_CLAUSE), 0)
+
+    def _abbreviates(self, end: int) -> bool:
+        return _ABBREVIATION.search(self._rest[:end].rstrip()) is not None
 
 
 def looks_finished(transcript: str) -> bool:
