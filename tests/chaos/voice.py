@@ -7,9 +7,11 @@ import asyncio
 import re
 import signal
 import sys
+from collections.abc import AsyncIterator
 from dataclasses import replace
 
 from relay.engines.cascade.outputs import Pace
+from relay.parts.interfaces import TranscriptionRequest
 from relay.parts.simple import Script, scripted_parts
 from relay.simulator import SimulatorOptions, simulate
 
@@ -30,9 +32,15 @@ def sound_of(words: str) -> bytes:
 class Reader:
     """A recogniser that reads them."""
 
-    async def transcribe(self, pcm: bytes) -> str:
-        found = _WORDS.search(pcm)
-        return found[1].decode() if found else ""
+    name = "reader"
+    languages = ()
+
+    async def prepare(self) -> None:
+        """Start nothing."""
+
+    async def transcribe(self, request: TranscriptionRequest) -> AsyncIterator[str]:
+        found = _WORDS.search(request.pcm)
+        yield found[1].decode() if found else ""
 
     async def aclose(self) -> None:
         """Let go of nothing."""

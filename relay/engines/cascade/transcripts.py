@@ -20,7 +20,7 @@ _TRANSCRIPTION = "conversation.item.input_audio_transcription"
 
 
 @dataclass(slots=True, eq=False)
-class Transcript:
+class AwaitedTranscript:
     """One transcript on its way.
 
     `item` is None before the turn's end. `spent_ms` is the audio given to the transcriber for this
@@ -63,8 +63,8 @@ class Transcripts:
         self._on_early = on_early
         self._on_done = on_done
         self._models = models
-        self._awaited: dict[str, Transcript] = {}
-        self._early: tuple[str, Transcript] | None = None
+        self._awaited: dict[str, AwaitedTranscript] = {}
+        self._early: tuple[str, AwaitedTranscript] | None = None
         self._spent_ms = 0  # by the early transcripts of the open turn
 
     def begin_early(self, item_id: str, pcm: bytes, settings: Transcription) -> bool:
@@ -74,7 +74,7 @@ class Transcripts:
         if ms > MAX_EARLY_MS or len(self._awaited) >= MAX_AWAITED:
             return False
         self._spent_ms += ms
-        early = Transcript(None, None, self._spent_ms)
+        early = AwaitedTranscript(None, None, self._spent_ms)
         self._early = (item_id, early)
         self._start(early, pcm, settings)
         return True
@@ -98,10 +98,10 @@ class Transcripts:
         if early is not None:
             self._work.cancel(early[1].work)
         if len(self._awaited) >= MAX_AWAITED:
-            refused = Transcript(item, settings.model, spent_ms)
+            refused = AwaitedTranscript(item, settings.model, spent_ms)
             self._fail(refused, item, PartFailed("transcriber", "busy"), now)
             return
-        transcript = Transcript(item, settings.model, spent_ms + item.audio_ms)
+        transcript = AwaitedTranscript(item, settings.model, spent_ms + item.audio_ms)
         self._awaited[item.id] = transcript
         self._start(transcript, item.audio, settings)
 
@@ -112,7 +112,7 @@ class Transcripts:
             self._emit_completed(item, "", transcription_usage(model, 0, 0))
 
     def _keep(
-        self, transcript: Transcript, item: CascadeItem, settings: Transcription, now: float
+        self, transcript: AwaitedTranscript, item: CascadeItem, settings: Transcription, now: float
     ) -> None:
         transcript.item, transcript.model = item, settings.model
         self._awaited[item.id] = transcript
@@ -120,7 +120,7 @@ class Transcripts:
         if transcript.ended:
             self._complete(transcript, item, now)
 
-    def _start(self, transcript: Transcript, pcm: bytes, settings: Transcription) -> None:
+    def _start(self, transcript: AwaitedTranscript, pcm: bytes, settings: Transcription) -> None:
         request = TranscriptionRequest(pcm, settings.language, settings.prompt)
         transcript.work = self._work.start(request, _Taker(self, transcript))
 
@@ -129,12 +129,12 @@ class Transcripts:
             self._work.cancel(self._early[1].work)
             self._early = None
 
-    def progress(self, transcript: Transcript, piece: str) -> None:
+    def progress(self, transcript: AwaitedTranscript, piece: str) -> None:
         """Take the next words of one."""
         transcript.pieces.append(piece)
         self._emit_deltas(transcript)
 
-    def finish(self, transcript: Transcript, failure: PartFailed | None, now: float) -> None:
+    def finish(self, transcript: AwaitedTranscript, failure: PartFailed | None, now: float) -> None:
         """Take the end of one."""
         transcript.ended, transcript.failure = True, failure
         if transcript.item is None:
@@ -144,7 +144,7 @@ class Transcripts:
         else:
             self._fail(transcript, transcript.item, failure, now)
 
-    def _emit_deltas(self, transcript: Transcript) -> None:
+    def _emit_deltas(self, transcript: AwaitedTranscript) -> None:
         if transcript.item is None or transcript.model is None:
             return
         for piece in transcript.pieces[transcript.sent :]:
@@ -154,7 +154,7 @@ class Transcripts:
                 fields = {"content_index": 0, "delta": word, "obfuscation": padding(word)}
                 self._out.emit(f"{_TRANSCRIPTION}.delta", item_id=transcript.item.id, **fields)
 
-    def _complete(self, transcript: Transcript, item: CascadeItem, now: float) -> None:
+    def _complete(self, transcript: AwaitedTranscript, item: CascadeItem, now: float) -> None:
         self._awaited.pop(item.id, None)
         text = transcript.text
         _set_words(item, text)
@@ -173,7 +173,7 @@ class Transcripts:
         self._out.emit(f"{_TRANSCRIPTION}.completed", item_id=item.id, **fields)
 
     def _fail(
-        self, transcript: Transcript, item: CascadeItem, failure: PartFailed, now: float
+        self, transcript: AwaitedTranscript, item: CascadeItem, failure: PartFailed, now: float
     ) -> None:
         self._awaited.pop(item.id, None)
         item.words, item.failure = "", failure
@@ -191,7 +191,7 @@ class _Taker:
     """Hands the work's result to its transcript."""
 
     transcripts: Transcripts
-    transcript: Transcript
+    transcript: AwaitedTranscript
 
     def progress(self, piece: str, now: float) -> None:
         self.transcripts.progress(self.transcript, piece)
