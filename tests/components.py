@@ -153,6 +153,7 @@ COMPONENTS: dict[str, Component] = {
     "autobahn": Component(
         file(BUILD / "autobahn" / "wstest"), "tests/install, with a Python 2.7", by_python2
     ),
+    "codecs": Component(modules("av"), "make install, with the voice", by_wheel),
     "voice": Component(
         modules("pocketsphinx", "espeakng_loader", "soxr"),
         "make install, on a Python that pocketsphinx has a wheel for",

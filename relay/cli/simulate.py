@@ -1,4 +1,4 @@
-"""`relay simulate`: runs the offline twin of the OpenAI Realtime API."""
+"""`relay simulate`: runs the offline twin of OpenAI's voice APIs."""
 
 import argparse
 import asyncio
@@ -33,8 +33,9 @@ def _run(given: argparse.Namespace) -> int:
     """Run until Ctrl-C or SIGTERM."""
     scenario = _scenario(given.faults)
     with contextlib.closing(configure("warning")):
-        # `websockets` logs a traceback for every handshake that a client breaks off.
-        logging.getLogger("websockets").setLevel(logging.CRITICAL)
+        # They log a traceback for every handshake that a client breaks off or gets wrong.
+        for library in ("websockets", "aiohttp.server"):
+            logging.getLogger(library).setLevel(logging.CRITICAL)
         try:
             asyncio.run(_serve(given.port, scenario))
         except (OSError, OverflowError) as error:
@@ -44,7 +45,7 @@ def _run(given: argparse.Namespace) -> int:
 
 SIMULATE: Final = CliCommand(
     name="simulate",
-    help="speak the OpenAI Realtime API offline, to develop against",
+    help="speak OpenAI's voice APIs offline, to develop against",
     example="relay simulate --port 9090 --faults faults.toml",
     options=_options,
     run=_run,
@@ -77,6 +78,7 @@ async def _serve(port: int, scenario: Scenario) -> None:
     )
     async with await simulate(options) as simulator:
         say(f"OpenAI Realtime, offline: {simulator.url}?model=any")
+        say(f"OpenAI's transcripts, speech, chats, embeddings: {simulator.base_url}")
         say("Any key works, except keys that begin with `bad`. Stop with Ctrl-C.")
         say(f"A relay uses it with OPENAI_API_KEY=any OPENAI_BASE_URL={simulator.base_url}")
         if scenario.faults.faults:

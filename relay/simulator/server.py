@@ -1,4 +1,7 @@
-"""The simulator: the cascade engine on a WebSocket of its own, in the manner of OpenAI's server."""
+"""The simulator: the cascade engine on a WebSocket of its own, in the manner of OpenAI's server.
+
+OpenAI's HTTP API is beside it on the same port.
+"""
 
 import asyncio
 import contextlib
@@ -24,6 +27,7 @@ from relay.realtime.endings import SessionRefused
 from relay.simulator.faults.plan import NO_FAULTS, Faults, SessionFaults
 from relay.simulator.faults.sessions import SlowReader, handshake_response
 from relay.simulator.faults.tracking import LOST
+from relay.simulator.first_bytes import FirstBytes, websocket_or
 from relay.simulator.handshake import (
     BINARY,
     accept_unless_bad,
@@ -33,6 +37,8 @@ from relay.simulator.handshake import (
     model_of,
     select_subprotocol,
 )
+from relay.simulator.http.bodies import MAX_REQUESTS
+from relay.simulator.http.server import HttpApi, HttpOptions, SeenRequest
 
 HIGH_BYTES = 1 << 20
 """Bytes waiting for a slow client above which its session is paused."""
@@ -55,9 +61,10 @@ class SimulatorOptions:
     """The parts of a simulator, which it closes when it stops, and where it listens.
 
     `models` are those it knows, None for any name. `on_frame` is called with every text frame that
-    a client sends. `port` 0 takes a free one. `accepts_key` decides on a key; by default any is
-    accepted that does not begin with `bad`. `faults` count every connection to the Realtime API as
-    a session, refused ones too.
+    a client sends, `on_request` with every HTTP request that has a body. `port` 0 takes a free one.
+    `accepts_key` decides on a key; by default any is accepted that does not begin with `bad`.
+    `faults` count every connection to the Realtime API as a session, refused ones too.
+    `max_requests` is how many HTTP requests are carried out at once.
     """
 
     parts: Parts
@@ -69,6 +76,8 @@ class SimulatorOptions:
     ssl_context: ssl.SSLContext | None = None
     on_frame: Callable[[bytes], None] | None = None
     faults: Faults = NO_FAULTS
+    on_request: Callable[[SeenRequest], None] | None = None
+    max_requests: int = MAX_REQUESTS
 
 
 async def simulate(options: SimulatorOptions) -> "Simulator":
@@ -88,6 +97,17 @@ class Simulator:
         self.headers: deque[Mapping[str, str]] = deque(maxlen=MAX_HEADERS_SEEN)
         self._options = options
         self._engine = CascadeEngine(options.parts, options.pace)
+        self._http = HttpApi(
+            HttpOptions(
+                parts=options.parts,
+                accepts_key=options.accepts_key,
+                models=options.models,
+                faults=options.faults.of_requests(),
+                on_request=options.on_request,
+                max_requests=options.max_requests,
+            )
+        )
+        self._undecided: set[FirstBytes] = set()
         self._server: Server | None = None
         self._connections = 0
         self._numbers = itertools.count(1)
@@ -97,6 +117,11 @@ class Simulator:
     def connections(self) -> int:
         """Return how many sessions are open."""
         return self._connections
+
+    @property
+    def requests(self) -> int:
+        """Return how many HTTP requests are being carried out."""
+        return self._http.requests
 
     @property
     def port(self) -> int:
@@ -119,12 +144,15 @@ class Simulator:
     async def start(self) -> None:
         """Listen."""
         options = self._options
+        self._engine.prepare()
+        await self._http.start()
         self._server = await serve(
             self._serve_client,
             options.host,
             options.port,
             select_subprotocol=select_subprotocol,
             process_request=self._process_request,
+            create_connection=websocket_or(self._http.connect, self._undecided),
             compression=None,
             ping_interval=PING_SECONDS,
             close_timeout=CLOSE_SECONDS,
@@ -136,6 +164,9 @@ class Simulator:
         """Close every connection and the parts."""
         if self._server is not None:
             self._server.close()
+            for connection in list(self._undecided):
+                connection.abort()
+            await self._http.aclose()  # the server waits for its connections as well
             await self._server.wait_closed()
         await self._engine.aclose()
 

@@ -269,12 +269,13 @@ def test_the_examples_of_the_guide_can_be_copied(example: str):
 
 
 def test_the_guide_has_an_example_of_each_half():
-    assert len(EXAMPLES) == 2
-    faults, talk = map(parse, EXAMPLES)
+    assert len(EXAMPLES) == 3
+    faults, talk, http = map(parse, EXAMPLES)
     assert faults.faults.modes == ("handshake", "transcription_late", "response_cut")
     assert faults.pace is not None
     assert talk.script is not None
     assert len(talk.script.replies) == 3
+    assert http.faults.modes == ("http_late", "http_failed")
 
 
 @pytest.mark.parametrize("mode", MODES)

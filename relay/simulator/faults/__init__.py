@@ -3,6 +3,7 @@
 They alter what a session sends on its way to the client, unknown to the session itself.
 """
 
+from relay.simulator.faults.http import HttpCut, HttpFailed, HttpLate, HttpSlow, HttpStalled
 from relay.simulator.faults.plan import Faults
 from relay.simulator.faults.responses import (
     RateLimitsMissing,
@@ -45,6 +46,11 @@ __all__ = [
     "EventMissing",
     "Faults",
     "HandshakeFault",
+    "HttpCut",
+    "HttpFailed",
+    "HttpLate",
+    "HttpSlow",
+    "HttpStalled",
     "InBandRefusal",
     "KeyOrder",
     "LargeItem",

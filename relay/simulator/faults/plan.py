@@ -11,7 +11,7 @@ from relay.engines.cascade.engine import SessionMachine
 from relay.engines.cascade.machine import Opening
 from relay.interfaces import Frame
 from relay.parts.interfaces import PartFailed, Reply, ReplyOccasion, Revise
-from relay.simulator.faults import responses, sessions
+from relay.simulator.faults import http, responses, sessions
 from relay.simulator.faults.tracking import (
     TRANSCRIPTION,
     BeforeItem,
@@ -61,7 +61,7 @@ RulesFault = (
 )
 """Faults of a session's events."""
 
-Fault = DoorFault | RulesFault
+Fault = DoorFault | RulesFault | http.HttpFault
 
 MODES: Mapping[str, type] = {shape.__struct_config__.tag: shape for shape in get_args(Fault)}
 """The faults by their names in a script."""
@@ -115,6 +115,7 @@ _CONDITIONS = {
     "turn": ("session", "turn"),
     "response": ("session", "turn", "response"),
     "event": ("session", "turn", "response"),
+    "request": ("request",),
 }
 """By unit: the conditions that a fault of it can have."""
 
@@ -145,11 +146,18 @@ class Faults:
         """Return the faults of the n-th session, counted from 1."""
         chosen = []
         for index, fault in enumerate(self.faults):
+            if isinstance(fault, http.HttpFault):
+                continue
             dice = Dice(self.seed, index, session)
             thrown = fault.unit != "session" or dice.throw(0) < fault.only.probability
             if thrown and among(fault.only.session, session):
                 chosen.append((fault, dice))
         return SessionFaults(tuple(chosen))
+
+    def of_requests(self) -> http.HttpFaults:
+        """Return the faults of HTTP requests, with a count of requests of their own."""
+        chosen = [(i, f) for i, f in enumerate(self.faults) if isinstance(f, http.HttpFault)]
+        return http.HttpFaults(chosen, self.seed)
 
 
 NO_FAULTS = Faults()
@@ -158,7 +166,8 @@ NO_FAULTS = Faults()
 def impossible_condition(fault: Fault) -> str | None:
     """Return an error for a condition that could never be met, None when there is none."""
     allowed = _CONDITIONS[fault.unit]
-    given = [name for name in _CONDITIONS["event"] if getattr(fault.only, name) is not None]
+    limits = (*_CONDITIONS["event"], *_CONDITIONS["request"])
+    given = [name for name in limits if getattr(fault.only, name) is not None]
     wrong = [name for name in given if name not in allowed]
     if not wrong:
         return None
@@ -172,7 +181,7 @@ def impossible_condition(fault: Fault) -> str | None:
 class SessionFaults:
     """The faults of one session, in the order of the script, each with its dice."""
 
-    chosen: Sequence[tuple[Fault, Dice]]
+    chosen: Sequence[tuple[DoorFault | RulesFault, Dice]]
 
     @property
     def handshake(self) -> sessions.HandshakeFault | None:

@@ -30,7 +30,7 @@ _OF_THE_NEXT_TURN = (
     "input_audio_buffer.timeout_triggered",
 )
 
-Unit = Literal["session", "turn", "response", "event"]
+Unit = Literal["session", "turn", "response", "event", "request"]
 """The unit that a fault affects as a whole: chance decides once for each."""
 
 Number = Annotated[int, Meta(ge=1)]
@@ -43,7 +43,7 @@ Count = Annotated[int, Meta(ge=0, le=1_000_000)]
 
 
 class Condition(Struct, frozen=True, forbid_unknown_fields=True):
-    """The sessions, turns and responses that a fault is limited to, all counted from 1.
+    """The sessions, turns, responses or HTTP requests that a fault is limited to, from 1 on.
 
     `probability` is that of each thing the fault may happen to; the same seed chooses the same.
     """
@@ -51,6 +51,7 @@ class Condition(Struct, frozen=True, forbid_unknown_fields=True):
     session: Numbers | None = None
     turn: Numbers | None = None
     response: Numbers | None = None
+    request: Numbers | None = None
     probability: Annotated[float, Meta(ge=0, le=1)] = 1.0
 
 

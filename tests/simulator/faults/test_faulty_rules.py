@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable
-from typing import Any
+from typing import Any, get_args
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -19,19 +19,14 @@ from relay.simulator.faults import (
     SessionExpired,
     TranscriptionLate,
 )
-from relay.simulator.faults.plan import MODES, Fault, FaultyRules
-from relay.simulator.faults.sessions import (
-    EventDoubled,
-    EventMissing,
-    HandshakeFault,
-    InBandRefusal,
-    SlowReader,
-)
+from relay.simulator.faults.http import HttpFault
+from relay.simulator.faults.plan import MODES, DoorFault, Fault, FaultyRules
+from relay.simulator.faults.sessions import EventDoubled, EventMissing
 from relay.simulator.faults.tracking import TrackedEvent
 from tests.engines.cascade.driving import NO_TURNS, TEXT, TRANSCRIBED, Talk, scripted, types
 from tests.simulator.faults.faulty import answered, faulty, writing
 
-AT_THE_DOOR = (HandshakeFault, InBandRefusal, SlowReader)
+ELSEWHERE = (*get_args(DoorFault), *get_args(HttpFault))
 EVENTS = st.sampled_from(
     ["session.created", "response.created", "response.done", "conversation.item.added", "error"]
 )
@@ -64,7 +59,8 @@ def strategy(shape: Any) -> st.SearchStrategy[Fault]:
     return st.builds(shape, only=only, **{name: VALUES[name] for name in names})
 
 
-FAULTS = st.one_of([strategy(shape) for shape in MODES.values() if shape not in AT_THE_DOOR])
+OF_EVENTS = [shape for shape in MODES.values() if shape not in ELSEWHERE]
+FAULTS = st.one_of([strategy(shape) for shape in OF_EVENTS])
 REPLIES = (
     "You said: {heard}",
     Reply((SpokenMessage("One moment.", phase="commentary"), FunctionCall("f", {"a": 1}))),

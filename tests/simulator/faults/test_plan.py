@@ -12,6 +12,7 @@ from relay.simulator.faults import (
     Errors,
     Faults,
     HandshakeFault,
+    HttpLate,
     InBandRefusal,
     ResponseFailed,
     ResponseIncomplete,
@@ -33,6 +34,7 @@ from relay.simulator.faults.plan import (
     RulesFault,
     holding_stage,
 )
+from relay.simulator.faults.tracking import Unit
 from tests.engines.cascade.driving import Talk
 
 OPENING = Opening("m", 0, Pace())
@@ -103,6 +105,8 @@ def test_replies_are_revised_one_fault_after_another():
         (HandshakeFault(status=401, only=Condition(turn=1)), "turn"),
         (SessionExpired(seconds=1, only=Condition(response=1)), "response"),
         (TranscriptionLate(only=Condition(response=1)), "response"),
+        (Errors(only=Condition(request=1)), "request"),
+        (HttpLate(only=Condition(session=1)), "session"),
     ],
 )
 def test_a_condition_that_could_never_be_met_is_refused(fault: Fault, limit: str):
@@ -154,10 +158,10 @@ def test_every_function_belongs_to_a_fault_of_a_script():
 
 
 def test_every_fault_has_a_mode_a_unit_and_limits():
-    assert len(MODES) == len(get_args(Fault)) == 27
+    assert len(MODES) == len(get_args(Fault)) == 32
     for mode, shape in MODES.items():
         assert mode == mode.lower()
-        assert getattr(shape, "unit") in ("session", "turn", "response", "event")  # noqa: B009
+        assert getattr(shape, "unit") in get_args(Unit)  # noqa: B009
         assert "only" in getattr(shape, "__struct_fields__")  # noqa: B009
         assert shape.__doc__
     assert Condition().probability == 1.0
