@@ -1,6 +1,7 @@
 """The client of an OpenAI-compatible server, which transcriber, responder and synthesizer share."""
 
 import asyncio
+import contextlib
 import json
 from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, aclosing, contextmanager
@@ -27,6 +28,8 @@ AT_ONCE: Final = 100
 """Requests of one part at one time."""
 KEEP_ALIVE_SECONDS: Final = 60.0
 """The library's 5 s would mean a new TLS handshake after every pause in a conversation."""
+DRAIN_SECONDS: Final = 0.1
+"""For the end of a stream that has said that it is done; without it the connection is closed."""
 MAX_TEXT_BYTES: Final = 16 * 1024 * 1024
 """Of an answer in text: some 60,000 tokens, each in an event of its own."""
 MAX_EVENT_BYTES: Final = 1024 * 1024
@@ -79,7 +82,8 @@ class OpenAIClient:
     async def aclose(self) -> None:
         """Close all connections; requests under way fail."""
         self._closed = True
-        client, self._client = self._client, None
+        async with self._making:  # or a client could be made after all
+            client, self._client = self._client, None
         if client is not None:
             await client.close()
 
@@ -215,11 +219,20 @@ async def _json_texts(part: PartKind, chunks: AsyncGenerator[bytes]) -> AsyncGen
                 raise PartFailed(part, "failed", "event too large")
             for data in filter(None, map(_data, lines)):
                 if data == _DONE:
+                    await _drain(chunks)
                     return
                 yield data
     last = bytes(rest.strip()) if plain else _data(rest)
     if last and last != _DONE:
         yield last
+
+
+async def _drain(chunks: AsyncGenerator[bytes]) -> None:
+    """Read the end of a body whose content is known, for its connection to be used again."""
+    with contextlib.suppress(TimeoutError, PartFailed):
+        async with asyncio.timeout(DRAIN_SECONDS):
+            async for _ in chunks:
+                pass
 
 
 def _data(line: bytearray) -> bytes:

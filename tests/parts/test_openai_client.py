@@ -18,6 +18,7 @@ from relay.parts.openai_tts import OpenAISynthesizer
 from tests.own_time import own_time
 from tests.parts.conformance import joined
 from tests.parts.doubles.double import Double, Fault, serving
+from tests.parts.doubles.openai_api import Answer
 from tests.parts.subjects import asked, client
 from tests.parts.subjects import openai_client as opened
 
@@ -41,7 +42,8 @@ async def answering(body: bytes, status: int = 200) -> AsyncIterator[OpenAIClien
 
 
 async def reply(made: OpenAIClient) -> str:
-    return str(joined([piece async for piece in OpenAIResponder(made, "m").respond(asked("Hi"))]))
+    part = OpenAIResponder(made, "gpt-4o-mini")
+    return str(joined([piece async for piece in part.respond(asked("Hi"))]))
 
 
 def chunk(text: str, finish: str | None = None) -> str:
@@ -155,6 +157,18 @@ async def test_what_comes_after_the_end_is_not_read() -> None:
     events = f"data: {chunk('Hello', 'stop')}\n\ndata: [DONE]\n\ndata: nonsense\n\n"
     async with answering(events.encode()) as made:
         assert await reply(made) == "Hello"
+
+
+async def test_a_stream_that_is_done_need_not_end() -> None:
+    async with opened() as (double, made):
+        double.faults.append(Fault(stall_after=7))  # ping, role, two words, finish, count, "done"
+        double.answer_with = Answer("Good morning")
+        began = own_time()
+        assert await reply(made) == "Good morning"
+        assert own_time() - began < 3.0
+        await double.rest()
+
+    assert double.gone == 1
 
 
 @pytest.mark.parametrize(

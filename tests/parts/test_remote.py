@@ -116,6 +116,14 @@ async def test_what_nobody_wants_any_more_is_not_sent(subject: Subject) -> None:
     assert subject.far_end.sent <= 4
 
 
+async def test_the_next_request_comes_by_the_same_connection(subject: Subject) -> None:
+    for _ in range(3):
+        await subject.answer(subject.known[0].request)
+
+    assert len(subject.far_end.peers) == 3
+    assert len(set(subject.far_end.peers)) == 1
+
+
 async def test_a_key_does_not_follow_a_redirect(subject: Subject) -> None:
     other = Double()
     async with serving(other) as elsewhere:

@@ -57,8 +57,9 @@ class Double:
 
     error_body: Callable[[int, str], object] = _code_alone
     faults: deque[Fault] = field(default_factory=deque)
-    requests: list[web.BaseRequest] = field(default_factory=list)
     headers: list[dict[str, str]] = field(default_factory=list)
+    peers: list[object] = field(default_factory=list)
+    """The connections that the requests came by."""
     bodies: list[Any] = field(default_factory=list)
     sent: int = 0
     gone: int = 0
@@ -82,8 +83,9 @@ class Double:
         self, request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
     ) -> web.StreamResponse:
         """Count, misbehave, and answer what is refused in the provider's shape."""
-        self.requests.append(request)
         self.headers.append(dict(request.headers))
+        assert request.transport is not None
+        self.peers.append(request.transport.get_extra_info("peername"))
         self._change(1)
         fault = self.faults.popleft() if self.faults else NONE
         request[FAULT] = fault
