@@ -119,7 +119,7 @@ class AzureTranscriber:
         """Yield the words of the turn, or of each minute of it."""
         if len(request.pcm) < _LEAST_BYTES:
             return
-        async with self._service.admission.slot(request.max_wait):
+        async with self._service.slots.slot(request.max_wait):
             for start in range(0, len(request.pcm), _PIECE_BYTES):
                 post = await self._post(request, request.pcm[start : start + _PIECE_BYTES])
                 async with aclosing(attempted(partial(self._attempt, post))) as words:
@@ -215,7 +215,7 @@ class AzureSynthesizer:
             MAX_AUDIO_BYTES,
         )
         async with (
-            self._service.admission.slot(request.max_wait),
+            self._service.slots.slot(request.max_wait),
             aclosing(attempted(lambda: whole_samples(self._service.stream(post)))) as speech,
         ):
             async for pcm in speech:

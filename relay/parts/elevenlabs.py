@@ -65,7 +65,7 @@ class ElevenLabsSynthesizer:
             return
         post = self._post(request)
         async with (
-            self._service.admission.slot(request.max_wait),
+            self._service.slots.slot(request.max_wait),
             aclosing(attempted(lambda: whole_samples(self._service.stream(post)))) as speech,
         ):
             async for pcm in speech:

@@ -9,7 +9,7 @@ from typing import Final
 import aiohttp
 
 from relay.parts.interfaces import PartFailed, PartKind
-from relay.parts.remote import MAX_ERROR_BYTES, Admission, bounded, refused, timed, within
+from relay.parts.remote import MAX_ERROR_BYTES, RequestSlots, bounded, refused, timed, within
 
 KEEP_ALIVE_SECONDS: Final = 60.0
 """A connection that is idle longer is closed; a pause in a conversation is shorter."""
@@ -43,7 +43,7 @@ class HttpService:
         at_once: int,
         timeout: float,
     ) -> None:
-        self.admission = Admission(part, at_once)
+        self.slots = RequestSlots(part, at_once)
         self._part = part
         self._base_url = base_url.rstrip("/")
         self._headers = {key_header[0]: key_header[1], "Accept-Encoding": "identity"}

@@ -12,7 +12,7 @@ from relay.parts.interfaces import PartFailed, PartKind
 from relay.parts.remote import (
     MAX_ERROR_BYTES,
     WHOLE_SECONDS,
-    Admission,
+    RequestSlots,
     bounded,
     refused,
     timed,
@@ -61,7 +61,7 @@ class OpenAIClient:
         self._client: AsyncOpenAI | None = None
         self._making = asyncio.Lock()
         self._closed = False
-        self._admissions: dict[PartKind, Admission] = {}
+        self._slots: dict[PartKind, RequestSlots] = {}
         self.token_limits: dict[str, str] = {}
 
     @property
@@ -109,9 +109,9 @@ class OpenAIClient:
                     raise PartFailed(part, "failed", word_of(document["error"]) or "error event")
                 yield document
 
-    def admission(self, part: PartKind) -> Admission:
+    def slots(self, part: PartKind) -> RequestSlots:
         """Return what bounds the requests of a part; all sessions share it."""
-        return self._admissions.setdefault(part, Admission(part, AT_ONCE))
+        return self._slots.setdefault(part, RequestSlots(part, AT_ONCE))
 
     async def _ready(self, part: PartKind) -> "AsyncOpenAI":
         try:
@@ -129,7 +129,7 @@ class OpenAIClient:
         http = openai.DefaultAsyncHttpxClient(
             follow_redirects=False,
             limits=httpx2.Limits(
-                max_connections=None,  # `Admission` bounds them
+                max_connections=None,  # `RequestSlots` bounds them
                 max_keepalive_connections=AT_ONCE,
                 keepalive_expiry=KEEP_ALIVE_SECONDS,
             ),

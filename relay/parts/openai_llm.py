@@ -52,7 +52,7 @@ class OpenAIResponder:
     async def respond(self, request: ReplyRequest) -> AsyncGenerator[ReplyPiece]:
         """Yield the answer as it is written, without the model's thoughts."""
         async with (
-            self._client.admission("responder").slot(request.max_wait),
+            self._client.slots("responder").slot(request.max_wait),
             aclosing(self._with_a_limit(request)) as answer,
         ):
             async for piece in answer:

@@ -48,7 +48,7 @@ class OpenAITranscriber:
         if len(request.pcm) < _LEAST_BYTES:
             return
         async with (
-            self._client.admission("transcriber").slot(request.max_wait),
+            self._client.slots("transcriber").slot(request.max_wait),
             aclosing(attempted(lambda: self._attempt(request))) as words,
         ):
             async for piece in words:

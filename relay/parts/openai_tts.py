@@ -47,7 +47,7 @@ class OpenAISynthesizer:
         if not any(map(str.isalnum, request.text)):
             return
         async with (
-            self._client.admission("synthesizer").slot(request.max_wait),
+            self._client.slots("synthesizer").slot(request.max_wait),
             aclosing(attempted(lambda: self._attempt(request))) as speech,
         ):
             async for pcm in speech:

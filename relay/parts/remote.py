@@ -92,7 +92,7 @@ async def attempted(attempt: Callable[[], AsyncGenerator[T]]) -> AsyncGenerator[
         await asyncio.sleep(RETRY_SECONDS)
 
 
-class Admission:
+class RequestSlots:
     """Lets `at_once` requests of a part through; others wait, unless that would take too long."""
 
     MEAN_WEIGHT: Final = 0.2

@@ -11,7 +11,7 @@ import pytest
 from relay.parts.interfaces import FailureCode, PartFailed
 from relay.parts.remote import (
     MAX_ERROR_BYTES,
-    Admission,
+    RequestSlots,
     Timeouts,
     attempted,
     bounded,
@@ -216,45 +216,45 @@ async def test_an_attempt_is_repeated_only_before_it_told_anything() -> None:
 
 
 async def test_who_would_wait_too_long_is_told_at_once() -> None:
-    admission = Admission("synthesizer", 1)
-    assert admission.predicted_wait == 0.0
-    async with admission.slot(0.0):
-        assert admission.predicted_wait > 0.5
+    slots = RequestSlots("synthesizer", 1)
+    assert slots.predicted_wait == 0.0
+    async with slots.slot(0.0):
+        assert slots.predicted_wait > 0.5
         with pytest.raises(PartFailed) as raised:
-            async with admission.slot(0.5):
+            async with slots.slot(0.5):
                 pass
     assert (raised.value.part, raised.value.code) == ("synthesizer", "busy")
-    async with admission.slot(0.0):
+    async with slots.slot(0.0):
         pass
 
 
 async def test_a_wait_that_was_predicted_too_short_ends_all_the_same() -> None:
-    admission = Admission("synthesizer", 1)
+    slots = RequestSlots("synthesizer", 1)
     for _ in range(30):  # quick ones teach it to expect quick ones
-        async with admission.slot(0.0):
+        async with slots.slot(0.0):
             pass
-    async with admission.slot(0.0):
+    async with slots.slot(0.0):
         with pytest.raises(PartFailed) as raised:
-            async with admission.slot(0.3):
+            async with slots.slot(0.3):
                 pass
     assert (raised.value.code, raised.value.detail) == ("busy", "waited 0.3 s")
 
 
 async def test_those_who_wait_are_served_in_turn_and_one_who_gives_up_leaves_no_gap() -> None:
-    admission = Admission("synthesizer", 1)
+    slots = RequestSlots("synthesizer", 1)
     served: list[int] = []
 
     async def come(number: int) -> None:
-        async with admission.slot(60.0):
+        async with slots.slot(60.0):
             served.append(number)
 
-    async with asyncio.TaskGroup() as group, admission.slot(0.0):
+    async with asyncio.TaskGroup() as group, slots.slot(0.0):
         waiting = [group.create_task(come(number)) for number in range(3)]
         await asyncio.sleep(0)
         waiting[1].cancel()
         await asyncio.sleep(0)
     assert served == [0, 2]
-    assert admission.predicted_wait == 0.0
+    assert slots.predicted_wait == 0.0
 
 
 # ------------------------------------------------------------------------------- size, errors
