@@ -48,7 +48,7 @@ EXAMPLES: Final = (
 """How a conversation goes, for the packaged model: it follows examples better than orders."""
 
 NEVER_WRITTEN: Final = (
-    *(" sorry", " sure", " confusion", " misunderstanding", " inconvenience"),
+    *(" sorry", "Sorry", " sure", " confusion", " misunderstanding", " inconvenience"),
     *(" AI", " chatbot", " assist", " assistance", " glad"),
 )
 """Words of the phrases that the packaged model falls back on whatever it is told."""
