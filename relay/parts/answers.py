@@ -29,6 +29,7 @@ class Act:
     """What somebody does by speaking, whatever the subject, such as to greet.
 
     It is recognised by its `phrases`, anywhere, at the `start` or as the `whole` of an utterance.
+    With one of the words `unless` it is something else.
     """
 
     name: str
@@ -36,6 +37,7 @@ class Act:
     phrases: str = ""
     start: str = ""
     whole: str = ""
+    unless: str = ""
 
 
 OPENERS = (
@@ -340,10 +342,12 @@ ACTS = (
             "I cannot do that from here. What would it change for you?",
             "That is beyond me, I am only a voice. What is it for?",
         ),
-        start="please; press|push|click|type|enter|open|close|play|call|send|turn|buy|book|order; "
+        "please",
+        start="press|push|click|type|enter|open|close|play|call|send|turn|buy|book|order; "
         "can|could|will|would you please; "
         "can|could|will|would you open|close|play|call|send|turn|buy|book|order|write|bring|show"
         "|find|set|make|do",
+        unless="tell say explain talk sing speak describe answer name count suggest",
     ),
 )
 """What people do with a voice partner on any subject. The first that matches is taken, when no

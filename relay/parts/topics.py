@@ -184,6 +184,8 @@ def _paired(keys: list[tuple[int, int]]) -> bool:
 
 
 def _is_act(words: tuple[str, ...], act: Act) -> bool:
+    if not _words(act.unless).isdisjoint(words):
+        return False
     whole = [p for p in _phrases(act.whole) if len(words) <= len(p) + MORE_WORDS]
     return any(_starts(words, phrase) for phrase in _phrases(act.phrases)) or any(
         _starts(words[: len(phrase)], phrase) for phrase in (*_phrases(act.start), *whole)

@@ -154,7 +154,12 @@ SPOKEN_ACTS = {
     ],
     "value": ["honesty is important to me", "Music matters a lot."],
     "wish": ["I would like to bake a cake", "I want to see the sea", "i wish it was summer"],
-    "request": ["please open the window", "Can you call a taxi?", "turn off the lights"],
+    "request": [
+        "please open the window",
+        "Can you call a taxi?",
+        "turn off the lights",
+        "when you are done, please lock the door",
+    ],
     "story": ["he walked down to the river and saw her there", "They have sold the old house."],
 }
 
@@ -164,6 +169,8 @@ ORDINARY = [
     "the museum is open until six",
     "There are seven chairs in the room.",
     "do you like music",
+    "please tell me about the moon",
+    "could you please explain gravity",
     "yesterday we saw a very big ship",
 ]
 """What has no written answer."""
