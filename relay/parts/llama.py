@@ -96,7 +96,7 @@ class LlamaModel:
 
     @property
     def device(self) -> str:
-        """Return `cpu` or `cuda`, "" before the model has loaded."""
+        """Return `cpu` or the graphics card's name, "" before the model has loaded."""
         return self._pool.found.get("device", "")
 
     @property

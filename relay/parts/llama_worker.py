@@ -24,6 +24,7 @@ from relay.parts.worker_process import Work, run_worker
 
 CONTEXT_TOKENS: Final = 2_048  # of the prompt and the answer; about 50 MB
 CORES_PER_THREAD: Final = 2  # on two busy cores two threads wait for each other: ten times longer
+ALL_LAYERS: Final = 999  # more than any model has
 
 _CONTEXT_EXCEEDED: Final = "exceed_context_size_error"
 _TEMPLATE_KEY: Final = b"tokenizer.chat_template"
@@ -53,15 +54,11 @@ def start_server(file: str, device: str) -> tuple[Any, str]:
     """
     import xllamacpp  # type: ignore[import-untyped]  # noqa: PLC0415 - heavy; only needed here
 
-    cards = [
-        card
-        for card in xllamacpp.get_device_info()
-        if card["type"] != xllamacpp.ggml_backend_dev_type.GGML_BACKEND_DEVICE_TYPE_CPU
-    ]
-    with_card = bool(cards) and device != "cpu"
+    cards = [card for card in xllamacpp.get_device_info() if card["type"].name.endswith("GPU")]
+    card = cards[0]["name"] if cards and device != "cpu" else ""
     parameters = xllamacpp.CommonParams()
     parameters.model.path = file
-    parameters.n_gpu_layers = 999 if with_card else 0
+    parameters.n_gpu_layers = ALL_LAYERS if card else 0
     parameters.n_ctx = CONTEXT_TOKENS
     parameters.n_parallel = 1
     parameters.cpuparams.n_threads = max(1, (os.cpu_count() or 1) // CORES_PER_THREAD)
@@ -75,7 +72,7 @@ def start_server(file: str, device: str) -> tuple[Any, str]:
     with tempfile.TemporaryDirectory() as folder:
         parameters.hostnames = [str(Path(folder, "l.sock"))]
         server = xllamacpp.Server(parameters)
-    return server, "cuda" if with_card else "cpu"
+    return server, card or "cpu"
 
 
 def answer(
