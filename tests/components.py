@@ -19,6 +19,11 @@ import pytest
 
 BUILD = Path(__file__).parents[1] / "build"
 ASTERISK = Path("/usr/share/asterisk/sounds/en_US_f_Allison")
+SPANISH = Path("/usr/share/asterisk/sounds/es_MX_f_Allison")
+FRENCH = Path("/usr/share/asterisk/sounds/fr_CA_f_June")
+ITALIAN = Path("/usr/share/asterisk/sounds/it_IT_m_Carlo")
+RUSSIAN = Path("/usr/share/asterisk/sounds/ru_RU_f_IvrvoiceRU")
+MUSIC = Path("/usr/share/asterisk/moh")
 SPHINX = Path("/usr/share/pocketsphinx/test/data")
 SYSTEM_FOLDERS = "/usr/sbin:/sbin:/usr/local/sbin"
 """Where servers are that a person's own PATH does not list."""
@@ -127,6 +132,21 @@ COMPONENTS: dict[str, Component] = {
     ),
     "human_recordings": debian(
         "asterisk-core-sounds-en-g722", entry(ASTERISK, "conf-onlyperson.g722")
+    ),
+    "spanish_recordings": debian(
+        "asterisk-core-sounds-es-g722", entry(SPANISH, "conf-onlyperson.g722")
+    ),
+    "french_recordings": debian(
+        "asterisk-core-sounds-fr-g722", entry(FRENCH, "conf-onlyperson.g722")
+    ),
+    "italian_recordings": debian(
+        "asterisk-core-sounds-it-g722", entry(ITALIAN, "conf-onlyperson.g722")
+    ),
+    "russian_recordings": debian(
+        "asterisk-core-sounds-ru-g722", entry(RUSSIAN, "conf-onlyperson.g722")
+    ),
+    "music_recordings": debian(
+        "asterisk-moh-opsound-g722", entry(MUSIC, "reno_project-system.g722")
     ),
     "sphinx_recordings": debian("pocketsphinx-testdata", entry(SPHINX, "cards/001.wav")),
     "node": Component(program("node"), "Node.js 20 or newer, by hand", lambda: False),
