@@ -233,7 +233,10 @@ export interface MicrophonePart {
   close(): void;
 }
 
-/** Chunks of 480 samples, 20 ms. Rejects with the DOMException of getUserMedia. */
+/**
+ * Chunks of 480 samples, 20 ms. Rejects with the DOMException of getUserMedia, or with the RelayError
+ * `microphone_lost`.
+ */
 export function openMicrophone(options: {
   context: AudioContext;
   deviceId?: string | null;

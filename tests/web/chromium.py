@@ -52,6 +52,12 @@ class Screen:
             "wanted => window.relayPage?.state === wanted", arg=wanted, timeout=PATIENCE * 1000
         )
 
+    async def microphone(self) -> None:
+        """Wait until the page records: it may be connected earlier."""
+        await self.page.wait_for_function(
+            "() => window.relayPage.client.listening", timeout=PATIENCE * 1000
+        )
+
     async def until(self, condition: str) -> None:
         """Wait until an expression over `numbers` is true."""
         await self.page.wait_for_function(

@@ -22,11 +22,12 @@ pytestmark = [needs("chromium"), pytest.mark.asyncio(loop_scope="session")]
 
 
 async def talking(screen: Screen, end: FarEnd) -> None:
-    """Open the page, press Talk, and be connected."""
+    """Open the page, press Talk, and be connected, with the microphone open."""
     await screen.open()
     await screen.page.get_by_role("button", name="Talk").click()
     await end.answer()
     await screen.state("listening")
+    await screen.microphone()
 
 
 async def test_a_spoken_turn_from_the_microphone_to_the_loudspeaker(screen, end):
@@ -365,24 +366,43 @@ async def test_without_a_microphone_the_page_says_what_to_do(screen, end, error,
     assert await screen.page.inner_text("#problem") == ""
 
 
+KEPT_MICROPHONE = """
+const ask = navigator.mediaDevices.getUserMedia.bind(navigator.mediaDevices);
+navigator.mediaDevices.getUserMedia = async (wishes) => {
+  window.microphone = await ask(wishes);
+  return window.microphone;
+};
+window.unplug = () => microphone.getAudioTracks()[0].dispatchEvent(new Event("ended"));
+"""
+
+
 async def test_an_unplugged_microphone_is_reported_and_can_be_opened_again(screen, end):
-    await screen.page.add_init_script(
-        """const ask = navigator.mediaDevices.getUserMedia.bind(navigator.mediaDevices);
-        navigator.mediaDevices.getUserMedia = async (wishes) => {
-          window.microphone = await ask(wishes);
-          return window.microphone;
-        };"""
-    )
+    await screen.page.add_init_script(KEPT_MICROPHONE)
     await talking(screen, end)
-    await screen.page.evaluate(
-        "window.microphone.getAudioTracks()[0].dispatchEvent(new Event('ended'))"
-    )
+    await screen.page.evaluate("unplug()")
     assert "microphone was disconnected" in await screen.problem()
     before = end.appends
     assert await screen.page.inner_text("#state") == "Connected. Write, or press Talk."
     await screen.page.get_by_role("button", name="Talk").click()
     await end.hear(5)
     assert end.appends > before
+
+
+async def test_a_microphone_unplugged_while_it_is_opened_is_reported_too(screen, end):
+    """The browser says so once, perhaps before the page records from it."""
+    await screen.page.add_init_script(KEPT_MICROPHONE)
+    await screen.page.add_init_script(
+        """const add = AudioWorklet.prototype.addModule;
+        AudioWorklet.prototype.addModule = async function (url) {
+          await add.call(this, url);
+          if (String(url).includes("capture")) unplug();
+        };"""
+    )
+    await screen.open()
+    await screen.page.get_by_role("button", name="Talk").click()
+    assert "microphone was disconnected" in await screen.problem()
+    assert await screen.page.evaluate("relayPage.client") is None, "a spoken call needs one"
+    assert end.appends == 0
 
 
 @pytest.mark.parametrize(

@@ -11,12 +11,13 @@ pytestmark = [needs("chromium"), pytest.mark.asyncio(loop_scope="session")]
 
 
 async def talking(screen: Screen, end: FarEnd, conversation: str = "c1") -> None:
-    """In a call with a relay."""
+    """In a call with a relay, with the microphone open."""
     await screen.open()
     await screen.page.get_by_role("button", name="Talk").click()
     await end.answer()
     await end.be_a_relay(conversation)
     await screen.state("listening")
+    await screen.microphone()
 
 
 async def shown(screen: Screen) -> tuple[str, str]:

@@ -161,6 +161,7 @@ const MICROPHONE = {
 };
 
 export function errorOfMicrophone(cause) {
+  if (cause instanceof RelayError) return cause;
   const code = MICROPHONE[cause.name];
   if (code) return new RelayError(code, { cause });
   return new RelayError("microphone_failed", {

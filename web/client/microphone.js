@@ -1,5 +1,6 @@
 // Opens the microphone and passes on its chunks.
 
+import { RelayError } from "./errors.js";
 import { RATE } from "./pcm.js";
 
 const CONSTRAINTS = {
@@ -12,12 +13,20 @@ const CONSTRAINTS = {
 // `onChunk({samples, level})` is called every 20 ms, `onLost()` once when the device is disconnected. A
 // `deviceId` that no longer exists is replaced by the system's default. `context` is tried first; for a
 // browser that records only at the device's own rate a context of that rate is created.
-// Rejects with the DOMException of getUserMedia.
+// Rejects with the DOMException of getUserMedia, or with `microphone_lost` if the device was disconnected
+// before its first chunk.
 export async function openMicrophone({ context, deviceId, onChunk, onLost }) {
   const stream = await ask(deviceId);
+  let lost = false;
+  // The event comes once: a listener that waited for the worklet would miss it.
+  stream.getAudioTracks()[0].onended = () => { lost = true; };
   try {
-    const { source, node, own } = await record(context, stream);
-    return new Microphone(stream, { source, node, own }, onChunk, onLost);
+    const parts = await record(context, stream);
+    if (lost) {
+      disconnect(parts);
+      throw new RelayError("microphone_lost");
+    }
+    return new Microphone(stream, parts, onChunk, onLost);
   } catch (error) {
     for (const track of stream.getTracks()) track.stop();
     throw error;
@@ -54,6 +63,12 @@ async function connect(context, stream) {
   return { source, node };
 }
 
+function disconnect({ source, node, own }) {
+  source.disconnect();
+  node.disconnect();
+  own?.close();
+}
+
 class Microphone {
   #stream;
   #parts;
@@ -81,12 +96,9 @@ class Microphone {
   }
 
   close() {
-    const { source, node, own } = this.#parts;
-    node.port.onmessage = null;
+    this.#parts.node.port.onmessage = null;
     this.#track.onended = null;
-    source.disconnect();
-    node.disconnect();
-    own?.close();
+    disconnect(this.#parts);
     for (const track of this.#stream.getTracks()) track.stop();
   }
 }

@@ -55,6 +55,7 @@ export class Voice {
         onLost: () => this.#broke(new RelayError("microphone_lost")),
       });
     } catch (cause) {
+      if (cause instanceof RelayError) throw cause;
       const code = cause.name === "NotFoundError" ? "no_microphone" : "microphone_denied";
       throw new RelayError(code, { cause });
     }
