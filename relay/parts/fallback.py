@@ -14,7 +14,7 @@ from relay.parts.interfaces import (
     Responder,
     SynthesisRequest,
     Synthesizer,
-    TextDelta,
+    ReplyDelta,
     Transcriber,
     TranscriptionRequest,
 )
@@ -150,7 +150,7 @@ def _generator(pieces: AsyncIterator[T]) -> AsyncGenerator[T]:
 
 
 def _is_empty(piece: object) -> bool:
-    return not piece or (isinstance(piece, TextDelta) and not piece.text)
+    return not piece or (isinstance(piece, ReplyDelta) and not piece.text)
 
 
 async def _prepare(first: Resource, second: Resource) -> None:

@@ -212,7 +212,7 @@ class ReplyRequest:
 
 
 @dataclass(frozen=True, slots=True)
-class TextDelta:
+class ReplyDelta:
     """The next characters of the message that is being written."""
 
     text: str
@@ -397,7 +397,7 @@ class Reply:
     ending: ReplyEnding = COMPLETED
 
 
-ReplyPiece = TextDelta | FunctionCall | TokenUsage | ReplyEnding | Reply
+ReplyPiece = ReplyDelta | FunctionCall | TokenUsage | ReplyEnding | Reply
 """What a responder yields."""
 
 

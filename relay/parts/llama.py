@@ -15,7 +15,7 @@ from relay.parts.interfaces import (
     PartFailed,
     ReplyPiece,
     ReplyRequest,
-    TextDelta,
+    ReplyDelta,
     TokenUsage,
 )
 from relay.parts.worker import Device, WorkerPool, WorkerProgram
@@ -229,7 +229,7 @@ def estimated_tokens(message: ChatMessage) -> int:
 def as_piece(piece: Mapping[str, Any]) -> ReplyPiece:
     """Return what the worker wrote as a piece of the reply."""
     if "text" in piece:
-        return TextDelta(piece["text"])
+        return ReplyDelta(piece["text"])
     if "call" in piece:
         return FunctionCall(piece["call"]["name"], piece["call"]["arguments"] or "{}")
     return TokenUsage(piece["input"], piece["output"], piece["cached"])

@@ -13,7 +13,7 @@ from relay.parts.interfaces import (
     ReplyEnding,
     ReplyPiece,
     ReplyRequest,
-    TextDelta,
+    ReplyDelta,
     TokenUsage,
     as_json,
     incomplete,
@@ -92,7 +92,7 @@ class OpenAIResponder:
                 except (AttributeError, TypeError, ValueError):
                     raise PartFailed("responder", "failed", "malformed answer") from None
                 if text:
-                    yield TextDelta(text)
+                    yield ReplyDelta(text)
         for piece in answer.end():
             yield piece
 
@@ -141,7 +141,7 @@ class _Answer:
             raise PartFailed("responder", "failed", "cut")
         pieces: list[ReplyPiece] = []
         if rest := self._text.end():
-            pieces.append(TextDelta(rest))
+            pieces.append(ReplyDelta(rest))
         pieces += [FunctionCall(call.name, call.arguments or "{}") for call in self._whole_calls()]
         pieces += self._written_calls()
         if self._usage:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Final
 
-from relay.parts.interfaces import ReplyPiece, ReplyRequest, TextDelta
+from relay.parts.interfaces import ReplyPiece, ReplyRequest, ReplyDelta
 
 MOST_WORDS: Final = 200  # of one utterance; a person's turn of 30 s has about 80
 NEARBY: Final = 8  # two key words this many words apart, or fewer, belong together
@@ -45,7 +45,7 @@ class TopicResponder:
 
     async def respond(self, request: ReplyRequest) -> AsyncIterator[ReplyPiece]:
         """Yield the answer to a transcript, "" included."""
-        yield TextDelta(self.reply(request.prompt))
+        yield ReplyDelta(self.reply(request.prompt))
 
     def reply(self, prompt: str) -> str:
         """Return the answer to a transcript, "" included."""

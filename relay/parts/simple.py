@@ -24,7 +24,7 @@ from relay.parts.interfaces import (
     SpeechStopped,
     SpokenMessage,
     SynthesisRequest,
-    TextDelta,
+    ReplyDelta,
     TranscriptionRequest,
     as_reply,
 )
@@ -85,7 +85,7 @@ class EchoResponder:
             text = f"[echo of {len(last.audio) / 2 / SAMPLE_RATE:.1f} s]"
             yield Reply((SpokenMessage(text, pcm=last.audio),))
         else:
-            yield TextDelta(request.prompt)
+            yield ReplyDelta(request.prompt)
 
 
 @dataclass(frozen=True, slots=True)

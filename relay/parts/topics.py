@@ -25,7 +25,7 @@ from relay.parts.interfaces import (
     ReplyPiece,
     ReplyRequest,
     Responder,
-    TextDelta,
+    ReplyDelta,
 )
 
 MOST_WORDS: Final = 200  # of one utterance; a person's turn of 30 s has about 80
@@ -59,9 +59,9 @@ class TopicResponder:
         behind = self._behind
         written = None if behind and _is_for_model(request, behind) else self._written(request)
         if written is not None:
-            yield TextDelta(written)
+            yield ReplyDelta(written)
         elif behind is None:
-            yield TextDelta(self._neutral(request.prompt))
+            yield ReplyDelta(self._neutral(request.prompt))
         else:
             pieces = behind.respond(request)
             try:

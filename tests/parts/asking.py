@@ -8,7 +8,7 @@ from relay.parts.interfaces import (
     Responder,
     SynthesisRequest,
     Synthesizer,
-    TextDelta,
+    ReplyDelta,
     Transcriber,
     TranscriptionRequest,
 )
@@ -35,7 +35,7 @@ async def pieces(responder: Responder, prompt: str, *, aside: bool = False) -> l
 async def answered(responder: Responder, prompt: str, *, aside: bool = False) -> str:
     """The text of an answer."""
     found = await pieces(responder, prompt, aside=aside)
-    return "".join(piece.text for piece in found if isinstance(piece, TextDelta))
+    return "".join(piece.text for piece in found if isinstance(piece, ReplyDelta))
 
 
 async def replied(responder: Responder, prompt: str, *, aside: bool = False) -> Reply:

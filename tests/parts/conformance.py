@@ -18,7 +18,7 @@ from relay.parts.interfaces import (
     PartKind,
     Reply,
     ReplyEnding,
-    TextDelta,
+    ReplyDelta,
     TokenUsage,
 )
 from tests.own_time import own_time
@@ -88,9 +88,9 @@ def joined(pieces: Pieces) -> Any:
     if pieces and isinstance(pieces[0], bytes):
         return b"".join(pieces)
     return "".join(
-        piece.text if isinstance(piece, TextDelta) else piece
+        piece.text if isinstance(piece, ReplyDelta) else piece
         for piece in pieces
-        if isinstance(piece, str | TextDelta)
+        if isinstance(piece, str | ReplyDelta)
     )
 
 
@@ -120,7 +120,7 @@ def _check_piece(kind: PartKind, piece: Any) -> None:
         assert isinstance(piece, bytes)
         assert len(piece) % 2 == 0, "half a sample"
     else:
-        assert isinstance(piece, TextDelta | FunctionCall | TokenUsage | ReplyEnding | Reply)
+        assert isinstance(piece, ReplyDelta | FunctionCall | TokenUsage | ReplyEnding | Reply)
 
 
 async def streams_what_it_makes(subject: Subject) -> None:

@@ -12,7 +12,7 @@ from relay.parts.interfaces import (
     PartFailed,
     ReplyRequest,
     SynthesisRequest,
-    TextDelta,
+    ReplyDelta,
     TokenUsage,
     TranscriptionRequest,
 )
@@ -54,7 +54,7 @@ class Player:
 
 COMBINED = [
     (FallbackTranscriber, "transcribe", TranscriptionRequest(b""), ("", "Hel", "lo")),
-    (FallbackResponder, "respond", ReplyRequest(), (TextDelta(""), TextDelta("Hello"))),
+    (FallbackResponder, "respond", ReplyRequest(), (ReplyDelta(""), ReplyDelta("Hello"))),
     (FallbackSynthesizer, "synthesize", SynthesisRequest("x"), (b"", b"\1\0")),
 ]
 
@@ -109,7 +109,7 @@ async def test_when_both_fail_it_is_the_second_that_is_told() -> None:
 
 
 async def test_a_count_of_tokens_is_more_than_nothing() -> None:
-    part = FallbackResponder(Player(TokenUsage(1, 0), code="failed"), Player(TextDelta("Hi")))
+    part = FallbackResponder(Player(TokenUsage(1, 0), code="failed"), Player(ReplyDelta("Hi")))
 
     with pytest.raises(PartFailed):
         [piece async for piece in part.respond(asked("Hi"))]

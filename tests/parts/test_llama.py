@@ -16,7 +16,7 @@ from relay.parts.interfaces import (
     Message,
     PartFailed,
     ReplyRequest,
-    TextDelta,
+    ReplyDelta,
     TokenUsage,
 )
 from relay.parts.llama import (
@@ -257,7 +257,7 @@ class TestTheModel:
         responder = LlamaResponder(model)
         for question in QUESTIONS:
             pieces = [piece async for piece in responder.respond(said(question, max_wait=60.0))]
-            text = "".join(piece.text for piece in pieces if isinstance(piece, TextDelta))
+            text = "".join(piece.text for piece in pieces if isinstance(piece, ReplyDelta))
             usage = pieces[-1]
             assert re.search(r"\w", text)
             assert len(text) <= ANSWER_CHARACTERS + 1
@@ -270,7 +270,7 @@ class TestTheModel:
             [
                 p.text
                 async for p in responder.respond(said(QUESTIONS[0]))
-                if isinstance(p, TextDelta)
+                if isinstance(p, ReplyDelta)
             ]
         )
         await model.aclose()
@@ -281,7 +281,7 @@ class TestTheModel:
         responder = LlamaResponder(model)
         long = said("Tell me a very long story.", out_of_band=True, max_wait=60.0)
         async with aclosing(responder.respond(long)) as pieces:
-            assert isinstance(await anext(pieces), TextDelta)
+            assert isinstance(await anext(pieces), ReplyDelta)
         async with asyncio.timeout(30):  # 400 tokens would be before it, else
             next_one = [piece async for piece in responder.respond(said("Hello.", max_wait=60.0))]
         assert isinstance(next_one[-1], TokenUsage)
@@ -292,7 +292,7 @@ class TestTheModel:
     async def test_another_file_may_be_named(self):
         model = LlamaModel(str(packaged_model()))
         pieces = [piece async for piece in LlamaResponder(model).respond(said("Hello."))]
-        assert isinstance(pieces[0], TextDelta)
+        assert isinstance(pieces[0], ReplyDelta)
         await model.aclose()
 
     def test_its_template_knows_no_tools(self):

@@ -14,7 +14,7 @@ from relay.parts.interfaces import (
     PartFailed,
     ReplyPiece,
     ReplyRequest,
-    TextDelta,
+    ReplyDelta,
     TokenUsage,
     incomplete,
 )
@@ -49,9 +49,9 @@ async def answer(given: Answer, request: ReplyRequest | None = None) -> list[Rep
 
 async def test_words_come_as_they_are_written_and_the_count_at_the_end() -> None:
     assert await answer(Answer("Good morning, Anna.")) == [
-        TextDelta("Good"),
-        TextDelta(" morning,"),
-        TextDelta(" Anna."),
+        ReplyDelta("Good"),
+        ReplyDelta(" morning,"),
+        ReplyDelta(" Anna."),
         USAGE,
     ]
 
@@ -65,7 +65,7 @@ async def test_thoughts_are_not_said() -> None:
 
     pieces = await answer(Answer(deltas=deltas))
 
-    assert pieces == [TextDelta("Hello"), TextDelta(" there."), USAGE]
+    assert pieces == [ReplyDelta("Hello"), ReplyDelta(" there."), USAGE]
 
 
 @pytest.mark.parametrize(
@@ -75,7 +75,7 @@ async def test_thoughts_are_not_said() -> None:
 async def test_an_answer_that_was_stopped_says_why(finish: str, reason: str) -> None:
     pieces = await answer(Answer("Well,", finish=finish))
 
-    assert pieces == [TextDelta("Well,"), USAGE, incomplete(reason)]
+    assert pieces == [ReplyDelta("Well,"), USAGE, incomplete(reason)]
 
 
 async def test_a_stream_that_ends_in_the_middle_was_cut() -> None:
@@ -87,7 +87,7 @@ async def test_a_server_that_does_not_stream_is_understood() -> None:
     calls = [("c1", "weather", "{}")]
     pieces = await answer(Answer("Let me see.", calls=calls, finish="tool_calls", whole=True))
 
-    assert pieces == [TextDelta("Let me see."), FunctionCall("weather", "{}"), USAGE]
+    assert pieces == [ReplyDelta("Let me see."), FunctionCall("weather", "{}"), USAGE]
 
 
 # ------------------------------------------------------------------------------- calls
@@ -130,7 +130,7 @@ async def test_a_call_written_as_text_is_made_if_there_is_such_a_function(
     request = ReplyRequest((Message("user", "Hi"),), tools=tools)
     pieces = await answer(Answer(deltas=("One moment.", WRITTEN[:20], WRITTEN[20:])), request)
 
-    assert pieces == [TextDelta("One moment."), *made, USAGE]
+    assert pieces == [ReplyDelta("One moment."), *made, USAGE]
 
 
 async def test_the_conversation_and_the_functions_go_along() -> None:
@@ -224,7 +224,7 @@ async def test_a_real_llama_cpp_answers_is_bounded_and_can_be_stopped() -> None:
         pieces = [piece async for piece in part.respond(request)]
         usage = next(piece for piece in pieces if isinstance(piece, TokenUsage))
         assert len(str(joined(pieces)).split()) >= 2
-        assert len([piece for piece in pieces if isinstance(piece, TextDelta)]) > 1
+        assert len([piece for piece in pieces if isinstance(piece, ReplyDelta)]) > 1
         assert usage.input > 10
         assert usage.output > 1
 

@@ -23,7 +23,7 @@ from relay.parts.interfaces import (
     MadeCall,
     Message,
     ReplyRequest,
-    TextDelta,
+    ReplyDelta,
     TokenUsage,
 )
 from relay.parts.topics import MOST_WORDS, TopicResponder, act_of, topic_of, words_of
@@ -189,8 +189,8 @@ class Model:
     async def respond(self, request):
         self.requests.append(request)
         try:
-            yield TextDelta("Paris, ")
-            yield TextDelta("of course.")
+            yield ReplyDelta("Paris, ")
+            yield ReplyDelta("of course.")
             yield TokenUsage(10, 4)
         finally:
             self.left += 1
@@ -202,7 +202,7 @@ def said(text: str, *earlier: HistoryEntry, **options: Any) -> ReplyRequest:
 
 async def answer(responder: TopicResponder, request: ReplyRequest) -> str:
     pieces = [piece async for piece in responder.respond(request)]
-    return "".join(piece.text for piece in pieces if isinstance(piece, TextDelta))
+    return "".join(piece.text for piece in pieces if isinstance(piece, ReplyDelta))
 
 
 async def answers(responder: TopicResponder, *texts: str) -> list[str]:
@@ -324,7 +324,7 @@ class TestTheModelBehind:
         model = Model()
         request = said("what is the capital of france")
         pieces = [piece async for piece in TopicResponder(model).respond(request)]
-        assert pieces == [TextDelta("Paris, "), TextDelta("of course."), TokenUsage(10, 4)]
+        assert pieces == [ReplyDelta("Paris, "), ReplyDelta("of course."), TokenUsage(10, 4)]
         assert model.requests == [request]
 
     async def test_it_is_not_asked_about_a_topic(self):
@@ -378,7 +378,7 @@ class TestTheModelBehind:
     async def test_who_leaves_leaves_it_too(self):
         model = Model()
         pieces = TopicResponder(model).respond(said("what is a quark"))
-        assert await anext(pieces) == TextDelta("Paris, ")
+        assert await anext(pieces) == ReplyDelta("Paris, ")
         await pieces.aclose()
         assert model.left == 1
 

@@ -47,7 +47,7 @@ from relay.parts.interfaces import (
     Revise,
     SpokenMessage,
     SynthesisRequest,
-    TextDelta,
+    ReplyDelta,
     TokenUsage,
     cancelled,
 )
@@ -265,7 +265,7 @@ class Response:
     def take(self, piece: ReplyPiece, now: float) -> None:
         """Take a piece of the reply."""
         match piece:
-            case TextDelta(text):
+            case ReplyDelta(text):
                 self._write_text(text)
             case FunctionCall():
                 self._end_message()

@@ -15,7 +15,7 @@ from relay.parts.interfaces import (
     ReplyPiece,
     Responder,
     SpokenMessage,
-    TextDelta,
+    ReplyDelta,
     TokenUsage,
     as_json,
     incomplete,
@@ -92,16 +92,16 @@ async def _flat(
                     for part in _parts(output):
                         yield part
                 yield piece.ending
-            case TextDelta() | FunctionCall():
+            case ReplyDelta() | FunctionCall():
                 for part in _parts(piece):
                     yield part
             case TokenUsage() | ReplyEnding():
                 yield piece
 
 
-def _parts(piece: TextDelta | SpokenMessage | FunctionCall | McpCall) -> list[str | ChatCall]:
+def _parts(piece: ReplyDelta | SpokenMessage | FunctionCall | McpCall) -> list[str | ChatCall]:
     match piece:
-        case TextDelta() | SpokenMessage():
+        case ReplyDelta() | SpokenMessage():
             return [*tokens(piece.text)]
         case FunctionCall():
             call_id = f"call_{secrets.token_hex(12)}"

@@ -22,7 +22,7 @@ from relay.parts.interfaces import (
     SpeechStarted,
     SpeechStopped,
     SynthesisRequest,
-    TextDelta,
+    ReplyDelta,
     TokenUsage,
     TranscriptionRequest,
     incomplete,
@@ -278,7 +278,7 @@ def test_the_first_sentence_is_spoken_while_the_rest_is_written():
     talk.work = []
 
     for piece in ("Good", " morning. How", " did"):
-        talk._note(talk.machine.progress(asked.id, TextDelta(piece), talk.now))
+        talk._note(talk.machine.progress(asked.id, ReplyDelta(piece), talk.now))
 
     assert speeches(talk) == ["Good morning."]
     talk.do_work()
@@ -286,7 +286,7 @@ def test_the_first_sentence_is_spoken_while_the_rest_is_written():
     assert talk.of("response.output_audio.delta") != []
     assert talk.of("response.done") == []
 
-    talk._note(talk.machine.progress(asked.id, TextDelta(" you sleep?"), talk.now))
+    talk._note(talk.machine.progress(asked.id, ReplyDelta(" you sleep?"), talk.now))
     talk._note(talk.machine.finish(asked.id, None, talk.now))
     talk.finish()
 
@@ -296,7 +296,7 @@ def test_the_first_sentence_is_spoken_while_the_rest_is_written():
 
 
 def test_no_more_than_two_sentences_are_spoken_ahead():
-    talk, _ = writing([TextDelta("One. Two. Three. Four. Five.")])
+    talk, _ = writing([ReplyDelta("One. Two. Three. Four. Five.")])
     talk.type("Count")
 
     talk.say("response.create")
@@ -308,7 +308,7 @@ def test_no_more_than_two_sentences_are_spoken_ahead():
 
 
 def test_an_answer_in_text_needs_no_synthesizer():
-    talk, _ = writing([TextDelta("Good "), TextDelta("morning.")])
+    talk, _ = writing([ReplyDelta("Good "), ReplyDelta("morning.")])
     talk.say("session.update", session=TEXT)
     talk.type("Hello")
     talk.say("response.create")
@@ -319,7 +319,7 @@ def test_an_answer_in_text_needs_no_synthesizer():
 
 
 def test_a_function_call_may_follow_what_is_said():
-    talk, _ = writing([TextDelta("Let me look."), FunctionCall("weather", '{"city":"Bern"}')])
+    talk, _ = writing([ReplyDelta("Let me look."), FunctionCall("weather", '{"city":"Bern"}')])
     talk.type("Weather?")
     talk.say("response.create")
     talk.finish()
@@ -331,7 +331,7 @@ def test_a_function_call_may_follow_what_is_said():
 
 def test_a_cut_answer_is_incomplete_and_its_tokens_are_counted():
     talk, _ = writing(
-        [TextDelta("Good morn"), TokenUsage(120, 3, 64), incomplete("max_output_tokens")]
+        [ReplyDelta("Good morn"), TokenUsage(120, 3, 64), incomplete("max_output_tokens")]
     )
     talk.type("Hello")
     talk.say("response.create")
@@ -364,7 +364,7 @@ def said(talk: Talk) -> str:
 
 
 def test_a_voice_stops_all_three_at_once():
-    talk, _ = writing([TextDelta(LONG)])
+    talk, _ = writing([ReplyDelta(LONG)])
     talk.speak()
     talk.wait(0.2)
     talk.do_work()
@@ -391,18 +391,18 @@ def test_work_that_is_still_open_is_cancelled_by_a_voice():
     talk._note(talk.machine.progress(transcription.id, "Hello.", talk.now))
     talk._note(talk.machine.finish(transcription.id, None, talk.now))
     (asked,) = talk.work
-    talk._note(talk.machine.progress(asked.id, TextDelta("Good morning. How"), talk.now))
+    talk._note(talk.machine.progress(asked.id, ReplyDelta("Good morning. How"), talk.now))
     speech = talk.work[-1]
 
     talk.append(tone(300))
 
     assert set(talk.cancelled) == {asked.id, speech.id}
-    assert talk.machine.progress(asked.id, TextDelta(" did you sleep?"), talk.now) == []
+    assert talk.machine.progress(asked.id, ReplyDelta(" did you sleep?"), talk.now) == []
     assert talk.machine.progress(speech.id, tone(1000), talk.now) == []
 
 
 def test_the_next_prompt_holds_what_was_heard_and_no_more():
-    talk, responder = writing([TextDelta(LONG)], [TextDelta("Yes?")])
+    talk, responder = writing([ReplyDelta(LONG)], [ReplyDelta("Yes?")])
     talk.speak()
     talk.wait(0.31)  # 0.3 s of speech were heard; much more of it was sent
     assert len(said(talk)) > len("One is here. ")
@@ -417,7 +417,7 @@ def test_the_next_prompt_holds_what_was_heard_and_no_more():
 
 
 def test_a_client_that_truncates_says_exactly_what_was_heard():
-    talk, responder = writing([TextDelta(LONG)], [TextDelta("Yes?")])
+    talk, responder = writing([ReplyDelta(LONG)], [ReplyDelta("Yes?")])
     talk.speak()
     talk.finish()
     item = talk.last("response.output_item.done")["item"]
@@ -437,7 +437,7 @@ def test_a_client_that_truncates_says_exactly_what_was_heard():
 
 
 def test_an_answer_that_was_heard_whole_is_told_whole():
-    talk, responder = writing([TextDelta("One is here. Two is here.")], [TextDelta("Yes?")])
+    talk, responder = writing([ReplyDelta("One is here. Two is here.")], [ReplyDelta("Yes?")])
     talk.speak()
     talk.finish()
 
@@ -452,7 +452,7 @@ def test_an_answer_that_was_heard_whole_is_told_whole():
 
 
 def test_the_responder_gets_the_conversation_with_its_calls():
-    talk, responder = writing([TextDelta("It rains.")])
+    talk, responder = writing([ReplyDelta("It rains.")])
     talk.say("session.update", session={**TEXT, "instructions": "Be brief."})
     talk.type("Weather?")
     call = {"type": "function_call", "call_id": "c1", "name": "weather", "arguments": "{}"}
@@ -477,7 +477,7 @@ def test_the_responder_gets_the_conversation_with_its_calls():
 
 
 def test_a_long_conversation_is_told_from_its_end():
-    talk, responder = writing([TextDelta("Yes.")])
+    talk, responder = writing([ReplyDelta("Yes.")])
     talk.say("session.update", session=TEXT)
     for number in range(40):
         talk.type(f"{number} " + "words " * 200)
@@ -490,7 +490,7 @@ def test_a_long_conversation_is_told_from_its_end():
 
 
 def test_the_speech_of_the_last_turn_is_given_too():
-    talk, responder = writing([TextDelta("Yes.")])
+    talk, responder = writing([ReplyDelta("Yes.")])
     talk.speak(1000)
     talk.finish()
 
@@ -500,7 +500,7 @@ def test_the_speech_of_the_last_turn_is_given_too():
 
 
 def test_the_sound_of_an_answer_is_what_the_synthesizer_made():
-    talk, _ = writing([TextDelta("One is here. Two is here.")])
+    talk, _ = writing([ReplyDelta("One is here. Two is here.")])
     talk.type("Hello")
     talk.say("response.create")
     talk.finish()

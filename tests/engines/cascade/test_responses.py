@@ -17,7 +17,7 @@ from relay.parts.interfaces import (
     ReplyRequest,
     SpokenMessage,
     SynthesisRequest,
-    TextDelta,
+    ReplyDelta,
     failed,
     incomplete,
 )
@@ -209,7 +209,7 @@ class BrokenResponder:
 
     async def respond(self, request: ReplyRequest) -> AsyncIterator[ReplyPiece]:
         if not request.history:
-            yield TextDelta("")
+            yield ReplyDelta("")
         raise RuntimeError("no idea")
 
 

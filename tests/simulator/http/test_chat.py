@@ -16,7 +16,7 @@ from relay.parts.interfaces import (
     Reply,
     ReplyRequest,
     SpokenMessage,
-    TextDelta,
+    ReplyDelta,
     TokenUsage,
     failed,
     incomplete,
@@ -50,7 +50,7 @@ async def test_an_answer():
 
 async def test_an_answer_as_it_is_written():
     async with (
-        a_twin(answers=(TextDelta("Good"), TextDelta(" day."), TokenUsage(11, 2, 3))) as twin,
+        a_twin(answers=(ReplyDelta("Good"), ReplyDelta(" day."), TokenUsage(11, 2, 3))) as twin,
         await twin.client.chat.completions.create(
             model="m", messages=HI, stream=True, stream_options={"include_usage": True}
         ) as stream,
@@ -79,7 +79,7 @@ async def test_without_being_asked_for_no_usage_is_streamed():
     assert all(chunk.choices and chunk.usage is None for chunk in chunks)
 
 
-@pytest.mark.parametrize("answers", [(TextDelta("Let me look."), CALL),
+@pytest.mark.parametrize("answers", [(ReplyDelta("Let me look."), CALL),
                                      (Reply((SpokenMessage("Let me look."), CALL)),)])  # fmt: skip
 async def test_a_call_of_a_tool(answers: Any):
     async with a_twin(answers=answers) as twin:
@@ -166,7 +166,7 @@ async def test_the_whole_conversation_reaches_the_responder():
 
 @pytest.mark.parametrize("limit", ["max_tokens", "max_completion_tokens"])
 async def test_an_answer_is_cut_at_its_limit_and_the_responder_stopped(limit: str):
-    async with a_twin(answers=(TextDelta("Good morning"), TextDelta(" to you."), ...)) as twin:
+    async with a_twin(answers=(ReplyDelta("Good morning"), ReplyDelta(" to you."), ...)) as twin:
         answer = await twin.client.chat.completions.create(
             model="m",
             messages=HI,
@@ -187,7 +187,7 @@ async def test_an_answer_is_cut_at_its_limit_and_the_responder_stopped(limit: st
     ],
 )
 async def test_an_answer_that_did_not_end_well(ending: Any, reason: str):
-    async with a_twin(answers=(TextDelta("Good"), ending)) as twin:
+    async with a_twin(answers=(ReplyDelta("Good"), ending)) as twin:
         answer = await twin.client.chat.completions.create(model="m", messages=HI)
 
     assert answer.choices[0].finish_reason == reason
@@ -225,7 +225,7 @@ async def test_an_answer_that_fails_before_its_first_word(answers: Any, error, s
 
 
 async def test_an_answer_that_fails_in_its_middle_ends_with_the_error():
-    answers = (TextDelta("Good"), PartFailed("responder", "timeout"))
+    answers = (ReplyDelta("Good"), PartFailed("responder", "timeout"))
     async with a_twin(answers=answers) as twin:
         stream = await twin.client.chat.completions.create(model="m", messages=HI, stream=True)
         assert (await anext(stream)).choices[0].delta.role == "assistant"

@@ -7,7 +7,7 @@ import httpx2  # what `openai` is made with
 import pytest
 from openai import APIConnectionError, APIStatusError
 
-from relay.parts.interfaces import TextDelta
+from relay.parts.interfaces import ReplyDelta
 from tests.simulator.http.twin import SOUND, Twin, a_twin
 
 CHAT: dict[str, Any] = {"model": "m", "messages": [{"role": "user", "content": "Hi."}]}
@@ -112,7 +112,7 @@ async def test_what_the_part_took_is_no_addition():
 @pytest.mark.parametrize("whole", [True, False])
 async def test_the_connection_drops_in_the_middle(whole: bool):
     script = '[[fault]]\nmode = "http_cut"\nafter_pieces = 2'
-    async with a_twin(script=script, answers=[TextDelta("x" * 20_000)]) as twin:
+    async with a_twin(script=script, answers=[ReplyDelta("x" * 20_000)]) as twin:
         text: list[str] = []
         with pytest.raises(LOST):
             await (answered(twin) if whole else reads(twin, text))

@@ -10,7 +10,7 @@ import httpx
 import pytest
 from openai import AsyncOpenAI, AuthenticationError, NotFoundError, RateLimitError
 
-from relay.parts.interfaces import TextDelta
+from relay.parts.interfaces import ReplyDelta
 from relay.simulator.http import bodies
 from relay.simulator.http.server import SeenRequest
 from tests.simulator.http.test_transcriptions import HELLO
@@ -172,7 +172,7 @@ async def test_a_whole_upload_fits():
 
 async def test_more_requests_than_there_may_be():
     async with (
-        plainly(max_requests=1, answers=(TextDelta("Good"), ...)) as (twin, client),
+        plainly(max_requests=1, answers=(ReplyDelta("Good"), ...)) as (twin, client),
         await twin.client.chat.completions.create(**CHAT, stream=True) as first,
     ):
         await anext(first)
@@ -198,7 +198,7 @@ def test_what_all_requests_hold_is_bounded():
 
 
 async def test_a_client_that_leaves_stops_the_work():
-    async with plainly(answers=(TextDelta("Good"), ...)) as (twin, client):
+    async with plainly(answers=(ReplyDelta("Good"), ...)) as (twin, client):
         asked = {**CHAT, "stream": True}
         async with client.stream("POST", "/chat/completions", json=asked) as answer:
             await anext(answer.aiter_bytes())

@@ -12,7 +12,7 @@ from relay.parts.interfaces import (
     PartFailed,
     ReplyRequest,
     SynthesisRequest,
-    TextDelta,
+    ReplyDelta,
     TokenUsage,
     TranscriptionRequest,
 )
@@ -48,12 +48,12 @@ async def test_a_turn_is_written_down(model: str):
 
 async def test_a_conversation_is_answered():
     call = FunctionCall("get_weather", {"city": "London"})
-    async with a_twin(answers=(TextDelta("Let me look."), call, TokenUsage(40, 12, 8))) as twin:
+    async with a_twin(answers=(ReplyDelta("Let me look."), call, TokenUsage(40, 12, 8))) as twin:
         client = client_of(twin)
         pieces = await all_of(OpenAIResponder(client, "gpt-4o-mini").respond(QUESTION))
         await client.aclose()
 
-    assert "".join(p.text for p in pieces if isinstance(p, TextDelta)) == "Let me look."
+    assert "".join(p.text for p in pieces if isinstance(p, ReplyDelta)) == "Let me look."
     assert [p.name for p in pieces if isinstance(p, FunctionCall)] == ["get_weather"]
     assert [p for p in pieces if isinstance(p, TokenUsage)] == [TokenUsage(40, 12, 8)]
     (asked,) = twin.thinking.requests

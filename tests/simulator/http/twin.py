@@ -13,7 +13,7 @@ from relay.parts.interfaces import (
     ReplyPiece,
     ReplyRequest,
     SynthesisRequest,
-    TextDelta,
+    ReplyDelta,
     TranscriptionRequest,
 )
 from relay.parts.simple import LoudnessDetector, tone
@@ -83,7 +83,7 @@ class Twin:
 async def a_twin(
     *,
     hears: Sequence[Any] = ("Good", " morning."),
-    answers: Sequence[Any] = (TextDelta("Good morning"), TextDelta(" to you.")),
+    answers: Sequence[Any] = (ReplyDelta("Good morning"), ReplyDelta(" to you.")),
     speaks: Sequence[Any] = (SOUND, SOUND),
     script: str = "",
     key: str = "sk-good",
