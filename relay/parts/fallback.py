@@ -8,13 +8,13 @@ import structlog
 
 from relay.parts.interfaces import (
     PartFailed,
+    ReplyDelta,
     ReplyPiece,
     ReplyRequest,
     Resource,
     Responder,
     SynthesisRequest,
     Synthesizer,
-    ReplyDelta,
     Transcriber,
     TranscriptionRequest,
 )

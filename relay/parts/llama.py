@@ -13,9 +13,9 @@ from relay.parts.interfaces import (
     FunctionCall,
     Message,
     PartFailed,
+    ReplyDelta,
     ReplyPiece,
     ReplyRequest,
-    ReplyDelta,
     TokenUsage,
 )
 from relay.parts.worker import Device, WorkerPool, WorkerProgram

@@ -52,7 +52,7 @@ def start_server(file: str, device: str) -> tuple[Any, str]:
     It listens at once, on loopback unless told otherwise. Here it gets a socket in a folder that
     is removed, and a key that nobody knows: requests come by calls alone.
     """
-    import xllamacpp  # type: ignore[import-untyped]  # noqa: PLC0415 - heavy; only needed here
+    import xllamacpp  # noqa: PLC0415 - heavy; only needed here
 
     cards = [card for card in xllamacpp.get_device_info() if card["type"].name.endswith("GPU")]
     card = cards[0]["name"] if cards and device != "cpu" else ""

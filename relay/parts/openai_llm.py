@@ -10,10 +10,10 @@ from relay.parts.chat import chat_messages, chat_tool_choice, chat_tools
 from relay.parts.interfaces import (
     FunctionCall,
     PartFailed,
+    ReplyDelta,
     ReplyEnding,
     ReplyPiece,
     ReplyRequest,
-    ReplyDelta,
     TokenUsage,
     as_json,
     incomplete,

@@ -99,7 +99,7 @@ def load(arguments: Sequence[str]) -> tuple[Work, Mapping[str, str]]:
 
 def open_voice(file: Path) -> Any:
     """Return a `PiperVoice` whose inferences take `THREADS` threads."""
-    import onnxruntime  # type: ignore[import-untyped]  # noqa: PLC0415 - heavy; only needed here
+    import onnxruntime  # noqa: PLC0415 - heavy; only needed here
     from piper import PiperConfig, PiperVoice  # noqa: PLC0415
 
     options = onnxruntime.SessionOptions()

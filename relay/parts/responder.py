@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Final
 
-from relay.parts.interfaces import ReplyPiece, ReplyRequest, ReplyDelta
+from relay.parts.interfaces import ReplyDelta, ReplyPiece, ReplyRequest
 
 MOST_WORDS: Final = 200  # of one utterance; a person's turn of 30 s has about 80
 NEARBY: Final = 8  # two key words this many words apart, or fewer, belong together

@@ -17,6 +17,7 @@ from relay.parts.interfaces import (
     Message,
     Parts,
     Reply,
+    ReplyDelta,
     ReplyPiece,
     ReplyRequest,
     SpeechEvent,
@@ -24,7 +25,6 @@ from relay.parts.interfaces import (
     SpeechStopped,
     SpokenMessage,
     SynthesisRequest,
-    ReplyDelta,
     TranscriptionRequest,
     as_reply,
 )

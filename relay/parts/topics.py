@@ -22,10 +22,10 @@ from relay.parts.answers import (
 from relay.parts.interfaces import (
     CallOutput,
     Message,
+    ReplyDelta,
     ReplyPiece,
     ReplyRequest,
     Responder,
-    ReplyDelta,
 )
 
 MOST_WORDS: Final = 200  # of one utterance; a person's turn of 30 s has about 80

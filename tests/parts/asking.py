@@ -3,12 +3,12 @@
 from relay.parts.interfaces import (
     Message,
     Reply,
+    ReplyDelta,
     ReplyPiece,
     ReplyRequest,
     Responder,
     SynthesisRequest,
     Synthesizer,
-    ReplyDelta,
     Transcriber,
     TranscriptionRequest,
 )

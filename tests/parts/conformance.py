@@ -17,8 +17,8 @@ from relay.parts.interfaces import (
     PartFailed,
     PartKind,
     Reply,
-    ReplyEnding,
     ReplyDelta,
+    ReplyEnding,
     TokenUsage,
 )
 from tests.own_time import own_time

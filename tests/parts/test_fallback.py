@@ -10,9 +10,9 @@ from relay.parts.fallback import FallbackResponder, FallbackSynthesizer, Fallbac
 from relay.parts.interfaces import (
     FailureCode,
     PartFailed,
+    ReplyDelta,
     ReplyRequest,
     SynthesisRequest,
-    ReplyDelta,
     TokenUsage,
     TranscriptionRequest,
 )

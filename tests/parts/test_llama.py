@@ -15,8 +15,8 @@ from relay.parts.interfaces import (
     MadeCall,
     Message,
     PartFailed,
-    ReplyRequest,
     ReplyDelta,
+    ReplyRequest,
     TokenUsage,
 )
 from relay.parts.llama import (

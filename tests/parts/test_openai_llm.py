@@ -12,9 +12,9 @@ from relay.parts.interfaces import (
     MadeCall,
     Message,
     PartFailed,
+    ReplyDelta,
     ReplyPiece,
     ReplyRequest,
-    ReplyDelta,
     TokenUsage,
     incomplete,
 )

@@ -22,8 +22,8 @@ from relay.parts.interfaces import (
     HistoryEntry,
     MadeCall,
     Message,
-    ReplyRequest,
     ReplyDelta,
+    ReplyRequest,
     TokenUsage,
 )
 from relay.parts.topics import MOST_WORDS, TopicResponder, act_of, topic_of, words_of

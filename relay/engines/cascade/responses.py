@@ -40,6 +40,7 @@ from relay.parts.interfaces import (
     Output,
     PartFailed,
     Reply,
+    ReplyDelta,
     ReplyEnding,
     ReplyOccasion,
     ReplyPiece,
@@ -47,7 +48,6 @@ from relay.parts.interfaces import (
     Revise,
     SpokenMessage,
     SynthesisRequest,
-    ReplyDelta,
     TokenUsage,
     cancelled,
 )

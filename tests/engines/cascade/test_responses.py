@@ -12,12 +12,12 @@ from relay.parts.interfaces import (
     Interleaving,
     Parts,
     Reply,
+    ReplyDelta,
     ReplyEnding,
     ReplyPiece,
     ReplyRequest,
     SpokenMessage,
     SynthesisRequest,
-    ReplyDelta,
     failed,
     incomplete,
 )

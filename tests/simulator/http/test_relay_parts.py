@@ -10,9 +10,9 @@ from relay.parts.interfaces import (
     FunctionTool,
     Message,
     PartFailed,
+    ReplyDelta,
     ReplyRequest,
     SynthesisRequest,
-    ReplyDelta,
     TokenUsage,
     TranscriptionRequest,
 )

@@ -10,10 +10,10 @@ from openai import AsyncOpenAI
 from relay.parts.interfaces import (
     PartFailed,
     Parts,
+    ReplyDelta,
     ReplyPiece,
     ReplyRequest,
     SynthesisRequest,
-    ReplyDelta,
     TranscriptionRequest,
 )
 from relay.parts.simple import LoudnessDetector, tone
