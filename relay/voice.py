@@ -58,7 +58,7 @@ def has_language_model() -> bool:
 
 
 async def find_ollama(settings: Settings) -> str | None:
-    """Return the base URL of an Ollama on this machine, where one is looked for and found."""
+    """Return the base URL of an Ollama on this machine that has a model, where none is named."""
     chosen = settings.relay_llm or settings.llm_base_url or settings.ollama_host
     if settings.relay_engine not in ("cascade", "offline") or chosen or settings.openai_api_key:
         return None

@@ -62,6 +62,7 @@ class OpenAIClient:
         self._making = asyncio.Lock()
         self._closed = False
         self._slots: dict[PartKind, RequestSlots] = {}
+        self._first_model = ""
         self.token_limits: dict[str, str] = {}
 
     @property
@@ -108,6 +109,19 @@ class OpenAIClient:
                 if document.get("error"):
                     raise PartFailed(part, "failed", word_of(document["error"]) or "error event")
                 yield document
+
+    async def first_model(self, part: PartKind) -> str:
+        """Return the first model that the server lists, asked once. Raises `PartFailed`."""
+        if not self._first_model:
+            listing = self.documents(
+                part, lambda client: client.models.with_streaming_response.list()
+            )
+            async with aclosing(listing) as documents:
+                async for document in documents:
+                    self._first_model = _first_id(document)
+        if not self._first_model:
+            raise PartFailed(part, "unavailable", "the server lists no model")
+        return self._first_model
 
     def slots(self, part: PartKind) -> RequestSlots:
         """Return what bounds the requests of a part; all sessions share it."""
@@ -233,6 +247,12 @@ async def _drain(chunks: AsyncGenerator[bytes]) -> None:
         async with asyncio.timeout(DRAIN_SECONDS):
             async for _ in chunks:
                 pass
+
+
+def _first_id(listing: dict[str, Any]) -> str:
+    models = listing.get("data") or ()
+    known = (one.get("id") for one in models if isinstance(one, dict))
+    return next((name for name in known if isinstance(name, str)), "")
 
 
 def _data(line: bytearray) -> bytes:

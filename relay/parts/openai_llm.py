@@ -38,7 +38,9 @@ _ENDINGS: Final[Mapping[str, ReplyEnding]] = {
 
 
 class OpenAIResponder:
-    """A `Responder` on a server's model, which the server must know by this name."""
+    """A `Responder` on a server's model: the one of this name, "" for the first that it lists."""
+
+    calls_tools = True
 
     def __init__(self, client: OpenAIClient, model: str) -> None:
         self._client = client
@@ -47,10 +49,11 @@ class OpenAIResponder:
     @property
     def name(self) -> str:
         """The model."""
-        return self._model
+        return self._model or "first listed"
 
     async def respond(self, request: ReplyRequest) -> AsyncGenerator[ReplyPiece]:
         """Yield the answer as it is written, without the model's thoughts."""
+        self._model = self._model or await self._client.first_model("responder")
         async with (
             self._client.slots("responder").slot(request.max_wait),
             aclosing(self._with_a_limit(request)) as answer,

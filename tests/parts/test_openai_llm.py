@@ -56,6 +56,16 @@ async def test_words_come_as_they_are_written_and_the_count_at_the_end() -> None
     ]
 
 
+async def test_without_a_name_the_first_model_that_is_listed_answers() -> None:
+    async with ollama() as (_, address), client(f"{address}/v1", "") as made:
+        part = OpenAIResponder(made, "")
+        before = part.name
+        answers = [[piece async for piece in part.respond(asked("Hi"))] for _ in range(2)]
+
+    assert all(ReplyDelta in map(type, pieces) for pieces in answers)
+    assert (before, part.name) == ("first listed", MODEL)
+
+
 async def test_an_empty_answer_is_one() -> None:
     assert await answer(Answer()) == [USAGE]
 
