@@ -4,7 +4,6 @@ A `SpeechDetector` finds turns, a `Transcriber` writes them down, a `Responder` 
 answer and a `Synthesizer` speaks it. `Parts` is a set of them.
 """
 
-import asyncio
 import json
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -303,15 +302,14 @@ class Parts:
     billed: bool = False
     instructions: str = ""
 
-    async def prepare(self) -> None:
-        """Start and warm up all parts at once."""
-        async with asyncio.TaskGroup() as group:
-            for resource in (self.transcriber, self.synthesizer, *self.resources):
-                group.create_task(resource.prepare())
+    @property
+    def everything(self) -> Sequence[Resource]:
+        """Return all that has to be prepared and closed."""
+        return (self.transcriber, self.synthesizer, *self.resources)
 
     async def aclose(self) -> None:
         """Release all parts."""
-        for resource in (self.transcriber, self.synthesizer, *self.resources):
+        for resource in self.everything:
             await resource.aclose()
 
 

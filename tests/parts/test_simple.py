@@ -195,5 +195,6 @@ async def test_the_default_script():
     assert parts.name == "scripted"
     words = await heard(parts.transcriber, b"")
     assert await replied(parts.make_responder(), words) == as_reply("You said: Hello there.")
-    await parts.prepare()
+    for resource in parts.everything:
+        await resource.prepare()
     await parts.aclose()

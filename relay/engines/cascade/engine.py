@@ -31,6 +31,7 @@ from relay.parts.interfaces import (
     PartKind,
     Parts,
     ReplyRequest,
+    Resource,
     Responder,
     SynthesisRequest,
     TranscriptionRequest,
@@ -70,7 +71,8 @@ class CascadeEngine:
 
     def prepare(self) -> None:
         """Start and warm up the parts in the background, so that the first turn need not wait."""
-        self._tasks.run(self._parts.prepare(), f"{self.name} prepare")
+        for resource in self._parts.everything:
+            self._tasks.run(_prepare(resource), "cascade prepare")
 
     async def open(self, request: EngineRequest) -> Connection:
         """Return the connection of a new session; raises `SessionRefused` at capacity."""
@@ -361,6 +363,14 @@ class Unobserved:
 
     def part_ended(self, part: PartKind, model: str, seconds: float, outcome: Outcome) -> None:
         """Do nothing."""
+
+
+async def _prepare(resource: Resource) -> None:
+    """Warm up one part; what fails here fails again, and is told, when it is asked to work."""
+    try:
+        await resource.prepare()
+    except PartFailed as failed:
+        log.warning("part not ready", part=failed.part, code=failed.code, detail=failed.detail)
 
 
 def _log_fault(name: str, fault: BaseException) -> None:
