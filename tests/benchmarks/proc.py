@@ -3,6 +3,7 @@
 import os
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -22,9 +23,16 @@ def resident_kib(pid: int) -> float:
     return sum(map(int, pages)) * _PAGE_KIB
 
 
+def proportional_kib(pid: int) -> float:
+    """The same, with what several processes share divided among those that have it."""
+    sizes = (Path(f"/proc/{one}/smaps_rollup").read_text() for one in _family(pid))
+    return float(sum(int(size.split("\nPss:")[1].split()[0]) for size in sizes))
+
+
 def _family(pid: int) -> Iterator[int]:
-    """The process and all that came of it."""
+    """The process and all that came of it; a thread that ends meanwhile has no children."""
     yield pid
     for task in Path(f"/proc/{pid}/task").iterdir():
-        for child in (task / "children").read_text().split():
-            yield from _family(int(child))
+        with suppress(FileNotFoundError):
+            for child in (task / "children").read_text().split():
+                yield from _family(int(child))
