@@ -15,7 +15,7 @@ from tests.benchmarks.voice.sound import Playback
 
 FRAME: Final = 0.02
 """Seconds of audio that the microphone sends at once."""
-QUIET: Final = 1.0
+QUIET: Final = 1.5
 """Seconds without anything to play after which an answer counts as over."""
 PATIENCE: Final = 25.0
 """Seconds after the last voiced sample that an answer may take to begin."""
@@ -68,7 +68,8 @@ class Turn:
 
     `ended` is when its last voiced sample was spoken, by the machine's monotonic clock; `seconds`
     are counted from there: `stopped` (the agent noticed the end), `transcribed`, `audio` (the first
-    arrived), `sound` (the first audible sample was played). `early`: the agent spoke before the end.
+    arrived), `sound` (the first audible sample was played). `early`: the agent, or its last answer,
+    was still to be heard before the end.
     """
 
     name: str
@@ -99,7 +100,7 @@ class Call:
         self._turn = Turn("", "", finished=True, ended=0.0)
 
     async def frames(self) -> AsyncIterator[bytes]:
-        """Yield 20 ms after 20 ms, each when its last sample has been spoken, silence in between."""
+        """Yield 20 ms after 20 ms, each when its last sample was spoken, with silence in between."""
         self._began, self._frame = self._clock(), 0
         while True:
             due = self._began + (self._frame + 1) * FRAME
@@ -114,8 +115,8 @@ class Call:
         now = self._clock()
         if now < self._turn.ended:
             self._turn.early = True
-        else:
-            self._note("audio", now)
+            return len(pcm) / 2 / rate
+        self._note("audio", now)
         self._playback.play(pcm, rate, now)
         return self._playback.ends_at - now
 
@@ -174,4 +175,3 @@ class Call:
         since = now - self._turn.ended
         if self._turn.seconds.get(name, -1.0) < 0:
             self._turn.seconds[name] = round(since, 4)
-

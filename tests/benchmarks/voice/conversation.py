@@ -12,6 +12,8 @@ from tests.benchmarks.voice.call import Call, Plan, Turn
 
 SETTLE: Final = 2.0
 """Seconds of silence before the first word."""
+SPREAD: Final = 5.0
+"""Seconds over which several calls begin, about as long as a turn."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +47,47 @@ async def converse(call: Call, plan: Plan, pid: int, report: Path | None = None)
     if report is not None:
         report.write_text(json.dumps(asdict(conversation)))
     return conversation
+
+
+async def converse_at_once(
+    calls: Sequence[Call], plan: Plan, pid: int, empty_mib: float, report: Path | None = None
+) -> "Crowd":
+    """Speak the plan's recordings in every call, the calls spread over `SPREAD` seconds.
+
+    `empty_mib` is what the program held before the calls.
+    """
+    await asyncio.sleep(SETTLE)
+    loop = asyncio.get_running_loop()
+    cpu, began = cpu_seconds(pid), loop.time()
+
+    async def talk(index: int) -> list[Turn]:
+        await asyncio.sleep(SPREAD * index / len(calls))
+        return await calls[index].talk(plan.sayings)
+
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(talk(index)) for index in range(len(calls))]
+    spent, passed = cpu_seconds(pid) - cpu, loop.time() - began
+    turns = [turn for task in tasks for turn in task.result()]
+    mib = (resident_kib(pid) / 1024 - empty_mib) / len(calls)
+    crowd = Crowd(len(calls), spent / passed, mib, turns)
+    if report is not None:
+        report.write_text(json.dumps(asdict(crowd)))
+    return crowd
+
+
+@dataclass(frozen=True, slots=True)
+class Crowd:
+    """What came of several calls at once: the cores in use, and MiB that each call added."""
+
+    calls: int
+    cores: float
+    mib_a_call: float
+    turns: Sequence[Turn]
+
+    @classmethod
+    def read(cls, path: Path) -> "Crowd":
+        fields: dict[str, Any] = json.loads(path.read_text())
+        return cls(**fields | {"turns": [Turn(**one) for one in fields["turns"]]})
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,9 +39,9 @@ def _fitting(shape: re.Pattern[str]) -> Iterator[str]:
         if not shape.fullmatch(texts[name]) or len(as_words(texts[name])) < WORDS:
             continue
         pcm = prompt(name)
-        if SHORTEST <= voice_end(pcm, SAMPLE_RATE) <= LONGEST:
-            if longest_pause(pcm, SAMPLE_RATE) <= PAUSE:
-                yield name
+        fits = SHORTEST <= voice_end(pcm, SAMPLE_RATE) <= LONGEST
+        if fits and longest_pause(pcm, SAMPLE_RATE) <= PAUSE:
+            yield name
 
 
 def _spread(names: list[str], count: int) -> list[str]:

@@ -1,8 +1,9 @@
 """A Pipecat agent in a call, for the comparison: everything of its own but the two ends.
 
-`python -m tests.benchmarks.voice.pipecat_agent PLAN REPORT`, with the interpreter of its own
-environment. Its Silero VAD ends a turn, its Whisper and Piper services and its OpenAI-compatible
-model do the rest; only the transport is ours: a microphone and a loudspeaker without devices.
+`python -m tests.benchmarks.voice.pipecat_agent PLAN REPORT [N]`, with the interpreter of its own
+environment; N calls at once have remote parts. Its Silero VAD ends a turn, its Whisper and Piper
+services and its OpenAI-compatible model do the rest; only the transport is ours: a microphone and
+a loudspeaker without devices.
 """
 
 import asyncio
@@ -32,6 +33,8 @@ from pipecat.processors.aggregators.llm_response_universal import (  # type: ign
     LLMUserAggregatorParams,
 )
 from pipecat.services.openai.llm import OpenAILLMService  # type: ignore[import-not-found]
+from pipecat.services.openai.stt import OpenAISTTService  # type: ignore[import-not-found]
+from pipecat.services.openai.tts import OpenAITTSService  # type: ignore[import-not-found]
 from pipecat.services.piper.tts import PiperTTSService  # type: ignore[import-not-found]
 from pipecat.services.whisper.stt import WhisperSTTService  # type: ignore[import-not-found]
 from pipecat.transports.base_input import BaseInputTransport  # type: ignore[import-not-found]
@@ -43,8 +46,9 @@ from pipecat.turns.user_stop import (  # type: ignore[import-not-found]
 from pipecat.turns.user_turn_strategies import UserTurnStrategies  # type: ignore[import-not-found]
 from pipecat.workers.runner import WorkerRunner  # type: ignore[import-not-found]
 
+from tests.benchmarks.proc import resident_kib
 from tests.benchmarks.voice.call import Call, Plan
-from tests.benchmarks.voice.conversation import converse
+from tests.benchmarks.voice.conversation import converse, converse_at_once
 
 IN_RATE: Final = 16_000
 """Hz of the microphone: what its detector and Whisper take."""
@@ -156,19 +160,34 @@ def local_services(plan: Plan) -> tuple[Any, Any, Any]:
     )
 
 
-async def main(plan: Plan, report: Path) -> None:
-    """Hold the plan's conversation."""
+def remote_services(plan: Plan) -> tuple[Any, Any, Any]:
+    """Its own services for OpenAI's addresses."""
+    address = {"api_key": "none", "base_url": plan.base_url}
+    return (
+        OpenAISTTService(**address, settings=OpenAISTTService.Settings(model="whisper-1")),
+        OpenAILLMService(**address, settings=OpenAILLMService.Settings(model=plan.model)),
+        OpenAITTSService(**address, settings=OpenAITTSService.Settings(model="tts-1")),
+    )
+
+
+async def main(plan: Plan, report: Path, crowd: int) -> None:
+    """Hold the plan's conversation; or so many at once, with remote parts."""
     logger.remove()
     logger.add(sys.stderr, level="WARNING")
-    call = Call(IN_RATE)
-    worker = make_worker(call, plan, local_services(plan))
+    empty = resident_kib(os.getpid()) / 1024
+    calls = [Call(IN_RATE) for _ in range(crowd or 1)]
+    services = remote_services if crowd else local_services
     runner = WorkerRunner(handle_sigint=False)
-    await runner.add_workers(worker)
+    await runner.add_workers(*(make_worker(call, plan, services(plan)) for call in calls))
     running = asyncio.create_task(runner.run())
-    await converse(call, plan, os.getpid(), report)
+    if crowd:
+        await converse_at_once(calls, plan, os.getpid(), empty, report)
+    else:
+        await converse(calls[0], plan, os.getpid(), report)
     await runner.cancel()
     await running
 
 
 if __name__ == "__main__":
-    asyncio.run(main(Plan.read(Path(sys.argv[1])), Path(sys.argv[2])))
+    _, given, written, *more = sys.argv
+    asyncio.run(main(Plan.read(Path(given)), Path(written), int(more[0]) if more else 0))

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -16,8 +16,14 @@ from typing import Final
 import aiohttp
 
 from tests.benchmarks.contenders import ROOT, SECRET, die_with_parent, free_port, token
+from tests.benchmarks.proc import resident_kib
 from tests.benchmarks.voice.call import Call, Plan
-from tests.benchmarks.voice.conversation import Conversation, converse
+from tests.benchmarks.voice.conversation import (
+    Conversation,
+    Crowd,
+    converse,
+    converse_at_once,
+)
 from tests.benchmarks.voice.relay_caller import calling
 
 PEERS: Final = ROOT / "build" / "voice-peers"
@@ -29,7 +35,7 @@ MODEL: Final = "smollm2"
 
 
 class ProgramFailed(RuntimeError):
-    """A program did not start, or ended before it should; the text has its last words."""
+    """A program did not start, or did not do what it should; its last words were printed."""
 
 
 @asynccontextmanager
@@ -53,10 +59,10 @@ async def running(
         )
     try:
         yield process
-        if process.poll():
-            said = (folder / "output.log").read_text(errors="replace")[-3000:]
-            raise ProgramFailed(f"{' '.join(command)} ended with {process.returncode}:\n{said}")
     finally:
+        if process.poll():
+            print(f"{' '.join(command)} ended with {process.returncode}:", file=sys.stderr)
+            print((folder / "output.log").read_text(errors="replace")[-3000:], file=sys.stderr)
         await _stop(process)
         shutil.rmtree(folder, ignore_errors=True)
 
@@ -122,7 +128,9 @@ async def relay(settings: Mapping[str, str]) -> AsyncIterator[Relay]:
     async with running([sys.executable, "-m", "relay", "dev"], ours | dict(settings)) as process:
         http = f"http://127.0.0.1:{http_port}"
         await _until_answered(f"{http}/ready", process)
-        yield Relay(process.pid, f"ws://127.0.0.1:{port}/v1/realtime?model=local", f"{http}/metrics")
+        yield Relay(
+            process.pid, f"ws://127.0.0.1:{port}/v1/realtime?model=local", f"{http}/metrics"
+        )
 
 
 async def _until_answered(url: str, process: subprocess.Popen[bytes]) -> None:
@@ -134,6 +142,7 @@ async def _until_answered(url: str, process: subprocess.Popen[bytes]) -> None:
                     if answer.status == 200:
                         return
             await asyncio.sleep(0.2)
+    raise ProgramFailed("it ended before it was ready")
 
 
 async def hold_with_relay(plan: Plan, settings: Mapping[str, str]) -> Conversation:
@@ -142,18 +151,45 @@ async def hold_with_relay(plan: Plan, settings: Mapping[str, str]) -> Conversati
         return await converse(call, plan, server.pid)
 
 
-async def hold_with_peer(name: str, plan: Plan, *arguments: str) -> Conversation:
+async def hold_with_peer(name: str, plan: Plan) -> Conversation:
     """The plan's conversation with a peer, which calls itself."""
-    python = str(PEERS / name / "bin" / "python")
-    with tempfile.TemporaryDirectory(prefix="voice-plan-") as folder:
-        given, report = Path(folder) / "plan.json", Path(folder) / "report.json"
-        plan.write(given)
-        module = f"tests.benchmarks.voice.{name}_agent"
-        command = [python, "-m", module, str(given), str(report), *arguments]
-        async with running(command, {}) as process:
-            if not await _ended(process, LONGEST_CONVERSATION):
-                raise ProgramFailed(f"{name} did not end its conversation")
-        return Conversation.read(report)
+    return Conversation.read(await _calls_itself(name, plan))
+
+
+async def crowd_with_peer(name: str, plan: Plan, count: int) -> Crowd:
+    """So many conversations at once with a peer, which calls itself, over remote parts."""
+    return Crowd.read(await _calls_itself(name, plan, str(count)))
+
+
+async def _calls_itself(name: str, plan: Plan, *arguments: str) -> Path:
+    """Run a peer with this plan; return its report."""
+    given, report = PEERS / f"{name}-plan.json", PEERS / f"{name}-report.json"
+    report.unlink(missing_ok=True)
+    plan.write(given)
+    python, module = PEERS / name / "bin" / "python", f"tests.benchmarks.voice.{name}_agent"
+    command = [str(python), "-m", module, str(given), str(report), *arguments]
+    async with running(command, {}) as process:
+        if not await _ended(process, LONGEST_CONVERSATION) or not report.exists():
+            raise ProgramFailed(f"{name} did not end its conversation")
+    return report
+
+
+async def crowd_with_relay(plan: Plan, settings: Mapping[str, str], count: int) -> Crowd:
+    """So many conversations at once with one relay."""
+    async with relay(settings) as server, AsyncExitStack() as stack:
+        empty = resident_kib(server.pid) / 1024
+        calls = [await stack.enter_async_context(server.call(plan)) for _ in range(count)]
+        return await converse_at_once(calls, plan, server.pid, empty)
+
+
+@asynccontextmanager
+async def distant_parts() -> AsyncIterator[str]:
+    """The far end of remote parts, as a base URL."""
+    port = free_port()
+    command = [sys.executable, "-m", "tests.benchmarks.voice.distant", str(port)]
+    async with running(command, {}) as process:
+        await _until_answered(f"http://127.0.0.1:{port}/health", process)
+        yield f"http://127.0.0.1:{port}/v1"
 
 
 def missing(name: str) -> bool:

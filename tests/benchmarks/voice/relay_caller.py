@@ -17,9 +17,7 @@ _LARGEST: Final = 2**24
 
 
 @asynccontextmanager
-async def calling(
-    url: str, token: str, instructions: str, silence_ms: int
-) -> AsyncIterator[Call]:
+async def calling(url: str, token: str, instructions: str, silence_ms: int) -> AsyncIterator[Call]:
     """A call over a session of its own, with a microphone that is open until the context's end."""
     call = Call(RATE)
     headers = {"Authorization": f"Bearer {token}"}
