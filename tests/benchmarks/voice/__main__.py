@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from tests.benchmarks.contenders import ROOT
 from tests.benchmarks.voice.plot import chart
-from tests.benchmarks.voice.programs import ProgramFailed
+from tests.benchmarks.voice.programs import ProgramError
 from tests.benchmarks.voice.remote import measure_remote
 from tests.benchmarks.voice.results import Results, as_json, markdown
 from tests.benchmarks.voice.runner import CONTENDERS, PEERS, RELAY, Runner, not_here
@@ -81,7 +81,7 @@ def _finish(work: Coroutine[Any, Any, None]) -> int:
     except (KeyboardInterrupt, asyncio.CancelledError):
         _tell("stopped; this is what there is")
         return 1
-    except ProgramFailed as failure:
+    except ProgramError as failure:
         _tell(str(failure))
         return 1
     return 0

@@ -100,7 +100,7 @@ class Call:
         self._turn = Turn("", "", finished=True, ended=0.0)
 
     async def frames(self) -> AsyncIterator[bytes]:
-        """Yield 20 ms after 20 ms, each when its last sample was spoken, with silence in between."""
+        """Yield 20 ms after 20 ms, each when its last sample was spoken, with silence between."""
         self._began, self._frame = self._clock(), 0
         while True:
             due = self._began + (self._frame + 1) * FRAME

@@ -1,6 +1,6 @@
 """The far end of remote parts: OpenAI's three addresses, each with its first byte after 300 ms.
 
-`python -m tests.benchmarks.voice.distant PORT WORDS_PER_ANSWER`. It transcribes nothing: what it
+`python -m tests.benchmarks.voice.distant PORT`. It transcribes nothing: what it
 measures is what happens between the parts, and it must cost next to nothing itself.
 """
 
@@ -8,7 +8,7 @@ import asyncio
 import json
 import math
 import sys
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from aiohttp import web
@@ -46,7 +46,7 @@ async def answer(request: web.Request) -> web.StreamResponse:
     return stream
 
 
-async def _send(stream: web.StreamResponse, chunk: dict[str, object]) -> None:
+async def _send(stream: web.StreamResponse, chunk: dict[str, Any]) -> None:
     whole = {"id": "1", "object": "chat.completion.chunk", "created": 1, "model": "distant"} | chunk
     await stream.write(f"data: {json.dumps(whole)}\n\n".encode())
 
@@ -66,7 +66,7 @@ async def speak(request: web.Request) -> web.StreamResponse:
 def tone(seconds: float) -> bytes:
     """A tone that any listener hears from its first window on."""
     steps = np.arange(int(seconds * RATE)) * (2 * math.pi * 220 / RATE)
-    return (np.sin(steps) * 8000).astype("<i2").tobytes()
+    return bytes((np.sin(steps) * 8000).astype("<i2").tobytes())
 
 
 def main(port: int) -> None:

@@ -14,18 +14,18 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
-from faster_whisper import WhisperModel  # type: ignore[import-not-found, unused-ignore]
-from livekit import rtc  # type: ignore[import-not-found, unused-ignore]
-from livekit.agents import (  # type: ignore[import-not-found, unused-ignore]
+from faster_whisper import WhisperModel  # type: ignore[import-not-found, import-untyped, unused-ignore]
+from livekit import rtc  # type: ignore[import-not-found, import-untyped, unused-ignore]
+from livekit.agents import (  # type: ignore[import-not-found, import-untyped, unused-ignore]
     Agent,
     AgentSession,
     stt,
     tts,
     utils,
 )
-from livekit.agents.voice import io  # type: ignore[import-not-found, unused-ignore]
-from livekit.plugins import openai, silero  # type: ignore[import-not-found, unused-ignore]
-from piper import PiperVoice  # type: ignore[import-not-found, unused-ignore]
+from livekit.agents.voice import io  # type: ignore[import-not-found, import-untyped, unused-ignore]
+from livekit.plugins import openai, silero  # type: ignore[import-not-found, import-untyped, unused-ignore]
+from piper import PiperVoice  # type: ignore[import-not-found, import-untyped, unused-ignore]
 
 from tests.benchmarks.voice.call import Call, Plan
 from tests.benchmarks.voice.conversation import converse

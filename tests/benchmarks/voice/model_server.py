@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 from typing import Final
 
-import xllamacpp
+import xllamacpp  # type: ignore[import-not-found, import-untyped, unused-ignore]
 
 ANSWER_TOKENS: Final = 40
 """Two short sentences. Longer answers would only lengthen the run."""

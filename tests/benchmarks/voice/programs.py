@@ -34,7 +34,7 @@ LONGEST_CONVERSATION: Final = 1200.0
 MODEL: Final = "smollm2"
 
 
-class ProgramFailed(RuntimeError):
+class ProgramError(RuntimeError):
     """A program did not start, or did not do what it should; its last words were printed."""
 
 
@@ -142,7 +142,7 @@ async def _until_answered(url: str, process: subprocess.Popen[bytes]) -> None:
                     if answer.status == 200:
                         return
             await asyncio.sleep(0.2)
-    raise ProgramFailed("it ended before it was ready")
+    raise ProgramError("it ended before it was ready")
 
 
 async def hold_with_relay(plan: Plan, settings: Mapping[str, str]) -> Conversation:
@@ -170,7 +170,7 @@ async def _calls_itself(name: str, plan: Plan, *arguments: str) -> Path:
     command = [str(python), "-m", module, str(given), str(report), *arguments]
     async with running(command, {}) as process:
         if not await _ended(process, LONGEST_CONVERSATION) or not report.exists():
-            raise ProgramFailed(f"{name} did not end its conversation")
+            raise ProgramError(f"{name} did not end its conversation")
     return report
 
 

@@ -68,3 +68,5 @@ async def _hear(socket: ClientConnection, call: Call) -> None:
                 call.transcribed(event["transcript"])
             case "error" | "conversation.item.input_audio_transcription.failed":
                 call.failed(str(event["error"].get("code") or event["error"].get("type")))
+            case _:
+                pass

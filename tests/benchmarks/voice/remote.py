@@ -48,7 +48,7 @@ class Capacity:
 
 
 async def measure_remote(count: int, folder: Path) -> None:
-    """The relay, then Pipecat if it is here: alone first, then so many calls; print and write it."""
+    """The relay and Pipecat, if that is here, with one call and with so many; print, write."""
     sayings = recordings(TURNS + 1, 0, folder.resolve() / "recordings")
     found = []
     async with distant_parts() as base_url:

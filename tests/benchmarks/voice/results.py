@@ -73,7 +73,7 @@ class Results:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One contender over all rounds. Seconds; `silent` turns got no answer, `early` ones too soon."""
+    """One contender over all rounds, in seconds; `silent` turns got no answer."""
 
     contender: str
     turns: int

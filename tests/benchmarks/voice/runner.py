@@ -76,7 +76,8 @@ class Runner:
 
     async def run(self) -> None:
         """All rounds."""
-        sayings = recordings(SENTENCES + 1, BROKEN_OFF, self._folder / "recordings")
+        folder = self._folder.resolve() / "recordings"
+        sayings = recordings(SENTENCES + 1, BROKEN_OFF, folder)
         async with model_server() as server, metered(server) as meter:
             plan = make_plan(meter.base_url, sayings)
             for number in range(self._rounds):

@@ -13,7 +13,7 @@ WINDOW: Final = 0.01
 VOICED: Final = 0.02
 """A window belongs to the voice from this part of the recording's loudest one: -34 dB."""
 AUDIBLE: Final = 328.0
-"""RMS from which a listener hears something: 1 % of full scale, far above a synthesizer's idle noise."""
+"""RMS from which a listener hears something: 1 % of full scale, far above idle noise."""
 
 
 def loudness(pcm: bytes, rate: int) -> npt.NDArray[np.float64]:
@@ -21,7 +21,8 @@ def loudness(pcm: bytes, rate: int) -> npt.NDArray[np.float64]:
     samples = np.frombuffer(pcm, dtype="<i2").astype(np.float64)
     size = int(rate * WINDOW)
     windows = samples[: len(samples) // size * size].reshape(-1, size)
-    return np.sqrt((windows**2).mean(axis=1))
+    levels: npt.NDArray[np.float64] = np.sqrt((windows**2).mean(axis=1))
+    return levels
 
 
 def voice_end(pcm: bytes, rate: int) -> float:

@@ -1,4 +1,4 @@
-"""Several people who speak at once to one relay: nothing lags, nothing is mixed up, who waits longest."""
+"""Several people speak at once to one relay: what lags, what is mixed up, who waits longest."""
 
 import asyncio
 import json
