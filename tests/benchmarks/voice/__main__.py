@@ -7,12 +7,14 @@ Writes, into `build/bench-voice/` by default, `results.md`, `results.json` and `
 import argparse
 import asyncio
 import signal
+import subprocess
 import sys
 from collections.abc import Coroutine
 from pathlib import Path
 from typing import Any, Final
 
 from tests.benchmarks.contenders import ROOT
+from tests.benchmarks.voice.material import without_recordings
 from tests.benchmarks.voice.plot import chart
 from tests.benchmarks.voice.programs import ProgramError
 from tests.benchmarks.voice.remote import measure_remote
@@ -29,6 +31,9 @@ ROUNDS_BESIDE_PEERS: Final = 5
 def main() -> int:
     """Measure what was asked for; 1 when it was cut short or a program failed."""
     given = _arguments()
+    if (source := without_recordings()) is not None:
+        _tell(f"the human recordings are not here; they come with: {source}")
+        return 1
     given.output.mkdir(parents=True, exist_ok=True)
     if given.sessions:
         return _finish(measure_together(given.sessions, given.output))
@@ -63,12 +68,11 @@ def _arguments() -> argparse.Namespace:
 
 
 def _names(given: argparse.Namespace) -> list[str]:
-    """The contenders, without those that are not installed, which are told."""
+    """The contenders; peers that are not here yet are installed first."""
     names = given.only.split(",") if given.only else [RELAY, *PEERS] if given.peers else [RELAY]
-    for name in names:
-        if not_here(name):
-            _tell(f"{name} is not installed: run tests/benchmarks/voice/install")
-    return [name for name in names if not not_here(name)]
+    if any(map(not_here, names)):
+        subprocess.run([Path(__file__).with_name("install")], check=True)
+    return names
 
 
 def _rounds(names: list[str]) -> int:

@@ -45,7 +45,7 @@ async def converse(call: Call, plan: Plan, pid: int, report: Path | None = None)
     )
     conversation = Conversation(turns, cost)
     if report is not None:
-        report.write_text(json.dumps(asdict(conversation)))
+        conversation.write(report)
     return conversation
 
 
@@ -96,6 +96,9 @@ class Conversation:
 
     turns: Sequence[Turn]
     cost: Cost
+
+    def write(self, path: Path) -> None:
+        path.write_text(json.dumps(asdict(self)))
 
     @classmethod
     def read(cls, path: Path) -> "Conversation":

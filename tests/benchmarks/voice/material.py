@@ -11,6 +11,7 @@ import soxr
 from relay.parts.interfaces import SAMPLE_RATE
 from tests.benchmarks.voice.call import Saying
 from tests.benchmarks.voice.sound import longest_pause, voice_end
+from tests.components import COMPONENTS
 from tests.engines.cascade.recordings import as_words, prompt, prompt_names, prompt_texts
 
 RATES: Final = (16_000, 24_000)
@@ -22,6 +23,12 @@ PAUSE: Final = 0.3
 """Seconds. A recording with a longer pause may become two turns."""
 FINISHED: Final = re.compile(r"[A-Z][^\d#*]*[^.\d#*][.!?]")
 UNFINISHED: Final = re.compile(r"[A-Z][^\d#*]*\.\.\.")
+
+
+def without_recordings() -> str | None:
+    """What would bring the recordings and their decoder; None where they are here."""
+    lacking = [COMPONENTS[name] for name in ("human_recordings", "ffmpeg")]
+    return next((one.source for one in lacking if one.find() is None), None)
 
 
 def recordings(finished: int, unfinished: int, folder: Path) -> list[Saying]:
