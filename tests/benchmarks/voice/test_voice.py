@@ -249,6 +249,7 @@ def test_a_transcript_of_anothers_words_is_a_mix_up(tmp_path: Path) -> None:
 # ------------------------------------------------------------------------ what is said, and by whom
 
 
+@pytest.mark.slow
 @needs("human_recordings", "ffmpeg")
 def test_recordings_are_chosen_by_their_shape(tmp_path: Path) -> None:
     found = recordings(2, 1, tmp_path)
