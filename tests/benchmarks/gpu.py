@@ -15,7 +15,7 @@ from relay.parts.llama import LlamaModel
 from relay.parts.whisper import WhisperTranscriber
 from relay.parts.worker import Device
 
-from relay.parts.interfaces import Message, ReplyRequest, TextDelta, TranscriptionRequest
+from relay.parts.interfaces import Message, ReplyDelta, ReplyRequest, TranscriptionRequest
 from tests.benchmarks.contenders import ROOT
 from tests.benchmarks.voice.call import Saying
 from tests.benchmarks.voice.material import recordings
@@ -61,7 +61,10 @@ async def measure_transcriber(device: Device, sayings: Sequence[Saying]) -> str:
             spent.append((await timed(transcriber.transcribe(request)))[1])
     finally:
         await transcriber.aclose()
-    return f"Whisper    {device:5} loaded {loaded:5.2f} s  a recording {median(spent):6.3f} s"
+    return (
+        f"Whisper    {device:5} loaded {loaded:5.2f} s  a recording {median(spent):6.3f} s"
+        f" (computed on {transcriber.device or '?'})"
+    )
 
 
 async def measure_model(device: Device, sayings: Sequence[Saying]) -> str:
@@ -76,13 +79,13 @@ async def measure_model(device: Device, sayings: Sequence[Saying]) -> str:
             first, whole, pieces = await timed(model.answer(request))
             firsts.append(first)
             wholes.append(whole)
-            words += sum(isinstance(piece, TextDelta) for piece in pieces)
+            words += sum(isinstance(piece, ReplyDelta) for piece in pieces)
     finally:
         await model.aclose()
-    rate, used = words / sum(wholes), model.device or "?"
+    rate = words / sum(wholes)
     return (
         f"llama.cpp  {device:5} loaded {loaded:5.2f} s  first words {median(firsts):6.3f} s"
-        f"  {rate:6.1f} pieces a second (computed on {used})"
+        f"  {rate:6.1f} pieces a second (computed on {model.device or '?'})"
     )
 
 
