@@ -84,6 +84,7 @@ def _bar(row: Row, sounds: Sequence[float], top: int, scale: float) -> list[str]
         f' fill-opacity="0.35"/>'
         for sound in sounds
     ]
-    words = f"p50 {row.p50:.2f}  p95 {row.p95:.2f}"
-    drawn.append(f'<text x="{_WIDTH - _RIGHT + 8}" y="{middle}">{words}</text>')
+    for line, words in enumerate((f"p50 {row.p50:.2f} s", f"p95 {row.p95:.2f} s")):
+        below = top + 12 + 16 * line
+        drawn.append(f'<text x="{_WIDTH - _RIGHT + 14}" y="{below}">{words}</text>')
     return drawn

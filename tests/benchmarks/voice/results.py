@@ -32,10 +32,15 @@ class Answered:
         return self.turn.seconds.get("sound")
 
     def parts(self) -> dict[str, float]:
-        """Seconds that each part took; one that was done in the shadow of the one before took 0."""
+        """Seconds that each part took; one that was done in the shadow of the one before took 0.
+
+        Where the model server was not asked, the transcript ends the transcriber's part.
+        """
         if self.sound is None:
             return {}
-        marks = (self.turn.seconds.get("stopped"), self.asked, self.token, self.sentence)
+        noted = self.turn.seconds
+        asked = noted.get("transcribed") if self.asked is None else self.asked
+        marks = (noted.get("stopped"), asked, self.token, self.sentence)
         taken, before = {}, 0.0
         for name, mark in zip(PARTS, (*marks, self.sound), strict=True):
             now = min(self.sound, before if mark is None else max(before, mark))
