@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import signal
 import sys
 import time
 from collections import deque
@@ -324,9 +325,10 @@ class WorkerProcess:
     def kill(self) -> None:
         """Kill the process, at once or as soon as it has been started."""
         self._is_killed = True
-        if self._child is not None:
+        if self._child is not None and self._child.returncode is None:
+            # Not `Popen.kill`: it would reap a dead child, for which the loop's own watcher waits.
             with suppress(ProcessLookupError):
-                self._child.kill()
+                os.kill(self._child.pid, signal.SIGKILL)
 
     async def end(self) -> None:
         """Kill the process and release its pipes."""
