@@ -23,6 +23,7 @@ from relay.parts.interfaces import PartFailed
 from relay.tasks import where
 
 HEAD: Final = struct.Struct(">IB")
+_PACKED: Final = struct.Struct(">I")
 WORK, CANCEL, READY, UNUSABLE, PIECE, END, FAILED = range(1, 8)
 
 LONGEST_REASON: Final = 200  # characters of an error's text: more is a quoted input, not a reason
@@ -140,6 +141,17 @@ def read_message(pipe: IO[bytes]) -> tuple[int, bytes] | None:
     length, kind = HEAD.unpack(head)
     body = pipe.read(length)
     return (kind, body) if len(body) == length else None
+
+
+def pack(head: bytes, body: bytes) -> bytes:
+    """Put two byte strings into one, for a request that is a description and a sound."""
+    return _PACKED.pack(len(head)) + head + body
+
+
+def unpack(packed: bytes) -> tuple[bytes, bytes]:
+    """Return the two byte strings that `pack` was given."""
+    at = _PACKED.size + _PACKED.unpack_from(packed)[0]
+    return packed[_PACKED.size : at], packed[at:]
 
 
 def _die_with(parent: int) -> None:
