@@ -6,6 +6,8 @@ reply is UTF-8 text.
 
 import importlib.util
 import json
+import re
+import sys
 import zlib
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -40,11 +42,16 @@ TOKENS_PER_SECOND: Final = 8  # more is no speech but the model's repeating itse
 LEAST_TOKENS: Final = 24
 MOST_PROMPT_TOKENS: Final = 100
 
-# Measured on people's recordings; `docs/adr/0013-local-speech.md` has the figures.
+# Measured on people's recordings; docs/adr/0013-local-speech.md has the figures.
 NO_SPEECH: Final = 0.6  # above this probability that nobody speaks …
 UNSURE: Final = -0.5  # … with words less likely than this on average, nobody spoke
-FOREIGN: Final = -0.75  # average log probability of a token below which it is another language
+LEAST_LIKELY: Final = ((4, -1.25), (7, -0.8), (sys.maxsize, -0.7))
+"""Tokens at most, and the average log probability of one below which it is another language.
+
+A word or two may be spelled in several ways, so that no spelling is likely.
+"""
 MOST_COMPRESSION: Final = 2.4  # text that compresses better repeats itself
+WHOLE_WINDOW_SECONDS: Final = 30.0  # what the model was trained on, for text that repeats itself
 OTHER_LANGUAGE: Final = 0.6  # probability from which another language than the expected was spoken
 
 
@@ -53,6 +60,7 @@ class Heard:
     """What the model made of a piece, and how sure it was: mean log probability of a token."""
 
     text: str
+    tokens: int
     likelihood: float
     no_speech: float
 
@@ -78,7 +86,7 @@ class Recognizer:
         """Return what was said in at most `LONGEST_PIECE_SECONDS`, "" when not understood."""
         if len(samples) < SHORTEST_SECONDS * MODEL_RATE:
             return ""
-        features = self._encode(samples)
+        features = self._encode(samples, WINDOW_SECONDS)
         spoken = "en"
         if self._multilingual:
             spoken = self._spoken_language(features, language)
@@ -87,12 +95,14 @@ class Recognizer:
         seconds = len(samples) / MODEL_RATE
         start = self._start(spoken, prompt, timed=seconds > TIMED_SECONDS)
         heard = self._decode(features, start, seconds)
-        return heard.text if is_understood(heard) else ""
+        if repeats_itself(heard.text):
+            heard = self._decode(self._encode(samples, WHOLE_WINDOW_SECONDS), start, seconds)
+        return heard.text if is_understood(heard, self._multilingual) else ""
 
-    def _encode(self, samples: Samples) -> Any:
+    def _encode(self, samples: Samples, window_seconds: float) -> Any:
         from ctranslate2 import StorageView  # noqa: PLC0415
 
-        seconds = max(WINDOW_SECONDS, len(samples) / MODEL_RATE + SILENCE_SECONDS)
+        seconds = max(window_seconds, len(samples) / MODEL_RATE + SILENCE_SECONDS)
         window = np.zeros(int(seconds * MODEL_RATE), np.float32)
         window[: len(samples)] = samples
         mel = self._model.feature_extractor(window)[:, : int(seconds * MEL_FRAMES_PER_SECOND)]
@@ -126,20 +136,38 @@ class Recognizer:
             return_no_speech_prob=True,
         )[0]
         text = self._tokenizer.decode(result.sequences_ids[0]).strip()
-        return Heard(text, result.scores[0], result.no_speech_prob)
+        tokens = len(result.sequences_ids[0]) + 1  # and the end
+        return Heard(text, tokens, result.scores[0], result.no_speech_prob)
 
 
-def is_understood(heard: Heard) -> bool:
-    """Tell whether a text was said, rather than invented on noise, music or another language."""
+def is_understood(heard: Heard, multilingual: bool = False) -> bool:
+    """Tell whether a text was said, rather than invented on noise, music or another language.
+
+    A model that knows many languages has already told which one it heard.
+    """
     if not any(character.isalnum() for character in heard.text):
         return False
     if heard.no_speech > NO_SPEECH and heard.likelihood < UNSURE:
         return False
-    return heard.likelihood >= FOREIGN and not repeats_itself(heard.text)
+    least = next(likelihood for tokens, likelihood in LEAST_LIKELY if heard.tokens <= tokens)
+    if multilingual:
+        least = LEAST_LIKELY[0][1]
+    return heard.likelihood >= least and not compresses_well(heard.text)
 
 
 def repeats_itself(text: str) -> bool:
-    """Tell whether a text is one phrase again and again."""
+    """Tell whether a text may be a loop: a phrase three times in a row, or many in all."""
+    words = re.findall(r"[\w']+|[^\w\s]{2,}", text.lower())
+    for length in range(1, len(words) // 3 + 1):
+        for at in range(len(words) - 3 * length + 1):
+            phrase = words[at : at + length]
+            if phrase * 3 == words[at : at + 3 * length]:
+                return True
+    return compresses_well(text)
+
+
+def compresses_well(text: str) -> bool:
+    """Tell whether there is next to nothing new in most of a text."""
     raw = text.encode()
     return len(raw) / len(zlib.compress(raw)) > MOST_COMPRESSION
 

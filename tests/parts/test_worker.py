@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import AsyncIterator
 from contextlib import aclosing, suppress
 from pathlib import Path
@@ -31,6 +30,7 @@ from relay.parts.worker_process import (
     write_message,
 )
 from tests.parts import example_worker
+from tests.parts.loop_gaps import longest_gap
 
 PROGRAM = WorkerProgram("responder", "tests.parts.example_worker", ("a", "b"))
 
@@ -122,26 +122,8 @@ class TestWork:
         await pool.prepare()
         gaps: list[float] = []
         while len(gaps) < 5 and (not gaps or min(gaps) >= 0.020):
-            gaps.append(await longest_gap(pool.work(b"echo " + bytes(5_800_000))))
+            gaps.append(await longest_gap(reply(pool, b"echo " + bytes(5_800_000))))
         assert min(gaps) < 0.020
-
-
-async def longest_gap(pieces: AsyncIterator[bytes]) -> float:
-    """CPU seconds this process spends between two turns of the event loop, at the most."""
-    longest = 0.0
-
-    async def tick() -> None:
-        nonlocal longest
-        while True:
-            before = time.process_time()
-            await asyncio.sleep(0.001)
-            longest = max(longest, time.process_time() - before)
-
-    ticking = asyncio.create_task(tick())
-    async for _ in pieces:
-        pass
-    ticking.cancel()
-    return longest
 
 
 class TestCancelling:
