@@ -52,6 +52,9 @@ MAX_INBOX_BYTES = 32 << 20
 MAX_EVENTS_A_TURN = 64
 """Client events carried out before the event loop gets to do something else."""
 
+MAX_BYTES_A_TURN = 128 << 10
+"""Bytes of client events carried out likewise, about two seconds of audio; one always is."""
+
 log = structlog.get_logger(__name__)
 
 
@@ -238,10 +241,14 @@ class CascadeConnection:
 
     def _receive(self) -> None:
         """Carry out waiting client events, and tell the receiver when the inbox fills or drains."""
+        taken = 0
         for _ in range(MAX_EVENTS_A_TURN):
             if not self._inbox or self._outbox_full or self._ending is not None:
                 break
+            if taken >= MAX_BYTES_A_TURN:
+                break
             frame = self._inbox.popleft()
+            taken += len(frame)
             self._inbox_bytes -= len(frame)
             self._perform(self._machine.receive(frame, self._loop.time()))
         writable = self._inbox_bytes < HIGH_BYTES
