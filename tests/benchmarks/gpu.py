@@ -7,7 +7,7 @@ import asyncio
 import ctypes
 import sys
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from statistics import median
 from typing import Any, Final
 
@@ -49,7 +49,7 @@ async def timed(pieces: AsyncIterator[Any]) -> tuple[float, float, list[Any]]:
     return first, time.perf_counter() - began, found
 
 
-async def measure_transcriber(device: Device, sayings: Sequence[Saying]) -> str:
+async def measure_transcriber(device: Device, sayings: list[Saying]) -> str:
     """One line: seconds to load, and per recording."""
     transcriber = WhisperTranscriber(device=device)
     began = time.perf_counter()
@@ -67,7 +67,7 @@ async def measure_transcriber(device: Device, sayings: Sequence[Saying]) -> str:
     )
 
 
-async def measure_model(device: Device, sayings: Sequence[Saying]) -> str:
+async def measure_model(device: Device, sayings: list[Saying]) -> str:
     """One line: seconds to load, until the first words and for an answer."""
     model = LlamaModel(device=device)
     began = time.perf_counter()

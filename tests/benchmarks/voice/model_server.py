@@ -14,8 +14,8 @@ import xllamacpp  # type: ignore[import-not-found, import-untyped, unused-ignore
 
 ANSWER_TOKENS: Final = 40
 """Two short sentences. Longer answers would only lengthen the run."""
-CONTEXT: Final = 4096
-SLOTS: Final = 2
+CONTEXT: Final = 2048
+SLOTS: Final = 4
 
 
 def packaged(package: str, pattern: str) -> Path:

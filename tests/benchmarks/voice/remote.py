@@ -18,7 +18,7 @@ from tests.benchmarks.voice.programs import (
 from tests.benchmarks.voice.results import quantile
 from tests.benchmarks.voice.runner import PEERS, RELAY, make_plan, not_here
 
-TURNS: Final = 6
+TURNS: Final = 4
 """Recordings that each session speaks."""
 THREE_FIRST_BYTES: Final = 3 * FIRST_BYTE
 
