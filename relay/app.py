@@ -149,8 +149,7 @@ async def running(
     ):
         writer = summary_writer(settings, client)
         coach = open_coach(storage.journal, storage.store, tasks, clock, writer)
-        ollama = await find_ollama(settings)
-        engine = make_engine(settings, storage.backend.vault, metrics.parts, ollama)
+        engine = await _open_engine(settings, storage, metrics)
         services = _services(loaded, metrics, verifier, coach, client, engine)
         doors = make_doors(verifier, _agent_defaults(loaded, storage), services.transcription)
         server = SessionServer(
@@ -166,10 +165,21 @@ async def running(
         closing.push_async_callback(coach.aclose)
         closing.push_async_callback(services.engine.aclose)
         listener = await _open_doors(closing, settings, doors, server)
-        if isinstance(engine, CascadeEngine):
-            engine.prepare()
+        _prepare(engine)
         app = App(settings, services.engine, listener, http, server, services.directory)
         yield app
+
+
+async def _open_engine(settings: Settings, storage: Storage, metrics: Metrics) -> Engine:
+    """The engine of the settings, with the Ollama of this machine where one is found."""
+    ollama = await find_ollama(settings)
+    return make_engine(settings, storage.backend.vault, metrics.parts, ollama)
+
+
+def _prepare(engine: Engine) -> None:
+    """Start what a first turn would wait for."""
+    if isinstance(engine, CascadeEngine):
+        engine.prepare()
 
 
 async def _open_doors(
