@@ -111,16 +111,40 @@ def missing_for_parts(settings: Settings) -> Iterator[str]:
             yield "RELAY_FALLBACK is for the parts of RELAY_ENGINE=cascade: unset it"
         return
     plan = plan_parts(settings)
-    speech = {plan.stt, plan.tts, plan.stt_fallback, plan.tts_fallback}
-    if "azure" in speech and not (settings.azure_speech_key and settings.azure_speech_region):
-        yield "Azure Speech needs AZURE_SPEECH_KEY and AZURE_SPEECH_REGION: set them"
-    if "elevenlabs" in speech and settings.elevenlabs_api_key is None:
-        yield "ElevenLabs needs ELEVENLABS_API_KEY: set it, or choose another RELAY_TTS"
-    hosted = urlsplit(settings.openai_base_url).hostname == OPENAI_HOST
-    asked = "openai" in speech or "openai" in (plan.llm, plan.llm_fallback)
-    elsewhere = plan.llm == "openai" and bool(settings.llm_base_url or settings.ollama_host)
-    if hosted and asked and settings.openai_api_key is None and not elsewhere:
-        yield "OPENAI_API_KEY is not set: a part of the cascade needs it"
+    if "azure" in (plan.stt, plan.stt_fallback, plan.tts, plan.tts_fallback):
+        yield from _missing(
+            "Azure Speech",
+            azure_speech_key=settings.azure_speech_key,
+            azure_speech_region=settings.azure_speech_region,
+        )
+    if "elevenlabs" in (plan.tts, plan.tts_fallback):
+        voice = settings.elevenlabs_voice_id or (plan.tts == "elevenlabs" and settings.tts_voice)
+        yield from _missing(
+            "ElevenLabs", elevenlabs_api_key=settings.elevenlabs_api_key, elevenlabs_voice_id=voice
+        )
+    keyless = [part for part, there in _endpoints(settings, plan) if _wants_key(there)]
+    if keyless:
+        yield f"OPENAI_API_KEY is not set: it is needed for the {' and the '.join(keyless)}"
+
+
+def _missing(service: str, **needed: object) -> Iterator[str]:
+    names = [name.upper() for name, value in needed.items() if not value]
+    if names:
+        yield f"{service} needs {' and '.join(names)}: set what is missing, or choose another part"
+
+
+def _endpoints(settings: Settings, plan: PartsPlan) -> Iterator[tuple[str, Endpoint]]:
+    """Each part that asks a server like OpenAI's, and where that is."""
+    if "openai" in (plan.stt, plan.stt_fallback):
+        yield "transcriber", stt_endpoint(settings)
+    if "openai" in (plan.llm, plan.llm_fallback):
+        yield "responder", llm_endpoint(settings)
+    if "openai" in (plan.tts, plan.tts_fallback):
+        yield "synthesizer", tts_endpoint(settings)
+
+
+def _wants_key(there: Endpoint) -> bool:
+    return not there.key and urlsplit(there.base_url).hostname == OPENAI_HOST
 
 
 def http_url(url: str) -> str:

@@ -225,8 +225,8 @@ class Settings(BaseSettings):
     )
     relay_llm: Literal["openai", "local"] | None = Field(
         default=None,
-        description="Cascade: who answers, openai (any compatible server) or local; unset: openai "
-        "with a key, LLM_BASE_URL, OLLAMA_HOST or an Ollama on this machine",
+        description="Cascade: who answers, openai (any server like it) or local; unset: what is "
+        "there",
     )
     relay_tts: Literal["openai", "elevenlabs", "azure", "local"] | None = Field(
         default=None,
@@ -262,8 +262,7 @@ class Settings(BaseSettings):
     llm_model: str | None = Field(
         default=None,
         min_length=1,
-        description="Text model; unset: gpt-4.1-mini at OpenAI, elsewhere the first listed; local: "
-        "a .gguf file",
+        description="Text model; unset: gpt-4.1-mini at OpenAI, else the first; local: a .gguf",
     )
     llm_api_key: Key | None = Field(
         default=None, description="Key of LLM_BASE_URL; OPENAI_API_KEY goes to OPENAI_BASE_URL only"

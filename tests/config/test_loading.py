@@ -212,7 +212,6 @@ def test_one_way_to_verify_tokens_is_enough(environ, trusted):
     [
         ("WORKERS", "4"),
         ("REDIS_URL", "redis://127.0.0.1"),
-        ("RELAY_ENGINE", "cascade"),
     ],
 )
 @pytest.mark.parametrize("start", [serve_settings, dev_settings])
@@ -270,11 +269,11 @@ def test_the_user_check_needs_address_and_key(environ):
 
 
 def test_all_problems_are_reported_at_once(environ):
-    environ(PORT="x", LOG_LEVEL="loud", WORKERS="2", RELAY_STOER="sqlite", RELAY_ENGINE="cascade")
+    environ(PORT="x", LOG_LEVEL="loud", WORKERS="2", RELAY_STOER="sqlite", RELAY_STT="google")
     names = [
         problem.split()[0].split("=")[0].rstrip(":") for problem in problems_of(serve_settings)
     ]
-    assert sorted(names) == ["LOG_LEVEL", "PORT", "RELAY_ENGINE", "RELAY_STOER", "WORKERS"]
+    assert sorted(names) == ["LOG_LEVEL", "PORT", "RELAY_STOER", "RELAY_STT", "WORKERS"]
 
 
 @pytest.mark.parametrize(

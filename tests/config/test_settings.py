@@ -6,7 +6,7 @@ import pytest
 from dotenv import dotenv_values
 
 from relay.config import Settings, SettingsError, describe, env_example, local_settings
-from relay.config.loading import UNIMPLEMENTED, UNIMPLEMENTED_ENGINES
+from relay.config.loading import UNIMPLEMENTED
 
 ROOT = Path(__file__).parents[2]
 
@@ -19,6 +19,9 @@ PROMISED_AND_BUILT = """
     SUPABASE_AUTH_CHECK RELAY_ENGINE RELAY_STORE RELAY_DATA_DIR RELAY_AGENTS
     RELAY_PRICES RELAY_SUMMARY_MODEL RELAY_SUMMARY_URL RELAY_SUMMARY_KEY
     AZURE_OPENAI_ENDPOINT AZURE_OPENAI_API_KEY AZURE_OPENAI_DEPLOYMENT
+    RELAY_STT RELAY_LLM RELAY_TTS RELAY_FALLBACK RELAY_DEVICE STT_MODEL STT_LANGUAGE
+    WHISPER_API_KEY LLM_BASE_URL LLM_MODEL LLM_API_KEY OLLAMA_HOST SYSTEM_PROMPT TTS_MODEL
+    TTS_VOICE ELEVENLABS_API_KEY ELEVENLABS_VOICE_ID AZURE_SPEECH_KEY AZURE_SPEECH_REGION
 """
 
 
@@ -57,7 +60,7 @@ def test_env_example_with_every_line_uncommented_means_the_defaults(bare):
 
 def test_unimplemented_settings_are_not_shown():
     shown = env_example().lower()
-    for name in (*UNIMPLEMENTED, *UNIMPLEMENTED_ENGINES):
+    for name in UNIMPLEMENTED:
         assert name not in shown
 
 
@@ -107,6 +110,20 @@ def problems_of(**overrides):
         ("trusted_proxies", "127.0.0.1,none"),
         ("log_level", "loud"),
         ("relay_engine", "gpt"),
+        ("relay_stt", "elevenlabs"),
+        ("relay_llm", "azure"),
+        ("relay_tts", "google"),
+        ("relay_device", "tpu"),
+        ("relay_fallback", "gpt"),
+        ("relay_fallback", "stt=elevenlabs"),
+        ("relay_fallback", "stt"),
+        ("relay_fallback", "llm=local,vad=local"),
+        ("stt_language", "English please"),
+        ("llm_base_url", "localhost:8000"),
+        ("ollama_host", "ftp://127.0.0.1"),
+        ("ollama_host", "127.0.0.1:many"),
+        ("azure_speech_region", "West Europe"),
+        ("elevenlabs_api_key", "two words"),
         ("supabase_auth_check", "yes"),
         ("openai_api_key", "sk-two words"),
         ("openai_api_key", "sk-line\nX-Injected: 1"),
