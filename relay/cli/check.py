@@ -23,6 +23,8 @@ from relay.check.engine import (
 )
 from relay.check.proxy import check_proxied_health, check_proxied_voice
 from relay.check.runner import Check, CheckResult, CheckTimeouts, State, report_slow, run_checks
+from relay.check.spoken_turn import SpokenTurnReport
+from relay.cli.check_voice import is_cascade, part_checks, speak, spoken_here
 from relay.cli.console import CliCommand, fail, plain, say
 from relay.cli.stores import database_file
 from relay.config import (
@@ -34,13 +36,16 @@ from relay.config import (
     serve_settings,
     trust_of,
 )
-from relay.engines.cascade.offline import available
+from relay.config.parts import plan_parts
 from relay.http.server import WEB
 from relay.logs import configure
+from relay.parts.simple import ToneSynthesizer
 from relay.storage import open_store
 from relay.tasks import unix_clock
+from relay.voice import missing_voice
 
 LIVE: Final = "live"
+SPEAK: Final = "speak"
 SETTINGS: Final = "settings"
 PLACEHOLDER: Final = "stands in for the secret that a start would make and a check must not"
 OPENAI: Final = SettingNames("OPENAI_API_KEY", "OPENAI_BASE_URL", "OPENAI_REALTIME_MODEL")
@@ -59,7 +64,12 @@ ProjectLook = Callable[[supabase.ProjectClient], Awaitable[CheckResult]]
 
 def _options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--live", action="store_true", help="also take a voice and a text turn; costs some cents"
+        "--live",
+        action="store_true",
+        help="also take real turns with remote voices; costs some cents",
+    )
+    parser.add_argument(
+        "--speak", action="store_true", help="also take one spoken turn, in real time"
     )
     parser.add_argument("--json", action="store_true", help="print everything as one JSON object")
 
@@ -68,15 +78,15 @@ def _run(given: argparse.Namespace) -> int:
     """Check every part; exit code 1 when one would not work."""
     setup = read_setup()
     settings = setup.settings
-    if given.live and settings is not None and not _has_key(settings):
+    if given.live and settings is not None and not _is_billed(settings):
         fail("--live needs a voice to talk to: set OPENAI_API_KEY (or OPENAI_BASE_URL)")
     # Whatever the parts would log is in their results.
     with contextlib.closing(configure("error", console=False)):
         outcome = asyncio.run(_check(setup, given))
     if given.json:
         say(json.dumps(_as_json(outcome), ensure_ascii=False))
-    elif outcome.live is not None:
-        for line in _live_lines(outcome.live):
+    else:
+        for line in _measured_lines(outcome):
             say(line)
     return 0 if outcome.ok else 1
 
@@ -90,16 +100,19 @@ CHECK: Final = CliCommand(
 )
 
 
-def _has_key(settings: Settings) -> bool:
-    return bool(settings.openai_api_key or settings.azure_openai_api_key)
+def _is_billed(settings: Settings) -> bool:
+    """Whether there is a voice, or a part of one, that a provider may charge for."""
+    keyed = bool(settings.openai_api_key or settings.azure_openai_api_key)
+    return keyed or (is_cascade(settings) and plan_parts(settings).remote)
 
 
 @dataclass(slots=True)
 class _Outcome:
-    """All results, and the measures of `--live`."""
+    """All results, and the measures of `--live` and `--speak`."""
 
     results: list[CheckResult] = field(default_factory=list)
     live: LiveReport | None = None
+    spoken: SpokenTurnReport | None = None
 
     @property
     def ok(self) -> bool:
@@ -108,22 +121,32 @@ class _Outcome:
 
 async def _check(setup: "Setup", given: argparse.Namespace) -> _Outcome:
     outcome = _Outcome()
-    async for result in _results(setup, outcome if given.live else None):
+    async for result in _results(setup, given, outcome):
         outcome.results.append(result)
         if not given.json:
             say(str(result))
     return outcome
 
 
-async def _results(setup: "Setup", live_outcome: _Outcome | None) -> AsyncIterator[CheckResult]:
+async def _results(
+    setup: "Setup", given: argparse.Namespace, outcome: _Outcome
+) -> AsyncIterator[CheckResult]:
     for result in setup.results:
         yield result
     timeouts = CheckTimeouts(_print_slow)
     async for result in run_checks(checks_for(setup), timeouts):
         yield result
-    if live_outcome is not None and setup.settings is not None:
+    settings = setup.settings
+    if settings is None:
+        return
+    async for result in run_checks(await part_checks(settings, live=given.live), timeouts):
+        yield result
+    if given.live and not is_cascade(settings):
         with report_slow(LIVE, timeouts):
-            yield await _live(setup.settings, live_outcome)
+            yield await _live(settings, outcome)
+    if given.speak:
+        with report_slow(SPEAK, timeouts):
+            yield await _speak(settings, outcome)
 
 
 def _print_slow(part: str, seconds: float) -> None:
@@ -135,7 +158,7 @@ async def _live(settings: Settings, outcome: _Outcome) -> CheckResult:
     options = LiveCheckOptions(
         model=settings.openai_realtime_model,
         transcription_model=settings.openai_transcription_model,
-        question=await spoken_question(),
+        question=await spoken_here() or await spoken_question(ToneSynthesizer()),
     )
     try:
         outcome.live = await run_live_check(provider, options)
@@ -147,9 +170,42 @@ async def _live(settings: Settings, outcome: _Outcome) -> CheckResult:
     return CheckResult("ok", f"a voice turn and a text turn with {outcome.live.model}", part=LIVE)
 
 
-def _live_lines(report: LiveReport) -> list[str]:
+async def _speak(settings: Settings, outcome: _Outcome) -> CheckResult:
+    try:
+        outcome.spoken = await speak(settings)
+    except LiveCheckFailed as failed:
+        return CheckResult("fail", str(failed), "see what the checks of the parts say", SPEAK)
+    first = outcome.spoken.first_sound
+    return CheckResult("ok", f"first sound {first:.2f} s after the last voiced one", part=SPEAK)
+
+
+def _measured_lines(outcome: _Outcome) -> Iterator[str]:
+    live, spoken = outcome.live, outcome.spoken
+    tables = (_live_table(live) if live else {}, _spoken_table(spoken) if spoken else {})
+    for name, text in (row for table in tables for row in table.items()):
+        yield f"     {name + ':':16}{plain(text)}"
+
+
+def _spoken_table(report: SpokenTurnReport) -> dict[str, str]:
+    answered = report.answered
+    marks = {
+        "turn ended": report.turn_ended,
+        "transcript": report.transcribed,
+        **({"first words": answered} if answered is not None else {}),
+        "first sound": report.first_sound,
+    }
+    worked = (f"{part} {seconds:.2f} s" for part, seconds in report.parts.items())
+    return {
+        "you": report.heard,
+        "voice": f"{report.answer} ({report.audio_seconds:.1f} s)",
+        **{mark: f"after {seconds:.2f} s" for mark, seconds in marks.items()},
+        "of work": ", ".join(worked) or "not told by this engine",
+    }
+
+
+def _live_table(report: LiveReport) -> dict[str, str]:
     unknown = ", ".join(f"{kind} ({count})" for kind, count in sorted(report.unknown.items()))
-    table = {
+    return {
         "connect": f"{report.connect_ms} ms until session.created",
         "first audio": f"{report.first_audio_ms} ms after the end of speech",
         "first text": f"{report.first_text_ms} ms after the question",
@@ -159,7 +215,6 @@ def _live_lines(report: LiveReport) -> list[str]:
         "unknown events": unknown or "none",
         "cost": _cost(report),
     }
-    return [f"     {name + ':':16}{plain(text)}" for name, text in table.items()]
 
 
 def _cost(report: LiveReport) -> str:
@@ -170,16 +225,19 @@ def _cost(report: LiveReport) -> str:
 
 def _as_json(outcome: _Outcome) -> dict[str, Any]:
     measured = asdict(outcome.live) if outcome.live is not None else None
-    return {"ok": outcome.ok, "parts": [_part(one) for one in outcome.results], "live": measured}
+    spoken = asdict(outcome.spoken) if outcome.spoken is not None else None
+    parts = [_part(one) for one in outcome.results]
+    return {"ok": outcome.ok, "parts": parts, "live": measured, "speak": spoken}
 
 
-def _part(result: CheckResult) -> dict[str, str]:
-    return {
+def _part(result: CheckResult) -> dict[str, Any]:
+    told = {
         "state": result.state,
         "what": result.what,
         "mend": result.hint,
         "part": result.part,
     }
+    return told | ({"seconds": dict(result.seconds)} if result.seconds else {})
 
 
 # ------------------------------------------------------------------ the settings and their checks
@@ -308,8 +366,8 @@ def _token_checks(settings: Settings) -> Iterator[Check]:
 
 
 async def _voice(settings: Settings) -> CheckResult:
-    if settings.relay_engine == "offline" and (missing := available()) is not None:
-        return runner.fail("the echo answers instead of the demonstration voice", missing)
+    if is_cascade(settings) and (missing := missing_voice()) is not None:
+        return runner.fail("the echo answers instead of the voice of the settings", missing)
     async with contextlib.AsyncExitStack() as closing:
         stored = open_store(settings.relay_data_dir, project_of(settings), own_key(settings))
         vault = (await closing.enter_async_context(stored)).vault

@@ -5,15 +5,13 @@ import asyncio
 import pytest
 from websockets.asyncio.server import ServerConnection, serve
 
-from relay.check import engine as engine_module
 from relay.check.engine import VOICE_QUESTION, SettingNames, check_engine, spoken_question
 from relay.engines.cascade.engine import CascadeEngine
 from relay.engines.openai import FixedKey, OpenAIEngine, OpenAIOptions
 from relay.interfaces import Engine, EngineRequest
-from relay.parts.simple import echo_parts, scripted_parts
+from relay.parts.simple import ToneSynthesizer, echo_parts, scripted_parts
 from relay.realtime.endings import AT_CAPACITY
 from relay.simulator import Simulator, SimulatorOptions, simulate
-from tests.components import needs
 from tests.session.fakes import FakeEngine
 
 NAMES = SettingNames("THE_KEY", "THE_ADDRESS", "THE_MODEL")
@@ -112,17 +110,15 @@ async def test_other_refusals_come_with_their_own_advice(late: bool) -> None:
     assert engine.calls == [EngineRequest("relay-check", MODEL, "relay-check")]
 
 
-@needs("voice")
-async def test_the_question_is_spoken_where_a_voice_is_installed() -> None:
-    pcm = await spoken_question()
+async def test_the_question_is_spoken_by_the_synthesizer_that_is_given_and_closed() -> None:
+    class Synthesizer(ToneSynthesizer):
+        closed = False
 
-    assert SECOND < len(pcm) < 4 * SECOND
+        async def aclose(self) -> None:
+            self.closed = True
 
-
-async def test_without_a_voice_the_question_is_a_tone(monkeypatch: pytest.MonkeyPatch) -> None:
-    missing = "the demonstration voice is not installed"
-    monkeypatch.setattr(engine_module, "available", lambda: missing)
-    pcm = await spoken_question()
+    synthesizer = Synthesizer()
+    pcm = await spoken_question(synthesizer)
 
     assert len(pcm) == pytest.approx(len(VOICE_QUESTION) * 0.06 * SECOND, rel=0.01)
-    assert len(set(pcm[:2000])) > 10
+    assert synthesizer.closed

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from relay.check.runner import CheckTimeouts
+from relay.parts.simple import tone
 from relay.realtime.billing.pricing import DATE
 from tests.cli.conftest import Ran
 from tests.cli.program import Program, one_line, port_of, relay, taken_port
@@ -53,6 +54,7 @@ def test_as_json_it_is_one_object(run: Run) -> None:
 
     assert told["ok"] is True
     assert told["live"] is None
+    assert told["speak"] is None
     assert told["parts"][0] == {
         "part": "settings",
         "state": "ok",
@@ -139,6 +141,60 @@ def test_live_takes_both_turns_and_reports_their_times_and_cost(run: Run, folder
         "development-secret", ""
     )
     assert "bad-secret" not in bad.stdout
+
+
+def test_speak_takes_one_turn_and_tells_where_its_time_went(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("relay.cli.check_voice.spoken_here", _a_tone)
+    lines, as_json = run("check", "--speak"), run("check", "--speak", "--json")
+
+    assert lines.code == as_json.code == 0
+    first, table = lines.out.split("ok   speak: first sound ")[1].split("\n", 1)
+    assert first.endswith(" s after the last voiced one")
+    assert [line.split(":")[0].strip() for line in table.splitlines()] == [
+        *("you", "voice", "turn ended", "transcript", "first words", "first sound", "of work"),
+    ]
+    report = json.loads(as_json.out)["speak"]
+    assert 0 < report["turn_ended"] <= report["first_sound"]
+    assert set(report["parts"]) == {"transcriber", "responder"}, "the echo plays what it heard"
+
+
+def test_a_turn_that_fails_is_one_more_part_that_does(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RELAY_ENGINE", "openai")
+    monkeypatch.setattr("relay.cli.check_voice.spoken_here", _a_tone)
+    ran = run("check", "--speak")
+
+    assert ran.code == 1
+    assert "FAIL speak: no session: OpenAI API key not configured. " in ran.out
+    assert "see what the checks of the parts say" in ran.out
+
+
+async def _a_tone() -> bytes:
+    return tone(500)
+
+
+@pytest.mark.slow
+@needs("voice")
+def test_the_local_voice_is_checked_part_by_part_and_takes_a_turn(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RELAY_ENGINE", "offline")
+    monkeypatch.setenv("RELAY_LLM", "local")
+    ran = run("check", "--speak", "--json")
+    told = json.loads(ran.out)
+    parts = {part["part"]: part for part in told["parts"]}
+
+    assert ran.code == 0, ran.out
+    for name in ("synthesizer", "transcriber", "responder"):
+        assert parts[name]["state"] == "ok"
+        assert 0 < parts[name]["seconds"]["first"] <= parts[name]["seconds"]["all"]
+    assert parts["speech detector"]["what"].startswith("finds a spoken sentence: ")
+    assert "capital of France" in told["speak"]["heard"]
+    assert told["speak"]["answer"] != ""
+    assert told["speak"]["first_sound"] > 0.4
 
 
 def test_a_slow_part_is_reported_while_it_is_waited_for(

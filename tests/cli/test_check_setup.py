@@ -96,15 +96,13 @@ def test_a_warning_comes_with_the_settings(setting) -> None:
     ]
 
 
-async def test_a_missing_demonstration_voice_is_reported(
-    setting, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("relay.cli.check.available", lambda: "install it with `make run`")
+async def test_a_missing_local_voice_is_reported(setting, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("relay.cli.check.missing_voice", lambda: "install it with `make run`")
     (voice,) = (part for part in checks_for(setting()) if part.name == "voice")
     found = await voice.run()
 
     assert found.state == "fail"
-    assert found.what == "the echo answers instead of the demonstration voice"
+    assert found.what == "the echo answers instead of the voice of the settings"
     assert found.hint == "install it with `make run`"
 
 
