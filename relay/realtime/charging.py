@@ -42,14 +42,12 @@ class CostTracker:
     def observe(self, event: Event, now: float) -> list[Effect]:
         """Take one server event of the types in `reads` at `now` (Unix seconds)."""
         self._track_response(event)
-        line = self.meter.observe(event, now)
-        if line is None:
-            return []
-        used = RecordUsage(line, self._micro(line))
-        if self.stage is None:
-            return [used]
+        lines = self.meter.observe(event, now)
+        used: list[Effect] = [RecordUsage(line, self._micro(line)) for line in lines]
+        if self.stage is None or not used:
+            return used
         answered = event["type"] == _DONE
-        return [used, ChargeBudget(self.stage.charge(self.cost().known, answered=answered))]
+        return [*used, ChargeBudget(self.stage.charge(self.cost().known, answered=answered))]
 
     def update_stage(self, balance: Balance) -> Stage | None:
         """The stage that the session has reached, if it is a new one.

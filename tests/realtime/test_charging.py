@@ -22,7 +22,14 @@ from relay.realtime.endings import BUDGET_EXHAUSTED
 from relay.realtime.items import InjectedItems
 from relay.realtime.requests import RequestTracker
 from tests.realtime import wire_events as wire
-from tests.realtime.wire_usage import lasted, response_done, response_usage, session, transcribed
+from tests.realtime.wire_usage import (
+    lasted,
+    parts_usage,
+    response_done,
+    response_usage,
+    session,
+    transcribed,
+)
 
 NOW = 1_795_219_200.0
 MODEL, TRANSCRIBER = "gpt-realtime-2.1", "gpt-realtime-whisper"
@@ -67,6 +74,26 @@ def test_with_a_budget_usage_is_charged_and_the_next_answer_reserved() -> None:
         6720,
         2 * (17_000 + 6720) * 3 // 2,
     )
+
+
+def test_an_engine_made_of_parts_is_charged_once_for_all_of_them() -> None:
+    """Each part is a line; 1000 tokens at 0.40 and 200 characters at 15 dollars a million."""
+    tracker = costs(BudgetStage(first_answer=1000))
+    written = {"model": "gpt-4.1-mini", "input_tokens": 1000}
+    spoken = {"model": "tts-1", "characters": 200}
+    *used, charged = tracker.observe(response_done("R1", parts_usage(written, spoken)), NOW)
+
+    micro = {one.line.model: one.micro for one in used if isinstance(one, RecordUsage)}
+    assert micro == {"gpt-4.1-mini": 400, "tts-1": 3000}
+    assert isinstance(charged, ChargeBudget)
+    assert (charged.charge.actual, charged.charge.reservation) == (3400, 2 * 3400 * 3 // 2)
+    assert tracker.observe(response_done("R2", parts_usage()), NOW) == []
+
+
+def test_a_part_without_a_price_may_not_spend_from_a_budget() -> None:
+    tracker, plenty = costs(BudgetStage()), Balance(10**9, 10**9, 1)
+    tracker.observe(response_done("R1", parts_usage({"model": "ours", "characters": 1})), NOW)
+    assert tracker.update_stage(plenty) == "exhausted"
 
 
 def test_a_model_without_a_price_may_not_spend_from_a_budget() -> None:

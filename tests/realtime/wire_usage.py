@@ -35,6 +35,11 @@ def response_usage(
     }
 
 
+def parts_usage(*parts: Event) -> Event:
+    """The `usage` of an engine that is made of parts: theirs beside the session's own."""
+    return {**response_usage(audio=(100, 0), out=(10, 50)), "seconds": 9, "parts": list(parts)}
+
+
 def response_done(response: str, usage: Event | None, status: str = "completed") -> Event:
     given = {"id": response, "status": status, "conversation_id": "conv_1", "usage": usage}
     return {"type": "response.done", "response": given}

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, Final, NoReturn
 
-DATE: Final = "2026-11-20"
+DATE: Final = "2026-11-30"
 """The date of the table: later price changes are not in it."""
 
 PICO_PER_MICRO: Final = 10**6
-_PER_MILLION_TOKENS: Final = 10**6  # a dollar a million tokens is this many pico-dollars a token
+_PER_MILLION: Final = 10**6  # a dollar a million tokens is this many pico-dollars a token
 _PER_MINUTE: Final = 10**12  # a dollar in pico-dollars
 
 Row = Mapping[str, Any]
@@ -42,29 +42,68 @@ TABLE: Final[Mapping[str, Row]] = {
         "image_cached": "0.08",
     },
     "gpt-realtime-mini": {"like": "gpt-realtime-2.1-mini", "inferred": True},
-    "gpt-4o-transcribe": {"text_in": "2.5", "audio_in": "2.5", "text_out": "10", "inferred": True},
+    "gpt-4o-transcribe": {
+        "text_in": "2.5",
+        "audio_in": "2.5",
+        "text_out": "10",
+        "minute": "0.006",
+        "inferred": True,
+    },
     "gpt-4o-mini-transcribe": {
         "text_in": "1.25",
         "audio_in": "1.25",
         "text_out": "5",
+        "minute": "0.003",
         "inferred": True,
     },
     "gpt-realtime-whisper": {"minute": "0.017"},
     "gpt-live-transcribe": {"minute": "0.017"},
     "gpt-realtime-translate": {"minute": "0.034"},
     "gpt-transcribe": {"minute": "0.006", "inferred": True},
+    "whisper-1": {"minute": "0.006"},
+    "gpt-4.1": {"text_in": "2", "text_cached": "0.50", "text_out": "8", "inferred": True},
+    "gpt-4.1-mini": {
+        "text_in": "0.40",
+        "text_cached": "0.10",
+        "text_out": "1.60",
+        "inferred": True,
+    },
+    "gpt-4.1-nano": {
+        "text_in": "0.10",
+        "text_cached": "0.025",
+        "text_out": "0.40",
+        "inferred": True,
+    },
+    "gpt-4o": {"text_in": "2.50", "text_cached": "1.25", "text_out": "10", "inferred": True},
+    "gpt-4o-mini": {
+        "text_in": "0.15",
+        "text_cached": "0.075",
+        "text_out": "0.60",
+        "inferred": True,
+    },
+    "gpt-4o-mini-tts": {"minute": "0.015", "inferred": True},
+    "tts-1": {"characters": "15"},
+    "tts-1-hd": {"characters": "30"},
+    "eleven_flash_v2_5": {"characters": "50", "inferred": True},
+    "eleven_flash_v2": {"like": "eleven_flash_v2_5"},
+    "eleven_turbo_v2_5": {"like": "eleven_flash_v2_5"},
+    "eleven_multilingual_v2": {"characters": "100", "inferred": True},
+    "eleven_v3": {"like": "eleven_multilingual_v2"},
+    "azure-neural": {"characters": "16", "inferred": True},
+    "azure-speech": {"minute": "0.016666666667", "inferred": True},  # a dollar an hour
 }
-"""US dollars a million tokens, or a `minute`. `like` inherits from another row; `inferred` marks
-prices that were not read on the provider's own page."""
+"""US dollars a million tokens or `characters`, or a `minute`. `like` inherits from another row;
+`inferred` marks prices that were not read on the provider's own page, and a `minute` of what is
+billed by tokens. What runs on a machine of one's own is in no table: it costs nothing."""
 
 _DATED: Final = re.compile(r"-\d{4}-\d{2}-\d{2}\Z", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Price:
-    """Pico-dollars a token by modality and direction, and a minute; None if no price is known.
+    """Pico-dollars a token by modality and direction, a minute and a character of speech.
 
-    Cached input without a price of its own costs what other input costs.
+    None if no price is known. Cached input without a price of its own costs what other input costs.
     """
 
     text_in: int | None = None
@@ -76,6 +115,7 @@ class Price:
     image_in: int | None = None
     image_cached: int | None = None
     minute: int | None = None
+    characters: int | None = None
     inferred: bool = False
 
 
@@ -127,7 +167,7 @@ def _fields(model: str, rows: Mapping[str, Row], seen: tuple[str, ...]) -> dict[
 
 def _pico(model: str, name: str, dollars: Any) -> int:
     """Convert an amount in dollars, text or a number, to pico-dollars without rounding."""
-    scale = _PER_MINUTE if name == "minute" else _PER_MILLION_TOKENS
+    scale = _PER_MINUTE if name == "minute" else _PER_MILLION
     try:
         amount = Decimal(str(dollars)) * scale
         whole = amount.is_finite() and amount >= 0 and amount == amount.to_integral_value()

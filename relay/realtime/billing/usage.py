@@ -1,7 +1,9 @@
 """Meters what a session uses, from the usage that engines report, and prices it (PROTOCOL §8)."""
 
 import math
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from itertools import islice
 from typing import Any, Final
 
 import msgspec
@@ -19,6 +21,7 @@ _MODALITIES: Final = ("text", "audio", "image")
 
 _MAX_REPORTS: Final = 1024  # reports that a repeat or a correction may still name
 _MAX_LINES: Final = 64  # a client may name a new transcriber at any time; a session has a few
+_MAX_PARTS: Final = 16  # of one report; an engine has three, and as many that take over
 _MAX_NAME: Final = 128  # characters of a model's name, as at the doors
 _MAX_COUNT: Final = 10**9  # an answer has 160 thousand tokens at most; more is not a count
 _DAY_SECONDS: Final = 86_400
@@ -26,10 +29,11 @@ _MS_PER_MINUTE: Final = 60_000
 
 
 class Usage(msgspec.Struct, frozen=True, kw_only=True):
-    """Tokens by direction and modality, and milliseconds of what is billed by the minute.
+    """Tokens by direction and modality, and the speech of what is not billed by tokens.
 
     `*_cached` is the part of `*_in` that the provider had cached, `reasoning` the part of
-    `text_out` that is not shown. A difference of two may be negative.
+    `text_out` that is not shown. `milliseconds` are of speech that was heard or made, `characters`
+    of text that was spoken. A difference of two may be negative.
     """
 
     text_in: int = 0
@@ -42,6 +46,7 @@ class Usage(msgspec.Struct, frozen=True, kw_only=True):
     image_cached: int = 0
     reasoning: int = 0
     milliseconds: int = 0
+    characters: int = 0
 
     def __add__(self, other: "Usage") -> "Usage":
         return Usage(**{name: getattr(self, name) + getattr(other, name) for name in _FIELDS})
@@ -94,12 +99,16 @@ class Cost:
         return None if self.unpriced else self.known
 
 
+_Key = tuple[str, Any, int]  # the kind of a report, the id of what it is about, its index there
+_Line = tuple[str, int]  # a model and a day
+
+
 @dataclass(frozen=True, slots=True)
 class _Report:
-    """Usage reported for one response or transcription, and the line that counts it."""
+    """Usage reported for one response or transcription, by the lines that count it."""
 
-    line: tuple[str, int]
-    usage: Usage
+    day: int
+    used: Mapping[_Line, Usage]
     final: bool
 
 
@@ -111,8 +120,9 @@ def day_of(now: float) -> int:
 class UsageMeter:
     """Counts the usage in events of the types in `reads`, out-of-band responses included.
 
-    Each response and each transcribed part is counted once. A later report for the same one
-    replaces it, but an interim transcription never replaces a final one.
+    It is the session's model that used it, or the models that its `parts` name. Each response and
+    each transcribed part is counted once. A later report for the same one replaces it, but an
+    interim transcription never replaces a final one.
     """
 
     reads: Final = frozenset({_RESPONSE_DONE, _TRANSCRIBED, *_CONFIGURED})
@@ -120,12 +130,12 @@ class UsageMeter:
     def __init__(self, model: str, transcription_model: str) -> None:
         self._model = model[:_MAX_NAME]
         self._transcriber = transcription_model[:_MAX_NAME]
-        self._reports: dict[tuple[str, str, int], _Report] = {}
-        self._lines: dict[tuple[str, int], UsageLine] = {}
+        self._reports: dict[_Key, _Report] = {}
+        self._lines: dict[_Line, UsageLine] = {}
         self._seq = 0
 
-    def observe(self, event: Event, now: float) -> UsageLine | None:
-        """Take one server event at `now` (Unix seconds); returns the line that it changed."""
+    def observe(self, event: Event, now: float) -> list[UsageLine]:
+        """Take one server event at `now` (Unix seconds); returns the lines that it changed."""
         kind = event.get("type")
         if kind == _RESPONSE_DONE:
             return self._answered(event, now)
@@ -133,7 +143,7 @@ class UsageMeter:
             return self._transcribed(event, now)
         if kind in _CONFIGURED:
             self._configured(event)
-        return None
+        return []
 
     def lines(self) -> list[UsageLine]:
         """All lines as they are now, the oldest first."""
@@ -163,43 +173,90 @@ class UsageMeter:
         transcription = _get(_get(_get(session, "audio"), "input"), "transcription")
         self._transcriber = _name(transcription) or self._transcriber
 
-    def _answered(self, event: Event, now: float) -> UsageLine | None:
+    def _answered(self, event: Event, now: float) -> list[UsageLine]:
         response = event.get("response")
-        usage, line = of_response(_get(response, "usage")), self._line(self._model, now)
+        used = _by_model(_get(response, "usage"), of_response, self._model)
         key = _RESPONSE_DONE, _get(response, "id"), 0
-        return self._count(key, _Report(line, usage, final=True)) if usage else None
+        return self._count(key, used, day_of(now), final=True)
 
-    def _transcribed(self, event: Event, now: float) -> UsageLine | None:
-        usage, line = of_transcription(event.get("usage")), self._line(self._transcriber, now)
+    def _transcribed(self, event: Event, now: float) -> list[UsageLine]:
+        used = _by_model(event.get("usage"), of_transcription, self._transcriber)
         index, final = event.get("content_index"), event.get("status", "completed") == "completed"
         key = _TRANSCRIBED, event.get("item_id"), index if isinstance(index, int) else 0
-        return self._count(key, _Report(line, usage, final)) if usage else None
+        return self._count(key, used, day_of(now), final=final)
 
-    def _line(self, model: str, now: float) -> tuple[str, int]:
-        key = model, day_of(now)
-        return key if key in self._lines or len(self._lines) < _MAX_LINES else (OTHER, key[1])
-
-    def _count(self, key: tuple[str, Any, int], report: _Report) -> UsageLine | None:
-        kind, name, index = key
-        if not isinstance(name, str):  # cannot be told from others; better counted twice than never
-            return self._add(report.line, report.usage)
-        before = self._reports.pop((kind, name, index), None)
-        if before is not None:
-            report = (
-                before if before.final and not report.final else replace(report, line=before.line)
-            )
-        self._reports[kind, name, index] = report
+    def _count(
+        self, key: _Key, used: Mapping[str, Usage], day: int, *, final: bool
+    ) -> list[UsageLine]:
+        if not used:
+            return []
+        if not isinstance(key[1], str):  # cannot be told from others; better twice than never
+            return list(self._add(self._by_line(used, day)))
+        before = self._reports.pop(key, None)
+        if before is None:
+            report = _Report(day, self._by_line(used, day), final)
+        elif before.final and not final:
+            report = before
+        else:  # a correction stays on its day
+            report = _Report(before.day, self._by_line(used, before.day), final)
+        self._reports[key] = report
         if len(self._reports) > _MAX_REPORTS:
             del self._reports[next(iter(self._reports))]
-        return self._add(report.line, report.usage - before.usage if before else report.usage)
+        return list(self._add(_difference(report.used, before.used if before else {})))
 
-    def _add(self, key: tuple[str, int], more: Usage) -> UsageLine | None:
-        if more == Usage():
-            return None
-        self._seq += 1
-        usage = self._lines[key].usage + more if key in self._lines else more
-        self._lines[key] = UsageLine(model=key[0], day=key[1], usage=usage, seq=self._seq)
-        return self._lines[key]
+    def _by_line(self, used: Mapping[str, Usage], day: int) -> dict[_Line, Usage]:
+        lines: dict[_Line, Usage] = {}
+        for model, usage in used.items():
+            line = model, day
+            if line not in self._lines and len(self._lines.keys() | lines) >= _MAX_LINES:
+                line = OTHER, day
+            lines[line] = lines.get(line, Usage()) + usage
+        return lines
+
+    def _add(self, more: Mapping[_Line, Usage]) -> Iterator[UsageLine]:
+        for line, usage in more.items():
+            if usage == Usage():
+                continue
+            self._seq += 1
+            total = self._lines[line].usage + usage if line in self._lines else usage
+            self._lines[line] = UsageLine(model=line[0], day=line[1], usage=total, seq=self._seq)
+            yield self._lines[line]
+
+
+def _difference(after: Mapping[_Line, Usage], before: Mapping[_Line, Usage]) -> dict[_Line, Usage]:
+    nothing = Usage()
+    lines = {**before, **after}
+    return {line: after.get(line, nothing) - before.get(line, nothing) for line in lines}
+
+
+def _by_model(given: Any, read: Callable[[Any], Usage | None], model: str) -> Mapping[str, Usage]:
+    """What each model used: those of the `parts`, where the engine tells them, else this one."""
+    parts = _get(given, "parts")
+    if isinstance(parts, list):
+        return of_parts(parts)
+    usage = read(given)
+    return {} if usage is None else {model: usage}
+
+
+def of_parts(parts: list[Any]) -> dict[str, Usage]:
+    """Read the `parts` of a usage, by model; whatever is not named counts as `OTHER`.
+
+    Each part of an engine that is made of several models tells its tokens (text), the characters
+    that it spoke, or the seconds of speech that it heard or made.
+    """
+    used: dict[str, Usage] = {}
+    for part in islice(filter(_is_object, parts), _MAX_PARTS):
+        taken = _count(part, "input_tokens")
+        usage = Usage(
+            text_in=taken,
+            text_cached=min(_count(part, "cached_tokens"), taken),
+            text_out=_count(part, "output_tokens"),
+            characters=_count(part, "characters"),
+            milliseconds=_milliseconds(part.get("seconds")),
+        )
+        model = _name(part) or OTHER
+        used[model] = used.get(model, Usage()) + usage
+    return used
 
 
 def of_response(given: Any) -> Usage | None:
@@ -245,7 +302,10 @@ def of_transcription(given: Any) -> Usage | None:
 
 
 def cost(usage: Usage, price: Price | None) -> int | None:
-    """Micro-dollars, rounded up once; None if something that was used has no known price."""
+    """Micro-dollars, rounded up once; None if something that was used has no known price.
+
+    Speech is charged by its time, by its characters or by both, as it has prices.
+    """
     if price is None:
         return None
     amounts = (
@@ -255,9 +315,11 @@ def cost(usage: Usage, price: Price | None) -> int | None:
         (usage.text_out, price.text_out),
         (usage.audio_out, price.audio_out),
     )
-    if usage.milliseconds and price.minute is None:
+    spoken = usage.milliseconds or usage.characters
+    if spoken and price.minute is None and price.characters is None:
         return None
     sixty_thousandths = usage.milliseconds * (price.minute or 0)  # of a pico-dollar
+    sixty_thousandths += usage.characters * (price.characters or 0) * _MS_PER_MINUTE
     for count, each in amounts:
         if count and each is None:
             return None
@@ -290,7 +352,7 @@ def _object(given: dict[str, Any], name: str) -> dict[str, Any]:
 
 
 def _count(given: dict[str, Any], name: str) -> int:
-    """A number of tokens; 0 for anything that cannot be one."""
+    """A number of tokens or characters; 0 for anything that cannot be one."""
     value = given.get(name)
     if isinstance(value, bool) or not isinstance(value, int | float):
         return 0
@@ -300,7 +362,11 @@ def _count(given: dict[str, Any], name: str) -> int:
 def _milliseconds(seconds: Any) -> int:
     if isinstance(seconds, bool) or not isinstance(seconds, int | float):
         return 0
-    return math.ceil(seconds * 1000) if 0 <= seconds <= _MAX_COUNT else 0
+    return math.ceil(round(seconds * 1000, 3)) if 0 <= seconds <= _MAX_COUNT else 0
+
+
+def _is_object(given: Any) -> bool:
+    return isinstance(given, dict)
 
 
 def _get(given: Any, name: str) -> Any:

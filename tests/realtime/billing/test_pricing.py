@@ -42,17 +42,56 @@ def test_transcribers_are_priced_by_the_minute_or_by_tokens() -> None:
     assert found.find("gpt-live-transcribe") == Price(minute=17_000_000_000)
     assert found.find("gpt-realtime-translate") == Price(minute=34_000_000_000)
     assert found.find("gpt-transcribe") == Price(minute=6_000_000_000, inferred=True)
+    assert found.find("whisper-1") == Price(minute=6_000_000_000)
     by_tokens = {"text_in": 1_250_000, "audio_in": 1_250_000, "text_out": 5_000_000}
+    by_tokens["minute"] = 3_000_000_000
     assert found.find("gpt-4o-mini-transcribe") == Price(**by_tokens, inferred=True)
     by_tokens = {"text_in": 2_500_000, "audio_in": 2_500_000, "text_out": 10_000_000}
+    by_tokens["minute"] = 6_000_000_000
     assert found.find("gpt-4o-transcribe") == Price(**by_tokens, inferred=True)
+
+
+@pytest.mark.parametrize(
+    ("model", "sheet"),
+    [
+        ("gpt-4.1", "2 / 0.50 / 8"),
+        ("gpt-4.1-mini", "0.40 / 0.10 / 1.60"),
+        ("gpt-4.1-nano", "0.10 / 0.025 / 0.40"),
+        ("gpt-4o", "2.50 / 1.25 / 10"),
+        ("gpt-4o-mini", "0.15 / 0.075 / 0.60"),
+    ],
+)
+def test_text_models_are_priced_by_tokens(model: str, sheet: str) -> None:
+    price = Prices().find(model)
+    assert price is not None
+    assert [price.text_in, price.text_cached, price.text_out] == pico(sheet)
+    assert (price.audio_in, price.minute, price.characters) == (None, None, None)
+
+
+@pytest.mark.parametrize(
+    ("model", "dollars"),
+    [
+        ("tts-1", 15),
+        ("tts-1-hd", 30),
+        ("eleven_flash_v2_5", 50),
+        ("eleven_multilingual_v2", 100),
+        ("azure-neural", 16),
+    ],
+)
+def test_speech_is_priced_by_a_million_characters(model: str, dollars: int) -> None:
+    price = Prices().find(model)
+    assert price is not None
+    assert (price.characters, price.minute) == (dollars * 10**6, None)
 
 
 def test_inferred_prices_are_marked() -> None:
     found = {model: Prices().find(model) for model in prices.TABLE}
     assert {model for model, price in found.items() if price is not None and price.inferred} == {
         *("gpt-realtime", "gpt-realtime-mini", "gpt-transcribe"),
-        *("gpt-4o-transcribe", "gpt-4o-mini-transcribe"),
+        *("gpt-4o-transcribe", "gpt-4o-mini-transcribe", "gpt-4o-mini-tts"),
+        *("gpt-4.1", "gpt-4.1-mini", "gpt-4.1-nano", "gpt-4o", "gpt-4o-mini"),
+        *("eleven_flash_v2_5", "eleven_flash_v2", "eleven_turbo_v2_5"),
+        *("eleven_multilingual_v2", "eleven_v3", "azure-neural", "azure-speech"),
     }
 
 
@@ -81,7 +120,7 @@ def test_a_dated_version_has_the_price_of_its_model(name: str, row: str) -> None
             "gpt-realtime-2.10",
             "gpt-4o-transcribe-diarize",
         ),
-        *("gpt-4o-realtime-preview-2024-12-17", "whisper-1", "gpt-realtime-", "", "GPT-REALTIME"),
+        *("gpt-4o-realtime-preview-2024-12-17", "whisper-2", "gpt-realtime-", "", "GPT-REALTIME"),
         *("gpt-realtime-2.1-2026-07-01-2026-07-02", "gpt-realtime-2026-07-01\n", "2026-07-01"),
     ],
 )
@@ -115,8 +154,9 @@ def test_a_dated_version_with_a_row_of_its_own_has_that_price() -> None:
 
 def test_a_number_is_as_exact_as_a_text() -> None:
     for amount in ("0.0375", 0.0375):
-        own = Prices({"m": {"text_in": amount, "minute": amount}})
-        assert own.find("m") == Price(text_in=37_500, minute=37_500_000_000)
+        own = Prices({"m": {"text_in": amount, "minute": amount, "characters": amount}})
+        exact = Price(text_in=37_500, minute=37_500_000_000, characters=37_500)
+        assert own.find("m") == exact
 
 
 @pytest.mark.parametrize(
@@ -126,6 +166,7 @@ def test_a_number_is_as_exact_as_a_text() -> None:
         ({"text_in": None}, "m: 'text_in'"),
         ({"text_in": True}, "m: 'text_in'"),
         ({"minute": -1}, "m: 'minute'"),
+        ({"characters": "many"}, "m: 'characters'"),
         ({"audio_in": float("nan")}, "m: 'audio_in'"),
         ({"audio_in": "Infinity"}, "m: 'audio_in'"),
         ({"audio_in": "1e999999999"}, "m: 'audio_in'"),

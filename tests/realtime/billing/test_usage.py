@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from relay.realtime.billing.pricing import Price, Prices
-from relay.realtime.billing.usage import Usage, cost, of_response, of_transcription
+from relay.realtime.billing.usage import Usage, cost, of_parts, of_response, of_transcription
 from tests.realtime.wire_usage import response_usage
 
 REALTIME = Prices().find("gpt-realtime-2.1")
@@ -23,6 +23,7 @@ NAMES = st.sampled_from(
         *("type", "seconds", "input_tokens", "output_tokens", "total_tokens", "cached_tokens"),
         *("input_token_details", "output_token_details", "cached_tokens_details"),
         *("text_tokens", "audio_tokens", "image_tokens", "reasoning_tokens"),
+        *("parts", "model", "characters", "cached_tokens"),
     ]
 )
 NEARLY = st.recursive(JSON, lambda inner: st.dictionaries(NAMES, inner, max_size=6), max_leaves=12)
@@ -105,6 +106,23 @@ def test_transcription_usage_is_in_tokens_or_in_time() -> None:
     assert of_transcription({"type": "duration", "seconds": 2.8005}) == Usage(milliseconds=2801)
 
 
+def test_the_usage_of_parts_is_in_tokens_characters_and_seconds() -> None:
+    told = [
+        {"model": "a", "input_tokens": 9, "cached_tokens": 12, "output_tokens": 3},
+        {"model": "b", "characters": 40, "seconds": 2.8005},
+        {"model": "a", "output_tokens": 1},
+        "c",
+        None,
+        {"seconds": 1},
+    ]
+    assert of_parts(told) == {
+        "a": Usage(text_in=9, text_cached=9, text_out=4),
+        "b": Usage(characters=40, milliseconds=2801),
+        "other": Usage(milliseconds=1000),
+    }
+    assert of_parts([{"model": "b", "seconds": 1.1}]) == {"b": Usage(milliseconds=1100)}
+
+
 @pytest.mark.parametrize("absent", [None, [], "usage", 7, True])
 def test_no_usage_is_none(absent: Any) -> None:
     assert of_response(absent) is None
@@ -122,7 +140,8 @@ def test_an_invalid_count_is_0(count: Any) -> None:
 
 @given(NEARLY)
 def test_malformed_usage_raises_no_error(given: Any) -> None:
-    for usage in (of_response(given), of_transcription(given)):
+    parts = of_parts(given if isinstance(given, list) else [given])
+    for usage in (of_response(given), of_transcription(given), *parts.values()):
         if usage is not None:
             assert all(getattr(usage, name) >= 0 for name in Usage.__struct_fields__)
             assert usage.text_cached <= usage.text_in
@@ -172,6 +191,17 @@ def test_cached_input_without_a_price_of_its_own_is_not_cheaper() -> None:
     assert cost(Usage(text_in=10, text_cached=10), Price(text_in=2_000_000)) == 20
 
 
+def test_speech_costs_by_its_characters_by_its_time_or_by_both() -> None:
+    speech = Usage(characters=200, milliseconds=12_000)
+    assert cost(speech, Prices().find("tts-1")) == 3000
+    assert cost(speech, Prices().find("gpt-4o-mini-tts")) == 3000
+    assert cost(Usage(characters=200), Prices().find("gpt-4o-mini-tts")) == 0, "not a sound of it"
+    both = Prices({"m": {"like": "tts-1", "minute": "0.015"}}).find("m")
+    assert cost(speech, both) == 6000
+    assert cost(Usage(characters=1), REALTIME) is None
+    assert cost(Usage(milliseconds=3_600_000), Prices().find("azure-speech")) in (10**6, 10**6 + 1)
+
+
 def test_usage_without_a_price_has_no_cost() -> None:
     assert cost(Usage(text_in=1), None) is None
     assert cost(Usage(text_in=1), WHISPER) is None
@@ -181,7 +211,8 @@ def test_usage_without_a_price_has_no_cost() -> None:
 
 @given(usages())
 def test_the_cost_is_the_formula_of_the_price_sheet_rounded_up(usage: Usage) -> None:
-    price = Prices({"m": {"like": "gpt-realtime-2.1-mini", "minute": "0.017"}}).find("m")
+    own = {"like": "gpt-realtime-2.1-mini", "minute": "0.017", "characters": "15"}
+    price = Prices({"m": own}).find("m")
     exact = (
         (usage.text_in - usage.text_cached) * Fraction("0.60")
         + usage.text_cached * Fraction("0.06")
@@ -192,6 +223,7 @@ def test_the_cost_is_the_formula_of_the_price_sheet_rounded_up(usage: Usage) -> 
         + (usage.image_in - usage.image_cached) * Fraction("0.80")
         + usage.image_cached * Fraction("0.08")
         + Fraction(usage.milliseconds, 60_000) * 17_000
+        + usage.characters * 15
     )
     assert cost(usage, price) == exact.__ceil__()
 
@@ -204,4 +236,6 @@ def test_more_use_never_costs_less(one: Usage, more: Usage) -> None:
     assert before <= after <= before + (cost(more, REALTIME_AND_EARS) or 0)
 
 
-REALTIME_AND_EARS = Prices({"m": {"like": "gpt-realtime-2.1", "minute": "0.017"}}).find("m")
+REALTIME_AND_EARS = Prices(
+    {"m": {"like": "gpt-realtime-2.1", "minute": "0.017", "characters": "15"}}
+).find("m")

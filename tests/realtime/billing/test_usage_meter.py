@@ -8,10 +8,26 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from relay.realtime.billing.pricing import Prices
-from relay.realtime.billing.usage import OTHER, Cost, Usage, UsageLine, UsageMeter, day_of
+from relay.realtime.billing.usage import (
+    OTHER,
+    Cost,
+    Usage,
+    UsageLine,
+    UsageMeter,
+    cost,
+    day_of,
+    of_parts,
+)
 from relay.realtime.dialects.beta import beta_to_ga
 from tests.realtime.billing.test_usage import NEARLY
-from tests.realtime.wire_usage import Event, lasted, response_done, response_usage, session
+from tests.realtime.wire_usage import (
+    Event,
+    lasted,
+    parts_usage,
+    response_done,
+    response_usage,
+    session,
+)
 from tests.realtime.wire_usage import transcribed as heard
 from tests.recordings import RECORDINGS, needs_recordings
 
@@ -32,11 +48,10 @@ def fed(*events: Event, now: float = NOON) -> UsageMeter:
 
 def test_a_turn_is_counted_for_the_model_and_the_transcriber() -> None:
     meter = UsageMeter(MODEL, EARS)
-    listened = meter.observe(heard("item_1", lasted(3)), NOON)
-    answered = meter.observe(response_done("resp_1", ANSWER), NOON)
+    [listened] = meter.observe(heard("item_1", lasted(3)), NOON)
+    [answered] = meter.observe(response_done("resp_1", ANSWER), NOON)
 
     assert listened == UsageLine(model=EARS, day=20_000, usage=Usage(milliseconds=3000), seq=1)
-    assert answered is not None
     assert (answered.model, answered.seq) == (MODEL, 2)
     assert meter.lines() == [listened, answered]
     assert meter.totals() == {
@@ -48,8 +63,7 @@ def test_a_turn_is_counted_for_the_model_and_the_transcriber() -> None:
 
 def test_a_line_grows_with_every_answer() -> None:
     meter = fed(response_done("resp_1", ANSWER))
-    line = meter.observe(response_done("resp_2", ANSWER), NOON)
-    assert line is not None
+    [line] = meter.observe(response_done("resp_2", ANSWER), NOON)
     assert line.usage.audio_out == 272
     assert line.seq == 2
     assert meter.lines() == [line]
@@ -69,7 +83,7 @@ def test_an_answer_outside_the_conversation_is_counted_too() -> None:
 @pytest.mark.parametrize("usage", [None, response_usage()])
 def test_an_answer_that_used_nothing_changes_nothing(usage: Event | None) -> None:
     meter = UsageMeter(MODEL, EARS)
-    assert meter.observe(response_done("resp_1", usage, "failed"), NOON) is None
+    assert meter.observe(response_done("resp_1", usage, "failed"), NOON) == []
     assert meter.lines() == []
     assert meter.cost(Prices()) == Cost(0)
 
@@ -88,14 +102,76 @@ def test_transcription_by_tokens_has_the_transcribers_price() -> None:
     assert meter.cost(Prices()) == Cost(62), "13 * 1.25 + 9 * 5 is 61.25, rounded up"
 
 
+# ------------------------------------------------------------------------ engines made of parts
+
+WRITER, SPEAKER, EAR = "gpt-4.1-mini", "tts-1", "whisper-1"
+TOLD = parts_usage(
+    {"model": WRITER, "input_tokens": 1000, "cached_tokens": 400, "output_tokens": 50},
+    {"model": SPEAKER, "characters": 200, "seconds": 12.5},
+)
+
+
+def test_each_part_has_a_line_of_its_model_and_the_sessions_model_none() -> None:
+    meter = UsageMeter(MODEL, EARS)
+    [listened] = meter.observe(heard("item_1", parts_usage({"model": EAR, "seconds": 3.2})), NOON)
+    lines = meter.observe(response_done("resp_1", TOLD), NOON)
+
+    assert (listened.model, listened.usage) == (EAR, Usage(milliseconds=3200))
+    assert [(line.model, line.seq) for line in lines] == [(WRITER, 2), (SPEAKER, 3)]
+    assert meter.totals() == {
+        EAR: Usage(milliseconds=3200),
+        WRITER: Usage(text_in=1000, text_cached=400, text_out=50),
+        SPEAKER: Usage(characters=200, milliseconds=12_500),
+    }
+    assert meter.cost(Prices()) == Cost(320 + 600 * 4 // 10 + 40 + 80 + 200 * 15)
+
+
+def test_parts_that_cost_nothing_are_not_told_and_not_counted() -> None:
+    meter = fed(response_done("resp_1", parts_usage()), heard("item_1", parts_usage()))
+    assert meter.lines() == []
+
+
+def test_a_correction_of_parts_takes_back_what_is_no_longer_told() -> None:
+    meter = fed(response_done("resp_1", TOLD))
+    less = {"model": WRITER, "input_tokens": 900, "cached_tokens": 400, "output_tokens": 50}
+    other = {"model": "tts-1-hd", "characters": 10}
+    changed = meter.observe(response_done("resp_1", parts_usage(less, other)), NOON)
+
+    assert [line.model for line in changed] == [WRITER, SPEAKER, "tts-1-hd"]
+    assert meter.totals()[WRITER].text_in == 900
+    assert meter.totals()[SPEAKER] == Usage()
+    assert meter.observe(response_done("resp_1", parts_usage(less, other)), NOON) == []
+
+
+def test_a_response_may_also_tell_what_its_transcriber_heard() -> None:
+    twice = {"model": EAR, "seconds": 2}
+    meter = fed(response_done("resp_1", parts_usage(twice, twice)))
+    assert meter.totals() == {EAR: Usage(milliseconds=4000)}
+
+
+def test_a_part_without_a_name_or_a_price_is_not_free() -> None:
+    nameless, own = {"output_tokens": 7}, {"model": "our-llama", "output_tokens": 7}
+    meter = fed(response_done("resp_1", parts_usage(nameless, own)))
+    assert meter.cost(Prices()) == Cost(0, (OTHER, "our-llama"))
+    free = Prices({name: {"text_in": 0, "text_out": 0} for name in (OTHER, "our-llama")})
+    assert meter.cost(free) == Cost(0)
+
+
+def test_the_parts_and_models_of_one_report_are_bounded() -> None:
+    many = [{"model": f"m{number}", "characters": 1} for number in range(100)]
+    meter = fed(*(response_done(f"r{n}", parts_usage(*many[n:])) for n in range(0, 96, 8)))
+    assert len(meter.lines()) <= 65
+    assert sum(line.usage.characters for line in meter.lines()) == 12 * 16 - 4
+
+
 # ----------------------------------------------------------------------- repeats and corrections
 
 
 def test_a_repeated_report_counts_once() -> None:
     meter = fed(response_done("resp_1", ANSWER), heard("item_1", lasted(3)))
     before = meter.lines()
-    assert meter.observe(response_done("resp_1", ANSWER), NOON) is None
-    assert meter.observe(heard("item_1", lasted(3)), NOON) is None
+    assert meter.observe(response_done("resp_1", ANSWER), NOON) == []
+    assert meter.observe(heard("item_1", lasted(3)), NOON) == []
     assert meter.lines() == before
 
 
@@ -117,16 +193,15 @@ def test_an_interim_transcription_is_replaced_by_the_next_and_by_the_final_one()
     )
     assert meter.totals()[EARS] == Usage(milliseconds=5000)
     late = meter.observe(heard("item_1", lasted(3), status="in_progress"), NOON)
-    assert late is None, "an interim one that comes late replaces no final one"
-    corrected = meter.observe(heard("item_1", lasted(4)), NOON)
-    assert corrected is not None
+    assert late == [], "an interim one that comes late replaces no final one"
+    [corrected] = meter.observe(heard("item_1", lasted(4)), NOON)
     assert corrected.usage == Usage(milliseconds=4000)
 
 
 def test_usage_missing_at_first_is_counted_later_and_not_taken_back() -> None:
     meter = fed(response_done("resp_1", None), response_done("resp_1", ANSWER))
     assert meter.totals()[MODEL].audio_out == 136
-    assert meter.observe(response_done("resp_1", None), NOON) is None
+    assert meter.observe(response_done("resp_1", None), NOON) == []
     assert meter.totals()[MODEL].audio_out == 136
 
 
@@ -215,15 +290,28 @@ def test_remembered_reports_are_bounded_and_no_usage_is_lost() -> None:
 
 # ------------------------------------------------------------------------------------ any order
 
-ANSWERS = st.lists(
-    st.builds(
-        response_usage,
-        text=st.tuples(st.integers(0, 500), st.integers(0, 100)),
-        audio=st.tuples(st.integers(0, 500), st.integers(0, 100)),
-        out=st.tuples(st.integers(0, 500), st.integers(0, 500)),
-    ),
-    max_size=6,
+ANSWERS_WHOLE = st.builds(
+    response_usage,
+    text=st.tuples(st.integers(0, 500), st.integers(0, 100)),
+    audio=st.tuples(st.integers(0, 500), st.integers(0, 100)),
+    out=st.tuples(st.integers(0, 500), st.integers(0, 500)),
 )
+
+
+PARTS = st.lists(
+    st.fixed_dictionaries(
+        {"model": st.sampled_from([WRITER, SPEAKER, EAR, MODEL])},
+        optional={
+            "input_tokens": st.integers(0, 500),
+            "cached_tokens": st.integers(0, 100),
+            "output_tokens": st.integers(0, 500),
+            "characters": st.integers(0, 500),
+            "seconds": st.integers(0, 30_000).map(lambda ms: ms / 1000),
+        },
+    ),
+    max_size=4,
+).map(lambda told: parts_usage(*told))
+ANSWERS = st.lists(st.one_of(ANSWERS_WHOLE, PARTS), max_size=6)
 
 
 @given(ANSWERS, st.lists(st.integers(0, 30), max_size=6), st.data())
@@ -236,22 +324,37 @@ def test_order_and_repeats_change_nothing(
     shuffled = data.draw(st.permutations(events + doubles))
     meter = fed(*shuffled)
     assert meter.totals() == fed(*events).totals()
-    assert meter.cost(Prices()) == fed(*events).cost(Prices())
+    after, before = meter.cost(Prices()), fed(*events).cost(Prices())
+    assert (after.known, set(after.unpriced)) == (before.known, set(before.unpriced))
     assert len({line.seq for line in meter.lines()}) == len(meter.lines())
 
 
 @given(ANSWERS)
 def test_each_version_of_a_line_is_newer_and_never_smaller(answers: list[Event]) -> None:
-    meter, before = (
-        UsageMeter(MODEL, EARS),
-        UsageLine(model=MODEL, day=20_000, usage=Usage(), seq=0),
-    )
+    meter, seq = UsageMeter(MODEL, EARS), 0
+    newest: dict[str, Usage] = {}
     for number, usage in enumerate(answers):
-        line = meter.observe(response_done(f"resp_{number}", usage), NOON)
-        if line is not None:
-            assert line.seq == before.seq + 1
-            assert all(count >= 0 for count in vars_of(line.usage - before.usage))
-            before = line
+        for line in meter.observe(response_done(f"resp_{number}", usage), NOON):
+            assert line.seq == seq + 1
+            more = line.usage - newest.get(line.model, Usage())
+            assert all(count >= 0 for count in vars_of(more))
+            newest[line.model], seq = line.usage, line.seq
+    assert newest == meter.totals()
+
+
+@given(st.lists(PARTS, max_size=6))
+def test_the_parts_of_a_session_cost_what_their_models_cost_together(told: list[Event]) -> None:
+    meter = fed(*(response_done(f"resp_{number}", usage) for number, usage in enumerate(told)))
+    by_model: dict[str, Usage] = {}
+    for usage in told:
+        for model, used in of_parts(usage["parts"]).items():
+            by_model[model] = by_model.get(model, Usage()) + used
+
+    assert {m: u for m, u in meter.totals().items() if u != Usage()} == {
+        m: u for m, u in by_model.items() if u != Usage()
+    }
+    amounts = [cost(used, Prices().find(model)) for model, used in by_model.items()]
+    assert meter.cost(Prices()).known == sum(amount or 0 for amount in amounts)
 
 
 def vars_of(usage: Usage) -> list[int]:
