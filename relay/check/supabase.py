@@ -58,7 +58,7 @@ RELAY_TABLES: Final[SchemaNames] = _names(
     " ending seq",
     voice_usage="id conversation_id user_id agent_id voice_session_id model day seq text_in"
     " text_cached text_out audio_in audio_cached audio_out image_in image_cached reasoning"
-    " milliseconds cost_micro",
+    " milliseconds characters cost_micro",
     coach_assignments="coach_id learner_id created_at",
     coach_actions="id session_id conversation_id coach_id action details at",
     voice_agents="agent_id settings updated_at",

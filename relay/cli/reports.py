@@ -22,7 +22,10 @@ from relay.stores.supabase.admin import ReportTooLarge, SupabaseAdmin, SupabaseR
 from relay.stores.supabase.errors import DatabaseError
 
 _NOTHING_SAID: Final = "nothing has been said yet; start `relay dev` in this folder and talk"
-_COLUMNS: Final = "calls", "minutes", "tokens in", "cached", "tokens out", "dollars", "$/minute"
+_COLUMNS: Final = (
+    *("calls", "minutes", "tokens in", "cached", "tokens out", "characters", "speech min"),
+    *("dollars", "$/minute"),
+)
 _EPOCH: Final = date(1970, 1, 1)
 T = TypeVar("T")
 
@@ -128,7 +131,7 @@ def _run_usage(given: argparse.Namespace) -> int:
 
 USAGE: Final = CliCommand(
     name="usage",
-    help="print what calls used and cost: tokens, minutes and dollars",
+    help="print what calls used and cost: tokens, characters, minutes and dollars",
     example="relay usage --by user --since 2026-11-01",
     options=_usage_options,
     run=_run_usage,
@@ -189,6 +192,8 @@ def _cells(cost: CostRow) -> tuple[str, ...]:
         str(len(cost.sessions)),
         f"{cost.seconds / 60:.1f}",
         *map(str, (usage.input_tokens, usage.cached_tokens, usage.output_tokens)),
+        str(usage.characters),
+        f"{usage.milliseconds / 60_000:.1f}",
         f"{cost.micro / 1e6:.4f}" + (" + ?" if cost.unpriced else ""),
         "unknown" if per_minute is None else f"{per_minute / 1e6:.4f}",
     )

@@ -1,4 +1,4 @@
-"""Usage reports: tokens, time and cost of calls, summed by session, user, agent, day or model."""
+"""Usage reports: what calls used and cost, summed by session, user, agent, day or model."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field

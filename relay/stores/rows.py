@@ -9,6 +9,7 @@ from typing import Any, Final, cast
 
 import msgspec
 
+from relay.realtime.billing.usage import Usage
 from relay.realtime.records import (
     ActionRecord,
     Origin,
@@ -112,6 +113,12 @@ def usage_row(record: UsageRecord) -> dict[str, Any]:
         **msgspec.to_builtins(record.line.usage),
         "cost_micro": record.micro,
     }
+
+
+def read_usage(row: Mapping[str, Any]) -> Usage:
+    """The usage of a `voice_usage` row, also of a table that has no column `characters` yet."""
+    counts = {name: row[name] for name in Usage.__struct_fields__ if name != "characters"}
+    return Usage(**counts, characters=row.get("characters", 0))
 
 
 def session_row(record: SessionRecord) -> dict[str, Any]:

@@ -74,9 +74,9 @@ def test_the_table_lists_the_most_expensive_first(run: Run) -> None:
 
     assert head.split("  ")[0] == "user"
     assert [cells(line) for line in lines] == [
-        [LEARNER, "1", "1.5", "600", "400", "920", "0.1560", "0.1040"],
-        [STRANGER, "1", "0.5", "50", "0", "80", "0.0200", "0.0400"],
-        ["total", "2", "2.0", "650", "400", "1000", "0.1760", "0.0880"],
+        [LEARNER, "1", "1.5", "600", "400", "920", "0", "0.0", "0.1560", "0.1040"],
+        [STRANGER, "1", "0.5", "50", "0", "80", "0", "0.0", "0.0200", "0.0400"],
+        ["total", "2", "2.0", "650", "400", "1000", "0", "0.0", "0.1760", "0.0880"],
     ]
     assert len({len(line) for line in (head, *lines)}) == 1, "columns stand below each other"
     assert (ran.code, ran.err) == (0, "")
@@ -136,6 +136,40 @@ def test_a_models_name_cannot_control_the_terminal(run: Run) -> None:
     assert "a [31m b" in run("usage", "--by", "model").out
 
 
+def test_what_parts_used_is_listed_by_model(run: Run) -> None:
+    store(
+        CALL.ended(60),
+        CALL.used(2_000, model="gpt-4.1-mini", text_in=4_000, text_cached=1_000, text_out=500),
+        CALL.used(7_500, model="gpt-4o-mini-tts", characters=450, milliseconds=30_000),
+        CALL.used(1_500, model="gpt-4o-mini-transcribe", milliseconds=30_000),
+    )
+    head, *lines = run("usage", "--by", "model").out.splitlines()
+    told = json.loads(run("usage", "--by", "model", "--json").out)
+
+    assert "characters  speech min" in head
+    assert [cells(line) for line in lines] == [
+        ["gpt-4o-mini-tts", "1", "1.0", "0", "0", "0", "450", "0.5", "0.0075", "0.0075"],
+        ["gpt-4.1-mini", "1", "1.0", "4000", "1000", "500", "0", "0.0", "0.0020", "0.0020"],
+        ["gpt-4o-mini-transcribe", "1", "1.0", "0", "0", "0", "0", "0.5", "0.0015", "0.0015"],
+        ["total", "1", "1.0", "4000", "1000", "500", "450", "1.0", "0.0110", "0.0110"],
+    ]
+    assert told["total"]["usage"]["characters"] == 450
+
+
+def test_a_file_that_an_earlier_relay_wrote_is_read_as_it_is(run: Run) -> None:
+    store(CALL.ended(60), CALL.used(1_000))
+
+    async def drop() -> None:
+        database = SqliteStore(Path("var/relay.db"))
+        query = "ALTER TABLE voice_usage DROP COLUMN characters"
+        await database._worker.run(lambda file: file.execute(query).close())
+        await database.aclose()
+
+    asyncio.run(drop())
+
+    assert json.loads(run("usage", "--json").out)["total"]["micro"] == 1_000
+
+
 @pytest.mark.parametrize("day", ["yesterday", "2025-13-01", "20"])
 def test_a_day_that_is_no_date_is_refused(run: Run, day: str) -> None:
     ran = run("usage", "--since", day)
@@ -162,6 +196,8 @@ def test_a_store_of_before_there_were_costs_has_none(run: Run) -> None:
         "0",
         "0",
         "0",
+        "0",
+        "0.0",
         "0.0000",
         "unknown",
     ]

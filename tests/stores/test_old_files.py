@@ -57,6 +57,22 @@ def renamed(value: Any) -> Any:
     }
 
 
+def with_characters(value: Any) -> Any:
+    """An answer of the earlier relay, which counted none, with the characters spoken.
+
+    An export shows waiting records as they are on disk.
+    """
+    if isinstance(value, list):
+        return [with_characters(inner) for inner in value]
+    if not isinstance(value, dict):
+        return value
+    answer = {
+        name: inner if name == "journal" and isinstance(inner, list) else with_characters(inner)
+        for name, inner in value.items()
+    }
+    return {**answer, "characters": 0} if "milliseconds" in answer else answer
+
+
 def lasting(value: Any) -> Any:
     """An answer without the times at which it was given, or at which a row was last written."""
     if isinstance(value, list):
@@ -69,7 +85,7 @@ def lasting(value: Any) -> Any:
 
 @pytest.fixture(scope="module")
 def expected() -> Json:
-    answers: Json = renamed(json.loads((OLD / "expected.json").read_text()))
+    answers: Json = with_characters(renamed(json.loads((OLD / "expected.json").read_text())))
     return answers
 
 

@@ -10,6 +10,7 @@ import pytest
 from relay.interfaces import CONSTRAINT, FOREIGN_CONVERSATION
 from relay.realtime.billing.usage import Usage, UsageLine
 from relay.realtime.records import Record, SessionRecord, UsageRecord, usage_id
+from relay.stores.rows import usage_row
 from relay.stores.supabase.store import encode_batch
 from tests.components import needs
 from tests.stores.words import (
@@ -238,6 +239,22 @@ async def test_usage_and_calls_take_the_newest_version(place: Project) -> None:
     assert (used["seq"], used["text_in"], used["cost_micro"]) == (3, 30, 300)
     assert (called["seq"], called["ending"]) == (2, "finished")
     assert await conversation(place) is None
+
+
+async def test_characters_are_stored_and_an_earlier_relay_that_tells_none_is_understood(
+    place: Project,
+) -> None:
+    told = usage(1)
+    line = msgspec.structs.replace(told.line, usage=Usage(characters=450, milliseconds=30_000))
+    await Api(place).put(msgspec.structs.replace(told, line=line))
+    [used] = await Api(place).rows("voice_usage")
+    assert (used["characters"], used["milliseconds"]) == (450, 30_000)
+
+    row = usage_row(usage(2))
+    del row["characters"]
+    await Api(place).put_items([{"kind": "usage", "row": row}])
+    [used] = await Api(place).rows("voice_usage")
+    assert (used["seq"], used["characters"]) == (2, 0)
 
 
 async def test_costs_add_up_by_day_agent_and_user(place: Project) -> None:

@@ -11,7 +11,7 @@ from typing import Any, Final
 from relay.interfaces import Mode
 from relay.stores.database import open_database, transaction
 from relay.stores.rows import timestamp
-from relay.stores.sqlite.schema import NOW, SCHEMA
+from relay.stores.sqlite.schema import NOW, create_tables
 from relay.stores.worker import Worker
 
 DAY_SECONDS: Final = 86_400
@@ -132,7 +132,7 @@ def _open(path: Path) -> sqlite3.Connection:
     connection = open_database(path)
     try:
         connection.row_factory = sqlite3.Row
-        connection.executescript(SCHEMA)
+        create_tables(connection)
     except BaseException:
         connection.close()
         raise

@@ -7,10 +7,9 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
-from relay.realtime.billing.usage import Usage
 from relay.realtime.records import Record
 from relay.stores.costs import CallTime, GroupBy, SessionUsage, UsageReport, usage_report
-from relay.stores.rows import day_number, iso_day, seconds
+from relay.stores.rows import day_number, iso_day, read_usage, seconds
 from relay.stores.sqlite import store
 from relay.stores.worker import Worker
 
@@ -122,6 +121,6 @@ def _usage(connection: sqlite3.Connection, since: int) -> Iterator[SessionUsage]
             agent=row["agent_id"],
             day=day_number(row["day"]),
             model=row["model"],
-            usage=Usage(**{name: row[name] for name in Usage.__struct_fields__}),
+            usage=read_usage(dict(row)),
             micro=row["cost_micro"],
         )

@@ -1,5 +1,9 @@
 """The tables of the embedded store: S3's two and the relay's own, as in `supabase/migrations`."""
 
+import sqlite3
+
+from relay.stores.database import transaction
+
 NOW = "(strftime('%Y-%m-%dT%H:%M:%f', 'now') || '000+00:00')"
 """SQL for the current time in the format of `rows.timestamp`."""
 SCHEMA = f"""
@@ -76,7 +80,8 @@ CREATE TABLE IF NOT EXISTS voice_usage (
     image_cached INTEGER NOT NULL,
     reasoning INTEGER NOT NULL,
     milliseconds INTEGER NOT NULL,
-    cost_micro INTEGER  -- NULL: the model has no price
+    cost_micro INTEGER,  -- NULL: the model has no price
+    characters INTEGER NOT NULL DEFAULT 0
 );
 CREATE INDEX IF NOT EXISTS voice_usage_by_day
     ON voice_usage (day, agent_id, user_id, cost_micro);
@@ -113,3 +118,13 @@ CREATE TABLE IF NOT EXISTS coach_assignments (
 ) WITHOUT ROWID;
 UPDATE voice_sessions SET door = 'browser' WHERE door = 's3';  -- its name in earlier versions
 """  # noqa: S608 - made of constants
+_HAS_CHARACTERS = "SELECT 1 FROM pragma_table_info('voice_usage') WHERE name = 'characters'"
+_ADD_CHARACTERS = "ALTER TABLE voice_usage ADD COLUMN characters INTEGER NOT NULL DEFAULT 0"
+
+
+def create_tables(connection: sqlite3.Connection) -> None:
+    """Create what the file lacks, and complete the tables of an earlier relay."""
+    connection.executescript(SCHEMA)
+    with transaction(connection):  # another process may be opening the same file
+        if connection.execute(_HAS_CHARACTERS).fetchone() is None:
+            connection.execute(_ADD_CHARACTERS)

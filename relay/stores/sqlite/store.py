@@ -27,7 +27,7 @@ from relay.stores.rows import (
     session_row,
     usage_row,
 )
-from relay.stores.sqlite.schema import NOW, SCHEMA
+from relay.stores.sqlite.schema import NOW, create_tables
 from relay.stores.worker import Worker
 
 _ADD_CONVERSATION: Final = """
@@ -136,7 +136,7 @@ def _open(path: Path) -> sqlite3.Connection:
     connection = open_database(path)
     try:
         connection.row_factory = sqlite3.Row
-        connection.executescript(SCHEMA)
+        create_tables(connection)
     except BaseException:
         connection.close()
         raise

@@ -5,10 +5,9 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequen
 from typing import TYPE_CHECKING, Any, Final
 
 from relay.interfaces import Mode, NoSuchPerson
-from relay.realtime.billing.usage import Usage
 from relay.realtime.records import Record
 from relay.stores.costs import CallTime, GroupBy, SessionUsage, UsageReport, usage_report
-from relay.stores.rows import day_number, iso_day, seconds
+from relay.stores.rows import day_number, iso_day, read_usage, seconds
 from relay.stores.supabase.errors import DatabaseUnreadable
 from relay.stores.supabase.store import SupabaseStore, is_uuid
 
@@ -91,7 +90,7 @@ def _session_usage(row: "Row") -> SessionUsage:
         agent=row["agent_id"],
         day=day_number(row["day"]),
         model=row["model"],
-        usage=Usage(**{name: row[name] for name in Usage.__struct_fields__}),
+        usage=read_usage(row),
         micro=row["cost_micro"],
     )
 

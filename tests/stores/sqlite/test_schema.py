@@ -4,7 +4,7 @@ from pathlib import Path
 
 from relay.stores.database import open_database
 from relay.stores.rows import seconds
-from relay.stores.sqlite.schema import NOW, SCHEMA
+from relay.stores.sqlite.schema import NOW, SCHEMA, create_tables
 
 TABLES = {
     "chat_messages_v2",
@@ -27,6 +27,20 @@ def test_a_file_of_an_earlier_relay_gets_what_it_lacks_and_keeps_what_it_has(
     query = "SELECT name FROM sqlite_master WHERE type = 'table'"
     assert {name for (name,) in connection.execute(query)} == TABLES
     assert connection.execute("SELECT count(*) FROM coach_assignments").fetchone() == (1,)
+    connection.close()
+
+
+def test_usage_of_an_earlier_relay_has_no_characters(tmp_path: Path) -> None:
+    connection = open_database(tmp_path / "relay.sqlite")
+    create_tables(connection)
+    connection.execute("ALTER TABLE voice_usage DROP COLUMN characters")
+    used = ", ".join("0" * 10)
+    row = f"('k', 'c', 'u', 'a', 's', 'm', '2026-11-21', 1, {used}, 5)"
+    connection.execute(f"INSERT INTO voice_usage VALUES {row}")  # noqa: S608
+    for _ in range(2):
+        create_tables(connection)
+    stored = connection.execute("SELECT id, cost_micro, characters FROM voice_usage").fetchall()
+    assert stored == [("k", 5, 0)]
     connection.close()
 
 
