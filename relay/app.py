@@ -268,7 +268,7 @@ def _services(
         directory=directory,
         journal=coach.journal,
         history=history,
-        budgets=BudgetService(prices, history.spent),
+        budgets=BudgetService(prices, history.spent, engine.capabilities.billed_models),
         transcription={"model": settings.openai_transcription_model},
         prices=prices,
         tools=tool_runners(loaded.agents, ToolRegistry(client, loaded.tool_secrets)),

@@ -100,7 +100,8 @@ class EngineRequest:
 class EngineCapabilities:
     """The differences between engines.
 
-    `billed`: what it uses costs money, by the price table. `truncation`: it takes
+    `billed`: what it uses costs money, by the price table: the session's model, or the
+    `billed_models` where it names its own. `truncation`: it takes
     `conversation.item.truncate`. `input_transcription`: it transcribes what a user says.
     `max_session_seconds`: it ends sessions that last longer, None: it does not.
     """
@@ -109,6 +110,7 @@ class EngineCapabilities:
     truncation: bool = True
     input_transcription: bool = True
     max_session_seconds: float | None = None
+    billed_models: tuple[str, ...] = ()
 
 
 class Engine(Protocol):

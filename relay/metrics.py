@@ -32,6 +32,7 @@ NAMES = (
     "relay_engine_connect_seconds",
     "relay_engine_refused_total",
     "relay_tokens_total",
+    "relay_speech_total",
     "relay_cost_dollars_total",
     "relay_event_loop_lag_seconds",
     "relay_journal_depth",
@@ -144,6 +145,11 @@ class Metrics:
             "Tokens that ended sessions used, by kind; cached ones are in too.",
             "kind",
         )
+        self._speech = self._counter(
+            "relay_speech_total",
+            "Speech that ended sessions had transcribed or made by models not billed by tokens.",
+            "unit",
+        )
         self._cost = self._counter(
             "relay_cost_dollars_total", "What ended sessions cost, as far as prices are known."
         )
@@ -181,10 +187,15 @@ class Metrics:
         """Count an engine that refused a session or could not be reached."""
         self._refused.labels(ending).inc()
 
-    def used(self, tokens: Mapping[str, int], dollars: float) -> None:
-        """Count what a session used: tokens by kind (`text_in`, `audio_out` …), and its cost."""
+    def used(self, tokens: Mapping[str, int], speech: Mapping[str, float], dollars: float) -> None:
+        """Count what a session used and its cost.
+
+        Tokens are by kind (`text_in`, `audio_out` …), speech is in `characters` and in `seconds`.
+        """
         for kind, count in tokens.items():
             self._tokens.labels(kind).inc(count)
+        for unit, amount in speech.items():
+            self._speech.labels(unit).inc(amount)
         self._cost.inc(dollars)
 
     def committed(self, seconds: float) -> None:

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from typing import Final
 
 import structlog
@@ -11,7 +11,7 @@ from structlog.typing import FilteringBoundLogger
 from relay.metrics import Metrics
 from relay.realtime.billing.budget import Balance, BudgetHold, Budgets, BudgetStage, Charge, Limit
 from relay.realtime.billing.pricing import Prices
-from relay.realtime.billing.usage import day_of
+from relay.realtime.billing.usage import Usage, day_of
 from relay.realtime.charging import CostTracker
 from relay.realtime.endings import BUDGET_EXHAUSTED, FORBIDDEN, SessionRefused
 from relay.realtime.grant import Grant
@@ -29,12 +29,15 @@ log = structlog.get_logger(__name__)
 class BudgetService:
     """The budgets of this process; `prices` is None for an engine that bills nothing.
 
+    `models` are those that every session may use, where it is not the model of its grant.
+
     Tracks what this process spends; asks the store what was spent earlier or elsewhere. If the
     store does not answer, sessions continue with the spend of this process.
     """
 
-    def __init__(self, prices: Prices | None, spent: Spent) -> None:
+    def __init__(self, prices: Prices | None, spent: Spent, models: Sequence[str] = ()) -> None:
         self._prices = prices
+        self._models = models
         self._spent = spent
         self._budgets = Budgets()
 
@@ -46,9 +49,10 @@ class BudgetService:
         """
         if not grant.bounds.is_budgeted or self._prices is None:
             return None
-        if self._prices.find(grant.model or "") is None:
-            log.warning("session refused: budgeted model has no price", model=grant.model)
-            raise SessionRefused(FORBIDDEN)
+        for model in self._models or (grant.model or "",):
+            if self._prices.find(model) is None:
+                log.warning("session refused: budgeted model has no price", model=model)
+                raise SessionRefused(FORBIDDEN)
         day = day_of(now)
         limits = [await self._with_spent(limit, user, grant, day) for limit, user in _limits(grant)]
         hold = self._budgets.open(session_id, limits, day)
@@ -103,12 +107,12 @@ class SessionBilling:
 
     def report(self, metrics: Metrics, log: FilteringBoundLogger) -> None:
         """Count and log the session's usage and cost."""
-        tokens = token_counts(self._costs)
+        tokens, speech = token_counts(self._costs), _speech(self._costs)
         cost = self._costs.cost()
         dollars = cost.known / 1_000_000
-        metrics.used(tokens, dollars)
+        metrics.used(tokens, speech, dollars)
         if tokens:
-            log.info("session usage", **tokens, dollars=dollars, unpriced=cost.unpriced)
+            log.info("session usage", **tokens, **speech, dollars=dollars, unpriced=cost.unpriced)
 
 
 def token_counts(costs: CostTracker) -> Counter[str]:
@@ -117,3 +121,10 @@ def token_counts(costs: CostTracker) -> Counter[str]:
     for usage in costs.meter.totals().values():
         tokens.update({kind: getattr(usage, kind) for kind in _TOKEN_KINDS})
     return tokens
+
+
+def _speech(costs: CostTracker) -> dict[str, float]:
+    """The speech that models not billed by tokens heard or made, by the units that have any."""
+    used = sum(costs.meter.totals().values(), Usage())
+    speech = {"characters": used.characters, "seconds": used.milliseconds / 1000}
+    return {unit: amount for unit, amount in speech.items() if amount}

@@ -16,7 +16,7 @@ from relay.realtime.endings import BUDGET_EXHAUSTED, FORBIDDEN, SessionRefused
 from relay.realtime.grant import Bounds, Grant
 from relay.session.billing import BudgetService, SessionBilling
 from tests.realtime import wire_events as wire
-from tests.realtime.wire_usage import response_done, response_usage
+from tests.realtime.wire_usage import parts_usage, response_done, response_usage
 from tests.session.fakes import CALLER, FakePast
 
 DOLLAR = 1_000_000
@@ -58,6 +58,15 @@ async def test_a_budget_refuses_a_model_without_a_price() -> None:
         await BudgetService(Prices(), FakePast(ConversationHistory()).spent).open(
             grant(model="secret"), "s1", NOW
         )
+    assert refusal.value.ending == FORBIDDEN
+
+
+async def test_a_budget_asks_for_the_prices_of_the_engines_own_models() -> None:
+    past = FakePast(ConversationHistory())
+    parts = BudgetService(Prices(), past.spent, ("gpt-4.1-mini", "tts-1"))
+    assert await parts.open(grant(model="secret"), "s1", NOW) is not None
+    with pytest.raises(SessionRefused) as refusal:
+        await BudgetService(Prices(), past.spent, ("tts-1", "ours")).open(grant(), "s2", NOW)
     assert refusal.value.ending == FORBIDDEN
 
 
@@ -110,6 +119,17 @@ def test_the_report_counts_and_logs_tokens_and_dollars() -> None:
     assert logs[0]["event"] == "session usage"
     assert (logs[0]["audio_out"], logs[0]["dollars"]) == (100, 0.00672)
     assert b"relay_cost_dollars_total 0.00672" in metrics.render()
+
+
+def test_the_report_counts_speech_in_characters_and_seconds() -> None:
+    used, metrics = costs(), Metrics()
+    spoken = {"model": "gpt-4o-mini-tts", "characters": 30, "seconds": 2.5}
+    used.observe(response_done("R1", parts_usage(spoken)), NOW)
+    with capture_logs() as logs:
+        SessionBilling(used, None).report(metrics, structlog.get_logger())
+    assert (logs[0]["characters"], logs[0]["seconds"], logs[0]["text_in"]) == (30, 2.5, 0)
+    assert b'relay_speech_total{unit="characters"} 30.0' in metrics.render()
+    assert b'relay_speech_total{unit="seconds"} 2.5' in metrics.render()
 
 
 def test_a_session_that_used_nothing_logs_nothing() -> None:
