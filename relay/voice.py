@@ -18,6 +18,7 @@ from relay.config.parts import (
     PartsPlan,
     SttKind,
     TtsKind,
+    billed_models,
     llm_endpoint,
     plan_parts,
     stt_endpoint,
@@ -109,7 +110,7 @@ def make_parts(settings: Settings, ollama: str | None = None) -> Parts:
         synthesizer=_synthesizer(settings, plan),
         name=settings.relay_engine,
         resources=resources,
-        billed=plan.remote,
+        billed=billed_models(settings, ollama),
         instructions=settings.system_prompt or "",
     )
 

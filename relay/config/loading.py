@@ -2,7 +2,7 @@
 
 import difflib
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from pydantic_settings import DotEnvSettingsSource, EnvSettingsSource
 from relay.agents.agent import AgentCatalog, OpenCatalog, StaticCatalog
 from relay.agents.config import InvalidAgents, load_agents
 from relay.auth.tokens import JwtConfig, development_secret
-from relay.config.parts import missing_for_parts
+from relay.config.parts import billed_models, missing_for_parts
 from relay.config.settings import Settings
 from relay.interfaces import SupabaseCredentials
 from relay.realtime.billing.pricing import Prices
@@ -339,11 +339,22 @@ def load_prices(path: Path | None) -> Prices:
 def budgets_without_price(
     settings: Settings, agents: AgentCatalog, prices: Prices
 ) -> Iterator[str]:
-    """Report each agent with a budget whose model or transcription model has no price."""
-    if settings.relay_engine != "openai" or not isinstance(agents, StaticCatalog):
+    """Report each agent with a budget, one of whose models has no price."""
+    if not isinstance(agents, StaticCatalog):
         return
     for agent_id, agent in agents.all.items():
-        model = agent.offer.model or settings.openai_realtime_model
-        for name in (model, settings.openai_transcription_model):
+        for name in _billed(settings, agent.offer.model):
             if agent.offer.bounds.is_budgeted and prices.find(name) is None:
-                yield f"agent {agent_id!r} has a budget, but {name} has no price: see RELAY_PRICES"
+                model = name or "the text model (LLM_MODEL is not set)"
+                yield f"agent {agent_id!r} has a budget, but {model} has no price: see RELAY_PRICES"
+
+
+def _billed(settings: Settings, model: str | None) -> Sequence[str]:
+    """The models that calls of an agent with this model may cost money for."""
+    match settings.relay_engine:
+        case "openai":
+            return model or settings.openai_realtime_model, settings.openai_transcription_model
+        case "cascade" | "offline":
+            return sorted(billed_models(settings))
+        case _:
+            return ()

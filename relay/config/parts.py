@@ -17,6 +17,9 @@ OPENAI_HOST: Final = "api.openai.com"
 OPENAI_LLM: Final = "gpt-4.1-mini"
 OPENAI_STT: Final = "gpt-4o-mini-transcribe"
 OPENAI_TTS: Final = "gpt-4o-mini-tts"
+AZURE_STT: Final = "azure-speech"
+AZURE_TTS: Final = "azure-neural"
+ELEVENLABS_TTS: Final = "eleven_flash_v2_5"
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +105,48 @@ def llm_endpoint(settings: Settings, ollama: str | None = None) -> Endpoint:
         key = _secret(settings.openai_api_key)
     standard = OPENAI_LLM if urlsplit(base).hostname == OPENAI_HOST else ""
     return Endpoint(base, key, settings.llm_model or standard)
+
+
+def billed_models(settings: Settings, ollama: str | None = None) -> frozenset[str]:
+    """Name the models that may cost money: those of servers which are given a key.
+
+    A server of one's own that wants no key, such as Ollama, is free, and so is what runs here. ""
+    stands for a text model whose name is not set.
+    """
+    plan = plan_parts(settings, ollama)
+    names = [*_billed_stt(plan.stt, settings, settings.stt_model or "")]
+    names += _billed_stt(plan.stt_fallback, settings, "")
+    names += _billed_tts(plan.tts, settings, settings.tts_model or "")
+    names += _billed_tts(plan.tts_fallback, settings, "")
+    if "openai" in (plan.llm, plan.llm_fallback):
+        names += _if_keyed(llm_endpoint(settings, ollama))
+    return frozenset(names)
+
+
+def _billed_stt(kind: SttKind | None, settings: Settings, model: str) -> tuple[str, ...]:
+    match kind:
+        case "openai":
+            return _if_keyed(stt_endpoint(settings, model))
+        case "azure":
+            return (AZURE_STT,)
+        case "local" | None:
+            return ()
+
+
+def _billed_tts(kind: TtsKind | None, settings: Settings, model: str) -> tuple[str, ...]:
+    match kind:
+        case "openai":
+            return _if_keyed(tts_endpoint(settings, model))
+        case "elevenlabs":
+            return (model or ELEVENLABS_TTS,)
+        case "azure":
+            return (AZURE_TTS,)
+        case "local" | None:
+            return ()
+
+
+def _if_keyed(there: Endpoint) -> tuple[str, ...]:
+    return (there.model,) if there.key else ()
 
 
 def missing_for_parts(settings: Settings) -> Iterator[str]:

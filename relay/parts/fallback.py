@@ -22,6 +22,7 @@ from relay.parts.interfaces import (
 log = structlog.get_logger(__name__)
 
 T = TypeVar("T")
+Part = TypeVar("Part", Transcriber, Responder, Synthesizer)
 
 
 class FallbackTranscriber:
@@ -55,7 +56,8 @@ class FallbackTranscriber:
     async def transcribe(self, request: TranscriptionRequest) -> AsyncGenerator[str]:
         """Yield the words of the one that understood the turn."""
         words = _either(
-            lambda: self._first.transcribe(request), lambda: self._second.transcribe(request)
+            lambda: self._first.transcribe(request),
+            lambda: _taken_over(request, self._second).transcribe(request),
         )
         async with aclosing(words):
             async for piece in words:
@@ -77,7 +79,8 @@ class FallbackResponder:
     async def respond(self, request: ReplyRequest) -> AsyncGenerator[ReplyPiece]:
         """Yield the answer of the one that gave one."""
         answer = _either(
-            lambda: self._first.respond(request), lambda: self._second.respond(request)
+            lambda: self._first.respond(request),
+            lambda: _taken_over(request, self._second).respond(request),
         )
         async with aclosing(answer):
             async for piece in answer:
@@ -107,11 +110,20 @@ class FallbackSynthesizer:
     async def synthesize(self, request: SynthesisRequest) -> AsyncGenerator[bytes]:
         """Yield the speech of the one that spoke."""
         speech = _either(
-            lambda: self._first.synthesize(request), lambda: self._second.synthesize(request)
+            lambda: self._first.synthesize(request),
+            lambda: _taken_over(request, self._second).synthesize(request),
         )
         async with aclosing(speech):
             async for pcm in speech:
                 yield pcm
+
+
+def _taken_over(
+    request: TranscriptionRequest | ReplyRequest | SynthesisRequest, part: Part
+) -> Part:
+    if request.taken_over is not None:
+        request.taken_over(part.name)
+    return part
 
 
 async def _either(

@@ -109,18 +109,24 @@ class Resource(Protocol):
         """Release processes, threads and connections; work under way fails or is cancelled."""
 
 
+TakenOver = Callable[[str], None]
+"""Told the name of a model that does the work in the place of the one that was asked."""
+
+
 @dataclass(frozen=True, slots=True)
 class TranscriptionRequest:
     """One turn's audio: PCM16, mono, 24 kHz.
 
     `language` is an ISO 639-1 code or None, `prompt` words that are likely to occur; both are
-    hints. A predicted wait of more than `max_wait` seconds is refused as `busy`.
+    hints. A predicted wait of more than `max_wait` seconds is refused as `busy`. `taken_over` is
+    told when another part than the one that was asked does the work.
     """
 
     pcm: bytes
     language: str | None = None
     prompt: str | None = None
     max_wait: float = TURN_WAIT_SECONDS
+    taken_over: TakenOver | None = field(default=None, compare=False, repr=False)
 
 
 class Transcriber(Resource, Protocol):
@@ -198,6 +204,7 @@ class ReplyRequest:
     max_tokens: int | None = None
     out_of_band: bool = False
     max_wait: float = TURN_WAIT_SECONDS
+    taken_over: TakenOver | None = field(default=None, compare=False, repr=False)
 
     @property
     def prompt(self) -> str:
@@ -256,6 +263,7 @@ class SynthesisRequest:
     voice: str = ""
     speed: float = 1.0
     max_wait: float = TURN_WAIT_SECONDS
+    taken_over: TakenOver | None = field(default=None, compare=False, repr=False)
 
 
 class Synthesizer(Resource, Protocol):
@@ -288,8 +296,8 @@ class Parts:
 
     `servers` are the MCP servers that a session can ask for their tools; none is ever contacted.
     `resources` are what the responders share; they are prepared and closed with the rest. `billed`
-    says that a provider charges for some of them, so that usage is told by part. `instructions` are
-    those of a session that is given none, "" for the engine's own.
+    names the models, of any part, for which a provider charges; where there are any, usage is told
+    by part. `instructions` are those of a session that is given none, "" for the engine's own.
     """
 
     make_speech_detector: Callable[[], SpeechDetector]
@@ -299,7 +307,7 @@ class Parts:
     name: str
     servers: McpServers = field(default_factory=dict)
     resources: Sequence[Resource] = ()
-    billed: bool = False
+    billed: frozenset[str] = frozenset()
     instructions: str = ""
 
     @property

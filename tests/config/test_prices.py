@@ -79,6 +79,8 @@ def test_the_example_in_the_docs_is_valid(start):
     prices = start(example).prices
     assert prices.find("my-azure-deployment") == prices.find("gpt-realtime-2.1")
     assert prices.find("gpt-realtime-whisper").minute == 15 * 10**9
+    assert prices.find("eleven_flash_v2_5").characters == 40 * 10**6
+    assert prices.find("our-llama").text_out == 0
 
 
 def test_a_budget_needs_a_price(start):
@@ -86,3 +88,56 @@ def test_a_budget_needs_a_price(start):
         "agent 'default' has a budget, but ours has no price: see RELAY_PRICES"
     )
     assert start(OURS, BUDGET).prices.find("ours") is not None
+
+
+CASCADE = {
+    "RELAY_STORE": "sqlite",
+    "SUPABASE_JWT_SECRET": "s" * 40,
+    "RELAY_ENGINE": "cascade",
+    "RELAY_AGENTS": "agents.toml",
+}
+LLAMA = """
+[our-llama]
+text_in = 0
+text_out = 0
+"""
+
+
+@pytest.mark.parametrize(
+    ("settings", "unpriced"),
+    [
+        ({}, None),
+        ({"OPENAI_API_KEY": "sk-1"}, None),
+        ({"OPENAI_API_KEY": "sk-1", "LLM_MODEL": "gpt-9"}, "gpt-9"),
+        ({"OPENAI_API_KEY": "sk-1", "TTS_MODEL": "tts-9"}, "tts-9"),
+        ({"OLLAMA_HOST": "http://box:11434", "LLM_MODEL": "our-llama"}, None),
+        (
+            {"LLM_BASE_URL": "https://x.test/v1", "LLM_API_KEY": "k", "LLM_MODEL": "our-llama"},
+            "our-llama",
+        ),
+        (
+            {"LLM_BASE_URL": "https://x.test/v1", "LLM_API_KEY": "k"},
+            "the text model (LLM_MODEL is not set)",
+        ),
+    ],
+)
+def test_a_budget_needs_the_price_of_every_part_that_is_billed(environ, bare, settings, unpriced):
+    """The session's own model, `ours`, has none either, but a cascade never uses it."""
+    (bare / "agents.toml").write_text(BUDGET, "utf-8")
+    environ(**CASCADE, **settings)
+    if unpriced is None:
+        assert serve_settings().agents is not None
+        return
+    with pytest.raises(SettingsError) as error:
+        serve_settings()
+    said = f"agent 'default' has a budget, but {unpriced} has no price: see RELAY_PRICES"
+    assert error.value.problems == (said,)
+
+
+def test_a_server_of_ones_own_with_a_key_can_be_given_the_price_of_nothing(environ, bare):
+    (bare / "agents.toml").write_text(BUDGET, "utf-8")
+    (bare / "prices.toml").write_text(LLAMA, "utf-8")
+    there = {"LLM_BASE_URL": "http://box:8000/v1", "LLM_API_KEY": "k", "LLM_MODEL": "our-llama"}
+    environ(**CASCADE, **there, RELAY_PRICES="prices.toml")
+
+    assert serve_settings().prices.find("our-llama").text_in == 0

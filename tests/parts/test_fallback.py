@@ -1,6 +1,7 @@
 """A second part does what a first one failed at, and only that."""
 
 from collections.abc import AsyncGenerator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -142,3 +143,19 @@ async def test_a_provider_that_is_down_is_replaced_by_one_that_is_not() -> None:
     assert other.known[0].answered(speech)
     assert len(joined(speech)) % 2 == 0
     assert (len(usual.far_end.headers), len(other.far_end.headers)) == (2, 1)
+
+
+@pytest.mark.parametrize(("combine", "method", "request_", "pieces"), COMBINED)
+async def test_who_asks_is_told_who_does_the_work(
+    combine: Any, method: str, request_: Any, pieces: Sequence[Any]
+) -> None:
+    told: list[str] = []
+    asked = replace(request_, taken_over=told.append)
+    first, second = Player(*pieces, name="first"), Player(*pieces, name="second")
+    assert [piece async for piece in getattr(combine(first, second), method)(asked)]
+    assert told == []
+
+    failing = Player(code="busy", name="failing")
+    assert [piece async for piece in getattr(combine(failing, second), method)(asked)]
+    assert told == ["second"]
+    assert asked == request_, "it changes nothing of what is asked"

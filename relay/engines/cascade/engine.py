@@ -8,6 +8,7 @@ import asyncio
 import math
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from dataclasses import replace
 from typing import Any, Protocol
 
 import msgspec
@@ -25,6 +26,7 @@ from relay.engines.cascade.effects import (
 )
 from relay.engines.cascade.machine import Machine, Opening
 from relay.engines.cascade.outputs import Pace
+from relay.engines.cascade.part_usage import PartModels, ServedBy
 from relay.interfaces import Connection, EngineCapabilities, EngineRequest, Frame, Receiver
 from relay.parts.interfaces import (
     PartFailed,
@@ -65,7 +67,9 @@ class CascadeEngine:
         self, parts: Parts, pace: Pace | None = None, observer: PartObserver | None = None
     ) -> None:
         self.name = parts.name
-        self.capabilities = EngineCapabilities(billed=parts.billed)
+        self.capabilities = EngineCapabilities(
+            bool(parts.billed), billed_models=tuple(sorted(parts.billed))
+        )
         self._parts = parts
         self._pace = pace or Pace()
         self._observer = observer or Unobserved()
@@ -84,14 +88,18 @@ class CascadeEngine:
     def opening(self, model: str) -> Opening:
         """Return the inputs of a session that asks for this model."""
         parts = self._parts
-        models = {"transcriber": parts.transcriber.name, "synthesizer": parts.synthesizer.name}
         return Opening(
             model,
             unix(),
             self._pace,
             servers=parts.servers,
             instructions=parts.instructions,
-            models={**models, "responder": parts.make_responder().name} if parts.billed else {},
+            models=PartModels(
+                parts.transcriber.name,
+                parts.make_responder().name,
+                parts.synthesizer.name,
+                parts.billed,
+            ),
         )
 
     def machine(self, opening: Opening) -> Machine:
@@ -330,10 +338,17 @@ class PartsWorker:
         self._observer = observer
 
     async def run(self, request: WorkRequest) -> AsyncIterator[Any]:
-        """Yield the pieces of a result; raises `PartFailed`, whatever the part raised."""
+        """Yield the pieces of a result; raises `PartFailed`, whatever the part raised.
+
+        `ServedBy` comes before what another model than the part's own has made.
+        """
         part, model = self._part(request)
+        others: list[str] = []
+        begun = self._begin(replace(request, taken_over=others.append))
         try:
-            async for piece in measured(self._begin(request), part, model, self._observer):
+            async for piece in measured(begun, part, model, self._observer):
+                while others:
+                    yield ServedBy(others.pop())
                 yield piece
         except PartFailed:
             raise

@@ -27,6 +27,7 @@ from relay.parts.interfaces import (
     MadeCall,
     Message,
     PartFailed,
+    ReplyRequest,
     TokenUsage,
 )
 
@@ -406,7 +407,21 @@ _CHARACTERS = 4  # about that many characters of text in one token
 
 def text_tokens(text: str) -> int:
     """Return about how many tokens a text takes."""
-    return math.ceil(len(text) / _CHARACTERS)
+    return characters_as_tokens(len(text))
+
+
+def characters_as_tokens(count: int) -> int:
+    """Return about how many tokens a text of so many characters takes."""
+    return math.ceil(count / _CHARACTERS)
+
+
+def request_tokens(request: ReplyRequest) -> int:
+    """Return about how many tokens a responder reads to answer a request."""
+    described = sum(
+        len(t.name) + len(t.description) + len(str(t.parameters)) for t in request.tools
+    )
+    told = sum(text_tokens(_text(entry)) + _ENTRY_TOKENS for entry in request.history)
+    return text_tokens(request.instructions) + characters_as_tokens(described) + told
 
 
 def input_tokens(instructions: str, items: Iterable[CascadeItem]) -> tuple[int, int]:

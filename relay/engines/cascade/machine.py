@@ -43,6 +43,7 @@ from relay.engines.cascade.input import (
 )
 from relay.engines.cascade.items import CascadeItem, ItemList
 from relay.engines.cascade.outputs import McpToolListing, Pace
+from relay.engines.cascade.part_usage import PartModels, PartUsage
 from relay.engines.cascade.responses import ResponseContext, ResponseScheduler
 from relay.engines.cascade.sentences import looks_finished
 from relay.engines.cascade.settings import (
@@ -77,8 +78,8 @@ class Opening:
     """Inputs of a new session: the model asked for, Unix seconds, and the pace of its answers.
 
     `seconds` is its longest life, `servers` are the MCP servers it may name, and `revise` changes
-    the replies of its responder. `models` names the parts' models where their usage is told.
-    `instructions` are those of a session whose client sets none.
+    the replies of its responder. `models` names the models of the parts. `instructions` are those
+    of a session whose client sets none.
     """
 
     model: str
@@ -87,7 +88,7 @@ class Opening:
     seconds: float = SESSION_SECONDS
     servers: McpServers = field(default_factory=dict)
     revise: Revise | None = None
-    models: Mapping[str, str] = field(default_factory=dict)
+    models: PartModels = field(default_factory=PartModels)
     instructions: str = ""
 
 
@@ -107,12 +108,13 @@ class Machine:
         self._conversation = ItemList(new_id("conv"))
         self._input = InputAudio(speech_detector, new_id)
         self._work = Work(out)
+        heard = PartUsage(opening.models)
         self._transcripts = Transcripts(
-            out, self._work, self._early_transcript, self._transcribed, opening.models
+            out, self._work, heard, self._early_transcript, self._transcribed
         )
         self._responses = ResponseScheduler(
             ResponseContext(
-                self._conversation, out, self._work, opening.pace, opening.models, opening.revise
+                self._conversation, out, self._work, opening.pace, heard, opening.revise
             )
         )
         self._hold_until = math.inf  # when a pause has been held for too long

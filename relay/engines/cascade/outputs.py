@@ -52,13 +52,17 @@ class Pace:
 
 @dataclass(slots=True, eq=False)
 class Segment:
-    """Words that are spoken together, and their audio: None for a text, `whole` once all came."""
+    """Words that are spoken together, and their audio: None for a text, `whole` once all came.
+
+    `spoken_by` is the model that took over for the synthesizer.
+    """
 
     words: list[str]
     pcm: bytearray | None = None
     whole: bool = True
     sent_words: int = 0
     sent_bytes: int = 0
+    spoken_by: str = ""
 
     @property
     def finished(self) -> bool:

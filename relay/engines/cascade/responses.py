@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from relay.engines.cascade.effects import EffectBuffer, Event, RequestRefused, Work, WorkTaker
@@ -13,9 +13,11 @@ from relay.engines.cascade.items import (
     BYTES_PER_MS,
     CascadeItem,
     ItemList,
+    characters_as_tokens,
     counted_usage,
     history,
     input_tokens,
+    request_tokens,
     response_usage,
     snapshot,
 )
@@ -29,6 +31,7 @@ from relay.engines.cascade.outputs import (
     Segment,
     needs_approval,
 )
+from relay.engines.cascade.part_usage import PartUsage, ServedBy
 from relay.engines.cascade.settings import ResponseRequest
 from relay.parts.interfaces import (
     COMPLETED,
@@ -49,6 +52,7 @@ from relay.parts.interfaces import (
     SpokenMessage,
     SynthesisRequest,
     TokenUsage,
+    as_json,
     cancelled,
 )
 
@@ -68,15 +72,15 @@ _PIECES_PER_STEP = 8  # so that a client that reads slowly is noticed in between
 class ResponseContext:
     """What the responses of one session share.
 
-    `models` are the names of the parts' models by part, where their usage is told. `revise` changes
-    the replies, None leaves them as they are.
+    `heard` is what the transcriber was given and no transcript's event has told: a response does.
+    `revise` changes the replies, None leaves them as they are.
     """
 
     conversation: ItemList
     out: EffectBuffer
     work: Work
     pace: Pace
-    models: Mapping[str, str] = field(default_factory=dict)
+    heard: PartUsage
     revise: Revise | None = None
 
 
@@ -212,7 +216,8 @@ class Response:
     """One response, from `response.created` to `response.done` (PROTOCOL §4).
 
     The scheduler advances it. `awaits` is the id of the item whose transcript it waits for,
-    `failure` what a part of it failed with.
+    `failure` what a part of it failed with, `replied_by` the model that took over for the
+    responder.
     """
 
     def __init__(
@@ -223,6 +228,7 @@ class Response:
         self.awaits: str | None = None
         self.ending = COMPLETED
         self.failure: PartFailed | None = None
+        self.replied_by = ""
         self._occasion = occasion
         self._context = context
         self._outputs = OutputInterleaver()
@@ -232,8 +238,11 @@ class Response:
         self._due = math.inf
         self._first_sent_at = math.inf
         self._input_tokens = (0, 0)
+        self._asked: ReplyRequest | None = None
         self._counted: TokenUsage | None = None
-        self._characters = 0
+        self._received = 0  # characters of the reply
+        self._replied = False
+        self._spoken: list[Segment] = []  # that the synthesizer was asked for
 
     def begin(self, now: float) -> None:
         """Announce the response, and ask the responder once the transcript is there."""
@@ -260,14 +269,17 @@ class Response:
             max_tokens=limit if isinstance(limit, int) else None,
             out_of_band=not self.request.in_conversation,
         )
+        self._asked = asked
         self._start(asked, _ReplyTaker(self))
 
     def take(self, piece: ReplyPiece, now: float) -> None:
         """Take a piece of the reply."""
         match piece:
             case ReplyDelta(text):
+                self._received += len(text)
                 self._write_text(text)
-            case FunctionCall():
+            case FunctionCall(arguments=arguments):
+                self._received += len(as_json(arguments))
                 self._end_message()
                 self._add(piece)
             case TokenUsage():
@@ -280,6 +292,7 @@ class Response:
 
     def end_reply(self, failure: PartFailed | None, now: float) -> None:
         """Take the end of the reply, or its failure."""
+        self._replied = True
         if failure is not None:
             self._fail(failure, now)
             return
@@ -300,6 +313,8 @@ class Response:
     def end_synthesis(self, segment: Segment, failure: PartFailed | None, now: float) -> None:
         """Take the end of a sentence's audio, or its failure."""
         if failure is not None:
+            if not segment.pcm:
+                self._spoken.remove(segment)  # nobody charges for what was refused
             self._fail(failure, now)
             return
         segment.whole = True
@@ -422,7 +437,7 @@ class Response:
         for writer in self._outputs.messages:
             while (spoken := writer.next_to_speak()) is not None:
                 text, segment = spoken
-                self._characters += len(text.strip())
+                self._spoken.append(segment)
                 asked = SynthesisRequest(text.strip(), self.request.voice, self.request.speed)
                 self._start(asked, _SpeechTaker(self, segment))
 
@@ -439,19 +454,35 @@ class Response:
             first = self._occasion.response == 1
             words = self._outputs.word_count
             usage = response_usage(self._input_tokens, words, self.audio_ms, first=first)
-        parts = self._usage_by_part()
-        return {**usage, "parts": parts} if parts else usage
+        if not self._context.heard.models.billed:
+            return usage
+        return {**usage, "parts": [*self._context.heard.take(), *self._usage_by_part()]}
 
     def _usage_by_part(self) -> list[Event]:
-        """Return what each part used, where a provider charges for it."""
-        models, counted = self._context.models, self._counted
-        used: list[Event] = []
-        if models and counted is not None:
-            tokens = {"input_tokens": counted.input, "cached_tokens": counted.cached}
-            used.append({"model": models["responder"], **tokens, "output_tokens": counted.output})
-        if models and self._characters:
-            used.append({"model": models["synthesizer"], "characters": self._characters})
-        return used
+        """Return what the responder and the synthesizer used, as far as they got."""
+        models = self._context.heard.models
+        used = PartUsage(models)
+        if (tokens := self._tokens()) is not None:
+            counts = {"input_tokens": tokens.input, "cached_tokens": tokens.cached}
+            used.count(self.replied_by or models.responder, **counts, output_tokens=tokens.output)
+        for segment in self._spoken:
+            characters, pcm = len("".join(segment.words).strip()), segment.pcm or b""
+            seconds = len(pcm) / (BYTES_PER_MS * 1000)
+            used.count(
+                segment.spoken_by or models.synthesizer, characters=characters, seconds=seconds
+            )
+        return used.take()
+
+    def _tokens(self) -> TokenUsage | None:
+        """Return the tokens of the reply, estimated where it was cut before they were counted.
+
+        A request that failed before it brought anything used none.
+        """
+        if self._counted is not None or self._asked is None:
+            return self._counted
+        if self._replied and not self._received:
+            return None
+        return TokenUsage(request_tokens(self._asked), characters_as_tokens(self._received))
 
     def _resource(self, ending: ReplyEnding, usage: Event | None) -> Event:
         request = self.request
@@ -482,7 +513,10 @@ class _ReplyTaker:
 
     response: Response
 
-    def progress(self, piece: ReplyPiece, now: float) -> None:
+    def progress(self, piece: ReplyPiece | ServedBy, now: float) -> None:
+        if isinstance(piece, ServedBy):
+            self.response.replied_by = piece.model
+            return
         self.response.take(piece, now)
 
     def finish(self, failure: PartFailed | None, now: float) -> None:
@@ -496,7 +530,10 @@ class _SpeechTaker:
     response: Response
     segment: Segment
 
-    def progress(self, piece: bytes, now: float) -> None:
+    def progress(self, piece: bytes | ServedBy, now: float) -> None:
+        if isinstance(piece, ServedBy):
+            self.segment.spoken_by = piece.model
+            return
         self.response.synthesized(self.segment, piece, now)
 
     def finish(self, failure: PartFailed | None, now: float) -> None:

@@ -1,12 +1,13 @@
 """The transcripts of a session's turns: begun in a pause, kept or dropped, and their events."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
 from relay.engines.cascade.effects import EffectBuffer, Event, Work, padding, part_error
 from relay.engines.cascade.items import BYTES_PER_MS, CascadeItem, transcription_usage
 from relay.engines.cascade.outputs import split
+from relay.engines.cascade.part_usage import PartUsage, ServedBy
 from relay.engines.cascade.settings import Transcription
 from relay.parts.interfaces import PartFailed, TranscriptionRequest
 
@@ -23,13 +24,14 @@ _TRANSCRIPTION = "conversation.item.input_audio_transcription"
 class AwaitedTranscript:
     """One transcript on its way.
 
-    `item` is None before the turn's end. `spent_ms` is the audio given to the transcriber for this
-    turn, early attempts included.
+    `item` is None before the turn's end. `given_ms` is the audio that the transcriber was given,
+    `served_by` the model that took over for it, else "".
     """
 
     item: CascadeItem | None
     model: str | None
-    spent_ms: int
+    given_ms: int
+    served_by: str = ""
     pieces: list[str] = field(default_factory=list)
     work: int = 0
     sent: int = 0
@@ -47,25 +49,25 @@ class Transcripts:
 
     A transcript may begin early, in a pause: it is kept when the pause ends the turn and dropped
     when the user goes on. `on_early` is called when an early one is there, `on_done` with the item
-    of each that ended. `models` names the parts' models where usage is told.
+    of each that ended. `heard` counts what the transcriber was given, until an event tells it: that
+    of the next transcript, or of the next response.
     """
 
     def __init__(
         self,
         out: EffectBuffer,
         work: Work,
+        heard: PartUsage,
         on_early: Callable[[str, float], None],
         on_done: Callable[[CascadeItem, float], None],
-        models: Mapping[str, str],
     ) -> None:
         self._out = out
         self._work = work
+        self._heard = heard
         self._on_early = on_early
         self._on_done = on_done
-        self._models = models
         self._awaited: dict[str, AwaitedTranscript] = {}
         self._early: tuple[str, AwaitedTranscript] | None = None
-        self._spent_ms = 0  # by the early transcripts of the open turn
 
     def begin_early(self, item_id: str, pcm: bytes, settings: Transcription) -> bool:
         """Transcribe a turn that has paused; False where that is not worth its cost."""
@@ -73,8 +75,7 @@ class Transcripts:
         ms = len(pcm) // BYTES_PER_MS
         if ms > MAX_EARLY_MS or len(self._awaited) >= MAX_AWAITED:
             return False
-        self._spent_ms += ms
-        early = AwaitedTranscript(None, None, self._spent_ms)
+        early = AwaitedTranscript(None, None, ms)
         self._early = (item_id, early)
         self._start(early, pcm, settings)
         return True
@@ -86,22 +87,20 @@ class Transcripts:
     def forget_turn(self) -> None:
         """Stop the early transcript of a turn that will never be an item."""
         self._drop_early()
-        self._spent_ms = 0
 
     def request(self, item: CascadeItem, settings: Transcription, now: float) -> None:
         """Have an item transcribed; it fails at once when too many are awaited."""
-        early, self._early = self._early, None
-        spent_ms, self._spent_ms = self._spent_ms, 0
+        early = self._early
         if early is not None and early[0] == item.id and early[1].failure is None:
+            self._early = None
             self._keep(early[1], item, settings, now)
             return
-        if early is not None:
-            self._work.cancel(early[1].work)
+        self._drop_early()
         if len(self._awaited) >= MAX_AWAITED:
-            refused = AwaitedTranscript(item, settings.model, spent_ms)
+            refused = AwaitedTranscript(item, settings.model, 0)
             self._fail(refused, item, PartFailed("transcriber", "busy"), now)
             return
-        transcript = AwaitedTranscript(item, settings.model, spent_ms + item.audio_ms)
+        transcript = AwaitedTranscript(item, settings.model, item.audio_ms)
         self._awaited[item.id] = transcript
         self._start(transcript, item.audio, settings)
 
@@ -109,7 +108,7 @@ class Transcripts:
         """Give an item of silence an empty transcript without transcribing it (PROTOCOL §4.9)."""
         _set_words(item, "")
         if model is not None:
-            self._emit_completed(item, "", transcription_usage(model, 0, 0))
+            self._emit_completed(item, "", self._usage(model, 0, 0))
 
     def _keep(
         self, transcript: AwaitedTranscript, item: CascadeItem, settings: Transcription, now: float
@@ -126,8 +125,10 @@ class Transcripts:
 
     def _drop_early(self) -> None:
         if self._early is not None:
-            self._work.cancel(self._early[1].work)
-            self._early = None
+            early, self._early = self._early[1], None
+            self._work.cancel(early.work)
+            if not early.ended:
+                self._count(early)  # a provider charges for what it was given all the same
 
     def progress(self, transcript: AwaitedTranscript, piece: str) -> None:
         """Take the next words of one."""
@@ -137,6 +138,8 @@ class Transcripts:
     def finish(self, transcript: AwaitedTranscript, failure: PartFailed | None, now: float) -> None:
         """Take the end of one."""
         transcript.ended, transcript.failure = True, failure
+        if failure is None or transcript.pieces:
+            self._count(transcript)
         if transcript.item is None:
             self._on_early(transcript.text if failure is None else "", now)
         elif failure is None:
@@ -160,13 +163,18 @@ class Transcripts:
         _set_words(item, text)
         if transcript.model is not None:
             words = len(split(text)) if text else 0
-            usage = transcription_usage(transcript.model, item.audio_ms, words)
-            if self._models:
-                seconds = transcript.spent_ms / 1000
-                used = {"model": self._models["transcriber"], "seconds": seconds}
-                usage = {**usage, "parts": [used]}
-            self._emit_completed(item, text, usage)
+            self._emit_completed(item, text, self._usage(transcript.model, item.audio_ms, words))
         self._on_done(item, now)
+
+    def _count(self, transcript: AwaitedTranscript) -> None:
+        model = transcript.served_by or self._heard.models.transcriber
+        self._heard.count(model, seconds=transcript.given_ms / 1000)
+
+    def _usage(self, model: str, audio_ms: int, words: int) -> Event:
+        usage = transcription_usage(model, audio_ms, words)
+        if not self._heard.models.billed:
+            return usage
+        return {**usage, "parts": self._heard.take()}
 
     def _emit_completed(self, item: CascadeItem, text: str, usage: Event) -> None:
         fields = {"content_index": 0, "transcript": text, "usage": usage}
@@ -193,7 +201,10 @@ class _Taker:
     transcripts: Transcripts
     transcript: AwaitedTranscript
 
-    def progress(self, piece: str, now: float) -> None:
+    def progress(self, piece: str | ServedBy, now: float) -> None:
+        if isinstance(piece, ServedBy):
+            self.transcript.served_by = piece.model
+            return
         self.transcripts.progress(self.transcript, piece)
 
     def finish(self, failure: PartFailed | None, now: float) -> None:

@@ -22,6 +22,7 @@ from relay.engines.cascade.effects import (
 from relay.engines.cascade.engine import PartsWorker, SessionMachine, Unobserved
 from relay.engines.cascade.machine import Machine, Opening
 from relay.engines.cascade.outputs import Pace
+from relay.engines.cascade.part_usage import PartModels
 from relay.parts.interfaces import (
     FailureCode,
     PartFailed,
@@ -85,7 +86,13 @@ class Talk:
         def made(opening: Opening) -> Machine:
             return Machine(opening, self.parts.make_speech_detector(), new_id)
 
-        opening = Opening(model, UNIX, pace or Pace(), servers=self.parts.servers)
+        models = PartModels(
+            self.parts.transcriber.name,
+            self.responder.name,
+            self.parts.synthesizer.name,
+            self.parts.billed,
+        )
+        opening = Opening(model, UNIX, pace or Pace(), servers=self.parts.servers, models=models)
         self.check = valid if shape is None else as_read
         self.machine: Any = made(opening) if shape is None else shape(opening, made, new_id)
         self._note(self.machine.begin(self.now))
