@@ -5,7 +5,7 @@ import signal
 import time
 from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Final, assert_never
 from urllib.parse import urlsplit
 
@@ -19,6 +19,7 @@ from relay.doors.browser import BrowserDoor
 from relay.doors.openai import OpenAIDoor
 from relay.engines.cascade.engine import CascadeEngine
 from relay.engines.openai import FixedKey, KeySource, OpenAIEngine, OpenAIOptions, azure_options
+from relay.engines.pending import PendingEngine, VoiceInstaller
 from relay.feed.feed import FeedHistory
 from relay.feed.hub import FeedHub
 from relay.http.api.app import ApiServices
@@ -108,10 +109,15 @@ def make_doors(verifier: Verifier, defaults: AgentDefaults, transcription: dict[
     )
 
 
-async def run(loaded: Loaded, drain_seconds: float, started: Callable[[App], None]) -> None:
+async def run(
+    loaded: Loaded,
+    drain_seconds: float,
+    started: Callable[[App], None],
+    installer: VoiceInstaller | None = None,
+) -> None:
     """Run until SIGTERM or SIGINT, then drain; a second signal ends the sessions at once."""
     stop = asyncio.Event()
-    async with running(loaded) as app:
+    async with running(loaded, installer=installer) as app:
 
         def signalled() -> None:
             if stop.is_set():
@@ -129,9 +135,14 @@ async def run(loaded: Loaded, drain_seconds: float, started: Callable[[App], Non
 
 @asynccontextmanager
 async def running(
-    loaded: Loaded, clock: Clock | None = None, make_doors: MakeDoors = make_doors
+    loaded: Loaded,
+    clock: Clock | None = None,
+    make_doors: MakeDoors = make_doors,
+    installer: VoiceInstaller | None = None,
 ) -> AsyncIterator[App]:
     """Run a relay with both listeners open; it is shut down in order, whatever happened.
+
+    With an `installer` the echo answers until that has brought the voice of this machine.
 
     Raises OSError for a port or folder that cannot be had, ToolMisconfigured for a server-side
     tool that can never run, and what the journal raises.
@@ -149,7 +160,7 @@ async def running(
     ):
         writer = summary_writer(settings, client)
         coach = open_coach(storage.journal, storage.store, tasks, clock, writer)
-        engine = await _open_engine(settings, storage, metrics)
+        engine = await _open_engine(settings, storage, metrics, installer)
         services = _services(loaded, metrics, verifier, coach, client, engine)
         doors = make_doors(verifier, _agent_defaults(loaded, storage), services.transcription)
         server = SessionServer(
@@ -165,21 +176,35 @@ async def running(
         closing.push_async_callback(coach.aclose)
         closing.push_async_callback(services.engine.aclose)
         listener = await _open_doors(closing, settings, doors, server)
-        _prepare(engine)
+        _prepared(engine)
         app = App(settings, services.engine, listener, http, server, services.directory)
+        if isinstance(engine, PendingEngine):
+            tasks.run(engine.arrive(), "voice.install")
         yield app
 
 
-async def _open_engine(settings: Settings, storage: Storage, metrics: Metrics) -> Engine:
-    """The engine of the settings, with the Ollama of this machine where one is found."""
+async def _open_engine(
+    settings: Settings, storage: Storage, metrics: Metrics, installer: VoiceInstaller | None
+) -> Engine:
+    """The engine of the settings, or the echo in its place while its voice is installed.
+
+    An Ollama on this machine writes the answers where one is found.
+    """
     ollama = await find_ollama(settings)
-    return make_engine(settings, storage.backend.vault, metrics.parts, ollama)
+
+    def make() -> Engine:
+        return make_engine(settings, storage.backend.vault, metrics.parts, ollama)
+
+    if installer is None:
+        return make()
+    return PendingEngine(CascadeEngine(echo_parts()), installer, lambda: _prepared(make()))
 
 
-def _prepare(engine: Engine) -> None:
-    """Start what a first turn would wait for."""
+def _prepared(engine: Engine) -> Engine:
+    """The engine, with what a first turn would wait for started."""
     if isinstance(engine, CascadeEngine):
         engine.prepare()
+    return engine
 
 
 async def _open_doors(
@@ -378,7 +403,10 @@ def _http_services(
         here = app()
         engine = here.engine.name if here is not None else ""
         url = here.voice_url if here is not None else ""
-        return {"url": url, "token": page_token(loaded.settings), "engine": engine}
+        shown: dict[str, Any] = {"url": url, "token": page_token(loaded.settings), "engine": engine}
+        if here is not None and isinstance(here.engine, PendingEngine):
+            shown["voice"] = asdict(here.engine.progress)
+        return shown
 
     def coach_config() -> Mapping[str, Any]:
         return {"token": page_token(loaded.settings, PAGE_COACH, "admin"), "user_id": PAGE_COACH}

@@ -23,6 +23,8 @@ const HOLDING = { listening: "Hold the button to speak", speaking: "Speaking" };
 const MUTED = { listening: "You are muted", speaking: "Speaking. You are muted." };
 const CONVERSATION = "relay.conversation"; // key of this tab's conversation in the session storage
 const LITTLE = 100_000; // micro-dollars; the page warns below it
+const LOOK_EVERY = 1000; // ms, while the voice is being installed
+const STARTS = ["talk", "message", "send"]; // what begins a call
 
 const $ = (id) => document.getElementById(id);
 const view = new TranscriptView($("transcript"), $("spoken"));
@@ -229,9 +231,7 @@ async function begin() {
     push: (use) => client?.usePushToTalk(use),
   });
   engine = await readSettings().catch(() => null);
-  if (engine) {
-    introduce($, engine.engine);
-  } else {
+  if (engine === null) {
     $("where").hidden = false;
     $("address").value = `${location.origin.replace("http", "ws")}/v1/realtime`;
   }
@@ -243,8 +243,19 @@ async function begin() {
   $("where").addEventListener("submit", (event) => event.preventDefault());
   new Holding($("hold"), () => client);
   addEventListener("pagehide", () => client?.close());
-  for (const id of ["talk", "message", "send"]) $(id).disabled = false;
+  if (engine) await voiceIsThere();
+  for (const id of STARTS) $(id).disabled = false;
   show("idle");
+}
+
+// While the voice is being installed nobody can call; a reload is not needed when it is there.
+async function voiceIsThere() {
+  while (introduce($, engine)) {
+    $("welcome").hidden = false;
+    write($("state"), "The voice is coming");
+    await new Promise((go) => setTimeout(go, LOOK_EVERY));
+    engine = await readSettings().catch(() => engine);
+  }
 }
 
 // For tests and debugging: figures of the call, without the token.

@@ -7,19 +7,25 @@ import errno
 import resource
 import socket
 import sqlite3
-from collections.abc import Callable
-from typing import Final
+import sys
+from collections.abc import Callable, Coroutine
+from dataclasses import replace
+from typing import Any, Final
 
 import structlog
 
 from relay.app import App, page_token, run
 from relay.cli.console import CliCommand, fail, load_or_fail, say
-from relay.config import Loaded, dev_settings, secrets_of, serve_settings
+from relay.cli.voice_install import BUNDLES, PipInstaller, is_installed
+from relay.config import Loaded, Settings, dev_settings, secrets_of, serve_settings
+from relay.engines.pending import PendingEngine
 from relay.logs import configure
 from relay.stores.journal.file import JournalDamaged, JournalInUse
 from relay.tools.call import ToolMisconfigured
 
 SOCKETS_PER_SESSION: Final = 2
+HOW_TO_INSTALL: Final = f"{sys.executable} -m pip install 'relay[voice]'"
+"""For a relay that is not a checkout."""
 OTHER_FILES: Final = 256
 """Listeners, files, feeds and the database's connections."""
 
@@ -45,23 +51,49 @@ def address_settings(given: argparse.Namespace) -> dict[str, object]:
     return {name: getattr(given, name) for name in names if getattr(given, name) is not None}
 
 
+def _dev_options(parser: argparse.ArgumentParser) -> None:
+    add_address_options(parser)
+    parser.add_argument(
+        "--install-voice",
+        choices=BUNDLES,
+        help="in a checkout: install the voice of this machine beside it, where it is missing;"
+        " small is without the language model",
+    )
+
+
 def _run_dev(given: argparse.Namespace) -> int:
     """Run until Ctrl-C."""
-    overrides = address_settings(given)
-    return _start(lambda: dev_settings(**overrides), announce_dev, drains=False)
+    loaded = load_or_fail(lambda: dev_settings(**address_settings(given)))
+    level = "log_level" in loaded.settings.model_fields_set
+    quiet = loaded if level else replace(loaded, settings=_quiet(loaded.settings))
+    installer = voice_installer(given.install_voice, loaded.settings)
+    return _start(quiet, lambda loaded: run(loaded, 0.0, announce_dev, installer))
 
 
 def _run_serve(given: argparse.Namespace) -> int:
     """Run until SIGTERM, then drain."""
-    overrides = address_settings(given)
-    return _start(lambda: serve_settings(**overrides), announce_serve, drains=True)
+    loaded = load_or_fail(lambda: serve_settings(**address_settings(given)))
+    drain = loaded.settings.drain_timeout
+    return _start(loaded, lambda loaded: run(loaded, drain, announce_serve))
+
+
+def _quiet(settings: Settings) -> Settings:
+    """The settings with a log that a newcomer's terminal shows only when something is wrong."""
+    return settings.model_copy(update={"log_level": "warning"})
+
+
+def voice_installer(bundle: str | None, settings: Settings) -> PipInstaller | None:
+    """What brings the voice of this machine; None where none is asked for, wanted or missing."""
+    if bundle is None or settings.relay_engine != "offline" or is_installed(BUNDLES[bundle]):
+        return None
+    return PipInstaller(BUNDLES[bundle], say)
 
 
 DEV: Final = CliCommand(
     name="dev",
     help="run with everything embedded: no key, no account, no database",
     example="relay dev --port 8080",
-    options=add_address_options,
+    options=_dev_options,
     run=_run_dev,
 )
 SERVE: Final = CliCommand(
@@ -73,19 +105,17 @@ SERVE: Final = CliCommand(
 )
 
 
-def _start(load: Callable[[], Loaded], announce: Callable[[App], None], *, drains: bool) -> int:
-    """Load the settings and run until a signal; a problem is one line and exit code 1."""
-    loaded = load_or_fail(load)
+def _start(loaded: Loaded, program: Callable[[Loaded], Coroutine[Any, Any, None]]) -> int:
+    """Run until a signal; a problem is one line and exit code 1."""
     settings = loaded.settings
     secrets = (*secrets_of(settings), *loaded.tool_secrets.values())
     with contextlib.closing(configure(settings.log_level, settings.log_dir, secrets=secrets)):
         too_few = raise_fd_limit(settings.max_connections)
         for warning in (*loaded.warnings, *([too_few] if too_few else [])):
             log.warning(warning)
-        drain_seconds = settings.drain_timeout if drains else 0.0
         try:
             with asyncio.Runner(loop_factory=_new_loop) as runner:
-                runner.run(run(loaded, drain_seconds, announce))
+                runner.run(program(loaded))
         except (OSError, sqlite3.Error, JournalInUse, JournalDamaged, ToolMisconfigured) as error:
             fail(start_error(error))
     return 0
@@ -125,25 +155,24 @@ def start_error(error: Exception) -> str:
 
 
 def announce_dev(app: App) -> None:
-    """Print what a newcomer needs: the page, the socket, a token."""
+    """Print what a newcomer needs: the pages, the socket, a token."""
     say(f"page    {app.page_url}")
+    say(f"coach   {app.page_url}coach")
     say(f"socket  {app.voice_url}")
     say(f"token   {page_token(app.settings)}")
-    say(f"voice   {app.engine.name}{_voice_note(app.engine.name)}")
+    if not isinstance(app.engine, PendingEngine):
+        say(f"voice   {app.engine.name}{_voice_note(app.engine.name, app.settings)}")
     say("Open the page and talk. Stop with Ctrl-C.")
 
 
-def _voice_note(engine: str) -> str:
-    match engine:
-        case "openai":
-            return ""
-        case "offline":
-            what = "the demonstration voice"
-        case "echo":
-            what = "it says back what it hears"
-        case _:
-            raise ValueError(f"unknown engine {engine!r}")
-    return f" ({what}; set OPENAI_API_KEY or OPENAI_BASE_URL for a real one)"
+def _voice_note(engine: str, settings: Settings) -> str:
+    if engine not in ("offline", "echo"):
+        return ""
+    if engine == "offline":
+        return " (small models on this machine; set OPENAI_API_KEY or OPENAI_BASE_URL for others)"
+    if settings.relay_engine != "echo":
+        return f" (it says back what it hears; the voice comes with: {HOW_TO_INSTALL})"
+    return " (it says back what it hears)"
 
 
 def announce_serve(app: App) -> None:

@@ -75,11 +75,13 @@ def ctrl_c_as_at_a_terminal() -> Iterator[None]:
 class Program:
     """A command that runs until it is stopped, in a process session of its own."""
 
-    def __init__(self, *arguments: str, cwd: Path, **settings: str) -> None:
+    def __init__(
+        self, *arguments: str, cwd: Path, python: Path = Path(sys.executable), **settings: str
+    ) -> None:
         self._log = cwd / f"stderr-{arguments[0]}"
         with self._log.open("w") as log, ctrl_c_as_at_a_terminal():
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "relay", *arguments],
+                [python, "-m", "relay", *arguments],
                 cwd=cwd,
                 env=environment(**settings),
                 stdout=subprocess.PIPE,

@@ -16,18 +16,22 @@ QUICKLY = 20.0
 
 
 def dev(folder: Path, **settings: str) -> Program:
-    """A relay on free ports with the echo, so that no voice has to be loaded."""
-    return Program("dev", "--port", "0", cwd=folder, RELAY_ENGINE="echo", **settings)
+    """A relay on free ports with the echo, so that no voice has to be loaded; its log is full."""
+    settings = {"RELAY_ENGINE": "echo", "LOG_LEVEL": "info", **settings}
+    return Program("dev", "--port", "0", cwd=folder, **settings)
 
 
 async def test_it_prints_a_page_a_socket_and_a_token_that_work(tmp_path: Path) -> None:
     with dev(tmp_path) as program:
-        page, socket, token = (program.line(name) for name in ("page", "socket", "token"))
-        assert program.line("voice").startswith("echo (it says back what it hears; set OPENAI_")
+        page, coach = program.line("page"), program.line("coach")
+        socket, token = program.line("socket"), program.line("token")
+        assert program.line("voice") == "echo (it says back what it hears)"
         async with aiohttp.ClientSession() as http:
             async with http.get(page) as answer:
                 assert answer.status == 200
                 assert "<title>relay</title>" in await answer.text()
+            async with http.get(coach) as answer:
+                assert answer.status == 200
             async with http.get(f"{page}config.json") as answer:
                 config = await answer.json()
         assert config["url"] == socket
@@ -36,6 +40,16 @@ async def test_it_prints_a_page_a_socket_and_a_token_that_work(tmp_path: Path) -
             headers = {"Authorization": f"Bearer {bearer}"}
             async with connect(socket, additional_headers=headers) as line:
                 assert json.loads(await line.recv())["type"] == "session.created"
+
+
+async def test_its_log_is_quiet_unless_something_is_wrong(tmp_path: Path) -> None:
+    with dev(tmp_path, LOG_LEVEL="") as program:
+        socket, token = program.line("socket"), program.line("token")
+        async with connect(socket, additional_headers={"Authorization": f"Bearer {token}"}) as line:
+            await line.recv()
+        assert program.stop() == 0
+
+        assert program.stderr == ""
 
 
 @pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGTERM])

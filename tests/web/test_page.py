@@ -419,12 +419,49 @@ async def test_a_browser_that_lacks_something_is_told_what(screen, end, lacking,
     assert await screen.page.get_by_role("button", name="Talk").is_disabled()
 
 
-async def test_the_demonstration_voice_is_labelled(screen, end):
+async def test_the_demonstration_voice_says_what_it_is_and_what_it_understands(screen, end):
     await screen.open()
-    label = screen.page.get_by_text("Demonstration voice")
-    await label.click()
-    about = await screen.page.inner_text("#voice-about")
-    assert "The operator of the relay can connect a real voice." in about
+    before = await screen.page.inner_text("#welcome")
+    assert "A small model on this computer answers. It understands English." in before
+    await screen.page.get_by_text("Demonstration voice").click()
+    about = screen.page.locator("#voice-about")
+    assert "OPENAI_API_KEY" not in await about.inner_text(), "that is for whoever started it"
+    await about.get_by_text("For developers").click()
+    assert "LLM_BASE_URL" in await about.inner_text()
+
+
+async def test_the_page_says_how_far_the_voice_is_and_then_lets_people_talk(screen, end):
+    """While the voice is being installed nobody waits for a page, nor reloads it."""
+    talk = screen.page.get_by_role("button", name="Talk")
+    coming = screen.page.locator("#coming")
+    CONFIG.update(engine="echo", voice={"phase": "downloading", "megabytes": 120, "of": 425})
+    await screen.open()
+    await coming.get_by_text("The voice is being downloaded: 120 of 425 MB").wait_for()
+    assert await talk.is_disabled()
+    assert await screen.page.locator("#coming progress").evaluate("bar => bar.position") == (
+        pytest.approx(120 / 425)
+    )
+    CONFIG["voice"] = {"phase": "installing", "megabytes": 425, "of": 425}
+    await coming.get_by_text("The voice is being installed").wait_for()
+    assert await talk.is_disabled()
+    CONFIG.update(engine="offline", voice={"phase": "ready", "megabytes": 425, "of": 425})
+    await screen.state("idle")
+    await expect(talk).to_be_enabled()
+    assert await coming.is_hidden()
+    assert "It understands English." in await screen.page.inner_text("#welcome")
+    await talk.click()
+    await end.answer()
+    await screen.state("listening")
+
+
+async def test_without_the_voice_the_page_says_so_and_the_echo_can_be_talked_to(screen, end):
+    CONFIG.update(engine="echo", voice={"phase": "failed", "megabytes": 3, "of": 425})
+    await screen.open()
+    await screen.page.get_by_text("The voice could not be installed.").wait_for()
+    assert await screen.page.locator("#coming progress").is_hidden()
+    await screen.page.get_by_role("button", name="Talk").click()
+    await end.answer()
+    await screen.state("listening")
 
 
 async def test_a_real_voice_has_no_label(screen, end):

@@ -1,18 +1,77 @@
-// Introduces an engine that is no real voice.
+// Introduces the voice: what it is, what it understands, and how far it is while it is being installed.
 
 const ABOUT = {
   offline: ["Demonstration voice",
-    "This voice runs on the relay's own machine. It understands English roughly and knows about a " +
-      "dozen topics. The operator of the relay can connect a real voice."],
+    "This voice runs on this computer alone, with small models: its answers are short, and sometimes " +
+      "beside the point."],
   echo: ["Echo", "There is no voice here: what you say is played back to you."],
 };
+// For whoever started the relay; a learner need not open it.
+const FOR_DEVELOPERS = {
+  offline: [
+    ["A better model to think with: ", "ollama serve", " on this machine, or ", "LLM_BASE_URL", " and ",
+      "LLM_MODEL", " for any server with OpenAI's addresses."],
+    ["A better voice altogether: start the relay with ", "OPENAI_API_KEY", "."],
+  ],
+  echo: [["The voice of this machine comes with ", "make run", "; with ", "OPENAI_API_KEY",
+    " the relay needs none."]],
+};
+const UNDERSTANDS = { offline: ["en"] };
+const COMING = {
+  downloading: ({ megabytes, of }) => `The voice is being downloaded: ${megabytes} of ${of} MB`,
+  installing: () => "The voice is being installed",
+  starting: () => "The voice is starting",
+  failed: () => "The voice could not be installed. What you say is played back to you instead.",
+};
 
-export function introduce($, engine) {
-  if (!ABOUT[engine]) return;
+// `config` is the page's configuration. Returns whether the voice is still to come.
+export function introduce($, { engine, languages, voice }) {
+  const isComing = voice !== undefined && !["ready", "failed"].includes(voice.phase);
+  announce($("coming"), voice);
+  const understood = (languages ?? UNDERSTANDS[engine] ?? []).map(nameOf);
+  $("understands").textContent = understood.length === 0 || isComing ? ""
+    : `A small model on this computer answers. It understands ${listed(understood)}.`;
+  $("voice").hidden = isComing || !ABOUT[engine];
+  if (!ABOUT[engine]) return isComing;
   const [name, text] = ABOUT[engine];
-  const paragraph = document.createElement("p");
-  paragraph.textContent = text;
-  $("voice").hidden = false;
   $("voice-name").textContent = name;
-  $("voice-about").replaceChildren(paragraph);
+  $("voice-about").replaceChildren(paragraph([text]), fold(FOR_DEVELOPERS[engine]));
+  return isComing;
+}
+
+function announce(box, voice) {
+  const words = COMING[voice?.phase]?.(voice) ?? "";
+  const [text, bar] = box.children;
+  box.hidden = words === "";
+  if (text.textContent !== words) text.textContent = words;
+  bar.hidden = voice?.phase === "failed";
+  if (voice?.phase === "downloading") [bar.max, bar.value] = [voice.of, voice.megabytes];
+  else bar.removeAttribute("value"); // a bar without a value says that something goes on
+}
+
+const listed = (names) => new Intl.ListFormat("en").format(names);
+
+function nameOf(language) {
+  return new Intl.DisplayNames("en", { type: "language" }).of(language);
+}
+
+// Every second piece is something to type.
+function paragraph(pieces) {
+  const made = document.createElement("p");
+  made.append(...pieces.map((text, at) => at % 2 === 0 ? text : code(text)));
+  return made;
+}
+
+function code(text) {
+  const made = document.createElement("code");
+  made.textContent = text;
+  return made;
+}
+
+function fold(lines) {
+  const made = document.createElement("details");
+  const title = document.createElement("summary");
+  title.textContent = "For developers";
+  made.append(title, ...lines.map(paragraph));
+  return made;
 }
