@@ -1,8 +1,9 @@
-"""`relay talk`: speaks a recording or the microphone through a relay and prints the answer."""
+"""`relay talk`: speaks a recording or the microphone through a relay, and plays the answer."""
 
 import argparse
 import asyncio
 import json
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Final
 
@@ -10,15 +11,20 @@ from relay.app import page_token
 from relay.cli.console import CliCommand, fail, load_or_fail, plain, say
 from relay.config import dev_settings
 from relay.talk.client import HeardReply, TalkFailed, VoiceClient, chunks_of, microphone
+from relay.talk.loudspeaker import loudspeaker
 from relay.talk.wav import RATE, BadWav, read_wav, write_wav
 
 
 def _options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("file", metavar="FILE.wav", help="what to say; - is the microphone")
+    parser.add_argument(
+        "file",
+        metavar="FILE.wav",
+        help="what to say; - is the microphone (wear headphones: it hears the answer, too)",
+    )
     parser.add_argument("--url", help="the relay's socket; default: the one on this machine")
     parser.add_argument("--token", help="the caller's token; default: a development token")
     parser.add_argument("--save", type=Path, metavar="REPLY.wav", help="write the answer there")
-    parser.add_argument("--json", action="store_true", help="print the conversation as JSON")
+    parser.add_argument("--json", action="store_true", help="print JSON, play nothing")
 
 
 def _run(given: argparse.Namespace) -> int:
@@ -30,21 +36,22 @@ def _run(given: argparse.Namespace) -> int:
     except BadWav as bad:
         fail(str(bad), code=2)
     url, token = _address(given)
-    client = VoiceClient(_ignore_line if given.json else _print_line)
     chunks = microphone() if given.file == "-" else chunks_of(pcm)
-    try:
-        heard = asyncio.run(client.run(url, token, chunks))
-    except TalkFailed as failed:
-        fail(str(failed))
-    except KeyboardInterrupt:
-        heard = client.heard
+    with nullcontext(None) if given.json else loudspeaker() as player:
+        client = VoiceClient(_ignore_line if given.json else _print_line, player=player)
+        try:
+            heard = asyncio.run(client.run(url, token, chunks))
+        except TalkFailed as failed:
+            fail(str(failed))
+        except KeyboardInterrupt:
+            heard = client.heard
     return _report(heard, given)
 
 
 TALK: Final = CliCommand(
     name="talk",
-    help="speak a WAV file (or the microphone, -) through a relay",
-    example="relay talk --save reply.wav hello.wav",
+    help="speak a WAV file (or the microphone, -) through a relay, and hear the answer",
+    example="relay talk --save reply.wav docs/hello.wav",
     options=_options,
     run=_run,
 )

@@ -16,12 +16,15 @@ from websockets.frames import Close
 from websockets.typing import Subprotocol
 
 from relay.realtime.events import BadEvent, Event, decode
+from relay.talk.loudspeaker import Player, Silence
 from relay.talk.wav import RATE
 
 CHUNK_MS: Final = 40
 CHUNK_BYTES: Final = RATE * 2 * CHUNK_MS // 1000
 QUEUED_CHUNKS: Final = 250
 """Ten seconds of the microphone; beyond that a slow network loses the oldest."""
+HEARD_SECONDS: Final = 0.5
+"""After the last sound: a relay that reckons what was heard adds a player's delay to it."""
 NO_MICROPHONE: Final = "no microphone here: give a WAV file instead of -"
 _TOKEN: Final = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 """The characters that a subprotocol may hold."""
@@ -33,7 +36,10 @@ class TalkFailed(Exception):  # noqa: N818 - one line for the user
 
 @dataclass(frozen=True, slots=True)
 class TalkTimeouts:
-    """Seconds without any event that end a conversation, before an answer is done and after."""
+    """Seconds without any event that end a conversation, before an answer is done and after.
+
+    An answer that is done is also heard out.
+    """
 
     answer_seconds: float = 20.0
     quiet_seconds: float = 1.5
@@ -58,16 +64,20 @@ Say = Callable[[str, str], None]
 
 
 class VoiceClient:
-    """One conversation: `run` sends every chunk, then silence until the answer is over."""
+    """One conversation: `run` sends every chunk, then silence until the answer has been heard."""
 
-    def __init__(self, say: Say, timeouts: TalkTimeouts | None = None) -> None:
+    def __init__(
+        self, say: Say, timeouts: TalkTimeouts | None = None, player: Player | None = None
+    ) -> None:
         self._say = say
         self._timeouts = timeouts or TalkTimeouts()
+        self._player = player or Silence()
         self.heard = HeardReply()
         self._answering = False
         self._answers = 0
         self._stopped_at: float | None = None
         self._last_activity = 0.0
+        self._heard_at = 0.0  # when all that came so far has been heard, if it is played at once
 
     async def run(self, url: str, token: str, chunks: AsyncIterator[bytes]) -> HeardReply:
         """Talk to the relay at `url`; raises TalkFailed with a line for the user."""
@@ -107,7 +117,7 @@ class VoiceClient:
         quiet = now - self._last_activity
         if self._answering or not self._answers:
             return quiet > self._timeouts.answer_seconds
-        return quiet > self._timeouts.quiet_seconds
+        return quiet > self._timeouts.quiet_seconds and now > self._heard_at
 
     async def _receive(self, socket: ClientConnection) -> None:
         async for message in socket:
@@ -122,10 +132,17 @@ class VoiceClient:
     def _handle(self, kind: str, event: Event) -> None:
         if kind == "response.output_audio.delta":
             self._measure_first_audio()
-            self.heard.audio += base64.b64decode(str(event.get("delta", "")))
+            self._hear(base64.b64decode(str(event.get("delta", ""))))
+        elif kind == "input_audio_buffer.speech_started":
+            self._player.flush()
+            self._heard_at = 0.0
         elif kind == "input_audio_buffer.speech_stopped":
             self._stopped_at = self._last_activity
-        elif kind == "conversation.item.input_audio_transcription.completed":
+        else:
+            self._handle_answer(kind, event)
+
+    def _handle_answer(self, kind: str, event: Event) -> None:
+        if kind == "conversation.item.input_audio_transcription.completed":
             self._line("you", event.get("transcript"))
         elif kind in ("response.output_audio_transcript.done", "response.output_text.done"):
             self._line("voice", event.get("transcript") or event.get("text"))
@@ -140,6 +157,12 @@ class VoiceClient:
     def _measure_first_audio(self) -> None:
         if self.heard.first_audio_ms is None and self._stopped_at is not None:
             self.heard.first_audio_ms = round((self._last_activity - self._stopped_at) * 1000)
+
+    def _hear(self, pcm: bytes) -> None:
+        self.heard.audio += pcm
+        self._player.play(pcm)
+        begins = max(self._heard_at, self._last_activity + HEARD_SECONDS)
+        self._heard_at = begins + len(pcm) / (2 * RATE)
 
     def _line(self, speaker: str, text: object) -> None:
         said = text.strip() if isinstance(text, str) else ""

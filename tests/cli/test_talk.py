@@ -46,6 +46,20 @@ async def test_both_sides_are_printed_and_the_answer_is_saved(tmp_path: Path, sp
     assert not (tmp_path / "var").exists(), "with an address and a token it needs no settings"
 
 
+async def test_it_hangs_up_after_the_answer_so_that_the_record_has_all_of_it(
+    tmp_path: Path, spoken: str
+) -> None:
+    """It comes in a burst, and takes longer to say than the quiet that ends a conversation."""
+    long = "And to you, too, and to all who are with you on this fine and early morning."
+    async with stage(tmp_path, Script(heard=("Good morning.",), replies=(long,))) as here:
+        ran = await talk(here, "--json", spoken)
+        assert json.loads(ran.stdout)["answer_seconds"] > 3
+    shown = await asyncio.to_thread(relay, "transcript", cwd=tmp_path, RELAY_DATA_DIR=".")
+
+    assert long in shown.stdout, shown
+    assert "interrupted" not in shown.stdout
+
+
 async def test_as_json_it_is_one_object(tmp_path: Path, spoken: str) -> None:
     async with stage(tmp_path, SCRIPT) as here:
         ran = await talk(here, "--json", spoken)

@@ -8,6 +8,7 @@ import pytest
 
 from relay.talk.client import (
     CHUNK_BYTES,
+    HEARD_SECONDS,
     HeardReply,
     TalkFailed,
     TalkTimeouts,
@@ -76,6 +77,43 @@ async def test_the_recording_is_sent_unchanged_and_silence_follows() -> None:
     assert recording == TWO_CHUNKS
     assert silence
     assert not any(silence)
+
+
+async def test_it_hangs_up_when_the_answer_has_been_heard_and_not_when_it_has_come() -> None:
+    """The record says what was heard: hanging up earlier would interrupt the voice."""
+    waited: list[float] = []
+
+    async def play(caller: Caller) -> None:
+        loop = asyncio.get_running_loop()
+        await caller.say(*ANSWER)
+        began = loop.time()
+        await caller.until_gone()
+        waited.append(loop.time() - began)
+
+    heard, _ = await talk(play)
+
+    assert waited[0] >= len(heard.audio) / 48_000 + HEARD_SECONDS
+
+
+async def test_the_answer_is_played_and_an_interruption_flushes_it() -> None:
+    played: list[bytes] = []
+
+    class Card:
+        def play(self, pcm: bytes) -> None:
+            played.append(pcm)
+
+        def flush(self) -> None:
+            played.append(b"flushed")
+
+    async def play(caller: Caller) -> None:
+        await caller.say({"type": "input_audio_buffer.speech_started"}, *ANSWER)
+        await caller.until_gone()
+
+    async with far_end(play) as url:
+        client = VoiceClient(lambda *_: None, QUICK, Card())
+        await client.run(url, TOKEN, chunks_of(TWO_CHUNKS))
+
+    assert played == [b"flushed", SOUND, SOUND]
 
 
 async def test_it_waits_for_the_second_answer_too() -> None:
