@@ -14,7 +14,7 @@ from pydantic_settings import DotEnvSettingsSource, EnvSettingsSource
 from relay.agents.agent import AgentCatalog, OpenCatalog, StaticCatalog
 from relay.agents.config import InvalidAgents, load_agents
 from relay.auth.tokens import JwtConfig, development_secret
-from relay.config.parts import billed_models, missing_for_parts
+from relay.config.parts import FIRST_LISTED, billed_models, missing_for_parts
 from relay.config.settings import Settings
 from relay.interfaces import SupabaseCredentials
 from relay.realtime.billing.pricing import Prices
@@ -345,7 +345,7 @@ def budgets_without_price(
     for agent_id, agent in agents.all.items():
         for name in _billed(settings, agent.offer.model):
             if agent.offer.bounds.is_budgeted and prices.find(name) is None:
-                model = name or "the text model (LLM_MODEL is not set)"
+                model = "the text model (set LLM_MODEL)" if name == FIRST_LISTED else name
                 yield f"agent {agent_id!r} has a budget, but {model} has no price: see RELAY_PRICES"
 
 

@@ -20,6 +20,8 @@ OPENAI_TTS: Final = "gpt-4o-mini-tts"
 AZURE_STT: Final = "azure-speech"
 AZURE_TTS: Final = "azure-neural"
 ELEVENLABS_TTS: Final = "eleven_flash_v2_5"
+FIRST_LISTED: Final = "first listed"
+"""What a text model is called whose name is not set: the first that its server lists."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,8 +112,7 @@ def llm_endpoint(settings: Settings, ollama: str | None = None) -> Endpoint:
 def billed_models(settings: Settings, ollama: str | None = None) -> frozenset[str]:
     """Name the models that may cost money: those of servers which are given a key.
 
-    A server of one's own that wants no key, such as Ollama, is free, and so is what runs here. ""
-    stands for a text model whose name is not set.
+    A server of one's own that wants no key, such as Ollama, is free, and so is what runs here.
     """
     plan = plan_parts(settings, ollama)
     names = [*_billed_stt(plan.stt, settings, settings.stt_model or "")]
@@ -146,7 +147,7 @@ def _billed_tts(kind: TtsKind | None, settings: Settings, model: str) -> tuple[s
 
 
 def _if_keyed(there: Endpoint) -> tuple[str, ...]:
-    return (there.model,) if there.key else ()
+    return (there.model or FIRST_LISTED,) if there.key else ()
 
 
 def missing_for_parts(settings: Settings) -> Iterator[str]:

@@ -5,9 +5,17 @@ from typing import Any
 import pytest
 
 from relay.config import Settings
-from relay.config.parts import AZURE_STT, AZURE_TTS, ELEVENLABS_TTS, billed_models
+from relay.config.parts import (
+    AZURE_STT,
+    AZURE_TTS,
+    ELEVENLABS_TTS,
+    FIRST_LISTED,
+    billed_models,
+)
 from relay.parts.azure import AzureSynthesizer, AzureTranscriber
 from relay.parts.elevenlabs import ElevenLabsSynthesizer
+from relay.parts.openai_client import OpenAIClient
+from relay.parts.openai_llm import OpenAIResponder
 from relay.realtime.billing.pricing import Prices
 
 KEY = {"openai_api_key": "sk-1"}
@@ -34,6 +42,7 @@ def billed(ollama: str | None = None, **given: Any) -> frozenset[str]:
         ({"ollama_host": "http://box:11434", "llm_model": "qwen"}, set()),
         ({"llm_base_url": "https://x.test/v1", "llm_model": "qwen"}, set()),
         ({"llm_base_url": "https://x.test/v1", "llm_model": "q", "llm_api_key": "k"}, {"q"}),
+        ({"llm_base_url": "https://x.test/v1", "llm_api_key": "k"}, {FIRST_LISTED}),
         ({"relay_stt": "azure", "relay_tts": "azure", **AZURE}, {"azure-speech", "azure-neural"}),
         ({"relay_tts": "elevenlabs", "elevenlabs_api_key": "k"}, {"eleven_flash_v2_5"}),
     ],
@@ -57,6 +66,7 @@ async def test_the_names_are_those_that_the_parts_give_themselves() -> None:
     heard, spoken = AzureTranscriber("k", "r", "en"), AzureSynthesizer("k", "r")
     eleven = ElevenLabsSynthesizer("k", "v")
     assert (heard.name, spoken.name, eleven.name) == (AZURE_STT, AZURE_TTS, ELEVENLABS_TTS)
+    assert OpenAIResponder(OpenAIClient("https://x.test/v1", "k"), "").name == FIRST_LISTED
 
 
 @pytest.mark.parametrize("model", sorted({*DEFAULTS, AZURE_STT, AZURE_TTS, ELEVENLABS_TTS}))

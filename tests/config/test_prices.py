@@ -117,7 +117,7 @@ text_out = 0
         ),
         (
             {"LLM_BASE_URL": "https://x.test/v1", "LLM_API_KEY": "k"},
-            "the text model (LLM_MODEL is not set)",
+            "the text model (set LLM_MODEL)",
         ),
     ],
 )

@@ -17,9 +17,9 @@ from relay.parts.interfaces import (
     FailureCode,
     PartFailed,
     Parts,
+    ReplyDelta,
     ReplyPiece,
     ReplyRequest,
-    TextDelta,
     TokenUsage,
 )
 from relay.parts.simple import (
@@ -80,7 +80,7 @@ class Mute:
 
 
 COUNTED = TokenUsage(input=120, output=4, cached=64)
-ANSWER = (TextDelta("Ten chars."), COUNTED)
+ANSWER = (ReplyDelta("Ten chars."), COUNTED)
 
 
 def parts(*answer: ReplyPiece, billed: frozenset[str] = ALL, **changes: Any) -> Parts:
@@ -155,11 +155,11 @@ def test_local_parts_are_not_told_and_without_billed_ones_there_are_none():
 
 
 def test_an_answer_that_was_cancelled_tells_what_was_written_and_spoken_by_then():
-    talk = Talk(parts(TextDelta("One sentence. "), TextDelta("Another one that is longer.")))
+    talk = Talk(parts(ReplyDelta("One sentence. "), ReplyDelta("Another one that is longer.")))
     talk.replies_at_once = False
     asked(talk)
     request = talk.work.pop(0)
-    talk._note(talk.machine.progress(request.id, TextDelta("One sentence. Ano"), talk.now))
+    talk._note(talk.machine.progress(request.id, ReplyDelta("One sentence. Ano"), talk.now))
     (spoken,) = talk.work
     talk._note(talk.machine.progress(spoken.id, bytes(48_000), talk.now))
     talk.say("response.cancel")
