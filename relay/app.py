@@ -281,7 +281,6 @@ def _services(
 ) -> Services:
     """What all sessions share; raises ToolMisconfigured."""
     settings, history = loaded.settings, StoredHistory(coach.journal, coach.store)
-    prices = loaded.prices if engine.capabilities.billed else None
     directory = MemorySessionDirectory(
         settings.max_connections, settings.max_sessions_per_user, [coach.hub.track]
     )
@@ -293,9 +292,9 @@ def _services(
         directory=directory,
         journal=coach.journal,
         history=history,
-        budgets=BudgetService(prices, history.spent, engine.capabilities.billed_models),
+        budgets=BudgetService(loaded.prices, history.spent, engine),
         transcription={"model": settings.openai_transcription_model},
-        prices=prices,
+        prices=loaded.prices,
         tools=tool_runners(loaded.agents, ToolRegistry(client, loaded.tool_secrets)),
         show=coach.hub.on_commit,
     )

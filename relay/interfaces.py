@@ -120,7 +120,7 @@ class Engine(Protocol):
 
     @property
     def capabilities(self) -> EngineCapabilities:
-        """Its capabilities, the same for all its sessions."""
+        """Its capabilities, the same for all sessions that begin now."""
 
     async def open(self, request: EngineRequest) -> Connection:
         """Open a connection; it is ready with its first frame, `session.created`.

@@ -2,12 +2,13 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator
 from typing import Final
 
 import structlog
 from structlog.typing import FilteringBoundLogger
 
+from relay.interfaces import Engine
 from relay.metrics import Metrics
 from relay.realtime.billing.budget import Balance, BudgetHold, Budgets, BudgetStage, Charge, Limit
 from relay.realtime.billing.pricing import Prices
@@ -27,17 +28,15 @@ log = structlog.get_logger(__name__)
 
 
 class BudgetService:
-    """The budgets of this process; `prices` is None for an engine that bills nothing.
-
-    `models` are those that every session may use, where it is not the model of its grant.
+    """The budgets of this process, for sessions with an engine that bills them.
 
     Tracks what this process spends; asks the store what was spent earlier or elsewhere. If the
     store does not answer, sessions continue with the spend of this process.
     """
 
-    def __init__(self, prices: Prices | None, spent: Spent, models: Sequence[str] = ()) -> None:
+    def __init__(self, prices: Prices, spent: Spent, engine: Engine) -> None:
         self._prices = prices
-        self._models = models
+        self._engine = engine
         self._spent = spent
         self._budgets = Budgets()
 
@@ -47,9 +46,10 @@ class BudgetService:
         Raises `SessionRefused`: BUDGET_EXHAUSTED where there is not enough, FORBIDDEN for a model
         that has no price. `now` is in Unix seconds.
         """
-        if not grant.bounds.is_budgeted or self._prices is None:
+        engine = self._engine.capabilities
+        if not grant.bounds.is_budgeted or not engine.billed:
             return None
-        for model in self._models or (grant.model or "",):
+        for model in engine.billed_models or (grant.model or "",):
             if self._prices.find(model) is None:
                 log.warning("session refused: budgeted model has no price", model=model)
                 raise SessionRefused(FORBIDDEN)

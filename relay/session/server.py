@@ -157,6 +157,7 @@ def session_setup(
     services: Services, session_id: str, admission: Admission, earlier: ConversationHistory
 ) -> SessionSetup:
     """What the rules of an admitted caller's session start from."""
+    engine = services.engine.capabilities
     return SessionSetup(
         session_id=session_id,
         conversation_id=admission.grant.conversation_id or str(uuid.uuid4()),
@@ -165,9 +166,9 @@ def session_setup(
         first_update=admission.first_update,
         first_update_shown=admission.first_shown,
         transcription=services.transcription,
-        truncates=admission.truncates and services.engine.capabilities.truncation,
+        truncates=admission.truncates and engine.truncation,
         earlier_items=seed_items(earlier.said),
-        prices=services.prices,
+        prices=services.prices if engine.billed else None,
     )
 
 

@@ -77,8 +77,8 @@ ToolRunnerFactory = Callable[[Grant, str, str], ToolRunner | None]
 class Services:
     """What all sessions of one process share. `clock` gives Unix seconds that never go back.
 
-    `transcription` is the `audio.input.transcription` of every session. `prices` is None for an
-    engine that bills nothing. `show` is given the records of words that are not to be written.
+    `transcription` is the `audio.input.transcription` of every session. `prices` are for an engine
+    that bills its sessions. `show` is given the records of words that are not to be written.
     """
 
     engine: Engine
@@ -90,7 +90,7 @@ class Services:
     history: History
     budgets: BudgetService
     transcription: dict[str, Any]
-    prices: Prices | None = field(default_factory=Prices)
+    prices: Prices = field(default_factory=Prices)
     tools: ToolRunnerFactory = lambda *_: None
     show: Callable[[Sequence[AnyRecord]], None] = lambda _: None
 

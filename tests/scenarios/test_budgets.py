@@ -15,7 +15,10 @@ from relay.app import running
 from relay.engines.cascade.outputs import Pace
 from relay.parts.simple import scripted_parts
 from relay.realtime.billing.budget import GOOD_BYE
+from relay.realtime.billing.pricing import Prices
 from relay.simulator import SimulatorOptions, simulate
+from relay.stores.sqlite.reports import SqliteReader
+from tests.components import needs
 from tests.scenarios.stage import Line, Stage, loaded, token
 
 AGENTS = """
@@ -42,7 +45,9 @@ class Bank:
 
 
 @asynccontextmanager
-async def bank(folder: Path, dollars: float) -> AsyncIterator[Bank]:
+async def bank(
+    folder: Path, dollars: float, engine: str = "openai", prices: Prices | None = None
+) -> AsyncIterator[Bank]:
     went_up: list[Event] = []
     file = folder / "agents.toml"
     file.write_text(AGENTS.format(dollars=dollars))
@@ -52,9 +57,11 @@ async def bank(folder: Path, dollars: float) -> AsyncIterator[Bank]:
         on_frame=lambda frame: went_up.append(json.loads(frame)),
     )
     async with await simulate(options) as simulator:
-        given = {"relay_engine": "openai", "openai_api_key": "sk-simulated-provider-key"}
+        key, text_model = "sk-simulated-provider-key", "gpt-4.1-mini"
+        given = {"relay_engine": engine, "openai_api_key": key, "llm_model": text_model}
         plain = loaded(folder, openai_base_url=simulator.base_url, **given)
-        async with running(dataclasses.replace(plain, agents=load_agents(file))) as app:
+        agents, prices = load_agents(file), prices or plain.prices
+        async with running(dataclasses.replace(plain, agents=agents, prices=prices)) as app:
             yield Bank(Stage(app, simulator, folder), went_up)
 
 
@@ -115,3 +122,31 @@ async def test_two_sessions_of_one_user_cannot_both_spend_the_last_cent(tmp_path
         async with here.caller() as second:
             assert await second.closed() == (4008, "Budget exhausted")
         await ask(first)
+
+
+@needs("voice")
+async def test_a_cascade_spends_what_its_parts_use(tmp_path: Path) -> None:
+    """The text model and the voice are the provider's; the session's own model is never used."""
+    dear = Prices({"gpt-4o-mini-tts": {"minute": "0.50"}})
+    async with bank(tmp_path, dollars=0.05, engine="cascade", prices=dear) as here:
+        async with here.caller() as line:
+            answered = await ask_until_the_end(line)
+            assert await line.closed() == (4008, "Budget exhausted")
+        assert answered > 1
+        used = [
+            part
+            for event in line.events
+            if event["type"] == "response.done"
+            for part in event["response"]["usage"]["parts"]
+        ]
+        await here.stage.emptied()
+    reader = SqliteReader(tmp_path / "relay.db")
+    report = await reader.costs("model", 0)
+    await reader.aclose()
+
+    assert report.costs.keys() == {"gpt-4.1-mini", "gpt-4o-mini-tts"}
+    written, spoken = report.costs["gpt-4.1-mini"], report.costs["gpt-4o-mini-tts"]
+    assert written.usage.input_tokens == sum(part.get("input_tokens", 0) for part in used) > 0
+    assert spoken.usage.characters == sum(part.get("characters", 0) for part in used) > 0
+    assert spoken.micro == pytest.approx(spoken.usage.milliseconds / 60_000 * 500_000, abs=1)
+    assert 40_000 < report.total.micro < 70_000

@@ -120,16 +120,16 @@ async def verified(token: str) -> Caller:
 
 def services(**given: Any) -> Services:
     """What sessions share: `given`, and for the rest fakes that are good enough."""
-    history = FakePast(ConversationHistory())
+    history, engine = FakePast(ConversationHistory()), FakeEngine(FakePeer())
     fakes: dict[str, Any] = {
-        "engine": FakeEngine(FakePeer()),
+        "engine": engine,
         "metrics": Metrics(),
         "clock": FakeClock(),
         "verify": verified,
         "directory": MemorySessionDirectory(2, 1),
         "journal": FakeJournal(),
         "history": history,
-        "budgets": BudgetService(Prices(), history.spent),
+        "budgets": BudgetService(Prices(), history.spent, given.get("engine", engine)),
         "transcription": TRANSCRIPTION,
     }
     return Services(**(fakes | given))

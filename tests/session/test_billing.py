@@ -6,7 +6,7 @@ import pytest
 import structlog
 from structlog.testing import capture_logs
 
-from relay.interfaces import ConversationHistory
+from relay.interfaces import ConversationHistory, EngineCapabilities
 from relay.metrics import Metrics
 from relay.realtime.billing.budget import Budgets, BudgetStage, Charge, Limit
 from relay.realtime.billing.pricing import Prices
@@ -15,12 +15,14 @@ from relay.realtime.charging import CostTracker
 from relay.realtime.endings import BUDGET_EXHAUSTED, FORBIDDEN, SessionRefused
 from relay.realtime.grant import Bounds, Grant
 from relay.session.billing import BudgetService, SessionBilling
+from tests.fake_connection import FakePeer
 from tests.realtime import wire_events as wire
 from tests.realtime.wire_usage import parts_usage, response_done, response_usage
-from tests.session.fakes import CALLER, FakePast
+from tests.session.fakes import CALLER, FakeEngine, FakePast
 
 DOLLAR = 1_000_000
 NOW = 20_778 * 86_400.0
+ENGINE = FakeEngine(FakePeer())
 BOTH = Bounds(budget_micro=10 * DOLLAR, user_budget_micro=DOLLAR)
 
 
@@ -32,7 +34,7 @@ def grant(bounds: Bounds = BOTH, **more: Any) -> Grant:
 async def test_the_store_is_asked_what_agent_and_user_spent_today() -> None:
     past = FakePast(ConversationHistory())
     past.spent_today = 400_000
-    hold = await BudgetService(Prices(), past.spent).open(grant(), "s1", NOW)
+    hold = await BudgetService(Prices(), past.spent, ENGINE).open(grant(), "s1", NOW)
     assert past.asked == [(20_778, "a1", None), (20_778, "a1", "u1")]
     assert hold is not None
     assert (hold.balance().left, hold.balance().limit) == (600_000, DOLLAR), "the tighter one"
@@ -40,22 +42,25 @@ async def test_the_store_is_asked_what_agent_and_user_spent_today() -> None:
 
 async def test_without_a_budget_or_a_price_the_store_is_not_asked() -> None:
     past = FakePast(ConversationHistory())
-    assert await BudgetService(Prices(), past.spent).open(grant(Bounds()), "s1", NOW) is None
-    assert await BudgetService(None, past.spent).open(grant(), "s1", NOW) is None
+    assert (
+        await BudgetService(Prices(), past.spent, ENGINE).open(grant(Bounds()), "s1", NOW) is None
+    )
+    free = FakeEngine(FakePeer(), EngineCapabilities(billed=False))
+    assert await BudgetService(Prices(), past.spent, free).open(grant(), "s1", NOW) is None
     assert past.asked == []
 
 
 async def test_sessions_go_on_without_the_stores_answer() -> None:
     past = FakePast(ConversationHistory())
     past.spent_today = OSError("away")
-    hold = await BudgetService(Prices(), past.spent).open(grant(), "s1", NOW)
+    hold = await BudgetService(Prices(), past.spent, ENGINE).open(grant(), "s1", NOW)
     assert hold is not None
     assert hold.balance().left == DOLLAR
 
 
 async def test_a_budget_refuses_a_model_without_a_price() -> None:
     with pytest.raises(SessionRefused) as refusal:
-        await BudgetService(Prices(), FakePast(ConversationHistory()).spent).open(
+        await BudgetService(Prices(), FakePast(ConversationHistory()).spent, ENGINE).open(
             grant(model="secret"), "s1", NOW
         )
     assert refusal.value.ending == FORBIDDEN
@@ -63,17 +68,23 @@ async def test_a_budget_refuses_a_model_without_a_price() -> None:
 
 async def test_a_budget_asks_for_the_prices_of_the_engines_own_models() -> None:
     past = FakePast(ConversationHistory())
-    parts = BudgetService(Prices(), past.spent, ("gpt-4.1-mini", "tts-1"))
-    assert await parts.open(grant(model="secret"), "s1", NOW) is not None
+    engine = FakeEngine(FakePeer(), made_of("gpt-4.1-mini", "tts-1"))
+    budgets = BudgetService(Prices(), past.spent, engine)
+    assert await budgets.open(grant(model="secret"), "s1", NOW) is not None
+    engine.capabilities = made_of("tts-1", "ours")  # another engine took its place
     with pytest.raises(SessionRefused) as refusal:
-        await BudgetService(Prices(), past.spent, ("tts-1", "ours")).open(grant(), "s2", NOW)
+        await budgets.open(grant(), "s2", NOW)
     assert refusal.value.ending == FORBIDDEN
+
+
+def made_of(*models: str) -> EngineCapabilities:
+    return EngineCapabilities(billed=True, billed_models=models)
 
 
 async def test_a_spent_budget_refuses_and_holds_nothing() -> None:
     past = FakePast(ConversationHistory())
     past.spent_today = DOLLAR
-    budgets = BudgetService(Prices(), past.spent)
+    budgets = BudgetService(Prices(), past.spent, ENGINE)
     with pytest.raises(SessionRefused) as refusal:
         await budgets.open(grant(), "s1", NOW)
     assert refusal.value.ending == BUDGET_EXHAUSTED

@@ -82,13 +82,14 @@ class Server:
         self.engine, self.metrics, self.journal = FakePeer(), Metrics(), FakeJournal()
         self.directory = MemorySessionDirectory(2, 1)
         self.past = FakePast(ConversationHistory(owner, said))
+        engine = FakeEngine(self.engine)
         shared = services(
-            engine=FakeEngine(self.engine),
+            engine=engine,
             metrics=self.metrics,
             directory=self.directory,
             journal=self.journal,
             history=self.past,
-            budgets=BudgetService(Prices(), self.past.spent),
+            budgets=BudgetService(Prices(), self.past.spent, engine),
         )
         self.server = SessionServer((door or FakeDoor(),), shared, LIMITS)
 
@@ -261,6 +262,14 @@ async def test_an_engine_that_takes_truncations_is_told_what_was_heard(takes: bo
     assert (
         session_setup(given_services, SESSION, admission, ConversationHistory()).truncates is takes
     )
+
+
+@pytest.mark.parametrize("billed", [True, False])
+async def test_only_an_engine_that_bills_its_sessions_has_prices(billed: bool) -> None:
+    engine = FakeEngine(FakePeer(), EngineCapabilities(billed=billed))
+    admission = Admission(Grant(caller=CALLER, agent_id="a1"), BrowserDialect(), {}, True)
+    setup = session_setup(services(engine=engine), SESSION, admission, ConversationHistory())
+    assert (setup.prices is not None) is billed
 
 
 async def test_records_carry_the_head_of_their_session() -> None:
