@@ -38,6 +38,8 @@ FRAME_BYTES: Final = SECOND_BYTES // 50
 ANSWER_TOKENS: Final = 200
 """What a model may write to answer a short question; one that thinks before it answers needs most
 of them."""
+START_SECONDS: Final = 25.0
+"""To load a model; one that is fetched from a hub first takes minutes."""
 MAX_WAIT: Final = 20.0
 """Seconds in a part's queue; the check itself ends after `runner.MAX_SECONDS`."""
 
@@ -223,13 +225,17 @@ async def _try(
             for resource in resources:
                 closing.push_async_callback(resource.aclose)
             began = loop.time()
-            for resource in resources:
-                await resource.prepare()
+            async with asyncio.timeout(START_SECONDS):
+                for resource in resources:
+                    await resource.prepare()
             loaded = loop.time() - began
             pieces = tuple([piece async for piece in measured(begin(), part, name, times)])
     except PartFailed as failure:
         detail = f": {failure.detail}" if failure.detail else ""
         return fail(f"{name}: {failure.code}{detail}", remedies.for_failure(failure.code))
+    except TimeoutError:
+        what = f"{name}: not started after {START_SECONDS:.0f} s"
+        return fail(what, "a model that is fetched for the first time takes minutes: try again")
     except (ImportError, OSError) as missing:
         return fail(f"{name}: {type(missing).__name__}", remedies.unavailable)
     whole = times.whole[part]

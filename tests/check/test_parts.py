@@ -1,5 +1,6 @@
 """Each part of a cascade at a small piece of real work, and what is said of those that fail."""
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -169,6 +170,23 @@ async def test_one_that_does_not_start_is_not_installed_or_not_there(
 
     assert (result.state, result.what, result.hint) == ("fail", what, "see THE_ADDRESS")
     assert part.calls == ["prepare", "close"]
+
+
+@KINDS
+async def test_one_that_takes_long_to_start_may_be_fetching_its_model(
+    checked: Checked, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Slow(Fake):
+        async def prepare(self) -> None:
+            await asyncio.Event().wait()
+
+    monkeypatch.setattr("relay.check.parts.START_SECONDS", 0.01)
+    part = Slow()
+    result = await checked(part)
+
+    assert (result.state, result.what) == ("fail", "fake: not started after 0 s")
+    assert "takes minutes" in result.hint
+    assert part.calls == ["close"]
 
 
 @pytest.mark.parametrize("device", ["", "cpu", "cuda"])
