@@ -5,6 +5,7 @@ ready for `VoiceNotInstalled`. A part's module is imported only where the part i
 """
 
 import importlib.util
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
@@ -25,6 +26,7 @@ from relay.config.parts import (
     tts_endpoint,
 )
 from relay.config.settings import OLLAMA_PORT, Settings
+from relay.http_body import BodyTooLarge, read_body
 from relay.parts.fallback import FallbackResponder, FallbackSynthesizer, FallbackTranscriber
 from relay.parts.interfaces import (
     Parts,
@@ -46,6 +48,9 @@ HOW_TO_INSTALL_MODEL: Final = (
 LOCAL_OLLAMA: Final = f"http://127.0.0.1:{OLLAMA_PORT}"
 FIND_SECONDS: Final = 0.5
 """Seconds that an Ollama on this machine may take to answer at the start."""
+
+MAX_LIST_BYTES: Final = 1024 * 1024
+"""Of the list of its models; each takes some 400."""
 
 MakeResponder = Callable[[], Responder]
 
@@ -88,11 +93,14 @@ async def find_ollama(settings: Settings) -> str | None:
     try:
         async with (
             aiohttp.ClientSession(timeout=timeout) as client,
-            client.get(f"{LOCAL_OLLAMA}/api/version", allow_redirects=False) as answer,
+            client.get(f"{LOCAL_OLLAMA}/api/tags", allow_redirects=False) as answer,
         ):
-            return LOCAL_OLLAMA if answer.status == 200 else None
-    except (aiohttp.ClientError, TimeoutError, OSError):
+            models = json.loads(await read_body(answer, MAX_LIST_BYTES))["models"]
+    except (aiohttp.ClientError, BodyTooLarge, TimeoutError, OSError):
         return None
+    except (ValueError, RecursionError, KeyError, TypeError):  # somebody else listens there
+        return None
+    return LOCAL_OLLAMA if models else None
 
 
 def make_parts(settings: Settings, ollama: str | None = None) -> Parts:

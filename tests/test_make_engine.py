@@ -7,16 +7,16 @@ import aiohttp
 import pytest
 from pydantic import SecretStr
 
-from relay import app
+from relay import voice
 from relay.app import make_engine, own_key, summary_writer
 from relay.config import Settings
-from relay.engines.cascade.offline import VoiceNotInstalled
 from relay.engines.openai import FixedKey
 from relay.interfaces import EngineRequest
 from relay.parts.simple import scripted_parts
 from relay.realtime.endings import NO_PROVIDER_KEY, SessionRefused
 from relay.simulator import SimulatorOptions, simulate
 from relay.summary.extract import SpokenLine
+from relay.voice import VoiceNotInstalled
 from tests.components import needs
 from tests.summary.chat_server import chat_server
 
@@ -28,13 +28,32 @@ def settings(tmp_path: Path, **more: Any) -> Settings:
 
 
 @pytest.mark.parametrize(
-    "engine", [pytest.param("offline", marks=needs("voice")), "echo", "openai"]
+    ("engine", "more", "billed"),
+    [
+        pytest.param("offline", {"relay_llm": "local"}, False, marks=needs("voice")),
+        pytest.param("offline", {"openai_api_key": "sk-1"}, True, marks=needs("voice")),
+        pytest.param("cascade", {"relay_llm": "local"}, False, marks=needs("voice")),
+        pytest.param("cascade", {"openai_api_key": "sk-1"}, True, marks=needs("voice")),
+        ("echo", {"openai_api_key": "sk-1"}, False),
+        ("openai", {}, True),
+    ],
 )
-async def test_the_engine_is_the_one_that_is_asked_for(tmp_path: Path, engine: Any) -> None:
-    made = make_engine(settings(tmp_path, relay_engine=engine))
+async def test_the_engine_is_the_one_that_is_asked_for(
+    tmp_path: Path, engine: str, more: dict[str, Any], billed: bool
+) -> None:
+    made = make_engine(settings(tmp_path, relay_engine=engine, **more))
 
     assert made.name == engine
-    assert made.capabilities.billed is (engine == "openai")
+    assert made.capabilities.billed is billed
+    await made.aclose()
+
+
+@needs("voice")
+async def test_an_ollama_that_was_found_answers(tmp_path: Path) -> None:
+    asked = settings(tmp_path, relay_engine="cascade")
+    made = make_engine(asked, ollama="http://127.0.0.1:11434")
+
+    assert made.capabilities.billed, "its tokens are counted as any server's are"
     await made.aclose()
 
 
@@ -96,10 +115,10 @@ async def test_S3_9_without_a_key_the_engine_refuses(tmp_path: Path) -> None:
 async def test_without_the_extra_the_echo_answers(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def missing() -> None:
-        raise VoiceNotInstalled("the demonstration voice is not installed")
+    def missing(*_: object) -> None:
+        raise VoiceNotInstalled("the voice is not installed")
 
-    monkeypatch.setattr(app, "offline_parts", missing)
+    monkeypatch.setattr(voice, "make_parts", missing)
     engine = make_engine(settings(tmp_path, relay_engine="offline"))
 
     assert engine.name == "echo"

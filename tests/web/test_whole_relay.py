@@ -9,13 +9,17 @@ from pathlib import Path
 import pytest
 
 from relay.app import App
-from relay.engines.cascade.offline import offline_parts
+from relay.config import Settings
 from relay.engines.cascade.outputs import Pace
 from relay.parts.simple import Script, scripted_parts
+from relay.voice import make_parts
 from tests.components import needs
 from tests.web.chromium import Screen, chromium, screen_of
 from tests.web.sound import read, silence, syllables, write
 from tests.web.whole import relay, relay_before_openai
+
+LOCAL = Settings(relay_engine="offline", relay_llm="local")
+"""A voice of this machine's own, also where an Ollama runs."""
 
 pytestmark = [needs("chromium"), pytest.mark.asyncio(loop_scope="session")]
 
@@ -68,15 +72,15 @@ async def test_speaking_really_interrupts(tmp_path):
 
 @pytest.mark.slow
 @needs("voice", "human_recordings", "ffmpeg")
-async def test_a_human_voice_and_the_demonstration_voice(tmp_path, human_wav):
+async def test_a_human_voice_and_the_local_voice(tmp_path, human_wav):
     said = read(human_wav("queue-thankyou")) + silence(9)
     spoken = write(tmp_path / "spoken.wav", said)
     async with (
-        relay(tmp_path, relay_engine="offline") as app,
+        relay(tmp_path, relay_engine="offline", relay_llm="local") as app,
         talking(app, spoken) as screen,
     ):
         assert await screen.page.get_by_text("Demonstration voice").is_visible()
-        await screen.row("user final", "thank you for your patience")
+        await screen.row("user final", "Thank you for your patience.")
         await screen.row("assistant final", " ")
         await screen.until("numbers.played > 24000")
         assert (await screen.numbers())["loudest"] > 0.02
@@ -89,10 +93,10 @@ async def test_a_human_voice_through_the_openai_engine(tmp_path, human_wav):
     said = read(human_wav("queue-thankyou")) + silence(9)
     spoken = write(tmp_path / "spoken.wav", said)
     async with (
-        relay_before_openai(tmp_path, offline_parts()) as app,
+        relay_before_openai(tmp_path, make_parts(LOCAL)) as app,
         talking(app, spoken) as screen,
     ):
-        await screen.row("user final", "thank you for your patience")
+        await screen.row("user final", "Thank you for your patience.")
         await screen.row("assistant final", " ")
         await screen.until("numbers.played > 24000")
         assert (await screen.numbers())["loudest"] > 0.02
@@ -104,6 +108,6 @@ async def test_a_human_voice_through_the_openai_engine(tmp_path, human_wav):
         stored = file.execute("SELECT role, content FROM chat_messages_v2 ORDER BY created_at")
         words = [(role, json.loads(content)["text"]) for role, content in stored]
     # The recording may begin in the middle when the microphone opens, and is spoken again.
-    assert ("user", "thank you for your patience") in words
+    assert ("user", "Thank you for your patience.") in words
     answers = [text for role, text in words if role == "assistant"]
     assert any(text.startswith(shown["assistant final"].split(".")[0]) for text in answers)
