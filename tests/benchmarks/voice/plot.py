@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from html import escape
 from typing import Final
 
-from tests.benchmarks.voice.results import PARTS, Held, Row, rows
+from tests.benchmarks.voice.results import STAGES, Held, Row, rows
 
 _WIDTH: Final = 860
 _LEFT: Final = 120
@@ -13,7 +13,7 @@ _BAR: Final = 26
 _ROW: Final = 66
 _TOP: Final = 62
 _COLOURS: Final = dict(
-    zip(PARTS, ("#94a3b8", "#2563eb", "#b45309", "#d97706", "#15803d"), strict=True)
+    zip(STAGES, ("#94a3b8", "#2563eb", "#b45309", "#d97706", "#15803d"), strict=True)
 )
 
 
@@ -47,7 +47,7 @@ def chart(held: Sequence[Held]) -> str:
 
 def _legend() -> list[str]:
     drawn, left = [], 8
-    for part in PARTS:
+    for part in STAGES:
         drawn.append(f'<rect x="{left}" y="30" width="12" height="12" fill="{_COLOURS[part]}"/>')
         drawn.append(f'<text x="{left + 16}" y="40">{part}</text>')
         left += 34 + 7 * len(part)
@@ -72,7 +72,7 @@ def _bar(row: Row, sounds: Sequence[float], top: int, scale: float) -> list[str]
     name = escape(row.contender)
     drawn = [f'<text x="{_LEFT - 8}" y="{middle}" text-anchor="end">{name}</text>']
     left = float(_LEFT)
-    for part in PARTS:
+    for part in STAGES:
         width = row.parts[part] * scale
         drawn.append(
             f'<rect x="{left:.1f}" y="{top}" width="{width:.1f}" height="{_BAR}"'

@@ -11,7 +11,7 @@ from tests.benchmarks.voice.conversation import Cost
 from tests.benchmarks.voice.meter import Asked
 from tests.engines.cascade.recordings import as_words, word_errors
 
-PARTS: Final = (
+STAGES: Final = (
     "end of turn", "transcriber", "first token", "first sentence", "synthesizer",
 )  # fmt: skip
 """The parts of an answer's time, in their order; each ends where the next begins."""
@@ -42,7 +42,7 @@ class Answered:
         asked = noted.get("transcribed") if self.asked is None else self.asked
         marks = (noted.get("stopped"), asked, self.token, self.sentence)
         taken, before = {}, 0.0
-        for name, mark in zip(PARTS, (*marks, self.sound), strict=True):
+        for name, mark in zip(STAGES, (*marks, self.sound), strict=True):
             now = min(self.sound, before if mark is None else max(before, mark))
             taken[name], before = now - before, now
         return taken
@@ -119,7 +119,7 @@ def _row(name: str, mine: Sequence[Held]) -> Row:
         word_errors=error_rate(answer.turn for answer in answers),
         silent=sum(answer.sound is None for answer in answers),
         early=sum(answer.turn.early for answer in answers),
-        parts={part: _median(a.parts()[part] for a in whole if a.sound) for part in PARTS},
+        parts={part: _median(a.parts()[part] for a in whole if a.sound) for part in STAGES},
     )
 
 
@@ -156,9 +156,9 @@ def markdown(results: Results) -> str:
         f" | {row.proportional_mib:.0f} | {row.word_errors:.1%} | {row.silent} | {row.early} |"
         for row in found
     ]
-    lines += ["", f"| median seconds of | {' | '.join(PARTS)} |", "|---|" + "---:|" * len(PARTS)]
+    lines += ["", f"| median seconds of | {' | '.join(STAGES)} |", "|---|" + "---:|" * len(STAGES)]
     lines += [
-        f"| {row.contender} | {' | '.join(f'{row.parts[part]:.2f}' for part in PARTS)} |"
+        f"| {row.contender} | {' | '.join(f'{row.parts[part]:.2f}' for part in STAGES)} |"
         for row in found
     ]
     loads = [one.load for one in results.held]

@@ -21,7 +21,7 @@ from tests.benchmarks.voice.material import FINISHED, UNFINISHED, recordings
 from tests.benchmarks.voice.meter import metered
 from tests.benchmarks.voice.plot import chart
 from tests.benchmarks.voice.results import (
-    PARTS,
+    STAGES,
     Answered,
     Held,
     Results,
@@ -166,7 +166,7 @@ def test_the_parts_of_an_answer_add_up_to_its_time() -> None:
     whole = Answered(turn(stopped=0.5, sound=1.5), asked=0.9, token=1.0, sentence=1.1)
     parts = whole.parts()
 
-    assert list(parts) == list(PARTS)
+    assert list(parts) == list(STAGES)
     assert list(parts.values()) == pytest.approx([0.5, 0.4, 0.1, 0.1, 0.4])
 
 
