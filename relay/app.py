@@ -4,7 +4,7 @@ import asyncio
 import signal
 import time
 from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Final, assert_never
 from urllib.parse import urlsplit
@@ -151,9 +151,7 @@ async def running(
     metrics, tasks = Metrics(), Tasks(_task_failed)
     app: App | None = None
     async with (
-        open_storage(
-            settings.relay_data_dir, tasks, project_of(settings), own_key(settings)
-        ) as storage,
+        _open_storage(settings, tasks) as storage,
         open_verifier(trust_of(settings), clock) as verifier,
         http_session() as client,
         AsyncExitStack() as closing,
@@ -163,24 +161,24 @@ async def running(
         engine = await _open_engine(settings, storage, metrics, installer)
         services = _services(loaded, metrics, verifier, coach, client, engine)
         doors = make_doors(verifier, _agent_defaults(loaded, storage), services.transcription)
-        server = SessionServer(
-            doors.websocket, services, _session_limits(settings, services.engine)
-        )
+        limits = _session_limits(settings, engine)
+        server = SessionServer(doors.websocket, services, limits)
         _measure(metrics, services.directory, storage, tasks)
         api = coach.api(services, trust_of(settings).api_key, settings.allowed_origins)
-        routes = [route for door in doors.http for route in door.routes(server.accept)]
         shown = _http_services(loaded, metrics, storage, services.directory, lambda: app, api)
         # Closed in the opposite order: health answers to the last.
-        http = await serve(replace(shown, routes=routes), settings.host, settings.http_port)
-        closing.push_async_callback(http.aclose)
+        http = await _open_http(closing, settings, doors, server, shown)
         closing.push_async_callback(coach.aclose)
-        closing.push_async_callback(services.engine.aclose)
+        closing.push_async_callback(engine.aclose)
         listener = await _open_doors(closing, settings, doors, server)
-        _prepared(engine)
-        app = App(settings, services.engine, listener, http, server, services.directory)
-        if isinstance(engine, PendingEngine):
-            tasks.run(engine.arrive(), "voice.install")
+        app = App(settings, engine, listener, http, server, services.directory)
+        _bring_voice(engine, tasks)
         yield app
+
+
+def _open_storage(settings: Settings, tasks: Tasks) -> AbstractAsyncContextManager[Storage]:
+    key = own_key(settings)
+    return open_storage(settings.relay_data_dir, tasks, project_of(settings), key)
 
 
 async def _open_engine(
@@ -200,11 +198,32 @@ async def _open_engine(
     return PendingEngine(CascadeEngine(echo_parts()), installer, lambda: _prepared(make()))
 
 
+def _bring_voice(engine: Engine, tasks: Tasks) -> None:
+    """Start what a first turn would wait for, or the installation of the voice."""
+    _prepared(engine)
+    if isinstance(engine, PendingEngine):
+        tasks.run(engine.arrive(), "voice.install")
+
+
 def _prepared(engine: Engine) -> Engine:
     """The engine, with what a first turn would wait for started."""
     if isinstance(engine, CascadeEngine):
         engine.prepare()
     return engine
+
+
+async def _open_http(
+    closing: AsyncExitStack,
+    settings: Settings,
+    doors: Doors,
+    server: SessionServer,
+    shown: HttpServices,
+) -> HttpServer:
+    """Open the HTTP side, with the routes of the doors that have some."""
+    routes = [route for door in doors.http for route in door.routes(server.accept)]
+    http = await serve(replace(shown, routes=routes), settings.host, settings.http_port)
+    closing.push_async_callback(http.aclose)
+    return http
 
 
 async def _open_doors(
@@ -399,13 +418,7 @@ def _http_services(
         return "the server is shutting down" if here is None or here.draining else None
 
     def config() -> Mapping[str, Any]:
-        here = app()
-        engine = here.engine.name if here is not None else ""
-        url = here.voice_url if here is not None else ""
-        shown: dict[str, Any] = {"url": url, "token": page_token(loaded.settings), "engine": engine}
-        if here is not None and isinstance(here.engine, PendingEngine):
-            shown["voice"] = asdict(here.engine.progress)
-        return shown
+        return _page_config(loaded.settings, app())
 
     def coach_config() -> Mapping[str, Any]:
         return {"token": page_token(loaded.settings, PAGE_COACH, "admin"), "user_id": PAGE_COACH}
@@ -421,6 +434,16 @@ def _http_services(
         pages=Pages(config, coach_config=coach_config) if loaded.pages else None,
         api=api,
     )
+
+
+def _page_config(settings: Settings, app: App | None) -> Mapping[str, Any]:
+    """What the voice page reads; while the voice is installed, how far that is."""
+    engine = app.engine.name if app is not None else ""
+    url = app.voice_url if app is not None else ""
+    shown: dict[str, Any] = {"url": url, "token": page_token(settings), "engine": engine}
+    if app is not None and isinstance(app.engine, PendingEngine):
+        shown["voice"] = asdict(app.engine.progress)
+    return shown
 
 
 def page_token(settings: Settings, sub: str = PAGE_USER, role: Role = "learner") -> str:

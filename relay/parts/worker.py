@@ -326,7 +326,7 @@ class WorkerProcess:
         """Kill the process, at once or as soon as it has been started."""
         self._is_killed = True
         if self._child is not None and self._child.returncode is None:
-            # Not `Popen.kill`: it would reap a dead child, for which the loop's own watcher waits.
+            # Not `Popen.kill`: it would reap a dead child, for which the loop itself waits.
             with suppress(ProcessLookupError):
                 os.kill(self._child.pid, signal.SIGKILL)
 
