@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 import pytest
 import pytest_asyncio
 
-from relay.parts.interfaces import SAMPLE_RATE, PartFailed, TranscriptionRequest
+from relay.parts.interfaces import PartFailed, TranscriptionRequest
 from relay.parts.whisper import LONGEST_SECONDS, WhisperTranscriber
 from tests.components import needs, require
 from tests.engines.cascade.recordings import prompt, prompt_names, prompt_texts
@@ -138,7 +138,7 @@ class TestOtherLanguages:
 
     @pytest.mark.slow
     async def test_of_many_sentences_few_are_taken_for_english(self, transcriber, component):
-        """None of these was looked at when the bounds were chosen: those were the first of three."""
+        """The bounds were chosen by others: by the first of three, these are the second."""
         folder, names = require(component), sentences_of(component)[1::3]
         assert len(names) > 50
         taken = 0

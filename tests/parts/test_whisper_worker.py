@@ -1,5 +1,7 @@
 """The rules of the transcribing process: what counts as understood, and where a turn is cut."""
 
+import subprocess
+import sys
 from contextlib import suppress
 
 import pytest
@@ -78,16 +80,17 @@ def test_what_was_really_said_three_times_passes_when_it_is_heard_again():
     assert is_understood(Heard("No, no, no.", 7, -0.3, 0.1))
 
 
-class TestSpokenLanguage:
-    SHARES = {"es": 0.8, "en": 0.15, "fr": 0.05}
+SHARES = {"es": 0.8, "en": 0.15, "fr": 0.05}
 
+
+class TestSpokenLanguage:
     def test_without_an_expectation_it_is_the_likeliest(self):
-        assert spoken_language(self.SHARES, None) == "es"
-        assert spoken_language(self.SHARES, "no such language") == "es"
+        assert spoken_language(SHARES, None) == "es"
+        assert spoken_language(SHARES, "no such language") == "es"
 
     def test_surely_another_than_the_expected_is_none(self):
-        assert spoken_language(self.SHARES, "en") == ""
-        assert spoken_language(self.SHARES, "es") == "es"
+        assert spoken_language(SHARES, "en") == ""
+        assert spoken_language(SHARES, "es") == "es"
 
     def test_in_doubt_it_is_the_expected(self):
         assert spoken_language({"es": 0.5, "en": 0.4}, "en") == "en"
@@ -119,3 +122,12 @@ def test_a_short_turn_costs_a_window_and_a_long_one_its_length():
 def test_what_is_packed_is_unpacked():
     assert unpack(pack(b"{}", b"sound")) == (b"{}", b"sound")
     assert unpack(pack(b"", b"")) == (b"", b"")
+
+
+def test_no_speech_library_comes_into_the_relays_own_process():
+    check = (
+        "import sys; import relay.parts.whisper;"
+        "print({'faster_whisper', 'ctranslate2', 'numpy'} & set(sys.modules))"
+    )
+    ran = subprocess.run([sys.executable, "-c", check], capture_output=True, check=True)
+    assert ran.stdout == b"set()\n"
