@@ -45,10 +45,11 @@ MOST_PROMPT_TOKENS: Final = 100
 # Measured on people's recordings; docs/adr/0013-local-speech.md has the figures.
 NO_SPEECH: Final = 0.6  # above this probability that nobody speaks …
 UNSURE: Final = -0.5  # … with words less likely than this on average, nobody spoke
-LEAST_LIKELY: Final = ((4, -1.25), (7, -0.8), (sys.maxsize, -0.7))
+LEAST_LIKELY: Final = ((4, -1.25), (7, -0.8), (12, -0.7), (sys.maxsize, -0.55))
 """Tokens at most, and the average log probability of one below which it is another language.
 
-A word or two may be spelled in several ways, so that no spelling is likely.
+A word or two may be spelled in several ways, so that no spelling is likely; the more there are, the
+less a mistake in one weighs.
 """
 MOST_COMPRESSION: Final = 2.4  # text that compresses better repeats itself
 WHOLE_WINDOW_SECONDS: Final = 30.0  # what the model was trained on, for text that repeats itself

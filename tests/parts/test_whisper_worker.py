@@ -41,7 +41,13 @@ class TestUnderstood:
 
     @pytest.mark.parametrize(
         ("tokens", "likelihood", "understood"),
-        [(2, -1.2, True), (6, -1.2, False), (6, -0.75, True), (12, -0.75, False)],
+        [
+            (2, -1.2, True),
+            (6, -1.2, False),
+            (6, -0.75, True),
+            (12, -0.75, False),
+            (20, -0.6, False),
+        ],
     )
     def test_a_word_may_be_less_likely_than_a_sentence(self, tokens, likelihood, understood):
         assert is_understood(Heard("Whiskey", tokens, likelihood, 0.1)) == understood
