@@ -11,11 +11,10 @@ from collections.abc import AsyncIterator
 from statistics import median
 from typing import Any, Final
 
+from relay.parts.interfaces import Message, ReplyDelta, ReplyRequest, TranscriptionRequest
 from relay.parts.llama import LlamaModel
 from relay.parts.whisper import WhisperTranscriber
 from relay.parts.worker import Device
-
-from relay.parts.interfaces import Message, ReplyDelta, ReplyRequest, TranscriptionRequest
 from tests.benchmarks.contenders import ROOT
 from tests.benchmarks.voice.call import Saying
 from tests.benchmarks.voice.material import recordings
