@@ -40,7 +40,8 @@ pictures: .venv/all.stamp ; RELAY_PICTURES=docs/img $(BIN)/python -m pytest -m s
 	    or sys.exit("relay needs Python 3.11 or newer and this is " + v + "; try PYTHON=python3.12")' \
 	  && echo "Making .venv" && $(PYTHON) -m venv --clear .venv; }
 	@mkdir -p build; echo "Installing the locked dependencies$(if $(filter core,$*),: 26 MB) (once; output: build/pip.log)"
-	@{ $(PIP) install --no-deps --require-hashes -r $< $(if $(filter core,$*),,-r requirements-voice-llm.lock) \
+	@{ sed -n '/^pip==/,/[^\]$$/p' $< >build/pip.lock && $(PIP) install --no-deps --require-hashes -r build/pip.lock \
+	  && $(PIP) install --no-compile --no-deps --require-hashes -r $< $(if $(filter core,$*),,-r requirements-voice-llm.lock) \
 	  && $(PIP) install --no-deps --no-build-isolation --editable .; } >build/pip.log 2>&1 \
 	  || { grep ^ERROR build/pip.log; echo "make the same again when that is mended; see build/pip.log"; exit 1; }
 	@touch $@
