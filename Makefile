@@ -26,9 +26,7 @@ check: .venv/all.stamp
 	$(BIN)/python -m mypy
 	$(BIN)/lint-imports --no-logo
 
-fix: .venv/all.stamp
-	$(BIN)/python -m ruff check --fix .
-	$(BIN)/python -m ruff format .
+fix: .venv/all.stamp ; $(BIN)/python -m ruff check --fix . && $(BIN)/python -m ruff format .
 
 bench bench-voice bench-gpu: .venv/all.stamp ; $(BIN)/python -m tests.benchmarks$(subst -,.,$(@:bench%=%)) $(ARGS)
 pictures: .venv/all.stamp ; RELAY_PICTURES=docs/img $(BIN)/python -m pytest -m slow tests/web/test_coach_story.py

@@ -17,6 +17,7 @@ from relay.auth.tokens import mint
 from relay.cli import serve
 from relay.cli.main import parser
 from relay.cli.serve import raise_fd_limit
+from relay.config.settings import Settings
 from relay.realtime.grant import Caller
 from relay.stores.journal.file import JournalInUse
 from tests.cli.program import Program, one_line, relay
@@ -120,9 +121,17 @@ def test_a_failed_start_is_reported_with_a_hint(error: Exception, told: str) -> 
     assert serve.start_error(error) == told
 
 
-def test_an_unknown_voice_is_not_announced() -> None:
-    with pytest.raises(ValueError, match="unknown engine 'choir'"):
-        serve._voice_note("choir")
+@pytest.mark.parametrize(
+    ("engine", "asked", "note"),
+    [
+        ("openai", "openai", ""),
+        ("offline", "offline", "small models on this machine"),
+        ("echo", "echo", "it says back what it hears"),
+        ("echo", "offline", "the voice comes with"),
+    ],
+)
+def test_a_voice_is_announced_with_what_it_is(engine: str, asked: Any, note: str) -> None:
+    assert note in serve._voice_note(engine, Settings(relay_engine=asked))
 
 
 def test_the_addresses_that_were_given_are_settings() -> None:

@@ -140,4 +140,6 @@ def test_a_server_of_ones_own_with_a_key_can_be_given_the_price_of_nothing(envir
     there = {"LLM_BASE_URL": "http://box:8000/v1", "LLM_API_KEY": "k", "LLM_MODEL": "our-llama"}
     environ(**CASCADE, **there, RELAY_PRICES="prices.toml")
 
-    assert serve_settings().prices.find("our-llama").text_in == 0
+    price = serve_settings().prices.find("our-llama")
+    assert price is not None
+    assert price.text_in == 0

@@ -8,6 +8,7 @@ import pytest
 from relay.app import make_engine
 from relay.check.engine import LiveCheckOptions, LiveReport, run_live_check, spoken_question
 from relay.config import Settings, local_settings
+from relay.parts.piper import PiperSynthesizer
 from tests.components import needs
 
 pytestmark = pytest.mark.live
@@ -27,7 +28,7 @@ async def converse(settings: Settings) -> LiveReport:
     options = LiveCheckOptions(
         model=settings.openai_realtime_model,
         transcription_model=settings.openai_transcription_model,
-        question=await spoken_question(),
+        question=await spoken_question(PiperSynthesizer()),
     )
     try:
         return await run_live_check(engine, options)
