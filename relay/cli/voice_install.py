@@ -26,7 +26,7 @@ MOST_SHOWN: Final = 200
 """Characters of pip's reason in the line that tells of a failure."""
 _PIP: Final = (
     *(sys.executable, "-m", "pip", "install", "--disable-pip-version-check", "--no-input"),
-    *("--no-deps", "--require-hashes", "--no-compile", "--progress-bar", "off"),
+    *("--no-deps", "--require-hashes", "--only-binary=:all:", "--no-compile", "--progress-bar=off"),
 )
 _INSTALLING: Final = re.compile(rb"^Installing collected packages", re.MULTILINE)
 
