@@ -34,7 +34,8 @@ def main(port: int) -> None:
     params.n_ctx, params.n_parallel, params.n_predict = CONTEXT * SLOTS, SLOTS, ANSWER_TOKENS
     params.sampling.temp = 0.0
     params.verbosity = 0
-    params.cpuparams.n_threads = params.cpuparams_batch.n_threads = 2
+    # A thread that waits for another one spins, so two take far longer wherever a core is shared.
+    params.cpuparams.n_threads = params.cpuparams_batch.n_threads = 1
     params.n_threads_http = 4
     server = xllamacpp.Server(params)
     print(server.listening_address, flush=True)
