@@ -76,12 +76,12 @@ class Program:
     """A command that runs until it is stopped, in a process session of its own."""
 
     def __init__(
-        self, *arguments: str, cwd: Path, python: Path | str = sys.executable, **settings: str
+        self, *arguments: str, cwd: Path, python: str = sys.executable, **settings: str
     ) -> None:
         self._log = cwd / f"stderr-{arguments[0]}"
         with self._log.open("w") as log, ctrl_c_as_at_a_terminal():
             self._process = subprocess.Popen(
-                [str(python), "-m", "relay", *arguments],
+                [python, "-m", "relay", *arguments],
                 cwd=cwd,
                 env=environment(**settings),
                 stdout=subprocess.PIPE,

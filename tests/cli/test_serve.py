@@ -17,7 +17,6 @@ from relay.auth.tokens import mint
 from relay.cli import serve
 from relay.cli.main import parser
 from relay.cli.serve import raise_fd_limit
-from relay.config.settings import Settings
 from relay.realtime.grant import Caller
 from relay.stores.journal.file import JournalInUse
 from tests.cli.program import Program, one_line, relay
@@ -121,19 +120,6 @@ def test_a_failed_start_is_reported_with_a_hint(error: Exception, told: str) -> 
     assert serve.start_error(error) == told
 
 
-@pytest.mark.parametrize(
-    ("engine", "asked", "note"),
-    [
-        ("openai", "openai", ""),
-        ("offline", "offline", "small models on this machine"),
-        ("echo", "echo", "it says back what it hears"),
-        ("echo", "offline", "the voice comes with"),
-    ],
-)
-def test_a_voice_is_announced_with_what_it_is(engine: str, asked: Any, note: str) -> None:
-    assert note in serve._voice_note(engine, Settings(relay_engine=asked))
-
-
 def test_the_addresses_that_were_given_are_settings() -> None:
     given = parser().parse_args(["dev", "--host", "::1", "--http-port", "0"])
 
@@ -141,27 +127,33 @@ def test_the_addresses_that_were_given_are_settings() -> None:
 
 
 @pytest.mark.parametrize(
-    ("engine", "note"),
+    ("engine", "asked", "note"),
     [
-        ("openai", "openai"),
-        ("offline", "offline (the demonstration voice; set OPENAI_API_KEY or OPENAI_BASE_URL"),
-        ("echo", "echo (it says back what it hears; set OPENAI_API_KEY or OPENAI_BASE_URL"),
+        ("openai", "openai", "openai"),
+        ("offline", "offline", "offline (small models on this machine; set OPENAI_API_KEY or "),
+        ("echo", "echo", "echo (it says back what it hears)"),
+        ("echo", "offline", "echo (it says back what it hears; the voice comes with: "),
     ],
 )
 def test_a_voice_without_a_provider_is_announced_as_such(
-    engine: str, note: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    engine: str,
+    asked: str,
+    note: str,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(serve, "page_token", lambda _: "a.b.c")
     app = SimpleNamespace(
         page_url="http://127.0.0.1:1/",
         voice_url="ws://127.0.0.1:2/v1/realtime",
-        settings=None,
+        settings=SimpleNamespace(relay_engine=asked),
         engine=SimpleNamespace(name=engine),
     )
     serve.announce_dev(cast("Any", app))
-    page, address, token, voice, *_ = capsys.readouterr().out.splitlines()
+    page, coach, address, token, voice, *_ = capsys.readouterr().out.splitlines()
 
     assert page == "page    http://127.0.0.1:1/"
+    assert coach == "coach   http://127.0.0.1:1/coach"
     assert address == "socket  ws://127.0.0.1:2/v1/realtime"
     assert token == "token   a.b.c"
     assert voice.startswith(f"voice   {note}")

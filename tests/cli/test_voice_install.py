@@ -73,7 +73,7 @@ def dev(python: Path, folder: Path, **settings: str) -> Program:
     """A relay on free ports; pip asks no registry, only this folder."""
     settings = {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(folder), **settings}
     command = ("dev", "--port", "0", "--install-voice", "small")
-    return Program(*command, cwd=folder, python=python, **settings)
+    return Program(*command, cwd=folder, python=str(python), **settings)
 
 
 async def config(page: str) -> dict[str, Any]:

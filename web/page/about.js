@@ -8,13 +8,9 @@ const ABOUT = {
 };
 // For whoever started the relay; a learner need not open it.
 const FOR_DEVELOPERS = {
-  offline: [
-    ["A better model to think with: ", "ollama serve", " on this machine, or ", "LLM_BASE_URL", " and ",
-      "LLM_MODEL", " for any server with OpenAI's addresses."],
-    ["A better voice altogether: start the relay with ", "OPENAI_API_KEY", "."],
-  ],
-  echo: [["The voice of this machine comes with ", "make run", "; with ", "OPENAI_API_KEY",
-    " the relay needs none."]],
+  offline: [["A larger model: run Ollama on this machine and start the relay again. README.md, “Start it”, " +
+    "names the other ways, part by part."]],
+  echo: [["The voice of this machine comes with ", "make run", "."]],
 };
 const UNDERSTANDS = { offline: ["en"] };
 const COMING = {
