@@ -79,7 +79,7 @@ async def test_a_model_without_a_price_is_listed_as_unpriced() -> None:
             simulator.base_url, LiveCheckOptions("my-own", "whisper-1", tone(500))
         )
 
-    assert (report.model, set(report.unpriced)) == ("my-own", {"my-own", "whisper-1"})
+    assert (report.model, set(report.unpriced)) == ("my-own", {"my-own"})
 
 
 async def test_a_key_that_is_refused_is_not_shown() -> None:
