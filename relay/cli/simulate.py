@@ -15,9 +15,6 @@ from relay.parts.simple import scripted_parts
 from relay.simulator import BadScript, Scenario, SimulatorOptions, load, simulate
 from relay.voice import parts_or_echo
 
-LOCAL: Final = Settings(relay_engine="offline", relay_llm="local")
-"""Parts on this machine alone, whatever the environment says."""
-
 
 def _options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--port", type=int, default=9090, help="port on loopback")
@@ -61,6 +58,11 @@ def _scenario(file: Path | None) -> Scenario:
         fail(str(error))
     except OSError as error:
         fail(f"{file} cannot be read: {error.strerror}")
+
+
+def _local() -> Settings:
+    """Parts on this machine alone, whatever the environment says."""
+    return Settings.model_construct(relay_engine="offline", relay_llm="local")
 
 
 async def _serve(port: int, scenario: Scenario) -> None:

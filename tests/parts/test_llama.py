@@ -246,6 +246,7 @@ class TestTheStream:
             answered(Broken())
 
 
+@pytest.mark.slow
 @needs_model
 class TestTheModel:
     async def test_it_answers_shortly_and_plainly_and_counts_its_tokens(self):

@@ -153,6 +153,7 @@ class TestFindingAVoice:
         assert worker.fetch_voice("en_US-amy-low").read_bytes() == b"model"
 
 
+@pytest.mark.slow
 @needs("voice")
 class TestSpeaking:
     async def test_a_sentence_is_audible_begins_at_once_and_takes_as_long_as_saying_it(self):
