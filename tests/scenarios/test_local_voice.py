@@ -17,9 +17,9 @@ from websockets.asyncio.client import ClientConnection, connect
 
 from relay.app import App, running
 from relay.parts.interfaces import SAMPLE_RATE
-from tests.components import needs
+from tests.components import needs, require
 from tests.engines.cascade.recordings import prompt, prompt_names, prompt_texts, word_errors
-from tests.parts.sounds import music, noise, silence
+from tests.parts.sounds import decoded, music, noise, silence
 from tests.scenarios.stage import Event, loaded, token
 from tests.word_errors import level_words, plain_words
 
@@ -150,3 +150,92 @@ async def test_sounds_that_are_no_speech_become_no_words(app: App) -> None:
             understood[kind] = await client.heard(pcm)
 
     assert {kind: text for kind, text in understood.items() if text} == {}
+
+
+FITS: Final = {
+    "hello": r"hello|hi\b|good to|welcome|nice",
+    "one-moment-please": r"time|here|wait|ready|hurry|rush",
+    "queue-thankyou": r"welcome|pleasure|glad|any time",
+    "please-try-again": r"again|repeat|another|rephrase|once more",
+    "im-sorry": r"no problem|all right|alright|fine|worry|okay|no need|happens",
+    "vm-sorry": r"again|differently|simpl|other words|another way|mean|clear|no problem|worry",
+    "something-terribly-wrong": r"wrong|happen|what|sorry|help|tell me",
+    "sorry-youre-having-problems": r"thank|kind|appreciate|all right|help",
+    "tt-weasels": r"weasel|phone|happen|really|oh|sorry|more",
+    "goodbye": r"bye|see you|take care|talk",
+}
+"""What counts as fitting an answer to each, written down before any answer was seen."""
+
+
+async def test_at_least_eight_of_ten_answers_fit_what_was_said(
+    app: App, record_property: Callable[[str, str], None]
+) -> None:
+    told: dict[str, tuple[str, str, float]] = {}
+    async with speaker(app) as client:
+        for name in FITS:
+            told[name] = await client.answer_to(prompt(name))
+
+    record_property("conversation", str(told))
+    fit = [
+        name
+        for name, (_, answer, _) in told.items()
+        if re.search(FITS[name], answer, re.IGNORECASE)
+    ]
+    assert len(fit) >= 8, told
+    assert max(seconds for _, _, seconds in told.values()) <= LONGEST_ANSWER
+    assert [answer for _, answer, _ in told.values() if ADVERTISEMENT.search(answer)] == []
+
+
+async def test_no_answer_is_long_or_an_advertisement(
+    app: App, record_property: Callable[[str, str], None]
+) -> None:
+    names = sentences()[::4][:50]
+    told: dict[str, tuple[str, float]] = {}
+    async with speaker(app) as client:
+        for name in names:
+            _, answer, seconds = await client.answer_to(prompt(name))
+            told[prompt_texts()[name]] = (answer, round(seconds, 1))
+
+    record_property("answers", str(told))
+    assert {said: one for said, one in told.items() if one[1] > LONGEST_ANSWER} == {}
+    assert {said: one for said, one in told.items() if ADVERTISEMENT.search(one[0])} == {}
+
+
+async def test_four_people_at_once_are_not_mixed_up(app: App) -> None:
+    names = ["conf-onlyperson", "vm-nobodyavail", "ss-noservice", "agent-alreadyon"]
+    texts = prompt_texts()
+
+    async def talk(name: str) -> tuple[str, str, float]:
+        async with speaker(app) as client:
+            return await client.answer_to(prompt(name))
+
+    async with asyncio.TaskGroup() as group:
+        talks = {name: group.create_task(talk(name)) for name in names}
+
+    for name, one in talks.items():
+        said, heard = level_words(texts[name]), level_words(one.result()[0])
+        assert word_errors(said, heard) <= len(said) // 4, (name, one.result())
+        assert one.result()[1]
+
+
+async def test_after_a_voice_interrupts_nothing_more_of_the_answer_comes(app: App) -> None:
+    async with speaker(app) as client:
+        await client.append(prompt("something-terribly-wrong") + PAUSE)
+        await client.until("response.output_audio.delta")
+        await client.append(prompt("conf-onlyperson")[: 2 * SAMPLE_RATE] + PAUSE)
+        came = await client.until("response.done", 2)
+
+    kinds = [event["type"] for event in came]
+    started = kinds.index("input_audio_buffer.speech_started")
+    second = kinds.index("response.created", started)
+    assert "response.output_audio.delta" not in kinds[started:second]
+
+
+@pytest.mark.parametrize("language", ["spanish", "french", "italian"])
+async def test_what_is_said_in_another_language_is_not_understood(app: App, language: str) -> None:
+    folder = require(f"{language}_recordings")
+    prompts = sorted(path for path in folder.glob("*.g722") if path.stat().st_size > 16_000)[:20]
+    async with speaker(app, create_response=False) as client:
+        understood = [await client.heard(decoded(str(path))) for path in prompts]
+
+    assert sum(not text for text in understood) >= 16, understood
