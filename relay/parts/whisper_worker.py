@@ -51,6 +51,7 @@ LEAST_LIKELY: Final = ((4, -1.25), (7, -0.8), (12, -0.7), (sys.maxsize, -0.55))
 A word or two may be spelled in several ways, so that no spelling is likely; the more there are, the
 less a mistake in one weighs.
 """
+LONG_PHRASE: Final = 4  # words that are seldom said twice in a row
 MOST_COMPRESSION: Final = 2.4  # text that compresses better repeats itself
 WHOLE_WINDOW_SECONDS: Final = 30.0  # what the model was trained on, for text that repeats itself
 OTHER_LANGUAGE: Final = 0.6  # probability from which another language than the expected was spoken
@@ -137,8 +138,10 @@ class Recognizer:
             return_no_speech_prob=True,
         )[0]
         text = self._tokenizer.decode(result.sequences_ids[0]).strip()
-        tokens = len(result.sequences_ids[0]) + 1  # and the end
-        return Heard(text, tokens, result.scores[0], result.no_speech_prob)
+        written = len(result.sequences_ids[0])
+        # The score is the sum over all tokens, the end included, by the number without it.
+        likelihood = result.scores[0] * written / (written + 1)
+        return Heard(text, written + 1, likelihood, result.no_speech_prob)
 
 
 def is_understood(heard: Heard, multilingual: bool = False) -> bool:
@@ -157,12 +160,12 @@ def is_understood(heard: Heard, multilingual: bool = False) -> bool:
 
 
 def repeats_itself(text: str) -> bool:
-    """Tell whether a text may be a loop: a phrase three times in a row, or many in all."""
+    """Tell whether a text may be a loop: it says a phrase again and again, or a long one again."""
     words = re.findall(r"[\w']+|[^\w\s]{2,}", text.lower())
-    for length in range(1, len(words) // 3 + 1):
-        for at in range(len(words) - 3 * length + 1):
-            phrase = words[at : at + length]
-            if phrase * 3 == words[at : at + 3 * length]:
+    for length in range(1, len(words) // 2 + 1):
+        times = 2 if length >= LONG_PHRASE else 3
+        for at in range(len(words) - times * length + 1):
+            if words[at : at + length] * times == words[at : at + times * length]:
                 return True
     return compresses_well(text)
 

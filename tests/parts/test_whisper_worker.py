@@ -73,12 +73,14 @@ class TestUnderstood:
         ("Press one. Press one. Press one.", True),
         ("== == == ==", True),
         ("No, no, no.", True),
+        ("Please hold the line. Please hold the line.", True),
+        ("Thank you. Thank you.", False),
         ("Please hold while I try that extension.", False),
         ("Press 1 for yes, press 2 for no, press 3 to hear it again.", False),
         ("", False),
     ],
 )
-def test_a_phrase_three_times_in_a_row_may_be_a_loop(text, loops):
+def test_a_phrase_three_times_in_a_row_or_a_long_one_twice_may_be_a_loop(text, loops):
     assert repeats_itself(text) == loops
 
 
