@@ -44,6 +44,7 @@ async def test_it_tells_its_name_language_and_device(transcriber):
     assert (transcriber.device, transcriber.fallback) == ("cpu", "")
 
 
+@pytest.mark.slow
 @needs("human_recordings", "ffmpeg")
 class TestPeople:
     @pytest.mark.parametrize("name", PERFECT)
@@ -87,6 +88,7 @@ class TestPeople:
         assert plain / words <= 0.055
 
 
+@pytest.mark.slow
 class TestWhatIsNoSpeech:
     @pytest.mark.parametrize("seconds", [0, 0.05, 1, 12])
     async def test_silence(self, transcriber, seconds):
@@ -123,6 +125,7 @@ def sentences_of(component: str) -> list[str]:
     ]
 
 
+@pytest.mark.slow
 @needs("human_recordings", "ffmpeg")
 @pytest.mark.parametrize("component", FOREIGN)
 class TestOtherLanguages:
@@ -155,6 +158,7 @@ async def test_hardly_an_english_sentence_is_taken_for_another_language(transcri
     assert len(lost) / len(names) <= 0.01
 
 
+@pytest.mark.slow
 class TestProcesses:
     async def test_it_works_without_preparation_and_ends_when_closed(self):
         fresh = WhisperTranscriber()
