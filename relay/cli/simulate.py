@@ -71,9 +71,7 @@ async def _serve(port: int, scenario: Scenario) -> None:
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     script = scenario.script
     options = SimulatorOptions(
-        parts=parts_or_echo(Settings(relay_engine="offline", relay_llm="local"))
-        if script is None
-        else scripted_parts(script),
+        parts=parts_or_echo(_local()) if script is None else scripted_parts(script),
         port=port,
         pace=scenario.pace,
         faults=scenario.faults,

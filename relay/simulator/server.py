@@ -144,7 +144,6 @@ class Simulator:
     async def start(self) -> None:
         """Listen."""
         options = self._options
-        self._engine.prepare()
         await self._http.start()
         self._server = await serve(
             self._serve_client,
@@ -159,6 +158,7 @@ class Simulator:
             max_size=MAX_FRAME_BYTES,
             ssl=options.ssl_context,
         )
+        self._engine.prepare()  # not before: their processes would outlive a port that is taken
 
     async def aclose(self) -> None:
         """Close every connection and the parts."""
