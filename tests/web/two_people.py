@@ -1,5 +1,6 @@
 """A learner's browser and a coach's, each with its own microphone, connected to one relay."""
 
+import base64
 import os
 from array import array
 from collections.abc import AsyncIterator, Sequence
@@ -19,8 +20,21 @@ from tests.web.sound import RATE, loudness, read, silence, syllables, write
 from tests.web.whole import relay_before_openai
 
 TAP = Path(__file__).with_name("tap_worklet.js").read_text()
-ROUND_MS = 8_000
-"""Period of the learner's recording: 1.8 s of speech, then silence."""
+SPEAK = """
+const recording = Uint8Array.from(atob("%s"), (sign) => sign.charCodeAt(0));
+navigator.mediaDevices.getUserMedia = async () => {
+  const context = new AudioContext();
+  const microphone = context.createMediaStreamDestination();
+  const buffer = await context.decodeAudioData(recording.slice().buffer);
+  window.speak = () => {
+    const source = new AudioBufferSourceNode(context, { buffer });
+    source.connect(microphone);
+    source.start();
+  };
+  return microphone.stream;
+};
+"""
+"""The learner's microphone: silent until the test has her speak, so that no machine is too slow."""
 PITCHED_HIGH = 950
 """Zero crossings a second between the learner's voice (some 500) and the coach's (1500)."""
 PICTURES = os.environ.get("RELAY_PICTURES")
@@ -79,8 +93,10 @@ def two_voices(learner: Sequence[str], coach: Sequence[str], replies: Sequence[s
     return replace(parts, transcriber=TwoVoices(learner, coach))
 
 
-def learners_voice(path: Path) -> Path:
-    return syllables(path, pause=ROUND_MS / 1000 - 1.8)
+def learners_microphone(folder: Path) -> str:
+    """A script that puts it in the place of the browser's."""
+    recording = syllables(folder / "learner.wav", pause=0).read_bytes()
+    return SPEAK % base64.b64encode(recording).decode()
 
 
 def coachs_voice(path: Path) -> Path:
@@ -105,6 +121,11 @@ class Two:
         await self.coach.page.locator("#live li button").click(timeout=PATIENCE * 1000)
         await self.learner.page.wait_for_function("() => window.relayPage.client?.output")
         await self.learner.page.evaluate(HEAR, TAP)
+        await self.learner.page.wait_for_function("() => window.speak")
+
+    async def speak(self) -> None:
+        """The learner says something: two seconds that the transcriber has words for."""
+        await self.learner.page.evaluate("() => speak()")
 
     async def row(self, kind: str, text: str) -> None:
         """Wait until the coach reads this."""
@@ -142,11 +163,11 @@ class Two:
 @asynccontextmanager
 async def two_people(folder: Path, parts: Parts, burst: float = 4.0) -> AsyncIterator[Two]:
     """A relay before a simulated OpenAI, and two browsers on its pages."""
-    hers, his = learners_voice(folder / "learner.wav"), coachs_voice(folder / "coach.wav")
+    his = coachs_voice(folder / "coach.wav")
     size = {"viewport": {"width": 1180, "height": 740}}
     async with AsyncExitStack() as stack:
         app = await stack.enter_async_context(relay_before_openai(folder, parts, Pace(burst=burst)))
-        learners = await stack.enter_async_context(chromium(hers))
+        learners = await stack.enter_async_context(chromium(his))
         coachs = await stack.enter_async_context(chromium(his))
         # The tap is a blob, which the page's own policy forbids.
         learner = await stack.enter_async_context(
@@ -154,5 +175,6 @@ async def two_people(folder: Path, parts: Parts, burst: float = 4.0) -> AsyncIte
                 learners, app.page_url, bypass_csp=True, viewport={"width": 900, "height": 740}
             )
         )
+        await learner.page.add_init_script(learners_microphone(folder))
         coach = await stack.enter_async_context(screen_of(coachs, f"{app.page_url}coach", **size))
         yield Two(app, learner, coach)
