@@ -81,7 +81,12 @@ class CascadeItem:
         return self.role == "user" or self.body["type"] in ("function_call_output", "mcp_call")
 
     def hear(self, ms: int) -> None:
-        """Cut the words for the responder to those that were said in the first ms of its audio."""
+        """Cut the words for the responder to those that were said in the first ms of its audio.
+
+        Words that a client brought with audio of its own stay: nobody knows when they are said.
+        """
+        if not self.spoken:
+            return
         heard: list[str] = []
         for words, took_ms in self.spoken:
             if ms >= took_ms:

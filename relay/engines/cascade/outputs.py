@@ -100,6 +100,11 @@ class Segment:
         return pieces
 
     @property
+    def expected_ms(self) -> int:
+        """Return the ms of all of its audio, estimated until all of it is there."""
+        return self._expected_bytes // BYTES_PER_MS
+
+    @property
     def _expected_bytes(self) -> int:
         """Return the length of the audio, estimated until all of it is there."""
         there = len(self.pcm or b"")
@@ -163,8 +168,8 @@ class OutputDelivery:
 
     @property
     def spoken(self) -> list[tuple[list[str], int]]:
-        """Return the words sent so far, by segment, with the ms of audio that say them."""
-        return [(s.words[: s.sent_words], s.audio_ms) for s in self.segments if s.sent_bytes]
+        """Return the words by segment, with the ms of audio that say them, sent or not."""
+        return [(s.words, s.expected_ms) for s in self.segments if s.sent_bytes]
 
     def take(self) -> list[str | bytes]:
         """Return what is sent together; sets the `step` to the next piece."""
@@ -299,13 +304,15 @@ class MessageWriter:
 
         At most `MAX_AHEAD` sentences are spoken ahead of the one that is being sent.
         """
-        if not self._unspoken or self.delivery.ahead >= MAX_AHEAD:
-            return None
-        text = self._unspoken.popleft()
-        segment = Segment(split(text), bytearray(), whole=False)
-        self.delivery.segments.append(segment)
-        self._complete_if_all_spoken()
-        return text, segment
+        while self._unspoken and self.delivery.ahead < MAX_AHEAD:
+            text = self._unspoken.popleft()
+            silent = not text.strip()
+            segment = Segment(split(text), bytearray(), whole=silent)
+            self.delivery.segments.append(segment)
+            self._complete_if_all_spoken()
+            if not silent:
+                return text, segment
+        return None
 
     def open(self) -> None:
         """Announce the item and its one part."""
@@ -320,6 +327,7 @@ class MessageWriter:
         else:
             self._emit("response.output_audio.delta", delta=base64.b64encode(piece).decode())
         text = self._item.words = self.delivery.text
+        self._item.spoken = self.delivery.spoken
         self._item.audio_ms = self.delivery.audio_bytes // BYTES_PER_MS
         self._item.body["content"] = [{"type": self._names.content, self._names.text: text}]
 
@@ -329,7 +337,6 @@ class MessageWriter:
         self._item.body["status"] = status
         self._item.body["content"] = [{"type": self._names.content, self._names.text: text}]
         self._item.audio = self.delivery.audio
-        self._item.spoken = self.delivery.spoken
         if self._names is _AUDIO:
             self._emit("response.output_audio.done")
         self._emit(self._names.done, **{self._names.text: text})

@@ -373,8 +373,7 @@ class Response:
         left_ms = max(0, int((now - self._first_sent_at) * 1000)) if self.audio_ms else 0
         for item in self._outputs.items:
             if item.spoken and item.role == "assistant":
-                if left_ms < item.audio_ms:
-                    item.hear(left_ms)
+                item.hear(min(left_ms, item.audio_ms))
                 left_ms = max(0, left_ms - item.audio_ms)
 
     @property

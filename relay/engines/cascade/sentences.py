@@ -12,8 +12,8 @@ SHORTEST_CLAUSE: Final = 16
 LONGEST_PIECE: Final = 400
 """Characters after which a text without any punctuation is cut at a space."""
 
-_END = re.compile(r"""[.!?\u2026]+["'\u201d\u2019)\]]*\s+|[\u3002\uff01\uff1f]+|\n+""")
-_CLAUSE_END = re.compile(r"[,;:\u2013\u2014]\s+")
+_END = re.compile(r"""[.!?\u2026]+["'\u201d\u2019)\]]*(?=\s)|[\u3002\uff01\uff1f]+|(?<=\S)(?=\n)""")
+_CLAUSE_END = re.compile(r"[,;:\u2013\u2014](?=\s)")
 _ABBREVIATION = re.compile(
     r"(?:^|\s)(?:[A-Za-z]|mr|mrs|ms|dr|prof|st|vs|no|etc|approx|e\.g|i\.e|u\.s)\.$",
     re.IGNORECASE,
@@ -34,7 +34,7 @@ _LAST_WORD = re.compile(r"([\w'\u2019]+)\W*$")
 class SentenceSplitter:
     """Cuts a text into pieces to speak; joined they are the text again.
 
-    A piece is a sentence with the space after it; the first one may be a clause, so that the voice
+    A piece is a sentence with the space before it; the first one may be a clause, so that the voice
     begins soon.
     """
 
@@ -62,7 +62,8 @@ class SentenceSplitter:
         if self._first and (end or len(self._rest)) >= LONG_SENTENCE:
             end = self._clause_end(end or len(self._rest)) or end
         if (end == 0 and len(self._rest) > LONGEST_PIECE) or end > LONGEST_PIECE:
-            end = self._rest.rfind(" ", 0, LONGEST_PIECE) + 1 or LONGEST_PIECE
+            space = self._rest.rfind(" ", 1, LONGEST_PIECE)
+            end = space if space > 0 else LONGEST_PIECE
         return end
 
     def _sentence_end(self) -> int:
@@ -74,7 +75,7 @@ class SentenceSplitter:
         return next((one.end() for one in clauses if one.start() >= SHORTEST_CLAUSE), 0)
 
     def _abbreviates(self, end: int) -> bool:
-        return _ABBREVIATION.search(self._rest[:end].rstrip()) is not None
+        return _ABBREVIATION.search(self._rest[:end]) is not None
 
 
 def looks_finished(transcript: str) -> bool:

@@ -73,7 +73,7 @@ def test_a_sentence_is_spoken_while_the_next_is_written():
     spoken = writer.next_to_speak()
 
     assert spoken is not None
-    assert spoken[0] == "It is foggy now. "
+    assert spoken[0] == "It is foggy now."
     assert not writer.delivery.complete
 
 

@@ -436,6 +436,36 @@ def test_a_client_that_truncates_says_exactly_what_was_heard():
     assert [answer.text for answer in answers if isinstance(answer, Message)] == ["One is here."]
 
 
+def test_an_answer_may_be_truncated_while_it_is_sent():
+    talk, responder = writing([ReplyDelta(LONG)], [ReplyDelta("Yes?")])
+    talk.speak()
+    talk.wait(0.2)
+    item = talk.last("response.output_item.added")["item"]
+
+    talk.say("response.cancel")
+    talk.say("conversation.item.truncate", item_id=item["id"], content_index=0, audio_end_ms=200)
+    talk.type("Go on")
+    talk.say("response.create")
+
+    told = [m.text for m in responder.asked[-1].history if isinstance(m, Message)]
+    assert told == ["Hello there.", "Go on"]  # of 200 ms no word is whole
+
+
+def test_the_words_of_an_answer_that_the_client_brought_outlast_its_truncation():
+    talk, responder = writing([ReplyDelta("Yes?")])
+    sound = base64.b64encode(tone(1000)).decode()
+    content = [{"type": "output_audio", "audio": sound, "transcript": "From before."}]
+    item = {"id": "item_old", "type": "message", "role": "assistant", "content": content}
+    talk.say("conversation.item.create", item=item)
+
+    talk.say("conversation.item.truncate", item_id="item_old", content_index=0, audio_end_ms=500)
+    talk.type("Go on")
+    talk.say("response.create")
+
+    told = [m.text for m in responder.asked[-1].history if isinstance(m, Message)]
+    assert told == ["From before.", "Go on"]
+
+
 def test_an_answer_that_was_heard_whole_is_told_whole():
     talk, responder = writing([ReplyDelta("One is here. Two is here.")], [ReplyDelta("Yes?")])
     talk.speak()

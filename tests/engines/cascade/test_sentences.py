@@ -17,12 +17,12 @@ def pieces(*fed: str) -> list[str]:
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("Good morning. How are you?", ["Good morning. ", "How are you?"]),
-        ("Wait... what? Yes!", ["Wait... ", "what? ", "Yes!"]),
-        ("Dr. Smith is here. He said hi.", ["Dr. Smith is here. ", "He said hi."]),
-        ("It costs 3.5 dollars. Good.", ["It costs 3.5 dollars. ", "Good."]),
-        ('She said "Stop." Then left.', ['She said "Stop." ', "Then left."]),
-        ("First line\nsecond line", ["First line\n", "second line"]),
+        ("Good morning. How are you?", ["Good morning.", " How are you?"]),
+        ("Wait... what? Yes!", ["Wait...", " what?", " Yes!"]),
+        ("Dr. Smith is here. He said hi.", ["Dr. Smith is here.", " He said hi."]),
+        ("It costs 3.5 dollars. Good.", ["It costs 3.5 dollars.", " Good."]),
+        ('She said "Stop." Then left.', ['She said "Stop."', " Then left."]),
+        ("First line\nsecond line", ["First line", "\nsecond line"]),
         ("No end at all", ["No end at all"]),
         ("", []),
     ],
@@ -35,9 +35,9 @@ def test_a_long_first_sentence_begins_with_its_first_clause():
     text = "That is a good place to start, and I would like to hear more about it. Go on, please."
 
     assert pieces(text) == [
-        "That is a good place to start, ",
-        "and I would like to hear more about it. ",
-        "Go on, please.",
+        "That is a good place to start,",
+        " and I would like to hear more about it.",
+        " Go on, please.",
     ]
 
 
