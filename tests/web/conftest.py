@@ -53,6 +53,7 @@ async def end() -> AsyncIterator[FarEnd]:
     async with far_end() as end:
         CONFIG.clear()
         CONFIG.update(url=end.url, token="head.payload.signature", engine="offline")
+        CONFIG.update(languages=["en"], small=True)
         yield end
 
 

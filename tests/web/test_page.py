@@ -431,6 +431,16 @@ async def test_the_demonstration_voice_says_what_it_is_and_what_it_understands(s
     await larger.wait_for()
 
 
+async def test_a_larger_model_is_not_called_small(screen, end):
+    CONFIG.update(small=False)
+    await screen.open()
+
+    said = await screen.page.inner_text("#welcome")
+    assert "It understands English." in said
+    assert "small model" not in said
+    assert not await screen.page.get_by_text("Demonstration voice").is_visible()
+
+
 async def test_the_page_says_how_far_the_voice_is_and_then_lets_people_talk(screen, end):
     """While the voice is being installed nobody waits for a page, nor reloads it."""
     talk = screen.page.get_by_role("button", name="Talk")

@@ -12,7 +12,6 @@ const FOR_DEVELOPERS = {
     "names the other ways, part by part."]],
   echo: [["The voice of this machine comes with ", "make run", "."]],
 };
-const UNDERSTANDS = { offline: ["en"] };
 const COMING = {
   downloading: ({ megabytes, of }) => `The voice is being downloaded: ${megabytes} of ${of} MB`,
   installing: () => "The voice is being installed",
@@ -21,14 +20,16 @@ const COMING = {
 };
 
 // `config` is the page's configuration. Returns whether the voice is still to come.
-export function introduce($, { engine, languages, voice }) {
+export function introduce($, { engine, languages = [], small = false, voice }) {
   const isComing = voice !== undefined && !["ready", "failed"].includes(voice.phase);
   announce($("coming"), voice);
-  const understood = (languages ?? UNDERSTANDS[engine] ?? []).map(nameOf);
-  $("understands").textContent = understood.length === 0 || isComing ? ""
-    : `A small model on this computer answers. It understands ${listed(understood)}.`;
-  $("voice").hidden = isComing || !ABOUT[engine];
-  if (!ABOUT[engine]) return isComing;
+  const understood = languages.length === 0 || isComing ? ""
+    : `It understands ${listed(languages.map(nameOf))}.`;
+  const model = small && !isComing ? "A small model on this computer answers. " : "";
+  $("understands").textContent = (model + understood).trim();
+  const told = ABOUT[engine] && (small || engine === "echo");
+  $("voice").hidden = isComing || !told;
+  if (!told) return isComing;
   const [name, text] = ABOUT[engine];
   $("voice-name").textContent = name;
   $("voice-about").replaceChildren(paragraph([text]), fold(FOR_DEVELOPERS[engine]));

@@ -76,6 +76,16 @@ class CascadeEngine:
         self._tasks = Tasks(_log_fault)
         self._connections: set[CascadeConnection] = set()
 
+    @property
+    def languages(self) -> Sequence[str]:
+        """Return the codes of the languages that it understands, () where it knows many."""
+        return self._parts.transcriber.languages
+
+    @property
+    def responder(self) -> str:
+        """Return the name of what answers."""
+        return self._parts.make_responder().name
+
     def prepare(self) -> None:
         """Start and warm up the parts in the background, so that the first turn need not wait."""
         for resource in self._parts.everything:
