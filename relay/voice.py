@@ -192,7 +192,7 @@ def _transcriber_of(kind: SttKind, settings: Settings, model: str) -> Transcribe
         case "local":
             from relay.parts.whisper import WhisperTranscriber  # noqa: PLC0415
 
-            return WhisperTranscriber(model, settings.relay_device)
+            return WhisperTranscriber(model, settings.relay_device, language=language)
 
 
 def _synthesizer(settings: Settings, plan: PartsPlan) -> Synthesizer:

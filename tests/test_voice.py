@@ -386,3 +386,10 @@ async def test_a_session_hears_understands_answers_and_speaks() -> None:
 )
 def test_the_page_calls_the_packaged_model_small(responder: str, small: bool) -> None:
     assert is_small(responder) is small
+
+
+def test_the_language_of_the_users_reaches_whisper() -> None:
+    from relay.parts.whisper import WhisperTranscriber
+
+    assert WhisperTranscriber(language="de-CH")._language == "de"
+    assert WhisperTranscriber()._language is None

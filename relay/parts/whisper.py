@@ -27,12 +27,20 @@ class WhisperTranscriber:
 
     `model` is "" for the packaged Whisper tiny.en, else a folder with a model in CTranslate2's
     form, or one's name on the hub, which is fetched once. An English-only model yields nothing for
-    speech in another language; one that knows many does so for another than the request's
-    `language`. `device` `auto` and `cuda` fall back to the processor where CUDA does not work.
+    speech in another language; one that knows many does so for another than the request's, which is
+    `language` where it names none. `device` `auto` and `cuda` fall back to the processor where CUDA
+    does not work.
     """
 
-    def __init__(self, model: str = "", device: Device = "auto", workers: int = 1) -> None:
+    def __init__(
+        self,
+        model: str = "",
+        device: Device = "auto",
+        workers: int = 1,
+        language: str | None = None,
+    ) -> None:
         self._model = model
+        self._language = (language or "").split("-")[0].lower() or None
         self._told = False
         threads = max(1, min(MOST_THREADS, (os.cpu_count() or 1) // workers))
         program = WorkerProgram(
@@ -78,7 +86,7 @@ class WhisperTranscriber:
         Nothing where there is no speech, or none that the model knows. Raises `PartFailed`.
         """
         pcm = request.pcm[: LONGEST_SECONDS * SAMPLE_RATE * 2]
-        hints = {"language": request.language, "prompt": request.prompt}
+        hints = {"language": request.language or self._language, "prompt": request.prompt}
         body = pack(json.dumps(hints).encode(), pcm)
         async for piece in self._pool.work(body, units(len(pcm)), request.max_wait):
             self._tell_fallback()
