@@ -22,6 +22,7 @@ from relay.parts.interfaces import (
     Transcriber,
 )
 from relay.parts.simple import tone
+from relay.parts.whisper import WhisperTranscriber
 from relay.voice import (
     HOW_TO_INSTALL,
     VoiceNotInstalled,
@@ -389,7 +390,5 @@ def test_the_page_calls_the_packaged_model_small(responder: str, small: bool) ->
 
 
 def test_the_language_of_the_users_reaches_whisper() -> None:
-    from relay.parts.whisper import WhisperTranscriber
-
     assert WhisperTranscriber(language="de-CH")._language == "de"
     assert WhisperTranscriber()._language is None
