@@ -95,6 +95,8 @@ def local_settings(**overrides: Any) -> Settings:
         defaults |= {"relay_engine": "openai"}
     elif names & {"openai_api_key", "openai_base_url"}:
         defaults |= {"relay_engine": "openai", "openai_api_key": LOCAL_KEY}
+    if names & {"relay_stt", "relay_tts"}:  # parts were chosen: the offline voice has its own
+        defaults |= {"relay_engine": "cascade"}
     problems = list(unimplemented(given))
     unset = {name: value for name, value in defaults.items() if name not in given}
     settings = _settings(unset, overrides, problems)

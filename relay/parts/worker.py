@@ -105,11 +105,11 @@ class WorkerPool:
     ) -> AsyncGenerator[bytes, None]:
         """Yield the pieces of the reply to one request, which costs so many units of work.
 
-        Raises `PartFailed`: `busy` where `predicted_wait` is more than `max_wait` seconds or
-        `MOST_REQUESTS` are under way, `timeout`, `unavailable` where no process can be started or
-        the pool is closed, else what the work failed with. Who stops iterating before the end
-        cancels the request: one that waits leaves the queue, one that is being done is told so,
-        and its process takes the next when it has stopped.
+        Raises `PartFailed`: `busy` where `predicted_wait` is more than `max_wait` seconds, where it
+        was not begun in as many, or where `MOST_REQUESTS` are under way; `timeout`; `unavailable`
+        where no process can be started or the pool is closed; else what the work failed with. Who
+        stops iterating before the end cancels the request: one that waits leaves the queue, one
+        that is being done is told so, and its process takes the next when it has stopped.
         """
         request = self._submit(body, units, max_wait)
         try:
@@ -136,10 +136,17 @@ class WorkerPool:
         if (wait := self.predicted_wait) > max_wait:
             self._refuse("busy", f"predicted wait {wait:.1f} s")
         request = WorkerRequest(body, units)
+        request.patience = asyncio.get_running_loop().call_later(max_wait, self._give_up, request)
         self._waiting.append(request)
         self._start_workers(min(self._most, self.requests))
         self._hand_out()
         return request
+
+    def _give_up(self, request: WorkerRequest) -> None:
+        """Refuse a request that has waited too long after all, for a model to load perhaps."""
+        if request in self._waiting:
+            self._waiting.remove(request)
+            request.put(PartFailed(self._program.part, "busy", "not begun in time"))
 
     def _refuse(self, code: FailureCode, detail: str) -> NoReturn:
         raise PartFailed(self._program.part, code, detail)
@@ -147,6 +154,8 @@ class WorkerPool:
     def _leave(self, request: WorkerRequest) -> None:
         """Cancel a request unless it is done."""
         request.left = True
+        if request.patience is not None:
+            request.patience.cancel()
         with suppress(ValueError):
             self._waiting.remove(request)
         for worker in self._workers:
@@ -170,7 +179,9 @@ class WorkerPool:
             self._found = await worker.start()
             self._hand_out()
             while True:
-                self._measure(*await worker.request_done())
+                done = await worker.request_done()
+                if not done.left:  # else it was stopped before its end
+                    self._measure(done.units, time.monotonic() - done.begun)
                 self._hand_out()
         except PartFailed as failure:
             self._bury(worker, failure)
@@ -208,6 +219,7 @@ class WorkerRequest:
         self.units = max(units, 1e-6)
         self.begun = 0.0
         self.left = False
+        self.patience: asyncio.TimerHandle | None = None
         self._pieces: asyncio.Queue[bytes | PartFailed | None] = asyncio.Queue()
         self._bytes = 0
 
@@ -297,8 +309,8 @@ class WorkerProcess:
         """Tell the process that nobody waits for its request any more."""
         self._send(CANCEL)
 
-    async def request_done(self) -> tuple[float, float]:
-        """Wait until a request has been done; return its units and the seconds that it took."""
+    async def request_done(self) -> WorkerRequest:
+        """Wait until a request has been done, or stopped, and return it."""
         while True:
             kind, body = await self._read()
             request = self.request
@@ -312,7 +324,7 @@ class WorkerProcess:
             self.request = None
             self.requests_done += 1
             request.put(None if kind == END else self._failure(*json.loads(body)))
-            return request.units, time.monotonic() - request.begun
+            return request
 
     def fail(self, failure: PartFailed) -> None:
         """Fail what was under way."""

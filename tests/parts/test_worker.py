@@ -178,8 +178,25 @@ class TestBounds:
         assert await patient == [b""]
 
     async def test_a_request_for_a_process_at_leisure_is_never_refused(self, pool):
+        await pool.prepare()
         pool._seconds_per_unit = 1000.0
         assert await reply(pool, b"echo", units=1000, max_wait=0) == [b""]
+
+    async def test_a_request_waits_no_longer_for_a_model_that_loads_than_it_may(self):
+        loading = WorkerPool(WorkerProgram("transcriber", "tests.parts.slow_worker"))
+        try:
+            with pytest.raises(PartFailed, match="busy: not begun in time"):
+                await reply(loading, b"echo", max_wait=0.2)
+        finally:
+            await loading.aclose()
+
+    async def test_what_was_stopped_does_not_count_as_done(self, pool):
+        await pool.prepare()
+        pool._seconds_per_unit, pool._measured = 1.0, True
+        async with aclosing(pool.work(b"count 100", 100.0)) as pieces:
+            await anext(pieces)
+        await until(lambda: pool.requests == 0)
+        assert pool._seconds_per_unit == 1.0
 
     async def test_one_request_too_many_is_refused_and_room_comes_back(self, pool):
         many = [asyncio.create_task(reply(pool, b"echo", max_wait=99)) for _ in range(64)]

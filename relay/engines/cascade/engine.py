@@ -7,7 +7,8 @@ and the work of the parts around a session's machine (`machine`), which decides 
 import asyncio
 import math
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Sequence
+from contextlib import aclosing
 from dataclasses import replace
 from typing import Any, Protocol
 
@@ -314,17 +315,24 @@ class CascadeConnection:
         task.add_done_callback(lambda _: self._work.pop(effect.id, None))
 
     async def _run(self, effect: StartWork) -> None:
-        """Have a part do its work, and hand the machine what comes of it."""
+        """Have a part do its work, and hand the machine what comes of it.
+
+        A fault of the machine ends its session: what it would do next is not known.
+        """
         failure: PartFailed | None = None
         try:
-            async for piece in self._worker.run(effect.request):
-                if self._ending is not None:
-                    return
-                now = self._loop.time()
-                self._perform(self._machine.progress(effect.id, piece, now))
+            async with aclosing(self._worker.run(effect.request)) as pieces:
+                async for piece in pieces:
+                    if self._ending is not None:
+                        return
+                    now = self._loop.time()
+                    self._perform(self._machine.progress(effect.id, piece, now))
         except PartFailed as failed:
             failure = failed
             log.warning("part failed", part=failed.part, code=failed.code, detail=failed.detail)
+        except Exception:
+            self.close(1011, "Internal server error")
+            raise
         if self._ending is None:
             self._perform(self._machine.finish(effect.id, failure, self._loop.time()))
 
@@ -347,7 +355,7 @@ class PartsWorker:
         self._responder = responder
         self._observer = observer
 
-    async def run(self, request: WorkRequest) -> AsyncIterator[Any]:
+    async def run(self, request: WorkRequest) -> AsyncGenerator[Any, None]:
         """Yield the pieces of a result; raises `PartFailed`, whatever the part raised.
 
         `ServedBy` comes before what another model than the part's own has made.

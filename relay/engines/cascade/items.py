@@ -53,7 +53,8 @@ class CascadeItem:
     `words` is the text for the responder: a message's as far as it was heard, None while its
     transcript is awaited, or the output of a tool. `audio` is PCM and may have been dropped to save
     memory; `audio_ms` is how long it was. `spoken` are the words of an answer, each with the ms
-    that they took to say. `failure` is why there is no transcript. `bulk` is about how many bytes
+    that they took to say. `failure` is why there is no transcript, `truncated` whether the
+    client has said what was heard. `bulk` is about how many bytes
     the rest takes.
     """
 
@@ -63,6 +64,7 @@ class CascadeItem:
     audio_ms: int = 0
     spoken: Sequence[tuple[Sequence[str], int]] = ()
     failure: PartFailed | None = None
+    truncated: bool = False
     bulk: int = 512
 
     @property
@@ -236,6 +238,7 @@ def truncate(item: CascadeItem, audio_end_ms: int) -> None:
     item.audio = item.audio[: audio_end_ms * BYTES_PER_MS]
     item.audio_ms = audio_end_ms
     item.hear(audio_end_ms)
+    item.truncated = True
     content[0].pop("transcript", None)
 
 

@@ -129,37 +129,29 @@ class OutputDelivery:
         self.segments = list(segments)
         self.complete = complete
         self.step = 0.0
+        self.text = ""
+        self.word_count = 0
+        self.audio_bytes = 0
         self._pace = pace
+        self._at = 0  # the segment that is being sent
 
     @property
     def finished(self) -> bool:
         """Tell whether all is sent and nothing more will come."""
-        return self.complete and all(segment.finished for segment in self.segments)
+        current = self._current
+        return self.complete and (current is None or current.finished) and self.ahead == 0
 
     @property
     def ready(self) -> bool:
         """Tell whether a piece can be taken, or the end be noted."""
-        return self.finished or any(s.ready for s in self._unfinished[:1])
+        current = self._current
+        return self.finished or (current is not None and current.ready)
 
     @property
     def ahead(self) -> int:
         """Return the number of segments after the one that is being sent."""
-        return max(len(self._unfinished) - 1, 0)
-
-    @property
-    def text(self) -> str:
-        """Return the words sent so far."""
-        return "".join(word for s in self.segments for word in s.words[: s.sent_words])
-
-    @property
-    def word_count(self) -> int:
-        """Return the number of words sent so far."""
-        return sum(segment.sent_words for segment in self.segments)
-
-    @property
-    def audio_bytes(self) -> int:
-        """Return the number of bytes of audio sent so far."""
-        return sum(segment.sent_bytes for segment in self.segments)
+        _ = self._current
+        return max(len(self.segments) - self._at - 1, 0)
 
     @property
     def audio(self) -> bytes:
@@ -173,19 +165,34 @@ class OutputDelivery:
 
     def take(self) -> list[str | bytes]:
         """Return what is sent together; sets the `step` to the next piece."""
-        for segment in self._unfinished[:1]:
-            before = segment.sent_bytes
-            pieces = segment.take()
-            seconds = (segment.sent_bytes - before) / (BYTES_PER_MS * 1000)
-            spoken = segment.pcm is not None
-            self.step = seconds / self._pace.burst if spoken else self._pace.text_seconds
-            return pieces
+        segment = self._current
         self.step = 0.0
-        return []
+        if segment is None or segment.finished:
+            return []
+        pieces = segment.take()
+        for piece in pieces:
+            if isinstance(piece, str):
+                self.text += piece
+                self.word_count += 1
+            else:
+                self.audio_bytes += len(piece)
+                self.step = len(piece) / (BYTES_PER_MS * 1000) / self._pace.burst
+        if segment.pcm is None:
+            self.step = self._pace.text_seconds
+        return pieces
+
+    def add_words(self, text: str) -> None:
+        """Take more of a text that is not spoken."""
+        if not self.segments:
+            self.segments.append(Segment([]))
+        self.segments[-1].words += split(text)
 
     @property
-    def _unfinished(self) -> list[Segment]:
-        return [segment for segment in self.segments if not segment.finished]
+    def _current(self) -> Segment | None:
+        """Return the first segment that is not finished, or the last: a text may still grow."""
+        while self._at + 1 < len(self.segments) and self.segments[self._at].finished:
+            self._at += 1
+        return self.segments[self._at] if self.segments else None
 
 
 def split(text: str) -> list[str]:
@@ -286,7 +293,7 @@ class MessageWriter:
         if self._spoken:
             self._unspoken += self._splitter.feed(text)
         elif text:
-            self.delivery.segments.append(Segment(split(text)))
+            self.delivery.add_words(text)
 
     def end_text(self) -> None:
         """Note that the text is complete."""
@@ -314,6 +321,12 @@ class MessageWriter:
                 return text, segment
         return None
 
+    def drop_unspoken(self) -> None:
+        """Say nothing more than what the synthesizer has been asked for."""
+        self._written = True
+        self._unspoken.clear()
+        self._complete_if_all_spoken()
+
     def open(self) -> None:
         """Announce the item and its one part."""
         self._opened = True
@@ -326,17 +339,21 @@ class MessageWriter:
             self._emit(self._names.delta, delta=piece, obfuscation=padding(piece))
         else:
             self._emit("response.output_audio.delta", delta=base64.b64encode(piece).decode())
-        text = self._item.words = self.delivery.text
-        self._item.spoken = self.delivery.spoken
-        self._item.audio_ms = self.delivery.audio_bytes // BYTES_PER_MS
+        text = self.delivery.text
+        if not self._item.truncated:
+            self._item.words = text
+            self._item.spoken = self.delivery.spoken
+            self._item.audio_ms = self.delivery.audio_bytes // BYTES_PER_MS
         self._item.body["content"] = [{"type": self._names.content, self._names.text: text}]
 
     def close(self, status: str) -> None:
         """End the audio, the text, the part and the item, in this order (WIRE §4.4)."""
-        text = self._item.words or ""
+        text = self.delivery.text
         self._item.body["status"] = status
         self._item.body["content"] = [{"type": self._names.content, self._names.text: text}]
-        self._item.audio = self.delivery.audio
+        if not self._item.truncated:
+            self._item.words = text
+            self._item.audio = self.delivery.audio
         if self._names is _AUDIO:
             self._emit("response.output_audio.done")
         self._emit(self._names.done, **{self._names.text: text})

@@ -156,8 +156,8 @@ class ResponseScheduler:
     def transcribed(self, item: CascadeItem, now: float) -> None:
         """Continue the responses that waited for the transcript of this item."""
         for response in list(self._running.values()):
-            if response.awaits == item.id:
-                response.ask(item, now)
+            if item.id in response.awaits:
+                response.transcribed(item, now)
 
     def resolve_approval(self, approval_request_id: str, approved: bool) -> None:
         """Take the client's decision about an MCP call; an unknown id is ignored."""
@@ -174,9 +174,10 @@ class ResponseScheduler:
             self._begin_waiting(now)
         ended: int | None = None
         for response in list(self._running.values()):
-            if response.failure is not None:
+            done = response.advance(now)
+            if response.failure is not None and response.spent:
                 self._fail(response, response.failure)
-            elif response.advance(now):
+            elif done:
                 self._end(response, response.ending)
                 ended = response.audio_ms if response.request.in_conversation else ended
             self.spoke = self.spoke or response.audio_ms > 0
@@ -215,9 +216,8 @@ class ResponseScheduler:
 class Response:
     """One response, from `response.created` to `response.done` (PROTOCOL §4).
 
-    The scheduler advances it. `awaits` is the id of the item whose transcript it waits for,
-    `failure` what a part of it failed with, `replied_by` the model that took over for the
-    responder.
+    The scheduler advances it. `awaits` are the ids of the items whose transcripts it waits for,
+    `failure` is what a part of it failed with: it ends when what is ready has been sent.
     """
 
     def __init__(
@@ -225,7 +225,7 @@ class Response:
     ) -> None:
         self.id = context.out.new_id("resp")
         self.request = request
-        self.awaits: str | None = None
+        self.awaits: set[str] = set()
         self.ending = COMPLETED
         self.failure: PartFailed | None = None
         self.replied_by = ""
@@ -248,15 +248,19 @@ class Response:
         """Announce the response, and ask the responder once the transcript is there."""
         self._input_tokens = input_tokens(self.request.instructions, self._known)
         self._context.out.emit("response.created", response=self._resource(IN_PROGRESS, None))
-        prompt = next((item for item in reversed(self._known) if item.can_prompt), None)
-        if prompt is not None and prompt.words is None:
-            self.awaits = prompt.id
-        else:
-            self.ask(prompt, now)
+        self.awaits = {item.id for item in self._known if item.words is None}
+        if not self.awaits:
+            self._ask(now)
 
-    def ask(self, prompt: CascadeItem | None, now: float) -> None:
+    def transcribed(self, item: CascadeItem, now: float) -> None:
+        """Go on when the last transcript that it waits for is there."""
+        self.awaits.discard(item.id)
+        if not self.awaits:
+            self._ask(now)
+
+    def _ask(self, now: float) -> None:
         """Have the responder answer, unless what it is to answer could not be transcribed."""
-        self.awaits = None
+        prompt = next((item for item in reversed(self._known) if item.can_prompt), None)
         if prompt is not None and prompt.failure is not None:
             self._fail(prompt.failure, now)
             return
@@ -327,6 +331,11 @@ class Response:
         return math.inf if waits else self._due
 
     @property
+    def spent(self) -> bool:
+        """Tell whether nothing that could be sent is left."""
+        return self._outputs.finished or not self._outputs.ready
+
+    @property
     def audio_ms(self) -> int:
         """Return the ms of audio sent so far."""
         return self._outputs.audio_bytes // BYTES_PER_MS
@@ -386,8 +395,12 @@ class Response:
         self._work.add(self._context.work.start(request, taker))
 
     def _fail(self, failure: PartFailed, now: float) -> None:
-        self.failure = failure
-        self._due = now
+        """End once what is ready has been sent; nothing more is asked of any part."""
+        self.failure = self.failure or failure
+        for writer in self._outputs.messages:
+            writer.drop_unspoken()
+        self._message = None
+        self._due = max(self._due, now) if self._outputs.begun else now
 
     def _write_text(self, text: str) -> None:
         if self._context.revise is not None:

@@ -91,11 +91,12 @@ class Transcripts:
     def request(self, item: CascadeItem, settings: Transcription, now: float) -> None:
         """Have an item transcribed; it fails at once when too many are awaited."""
         early = self._early
-        if early is not None and early[0] == item.id and early[1].failure is None:
-            self._early = None
-            self._keep(early[1], item, settings, now)
-            return
-        self._drop_early()
+        if early is not None and early[0] == item.id:
+            if early[1].failure is None:
+                self._early = None
+                self._keep(early[1], item, settings, now)
+                return
+            self._drop_early()
         if len(self._awaited) >= MAX_AWAITED:
             refused = AwaitedTranscript(item, settings.model, 0)
             self._fail(refused, item, PartFailed("transcriber", "busy"), now)

@@ -1,6 +1,7 @@
 """Listening, thinking and speaking overlap: early transcripts, held turns, sentences, barge-in."""
 
 import base64
+import time
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 
@@ -14,6 +15,7 @@ from relay.parts.interfaces import (
     HistoryEntry,
     MadeCall,
     Message,
+    PartFailed,
     ReplyDelta,
     ReplyPiece,
     ReplyRequest,
@@ -28,7 +30,7 @@ from relay.parts.interfaces import (
     incomplete,
 )
 from relay.parts.simple import LoudnessDetector, scripted_parts, silence, tone
-from tests.engines.cascade.driving import TEXT, TRANSCRIBED, Talk, scripted
+from tests.engines.cascade.driving import NO_TURNS, TEXT, TRANSCRIBED, Talk, as_read, scripted
 
 PAUSE_MS = 200
 
@@ -537,3 +539,103 @@ def test_the_sound_of_an_answer_is_what_the_synthesizer_made():
 
     sound = b"".join(base64.b64decode(e["delta"]) for e in talk.of("response.output_audio.delta"))
     assert sound == tone(12 * 60) + tone(12 * 60)
+
+
+# --------------------------------------------------------------------------- found by breaking
+
+
+def on_the_way() -> tuple[Talk, WritingResponder, str]:
+    """An answer of which a part has been sent, and its item."""
+    talk, responder = writing([ReplyDelta(LONG)], [ReplyDelta("Yes?")])
+    talk.speak()
+    talk.wait(0.31)
+    assert not talk.of("response.output_item.done")
+    return talk, responder, talk.last("response.output_item.added")["item"]["id"]
+
+
+def told(talk: Talk, responder: WritingResponder) -> str:
+    """What the responder is told of its own answers."""
+    talk.type("Go on")
+    talk.say("response.create")
+    talk.finish()
+    messages = [m for m in responder.asked[-1].history if isinstance(m, Message)]
+    return "".join(m.text for m in messages if m.role == "assistant")
+
+
+def test_a_truncation_of_an_item_that_is_still_sent_is_not_undone():
+    talk, responder, item_id = on_the_way()
+    talk.say("conversation.item.truncate", item_id=item_id, content_index=0, audio_end_ms=300)
+    assert talk.of("conversation.item.truncated")
+    talk.wait(0.2)
+    talk.say("response.cancel")
+    assert len(told(talk, responder)) <= len("One is")
+
+
+def test_a_truncation_of_an_item_that_is_still_sent_keeps_what_was_heard():
+    talk, responder, item_id = on_the_way()
+    talk.say("conversation.item.truncate", item_id=item_id, content_index=0, audio_end_ms=900)
+    talk.say("response.cancel")
+    assert talk.last("response.output_audio_transcript.done")["transcript"]  # deltas had words
+    assert told(talk, responder).startswith("One is here")
+
+
+def test_an_answer_waits_for_all_that_the_user_said():
+    """Two committed turns, the first one's transcript is the later."""
+    talk, responder = writing([ReplyDelta("Yes.")])
+    talk.say("session.update", session=NO_TURNS)
+    for ms in (1000, 1000):
+        talk.append(tone(ms))
+        talk.say("input_audio_buffer.commit")
+    first, second = talk.work
+    talk.work.clear()
+    talk.say("response.create")
+    talk._note(talk.machine.progress(second.id, "Second.", talk.now))
+    talk._note(talk.machine.finish(second.id, None, talk.now))
+    talk._note(talk.machine.progress(first.id, "First.", talk.now))
+    talk._note(talk.machine.finish(first.id, None, talk.now))
+    talk.finish()
+    given = [m.text for m in responder.asked[0].history if isinstance(m, Message)]
+    assert given == ["First.", "Second."]
+
+
+def test_a_later_sentence_that_fails_leaves_the_earlier_ones_sound():
+    talk, _ = writing([ReplyDelta("One is here and it is rather long. Two is here. ")])
+    talk.speak()
+    talk._do(talk.work.pop(0))
+    talk._note(talk.machine.tick(talk.now))
+    spoken = [w for w in talk.work if isinstance(w.request, SynthesisRequest)]
+    talk.work.clear()
+    talk._note(talk.machine.progress(spoken[0].id, tone(2000), talk.now))
+    talk._note(talk.machine.finish(spoken[0].id, None, talk.now))
+    talk._note(talk.machine.finish(spoken[1].id, PartFailed("synthesizer", "failed"), talk.now))
+    talk.finish()
+    ms = sum(len(e["delta"]) * 3 // 4 for e in talk.of("response.output_audio.delta")) // 48
+    assert ms >= 2000
+
+
+def test_an_item_with_sound_added_in_a_pause_costs_the_turn_nothing():
+    talk = pausing("I am done.", "Other.")
+    in_real_time(talk, tone(1000) + silence(300))
+    early = transcriptions(talk)
+    assert len(early) == 1
+    content = [{"type": "input_audio", "audio": base64.b64encode(tone(500)).decode()}]
+    item = {"type": "message", "role": "user", "content": content}
+    talk.say("conversation.item.create", item=item)
+    assert talk.cancelled == []
+
+
+def test_a_long_answer_in_text_costs_each_word_the_same():
+    def seconds(words: int) -> float:
+        talk, _ = writing([ReplyDelta("word ") for _ in range(words)])
+        talk.check = as_read
+        talk.say("session.update", session=TEXT)
+        talk.type("Hello")
+        began = time.process_time()
+        talk.say("response.create")
+        talk.wait(600)
+        assert talk.of("response.done")
+        return (time.process_time() - began) / words
+
+    seconds(100)  # so that nothing is done for the first time below
+    few, many = seconds(250), seconds(2000)
+    assert many < 3 * few
