@@ -52,6 +52,7 @@ A word or two may be spelled in several ways, so that no spelling is likely; the
 less a mistake in one weighs.
 """
 LONG_PHRASE: Final = 4  # words that are seldom said twice in a row
+NO_KERNEL: Final = "could not create a primitive"  # the library compiles its kernels as it runs
 MOST_COMPRESSION: Final = 2.4  # text that compresses better repeats itself
 WHOLE_WINDOW_SECONDS: Final = 30.0  # what the model was trained on, for text that repeats itself
 OTHER_LANGUAGE: Final = 0.6  # probability from which another language than the expected was spoken
@@ -260,7 +261,14 @@ def _loaded(name: str, device: str, threads: int) -> Recognizer:
         local_files_only=not name,
     )
     recognizer = Recognizer(model)
-    recognizer.transcribe(np.zeros(MODEL_RATE, np.float32), None, None)
+    try:
+        recognizer.transcribe(np.zeros(MODEL_RATE, np.float32), None, None)
+    except RuntimeError as error:
+        if NO_KERNEL in str(error):
+            raise RuntimeError(
+                "this service may not run code it compiles (MemoryDenyWriteExecute)"
+            ) from error
+        raise
     return recognizer
 
 

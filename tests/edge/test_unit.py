@@ -158,16 +158,33 @@ async def test_a_voice_turn_inside_the_filter(tmp_path: Path) -> None:
 
 
 @needs("systemd_analyze", "voice", "human_recordings", "ffmpeg")
-async def test_the_demonstration_voice_inside_the_filter(tmp_path, human_wav) -> None:
-    """Its recogniser is a process, its mouth a C library that calls back into Python."""
+async def test_the_local_voice_inside_the_filter_with_its_drop_in(tmp_path, human_wav) -> None:
+    """Its transcriber compiles as it runs, which the unit refuses without the drop-in."""
+    pcm = human_wav("queue-thankyou").read_bytes()[44:]
+    unit = tmp_path / "relay.service"
+    unit.write_text(UNIT.read_text().replace("DenyWriteExecute=yes", "DenyWriteExecute=no"))
+    sandbox = (*SANDBOX[:-1], str(unit))
+    given = {"RELAY_ENGINE": "offline", "RELAY_LLM": "local"}
+    async with served(tmp_path, *sandbox, **given) as relay, relay.call(S3) as line:
+        await line.until("session.updated")
+        await line.speak(pcm + bytes(96_000))
+        await line.until("response.done", 60)
+        assert "response.audio.delta" in line.types
+        kind = "conversation.item.input_audio_transcription.completed"
+        assert [event["transcript"] for event in line.events if event["type"] == kind] == [
+            "Thank you for your patience."
+        ]
+    assert "Traceback" not in (tmp_path / "console.log").read_text()
+
+
+@needs("systemd_analyze", "voice", "human_recordings", "ffmpeg")
+async def test_without_the_drop_in_the_log_says_why_nobody_is_understood(
+    tmp_path, human_wav
+) -> None:
     pcm = human_wav("queue-thankyou").read_bytes()[44:]
     async with served(tmp_path, *SANDBOX, RELAY_ENGINE="offline") as relay, relay.call(S3) as line:
         await line.until("session.updated")
         await line.speak(pcm + bytes(96_000))
-        await line.until("response.done", 30)
-        assert "response.audio.delta" in line.types
-        kind = "conversation.item.input_audio_transcription.completed"
-        assert [event["transcript"] for event in line.events if event["type"] == kind] == [
-            "thank you for your patience"
-        ]
-    assert "Traceback" not in (tmp_path / "console.log").read_text()
+        done = await line.until("response.done", 60)
+        assert done["response"]["status"] == "failed"
+    assert "MemoryDenyWriteExecute" in (tmp_path / "console.log").read_text()
