@@ -253,20 +253,21 @@ def _loaded(name: str, device: str, threads: int) -> Recognizer:
     """Return the model, which has worked once: a missing library shows only then."""
     from faster_whisper import WhisperModel  # noqa: PLC0415 - seconds, and only here
 
-    model = WhisperModel(
-        name or _packaged_folder(),
-        device=device,
-        compute_type="int8" if device == "cpu" else "default",
-        cpu_threads=threads,
-        local_files_only=not name,
-    )
-    recognizer = Recognizer(model)
     try:
+        recognizer = Recognizer(
+            WhisperModel(
+                name or _packaged_folder(),
+                device=device,
+                compute_type="int8" if device == "cpu" else "default",
+                cpu_threads=threads,
+                local_files_only=not name,
+            )
+        )
         recognizer.transcribe(np.zeros(MODEL_RATE, np.float32), None, None)
     except RuntimeError as error:
         if NO_KERNEL in str(error):
             raise RuntimeError(
-                "this service may not run code it compiles (MemoryDenyWriteExecute)"
+                "may not run code that it compiles: MemoryDenyWriteExecute"
             ) from error
         raise
     return recognizer
