@@ -261,7 +261,7 @@ ACTS = (
         "repeat",
         ("I have not said anything yet. What is on your mind?", "What would you like to hear?"),
         "say that again; say it again; repeat that; repeat it; can you repeat; could you repeat; "
-        "what did you say; didn't|not hear|understand|catch you|that|it",
+        "what did you say; didn't|not hear|catch you|that|it; didn't|not understand",
         whole="pardon; come again; sorry what",
     ),
     Act(
@@ -317,7 +317,8 @@ ACTS = (
         "does|do|did|is|are|was not work|working|available|possible|correct|right|valid; "
         "doesn't|don't|didn't|isn't|aren't|wasn't|won't work|working|available|possible|right; "
         "is|are|was|were broken|unavailable|invalid|incorrect|wrong|impossible; "
-        "went|gone|goes|something|anything wrong; out of order; an error; a problem; "
+        "went|gone|goes|something|anything wrong; "
+        "terribly|really|very|badly|horribly wrong; out of order; an error; a problem; "
         "can|could not be; cannot|can't|couldn't be; has|have|is failed; unable to; "
         "a|an invalid|incorrect|wrong",
     ),

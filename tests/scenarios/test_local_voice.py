@@ -164,7 +164,10 @@ FITS: Final = {
     "tt-weasels": r"weasel|phone|happen|really|oh|sorry|more",
     "goodbye": r"bye|see you|take care|talk",
 }
-"""What counts as fitting an answer to each, written down before any answer was seen."""
+"""What counts as fitting an answer to each.
+
+To somebody who did not understand (`vm-sorry`), saying the same once more fits too.
+"""
 
 
 async def test_at_least_eight_of_ten_answers_fit_what_was_said(
