@@ -1,4 +1,4 @@
-"""What the local voice says without a model: the topics of a small coach, and small talk.
+"""Answers of the local voice that need no model: the topics of a small coach, and small talk.
 
 Every answer takes six seconds at most to say: fifteen words.
 """

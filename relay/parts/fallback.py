@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import aclosing
-from typing import TypeVar, cast
+from typing import TypeVar
 
 import structlog
 
@@ -17,6 +17,7 @@ from relay.parts.interfaces import (
     Synthesizer,
     Transcriber,
     TranscriptionRequest,
+    as_generator,
 )
 
 log = structlog.get_logger(__name__)
@@ -135,7 +136,7 @@ async def _either(
     """
     yielded = False
     try:
-        async with aclosing(_generator(first())) as pieces:
+        async with aclosing(as_generator(first())) as pieces:
             async for piece in pieces:
                 if not _is_empty(piece):
                     yielded = True
@@ -151,14 +152,9 @@ async def _either(
         )
     else:
         return
-    async with aclosing(_generator(second())) as pieces:
+    async with aclosing(as_generator(second())) as pieces:
         async for piece in pieces:
             yield piece
-
-
-def _generator(pieces: AsyncIterator[T]) -> AsyncGenerator[T]:
-    """Every part's iterator is a generator, and closing it is what stops its work."""
-    return cast("AsyncGenerator[T]", pieces)
 
 
 def _is_empty(piece: object) -> bool:

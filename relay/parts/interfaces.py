@@ -5,9 +5,11 @@ answer and a `Synthesizer` speaks it. `Parts` is a set of them.
 """
 
 import json
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, TypeVar, cast
+
+T = TypeVar("T")
 
 SAMPLE_RATE = 24_000
 """Hz. All audio at the edges of a part is PCM16, little endian, mono, at this rate."""
@@ -404,7 +406,7 @@ class Reply:
 
 
 ReplyPiece = ReplyDelta | FunctionCall | TokenUsage | ReplyEnding | Reply
-"""What a responder yields."""
+"""A piece of an answer, as a responder yields it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -429,3 +431,8 @@ def as_json(arguments: Mapping[str, Any] | str) -> str:
     if isinstance(arguments, str):
         return arguments
     return json.dumps(arguments, ensure_ascii=False, separators=(",", ":"))
+
+
+def as_generator(pieces: AsyncIterator[T]) -> AsyncGenerator[T]:
+    """Return what a part yields as what it is: a generator, whose closing stops the work."""
+    return cast("AsyncGenerator[T]", pieces)

@@ -104,11 +104,6 @@ class LlamaModel:
         """Tell whether the model knows tools by its template; False before it has loaded."""
         return self._pool.found.get("tools") == "yes"
 
-    @property
-    def pool(self) -> WorkerPool:
-        """Return the processes, for metrics."""
-        return self._pool
-
     async def prepare(self) -> None:
         """Load and warm up the model; raises `PartFailed` where that cannot be done."""
         await self._pool.prepare()

@@ -1,11 +1,11 @@
 """Measures the work of parts: how long it takes, how much is under way, and what fails."""
 
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
-from typing import Literal, Protocol, TypeVar, cast
+from typing import Literal, Protocol, TypeVar
 
-from relay.parts.interfaces import FailureCode, PartFailed, PartKind
+from relay.parts.interfaces import FailureCode, PartFailed, PartKind, as_generator
 
 T = TypeVar("T")
 
@@ -27,15 +27,15 @@ class PartObserver(Protocol):
 
 async def measured(
     stream: AsyncIterator[T], part: PartKind, model: str, observer: PartObserver
-) -> AsyncIterator[T]:
+) -> AsyncGenerator[T]:
     """Yield what a part yields, and tell the observer; closes the stream, however it ends."""
     began = time.monotonic()
     outcome: Outcome = "cancelled"
     answered = False
     observer.part_started(part)
     try:
-        async with aclosing(_closable(stream)):
-            async for piece in stream:
+        async with aclosing(as_generator(stream)) as pieces:
+            async for piece in pieces:
                 if not answered:
                     answered = True
                     observer.part_answered(part, model, time.monotonic() - began)
@@ -44,21 +44,8 @@ async def measured(
     except PartFailed as failure:
         outcome = failure.code
         raise
-    except Exception:
+    except Exception:  # a part raises what its library does; it is counted and goes on
         outcome = "failed"
         raise
     finally:
         observer.part_ended(part, model, time.monotonic() - began, outcome)
-
-
-class _Closable(Protocol):
-    async def aclose(self) -> None: ...
-
-
-class _NothingToClose:
-    async def aclose(self) -> None:
-        """Do nothing."""
-
-
-def _closable(stream: AsyncIterator[T]) -> _Closable:
-    return cast(_Closable, stream) if hasattr(stream, "aclose") else _NothingToClose()

@@ -47,11 +47,6 @@ class PiperSynthesizer:
         """Return what the process said of itself: `voice` and `device`; {} before it loaded."""
         return self._pool.found
 
-    @property
-    def pool(self) -> WorkerPool:
-        """Return the processes, for metrics."""
-        return self._pool
-
     async def prepare(self) -> None:
         """Start the processes and speak a word; raises `PartFailed` where Piper cannot work."""
         await self._pool.prepare()

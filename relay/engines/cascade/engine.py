@@ -330,7 +330,7 @@ class CascadeConnection:
         except PartFailed as failed:
             failure = failed
             log.warning("part failed", part=failed.part, code=failed.code, detail=failed.detail)
-        except Exception:
+        except Exception:  # the machine's own fault: the tasks' owner logs it
             self.close(1011, "Internal server error")
             raise
         if self._ending is None:
@@ -364,13 +364,14 @@ class PartsWorker:
         others: list[str] = []
         begun = self._begin(replace(request, taken_over=others.append))
         try:
-            async for piece in measured(begun, part, model, self._observer):
-                while others:
-                    yield ServedBy(others.pop())
-                yield piece
+            async with aclosing(measured(begun, part, model, self._observer)) as pieces:
+                async for piece in pieces:
+                    while others:
+                        yield ServedBy(others.pop())
+                    yield piece
         except PartFailed:
             raise
-        except Exception as error:
+        except Exception as error:  # a part raises what its library does
             raise PartFailed(part, "failed", where(error)) from error
 
     def _part(self, request: WorkRequest) -> tuple[PartKind, str]:
