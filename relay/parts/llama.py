@@ -166,23 +166,34 @@ def worker_request(
 def prompt_messages(
     request: ReplyRequest, examples: Sequence[tuple[str, str]], calls_tools: bool
 ) -> list[ChatMessage]:
-    """Return the orders, the examples, and as much of the conversation's end as there is room.
+    """Return the orders and examples, and as much of the conversation's end as there is room for.
 
     An out-of-band request has its own instructions alone: what it wants is not conversation.
     """
     if request.out_of_band:
         beginning = _system(request.instructions[:LONG_INSTRUCTION_CHARACTERS])
     else:
-        more = request.instructions[:INSTRUCTION_CHARACTERS]
-        beginning = _system(f"{INSTRUCTIONS} {more}".strip())
-        for said, answered in examples:
-            beginning += [
-                {"role": "user", "content": said},
-                {"role": "assistant", "content": answered},
-            ]
+        beginning = _beginning(request.instructions[:INSTRUCTION_CHARACTERS].strip(), examples)
     talk = chat_messages(replace(request, instructions=""))
     talk = talk if calls_tools else without_tools(talk)
     return beginning + newest(talk, PROMPT_TOKENS - sum(map(estimated_tokens, beginning)))
+
+
+def _beginning(instructions: str, examples: Sequence[tuple[str, str]]) -> list[ChatMessage]:
+    """Return the orders, the examples and the agent's instructions.
+
+    The packaged model takes the last of these from where they stand, and what is before them is
+    read once for all sessions. Another model's template may allow one system message, the first.
+    """
+    if not examples:
+        return _system(f"{INSTRUCTIONS} {instructions}".strip())
+    beginning = _system(INSTRUCTIONS)
+    for said, answered in examples:
+        beginning += [
+            {"role": "user", "content": said},
+            {"role": "assistant", "content": answered},
+        ]
+    return beginning + _system(instructions)
 
 
 def without_tools(messages: Sequence[ChatMessage]) -> list[ChatMessage]:

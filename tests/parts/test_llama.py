@@ -115,9 +115,19 @@ class TestThePrompt:
     def test_orders_and_examples_come_first_then_the_agents_and_the_conversation(self):
         request = said("Hi.", instructions="Talk like a pirate.")
         messages = prompt_messages(request, EXAMPLES, calls_tools=False)
-        assert messages[0]["content"] == f"{INSTRUCTIONS} Talk like a pirate."
-        assert len(messages) == 1 + 2 * len(EXAMPLES) + 1
-        assert messages[-1] == {"role": "user", "content": "Hi."}
+        assert len(messages) == 1 + 2 * len(EXAMPLES) + 2
+        assert messages[0] == {"role": "system", "content": INSTRUCTIONS}
+        assert messages[-2:] == [
+            {"role": "system", "content": "Talk like a pirate."},
+            {"role": "user", "content": "Hi."},
+        ]
+
+    def test_a_model_without_examples_gets_one_system_message(self):
+        request = said("Hi.", instructions="Talk like a pirate.")
+        assert prompt_messages(request, (), calls_tools=False) == [
+            {"role": "system", "content": f"{INSTRUCTIONS} Talk like a pirate."},
+            {"role": "user", "content": "Hi."},
+        ]
 
     def test_an_agents_long_instructions_are_cut(self):
         request = said("Hi.", instructions="x" * 5000)

@@ -5,11 +5,14 @@
 """
 
 import importlib.util
+import os
 import signal
 import sys
 from pathlib import Path
 from typing import Final
 
+# Read as the library loads: a thread that waits for another one must not keep its core.
+os.environ.setdefault("GOMP_SPINCOUNT", "1000")
 import xllamacpp  # type: ignore[import-not-found, import-untyped, unused-ignore]
 
 ANSWER_TOKENS: Final = 40
@@ -34,8 +37,7 @@ def main(port: int) -> None:
     params.n_ctx, params.n_parallel, params.n_predict = CONTEXT * SLOTS, SLOTS, ANSWER_TOKENS
     params.sampling.temp = 0.0
     params.verbosity = 0
-    # A thread that waits for another one spins, so two take far longer wherever a core is shared.
-    params.cpuparams.n_threads = params.cpuparams_batch.n_threads = 1
+    params.cpuparams.n_threads = params.cpuparams_batch.n_threads = os.cpu_count() or 1
     params.n_threads_http = 4
     server = xllamacpp.Server(params)
     print(server.listening_address, flush=True)
