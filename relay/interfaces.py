@@ -382,6 +382,9 @@ class NoSuchPerson(Exception):  # noqa: N818 - an answer to a question, not a fa
 class PrivacyStore(Protocol):
     """Retention, export and erasure of one person's data. Raises what the store raises."""
 
+    async def count_old(self, days: int, mode: Mode) -> int:
+        """Return how many utterances `forget` would forget."""
+
     async def forget(self, days: int, mode: Mode) -> int:
         """Forget the utterances of calls older than `days`; returns how many there were."""
 

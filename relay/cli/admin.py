@@ -10,8 +10,8 @@ from typing import Final
 
 from relay.auth.tokens import InvalidToken, mint, read_caller, read_claims
 from relay.cli.console import CliCommand, fail, load_or_fail, plain, say
-from relay.cli.stores import database_file, opened_store
-from relay.config import Settings, dev_settings, local_settings, trust_of
+from relay.cli.stores import database_file, opened_store, store_settings
+from relay.config import Settings, dev_settings, trust_of
 from relay.realtime.grant import Caller
 from relay.stores.sqlite.store import SqliteStore
 from relay.stores.supabase.admin import SupabaseAdmin
@@ -36,7 +36,9 @@ def _run_assign(given: argparse.Namespace) -> int:
     for name in ("coach", "learner"):
         if not getattr(given, name).strip():
             fail(f"--{name} must not be empty", code=2)
-    settings = load_or_fail(local_settings)
+    if given.coach.strip() == given.learner.strip():
+        fail("--coach and --learner are the same person: nobody coaches themselves", code=2)
+    settings = store_settings()
     try:
         changed = asyncio.run(_assign(settings, given))
     except (OSError, sqlite3.Error) as error:
@@ -112,16 +114,22 @@ def _apply(address: str, files: Sequence[Path], *, as_json: bool) -> None:
     # Only this command loads PostgreSQL's library.
     from relay.stores.supabase.migrations import MigrationFailed, apply  # noqa: PLC0415
 
-    applied = []
+    done = []
     try:
-        for file in apply(address, files):
-            applied.append(file.name)
+        for one in apply(address, files):
+            done.append(one)
             if not as_json:
-                say(f"applied {file.name}")
+                say(f"applied {one.name}" if one.ran else f"skipped {one.name}: applied before")
+                for warning in one.warnings:
+                    say(f"  warning: {plain(warning)}")
     except MigrationFailed as failed:
         fail(plain(str(failed)))
     if as_json:
-        say(json.dumps({"applied": applied}))
+        names = {
+            "applied": [one.name for one in done if one.ran],
+            "skipped": [one.name for one in done if not one.ran],
+        }
+        say(json.dumps(names | {"warnings": [text for one in done for text in one.warnings]}))
 
 
 # ------------------------------------------------------------------------------------ relay token

@@ -8,12 +8,13 @@ import sqlite3
 import sys
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
-from relay.cli.console import CliCommand, fail, load_or_fail, say
-from relay.cli.stores import database_file, opened_store
-from relay.config import Settings, SettingsError, local_settings, project_of, serve_settings
+from relay.cli.console import CliCommand, fail, say
+from relay.cli.stores import database_file, opened_store, store_settings
+from relay.config import Settings, project_of
 from relay.interfaces import Mode, NoSuchPerson, PrivacyStore
 from relay.stores.journal.file import JournalDamaged, JournalInUse
 from relay.stores.journal.journal import erase_undelivered, undelivered_of
@@ -25,6 +26,7 @@ STATEMENT_SECONDS: Final = 60.0
 """No call waits for these statements: a long conversation may take its time."""
 
 _MAX_DAYS: Final = 36_500
+_PRESENT_TENSE: Final = {"delete": "delete", "redact": "empty"}
 _PAST_TENSE: Final = {"delete": "deleted", "redact": "emptied"}
 T = TypeVar("T")
 
@@ -39,39 +41,52 @@ def _retain_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--redact", action="store_true", help="empty the words, keep that they were said and when"
     )
+    parser.add_argument("--yes", action="store_true", help="do it: this cannot be undone")
     parser.add_argument("--json", action="store_true", help="print the count as one JSON object")
 
 
 def _run_retain(given: argparse.Namespace) -> int:
-    """Forget them; doing it twice is no error. A relay may run meanwhile."""
+    """Forget them, or without --yes count them; doing it twice is no error.
+
+    A relay may run meanwhile.
+    """
     mode: Mode = "redact" if given.redact else "delete"
 
-    async def forget(data: PersonalData) -> tuple[int, str]:
-        return await data.store.forget(given.days, mode), data.place
+    async def act(data: PersonalData) -> tuple[int, str]:
+        forget = data.store.forget if given.yes else data.store.count_old
+        return await forget(given.days, mode), data.place
 
-    count, place = with_personal_data(forget)
+    count, place = with_personal_data(act)
     if given.json:
-        say(json.dumps({"days": given.days, "mode": mode, "utterances": count, "store": place}))
+        counted = {"days": given.days, "mode": mode, "utterances": count, "store": place}
+        say(json.dumps(counted | {"done": given.yes}))
     else:
-        say(f"{_PAST_TENSE[mode]} {count} utterances older than {given.days} days in {place}")
-    return 0
+        does = _PAST_TENSE[mode] if given.yes else f"would {_PRESENT_TENSE[mode]}"
+        say(f"{does} {count} utterances older than {given.days} days in {place}")
+    return 0 if given.yes else _not_done()
 
 
 RETAIN: Final = CliCommand(
     name="retain",
     help="forget what was said in calls more than some days ago",
-    example="relay retain --days 90 --redact",
+    example="relay retain --days 90 --redact --yes",
     options=_retain_options,
     run=_run_retain,
 )
 
 
 def days(text: str) -> int:
-    """A whole number of days; argparse reports the ValueError with this function's name."""
+    """A whole number of days, at least one; argparse reports the ValueError with this function's name."""
     number = int(text)
-    if not 0 <= number <= _MAX_DAYS:
+    if not 1 <= number <= _MAX_DAYS:
         raise ValueError
     return number
+
+
+def _not_done() -> int:
+    """Say that nothing was changed, and how to go on; returns the exit code."""
+    print("nothing was changed: to do it, which cannot be undone, add --yes", file=sys.stderr)  # noqa: T201 - the command line prints
+    return 2
 
 
 # ----------------------------------------------------------------------------------- relay export
@@ -125,33 +140,49 @@ def _write_private(path: Path, text: str) -> None:
 
 def _erase_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--user", required=True, metavar="ID", help="the person's user id")
-    parser.add_argument("--yes", action="store_true", help="confirm: this cannot be undone")
+    parser.add_argument("--yes", action="store_true", help="do it: this cannot be undone")
     parser.add_argument("--json", action="store_true", help="print the counts as one JSON object")
 
 
 def _run_erase(given: argparse.Namespace) -> int:
-    """Erase them; no relay may run in this folder. Doing it twice is no error."""
+    """Erase them, or without --yes count them; doing it twice is no error.
+
+    To erase, no relay may run in this folder.
+    """
     if not given.user.strip():
         fail("--user must not be empty", code=2)
-    if not given.yes:
-        fail("this cannot be undone: look at it by `relay export`, then add --yes", code=2)
-
-    async def erase(data: PersonalData) -> tuple[Mapping[str, int], str]:
-        # Locks the journal until the store is done, so that no relay delivers more meanwhile.
-        async with erase_undelivered(data.journal, given.user) as waiting:
-            try:
-                erased = await data.store.erase(given.user)
-            except FileNotFoundError:
-                erased = {}  # a journal alone: nothing was ever stored
-        return {"journal": waiting, **erased}, data.place
-
-    counts, place = with_personal_data(erase)
+    counts, place = with_personal_data(partial(_erase if given.yes else _count, given.user))
     if given.json:
-        say(json.dumps({"user": given.user, "erased": counts, "store": place}, ensure_ascii=False))
-        return 0
-    erased = ", ".join(f"{name.replace('_', ' ')}: {n}" for name, n in counts.items() if n)
-    say(f"erased from {place}: {erased}" if erased else f"nothing is kept of them in {place}")
-    return 0
+        counted = {"user": given.user, "erased": counts, "store": place, "done": given.yes}
+        say(json.dumps(counted, ensure_ascii=False))
+    else:
+        found = ", ".join(f"{name.replace('_', ' ')}: {n}" for name, n in counts.items() if n)
+        does = "erased" if given.yes else "would erase"
+        say(f"{does} from {place}: {found}" if found else f"nothing is kept of them in {place}")
+    return 0 if given.yes else _not_done()
+
+
+async def _erase(user: str, data: "PersonalData") -> tuple[Mapping[str, int], str]:
+    # Locks the journal until the store is done, so that no relay delivers more meanwhile.
+    async with erase_undelivered(data.journal, user) as waiting:
+        try:
+            erased = await data.store.erase(user)
+        except FileNotFoundError:
+            erased = {}  # a journal alone: nothing was ever stored
+    return {"journal": waiting, **erased}, data.place
+
+
+async def _count(user: str, data: "PersonalData") -> tuple[Mapping[str, int], str]:
+    """How many rows of each kind `_erase` would erase, by what an export has of them."""
+    waiting = await asyncio.to_thread(undelivered_of, data.journal, user)
+    try:
+        found = await data.store.export(user)
+    except FileNotFoundError:
+        found = {}
+    messages = [row for talk in found.get("conversations", ()) for row in talk["messages"]]
+    spoken = [row for row in messages if "voice_session_id" in (row["metadata"] or {})]
+    kinds = {name: len(found.get(name, ())) for name in ("calls", "usage", "assignments")}
+    return {"journal": len(waiting), "messages": len(spoken), **kinds}, data.place
 
 
 ERASE: Final = CliCommand(
@@ -177,7 +208,7 @@ class PersonalData:
 
 def with_personal_data(act: Callable[[PersonalData], Awaitable[T]]) -> T:
     """The result of `act` on the data of this folder's relay; exits with one line on failure."""
-    settings = _settings()
+    settings = store_settings()
     try:
         return asyncio.run(_act(settings, act))
     except NoSuchPerson:
@@ -202,18 +233,3 @@ async def _act(settings: Settings, act: Callable[[PersonalData], Awaitable[T]]) 
     async with opened_store(settings, SqlitePrivacy, SupabasePrivacy, STATEMENT_SECONDS) as store:
         return await act(PersonalData(store, place, settings.relay_data_dir / "journal"))
 
-
-def _settings() -> Settings:
-    """Those of `relay serve` where they are complete, else of `relay dev`.
-
-    Exits where the two name different stores and both may hold data.
-    """
-    local = load_or_fail(local_settings)
-    try:
-        served = serve_settings().settings
-    except SettingsError:
-        return local
-    file = database_file(local)
-    if served.relay_store != local.relay_store and file.is_file():
-        fail(f"there are two stores here, {file} and the project: set RELAY_STORE")
-    return served

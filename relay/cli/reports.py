@@ -11,9 +11,9 @@ from typing import Any, Final, TypeVar, get_args
 
 import msgspec
 
-from relay.cli.console import CliCommand, fail, load_or_fail, plain, say
-from relay.cli.stores import database_file, opened_store
-from relay.config import Settings, local_settings
+from relay.cli.console import CliCommand, fail, plain, say
+from relay.cli.stores import database_file, opened_store, store_settings
+from relay.config import Settings
 from relay.realtime.records import Record, Utterance
 from relay.stores.costs import CostRow, GroupBy, UsageReport
 from relay.stores.rows import iso_day
@@ -43,7 +43,7 @@ def _transcript_options(parser: argparse.ArgumentParser) -> None:
 
 def _run_transcript(given: argparse.Namespace) -> int:
     """Print it; exit code 1 where there is no such conversation."""
-    settings = load_or_fail(local_settings)
+    settings = store_settings()
     with contextlib.suppress(KeyboardInterrupt):  # the way to stop following
         _read(settings, _print_transcript(settings, given))
     return 0
@@ -119,7 +119,7 @@ def _usage_options(parser: argparse.ArgumentParser) -> None:
 
 def _run_usage(given: argparse.Namespace) -> int:
     """Print it; exit code 1 where there is no store."""
-    settings = load_or_fail(local_settings)
+    settings = store_settings()
     report = _read(settings, _costs(settings, given))
     if given.json:
         say(json.dumps(_as_json(report, given.since), ensure_ascii=False))

@@ -1,11 +1,12 @@
-"""Opens the store that the settings name, in the shape that a command needs."""
+"""Finds the store that the settings name and opens it in the shape that a command needs."""
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
-from relay.config import Settings, project_of
+from relay.cli.console import fail, load_or_fail
+from relay.config import Settings, SettingsError, local_settings, project_of, serve_settings
 
 if TYPE_CHECKING:
     from relay.stores.supabase.client import RestClient
@@ -25,6 +26,22 @@ Hosted = TypeVar("Hosted", bound=_Store)
 def database_file(settings: Settings) -> Path:
     """The file of the embedded store."""
     return settings.relay_data_dir / "relay.db"
+
+
+def store_settings() -> Settings:
+    """Return those of `relay serve` where they are complete, else of `relay dev`.
+
+    Exits where they are wrong, or the two name different stores and both may hold data.
+    """
+    local = load_or_fail(local_settings)
+    try:
+        served = serve_settings().settings
+    except SettingsError:
+        return local
+    file = database_file(local)
+    if served.relay_store != local.relay_store and file.is_file():
+        fail(f"there are two stores here, {file} and the project: set RELAY_STORE")
+    return served
 
 
 @asynccontextmanager

@@ -52,6 +52,14 @@ def test_empty_ids_are_refused(run: Run, coach: str, learner: str) -> None:
     assert not Path("var").exists()
 
 
+def test_nobody_coaches_themselves(run: Run) -> None:
+    ran = run("assign", "--coach", "carla", "--learner", "carla")
+
+    assert (ran.code, ran.out) == (2, "")
+    assert "the same person" in one_line(ran.err)
+    assert not Path("var").exists()
+
+
 def test_a_store_that_cannot_be_written_is_named(run: Run) -> None:
     Path("var").write_text("a file where the folder should be")
     ran = run("assign", "--coach", "carla", "--learner", "ada")
@@ -64,7 +72,6 @@ def test_a_store_that_cannot_be_written_is_named(run: Run) -> None:
 def test_a_project_is_written_where_it_is_the_store(
     run: Run, project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("RELAY_STORE", "supabase")
     monkeypatch.setenv("SUPABASE_URL", project.url)
     monkeypatch.setenv("SUPABASE_SERVICE_ROLE_KEY", project.service_key)
     asyncio.run(peopled(project))

@@ -30,7 +30,10 @@ async def test_nothing_happens_without_yes(folder: Path) -> None:
     nobody = relay("erase", "--user", " ", "--yes", cwd=folder)
 
     assert (ran.returncode, nobody.returncode) == (2, 2)
-    assert one_line(ran.stderr).endswith("then add --yes")
+    assert ran.stdout == (
+        "would erase from var/relay.db: journal: 1, messages: 1, calls: 1, usage: 1\n"
+    )
+    assert one_line(ran.stderr).endswith("add --yes")
     assert one_line(nobody.stderr) == "--user must not be empty"
     assert "rhubarb" in words_in(folder)
 

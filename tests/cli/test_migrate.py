@@ -49,10 +49,15 @@ async def test_it_makes_a_project_ready_for_calls(
 ) -> None:
     project: Project = request.getfixturevalue(state)
     first = run("migrate", "--apply", project.database_url)
-    again = run("migrate", "--apply", project.database_url, "--json")
+    again = run("migrate", "--apply", project.database_url)
+    thrice = run("migrate", "--apply", project.database_url, "--json")
 
     assert (first.code, first.out) == (0, "".join(f"applied {name}\n" for name in NAMES))
-    assert (again.code, json.loads(again.out)) == (0, {"applied": NAMES})
+    assert again.out == "".join(f"skipped {name}: applied before\n" for name in NAMES)
+    assert (thrice.code, json.loads(thrice.out)) == (
+        0,
+        {"applied": [], "skipped": NAMES, "warnings": []},
+    )
     await project.restart_api()
     await settle(project)
 
@@ -67,6 +72,17 @@ async def test_without_an_address_it_goes_where_the_environment_says(
     monkeypatch.setenv("PGDATABASE", rest.rpartition("/")[2])
 
     assert run("migrate", "--apply").code == 0
+
+
+@needs("postgresql", "postgrest")
+async def test_what_a_migration_left_out_is_told_and_tried_again(
+    run: Run, empty_project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "1_partial.sql").write_text("do $$ begin raise warning 'no rights'; end $$")
+    monkeypatch.setattr(FOUND, tmp_path)
+    ran = [run("migrate", "--apply", empty_project.database_url) for _ in range(2)]
+
+    assert {one.out for one in ran} == {"applied 1_partial.sql\n  warning: no rights\n"}
 
 
 @needs("postgresql", "postgrest")

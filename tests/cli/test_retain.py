@@ -15,8 +15,8 @@ from tests.supabase.project import Project
 
 async def test_old_words_are_deleted_and_the_second_time_there_are_none(folder: Path) -> None:
     await store_calls(folder)
-    first = relay("retain", "--days", "30", cwd=folder)
-    again = relay("retain", "--days", "30", "--json", cwd=folder)
+    first = relay("retain", "--days", "30", "--yes", cwd=folder)
+    again = relay("retain", "--days", "30", "--yes", "--json", cwd=folder)
 
     assert first.stdout == "deleted 2 utterances older than 30 days in var/relay.db\n"
     assert json.loads(again.stdout) == {
@@ -24,16 +24,28 @@ async def test_old_words_are_deleted_and_the_second_time_there_are_none(folder: 
         "mode": "delete",
         "utterances": 0,
         "store": "var/relay.db",
+        "done": True,
     }
     assert not words_in(folder / "var") & {"rhubarb", "celery"}
 
 
 async def test_old_words_are_emptied(folder: Path) -> None:
     await store_calls(folder)
-    ran = relay("retain", "--days", "0", "--redact", cwd=folder)
+    ran = relay("retain", "--days", "1", "--redact", "--yes", cwd=folder)
 
-    assert ran.stdout == "emptied 2 utterances older than 0 days in var/relay.db\n"
+    assert ran.stdout == "emptied 2 utterances older than 1 days in var/relay.db\n"
     assert not words_in(folder / "var") & {"rhubarb", "celery"}
+
+
+@pytest.mark.parametrize("mode", ["delete", "empty"])
+async def test_without_yes_it_only_says_how_many(folder: Path, mode: str) -> None:
+    await store_calls(folder)
+    redact = ["--redact"] if mode == "empty" else []
+    ran = relay("retain", "--days", "30", *redact, cwd=folder)
+
+    assert ran.stdout == f"would {mode} 2 utterances older than 30 days in var/relay.db\n"
+    assert (ran.returncode, one_line(ran.stderr).endswith("add --yes")) == (2, True)
+    assert {"rhubarb", "celery"} <= words_in(folder / "var")
 
 
 @needs("postgresql", "postgrest")
@@ -43,14 +55,16 @@ async def test_a_projects_old_words_are_deleted_in_the_project(
     async with hosted(project) as store:
         await store.put([Call().user("rhubarb"), Call().assistant("quince")])
     settings = {"SUPABASE_URL": project.url, "SUPABASE_SERVICE_ROLE_KEY": project.service_key}
-    ran = relay("retain", "--days", "30", cwd=folder, **settings)
+    asked = relay("retain", "--days", "30", cwd=folder, **settings)
+    ran = relay("retain", "--days", "30", "--yes", cwd=folder, **settings)
 
+    assert asked.stdout == f"would delete 2 utterances older than 30 days in {project.url}\n"
     assert ran.stdout == f"deleted 2 utterances older than 30 days in {project.url}\n"
     assert await project.sql("select count(*) from chat_messages_v2") == [(0,)]
     assert list(folder.iterdir()) == [], "nothing is made here"
 
 
-@pytest.mark.parametrize("days", ["-1", "some", "1.5", "99999999"])
+@pytest.mark.parametrize("days", ["0", "-1", "some", "1.5", "99999999"])
 def test_impossible_days_are_refused(folder: Path, days: str) -> None:
     ran = relay("retain", f"--days={days}", cwd=folder)
 

@@ -264,7 +264,7 @@ def test_a_person_is_erased_as_before(data: Path, expected: Json, relay: Relay, 
     answer = dict(expected["erase_before"][user])
     left = answer.pop("left")
 
-    assert relay("erase", "--yes", "--json", "--user", user) == [answer]
+    assert relay("erase", "--yes", "--json", "--user", user) == [answer | {"done": True}]
     for other, export in left.items():
         assert lasting(relay("export", "--user", other)) == [export]
 

@@ -87,6 +87,7 @@ async def said(place: Place, call: Call) -> list[str]:
 
 
 async def test_old_utterances_are_deleted_and_the_rest_stays(place: Place) -> None:
+    assert await place.people.count_old(30, "delete") == 5
     assert await place.people.forget(30, "delete") == 5
     assert await said(place, CALL) == await said(place, HERS) == []
     assert await said(place, RECENT) == ["Again."]
@@ -95,7 +96,9 @@ async def test_old_utterances_are_deleted_and_the_rest_stays(place: Place) -> No
 
 
 async def test_old_utterances_are_emptied_and_keep_their_place(place: Place) -> None:
+    assert await place.people.count_old(30, "redact") == 5
     assert await place.people.forget(30, "redact") == 5
+    assert await place.people.count_old(30, "redact") == 0
     assert await said(place, CALL) == ["", "", ""]
     assert await said(place, RECENT) == ["Again."]
     emptied = await place.store.transcript(CONVERSATION)

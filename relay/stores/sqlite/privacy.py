@@ -33,6 +33,14 @@ WHERE rowid IN (
         AND json_extract(metadata, '$.redacted') IS NULL LIMIT ?
 )
 """  # noqa: S608 - made of constants
+_DELETABLE: Final = """
+SELECT count(*) FROM chat_messages_v2
+WHERE created_at < ? AND json_extract(metadata, '$.voice_session_id') IS NOT NULL
+"""
+_COUNT_OLD: Final[Mapping[Mode, str]] = {
+    "delete": _DELETABLE,
+    "redact": f"{_DELETABLE} AND json_extract(metadata, '$.redacted') IS NULL",
+}
 _RECOUNT: Final = """
 UPDATE conversation_sessions SET message_count = (
     SELECT count(*) FROM chat_messages_v2 m
@@ -107,6 +115,11 @@ class SqlitePrivacy:
         self._worker = Worker("sqlite-privacy", partial(_open, path))
         self._now = now
 
+    async def count_old(self, days: int, mode: Mode) -> int:
+        """Return how many utterances `forget` would forget."""
+        before = timestamp(self._now() - days * DAY_SECONDS)
+        return await self._worker.run(lambda file: _count(file, _COUNT_OLD[mode], before))
+
     async def forget(self, days: int, mode: Mode) -> int:
         """Forget the utterances of calls older than `days`; returns how many there were."""
         before = timestamp(self._now() - days * DAY_SECONDS)
@@ -137,6 +150,10 @@ def _open(path: Path) -> sqlite3.Connection:
         connection.close()
         raise
     return connection
+
+
+def _count(connection: sqlite3.Connection, query: str, before: str) -> int:
+    return int(connection.execute(query, (before,)).fetchone()[0])
 
 
 def _erase(connection: sqlite3.Connection, user_id: str) -> dict[str, int]:

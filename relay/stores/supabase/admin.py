@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 from relay.interfaces import Mode, NoSuchPerson
@@ -142,6 +143,15 @@ class SupabasePrivacy:
 
     def __init__(self, rest: "RestClient") -> None:
         self._rest = rest
+
+    async def count_old(self, days: int, mode: Mode) -> int:
+        """Return how many utterances `forget` would forget, by this machine's clock."""
+        before = (datetime.now(UTC) - timedelta(days=days)).isoformat()
+        old = self._rest.select("chat_messages_v2", "id").lt("created_at", before)
+        old = old.not_.is_("metadata->voice_session_id", "null")
+        if mode == "redact":
+            old = old.is_("metadata->redacted", "null")
+        return await self._rest.count(old)
 
     async def forget(self, days: int, mode: Mode) -> int:
         """Forget the utterances of calls older than `days`; returns how many there were."""

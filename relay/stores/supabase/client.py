@@ -107,6 +107,13 @@ class RestClient:
         """The rows that a query returns."""
         return (await self._page(query))[0]
 
+    async def count(self, query: AsyncSelectRequestBuilder) -> int:
+        """The number of rows that a query finds."""
+        _, count = await self._page(query.limit(1))
+        if count is None:
+            raise DatabaseUnreadable
+        return count
+
     async def all_rows(
         self, query: Callable[[], AsyncSelectRequestBuilder], limit: int
     ) -> list[Row]:
