@@ -23,6 +23,15 @@ MIN_SECRET = 32  # bytes: RFC 7518 §3.2 wants an HS256 key as long as its hash
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 LOCAL_KEY = "local"  # the key sent to a Realtime server of one's own, which wants none
 
+PROSE = {"system_prompt"}
+"""Settings whose value may begin and end with anything."""
+
+LEAST_LIKENESS_OF_OWN = 0.6
+LEAST_LIKENESS = 0.87
+"""Of a name and a setting's, from 0 to 1, from which on the setting was probably meant."""
+SHORTEST_COMPARED = 8
+"""Shorter names, such as HOSTS, are as likely somebody else's."""
+
 UNIMPLEMENTED = ("workers", "redis_url")
 """Reserved settings that are not implemented yet: setting one is an error."""
 
@@ -57,10 +66,11 @@ class Loaded:
 def serve_settings(**overrides: Any) -> Loaded:
     """Load what `relay serve` runs with; raises `SettingsError` with every problem found."""
     given = _environment()
-    problems = [*unimplemented(given), *misspelt(given)]
+    problems = [*unimplemented(given), *badly_copied(_raw_environment())]
     settings = _settings({}, overrides, problems)
     _refuse([*problems, *contradictions(settings), *missing_for_serve(settings)])
-    return _loaded(settings, pages=False, warnings=tuple(warnings_about(settings)))
+    warnings = (*misspelt(given), *warnings_about(settings))
+    return _loaded(settings, pages=False, warnings=warnings)
 
 
 def dev_settings(**overrides: Any) -> Loaded:
@@ -97,7 +107,7 @@ def local_settings(**overrides: Any) -> Settings:
         defaults |= {"relay_engine": "openai", "openai_api_key": LOCAL_KEY}
     if names & {"relay_stt", "relay_tts"}:  # parts were chosen: the offline voice has its own
         defaults |= {"relay_engine": "cascade"}
-    problems = list(unimplemented(given))
+    problems = [*unimplemented(given), *badly_copied(_raw_environment())]
     unset = {name: value for name, value in defaults.items() if name not in given}
     settings = _settings(unset, overrides, problems)
     _refuse([*problems, *contradictions(settings), *missing_for_store(settings)])
@@ -146,12 +156,16 @@ def _loaded(settings: Settings, *, pages: bool, warnings: tuple[str, ...]) -> Lo
 
 
 def _environment() -> Given:
+    values = {name: value.strip() for name, value in _raw_environment().items()}
+    return {name: value for name, value in values.items() if value}
+
+
+def _raw_environment() -> Given:
     try:
         found = {**DotEnvSettingsSource(Settings).env_vars, **EnvSettingsSource(Settings).env_vars}
     except (OSError, UnicodeDecodeError) as error:
         raise SettingsError(f".env cannot be read: {error}") from error
-    values = {name.lower(): (value or "").strip() for name, value in found.items()}
-    return {name: value for name, value in values.items() if value}
+    return {name.lower(): value or "" for name, value in found.items()}
 
 
 def _settings(
@@ -184,13 +198,28 @@ def unimplemented(given: Given) -> Iterator[str]:
             yield f"{name.upper()} is not implemented yet: unset it"
 
 
+def badly_copied(raw: Given) -> Iterator[str]:
+    """Report each value with quotes around it, or space or a line's end before or after it."""
+    for name in sorted(raw.keys() & Settings.model_fields.keys() - PROSE):
+        value = raw[name]
+        if len(value) > 1 and value[0] == value[-1] and value[0] in "\"'":
+            yield f"{name.upper()} has quotation marks around its value: take them away"
+        elif value.strip() and value != value.strip():
+            yield f"{name.upper()} has a space or a line break around its value: take it away"
+
+
 def misspelt(given: Given) -> Iterator[str]:
-    """Report each RELAY_ name that is not a setting."""
-    known = [name for name in Settings.model_fields if name.startswith("relay_")]
-    for name in given:
-        if name.startswith("relay_") and name not in known:
-            close = difflib.get_close_matches(name, known, n=1)
-            hint = f": did you mean {close[0].upper()}?" if close else ""
+    """Report each RELAY_ name that is not a setting, and each other that is nearly one.
+
+    It is never an error: what runs the relay may add names of its own (`RELAY_PORT`).
+    """
+    known = {name.replace("_", ""): name for name in Settings.model_fields}
+    for name in sorted(given.keys() - Settings.model_fields.keys()):
+        own = name.startswith("relay_")
+        likeness = LEAST_LIKENESS_OF_OWN if own else LEAST_LIKENESS
+        close = difflib.get_close_matches(name.replace("_", ""), known, n=1, cutoff=likeness)
+        if own or (close and len(name) >= SHORTEST_COMPARED):
+            hint = f": did you mean {known[close[0]].upper()}?" if close else ""
             yield f"{name.upper()} is not a setting of the relay{hint}"
 
 

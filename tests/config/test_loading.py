@@ -237,11 +237,62 @@ def test_dev_needs_address_and_key_of_the_supabase_store_too(environ, missing):
 
 
 @pytest.mark.parametrize("name", ["RELAY_ENGNE", "relay_engne"])
-def test_a_misspelt_name_is_an_error_on_serve_and_a_warning_in_dev(environ, name):
+def test_a_misspelt_name_is_a_warning(environ, name):
     environ(**GOOD, **{name: "offline"})
     said = "RELAY_ENGNE is not a setting of the relay: did you mean RELAY_ENGINE?"
-    assert problems_of(serve_settings) == (said,)
+    assert said in serve_settings().warnings
     assert said in dev_settings().warnings
+
+
+def test_names_that_an_orchestrator_adds_do_not_stop_the_relay(environ):
+    environ(**GOOD, RELAY_SERVICE_HOST="10.0.0.7", RELAY_PORT="tcp://10.0.0.7:8080")
+    assert len(serve_settings().warnings) == 2
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("OPENAI_APIKEY", "OPENAI_API_KEY"),
+        ("OPENAI_API_KEYS", "OPENAI_API_KEY"),
+        ("SUPABASE_SERVICE_KEY", "SUPABASE_SERVICE_ROLE_KEY"),
+        ("ALLOWED_ORIGIN", "ALLOWED_ORIGINS"),
+        ("MAX_CONNECTION", "MAX_CONNECTIONS"),
+    ],
+)
+def test_a_near_miss_without_the_prefix_is_a_warning(environ, name, meant):
+    environ(**GOOD, **{name: "x"})
+    assert serve_settings().warnings == (
+        f"{name} is not a setting of the relay: did you mean {meant}?",
+    )
+
+
+@pytest.mark.parametrize("start", [serve_settings, dev_settings])
+@pytest.mark.parametrize(
+    ("name", "value", "what"),
+    [
+        ("OPENAI_API_KEY", '"sk-quoted-0123456789"', "quotation marks"),
+        ("OPENAI_API_KEY", "'sk-quoted-0123456789'", "quotation marks"),
+        ("OPENAI_API_KEY", "sk-ended-0123456789\n", "a line break"),
+        ("OPENAI_API_KEY", "sk-ended-0123456789\r", "a line break"),
+        ("SUPABASE_JWT_SECRET", f"'{'s' * 40}'", "quotation marks"),
+        ("OPENAI_BASE_URL", '"https://api.openai.com/v1"', "quotation marks"),
+        ("PORT", '"8080"', "quotation marks"),
+        ("ALLOWED_ORIGINS", " https://a.example.org", "a space"),
+    ],
+)
+def test_a_value_copied_with_what_stood_around_it_is_refused_by_name(
+    environ, start, name, value, what
+):
+    environ(**{**GOOD, name: value})
+    (problem,) = problems_of(start)
+    assert problem.startswith(f"{name} has ")
+    assert what in problem
+    assert value.strip("\"' \r\n") not in problem
+
+
+def test_a_prompt_may_begin_and_end_as_it_likes(environ):
+    environ(**GOOD, SYSTEM_PROMPT='"Hello" is what you say first, never "Hi".\n"Bye"\n')
+    assert serve_settings().warnings == ()
 
 
 def test_unrelated_names_are_ignored(environ):
