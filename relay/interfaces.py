@@ -222,7 +222,8 @@ class Admission:
 
     `first_shown` says whether the client sees the answer to `first_update`, `truncates` that it
     cannot report itself how much of an interrupted answer it played, `pace_ms` how far ahead of
-    playback audio may be sent (None: as it comes).
+    playback audio may be sent (None: as it comes). Events of the types `after_playback` are paced
+    to the end of what plays.
     """
 
     grant: Grant
@@ -231,6 +232,7 @@ class Admission:
     first_shown: bool
     truncates: bool = False
     pace_ms: int | None = None
+    after_playback: Collection[str] = ()
 
 
 class Door(Protocol):

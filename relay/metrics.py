@@ -31,6 +31,7 @@ NAMES = (
     "relay_bytes_total",
     "relay_engine_connect_seconds",
     "relay_engine_refused_total",
+    "relay_events_repaired_total",
     "relay_tokens_total",
     "relay_speech_total",
     "relay_cost_dollars_total",
@@ -140,6 +141,11 @@ class Metrics:
             "Times an engine could not be reached or refused, by the ending this led to.",
             "ending",
         )
+        self._repaired = self._counter(
+            "relay_events_repaired_total",
+            "Events that could only be read leniently, by sender (client, engine).",
+            "sender",
+        )
         self._tokens = self._counter(
             "relay_tokens_total",
             "Tokens that ended sessions used, by kind; cached ones are in too.",
@@ -186,6 +192,10 @@ class Metrics:
     def engine_refused(self, ending: str) -> None:
         """Count an engine that refused a session or could not be reached."""
         self._refused.labels(ending).inc()
+
+    def event_repaired(self, sender: str) -> None:
+        """Count an event with half a surrogate pair, from the "client" or the "engine"."""
+        self._repaired.labels(sender).inc()
 
     def used(self, tokens: Mapping[str, int], speech: Mapping[str, float], dollars: float) -> None:
         """Count what a session used and its cost.

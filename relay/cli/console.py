@@ -37,7 +37,12 @@ def fail(*problems: str, code: int = 1) -> NoReturn:
 
 
 def say(text: str = "") -> None:
-    """Print a line and flush it, so that it also gets through a pipe."""
+    """Print a line and flush it, so that it also gets through a pipe.
+
+    What the terminal's encoding cannot say is replaced.
+    """
+    encoding = sys.stdout.encoding or "utf-8"
+    text = text.encode(encoding, "replace").decode(encoding)
     print(text, flush=True)  # noqa: T201 - the command line prints
 
 

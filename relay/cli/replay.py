@@ -13,7 +13,7 @@ from relay.cli.console import CliCommand, fail, say
 from relay.realtime.billing.pricing import DATE, Prices
 from relay.realtime.billing.usage import OTHER, UsageMeter
 from relay.realtime.dialects.beta import beta_to_ga
-from relay.realtime.events import AUDIO_DELTA, BASE64_PER_MS
+from relay.realtime.events import AUDIO_DELTA, ReportedSession
 from relay.realtime.playout import InstantPlayback
 from relay.realtime.records import Utterance
 from relay.realtime.transcript import Transcript
@@ -67,16 +67,19 @@ def replay(rows: Iterable[Row]) -> Replayed:
     The time of a row without one is its number.
     """
     transcript, meter = Transcript(InstantPlayback()), UsageMeter(OTHER, OTHER)
-    latest, now = dict[tuple[str, int], Utterance](), 0.0
+    session, latest, now = ReportedSession(), dict[tuple[str, int], Utterance](), 0.0
     for number, row in enumerate(rows):
         time = row.get("t")
         now = max(now, float(time) if isinstance(time, (int, float)) else float(number))
         event = row.get("event")
-        if row.get("dir") != "s2c" or not isinstance(event, dict) or "type" not in event:
+        if row.get("dir") != "s2c" or not isinstance(event, dict):
+            continue
+        if not isinstance(event.get("type"), str):
             continue
         event = beta_to_ga(event)
+        session.observe(event, now)
         if event["type"] == AUDIO_DELTA:
-            _play(transcript, event)
+            _play(transcript, session, event)
         meter.observe(event, now)
         for utterance in transcript.observe(event, now):
             latest[utterance.item_id, utterance.content_index] = utterance
@@ -86,10 +89,10 @@ def replay(rows: Iterable[Row]) -> Replayed:
     return Replayed(ordered, meter)
 
 
-def _play(transcript: Transcript, event: dict[str, Any]) -> None:
+def _play(transcript: Transcript, session: ReportedSession, event: Row) -> None:
     item, delta = event.get("item_id"), event.get("delta")
     if isinstance(item, str) and isinstance(delta, str):
-        transcript.add_audio(item, len(delta) // BASE64_PER_MS)
+        transcript.add_audio(item, len(delta) * 3 // session.characters_per_3_ms)
 
 
 def usage_of(meter: UsageMeter, prices: Prices) -> dict[str, Any]:
@@ -123,7 +126,7 @@ def _rows(path: Path) -> list[Row]:
             continue
         try:
             row = json.loads(line)
-        except ValueError:
+        except (ValueError, RecursionError):
             row = None
         if not isinstance(row, dict):
             fail(f"{path}:{number}: not a row of a recording, which is a JSON object")

@@ -11,6 +11,9 @@ from relay.realtime.dialects.client import BrowserDialect, ClientDialect
 from relay.realtime.endings import MISSING_PARAMETERS, SessionRefused
 from relay.realtime.opening import browser_session_update
 
+AFTER_PLAYBACK: Final = frozenset({"conversation.created", "response.done"})
+"""Its client reconnects to the conversation on the first of these: the answer was heard by then."""
+
 PACE_MS: Final = 500  # its clients cannot truncate: an interruption must find little to flush
 log = structlog.get_logger(__name__)
 
@@ -55,4 +58,5 @@ class BrowserDoor:
             first_shown=True,
             truncates=True,
             pace_ms=grant.bounds.pace_ms or PACE_MS,
+            after_playback=AFTER_PLAYBACK,
         )

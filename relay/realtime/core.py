@@ -24,6 +24,7 @@ from relay.realtime.effects import (
     Effect,
     End,
     EngineRefused,
+    EventRepaired,
     Flush,
     Ping,
     RecordUtterance,
@@ -38,9 +39,9 @@ from relay.realtime.events import (
     SPEECH_STARTED,
     BadEvent,
     Event,
-    Formats,
     Frame,
     PlaybackReport,
+    ReportedSession,
     TokenRenewal,
 )
 from relay.realtime.items import HiddenItems, InjectedItems
@@ -70,7 +71,7 @@ class SessionCore:
         self.setup = setup
         self.deadlines = deadlines
         self.engine_ready = False
-        self.formats = Formats()
+        self.reported = ReportedSession()
         self.playout = Playout()
         self.transcript = Transcript(self.playout)
         meter = UsageMeter(grant.model or "", str(setup.transcription.get("model", "")))
@@ -102,10 +103,11 @@ class SessionCore:
         """A client's frame other than audio: forwarded, answered here, or refused by an `error`."""
         self.deadlines.active(now)
         try:
-            event = events.decode(frame)
+            event, said = events.read(frame)
+            repaired: list[Effect] = [] if said is frame else [EventRepaired("client")]
             ours = events.relay_message(event) if self.setup.grant.relay_events else None
             if ours is not None:
-                return self._from_aware_client(ours, now)
+                return repaired + self._from_aware_client(ours, now)
             event = self.setup.dialect.up(event)
             effects = _run(self._client_rules, event, now, self._to_engine, self._client.encode)
         except BadEvent as bad:
@@ -114,7 +116,7 @@ class SessionCore:
         # item comes last: it corrects what the cut estimated.
         if self._stops_playback(event):
             effects += [Flush(), *self._cut(now, tells=self.setup.truncates)]
-        return effects + self.coach_speech.answer(event, now)
+        return repaired + effects + self.coach_speech.answer(event, now)
 
     def from_engine(self, frame: Frame, kind: str, now: float) -> list[Effect]:
         """An engine's frame of type `kind`, other than audio: shown to the client and followed.
@@ -126,19 +128,20 @@ class SessionCore:
         if self.engine_ready and kind not in self._decoded:
             return self._client.forward(frame, kind)
         try:
-            event = events.decode(frame)
+            event, said = events.read(frame)
         except BadEvent:  # shown as the engine sent it, and read by no rule
             return [ToClient(frame)] if self.engine_ready else []
         if not self.engine_ready and kind != "session.created":
             return _before_created(event)
 
         def to_client(seen: Event) -> list[Effect]:
-            return self._client.encode(seen, frame if seen is event else None)
+            return self._client.encode(seen, said if seen is event else None)
 
+        repaired: list[Effect] = [] if said is frame else [EventRepaired("engine")]
         effects = _run(self._engine_rules, event, now, to_client, self._to_engine)
-        self.formats.observe(event, now)
+        self.reported.observe(event, now)
         self.coach_speech.observe(event, now)
-        return effects + self._budget.observe(event, now)
+        return repaired + effects + self._budget.observe(event, now)
 
     def _rules_from_client(self) -> Sequence[Rule]:
         """The rules that a client's event passes, in GA form, on its way to the engine."""
@@ -178,8 +181,8 @@ class SessionCore:
         )
 
     def _interrupt(self, event: Event, now: float) -> RuleOutcome | None:
-        """Rule: the learner speaks, so the client's player is flushed."""
-        if event["type"] != SPEECH_STARTED:
+        """Rule: the learner interrupts by speaking, so the client's player is flushed."""
+        if event["type"] != SPEECH_STARTED or not self.reported.interrupts:
             return None
         cut = self._cut(now, tells=self.setup.truncates)
         return RuleOutcome([event], before=[Flush()], after=cut)
@@ -187,8 +190,6 @@ class SessionCore:
     def _transcribe(self, event: Event, now: float) -> RuleOutcome | None:
         """Rule: record the utterances that the event settles, after the client saw it."""
         settled = self.transcript.observe(event, now)
-        if settled:
-            self._announcement.arm()
         announcement = self._announcement.observe(event, now)
         if not settled and not announcement:
             return None
@@ -214,7 +215,7 @@ class SessionCore:
 
     def coach_audio(self, coach: str, pcm: bytes, now: float) -> list[Effect]:
         """Audio of a coach: PCM16 mono 24 kHz. Only the coach who has taken over is heard."""
-        if self.control.speaker != coach or self.formats.heard != PCM:
+        if self.control.speaker != coach or self.reported.heard != PCM:
             return []
         self.deadlines.active(now)
         return self.coach_speech.take_audio(coach, pcm, now)

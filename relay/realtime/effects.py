@@ -100,6 +100,13 @@ class EngineRefused:
 
 
 @dataclass(frozen=True, slots=True)
+class EventRepaired:
+    """Report an event that could only be read leniently; `sender` is "client" or "engine"."""
+
+    sender: str
+
+
+@dataclass(frozen=True, slots=True)
 class Ping:
     """Ping the client."""
 
@@ -111,7 +118,9 @@ class End:
     ending: Ending
 
 
-ControlEffect = Flush | ChargeBudget | CallTool | VerifyToken | EngineRefused | Ping | End
+ControlEffect = (
+    Flush | ChargeBudget | CallTool | VerifyToken | EngineRefused | EventRepaired | Ping | End
+)
 Effect = (
     ToEngine
     | ToClient

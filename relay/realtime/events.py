@@ -4,6 +4,7 @@ Audio and text deltas are the hot path: they are recognised and measured by the 
 frames, and passed on without being decoded whole.
 """
 
+import json
 from binascii import Error, a2b_base64
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,10 +22,12 @@ SPEECH_STARTED: Final = "input_audio_buffer.speech_started"
 
 HEAD_BYTES: Final = 256
 """Enough of a frame for the ids before its `delta`, in every recorded frame (WIRE §2)."""
-BASE64_PER_MS: Final = 64
-"""Characters: PCM16 mono 24 kHz has 48 bytes a millisecond, and 4 characters hold 3 bytes."""
 PCM: Final = "audio/pcm"
 """PCM16 mono 24 kHz: the format of a session that did not ask for another."""
+BYTES_PER_MS: Final = {PCM: 48, "audio/pcmu": 8, "audio/pcma": 8}
+"""By format: PCM16 mono at 24 kHz, and the two laws of G.711 at 8 kHz."""
+MOST_REPAIRED_BYTES: Final = 256 * 1024
+"""Of a frame that is read leniently: far more than words take, and some milliseconds of work."""
 PCM_FORMAT: Final[dict[str, Any]] = {"type": PCM, "rate": 24000}
 """PCM as a session's settings spell it."""
 
@@ -130,6 +133,30 @@ def decode(frame: Frame) -> Event:
     return event
 
 
+def read(frame: Frame) -> tuple[Event, Frame]:
+    """Decode a frame, repaired where it has to be; returns its event, and a frame that says it.
+
+    Halves of surrogate pairs, which strict JSON refuses, become U+FFFD. Raises BadEvent.
+    """
+    try:
+        return decode(frame), frame
+    except BadEvent:
+        repaired = _repaired(frame) if b"\\u" in bytes(frame[:MOST_REPAIRED_BYTES]) else None
+        if repaired is None:
+            raise
+        return decode(repaired), repaired
+
+
+def _repaired(frame: Frame) -> bytes | None:
+    if len(frame) > MOST_REPAIRED_BYTES:
+        return None
+    try:
+        text = json.dumps(json.loads(bytes(frame)), ensure_ascii=False)
+    except (ValueError, RecursionError):
+        return None
+    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace").encode()
+
+
 def sniff(frame: Frame) -> str:
     """The `type` of an engine's frame, from its first bytes where they show it (PROTOCOL §0).
 
@@ -215,17 +242,17 @@ def _malformed_append(frame: Frame, error: Exception) -> BadEvent:
 
 
 def audio_length(head: bytes, size: int) -> tuple[str, int]:
-    """Item id and whole milliseconds of a `response.output_audio.delta`, without decoding it.
+    """Item id and base64 characters of a `response.output_audio.delta`, without decoding it.
 
     `head` is the frame's first HEAD_BYTES, `size` its length in bytes. Returns ("", 0) if the ids
-    do not stand before the `delta`.
+    do not stand before the `delta`. `ReportedSession` knows how long so many characters last.
     """
     item = _string_after(head, _ITEM_KEY)
     start = head.find(_DELTA_KEY)
     if item is None or start < 0:
         return "", 0
     envelope = start + len(_DELTA_KEY) + 3  # two quotes and the closing brace
-    return item, max(0, size - envelope) // BASE64_PER_MS
+    return item, max(0, size - envelope)
 
 
 def _string_after(head: bytes, key: bytes) -> str | None:
@@ -248,7 +275,7 @@ def decoded_audio_length(frame: Frame) -> tuple[str, int]:
         delta = _decode_audio_delta(frame)
     except _DECODE_ERRORS:
         return "", 0
-    return delta.item_id, len(delta.delta) // BASE64_PER_MS
+    return delta.item_id, len(delta.delta)
 
 
 def text_delta(frame: Frame) -> TextDelta | None:
@@ -268,27 +295,42 @@ def audio_bytes(frame: Frame) -> bytes:
         return b""
 
 
-class Formats:
-    """The audio formats of a session, as its `session.created` and `session.updated` say."""
+class ReportedSession:
+    """What the engine's `session.created` and `session.updated` say that the relay acts on."""
 
     def __init__(self) -> None:
         self.spoken = PCM
-        """What the client sends."""
+        """The format of what the client sends."""
         self.heard = PCM
-        """What the client receives."""
+        """The format of what the client receives."""
+        self.interrupts = True
+        """Whether a learner who begins to speak interrupts the answer."""
+        self.characters_per_3_ms = 4 * BYTES_PER_MS[PCM]
+        """Base64 of three milliseconds of what the client receives: 4 characters hold 3 bytes."""
 
     def observe(self, event: Event, now: float) -> None:
-        """Take the formats of a session event; any other event changes nothing."""
-        if event["type"] in ("session.created", "session.updated"):
-            self.spoken = _format(event, "input") or self.spoken
-            self.heard = _format(event, "output") or self.heard
+        """Take the settings of a session event; any other event changes nothing."""
+        if event["type"] not in ("session.created", "session.updated"):
+            return
+        self.spoken = _text(event, "audio", "input", "format", "type") or self.spoken
+        self.heard = _text(event, "audio", "output", "format", "type") or self.heard
+        self.characters_per_3_ms = 4 * BYTES_PER_MS.get(self.heard, BYTES_PER_MS[PCM])
+        detection = _value(event, "audio", "input", "turn_detection")
+        self.interrupts = not (
+            isinstance(detection, dict) and detection.get("interrupt_response") is False
+        )
 
 
-def _format(event: Event, side: str) -> str | None:
-    value: Any = event
-    for name in ("session", "audio", side, "format", "type"):
-        value = value.get(name) if isinstance(value, dict) else None
+def _text(event: Event, *path: str) -> str | None:
+    value = _value(event, *path)
     return value if isinstance(value, str) else None
+
+
+def _value(event: Event, *path: str) -> Any:
+    value: Any = event.get("session")
+    for name in path:
+        value = value.get(name) if isinstance(value, dict) else None
+    return value
 
 
 def locked_fields(removed: Sequence[str]) -> Event:

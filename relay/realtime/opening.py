@@ -79,25 +79,40 @@ def session_info_event(setup: SessionSetup) -> Event:
 class Announcement:
     """Tells the client the id of a new conversation, once, before the end of an answer (S3-27).
 
-    It waits until something was said. A continued conversation is not announced.
+    It waits for an answer with words that was not cut off. A continued conversation is not
+    announced, nor one whose words are not stored: there would be nothing to come back to.
     """
 
     def __init__(self, setup: SessionSetup, client: ClientEncoder) -> None:
         self._conversation_id = setup.conversation_id
         self._client = client
-        self._is_made = setup.grant.conversation_id is not None
-        self._has_words = False
-
-    def arm(self) -> None:
-        """Something was said: the next end of an answer is preceded by the announcement."""
-        self._has_words = True
+        self._is_made = bool(setup.earlier_items) or not setup.grant.store_text
 
     def observe(self, event: Event, now: float) -> list[Effect]:
         """The announcement, if it is due before this event of the engine."""
-        if self._is_made or event["type"] != "response.done" or not self._has_words:
+        if self._is_made or event["type"] != "response.done" or not _has_said_something(event):
             return []
         self._is_made = True
         return self._client.announce(self._conversation_id)
+
+
+def _has_said_something(done: Event) -> bool:
+    """Whether a response of the conversation ended with words, and not because it was cut off."""
+    response = done.get("response")
+    if not isinstance(response, dict) or response.get("conversation_id", "") is None:
+        return False
+    output = response.get("output")
+    items = output if isinstance(output, list) else []
+    return response.get("status") != "cancelled" and any(map(_has_words, items))
+
+
+def _has_words(item: Any) -> bool:
+    content = item.get("content") if isinstance(item, dict) else None
+    parts = content if isinstance(content, list) else []
+    return any(
+        isinstance(part, dict) and bool(part.get("transcript") or part.get("text"))
+        for part in parts
+    )
 
 
 def openai_session_update(grant: Grant, transcription: dict[str, Any]) -> Event:

@@ -2,6 +2,7 @@
 
 import math
 from collections import deque
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Final, Protocol
 
@@ -15,6 +16,9 @@ MS_PER_CHARACTER: Final = 65
 
 HELD_BYTES: Final = 8 * 1024 * 1024
 """Two minutes of audio; beyond it pacing stops and everything is sent at once."""
+
+_OF_ANSWERS: Final = "response."
+"""What the types of an answer's events begin with."""
 
 _ROUNDING: Final = 0.001  # heard lengths are whole milliseconds
 _MAX_ITEMS: Final = 1_000  # items whose heard length is remembered; the oldest are forgotten
@@ -38,6 +42,9 @@ class Playback(Protocol):
 
     def ended(self, item_id: str, now: float) -> bool:
         """Whether all of the item's audio has been heard."""
+
+    def heard_nothing(self, item_id: str) -> bool:
+        """Whether it is certain that no audio of the item was played."""
 
     def ends_at(self, item_id: str) -> float:
         """When all of the item's audio will have been heard."""
@@ -95,6 +102,10 @@ class Playout:
         """Whether all of the item's audio has been heard; True for one without audio."""
         item = self._items.get(item_id)
         return item is None or self.heard(item_id, now).ms >= item.all_ms
+
+    def heard_nothing(self, item_id: str) -> bool:
+        """Whether no audio of the item was ever sent."""
+        return item_id not in self._items or self._items[item_id].sent_ms == 0
 
     def is_playing(self, item_id: str) -> bool:
         """Whether the player holds audio of the item; one that just ended may still count."""
@@ -180,6 +191,10 @@ class InstantPlayback:
         """Always True."""
         return True
 
+    def heard_nothing(self, item_id: str) -> bool:
+        """Always False: audio may have taken another way than the recording."""
+        return False
+
     def ends_at(self, item_id: str) -> float:
         """Always in the past."""
         return 0.0
@@ -206,13 +221,17 @@ class Pacing:
     """Holds audio back so that the client never has more of it than a bounded lead.
 
     An interruption then drops what was not sent, even where the client does not flush its player.
-    Frames stay in order: whatever follows held audio waits behind it. Times are seconds of one
-    clock.
+    What belongs to an answer (`response.…`) stays in order with its audio and waits behind it, and
+    the kinds `after_playback` wait until it has been heard; anything else is sent at once. Times
+    are seconds of one clock.
     """
 
-    def __init__(self, playout: Playout, lead_ms: int) -> None:
+    def __init__(
+        self, playout: Playout, lead_ms: int, after_playback: Collection[str] = ()
+    ) -> None:
         self._playout = playout
         self._lead_ms = lead_ms
+        self._after_playback = after_playback
         self._held: deque[_HeldFrame] = deque()
         self._bytes = 0
 
@@ -223,20 +242,25 @@ class Pacing:
 
     def push_audio(self, frame: Frame, item_id: str, ms: int, now: float) -> list[Frame]:
         """Queue a frame of audio; returns the frames to send now."""
-        self._hold(_HeldFrame(bytes(frame), item_id, ms))
+        self._hold(_HeldFrame(bytes(frame), item_id, ms, self._lead_ms))
         return self.due(now)
 
-    def push_other(self, frame: Frame, now: float) -> list[Frame]:
-        """Queue any other frame behind held audio, if there is any; returns the frames to send."""
-        if not self._held:
+    def push_other(self, frame: Frame, kind: str, now: float) -> list[Frame]:
+        """Queue any other event of this type where it has to wait; returns the frames to send."""
+        if kind in self._after_playback:
+            self._hold(_HeldFrame(bytes(frame), "", 0, 0))
+            return self.due(now)
+        if not self._held or not kind.startswith(_OF_ANSWERS):
             return [frame]
-        self._hold(_HeldFrame(bytes(frame), "", 0))
+        self._hold(_HeldFrame(bytes(frame), "", 0, None))
         return self.due(now)
 
     def due(self, now: float) -> list[Frame]:
         """Take out the frames to send by now."""
         free: list[Frame] = []
-        while self._held and (self._bytes > HELD_BYTES or self._may_send(now)):
+        while self._held and (
+            self._bytes > HELD_BYTES or now >= self._may_be_sent_at(self._held[0])
+        ):
             held = self._held.popleft()
             self._bytes -= len(held.frame)
             self._playout.sent(held.item_id, held.ms, now)
@@ -245,7 +269,7 @@ class Pacing:
 
     def next(self) -> float:
         """When the next frame may be sent; infinity when none waits."""
-        return self._playout.lead_ends_at(self._lead_ms) if self._held else math.inf
+        return self._may_be_sent_at(self._held[0]) if self._held else math.inf
 
     def flush(self) -> list[Frame]:
         """Drop the held audio; returns the other frames, to send now."""
@@ -258,14 +282,19 @@ class Pacing:
         self._held.append(held)
         self._bytes += len(held.frame)
 
-    def _may_send(self, now: float) -> bool:
-        return not self._held[0].ms or now >= self._playout.lead_ends_at(self._lead_ms)
+    def _may_be_sent_at(self, held: "_HeldFrame") -> float:
+        return 0.0 if held.lead_ms is None else self._playout.lead_ends_at(held.lead_ms)
 
 
 @dataclass(frozen=True, slots=True)
 class _HeldFrame:
-    """A frame that waits; one that is not audio has an empty `item_id` and no `ms`."""
+    """A frame that waits until the client has no more than `lead_ms` of audio left to play.
+
+    None: it waits only for the frames before it. One that is not audio has an empty `item_id` and
+    no `ms`.
+    """
 
     frame: bytes
     item_id: str
     ms: int
+    lead_ms: int | None

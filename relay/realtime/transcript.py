@@ -24,6 +24,9 @@ _TEXT_FIELDS: Final = {
 }
 """The field of a content part that holds its text, by the part's type."""
 
+_SHOWN: Final = ("output_text", "text")
+"""Types of parts that a client shows; the others it plays."""
+
 _INPUT_TRANSCRIPTION: Final = "conversation.item.input_audio_transcription."
 _AUDIO_TRANSCRIPT: Final = "response.output_audio_transcript."
 _OUTPUT_TEXT: Final = "response.output_text."
@@ -61,8 +64,8 @@ class ContentPart:
 class TranscriptItem:
     """One conversation item. `first_seen` and `created_at` are Unix seconds, lengths ms.
 
-    `is_generated` tells an answer of the model from one that the client seeded; `heard_ms` stays
-    None until the item is interrupted.
+    `is_generated` tells an answer of the model from one that the client seeded, `is_shown` one
+    with text that is read rather than heard; `heard_ms` stays None until the item is interrupted.
     """
 
     id: str
@@ -71,7 +74,7 @@ class TranscriptItem:
     created_at: float = 0.0
     is_generated: bool = False
     is_typed: bool = False
-    is_deleted: bool = False
+    is_shown: bool = False
     status: str = "in_progress"
     audio_ms: int = 0
     heard_ms: int | None = None
@@ -112,10 +115,17 @@ class TranscriptItem:
             if part is not None and part.text is None and isinstance(text, str):
                 part.text = text
             self.is_typed = self.is_typed or kind == "input_text"
+            self.is_shown = self.is_shown or kind in _SHOWN
+
+    @property
+    def was_cut_before_its_audio(self) -> bool:
+        """Whether an answer ended early and no audio of it came, nor text to read."""
+        cut = self.is_generated and self.status == "incomplete" and self.heard_ms is None
+        return cut and not self.audio_ms and not self.is_shown
 
     def answer_state(self) -> State:
         """The state of a complete answer."""
-        if self.is_deleted or self.heard_ms == 0:
+        if self.heard_ms == 0:
             return "unheard"
         cut = self.heard_ms is not None and (not self.audio_ms or self.heard_ms < self.audio_ms)
         return "interrupted" if cut or self.status == "incomplete" else "final"
@@ -143,7 +153,6 @@ class Transcript:
             "conversation.item.done": self._on_item,
             "conversation.item.retrieved": self._on_item_retrieved,
             "conversation.item.truncated": self._on_item_truncated,
-            "conversation.item.deleted": self._on_item_deleted,
             _INPUT_TRANSCRIPTION + "delta": self._on_delta,
             _INPUT_TRANSCRIPTION + "completed": self._on_transcription_completed,
             _INPUT_TRANSCRIPTION + "failed": self._on_transcription_failed,
@@ -176,6 +185,7 @@ class Transcript:
         """Take a piece of an answer's text that was read without decoding its event."""
         item = self._items.get(text.item_id)
         if item is not None and item.is_generated:
+            item.is_shown = item.is_shown or text.type.startswith(_OUTPUT_TEXT)
             item.add_delta(text.content_index, text.delta)
 
     def cut(self, heard: HeardAudio, now: float) -> list[Utterance]:
@@ -219,7 +229,6 @@ class Transcript:
             )
             for item in reversed(newest)
             if item.role in _SPEAKERS
-            and not item.is_deleted
             and not self._finalizer.has_finalized(item)
             for index, part in sorted(item.parts.items())
             if (text := part.so_far())
@@ -256,6 +265,8 @@ class Transcript:
 
     def _answer_complete(self, item: TranscriptItem, now: float) -> list[Utterance]:
         """Finalize a complete answer, or wait until it has been heard."""
+        if item.was_cut_before_its_audio and self._playback.heard_nothing(item.id):
+            item.heard_ms = 0
         if item.heard_ms is None and not self._playback.ended(item.id, now):
             self._playing[item.id] = item
             return []
@@ -313,19 +324,12 @@ class Transcript:
             return []
         return self._interrupt(item, heard_ms, False, now)
 
-    def _on_item_deleted(self, event: Event, now: float) -> list[Utterance]:
-        """The item keeps its position; a deleted answer counts as unheard."""
-        item = self._items.get(str(event.get("item_id")))
-        if item is None or item.role != "assistant":
-            return []
-        item.is_deleted, item.heard_ms = True, 0
-        return self._answer_complete(item, now)
-
     def _on_delta(self, event: Event, now: float) -> list[Utterance]:
         by_user = event["type"].startswith(_INPUT_TRANSCRIPTION)
         item = self._open(event.get("item_id"), "user" if by_user else "assistant", now)
         if item is not None:
             item.is_generated = not by_user
+            item.is_shown = item.is_shown or event["type"].startswith(_OUTPUT_TEXT)
             if isinstance(event.get("delta"), str):
                 item.add_delta(event.get("content_index"), event["delta"])
         return []

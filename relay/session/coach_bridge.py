@@ -81,7 +81,7 @@ class CoachBridge:
         """A stream for this coach; an earlier one of theirs is closed."""
         if self._is_over:
             return "over"
-        if self._core.formats.heard != PCM:
+        if self._core.reported.heard != PCM:
             return "format"
         if coach not in self._streams and len(self._streams) >= MAX_STREAMS:
             return "busy"
@@ -122,13 +122,13 @@ class CoachBridge:
 
     def learner(self, frame: Frame) -> None:
         """The learner speaks."""
-        if self._core.formats.spoken == PCM and (pcm := audio_bytes(frame)):
+        if self._core.reported.spoken == PCM and (pcm := audio_bytes(frame)):
             for stream in self._streams.values():
                 stream.learner(pcm)
 
     def model(self, frame: Frame) -> None:
         """The model speaks."""
-        if self._core.formats.heard == PCM and (pcm := audio_bytes(frame)):
+        if self._core.reported.heard == PCM and (pcm := audio_bytes(frame)):
             for stream in self._streams.values():
                 stream.model(pcm)
 

@@ -247,6 +247,7 @@ class EngineLink:
         "_is_full",
         "_is_paused",
         "_output",
+        "_reported",
         "_session",
         "_to_client",
         "_traffic",
@@ -259,6 +260,7 @@ class EngineLink:
         self._session = session
         self._traffic = session.traffic
         self._transcript = session.core.transcript
+        self._reported = session.core.reported
         self._to_client = session.core.setup.dialect.down
         self._client = client
         self._output = output
@@ -334,7 +336,8 @@ class EngineLink:
         except Exception as error:  # noqa: BLE001 - whatever it is, it ends this session alone
             self._session.fail(error)
 
-    def _audio(self, frame: Frame, item_id: str, ms: int) -> None:
+    def _audio(self, frame: Frame, item_id: str, characters: int) -> None:
+        ms = characters * 3 // self._reported.characters_per_3_ms
         self._transcript.add_audio(item_id, ms)
         seen = self._to_client(frame, AUDIO_DELTA, None)
         if seen is not None:

@@ -1,9 +1,10 @@
 """Sends a client its events: directly or paced, monitored or not, with the model muted or not."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Protocol
 
 from relay.interfaces import Frame
+from relay.realtime.events import sniff
 from relay.realtime.playout import Pacing, Playout
 
 Send = Callable[[Frame], None]
@@ -104,7 +105,7 @@ class DirectOutput:
 
 
 class PacedOutput:
-    """Holds audio until the client's lead is short; what follows it waits in order."""
+    """Holds audio until the client's lead is short; what belongs to it waits in order."""
 
     def __init__(self, playout: Playout, pacing: Pacing, clock: Callable[[], float]) -> None:
         self._playout = playout
@@ -122,8 +123,8 @@ class PacedOutput:
         self._send_all(self._pacing.push_audio(frame, item_id, ms, now))
 
     def other(self, frame: Frame) -> None:
-        """Send it now, or behind the audio that waits."""
-        self._send_all(self._pacing.push_other(frame, self._clock()))
+        """Send it now, or behind the audio that it belongs to."""
+        self._send_all(self._pacing.push_other(frame, sniff(frame), self._clock()))
 
     def flush(self) -> None:
         """Drop the audio that waits, send the rest."""
@@ -143,12 +144,15 @@ class PacedOutput:
 
 
 def plain_output(
-    playout: Playout, pace_ms: int | None, clock: Callable[[], float]
+    playout: Playout,
+    pace_ms: int | None,
+    clock: Callable[[], float],
+    after_playback: Collection[str] = (),
 ) -> DirectOutput | PacedOutput:
     """Paced where a lead is asked for, else direct; not connected yet."""
     if pace_ms is None:
         return DirectOutput(playout)
-    return PacedOutput(playout, Pacing(playout, pace_ms), clock)
+    return PacedOutput(playout, Pacing(playout, pace_ms, after_playback), clock)
 
 
 class MutedOutput:

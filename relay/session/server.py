@@ -118,7 +118,9 @@ class SessionServer:
             slots.callback(hold.release)
         setup = session_setup(services, session_id, admission, earlier)
         tools = services.tools(grant, session_id, setup.conversation_id)
-        context = SessionContext(client, door.name, admission.pace_ms, tools, hold)
+        context = SessionContext(
+            client, door.name, admission.pace_ms, admission.after_playback, tools, hold
+        )
         session = create_session(services, self._limits, setup, context)
         slots.enter_context(services.directory.track(session))
         return session

@@ -1,7 +1,7 @@
 """Session: one live call between a client and an engine, from its start to its teardown."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from math import inf
 from typing import Any, Final, Protocol
@@ -33,6 +33,7 @@ from relay.realtime.effects import (
     Effect,
     End,
     EngineRefused,
+    EventRepaired,
     Flush,
     Ping,
     PlayCoachAudio,
@@ -97,11 +98,15 @@ class Services:
 
 @dataclass(frozen=True, slots=True)
 class SessionContext:
-    """What one session works with beside its rules; `pace_ms` None sends audio as it comes."""
+    """What one session works with beside its rules; `pace_ms` None sends audio as it comes.
+
+    Events of the types `after_playback` are sent when what plays has been heard.
+    """
 
     client: Connection
     door: str = ""
     pace_ms: int | None = None
+    after_playback: Collection[str] = ()
     tools: ToolRunner | None = None
     hold: BudgetHold | None = None
 
@@ -127,7 +132,9 @@ class Session:
         self._billing = SessionBilling(core.spending, context.hold)
         self._opened_at = services.clock()
         self._ended: asyncio.Future[Ending] = asyncio.get_running_loop().create_future()
-        self._output = OutputSwitch(plain_output(core.playout, context.pace_ms, services.clock))
+        self._output = OutputSwitch(
+            plain_output(core.playout, context.pace_ms, services.clock, context.after_playback)
+        )
         self._client = ClientLink(self, self._output)
         self._engine = EngineLink(self, self._client, self._output)
         self._request = EngineRequest(self.head.session_id, self.head.model, self.head.user_id)
@@ -215,6 +222,9 @@ class Session:
             case EngineRefused(code):
                 self._services.metrics.engine_refused("engine_closed")
                 self._log.warning("engine refused", code=code)
+            case EventRepaired(sender):
+                self._services.metrics.event_repaired(sender)
+                self._log.warning("event repaired: it had half a surrogate pair", sender=sender)
             case CallTool(call):
                 self._tasks.run(self._call_tool(call), "tool.call")
             case VerifyToken(token):

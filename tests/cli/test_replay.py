@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given, strategies
 
 from relay.cli import main as cli
 from relay.cli.replay import replay
@@ -13,6 +14,20 @@ from tests.recordings import RECORDINGS, needs_recordings
 
 EXPECTED: dict[str, Any] = (
     json.loads((RECORDINGS / "expected.json").read_text()) if RECORDINGS.is_dir() else {"none": {}}
+)
+
+KEYS = (
+    *("item_id", "content_index", "delta", "transcript", "text", "item", "id", "role", "status"),
+    *("content", "type", "previous_item_id", "audio_end_ms", "response", "output", "usage"),
+    *("conversation_id", "session", "audio", "format", "model", "part", "input_tokens", "name"),
+)
+KINDS = (
+    *("session.created", "session.updated", "input_audio_buffer.committed", "response.done"),
+    *("conversation.item.added", "conversation.item.done", "conversation.item.truncated"),
+    *("conversation.item.created", "response.audio.delta", "response.output_audio.delta"),
+    *("response.created", "response.output_item.done", "conversation.item.retrieved"),
+    "conversation.item.input_audio_transcription.completed",
+    "response.output_audio_transcript.delta",
 )
 
 
@@ -38,6 +53,57 @@ def test_sound_is_counted_and_what_was_cut_is_marked() -> None:
     truncated = {"type": "conversation.item.truncated", "item_id": "A1", "audio_end_ms": 500}
     (said,) = replay(rows_of(*events[:5], delta, *events[5:], truncated)).utterances
     assert (said.audio_ms, said.heard_ms, said.heard_text) == (1000, 500, "one two")
+
+
+@pytest.mark.parametrize("law", ["audio/pcmu", "audio/pcma"])
+def test_a_telephones_sound_is_counted_at_its_own_rate(law: str) -> None:
+    session = {"audio": {"output": {"format": {"type": law}}}}
+    created = {"type": "session.created", "session": session}
+    delta = {"type": "response.output_audio.delta", "item_id": "A1", "delta": "A" * 32_000}
+    events = wire.answer("A1", "one two three four", None)
+    truncated = {"type": "conversation.item.truncated", "item_id": "A1", "audio_end_ms": 1500}
+    (said,) = replay(rows_of(created, *events[:5], delta, *events[5:], truncated)).utterances
+    assert (said.audio_ms, said.heard_text) == (3000, "one two")
+
+
+values = strategies.recursive(
+    strategies.none() | strategies.booleans() | strategies.integers() | strategies.floats()
+    | strategies.sampled_from(["A1", "user", "assistant", "completed", "\ud83d"]),
+    lambda inner: strategies.lists(inner, max_size=3) | strategies.dictionaries(
+        strategies.sampled_from(KEYS), inner, max_size=5
+    ),
+    max_leaves=8,
+)  # fmt: skip
+
+
+@given(
+    events=strategies.lists(
+        strategies.builds(
+            lambda kind, fields: {**fields, "type": kind},
+            strategies.sampled_from(KINDS) | values,
+            strategies.dictionaries(strategies.sampled_from(KEYS), values, max_size=6),
+        ),
+        max_size=6,
+    ),
+    times=values,
+)
+def test_no_recording_ends_in_a_traceback(events: list[dict[str, Any]], times: Any) -> None:
+    rows = [{"dir": "s2c", "t": times, "event": event} for event in events]
+    replayed = replay(rows)
+    assert [u.position for u in replayed.utterances] == sorted(
+        u.position for u in replayed.utterances
+    )
+
+
+def test_half_a_surrogate_pair_is_printed_as_a_mark(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "session.jsonl"
+    rows = rows_of(*wire.typed("U1", "Hi \ud83d", None))
+    path.write_text("\n".join(map(json.dumps, rows)))
+    assert run(str(path)) == 0
+    assert run(str(path), "--json") == 0
+    assert capsys.readouterr().out.count("Hi ?") == 2
 
 
 def test_rows_that_are_no_events_are_passed_over() -> None:

@@ -13,8 +13,8 @@ from relay.realtime.events import (
     PCM,
     BadEvent,
     Event,
-    Formats,
     PlaybackReport,
+    ReportedSession,
     TokenRenewal,
     audio_bytes,
     relay_message,
@@ -67,8 +67,8 @@ def test_sniffing_agrees_with_parsing_when_the_type_comes_first(
 @pytest.mark.parametrize("spaces", [(",", ":"), (", ", ": ")])
 def test_the_length_of_an_audio_frame_is_read_without_decoding_it(spaces: tuple[str, str]) -> None:
     frame = json.dumps(DELTA, separators=spaces).encode()
-    item, milliseconds = events.audio_length(frame[: events.HEAD_BYTES], len(frame))
-    assert (item, milliseconds) == ("item_A1", 250)
+    item, characters = events.audio_length(frame[: events.HEAD_BYTES], len(frame))
+    assert (item, characters) == ("item_A1", 250 * 64)
 
 
 def test_an_audio_frame_without_ids_before_its_audio_counts_nothing() -> None:
@@ -201,7 +201,7 @@ def test_an_error_has_openais_shape() -> None:
 def test_audio_is_measured_whatever_the_order_of_its_keys() -> None:
     delta = base64.b64encode(bytes(4800)).decode()
     frame = f'{{"delta":"{delta}","item_id":"A1","type":"response.output_audio.delta"}}'.encode()
-    assert events.decoded_audio_length(frame) == ("A1", 100)
+    assert events.decoded_audio_length(frame) == ("A1", 6400)
     assert events.decoded_audio_length(b'{"type":"response.output_audio.delta"}') == ("", 0)
 
 
@@ -229,20 +229,72 @@ def configured(heard: object, spoken: object, kind: str = "session.updated") -> 
 
 
 def test_the_format_is_pcm_until_the_engine_names_another() -> None:
-    formats = Formats()
-    formats.observe({"type": "session.created", "session": {"id": "s"}}, 1.0)
-    assert (formats.spoken, formats.heard) == (PCM, PCM)
-    formats.observe(configured({"type": "audio/pcmu"}, {"type": "audio/pcma"}), 1.0)
-    assert (formats.spoken, formats.heard) == ("audio/pcma", "audio/pcmu")
+    session = ReportedSession()
+    session.observe({"type": "session.created", "session": {"id": "s"}}, 1.0)
+    assert (session.spoken, session.heard) == (PCM, PCM)
+    session.observe(configured({"type": "audio/pcmu"}, {"type": "audio/pcma"}), 1.0)
+    assert (session.spoken, session.heard) == ("audio/pcma", "audio/pcmu")
+
+
+@pytest.mark.parametrize(
+    ("heard", "frame_bytes"), [("audio/pcm", 960), ("audio/pcmu", 160), ("audio/pcma", 160)]
+)
+def test_twenty_milliseconds_of_each_format_last_as_long(heard: str, frame_bytes: int) -> None:
+    session = ReportedSession()
+    session.observe(configured({"type": heard}, None), 1.0)
+    characters = len(base64.b64encode(bytes(frame_bytes)))
+    assert characters * 3 // session.characters_per_3_ms == 20
 
 
 def test_an_event_without_formats_changes_none() -> None:
-    formats = Formats()
-    formats.observe(configured(None, "g711"), 1.0)
-    formats.observe(
+    session = ReportedSession()
+    session.observe(configured(None, "g711"), 1.0)
+    session.observe(
         configured({"type": "audio/pcmu"}, {"type": "audio/pcmu"}, "response.done"), 1.0
     )
-    assert (formats.spoken, formats.heard) == (PCM, PCM)
+    assert (session.spoken, session.heard) == (PCM, PCM)
+
+
+@pytest.mark.parametrize(
+    ("detection", "interrupts"),
+    [
+        (None, True),
+        ({"type": "server_vad"}, True),
+        ({"type": "server_vad", "interrupt_response": True}, True),
+        ({"type": "server_vad", "interrupt_response": False}, False),
+        ({"type": "semantic_vad", "eagerness": "low", "interrupt_response": False}, False),
+    ],
+)
+def test_speech_interrupts_unless_the_session_says_otherwise(
+    detection: object, interrupts: bool
+) -> None:
+    session = ReportedSession()
+    audio = {"input": {"turn_detection": detection}}
+    session.observe({"type": "session.updated", "session": {"audio": audio}}, 1.0)
+    assert session.interrupts is interrupts
+
+
+@pytest.mark.parametrize(
+    ("written", "read"),
+    [
+        (rb"\ud83d", "\ufffd"),
+        (rb"\udc00", "\ufffd"),
+        (rb"a\ud83d b", "a\ufffd b"),
+        (rb"\ud83d\ude00\ud83d", "\U0001f600\ufffd"),
+        (rb"\\ud83d", "\\ud83d"),
+    ],
+)
+def test_half_a_surrogate_pair_is_read_as_a_mark(written: bytes, read: str) -> None:
+    frame = b'{"type":"x","text":"' + written + b'"}'
+    event, said = events.read(frame)
+    assert event["text"] == read
+    assert events.decode(said)["text"] == read
+
+
+@pytest.mark.parametrize("frame", [b"nonsense", b'{"type":"x","a":"\\ud83d"', b"[" * 100_000])
+def test_what_is_no_json_stays_unreadable(frame: bytes) -> None:
+    with pytest.raises(BadEvent):
+        events.read(frame)
 
 
 def test_session_info_says_which_session_and_conversation_this_is() -> None:

@@ -2,10 +2,12 @@
 
 import json
 from dataclasses import replace
+from typing import Any
 
 from relay.realtime.client_encoder import ClientEncoder
 from relay.realtime.dialects.client import BrowserDialect, GaDialect
 from relay.realtime.effects import ToClient, ToEngine
+from relay.realtime.events import Event
 from relay.realtime.grant import Bounds, Caller, Grant
 from relay.realtime.items import InjectedItems
 from relay.realtime.opening import (
@@ -20,6 +22,7 @@ from relay.realtime.opening import (
     seed_items,
 )
 from relay.realtime.requests import RequestTracker
+from tests.realtime import wire_events as wire
 from tests.realtime.agents import LOOK, LOOKUP, STRICT, WHISPER, grant
 from tests.realtime.session_core import new_core
 from tests.stores.words import Call
@@ -198,26 +201,45 @@ def test_only_the_latest_utterances_within_the_bounds_are_seeded() -> None:
     assert [text[0] for text in texts(seed_items(long))] == ["b", "c"]  # type: ignore[index]
 
 
-def announcing(conversation_id: str | None = None) -> Announcement:
+def announcing(*earlier: str, **granted: Any) -> Announcement:
     setup = new_core(BrowserDialect(), created=False).setup
-    grant = replace(setup.grant, conversation_id=conversation_id)
-    return Announcement(replace(setup, grant=grant), ClientEncoder(BrowserDialect(), grant))
+    grant = replace(setup.grant, **granted)
+    said = seed_items([CALL.user(text) for text in earlier])
+    setup = replace(setup, grant=grant, earlier_items=said)
+    return Announcement(setup, ClientEncoder(BrowserDialect(), grant))
 
 
-ANSWER_DONE = {"type": "response.done"}
-SPEECH_TRANSCRIBED = {"type": "conversation.item.input_audio_transcription.completed"}
+def answered(text: str = "Yo.", status: str = "completed", **more: object) -> Event:
+    item = wire.message("A1", "assistant", {"type": "output_audio", "transcript": text})
+    response = {"id": "R1", "status": status, "output": [item] if text else [], **more}
+    return {"type": "response.done", "response": response}
 
 
-def test_S3_27_a_conversation_with_words_is_announced_before_an_answer_is_done() -> None:
+def test_S3_27_a_conversation_is_announced_once_before_an_answer_with_words_is_done() -> None:
     it = announcing()
-    assert it.observe(ANSWER_DONE, 1.0) == []
-    it.arm()
-    assert it.observe(SPEECH_TRANSCRIBED, 1.0) == []
-    assert len(it.observe(ANSWER_DONE, 1.0)) == 1
-    assert it.observe(ANSWER_DONE, 1.0) == []
+    assert it.observe(answered(text=""), 1.0) == []
+    assert it.observe(wire.heard("U1", "Hi."), 1.0) == []
+    assert len(it.observe(answered(), 1.0)) == 1
+    assert it.observe(answered(), 1.0) == []
 
 
-def test_a_continued_conversation_is_not_announced() -> None:
-    it = announcing("c1")
-    it.arm()
-    assert it.observe(ANSWER_DONE, 1.0) == []
+def test_a_new_conversation_that_the_client_named_is_announced_too() -> None:
+    assert len(announcing(conversation_id="c1").observe(answered(), 1.0)) == 1
+
+
+def test_S3_28_a_continued_conversation_is_not_announced() -> None:
+    assert announcing("Hi.", conversation_id="c1").observe(answered(), 1.0) == []
+
+
+def test_a_conversation_whose_words_are_not_stored_is_not_announced() -> None:
+    assert announcing(store_text=False).observe(answered(), 1.0) == []
+
+
+def test_a_greeting_that_the_learner_cuts_announces_nothing_and_the_next_answer_does() -> None:
+    it = announcing()
+    assert it.observe(answered(status="cancelled"), 1.0) == []
+    assert len(it.observe(answered(), 1.0)) == 1
+
+
+def test_an_out_of_band_answer_announces_nothing() -> None:
+    assert announcing().observe(answered(conversation_id=None), 1.0) == []

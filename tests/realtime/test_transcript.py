@@ -104,16 +104,66 @@ def test_5_5_a_truncation_after_the_end_corrects_what_was_heard() -> None:
     assert transcript.observe(truncated, 3.0) == [], "a repeat changes nothing"
 
 
-@pytest.mark.parametrize(
-    "event",
-    [
-        {"type": "conversation.item.truncated", "item_id": "A1", "audio_end_ms": 0},
-        {"type": "conversation.item.deleted", "item_id": "A1"},
-    ],
-)
-def test_5_6_an_answer_truncated_at_0_or_deleted_is_unheard(event: Event) -> None:
+def test_5_6_an_answer_truncated_at_0_is_unheard() -> None:
+    event = {"type": "conversation.item.truncated", "item_id": "A1", "audio_end_ms": 0}
     finalized = said(*wire.answer("A1", "Hello", None), event)
     assert [(u.state, u.heard_text, u.text) for u in finalized[-1:]] == [("unheard", "", "Hello")]
+
+
+def test_what_was_heard_stays_heard_when_its_item_is_deleted() -> None:
+    deleted = {"type": "conversation.item.deleted", "item_id": "A1"}
+    finalized = said(*wire.answer("A1", "Hello", None), deleted, finish=True)
+    assert [(u.seq, u.state, u.heard_text) for u in finalized] == [(1, "final", "Hello")]
+
+
+def test_an_answer_deleted_while_it_plays_is_cut_to_what_was_heard_at_the_end() -> None:
+    playout = Playout()
+    transcript = Transcript(playout)
+    playout.received("A1", 2000)
+    playout.sent("A1", 2000, 0.0)
+    for event in wire.answer("A1", TEXT, None):
+        transcript.add_audio("A1", 2000 if event["type"] == "response.created" else 0)
+        assert transcript.observe(event, 0.0) == []
+    deleted = {"type": "conversation.item.deleted", "item_id": "A1"}
+    assert transcript.observe(deleted, 0.5) == []
+    (utterance,) = transcript.finish(START_SECONDS + 1.0)
+    assert (utterance.state, utterance.heard_text) == ("interrupted", "One two")
+
+
+def cut_short(kind: str) -> list[Event]:
+    """An answer with words that was cancelled before any audio of it came."""
+    part = {"type": kind, "transcript" if kind == "output_audio" else "text": TEXT}
+    return [
+        *wire.answer("A1", TEXT, None)[:4],
+        {
+            "type": "response.done",
+            "response": {
+                "id": "R1",
+                "conversation_id": "conv_1",
+                "status": "cancelled",
+                "output": [wire.message("A1", "assistant", part, status="incomplete")],
+            },
+        },
+    ]
+
+
+def test_an_answer_cut_before_its_first_sound_is_unheard() -> None:
+    transcript = Transcript(Playout())
+    finalized = [u for e in cut_short("output_audio") for u in transcript.observe(e, 1.0)]
+    assert [(u.state, u.heard_text, u.heard_ms, u.text) for u in finalized] == [
+        ("unheard", "", 0, TEXT)
+    ]
+
+
+def test_text_that_was_shown_before_the_answer_was_cut_was_read() -> None:
+    transcript = Transcript(Playout())
+    events = [e for e in cut_short("output_text") if "audio" not in e["type"]]
+    finalized = [u for e in events for u in transcript.observe(e, 1.0)]
+    assert [(u.state, u.heard_text) for u in finalized] == [("interrupted", TEXT)]
+
+
+def test_a_recording_does_not_say_what_was_cut_before_its_first_sound() -> None:
+    assert [u.state for u in said(*cut_short("output_audio"))] == ["interrupted"]
 
 
 def test_5_7_a_failed_transcription_finalizes_the_text_so_far() -> None:

@@ -33,6 +33,9 @@ class FakeMonitor:
         self.heard.append(("flush", b""))
 
 
+DONE = b'{"type":"response.done"}'
+
+
 def direct(client: FakePeer, playout: Playout | None = None) -> DirectOutput:
     output = plain_output(playout or Playout(), None, FakeClock())
     assert isinstance(output, DirectOutput)
@@ -60,13 +63,13 @@ def test_with_a_lead_audio_is_sent_as_it_is_heard_and_a_flush_drops_it() -> None
     output.connect(client.send)
     for _ in range(8):
         output.audio(b"sound", "A1", 250, clock.now)
-    output.other(b"done")
+    output.other(DONE)
     assert client.sent == [b"sound"]
     clock.now = output.next()
     output.due(clock.now)
     assert client.sent == [b"sound"] * 2
     output.flush()
-    assert client.sent == [b"sound", b"sound", b"done"]
+    assert client.sent == [b"sound", b"sound", DONE]
     output.other(b"speech_started")
     assert client.sent[-1] == b"speech_started"
     assert output.next() == float("inf")
