@@ -13,6 +13,8 @@ State = Literal["partial", "final", "interrupted", "failed", "unheard"]
 Origin = Literal["voice", "text", "seeded"]
 CoachAction = Literal["pause", "resume", "whisper", "takeover", "release", "end", "note", "summary"]
 
+_MICROSECOND = 6  # digits of a second
+
 
 class Utterance(msgspec.Struct, frozen=True, kw_only=True):
     """One version of what one speaker said in one content part of an item (PROTOCOL §5).
@@ -149,6 +151,10 @@ def newest(records: Iterable[Record]) -> list[Record]:
 
 
 def by_position(record: Record) -> tuple[float, str, float, int]:
-    """The record's place: by the session's start, then by position within the session."""
+    """The record's place: by the session's start, then by position within the session.
+
+    Stores keep whole microseconds, the journal all digits: of one session some records may come
+    from each.
+    """
     head, utterance = record.head, record.utterance
-    return head.started_at, head.session_id, utterance.position, utterance.content_index
+    return round(head.started_at, _MICROSECOND), head.session_id, utterance.position, utterance.content_index

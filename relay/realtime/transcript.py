@@ -153,6 +153,7 @@ class Transcript:
             "conversation.item.done": self._on_item,
             "conversation.item.retrieved": self._on_item_retrieved,
             "conversation.item.truncated": self._on_item_truncated,
+            "conversation.item.deleted": self._on_item_deleted,
             _INPUT_TRANSCRIPTION + "delta": self._on_delta,
             _INPUT_TRANSCRIPTION + "completed": self._on_transcription_completed,
             _INPUT_TRANSCRIPTION + "failed": self._on_transcription_failed,
@@ -323,6 +324,22 @@ class Transcript:
         if item is None or not isinstance(heard_ms, int):
             return []
         return self._interrupt(item, heard_ms, False, now)
+
+    def _on_item_deleted(self, event: Event, now: float) -> list[Utterance]:
+        """What was heard stays heard; an answer of which nothing was by now is never heard.
+
+        Some clients delete in the place of truncating at 0 (PROTOCOL §5.6).
+        """
+        item = self._items.get(str(event.get("item_id")))
+        if item is None or not item.is_generated or item.is_shown or item.heard_ms is not None:
+            return []
+        if self._playback.heard_nothing(item.id) or self._is_not_heard_yet(item, now):
+            return self._interrupt(item, 0, True, now)
+        return []
+
+    def _is_not_heard_yet(self, item: TranscriptItem, now: float) -> bool:
+        heard = self._playback.heard(item.id, now)
+        return heard.ms == 0 and not self._playback.ended(item.id, now)
 
     def _on_delta(self, event: Event, now: float) -> list[Utterance]:
         by_user = event["type"].startswith(_INPUT_TRANSCRIPTION)

@@ -130,6 +130,19 @@ def test_an_answer_deleted_while_it_plays_is_cut_to_what_was_heard_at_the_end() 
     assert (utterance.state, utterance.heard_text) == ("interrupted", "One two")
 
 
+def test_5_6_an_answer_deleted_before_anything_of_it_was_heard_is_unheard() -> None:
+    playout = Playout()
+    transcript = Transcript(playout)
+    playout.received("A1", 2000)
+    playout.sent("A1", 2000, 0.0)
+    for event in wire.answer("A1", TEXT, None):
+        transcript.add_audio("A1", 2000 if event["type"] == "response.created" else 0)
+        assert transcript.observe(event, 0.0) == []
+    deleted = {"type": "conversation.item.deleted", "item_id": "A1"}
+    (utterance,) = transcript.observe(deleted, START_SECONDS / 2)
+    assert (utterance.state, utterance.heard_text, utterance.text) == ("unheard", "", TEXT)
+
+
 def cut_short(kind: str) -> list[Event]:
     """An answer with words that was cancelled before any audio of it came."""
     part = {"type": kind, "transcript" if kind == "output_audio" else "text": TEXT}

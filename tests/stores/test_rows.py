@@ -2,9 +2,11 @@
 
 import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from relay.realtime.billing.usage import Usage, UsageLine
-from relay.realtime.records import Record, SessionRecord, UsageRecord, usage_id
+from relay.realtime.records import Record, SessionRecord, UsageRecord, newest, usage_id
 from relay.stores.rows import (
     action_row,
     conversation_row,
@@ -166,3 +168,17 @@ def test_a_call_is_one_row_from_its_beginning_to_its_end() -> None:
     assert session_row(begun)["ended_at"] is None
     assert session_row(ended)["id"] == session_row(begun)["id"] == SESSION
     assert seconds(session_row(ended)["ended_at"]) == MORNING + 60
+
+
+@given(st.floats(1_700_000_000, 1_900_000_000))
+def test_what_was_stored_and_what_still_waits_of_one_session_keep_their_order(
+    started_at: float,
+) -> None:
+    call = CALL.of(started_at=started_at)
+    stored = record_from_row(message_row(call.user("First.", 1.0), KEY), LEARNER)
+    assert newest([call.assistant("Second.", 2.0), stored]) == [
+        stored,
+        call.assistant("Second.", 2.0),
+    ]
+    later = record_from_row(message_row(call.assistant("Second.", 2.0), KEY), LEARNER)
+    assert newest([later, call.user("First.", 1.0)]) == [call.user("First.", 1.0), later]
