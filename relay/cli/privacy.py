@@ -25,6 +25,8 @@ from relay.stores.supabase.errors import DatabaseError, DatabaseNotMigrated
 STATEMENT_SECONDS: Final = 60.0
 """No call waits for these statements: a long conversation may take its time."""
 
+NOT_DONE: Final = "nothing was changed: to do it, which cannot be undone, add --yes"
+
 _MAX_DAYS: Final = 36_500
 _PRESENT_TENSE: Final = {"delete": "delete", "redact": "empty"}
 _PAST_TENSE: Final = {"delete": "deleted", "redact": "emptied"}
@@ -63,7 +65,9 @@ def _run_retain(given: argparse.Namespace) -> int:
     else:
         does = _PAST_TENSE[mode] if given.yes else f"would {_PRESENT_TENSE[mode]}"
         say(f"{does} {count} utterances older than {given.days} days in {place}")
-    return 0 if given.yes else _not_done()
+    if not given.yes:
+        fail(NOT_DONE, code=2)
+    return 0
 
 
 RETAIN: Final = CliCommand(
@@ -76,17 +80,14 @@ RETAIN: Final = CliCommand(
 
 
 def days(text: str) -> int:
-    """A whole number of days, at least one; argparse reports the ValueError with this function's name."""
+    """A whole number of days, at least one.
+
+    argparse reports the ValueError with this function's name.
+    """
     number = int(text)
     if not 1 <= number <= _MAX_DAYS:
         raise ValueError
     return number
-
-
-def _not_done() -> int:
-    """Say that nothing was changed, and how to go on; returns the exit code."""
-    print("nothing was changed: to do it, which cannot be undone, add --yes", file=sys.stderr)  # noqa: T201 - the command line prints
-    return 2
 
 
 # ----------------------------------------------------------------------------------- relay export
@@ -159,7 +160,9 @@ def _run_erase(given: argparse.Namespace) -> int:
         found = ", ".join(f"{name.replace('_', ' ')}: {n}" for name, n in counts.items() if n)
         does = "erased" if given.yes else "would erase"
         say(f"{does} from {place}: {found}" if found else f"nothing is kept of them in {place}")
-    return 0 if given.yes else _not_done()
+    if not given.yes:
+        fail(NOT_DONE, code=2)
+    return 0
 
 
 async def _erase(user: str, data: "PersonalData") -> tuple[Mapping[str, int], str]:
@@ -232,4 +235,3 @@ async def _act(settings: Settings, act: Callable[[PersonalData], Awaitable[T]]) 
     place = str(database_file(settings)) if project is None else project.url
     async with opened_store(settings, SqlitePrivacy, SupabasePrivacy, STATEMENT_SECONDS) as store:
         return await act(PersonalData(store, place, settings.relay_data_dir / "journal"))
-

@@ -157,4 +157,9 @@ def by_position(record: Record) -> tuple[float, str, float, int]:
     from each.
     """
     head, utterance = record.head, record.utterance
-    return round(head.started_at, _MICROSECOND), head.session_id, utterance.position, utterance.content_index
+    return (
+        round(head.started_at, _MICROSECOND),
+        head.session_id,
+        utterance.position,
+        utterance.content_index,
+    )

@@ -229,8 +229,7 @@ class Transcript:
                 item.id, index, cast("Speaker", item.role), text, self.coach_ids.get(item.id)
             )
             for item in reversed(newest)
-            if item.role in _SPEAKERS
-            and not self._finalizer.has_finalized(item)
+            if item.role in _SPEAKERS and not self._finalizer.has_finalized(item)
             for index, part in sorted(item.parts.items())
             if (text := part.so_far())
         ]

@@ -219,12 +219,8 @@ class Session:
                 self._output.current.flush()
             case ChargeBudget(charge):
                 self._charge(charge)
-            case EngineRefused(code):
-                self._services.metrics.engine_refused("engine_closed")
-                self._log.warning("engine refused", code=code)
-            case EventRepaired(sender):
-                self._services.metrics.event_repaired(sender)
-                self._log.warning("event repaired: it had half a surrogate pair", sender=sender)
+            case EngineRefused() | EventRepaired():
+                self._report(effect)
             case CallTool(call):
                 self._tasks.run(self._call_tool(call), "tool.call")
             case VerifyToken(token):
@@ -233,6 +229,15 @@ class Session:
                 self._ping()
             case End(ending):
                 self.end(ending)
+
+    def _report(self, trouble: EngineRefused | EventRepaired) -> None:
+        match trouble:
+            case EngineRefused(code):
+                self._services.metrics.engine_refused("engine_closed")
+                self._log.warning("engine refused", code=code)
+            case EventRepaired(sender):
+                self._services.metrics.event_repaired(sender)
+                self._log.warning("event repaired: it had half a surrogate pair", sender=sender)
 
     def _begin(self) -> None:
         """The engine is ready and knows its settings: let the client's frames through."""

@@ -1,7 +1,5 @@
 """Utterances assembled from events in the orders in which engines send them."""
 
-import pytest
-
 from relay.realtime.playout import START_SECONDS, InstantPlayback, Playout
 from relay.realtime.records import Utterance
 from relay.realtime.transcript import Transcript, TranscriptItem, UtteranceFinalizer
@@ -122,7 +120,7 @@ def test_an_answer_deleted_while_it_plays_is_cut_to_what_was_heard_at_the_end() 
     playout.received("A1", 2000)
     playout.sent("A1", 2000, 0.0)
     for event in wire.answer("A1", TEXT, None):
-        transcript.add_audio("A1", 2000 if event["type"] == "response.created" else 0)
+        transcript.add_audio("A1", 2000 if event["type"].endswith("_audio.done") else 0)
         assert transcript.observe(event, 0.0) == []
     deleted = {"type": "conversation.item.deleted", "item_id": "A1"}
     assert transcript.observe(deleted, 0.5) == []
@@ -136,7 +134,7 @@ def test_5_6_an_answer_deleted_before_anything_of_it_was_heard_is_unheard() -> N
     playout.received("A1", 2000)
     playout.sent("A1", 2000, 0.0)
     for event in wire.answer("A1", TEXT, None):
-        transcript.add_audio("A1", 2000 if event["type"] == "response.created" else 0)
+        transcript.add_audio("A1", 2000 if event["type"].endswith("_audio.done") else 0)
         assert transcript.observe(event, 0.0) == []
     deleted = {"type": "conversation.item.deleted", "item_id": "A1"}
     (utterance,) = transcript.observe(deleted, START_SECONDS / 2)
