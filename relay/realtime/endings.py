@@ -53,6 +53,9 @@ BUDGET_EXHAUSTED = Ending(
     "Budget exhausted",
     "The budget for today is spent. Try again tomorrow.",
 )
+REPLACED = Ending(
+    "replaced", 4009, "Replaced", "A newer session of yours continues the conversation."
+)
 SESSION_TIME_LIMIT = Ending(
     "session_time_limit",
     4010,

@@ -3,7 +3,7 @@
 import asyncio
 import uuid
 from collections.abc import Sequence
-from contextlib import AsyncExitStack
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from dataclasses import replace
 
 import structlog
@@ -31,6 +31,7 @@ from relay.realtime.events import encode
 from relay.realtime.grant import Grant
 from relay.realtime.opening import SessionSetup, seed_items
 from relay.realtime.records import SessionHead
+from relay.session.claims import Claim, ConversationClaims
 from relay.session.links import CloseWaiter, ending_of
 from relay.session.recorder import Recorder, TextlessJournal
 from relay.session.session import CLOSE_SECONDS, Services, Session, SessionContext
@@ -50,6 +51,7 @@ class SessionServer:
         self._doors = doors
         self._services = services
         self._limits = limits
+        self._claims = ConversationClaims()
         self._tasks = Tasks(_report)
         self._is_draining = False
 
@@ -111,19 +113,33 @@ class SessionServer:
         await slots.enter_async_context(services.directory.acquire())
         admission = await door.admit(request)
         grant = admission.grant
-        await slots.enter_async_context(services.directory.acquire_user(grant.caller.sub))
+        claim = await slots.enter_async_context(self._claim(grant))
+        await claim.place.enter_async_context(services.directory.acquire_user(grant.caller.sub))
         earlier = await self._earlier(grant)
+        self._claims.own(claim)
         hold = await services.budgets.open(grant, session_id, services.clock())
         if hold is not None:
             slots.callback(hold.release)
         setup = session_setup(services, session_id, admission, earlier)
+        setup = replace(setup, conversation_id=claim.conversation_id)
         tools = services.tools(grant, session_id, setup.conversation_id)
+        setup = replace(
+            session_setup(services, session_id, admission, earlier), conversation_id=conversation_id
+        )
+        tools = services.tools(grant, session_id, conversation_id)
+        pace_ms, after_playback = admission.pace_ms, admission.after_playback
         context = SessionContext(
-            client, door.name, admission.pace_ms, admission.after_playback, tools, hold
+            client, door.name, pace_ms, after_playback, tools, hold, claim.settle
         )
         session = create_session(services, self._limits, setup, context)
+        claim.begin(session.end)
         slots.enter_context(services.directory.track(session))
         return session
+
+    def _claim(self, grant: Grant) -> AbstractAsyncContextManager[Claim]:
+        """Claim the conversation that is continued or begins; ends the caller's older session."""
+        conversation_id = grant.conversation_id or str(uuid.uuid4())
+        return self._claims.claim(conversation_id, grant.caller.sub)
 
     async def _earlier(self, grant: Grant) -> ConversationHistory:
         """What was said before in the conversation that is continued; only its owner may."""

@@ -100,7 +100,8 @@ class Services:
 class SessionContext:
     """What one session works with beside its rules; `pace_ms` None sends audio as it comes.
 
-    Events of the types `after_playback` are sent when what plays has been heard.
+    Events of the types `after_playback` are sent when what plays has been heard. `settled` is
+    called once, when everything said in the session was given to the journal.
     """
 
     client: Connection
@@ -109,6 +110,7 @@ class SessionContext:
     after_playback: Collection[str] = ()
     tools: ToolRunner | None = None
     hold: BudgetHold | None = None
+    settled: Callable[[], None] = lambda: None
 
 
 class Session:
@@ -350,6 +352,7 @@ class Session:
             await self._coach_bridge.aclose(ending)
         finally:
             self._finish(ending)
+            self._context.settled()
         await self._tasks.aclose()
         try:
             async with asyncio.timeout(CLOSE_SECONDS):
