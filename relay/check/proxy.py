@@ -14,6 +14,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus, InvalidURI
 
 from relay.check.runner import CheckResult, fail, ok, skip
+from relay.http_body import read_beginning
 from relay.realtime.dialects.client import BrowserDialect, ClientDialect, GaDialect
 from relay.realtime.endings import AT_CAPACITY, MISSING_PARAMETERS, UNAUTHORIZED, Ending
 
@@ -111,7 +112,7 @@ async def probe_health(origin: str, tls: ssl.SSLContext | None = None) -> ProbeA
             aiohttp.ClientSession(timeout=limit, cookie_jar=aiohttp.DummyCookieJar()) as http,
             http.get(f"{origin}/health", allow_redirects=False, ssl=tls or True) as response,
         ):
-            body = await response.content.read(MAX_RESPONSE_BYTES)
+            body = await read_beginning(response, MAX_RESPONSE_BYTES)
     except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
         return ProbeAnswer(False, failure_reason(error))
     return ProbeAnswer(_is_health(body), f"HTTP {response.status}", response.status)

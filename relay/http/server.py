@@ -109,6 +109,7 @@ async def serve(services: HttpServices, host: str, port: int) -> HttpServer:
         access_log=None,  # the relay logs no address of a request: it may hold a token
         logger=_log,
         shutdown_timeout=SHUTDOWN_SECONDS,
+        auto_decompress=False,  # a body of 50 KB could unpack to 50 MB before a bound is seen
     )
     await runner.setup()
     try:

@@ -8,6 +8,7 @@ from typing import Final
 
 import aiohttp
 
+from relay.http_body import read_beginning
 from relay.parts.interfaces import PartFailed, PartKind
 from relay.parts.remote import MAX_ERROR_BYTES, RequestSlots, bounded, refused, timed, within
 
@@ -82,7 +83,7 @@ class HttpService:
         with self._failures():
             async with request as response:
                 if response.status != 200:
-                    beginning = await response.content.read(MAX_ERROR_BYTES)
+                    beginning = await read_beginning(response, MAX_ERROR_BYTES)
                     raise refused(self._part, response.status, beginning)
                 self._answers.add(response)
                 try:

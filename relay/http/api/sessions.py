@@ -1,5 +1,6 @@
 """Handlers for live sessions, commands to them, past conversations and summaries."""
 
+import asyncio
 import re
 import uuid
 from collections.abc import Awaitable, Callable, Collection, Iterator, Sequence
@@ -26,6 +27,7 @@ from relay.http.api.auth import Authenticator, Authorizer
 from relay.http.api.errors import (
     BAD_LIMIT,
     BAD_MODE,
+    BAD_REQUEST,
     BAD_SINCE,
     BAD_TEXT,
     NOT_FOUND,
@@ -39,6 +41,7 @@ from relay.http.api.errors import (
     ApiErrorSpec,
     too_many_requests,
 )
+from relay.http_body import BodyTooLarge, read_body
 from relay.interfaces import ConversationHistory, ConversationSummary, SessionDirectory
 from relay.realtime.coaching.control import MAX_WHISPER, Command, Mode, Outcome
 from relay.realtime.grant import Caller
@@ -55,6 +58,8 @@ MAX_USERS: Final = 100
 """Users in one query to the store: a URL holds no more ids."""
 MAX_BODY: Final = 64 * 1024
 """Bytes of a request; the longest text, escaped in JSON, is shorter."""
+BODY_SECONDS: Final = 10.0
+"""Seconds that the whole body of a command may take to arrive."""
 BUSY_SECONDS: Final = 5
 """`Retry-After` while the maximum of summaries is being written."""
 
@@ -155,16 +160,27 @@ async def _json_object(request: web.Request) -> dict[str, Any]:
     """The request's JSON object, empty where there is no body; raises `ApiError`."""
     if (request.content_length or 0) > MAX_BODY:
         raise ApiError(BAD_TEXT)
-    raw = await request.content.read(MAX_BODY + 1)
+    raw = await _body(request)
     if not raw.strip():
         return {}
     try:
         decoded = msgspec.json.decode(raw)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         raise ApiError(BAD_TEXT) from None
-    if len(raw) > MAX_BODY or not isinstance(decoded, dict):
+    if not isinstance(decoded, dict):
         raise ApiError(BAD_TEXT)
     return decoded
+
+
+async def _body(request: web.Request) -> bytes:
+    """The whole body, in however many segments it comes; raises `ApiError`."""
+    try:
+        async with asyncio.timeout(BODY_SECONDS):
+            return await read_body(request, MAX_BODY)
+    except BodyTooLarge:
+        raise ApiError(BAD_TEXT) from None
+    except (TimeoutError, web.RequestPayloadError, OSError):
+        raise ApiError(BAD_REQUEST) from None
 
 
 def _command(action: CoachAction, caller: Caller, body: dict[str, Any]) -> Command:

@@ -133,6 +133,7 @@ class RunningApi:
     assignments: FakeAssignments
     archive: FakeArchive
     http: ClientSession
+    port: int
 
     async def ask(self, path: str, method: str = "GET", **options: Any) -> Answer:
         options.setdefault("headers", header())
@@ -163,7 +164,7 @@ async def running_api(**changes: Any) -> AsyncIterator[RunningApi]:
             listening(api=services) as server,
             ClientSession(f"http://127.0.0.1:{server.port}") as http,
         ):
-            yield RunningApi(feeds, assignments, archive, http)
+            yield RunningApi(feeds, assignments, archive, http, server.port)
             feeds.hub.close()
     finally:
         running.cancel()
