@@ -58,6 +58,7 @@ async def open_storage(
         await journal.start()
         delivery = Delivery(journal, backend.store)
         tasks.run(delivery.run(), "delivery")
+        tasks.run(journal.watch(), "journal.watch")
         try:
             yield Storage(journal, delivery, backend)
         finally:

@@ -32,6 +32,22 @@ def open_database(path: Path) -> sqlite3.Connection:
     return connection
 
 
+FileIdentity = tuple[int, int]
+"""Device and inode: another file at the same path has another one."""
+
+
+def file_identity(path: Path) -> FileIdentity | None:
+    """Which file is at a path now, None where none can be found.
+
+    SQLite goes on with a file that was deleted, and what it writes is gone with the process.
+    """
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
+
+
 @contextmanager
 def transaction(connection: sqlite3.Connection) -> Iterator[None]:
     """Commit at the end; roll back on any error, a failed commit included."""

@@ -16,7 +16,7 @@ from typing import Final
 import msgspec
 
 from relay.realtime.records import AnyRecord, Record, SessionRecord
-from relay.stores.database import open_database, transaction
+from relay.stores.database import file_identity, open_database, transaction
 
 FILE_NAME: Final = "journal.sqlite"
 LOCK_NAME: Final = "lock"
@@ -132,7 +132,9 @@ class JournalFile:
         self._waiting = self._aside = 0
         self._oldest_at: float | None = None
         try:
-            self._connection = _open(folder / FILE_NAME, max_bytes)
+            self._path = folder / FILE_NAME
+            self._connection = _open(self._path, max_bytes)
+            self._identity = file_identity(self._path)
             self._count()
         except BaseException:
             os.close(self._lock)
@@ -208,6 +210,13 @@ class JournalFile:
     def tally(self) -> Tally:
         """The counts now, without a query."""
         return Tally(self._waiting, self._aside, self._oldest_at)
+
+    def is_in_place(self) -> bool:
+        """Whether file and lock are still at their paths: neither deleted nor replaced."""
+        lock = os.fstat(self._lock)
+        return file_identity(self._path) == self._identity and file_identity(
+            self._path.with_name(LOCK_NAME)
+        ) == (lock.st_dev, lock.st_ino)
 
     def close(self) -> None:
         """Close the file, then release the folder to other processes."""

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from time import perf_counter
-from typing import Any, Final, NamedTuple, TypeVar
+from typing import Any, Final, NamedTuple, NoReturn, TypeVar
 
 import structlog
 
@@ -28,6 +28,11 @@ RETRY_AFTER: Final = 1.0
 """Seconds until a failed commit (a full disk) is retried."""
 STALLED_AFTER: Final = 5.0
 """Seconds after which a commit in progress counts as failing."""
+WATCH_SECONDS: Final = 1.0
+"""Seconds between two looks whether the file is still in its place."""
+DELETED: Final = "deleted: restart the relay"
+"""Why the journal fails once its file was deleted or replaced. It is still written to and delivered
+from, but the next start will not find it."""
 LATENCIES_KEPT: Final = 1000
 """Receipt-to-commit times that the reported percentiles cover."""
 
@@ -56,7 +61,8 @@ class JournalState:
     `queued` records wait for the disk, `waiting` ones on disk for the store, the oldest since
     `oldest_at` (Unix seconds). `committed` and `lost` count since the start; lost are records
     beyond the limits or after the close, and text that is not Unicode. `failing` names why nothing
-    reaches the disk, None while it works. The percentiles are of receipt to commit.
+    reaches the disk, or would be found there, None while it works. The percentiles are of receipt
+    to commit.
     """
 
     queued: int
@@ -109,6 +115,7 @@ class DiskJournal:
         self._committed = self._lost = 0
         self._tally = Tally(0, 0, None)
         self._failing: str | None = None
+        self._is_in_place = True
         self.latencies = Latencies()
         self._flushed = asyncio.Event()
         self._flushed.set()
@@ -184,6 +191,15 @@ class DiskJournal:
         """Keep records on disk but out of delivery until the next start; `reasons` by id."""
         await self._run(lambda file: file.set_aside(records, reasons))
 
+    async def watch(self) -> NoReturn:
+        """Look every `WATCH_SECONDS` whether the file is in its place, until cancelled."""
+        while True:
+            was = self._is_in_place
+            self._is_in_place = await self._worker.run(JournalFile.is_in_place)
+            if was and not self._is_in_place:
+                log.error("journal is failing", reason=DELETED, queued=len(self._queue))
+            await asyncio.sleep(WATCH_SECONDS)
+
     async def flush(self) -> None:
         """Wait until everything appended is on disk and the listeners were called."""
         self._start_commit()
@@ -212,6 +228,7 @@ class DiskJournal:
         """The state right now."""
         since = self._commit_started_at
         stalled = since is not None and self._clock() - since > STALLED_AFTER
+        missing = None if self._is_in_place else DELETED
         return JournalState(
             queued=len(self._queue),
             waiting=self._tally.waiting,
@@ -219,7 +236,7 @@ class DiskJournal:
             oldest_at=self._tally.oldest_at,
             committed=self._committed,
             lost=self._lost,
-            failing=self._failing or ("stalled" if stalled else None),
+            failing=self._failing or ("stalled" if stalled else missing),
             commit_p50_ms=self.latencies.percentile_ms(0.50),
             commit_p99_ms=self.latencies.percentile_ms(0.99),
         )

@@ -1,9 +1,9 @@
 """The embedded store: all tables in one SQLite file, with nothing to install or run."""
 
+import errno
 import json
 import sqlite3
 from collections.abc import Callable, Collection, Mapping, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -16,7 +16,7 @@ from relay.realtime.records import (
     SessionRecord,
     UsageRecord,
 )
-from relay.stores.database import open_database, transaction
+from relay.stores.database import FileIdentity, file_identity, open_database, transaction
 from relay.stores.rows import (
     action_row,
     conversation_row,
@@ -79,11 +79,13 @@ class SqliteStore:
     """A `relay.interfaces.Store` in the file `path`, created at the first use (mode 0600).
 
     Every method raises sqlite3.Error or OSError when the file cannot be used, and works again when
-    it can.
+    it can. Once the file was deleted or replaced nothing more is put into it.
     """
 
     def __init__(self, path: Path) -> None:
-        self._worker = Worker("sqlite-store", partial(_open, path))
+        self._path = path
+        self._identity: FileIdentity | None = None
+        self._worker = Worker("sqlite-store", self._open)
 
     async def put(self, records: Sequence[AnyRecord]) -> None:
         """Write records; writing one twice changes nothing, a lower `seq` never overwrites.
@@ -91,7 +93,7 @@ class SqliteStore:
         Raises RecordsRefused for those that can never be stored, once the others are stored; after
         any other error none is, and the call may be repeated.
         """
-        refused = await self._worker.run(lambda file: put(file, records))
+        refused = await self._worker.run(lambda file: self._put(file, records))
         if refused:
             raise RecordsRefused(refused)
 
@@ -129,6 +131,16 @@ class SqliteStore:
     async def aclose(self) -> None:
         """Finish the queued queries and close the file."""
         await self._worker.aclose()
+
+    def _open(self) -> sqlite3.Connection:
+        connection = _open(self._path)
+        self._identity = file_identity(self._path)
+        return connection
+
+    def _put(self, file: sqlite3.Connection, records: Sequence[AnyRecord]) -> dict[str, str]:
+        if file_identity(self._path) != self._identity:
+            raise FileNotFoundError(errno.ENOENT, "deleted while it was open", str(self._path))
+        return put(file, records)
 
 
 def _open(path: Path) -> sqlite3.Connection:

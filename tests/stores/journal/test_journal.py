@@ -16,7 +16,13 @@ import pytest
 from relay.realtime.records import AnyRecord
 from relay.stores.delivery import Delivery
 from relay.stores.journal.file import FILE_NAME, JournalFile, JournalInUse
-from relay.stores.journal.journal import BATCH, STALLED_AFTER, DiskJournal, JournalLimits
+from relay.stores.journal.journal import (
+    BATCH,
+    DELETED,
+    STALLED_AFTER,
+    DiskJournal,
+    JournalLimits,
+)
 from relay.stores.sqlite.store import SqliteStore
 from tests.stores.words import (
     CONVERSATION,
@@ -220,6 +226,34 @@ async def test_a_commit_that_failed_is_tried_again_by_itself(
 async def _until_the_disk_answered(journal: DiskJournal) -> None:
     while journal._commit_started_at is not None:
         await journal._worker.run(lambda _: None)
+
+
+async def test_a_deleted_file_is_reported_though_words_still_go_through_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("relay.stores.journal.journal.WATCH_SECONDS", 0.001)
+    folder, elsewhere = tmp_path / "journal", tmp_path / "elsewhere"
+    journal = await open_journal(folder)
+    watch = asyncio.ensure_future(journal.watch())
+    try:
+        folder.rename(elsewhere)
+        await _until_reported(journal, DELETED)
+        journal.append(ONE)
+        await journal.flush()
+        assert await journal.pending(10) == [ONE], "a store elsewhere still gets it"
+        assert (journal.state.failing, journal.state.lost) == (DELETED, 0)
+        elsewhere.rename(folder)
+        await _until_reported(journal, None)
+    finally:
+        watch.cancel()
+        await asyncio.wait({watch})
+        await journal.aclose()
+
+
+async def _until_reported(journal: DiskJournal, failing: str | None) -> None:
+    async with asyncio.timeout(30):
+        while journal.state.failing != failing:
+            await asyncio.sleep(0.001)
 
 
 async def test_a_disk_that_does_not_answer_is_reported_as_stalled(tmp_path: Path) -> None:

@@ -45,6 +45,22 @@ async def test_words_are_there_when_the_file_is_opened_again(tmp_path: Path) -> 
     await again.aclose()
 
 
+async def test_a_store_whose_file_was_deleted_takes_nothing_more(tmp_path: Path) -> None:
+    path = tmp_path / "relay.sqlite"
+    store = SqliteStore(path)
+    await store.put([CALL.user("One.", 1.0)])
+    elsewhere = path.rename(tmp_path / "moved.sqlite")
+    with pytest.raises(FileNotFoundError):
+        await store.put([CALL.user("Two.", 2.0)])
+    path.touch()
+    with pytest.raises(FileNotFoundError):
+        await store.put([CALL.user("Two.", 2.0)])
+    elsewhere.replace(path)
+    await store.put([CALL.user("Two.", 2.0)])
+    assert texts(await store.transcript(CONVERSATION)) == ["One.", "Two."]
+    await store.aclose()
+
+
 async def test_S3_39_a_store_that_cannot_write_says_so_and_works_again_later(
     tmp_path: Path,
 ) -> None:
