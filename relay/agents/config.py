@@ -266,7 +266,7 @@ def _tables(path: Path) -> dict[str, Any]:
             raise InvalidAgents(f"{path}: is larger than {MAX_FILE} bytes")
         return tomllib.loads(text.decode("utf-8-sig"))
     except OSError as error:
-        raise InvalidAgents(f"{path}: cannot be read: {error.strerror}") from None
+        raise InvalidAgents(f"RELAY_AGENTS={path} cannot be read: {error.strerror}") from None
     except UnicodeDecodeError:
         raise InvalidAgents(f"{path}: is not UTF-8") from None
     except (tomllib.TOMLDecodeError, RecursionError) as error:

@@ -10,7 +10,7 @@ from typing import Final
 
 from relay.auth.tokens import InvalidToken, mint, read_caller, read_claims
 from relay.cli.console import CliCommand, fail, load_or_fail, plain, say
-from relay.cli.stores import database_file, opened_store, store_settings
+from relay.cli.stores import file_and_setting, opened_store, store_settings
 from relay.config import Settings, dev_settings, trust_of
 from relay.realtime.grant import Caller
 from relay.stores.sqlite.store import SqliteStore
@@ -42,7 +42,7 @@ def _run_assign(given: argparse.Namespace) -> int:
     try:
         changed = asyncio.run(_assign(settings, given))
     except (OSError, sqlite3.Error) as error:
-        fail(f"{database_file(settings)} cannot be written: {error}")
+        fail(f"{file_and_setting(settings)} cannot be written: {error}")
     except DatabaseRejected:
         fail("no such user: a project's users have UUIDs, and must have signed up")
     except DatabaseError as error:

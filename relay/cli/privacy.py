@@ -222,7 +222,7 @@ def with_personal_data(act: Callable[[PersonalData], Awaitable[T]]) -> T:
     except FileNotFoundError as error:
         fail(f"{error} is not there: nothing has been said in this folder yet")
     except (OSError, sqlite3.Error, JournalDamaged) as error:
-        fail(f"{settings.relay_data_dir} cannot be used: {error}")
+        fail(f"RELAY_DATA_DIR={settings.relay_data_dir} cannot be used: {error}")
     except DatabaseNotMigrated:
         fail("the project's database is not up to date: see `relay migrate`")
     except DatabaseError as error:

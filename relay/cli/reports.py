@@ -12,7 +12,7 @@ from typing import Any, Final, TypeVar, get_args
 import msgspec
 
 from relay.cli.console import CliCommand, fail, plain, say
-from relay.cli.stores import database_file, opened_store, store_settings
+from relay.cli.stores import file_and_setting, opened_store, store_settings
 from relay.config import Settings
 from relay.realtime.records import Record, Utterance
 from relay.stores.costs import CostRow, GroupBy, UsageReport
@@ -218,8 +218,8 @@ def _read(settings: Settings, reading: Coroutine[Any, Any, T]) -> T:
         return asyncio.run(reading)
     except FileNotFoundError:
         fail(_NOTHING_SAID)
-    except sqlite3.Error as error:
-        fail(f"{database_file(settings)} cannot be read: {error}")
+    except (OSError, sqlite3.Error) as error:
+        fail(f"{file_and_setting(settings)} cannot be read: {error}")
     except ReportTooLarge:
         fail("there are too many calls for one report: name a later day with --since")
     except DatabaseError as error:

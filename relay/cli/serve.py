@@ -17,7 +17,7 @@ import structlog
 from relay.app import App, page_token, run
 from relay.cli.console import CliCommand, fail, load_or_fail, say
 from relay.cli.voice_install import BUNDLES, PipInstaller, is_installed
-from relay.config import Loaded, Settings, dev_settings, secrets_of, serve_settings
+from relay.config import Loaded, Settings, dev_settings, secrets_of, serve_settings, setting_of
 from relay.engines.pending import PendingEngine
 from relay.logs import configure
 from relay.stores.journal.file import JournalDamaged, JournalInUse
@@ -35,6 +35,7 @@ _HINTS: Final = {
     socket.EAI_NONAME: "choose an address of this machine with --host",
     errno.EACCES: "choose ports above 1023 with --port and --http-port",
 }
+_PATH_HINT: Final = "let the relay's user own it, or set another"
 log = structlog.get_logger(__name__)
 
 
@@ -117,7 +118,7 @@ def _start(loaded: Loaded, program: Callable[[Loaded], Coroutine[Any, Any, None]
             with asyncio.Runner(loop_factory=_new_loop) as runner:
                 runner.run(program(loaded))
         except (OSError, sqlite3.Error, JournalInUse, JournalDamaged, ToolMisconfigured) as error:
-            fail(start_error(error))
+            fail(start_error(error, settings))
     return 0
 
 
@@ -147,10 +148,16 @@ def _new_loop() -> asyncio.AbstractEventLoop:
     return uvloop.new_event_loop()
 
 
-def start_error(error: Exception) -> str:
-    """The reason a start failed, with a hint where there is one."""
-    if isinstance(error, OSError) and error.errno in _HINTS and error.filename is None:
+def start_error(error: Exception, settings: Settings) -> str:
+    """The reason a start failed, with the setting to change or a hint where there is one."""
+    if isinstance(error, OSError) and error.filename is not None:
+        setting = setting_of(error.filename, settings)
+        if setting is not None:
+            return f"{setting} cannot be used: {error.strerror}: {error.filename}; {_PATH_HINT}"
+    elif isinstance(error, OSError) and error.errno in _HINTS:
         return f"{error.strerror}; {_HINTS[error.errno]}"
+    elif isinstance(error, sqlite3.Error):
+        return f"RELAY_DATA_DIR={settings.relay_data_dir} cannot be used: {error}; {_PATH_HINT}"
     return str(error)
 
 

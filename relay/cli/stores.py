@@ -44,6 +44,11 @@ def store_settings() -> Settings:
     return served
 
 
+def file_and_setting(settings: Settings) -> str:
+    """The file of the embedded store as an error names it, with the setting to change."""
+    return f"{database_file(settings)} (RELAY_DATA_DIR={settings.relay_data_dir})"
+
+
 @asynccontextmanager
 async def opened_store(
     settings: Settings,

@@ -10,6 +10,7 @@ from relay.config.loading import (
     serve_settings,
     trust_of,
 )
+from relay.config.paths import setting_of
 from relay.config.settings import Described, Settings, describe, env_example
 
 __all__ = [
@@ -24,5 +25,6 @@ __all__ = [
     "project_of",
     "secrets_of",
     "serve_settings",
+    "setting_of",
     "trust_of",
 ]

@@ -123,10 +123,6 @@ class SessionServer:
         setup = session_setup(services, session_id, admission, earlier)
         setup = replace(setup, conversation_id=claim.conversation_id)
         tools = services.tools(grant, session_id, setup.conversation_id)
-        setup = replace(
-            session_setup(services, session_id, admission, earlier), conversation_id=conversation_id
-        )
-        tools = services.tools(grant, session_id, conversation_id)
         pace_ms, after_playback = admission.pace_ms, admission.after_playback
         context = SessionContext(
             client, door.name, pace_ms, after_playback, tools, hold, claim.settle

@@ -290,8 +290,8 @@ def test_a_file_that_is_invalid_as_a_whole_is_reported(write, text, problem):
 
 def test_an_unreadable_file_is_reported(tmp_path):
     path = tmp_path / "none.toml"
-    assert problems_of(path) == (f"{path}: cannot be read: No such file or directory",)
-    assert problems_of(tmp_path) == (f"{tmp_path}: cannot be read: Is a directory",)
+    assert problems_of(path) == (f"RELAY_AGENTS={path} cannot be read: No such file or directory",)
+    assert problems_of(tmp_path) == (f"RELAY_AGENTS={tmp_path} cannot be read: Is a directory",)
 
 
 def test_a_file_over_the_size_limit_is_not_read(write, monkeypatch):

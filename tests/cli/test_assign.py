@@ -65,7 +65,7 @@ def test_a_store_that_cannot_be_written_is_named(run: Run) -> None:
     ran = run("assign", "--coach", "carla", "--learner", "ada")
 
     assert ran.code == 1
-    assert one_line(ran.err).startswith("var/relay.db cannot be written:")
+    assert one_line(ran.err).startswith("var/relay.db (RELAY_DATA_DIR=var) cannot be written:")
 
 
 @needs("postgresql", "postgrest")

@@ -69,4 +69,6 @@ def test_a_damaged_journal_is_reported(capsys) -> None:
 
     with pytest.raises(SystemExit, match="1"):
         with_personal_data(look)
-    assert one_line(capsys.readouterr().err).startswith("var cannot be used: var/journal")
+    assert one_line(capsys.readouterr().err).startswith(
+        "RELAY_DATA_DIR=var cannot be used: var/journal"
+    )

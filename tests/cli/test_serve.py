@@ -5,6 +5,7 @@ import errno
 import resource
 import signal
 import socket
+import sqlite3
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -20,7 +21,7 @@ from relay.cli.serve import raise_fd_limit
 from relay.realtime.grant import Caller
 from relay.stores.journal.file import JournalInUse
 from tests.cli.program import Program, one_line, relay
-from tests.scenarios.stage import Line
+from tests.scenarios.stage import Line, loaded
 
 SECRET = "a secret of production with more than thirty-two characters"
 WHOLE = {
@@ -69,7 +70,24 @@ def test_a_folder_that_cannot_be_made_is_one_line(tmp_path: Path) -> None:
     ran = relay("serve", "--port", "0", cwd=tmp_path, **WHOLE, RELAY_DATA_DIR="/proc/relay")
 
     assert ran.returncode == 1
-    assert "/proc/relay" in one_line(ran.stderr)
+    told = one_line(ran.stderr)
+    assert told.startswith("RELAY_DATA_DIR=/proc/relay cannot be used: ")
+
+
+def test_a_relay_whose_folder_another_one_has_is_never_ready(tmp_path: Path) -> None:
+    """Not for a moment: a caller whom it let in would lose every word."""
+    with Program("serve", "--port", "0", cwd=tmp_path, **WHOLE) as first:
+        first.logged("ready")
+        second = relay("serve", "--port", "0", cwd=tmp_path, **WHOLE)
+
+        assert second.returncode == 1
+        assert "set another" not in one_line(second.stderr)
+        assert "or give this one its own RELAY_DATA_DIR" in one_line(second.stderr)
+        assert '"ready"' not in second.stderr
+        assert first.stop(signal.SIGTERM) == 0
+    with Program("serve", "--port", "0", cwd=tmp_path, **WHOLE) as third:
+        third.logged("ready")
+        assert third.stop(signal.SIGTERM) == 0
 
 
 async def test_S3_63_it_serves_no_page_drains_and_ends_with_0(tmp_path: Path) -> None:
@@ -110,14 +128,24 @@ async def test_S3_63_it_serves_no_page_drains_and_ends_with_0(tmp_path: Path) ->
             "no such name; choose an address of this machine with --host",
         ),
         (
-            PermissionError(errno.EACCES, "Permission denied", "/var/lib/relay"),
-            "[Errno 13] Permission denied: '/var/lib/relay'",
+            PermissionError(errno.EACCES, "Permission denied", "var/journal"),
+            "RELAY_DATA_DIR=var cannot be used: Permission denied: var/journal;"
+            " let the relay's user own it, or set another",
+        ),
+        (
+            sqlite3.OperationalError("unable to open database file"),
+            "RELAY_DATA_DIR=var cannot be used: unable to open database file;"
+            " let the relay's user own it, or set another",
+        ),
+        (
+            PermissionError(errno.EACCES, "Permission denied", "/of/no/setting"),
+            "[Errno 13] Permission denied: '/of/no/setting'",
         ),
         (JournalInUse("in use by process 7"), "in use by process 7"),
     ],
 )
 def test_a_failed_start_is_reported_with_a_hint(error: Exception, told: str) -> None:
-    assert serve.start_error(error) == told
+    assert serve.start_error(error, loaded(Path("var")).settings) == told
 
 
 def test_the_addresses_that_were_given_are_settings() -> None:

@@ -209,7 +209,8 @@ def test_a_store_that_cannot_be_read_is_named(run: Run) -> None:
     ran = run("usage")
 
     assert ran.code == 1
-    assert one_line(ran.err) == "var/relay.db cannot be read: file is not a database"
+    told = "var/relay.db (RELAY_DATA_DIR=var) cannot be read: file is not a database"
+    assert one_line(ran.err) == told
 
 
 USERS, MINUTES = 100, 10

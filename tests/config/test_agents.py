@@ -56,7 +56,8 @@ def test_a_mistake_in_the_file_prevents_the_start(agents, start):
 
 def test_a_missing_file_prevents_the_start(environ):
     environ(**SERVE, RELAY_AGENTS="none.toml")
-    assert problems_of(serve_settings) == ("none.toml: cannot be read: No such file or directory",)
+    told = "RELAY_AGENTS=none.toml cannot be read: No such file or directory"
+    assert problems_of(serve_settings) == (told,)
 
 
 def test_a_default_agent_missing_from_the_file_is_warned_of(agents):
