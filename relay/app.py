@@ -50,6 +50,8 @@ from relay.websocket.server import Listener, ListenOptions, listen
 
 LAST_WORDS_SECONDS: Final = 1.0
 """Seconds the last utterances may take, at shutdown, to disk and so to subscribers."""
+STOPS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
+"""Signals that let calls end, and then end the relay."""
 PAGE_TOKEN_SECONDS: Final = 3600
 PAGE_USER: Final = "developer"
 PAGE_COACH: Final = "coach"
@@ -115,7 +117,7 @@ async def run(
     started: Callable[[App], None],
     installer: VoiceInstaller | None = None,
 ) -> None:
-    """Run until SIGTERM or SIGINT, then drain; a second signal ends the sessions at once."""
+    """Run until one of `STOPS`, then drain; a second signal ends the sessions at once."""
     stop = asyncio.Event()
     async with running(loaded, installer=installer) as app:
 
@@ -125,7 +127,7 @@ async def run(
             stop.set()
 
         loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
+        for number in STOPS:
             loop.add_signal_handler(number, signalled)
         started(app)
         await stop.wait()

@@ -4,11 +4,13 @@ import argparse
 import asyncio
 import contextlib
 import errno
+import os
 import resource
+import signal
 import socket
 import sqlite3
 import sys
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterable
 from dataclasses import replace
 from typing import Any, Final
 
@@ -28,6 +30,11 @@ HOW_TO_INSTALL: Final = f"{sys.executable} -m pip install 'relay[voice]'"
 """For a relay that is not a checkout."""
 OTHER_FILES: Final = 256
 """Listeners, files, feeds and the database's connections."""
+PRIVATE_UMASK: Final = 0o027
+"""What the relay writes, such as a log after a rotation, is not for everybody on the machine."""
+USER_SIGNALS: Final = (signal.SIGUSR1, signal.SIGUSR2)
+IGNORED_SIGNALS: Final = (*USER_SIGNALS, signal.SIGHUP)
+"""They mean nothing to the relay, and would kill a program that says nothing about them."""
 
 _HINTS: Final = {
     errno.EADDRINUSE: "stop what runs there, or choose others with --port and --http-port",
@@ -68,6 +75,8 @@ def _run_dev(given: argparse.Namespace) -> int:
     level = "log_level" in loaded.settings.model_fields_set
     quiet = loaded if level else replace(loaded, settings=_quiet(loaded.settings))
     installer = voice_installer(given.install_voice, loaded.settings)
+    # A terminal that is closed hangs up: a relay that stayed would keep its ports.
+    _ignore(USER_SIGNALS if os.isatty(0) else IGNORED_SIGNALS)
     return _start(quiet, lambda loaded: run(loaded, 0.0, announce_dev, installer))
 
 
@@ -75,7 +84,14 @@ def _run_serve(given: argparse.Namespace) -> int:
     """Run until SIGTERM, then drain."""
     loaded = load_or_fail(lambda: serve_settings(**address_settings(given)))
     drain = loaded.settings.drain_timeout
+    _ignore(IGNORED_SIGNALS)
     return _start(loaded, lambda loaded: run(loaded, drain, announce_serve))
+
+
+def _ignore(numbers: Iterable[signal.Signals]) -> None:
+    """Ignore these signals in this process; programs that it starts do as they like."""
+    for number in numbers:
+        signal.signal(number, lambda *_: None)
 
 
 def _quiet(settings: Settings) -> Settings:
@@ -109,6 +125,7 @@ SERVE: Final = CliCommand(
 def _start(loaded: Loaded, program: Callable[[Loaded], Coroutine[Any, Any, None]]) -> int:
     """Run until a signal; a problem is one line and exit code 1."""
     settings = loaded.settings
+    os.umask(os.umask(PRIVATE_UMASK) | PRIVATE_UMASK)
     secrets = (*secrets_of(settings), *loaded.tool_secrets.values())
     with contextlib.closing(configure(settings.log_level, settings.log_dir, secrets=secrets)):
         too_few = raise_fd_limit(settings.max_connections)

@@ -4,7 +4,9 @@ import atexit
 import contextlib
 import json
 import logging
+import os
 import queue
+import stat
 import sys
 import threading
 from collections.abc import Iterable, Sequence
@@ -18,6 +20,7 @@ from relay.logs.redaction import Redactor
 
 SERVICE = "relay"
 FALLBACK_DIR = Path("logs")  # below the working folder, when LOG_DIR cannot be written
+FILE_MODE = 0o640  # who called, and when, is for the relay's user and group alone
 MAX_QUEUED = 10_000  # lines, of about 1 KiB; beyond, they are dropped and counted
 CLOSE_SECONDS = 2.0  # to write what is queued when the process ends
 # Below a warning these log bytes, addresses with their query, or their own workings.
@@ -48,7 +51,9 @@ def configure(
     logs = Logs(RedactingHandler(lines, Redactor(secrets)), LogWriter(lines, handlers))
     logs.begin(getattr(logging, level.upper()))
     if troubles:
-        log.warning("log folder is not writable", troubles=troubles, used=bool(files))
+        log.warning(
+            "log folder is not writable", setting="LOG_DIR", troubles=troubles, used=bool(files)
+        )
     return logs
 
 
@@ -64,6 +69,8 @@ def _open_files(log_dir: Path | None) -> tuple[list[logging.Handler], list[str]]
     for folder in (log_dir, FALLBACK_DIR) if log_dir is not None else ():
         try:
             folder.mkdir(parents=True, exist_ok=True)
+            for name in ("combined.log", "error.log"):
+                _keep_private(folder / name)
             return [
                 _open_file(folder / "combined.log"),
                 _open_file(folder / "error.log", "ERROR"),
@@ -71,6 +78,18 @@ def _open_files(log_dir: Path | None) -> tuple[list[logging.Handler], list[str]]
         except OSError as error:
             troubles.append(f"{folder}: {error.strerror}")
     return [], troubles
+
+
+def _keep_private(path: Path) -> None:
+    """Create a log file, or take from one that is there what `FILE_MODE` does not allow."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, FILE_MODE)
+    try:
+        mode = stat.S_IMODE(os.fstat(descriptor).st_mode)
+        if mode & ~FILE_MODE:
+            with contextlib.suppress(PermissionError):  # another user's, who may keep it open
+                os.fchmod(descriptor, mode & FILE_MODE)
+    finally:
+        os.close(descriptor)
 
 
 def _open_file(path: Path, level: str = "NOTSET") -> logging.Handler:

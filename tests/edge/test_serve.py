@@ -3,14 +3,17 @@
 import asyncio
 import base64
 import os
+import shutil
 import signal
 import subprocess
 import time
 from pathlib import Path
 
+import aiohttp
 import pytest
 
 from relay.parts.simple import Script
+from tests.edge.front import PATIENCE
 from tests.edge.program import PROVIDER_KEY, SERVE, Program, provider, served
 from tests.scenarios.stage import AGENT, SECRET, SILENCE, SPEECH, Line, token
 
@@ -25,6 +28,10 @@ MARKER = b"\x12\x34\x56\x78" * 6000
 
 async def voice_turn(line: Line) -> None:
     await line.until("session.created")
+    await voice_turn_of(line)
+
+
+async def voice_turn_of(line: Line) -> None:
     await line.speak(SPEECH + MARKER + SILENCE)
     await line.until("response.done")
 
@@ -105,6 +112,21 @@ async def test_S3_60_log_level_and_a_folder_that_cannot_be_written(tmp_path: Pat
         (entry,) = relay.lines("combined.log")
         assert (tmp_path / "logs" / "combined.log").exists()
         assert (entry["level"], entry["message"]) == ("warning", "log folder is not writable")
+        assert entry["setting"] == "LOG_DIR"
+
+
+async def test_logs_are_for_the_relays_user_and_group_alone(tmp_path: Path) -> None:
+    (tmp_path / "logs").mkdir()
+    combined, error = tmp_path / "logs" / "combined.log", tmp_path / "logs" / "error.log"
+    error.touch()
+    error.chmod(0o644)  # an older relay's
+    async with served(tmp_path, LOG_DIR=str(tmp_path / "logs")) as relay:
+        assert [oct(path.stat().st_mode & 0o777) for path in (combined, error)] == ["0o640"] * 2
+        combined.rename(tmp_path / "logs" / "combined.log.1")  # as logrotate does
+        async with relay.call(f"/?agent_id={AGENT}&token=x") as line:
+            await line.closed()
+        await relay.logged("combined.log", 1)
+        assert oct(combined.stat().st_mode & 0o777) == "0o640"
 
 
 @pytest.mark.parametrize("level", ["info", "debug"])
@@ -156,10 +178,50 @@ def scan(folder: Path, secret: str) -> list[str]:
     ]
 
 
+# ------------------------------------------------------------------------------- its readiness
+
+
+async def readiness(relay: Program) -> tuple[int, dict[str, str]]:
+    """The status of /ready, and the parts that are not, with their reasons."""
+    async with (
+        aiohttp.ClientSession() as http,
+        http.get(f"http://127.0.0.1:{relay.http}/ready") as answer,
+    ):
+        return answer.status, (await answer.json()).get("parts", {})
+
+
+async def test_a_relay_whose_data_folder_was_deleted_is_not_ready(tmp_path: Path) -> None:
+    async with provider(SCRIPT) as openai:
+        async with served(tmp_path, OPENAI_BASE_URL=openai) as relay:
+            await relay.logged("combined.log", 1)  # ready
+            assert await readiness(relay) == (200, {})
+            async with relay.call(S3) as line:
+                await voice_turn(line)
+                shutil.rmtree(tmp_path / "state")
+                told = await not_ready(relay, "journal")
+                assert told == "deleted: restart the relay"
+                await voice_turn_of(line)  # the call goes on
+                assert await not_ready(relay, "store") == "FileNotFoundError"
+            errors = [(one["message"], one["reason"]) for one in relay.lines("error.log")]
+            assert errors.count(("journal is failing", told)) == 1
+        async with served(tmp_path, OPENAI_BASE_URL=openai) as relay:
+            await relay.logged("combined.log", 1)
+            assert await readiness(relay) == (200, {})
+
+
+async def not_ready(relay: Program, part: str) -> str:
+    """Why this part is not ready, once it is not."""
+    async with asyncio.timeout(PATIENCE):
+        while part not in (told := await readiness(relay))[1]:
+            await asyncio.sleep(0.02)
+    assert told[0] == 503
+    return told[1][part]
+
+
 # --------------------------------------------------------------------------------- its signals
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGQUIT])
 async def test_S3_63_a_signal_lets_calls_end_then_ends_them(
     tmp_path: Path, number: signal.Signals
 ) -> None:
@@ -189,6 +251,27 @@ async def refused(relay: Program) -> None:
             return
         writer.close()
         await asyncio.sleep(0.01)
+
+
+@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2])
+async def test_a_signal_that_means_nothing_changes_nothing(
+    tmp_path: Path, number: signal.Signals
+) -> None:
+    async with (
+        provider(SCRIPT) as openai,
+        served(tmp_path, OPENAI_BASE_URL=openai, DRAIN_TIMEOUT="0.3") as relay,
+    ):
+        await relay.logged("combined.log", 1)  # ready
+        async with relay.call(S3) as line:
+            await line.until("session.updated")
+            for _ in range(3):
+                relay.process.send_signal(number)
+            await voice_turn_of(line)
+            async with relay.call(S3) as another:
+                await another.until("session.created")
+            relay.process.send_signal(signal.SIGINT)
+            assert await line.closed() == (1012, "Service restart")
+            assert await relay.ended() == 0
 
 
 async def test_S3_63_who_has_no_calls_stops_at_once(tmp_path: Path) -> None:

@@ -95,6 +95,10 @@ def test_it_may_open_as_many_sockets_as_it_takes_calls() -> None:
     assert seconds("LimitNOFILE") > 4 * calls
 
 
+def test_a_crash_leaves_no_words_on_the_disk() -> None:
+    assert setting(SHIPPED, "LimitCORE") == ["0"]
+
+
 def test_its_settings_are_settings() -> None:
     (line,) = setting(SHIPPED, "Environment")
     given = dict(pair.split("=") for pair in line.split())
