@@ -1,4 +1,4 @@
-"""Lets a second part do the work that a first one failed at before it yielded anything."""
+"""Lets a second part do the work that a first one failed at before any of it was sent."""
 
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import aclosing
@@ -9,16 +9,20 @@ import structlog
 from relay.parts.interfaces import (
     PartFailed,
     ReplyDelta,
+    ReplyEnding,
     ReplyPiece,
     ReplyRequest,
     Resource,
     Responder,
+    StartOver,
     SynthesisRequest,
     Synthesizer,
+    TokenUsage,
     Transcriber,
     TranscriptionRequest,
     as_generator,
 )
+from relay.parts.sentences import SentenceSplitter
 
 log = structlog.get_logger(__name__)
 
@@ -29,7 +33,8 @@ Part = TypeVar("Part", Transcriber, Responder, Synthesizer)
 class FallbackTranscriber:
     """A `Transcriber` whose second part listens to a turn that the first could not write down.
 
-    `name` is the first one's.
+    `name` is the first one's. Its words come when all of them are there: half of a turn is never
+    the first's and half the second's.
     """
 
     def __init__(self, first: Transcriber, second: Transcriber) -> None:
@@ -57,7 +62,7 @@ class FallbackTranscriber:
     async def transcribe(self, request: TranscriptionRequest) -> AsyncGenerator[str]:
         """Yield the words of the one that understood the turn."""
         words = _either(
-            lambda: self._first.transcribe(request),
+            lambda: _whole(self._first.transcribe(request)),
             lambda: _taken_over(request, self._second).transcribe(request),
         )
         async with aclosing(words):
@@ -66,7 +71,11 @@ class FallbackTranscriber:
 
 
 class FallbackResponder:
-    """A `Responder` whose second part answers what the first could not; `name` is the first's."""
+    """A `Responder` whose second part answers what the first could not; `name` is the first's.
+
+    The first sentence is held back until it is complete, as long as a voice waits for it anyway;
+    until something was sent, a second part may still answer from the beginning (`StartOver`).
+    """
 
     def __init__(self, first: Responder, second: Responder) -> None:
         self._first = first
@@ -78,14 +87,74 @@ class FallbackResponder:
         return self._first.name
 
     async def respond(self, request: ReplyRequest) -> AsyncGenerator[ReplyPiece]:
-        """Yield the answer of the one that gave one."""
-        answer = _either(
-            lambda: self._first.respond(request),
-            lambda: _taken_over(request, self._second).respond(request),
-        )
-        async with aclosing(answer):
-            async for piece in answer:
+        """Yield the answer of the one that gave a whole one, or whose answer was already sent."""
+        beginning = _Beginning()
+        try:
+            async with aclosing(as_generator(self._first.respond(request))) as pieces:
+                async for piece in pieces:
+                    for ready in beginning.take(piece):
+                        yield ready
+        except PartFailed as failure:
+            if beginning.given and not (request.is_unsent and request.is_unsent()):
+                raise
+            _log_takeover(failure)
+            rest = self._anew(request, beginning)
+        else:
+            rest = beginning.rest()
+        async with aclosing(rest):
+            async for piece in rest:
                 yield piece
+
+    async def _anew(
+        self, request: ReplyRequest, before: "_Beginning"
+    ) -> AsyncGenerator[ReplyPiece]:
+        if before.anything:
+            yield StartOver(self._second.name, len(before.held))
+        answer = _taken_over(request, self._second).respond(request)
+        async with aclosing(as_generator(answer)) as pieces:
+            async for piece in pieces:
+                yield piece
+
+
+class _Beginning:
+    """The beginning of an answer, held back until its first sentence or clause can be spoken.
+
+    `given` tells whether any of the answer itself was let go, `anything` whether there was any
+    piece of it at all.
+    """
+
+    def __init__(self) -> None:
+        self.held = ""
+        self.given = False
+        self.anything = False
+        self._splitter = SentenceSplitter()
+
+    def take(self, piece: ReplyPiece) -> list[ReplyPiece]:
+        """Take the next piece; return what may go on."""
+        match piece:
+            case ReplyDelta(""):
+                return []
+            case ReplyDelta(text) if not self.given:
+                self.anything = True
+                self.held += text
+                return self._release() if self._splitter.feed(text) else []
+            case TokenUsage() | ReplyEnding():
+                self.anything = True
+                return [piece]
+            case _:
+                held = self._release()
+                self.given = self.anything = True
+                return [*held, piece]
+
+    async def rest(self) -> AsyncGenerator[ReplyPiece]:
+        """Yield what is still held back once the answer is complete."""
+        for piece in self._release():
+            yield piece
+
+    def _release(self) -> list[ReplyPiece]:
+        held, self.held = self.held, ""
+        self.given = self.given or bool(held)
+        return [ReplyDelta(held)] if held else []
 
 
 class FallbackSynthesizer:
@@ -138,18 +207,13 @@ async def _either(
     try:
         async with aclosing(as_generator(first())) as pieces:
             async for piece in pieces:
-                if not _is_empty(piece):
+                if piece:
                     yielded = True
                     yield piece
     except PartFailed as failure:
         if yielded:
             raise
-        log.warning(
-            "part failed; using its fallback",
-            part=failure.part,
-            code=failure.code,
-            detail=failure.detail,
-        )
+        _log_takeover(failure)
     else:
         return
     async with aclosing(as_generator(second())) as pieces:
@@ -157,8 +221,20 @@ async def _either(
             yield piece
 
 
-def _is_empty(piece: object) -> bool:
-    return not piece or (isinstance(piece, ReplyDelta) and not piece.text)
+async def _whole(words: AsyncIterator[str]) -> AsyncGenerator[str]:
+    async with aclosing(as_generator(words)) as pieces:
+        gathered = [piece async for piece in pieces]
+    for piece in gathered:
+        yield piece
+
+
+def _log_takeover(failure: PartFailed) -> None:
+    log.warning(
+        "part failed; using its fallback",
+        part=failure.part,
+        code=failure.code,
+        detail=failure.detail,
+    )
 
 
 async def _prepare(first: Resource, second: Resource) -> None:

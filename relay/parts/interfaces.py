@@ -95,7 +95,10 @@ class SpeechDetector(Protocol):
     silence_ms: int
 
     def detect(self, pcm: bytes) -> list[SpeechEvent]:
-        """Take the next piece of audio, of any length; return what it made certain, in order."""
+        """Take the next piece of audio, of any length; return what it made certain, in order.
+
+        b"" asks what `silence_ms`, which may have changed, makes certain now.
+        """
 
     def reset(self) -> None:
         """Forget an open turn (the client cleared its buffer); `at_ms` goes on counting."""
@@ -196,7 +199,8 @@ class ReplyRequest:
 
     `history` is the conversation as it was heard, oldest first, bounded by the engine; what it
     ends with is to be answered. `tool_choice` is as in the Realtime API. `max_tokens` None leaves
-    the length to the responder. `out_of_band` responses join no conversation.
+    the length to the responder. `out_of_band` responses join no conversation. `is_unsent` tells
+    whether nothing of the answer has been sent to the user yet, so that it may still `StartOver`.
     """
 
     history: tuple[HistoryEntry, ...] = ()
@@ -207,6 +211,7 @@ class ReplyRequest:
     out_of_band: bool = False
     max_wait: float = TURN_WAIT_SECONDS
     taken_over: TakenOver | None = field(default=None, compare=False, repr=False)
+    is_unsent: Callable[[], bool] | None = field(default=None, compare=False, repr=False)
 
     @property
     def prompt(self) -> str:
@@ -234,6 +239,22 @@ class TokenUsage:
     output: int
     cached: int = 0
 
+    def __add__(self, other: "TokenUsage") -> "TokenUsage":
+        return TokenUsage(
+            self.input + other.input, self.output + other.output, self.cached + other.cached
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class StartOver:
+    """The answer broke off, and the model named `by` begins it anew: what came so far is void.
+
+    `held_back` characters of it never came.
+    """
+
+    by: str
+    held_back: int = 0
+
 
 class Responder(Protocol):
     """Decides what to answer. One per session; what they share is a `Resource` of the `Parts`.
@@ -248,7 +269,8 @@ class Responder(Protocol):
         """Yield the answer as it is written.
 
         Either text deltas (one message), function calls, usage and, where it is not `completed`,
-        how it ended, in the order in which they come; or one whole `Reply`. Raises `PartFailed`.
+        how it ended, in the order in which they come; or one whole `Reply`. One that has another
+        take over may `StartOver` before that while `request.is_unsent`. Raises `PartFailed`.
         Cancelling the task that iterates stops the work.
         """
 
@@ -405,7 +427,7 @@ class Reply:
     ending: ReplyEnding = COMPLETED
 
 
-ReplyPiece = ReplyDelta | FunctionCall | TokenUsage | ReplyEnding | Reply
+ReplyPiece = ReplyDelta | FunctionCall | TokenUsage | ReplyEnding | Reply | StartOver
 """A piece of an answer, as a responder yields it."""
 
 

@@ -10,9 +10,12 @@ from structlog.testing import capture_logs
 from relay.parts.fallback import FallbackResponder, FallbackSynthesizer, FallbackTranscriber
 from relay.parts.interfaces import (
     FailureCode,
+    FunctionCall,
     PartFailed,
     ReplyDelta,
+    ReplyPiece,
     ReplyRequest,
+    StartOver,
     SynthesisRequest,
     TokenUsage,
     TranscriptionRequest,
@@ -77,18 +80,59 @@ async def test_the_second_does_what_the_first_could_not(
     assert told == [("responder", code, "503 overloaded")]
 
 
-@pytest.mark.parametrize(("combine", "method", "request_", "pieces"), COMBINED)
-async def test_nobody_takes_over_in_the_middle(
-    combine: Any, method: str, request_: Any, pieces: Sequence[Any]
-) -> None:
-    second = Player(*pieces)
-    part = combine(Player(*pieces, code="failed"), second)
-    received: list[Any] = []
+async def test_nobody_takes_over_a_voice_in_the_middle() -> None:
+    second = Player(b"\2\0")
+    part = FallbackSynthesizer(Player(b"", b"\1\0", code="failed"), second)
+    received: list[bytes] = []
     with pytest.raises(PartFailed, match="responder failed"):
-        await take(getattr(part, method)(request_), received)
+        await take(part.synthesize(SynthesisRequest("x")), received)
 
-    assert received == list(pieces[1:])
+    assert received == [b"\1\0"]
     assert second.asked == 0
+
+
+async def test_half_a_transcript_is_nobody_s() -> None:
+    part = FallbackTranscriber(Player("I would ", "like", code="failed"), Player("All of it."))
+    pieces = [piece async for piece in part.transcribe(TranscriptionRequest(b""))]
+    assert pieces == ["All of it."]
+
+
+async def answer_of(
+    *pieces: ReplyPiece, code: FailureCode | None = "failed", is_unsent: bool | None = None
+) -> list[ReplyPiece]:
+    """What comes of an answer that breaks off after these pieces; another one is "Hi."."""
+    told = None if is_unsent is None else (lambda: is_unsent)
+    part = FallbackResponder(Player(*pieces, code=code), Player(ReplyDelta("Hi."), name="second"))
+    return [piece async for piece in part.respond(replace(asked("Hello"), is_unsent=told))]
+
+
+async def test_an_answer_that_breaks_off_in_its_first_sentence_begins_anew() -> None:
+    pieces = await answer_of(ReplyDelta("Good mor"), ReplyDelta("ning"))
+    assert pieces == [StartOver("second", len("Good morning")), ReplyDelta("Hi.")]
+
+
+async def test_one_that_breaks_off_later_does_so_while_nothing_of_it_was_sent() -> None:
+    begun = (ReplyDelta("Good morning. "), ReplyDelta("How are"))
+    assert await answer_of(*begun, is_unsent=True) == [
+        *begun, StartOver("second"), ReplyDelta("Hi.")
+    ]  # fmt: skip
+    for is_unsent in (False, None):
+        with pytest.raises(PartFailed, match="responder failed"):
+            await answer_of(*begun, is_unsent=is_unsent)
+
+
+async def test_a_call_of_a_function_is_more_than_a_beginning() -> None:
+    call = FunctionCall("weather")
+    with pytest.raises(PartFailed):
+        await answer_of(ReplyDelta("Let me"), call)
+    assert await answer_of(ReplyDelta("Let me"), call, code=None) == [ReplyDelta("Let me"), call]
+
+
+async def test_what_is_held_back_is_no_more_than_a_voice_waits_for() -> None:
+    written = ["Good", " morning", ".", " How", " are", " you", "?"]
+    given = await answer_of(*map(ReplyDelta, written), code=None)
+    assert given == [ReplyDelta("Good morning. How"), *map(ReplyDelta, (" are", " you", "?"))]
+    assert await answer_of(ReplyDelta("Good"), ReplyDelta(""), code=None) == [ReplyDelta("Good")]
 
 
 @pytest.mark.parametrize(("combine", "method", "request_", "pieces"), COMBINED)
@@ -109,11 +153,9 @@ async def test_when_both_fail_it_is_the_second_that_is_told() -> None:
         [piece async for piece in part.respond(asked("Hi"))]
 
 
-async def test_a_count_of_tokens_is_more_than_nothing() -> None:
-    part = FallbackResponder(Player(TokenUsage(1, 0), code="failed"), Player(ReplyDelta("Hi")))
-
-    with pytest.raises(PartFailed):
-        [piece async for piece in part.respond(asked("Hi"))]
+async def test_a_count_of_tokens_is_told_before_another_begins() -> None:
+    counted = TokenUsage(1, 0)
+    assert await answer_of(counted) == [counted, StartOver("second"), ReplyDelta("Hi.")]
 
 
 @pytest.mark.parametrize("combine", [FallbackTranscriber, FallbackSynthesizer])

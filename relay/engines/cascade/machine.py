@@ -45,7 +45,6 @@ from relay.engines.cascade.items import CascadeItem, ItemList
 from relay.engines.cascade.outputs import McpToolListing, Pace
 from relay.engines.cascade.part_usage import PartModels, PartUsage
 from relay.engines.cascade.responses import ResponseContext, ResponseScheduler
-from relay.engines.cascade.sentences import looks_finished
 from relay.engines.cascade.settings import (
     SESSION_SECONDS,
     creates_response,
@@ -61,6 +60,7 @@ from relay.engines.cascade.transcripts import Transcripts
 from relay.engines.cascade.validation import audio_of, check_event, decode_event, event_id_of
 from relay.interfaces import Frame
 from relay.parts.interfaces import McpServers, PartFailed, Revise, SpeechDetector
+from relay.parts.sentences import looks_finished
 
 EXPIRED = "Your session hit the maximum duration of 60 minutes."
 

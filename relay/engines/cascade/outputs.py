@@ -19,8 +19,8 @@ from relay.engines.cascade.items import (
     assistant_message,
     snapshot,
 )
-from relay.engines.cascade.sentences import SentenceSplitter
 from relay.parts.interfaces import FunctionCall, McpCall, McpServers, as_json
+from relay.parts.sentences import SentenceSplitter
 
 CHUNK_MS = 250
 """The audio of one `response.output_audio.delta` at most (WIRE §2)."""

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 
 from relay.engines.cascade.effects import Event
+from relay.engines.cascade.items import characters_as_tokens, request_tokens
+from relay.parts.interfaces import ReplyRequest, TokenUsage
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,3 +49,61 @@ class PartUsage:
         ]
         self._used.clear()
         return told
+
+
+class ReplyTokens:
+    """The tokens of one response's reply, and of those that broke off before another took over.
+
+    `model` is who replies. What its provider has not counted is estimated from the characters.
+    """
+
+    def __init__(self, model: str) -> None:
+        self.model = model
+        self._asked: ReplyRequest | None = None
+        self._counted: TokenUsage | None = None
+        self._received = 0
+        self._ended = False
+        self._broken_off: list[tuple[str, TokenUsage]] = []
+
+    def ask(self, request: ReplyRequest) -> None:
+        """Note what the model is asked."""
+        self._asked = request
+
+    def receive(self, characters: int) -> None:
+        """Note what the model wrote."""
+        self._received += characters
+
+    def count(self, tokens: TokenUsage) -> None:
+        """Note what its provider counted."""
+        self._counted = tokens
+
+    def start_over(self, model: str) -> None:
+        """Keep what was used so far: this model replies from now on."""
+        if (used := self._used) is not None:
+            self._broken_off.append((self.model, used))
+        self.model, self._counted, self._received = model, None, 0
+
+    def end(self) -> None:
+        """Note the end of the reply: a request that failed before it brought anything is free."""
+        self._ended = True
+
+    @property
+    def by_model(self) -> list[tuple[str, TokenUsage]]:
+        """Return who used what, in their order."""
+        used = self._used
+        return self._broken_off if used is None else [*self._broken_off, (self.model, used)]
+
+    @property
+    def counted(self) -> TokenUsage | None:
+        """Return all of them where a provider counted, or some broke off; else None."""
+        if self._counted is None and not self._broken_off:
+            return None
+        return sum((tokens for _, tokens in self.by_model), TokenUsage(0, 0))
+
+    @property
+    def _used(self) -> TokenUsage | None:
+        if self._counted is not None or self._asked is None:
+            return self._counted
+        if self._ended and not self._received:
+            return None
+        return TokenUsage(request_tokens(self._asked), characters_as_tokens(self._received))

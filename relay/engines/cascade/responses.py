@@ -13,11 +13,9 @@ from relay.engines.cascade.items import (
     BYTES_PER_MS,
     CascadeItem,
     ItemList,
-    characters_as_tokens,
     counted_usage,
     history,
     input_tokens,
-    request_tokens,
     response_usage,
     snapshot,
 )
@@ -31,7 +29,7 @@ from relay.engines.cascade.outputs import (
     Segment,
     needs_approval,
 )
-from relay.engines.cascade.part_usage import PartUsage, ServedBy
+from relay.engines.cascade.part_usage import PartUsage, ReplyTokens, ServedBy
 from relay.engines.cascade.settings import ResponseRequest
 from relay.parts.interfaces import (
     COMPLETED,
@@ -50,6 +48,7 @@ from relay.parts.interfaces import (
     ReplyRequest,
     Revise,
     SpokenMessage,
+    StartOver,
     SynthesisRequest,
     TokenUsage,
     as_json,
@@ -228,20 +227,17 @@ class Response:
         self.awaits: set[str] = set()
         self.ending = COMPLETED
         self.failure: PartFailed | None = None
-        self.replied_by = ""
+        self.tokens = ReplyTokens(context.heard.models.responder)
         self._occasion = occasion
         self._context = context
         self._outputs = OutputInterleaver()
         self._message: MessageWriter | None = None  # that is being written
         self._gathered: list[Output] = []  # of a reply that is to be revised as a whole
+        self._reply_work = 0
         self._work: set[int] = set()
         self._due = math.inf
         self._first_sent_at = math.inf
         self._input_tokens = (0, 0)
-        self._asked: ReplyRequest | None = None
-        self._counted: TokenUsage | None = None
-        self._received = 0  # characters of the reply
-        self._replied = False
         self._spoken: list[Segment] = []  # that the synthesizer was asked for
 
     def begin(self, now: float) -> None:
@@ -272,31 +268,34 @@ class Response:
             tool_choice=self.request.tool_choice,
             max_tokens=limit if isinstance(limit, int) else None,
             out_of_band=not self.request.in_conversation,
+            is_unsent=lambda: not self._outputs.begun,
         )
-        self._asked = asked
-        self._start(asked, _ReplyTaker(self))
+        self.tokens.ask(asked)
+        self._reply_work = self._start(asked, _ReplyTaker(self))
 
     def take(self, piece: ReplyPiece, now: float) -> None:
         """Take a piece of the reply."""
         match piece:
             case ReplyDelta(text):
-                self._received += len(text)
+                self.tokens.receive(len(text))
                 self._write_text(text)
             case FunctionCall(arguments=arguments):
-                self._received += len(as_json(arguments))
+                self.tokens.receive(len(as_json(arguments)))
                 self._end_message()
                 self._add(piece)
             case TokenUsage():
-                self._counted = piece
+                self.tokens.count(piece)
             case ReplyEnding():
                 self.ending = piece
             case Reply():
                 self._take_whole(piece)
+            case StartOver():
+                self._start_over(piece)
         self._continue(now)
 
     def end_reply(self, failure: PartFailed | None, now: float) -> None:
         """Take the end of the reply, or its failure."""
-        self._replied = True
+        self.tokens.end()
         if failure is not None:
             self._fail(failure, now)
             return
@@ -391,8 +390,22 @@ class Response:
             self._context.conversation if self.request.input is None else self.request.input
         )
 
-    def _start(self, request: ReplyRequest | SynthesisRequest, taker: WorkTaker) -> None:
-        self._work.add(self._context.work.start(request, taker))
+    def _start(self, request: ReplyRequest | SynthesisRequest, taker: WorkTaker) -> int:
+        number = self._context.work.start(request, taker)
+        self._work.add(number)
+        return number
+
+    def _start_over(self, anew: StartOver) -> None:
+        """Forget all that was written: none of it has been sent."""
+        self.tokens.receive(anew.held_back)
+        self.tokens.start_over(anew.by)
+        for number in self._work - {self._reply_work}:
+            self._context.work.cancel(number)
+        self._work = {self._reply_work}
+        self._outputs = OutputInterleaver()
+        self._message = None
+        self._gathered = []
+        self.ending = COMPLETED
 
     def _fail(self, failure: PartFailed, now: float) -> None:
         """End once what is ready has been sent; nothing more is asked of any part."""
@@ -460,8 +473,8 @@ class Response:
             self._due = min(self._due, now + self._context.pace.delay_seconds)
 
     def _usage(self) -> dict[str, Any]:
-        if self._counted is not None:
-            usage = counted_usage(self._counted, self.audio_ms)
+        if (counted := self.tokens.counted) is not None:
+            usage = counted_usage(counted, self.audio_ms)
         else:
             first = self._occasion.response == 1
             words = self._outputs.word_count
@@ -474,9 +487,9 @@ class Response:
         """Return what the responder and the synthesizer used, as far as they got."""
         models = self._context.heard.models
         used = PartUsage(models)
-        if (tokens := self._tokens()) is not None:
+        for model, tokens in self.tokens.by_model:
             counts = {"input_tokens": tokens.input, "cached_tokens": tokens.cached}
-            used.count(self.replied_by or models.responder, **counts, output_tokens=tokens.output)
+            used.count(model, **counts, output_tokens=tokens.output)
         for segment in self._spoken:
             characters, pcm = len("".join(segment.words).strip()), segment.pcm or b""
             seconds = len(pcm) / (BYTES_PER_MS * 1000)
@@ -484,17 +497,6 @@ class Response:
                 segment.spoken_by or models.synthesizer, characters=characters, seconds=seconds
             )
         return used.take()
-
-    def _tokens(self) -> TokenUsage | None:
-        """Return the tokens of the reply, estimated where it was cut before they were counted.
-
-        A request that failed before it brought anything used none.
-        """
-        if self._counted is not None or self._asked is None:
-            return self._counted
-        if self._replied and not self._received:
-            return None
-        return TokenUsage(request_tokens(self._asked), characters_as_tokens(self._received))
 
     def _resource(self, ending: ReplyEnding, usage: Event | None) -> Event:
         request = self.request
@@ -527,7 +529,7 @@ class _ReplyTaker:
 
     def progress(self, piece: ReplyPiece | ServedBy, now: float) -> None:
         if isinstance(piece, ServedBy):
-            self.response.replied_by = piece.model
+            self.response.tokens.model = piece.model
             return
         self.response.take(piece, now)
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from relay.engines.cascade.sentences import LONGEST_PIECE, SentenceSplitter, looks_finished
+from relay.parts.sentences import LONGEST_PIECE, SentenceSplitter, looks_finished
 
 
 def pieces(*fed: str) -> list[str]:
