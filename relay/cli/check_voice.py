@@ -100,7 +100,7 @@ def _synthesizer_checks(
     settings: Settings, plan: PartsPlan, check: PartsCheck, live: bool
 ) -> Iterator[Check]:
     for place, (kind, part) in enumerate(synthesizers(settings, plan)):
-        remedies = _synthesizer_remedies(kind)
+        remedies = _synthesizer_remedies(kind, is_named=not place and bool(settings.tts_voice))
         work = partial(check.synthesizer, part, remedies)
         server = _synthesizer_server(kind, settings, part.name)
         yield Check(_name("synthesizer", place), _look(work, server, remedies, live))
@@ -110,7 +110,8 @@ def _transcriber_checks(
     settings: Settings, plan: PartsPlan, check: PartsCheck, live: bool
 ) -> Iterator[Check]:
     for place, (kind, part) in enumerate(transcribers(settings, plan)):
-        remedies = _transcriber_remedies(kind, settings)
+        is_named = not place and bool(settings.stt_model)
+        remedies = _transcriber_remedies(kind, settings, is_named=is_named)
         work = partial(check.transcriber, part, remedies, settings.stt_language)
         server = _transcriber_server(kind, settings, part.name)
         yield Check(_name("transcriber", place), _look(work, server, remedies, live))
@@ -166,7 +167,16 @@ def _on_processor(settings: Settings) -> str:
     return "RELAY_DEVICE=cuda, but a CUDA library is missing or there is no such card"
 
 
-def _transcriber_remedies(kind: SttKind, settings: Settings) -> PartRemedies:
+def _local_remedies(
+    setting: str, to_install: str, *, is_named: bool, on_processor: str = ""
+) -> PartRemedies:
+    """What to do about a local part, whose model is the packaged one or `is_named` by a setting."""
+    named = f"does the folder or model that {setting} names exist? Unset, the packaged one is used"
+    missing = named if is_named else to_install
+    return PartRemedies("", missing, f"see {setting}", on_processor)
+
+
+def _transcriber_remedies(kind: SttKind, settings: Settings, *, is_named: bool) -> PartRemedies:
     match kind:
         case "openai":
             key = "WHISPER_API_KEY" if settings.whisper_api_key else "OPENAI_API_KEY"
@@ -176,11 +186,13 @@ def _transcriber_remedies(kind: SttKind, settings: Settings) -> PartRemedies:
         case "azure":
             return _azure_remedies("see STT_LANGUAGE")
         case "local":
-            on_processor = _on_processor(settings)
-            return PartRemedies("", HOW_TO_INSTALL, "see STT_MODEL", on_processor)
+            card = _on_processor(settings)
+            return _local_remedies(
+                "STT_MODEL", HOW_TO_INSTALL, is_named=is_named, on_processor=card
+            )
 
 
-def _synthesizer_remedies(kind: TtsKind) -> PartRemedies:
+def _synthesizer_remedies(kind: TtsKind, *, is_named: bool) -> PartRemedies:
     match kind:
         case "openai":
             address = f"is OPENAI_BASE_URL right, {_REACH}"
@@ -191,7 +203,7 @@ def _synthesizer_remedies(kind: TtsKind) -> PartRemedies:
         case "azure":
             return _azure_remedies("see TTS_VOICE")
         case "local":
-            return PartRemedies("", HOW_TO_INSTALL, "see TTS_VOICE")
+            return _local_remedies("TTS_VOICE", HOW_TO_INSTALL, is_named=is_named)
 
 
 def _azure_remedies(rejected: str) -> PartRemedies:
@@ -201,8 +213,11 @@ def _azure_remedies(rejected: str) -> PartRemedies:
 
 def _responder_remedies(kind: LlmKind, settings: Settings, ollama: str | None) -> PartRemedies:
     if kind == "local":
-        on_processor = _on_processor(settings)
-        return PartRemedies("", HOW_TO_INSTALL_MODEL, "see LLM_MODEL", on_processor)
+        is_named = (settings.llm_model or "").endswith(".gguf")
+        card = _on_processor(settings)
+        return _local_remedies(
+            "LLM_MODEL", HOW_TO_INSTALL_MODEL, is_named=is_named, on_processor=card
+        )
     if settings.llm_base_url:
         address = f"is LLM_BASE_URL right, {_REACH}"
         return PartRemedies("see LLM_API_KEY", address, "see LLM_MODEL")

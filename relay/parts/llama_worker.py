@@ -36,7 +36,7 @@ def load(arguments: Sequence[str]) -> tuple[Work, Mapping[str, str]]:
     """Load and warm up a model; the arguments are its file, the device and a first request."""
     file, device, first = arguments
     if not Path(file).is_file():
-        raise FileNotFoundError("the model's file does not exist")
+        raise FileNotFoundError("the file that LLM_MODEL names does not exist")
     server, used = start_server(file, device)
 
     def work(body: bytes, cancelled: Callable[[], bool]) -> Generator[bytes, None, None]:

@@ -54,12 +54,12 @@ def find_voice(voice: str, fetch: Callable[[str], Path]) -> Path:
     if path.is_dir():
         files = sorted(path.glob("*.onnx"))
         if not files:
-            raise FileNotFoundError("no .onnx file in the voice's folder")
+            raise FileNotFoundError("no .onnx file in the folder that TTS_VOICE names")
         return files[0]
     if path.is_file():
         return path
     if path.suffix == ".onnx" or len(path.parts) > 1:
-        raise FileNotFoundError("the voice's file does not exist")
+        raise FileNotFoundError("the file or folder that TTS_VOICE names does not exist")
     return fetch(voice)
 
 

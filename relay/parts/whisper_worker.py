@@ -251,12 +251,13 @@ def _graphics_cards() -> int:
 
 def _loaded(name: str, device: str, threads: int) -> Recognizer:
     """Return the model, which has worked once: a missing library shows only then."""
+    found = find_model(name)
     from faster_whisper import WhisperModel  # noqa: PLC0415 - seconds, and only here
 
     try:
         recognizer = Recognizer(
             WhisperModel(
-                name or _packaged_folder(),
+                found,
                 device=device,
                 compute_type="int8" if device == "cpu" else "default",
                 cpu_threads=threads,
@@ -271,6 +272,24 @@ def _loaded(name: str, device: str, threads: int) -> Recognizer:
             ) from error
         raise
     return recognizer
+
+
+def find_model(name: str) -> str:
+    """Return the folder of a model: packaged (""), or of this name; else the name, for the hub.
+
+    Raises FileNotFoundError for what is a folder by its name, and holds no model.
+    """
+    if not name:
+        return _packaged_folder()
+    path = Path(name).expanduser()
+    if path.is_dir():
+        if not (path / "model.bin").is_file():
+            raise FileNotFoundError("no model.bin in the folder that STT_MODEL names")
+        return str(path)
+    most = 2  # OWNER/NAME of the hub
+    if name.startswith((".", "~", "/")) or name.endswith("/") or len(path.parts) > most:
+        raise FileNotFoundError("the folder that STT_MODEL names does not exist")
+    return name
 
 
 def _packaged_folder() -> str:

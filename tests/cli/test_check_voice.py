@@ -285,6 +285,30 @@ async def test_a_card_that_was_asked_for_and_is_not_used_is_told(
     assert found.what.startswith("small on cpu: ")
 
 
+@needs("voice", "voice_llm")
+@pytest.mark.parametrize(
+    ("named", "part", "told"),
+    [
+        ({"stt_model": "/no/whisper"}, "transcriber", "the folder that STT_MODEL names"),
+        ({"tts_voice": "/no/joe.onnx"}, "synthesizer", "the file or folder that TTS_VOICE names"),
+        ({"llm_model": "/no/smol.gguf"}, "responder", "the file that LLM_MODEL names"),
+    ],
+)
+async def test_a_local_model_that_does_not_exist_is_not_to_be_installed(
+    named: dict[str, str], part: str, told: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parts = {"transcriber", "synthesizer", "responder"}
+    for other in parts - {part}:
+        monkeypatch.setattr(check_voice, f"{other}s", lambda *_: [])
+    found = (await results(settings(relay_llm="local", **named)))[part]
+
+    ((setting, value),) = named.items()
+    assert found.state == "fail"
+    assert found.what.endswith(f"{told} does not exist")
+    assert found.hint.startswith(f"does the folder or model that {setting.upper()} names exist?")
+    assert value not in found.what
+
+
 async def test_without_a_voice_of_this_machine_nothing_is_spoken_here(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

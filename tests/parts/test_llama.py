@@ -314,6 +314,6 @@ class TestTheModel:
 
 async def test_a_file_that_is_not_there_says_so():
     model = LlamaModel("/nowhere/model.gguf")
-    with pytest.raises(PartFailed, match="the model's file does not exist"):
+    with pytest.raises(PartFailed, match="the file that LLM_MODEL names does not exist"):
         await model.prepare()
     await model.aclose()

@@ -230,7 +230,9 @@ class TestSpeaking:
     async def test_a_voice_that_is_not_there_says_so(self):
         synthesizer = PiperSynthesizer("/nowhere/voice.onnx")
         assert synthesizer.name == "voice"
-        with pytest.raises(PartFailed, match="the voice's file does not exist"):
+        with pytest.raises(
+            PartFailed, match="the file or folder that TTS_VOICE names does not exist"
+        ):
             await synthesizer.prepare()
         await synthesizer.aclose()
 

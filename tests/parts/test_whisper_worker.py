@@ -17,6 +17,7 @@ with suppress(ImportError):  # without the extra, `needs("voice")` says so
         MODEL_RATE,
         SHORTEST_PIECE_SECONDS,
         Heard,
+        find_model,
         is_understood,
         pieces_of,
         repeats_itself,
@@ -26,6 +27,25 @@ with suppress(ImportError):  # without the extra, `needs("voice")` says so
     from tests.parts.sounds import SECOND
 
 pytestmark = needs("voice")
+
+
+class TestModels:
+    def test_a_folder_is_taken_as_it_is(self, tmp_path):
+        (tmp_path / "model.bin").touch()
+        assert find_model(str(tmp_path)) == str(tmp_path)
+
+    @pytest.mark.parametrize("name", ["small.en", "Systran/faster-whisper-small.en"])
+    def test_other_names_are_the_hub_s(self, name):
+        assert find_model(name) == name
+
+    def test_a_folder_without_a_model_is_told(self, tmp_path):
+        with pytest.raises(FileNotFoundError, match="in the folder that STT_MODEL names"):
+            find_model(str(tmp_path))
+
+    @pytest.mark.parametrize("name", ["/no/where", "./small.en", "~/w", "models/", "a/b/c"])
+    def test_a_folder_that_is_not_there_is_told(self, name):
+        with pytest.raises(FileNotFoundError, match="folder that STT_MODEL names does not exist"):
+            find_model(name)
 
 
 class TestUnderstood:
