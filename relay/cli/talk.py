@@ -28,7 +28,7 @@ def _options(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(given: argparse.Namespace) -> int:
-    """Talk; exit code 1 when nothing was understood or answered."""
+    """Talk; exit code 1 when nothing was understood or answered, or an answer failed."""
     if given.save is not None and not given.save.absolute().parent.is_dir():
         fail(f"--save: there is no folder {given.save.absolute().parent}", code=2)
     try:
@@ -83,11 +83,15 @@ def _report(heard: HeardReply, given: argparse.Namespace) -> int:
     seconds = len(heard.audio) / (2 * RATE)
     if given.json:
         lines = [{"speaker": speaker, "text": text} for speaker, text in heard.lines]
-        summary = {"lines": lines, "errors": heard.errors, "answer_seconds": round(seconds, 3)}
-        say(json.dumps({**summary, "first_audio_ms": heard.first_audio_ms}))
+        summary = {"lines": lines, "errors": heard.errors, "failure": heard.failure}
+        times = {"answer_seconds": round(seconds, 3), "first_audio_ms": heard.first_audio_ms}
+        say(json.dumps(summary | times))
     elif heard.audio:
         saved = f", saved to {given.save}" if given.save is not None else ""
         say(f"{seconds:.1f} s of answer{saved}")
-    if not heard.lines and not heard.audio:
-        fail("nothing came back; is there speech in the recording?")
+    if heard.failure:
+        fail(f"the answer failed: {plain(heard.failure)}")
+    if not heard.audio and all(speaker == "you" for speaker, _ in heard.lines):
+        understood = bool(heard.lines)
+        fail("no answer" if understood else "nothing came back; is there speech in the recording?")
     return 0

@@ -50,13 +50,15 @@ class HeardReply:
     """Everything that came back.
 
     `lines` are pairs of speaker ("you", "voice") and text, `audio` is PCM16 mono at 24 kHz,
-    `first_audio_ms` counts from the end of speech.
+    `first_audio_ms` counts from the end of speech. `failure` is why the last answer that failed
+    did, "" where none did.
     """
 
     lines: list[tuple[str, str]] = field(default_factory=list)
     audio: bytearray = field(default_factory=bytearray)
     errors: list[str] = field(default_factory=list)
     first_audio_ms: int | None = None
+    failure: str = ""
 
 
 Say = Callable[[str, str], None]
@@ -151,6 +153,7 @@ class VoiceClient:
         elif kind == "response.done":
             self._answering = False
             self._answers += 1
+            self.heard.failure = _failure_of(event.get("response")) or self.heard.failure
         elif kind == "error":
             self._error(event.get("error"))
 
@@ -174,6 +177,16 @@ class VoiceClient:
         message = str(error.get("message")) if isinstance(error, dict) else str(error)
         self.heard.errors.append(message)
         self._say("error", message)
+
+
+def _failure_of(response: Any) -> str:
+    """Why an answer failed, "" if it did not."""
+    if not isinstance(response, dict) or response.get("status") != "failed":
+        return ""
+    details = response.get("status_details")
+    error = details.get("error") if isinstance(details, dict) else None
+    message = error.get("message") if isinstance(error, dict) else None
+    return str(message or "the engine does not say why")
 
 
 def _failure(url: str, failed: BaseException) -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from relay.parts.interfaces import Reply, SpokenMessage, failed
 from relay.parts.simple import Script
 from relay.talk.wav import write_wav
 from tests.cli.program import one_line, relay
@@ -69,9 +70,25 @@ async def test_as_json_it_is_one_object(tmp_path: Path, spoken: str) -> None:
         {"speaker": "you", "text": "Good morning."},
         {"speaker": "voice", "text": "And to you."},
     ]
-    assert told["errors"] == []
+    assert (told["errors"], told["failure"]) == ([], "")
     assert told["answer_seconds"] == 0.66
     assert 0 <= told["first_audio_ms"] < 5000
+
+
+@pytest.mark.parametrize("said", ["And to", ""])
+async def test_an_answer_that_failed_exits_with_1_and_says_why(
+    tmp_path: Path, spoken: str, said: str
+) -> None:
+    outputs = (SpokenMessage(said),) if said else ()
+    broken = Reply(outputs, ending=failed("server_error", "The model had an error."))
+    async with stage(tmp_path, Script(heard=("Good morning.",), replies=(broken,))) as here:
+        ran = await talk(here, spoken)
+        as_json = await talk(here, "--json", spoken)
+
+    assert (ran.returncode, as_json.returncode) == (1, 1)
+    assert ran.stdout.splitlines()[0] == "you:   Good morning."
+    assert one_line(ran.stderr) == "the answer failed: The model had an error."
+    assert json.loads(as_json.stdout)["failure"] == "The model had an error."
 
 
 async def test_a_bad_token_is_reported_and_exits_with_1(tmp_path: Path, spoken: str) -> None:

@@ -58,7 +58,27 @@ async def test_it_ends_when_the_answer_is_over() -> None:
     assert bytes(heard.audio) == SOUND * 2
     assert heard.first_audio_ms is not None
     assert 0 <= heard.first_audio_ms < 1000
-    assert heard.errors == []
+    assert (heard.errors, heard.failure) == ([], "")
+
+
+@pytest.mark.parametrize(
+    ("details", "why"),
+    [
+        ({"error": {"message": "Too much to do."}}, "Too much to do."),
+        ({"error": None}, "the engine does not say why"),
+        (None, "the engine does not say why"),
+    ],
+)
+async def test_a_failure_is_kept_whatever_comes_after(details: object, why: str) -> None:
+    async def play(caller: Caller) -> None:
+        done = {"status": "failed", "status_details": details}
+        await caller.say({"type": "response.created"}, {"type": "response.done", "response": done})
+        await caller.say({"type": "response.created"}, {"type": "response.done", "response": {}})
+        await caller.until_gone()
+
+    heard, _ = await talk(play)
+
+    assert heard.failure == why
 
 
 async def test_the_recording_is_sent_unchanged_and_silence_follows() -> None:
