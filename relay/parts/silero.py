@@ -112,7 +112,7 @@ class SileroDetector:
             return self._after_silence()
         recent = list(self._voices)[-FRAMES_TO_RESUME:]
         if len(recent) < FRAMES_TO_RESUME or not all(recent):
-            return []  # it may be the first of more: let the next one tell
+            return []  # it may be the first of more
         self._voices = deque(recent, START_WINDOW)
         self._is_paused = False
         self._voice_ended = self._samples
@@ -124,8 +124,8 @@ class SileroDetector:
 
     def _after_silence(self) -> list[SpeechEvent]:
         """Return the pause or the end that the silence until now makes certain."""
-        if self._voice_ended is None:
-            return []
+        if self._voice_ended is None or (self._voices and self._voices[-1]):
+            return []  # a voiced frame may be the first of more: let the next one tell
         quiet_ms = _ms(self._samples - self._voice_ended)
         ended_ms = _ms(self._voice_ended)
         if quiet_ms >= max(self.silence_ms, SHORTEST_SILENCE_MS):

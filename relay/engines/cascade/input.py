@@ -140,14 +140,15 @@ class InputAudio:
         return max(self._silence_ms + HOLD_MS - silent_ms, 0) / 1000
 
     def end_pause(self) -> list[TurnEvent]:
-        """End the turn if its pause has lasted as long as the client asked, holding it no more."""
+        """End the turn if its pause has lasted as long as the client asked, holding it no more.
+
+        A voice that may just be going on is left to the next audio; what came after the client's
+        silence is left to the next turn.
+        """
         self.hold(False)
         if self._open is None or self._voice_end_ms is None:
             return []
-        if self._received_ms - self._voice_end_ms < self._silence_ms:
-            return []
-        self._speech_detector.reset()
-        return self._stop(self._received_ms)
+        return [turn for event in self._speech_detector.detect(b"") for turn in self._take(event)]
 
     @property
     def _received_ms(self) -> int:
@@ -167,7 +168,7 @@ class InputAudio:
             happened += self._stop(self._received_ms)
         return happened
 
-    def _take(self, event: SpeechEvent, prefix_ms: int) -> list[TurnEvent]:
+    def _take(self, event: SpeechEvent, prefix_ms: int = 0) -> list[TurnEvent]:
         at_ms = event.at_ms + self._undetected // BYTES_PER_MS
         match event:
             case SpeechStarted():

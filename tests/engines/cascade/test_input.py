@@ -8,13 +8,16 @@ from relay.engines.cascade.effects import RequestRefused
 from relay.engines.cascade.input import (
     MAX_TURN_MS,
     InputAudio,
+    TurnPaused,
     TurnStarted,
     TurnStopped,
 )
 from relay.engines.cascade.settings import TurnDetection
 from relay.engines.cascade.transcripts import MAX_AWAITED
 from relay.parts.simple import LoudnessDetector, silence, tone
+from tests.components import needs
 from tests.engines.cascade.driving import NO_TURNS, TRANSCRIBED, Talk, scripted
+from tests.engines.cascade.recordings import prompt
 
 VAD = TurnDetection(silence_ms=200, prefix_ms=300)
 MANUAL = TurnDetection(silence_ms=None)
@@ -138,6 +141,44 @@ def test_too_little_is_not_committed(audio_input: InputAudio):
         audio_input.commit()
 
     assert refused.value.code == "input_audio_buffer_commit_empty"
+
+
+@needs("voice", "human_recordings", "ffmpeg")
+@pytest.mark.parametrize("late_ms", range(0, 260, 20))
+def test_a_voice_is_whole_in_its_turn_wherever_a_held_pause_is_ended(late_ms: int):
+    """A second sentence goes on so many ms before the first one's transcript is there."""
+    from relay.parts.silero import SileroDetector  # noqa: PLC0415
+
+    numbers = itertools.count(1)
+    audio_input = InputAudio(SileroDetector(), lambda prefix: f"{prefix}_{next(numbers)}")
+    said, how = prompt("conf-onlyperson"), TurnDetection(silence_ms=500, prefix_ms=300)
+    before = up_to_loud(prompt("transfer")) + silence(600)
+    happened: list[object] = []
+    for start in range(0, len(before), 960):
+        for event in audio_input.append(before[start : start + 960], how):
+            happened.append(event)
+            audio_input.hold(isinstance(event, TurnPaused))
+    said = said[loud_from(said) :]
+    cut = late_ms * 48
+    happened += audio_input.append(said[:cut], how)
+    happened += audio_input.end_pause()
+    happened += in_pieces(audio_input, said[cut:] + silence(1000), 960, how)
+
+    last = [event for event in happened if isinstance(event, TurnStopped)][-1]
+    assert said[: -48 * 200] in last.pcm
+
+
+def loud_from(pcm: bytes) -> int:
+    """Where the first loud sample is, in bytes, at a whole ms."""
+    loud = next(at for at, sample in enumerate(memoryview(pcm).cast("h")) if abs(sample) > 500)
+    return loud * 2 // 48 * 48
+
+
+def up_to_loud(pcm: bytes) -> bytes:
+    """Return the audio up to its last loud sample."""
+    samples = memoryview(pcm).cast("h")
+    last = next(at for at in range(len(samples) - 1, 0, -1) if abs(samples[at]) > 500)
+    return pcm[: last * 2 // 48 * 48]
 
 
 KIND = "conversation.item.input_audio_transcription"

@@ -29,36 +29,38 @@ from relay.parts.interfaces import (
     TranscriptionRequest,
     incomplete,
 )
-from relay.parts.simple import LoudnessDetector, scripted_parts, silence, tone
+from relay.parts.simple import scripted_parts, silence, tone
 from tests.engines.cascade.driving import NO_TURNS, TEXT, TRANSCRIBED, Talk, as_read, scripted
 
 PAUSE_MS = 200
 
 
 class PausingDetector:
-    """A `LoudnessDetector` that tells pauses too."""
+    """Takes each frame with a sound for speech and tells pauses; two such frames end a pause."""
 
     def __init__(self) -> None:
-        self._under = LoudnessDetector()
-        self._under.silence_ms = 10_000_000
         self.silence_ms = 500
-        self._open = self._paused = False
+        self._open = self._paused = self._unsure = False
         self._now_ms = 0
         self._voice_end_ms = 0
 
     def detect(self, pcm: bytes) -> list[SpeechEvent]:
-        events: list[SpeechEvent] = []
+        events = [] if self._unsure else self._quiet()
         for start in range(0, len(pcm), 960):
             events += self._frame(pcm[start : start + 960])
         return events
 
     def reset(self) -> None:
-        self._open = self._paused = False
+        self._open = self._paused = self._unsure = False
 
     def _frame(self, frame: bytes) -> list[SpeechEvent]:
         self._now_ms += 20
         if any(memoryview(frame).cast("h")):
             return self._loud()
+        self._unsure = False
+        return self._quiet()
+
+    def _quiet(self) -> list[SpeechEvent]:
         quiet_ms = self._now_ms - self._voice_end_ms
         if self._open and quiet_ms >= self.silence_ms:
             self._open = self._paused = False
@@ -69,6 +71,9 @@ class PausingDetector:
         return []
 
     def _loud(self) -> list[SpeechEvent]:
+        self._unsure = self._paused and not self._unsure
+        if self._unsure:
+            return []
         self._voice_end_ms = self._now_ms
         if not self._open:
             self._open = True
@@ -237,6 +242,35 @@ def test_the_turn_waits_for_a_transcript_that_takes_longer_than_the_silence():
     stopped, *_ = talk.do_work()
 
     assert stopped["type"] == "input_audio_buffer.speech_stopped"
+
+
+def test_a_voice_that_goes_on_as_the_transcript_comes_goes_on_in_the_same_turn():
+    talk = pausing("Done.", "Done, I said.")
+    talk.say("session.update", session=TRANSCRIBED)
+    in_real_time(talk, tone(800) + silence(700))  # it is held: the transcript is awaited
+    in_real_time(talk, tone(20))
+
+    talk.do_work()
+    assert talk.of("input_audio_buffer.speech_stopped") == []
+    in_real_time(talk, tone(400) + silence(600))
+
+    (request,) = transcriptions(talk)
+    assert len(request.pcm) == (800 + 700 + 420 + PAUSE_MS) * 48
+    talk.finish()
+    completed = talk.last("conversation.item.input_audio_transcription.completed")
+    assert completed["transcript"] == "Done, I said."
+
+
+def test_a_click_as_the_transcript_comes_ends_the_turn_a_frame_later():
+    talk = pausing("Done.")
+    in_real_time(talk, tone(800) + silence(700) + tone(20))
+    talk.do_work()
+    assert talk.of("input_audio_buffer.speech_stopped") == []
+
+    in_real_time(talk, silence(20))
+
+    (stopped,) = talk.of("input_audio_buffer.speech_stopped")
+    assert stopped["audio_end_ms"] == 800 + 500, "what came later is left to the next turn"
 
 
 def test_a_transcript_that_never_comes_holds_no_turn_for_ever():
