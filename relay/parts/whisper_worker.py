@@ -12,6 +12,7 @@ import zlib
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 from typing import Any, Final
 
 import numpy as np
@@ -274,6 +275,14 @@ def _loaded(name: str, device: str, threads: int) -> Recognizer:
     return recognizer
 
 
+def leave_out_decoders() -> None:
+    """Let faster-whisper be imported without PyAV: it is given samples and no files here.
+
+    `make run` need not download these 35 MB, and no process loads them.
+    """
+    sys.modules["av"] = ModuleType("av")
+
+
 def find_model(name: str) -> str:
     """Return the folder of a model: packaged (""), or of this name; else the name, for the hub.
 
@@ -300,4 +309,5 @@ def _packaged_folder() -> str:
 
 
 if __name__ == "__main__":
+    leave_out_decoders()
     run_worker(load)

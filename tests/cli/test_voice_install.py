@@ -101,7 +101,7 @@ async def test_the_page_is_there_at_once_and_the_voice_comes(python: Path, folde
         assert seen[0]["voice"]["of"] == BUNDLES["small"].download
         assert seen[-1]["voice"]["phase"] == "ready"
         assert seen[-1]["engine"] == "offline"
-        assert program.line("voice   downloading").startswith(", once: 300 MB")
+        assert program.line("voice   downloading").startswith(", once: 260 MB")
         assert program.line("voice   ready after").endswith("open the page and talk")
         async with connect(socket, additional_headers={"Authorization": f"Bearer {token}"}) as line:
             assert json.loads(await line.recv())["type"] == "session.created"

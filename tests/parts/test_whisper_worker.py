@@ -159,3 +159,14 @@ def test_no_speech_library_comes_into_the_relays_own_process():
     )
     ran = subprocess.run([sys.executable, "-c", check], capture_output=True, check=True)
     assert ran.stdout == b"set()\n"
+
+
+@pytest.mark.slow
+def test_the_packages_that_the_lock_leaves_out_are_not_missed():
+    check = (
+        "import sys; sys.modules['hf_xet'] = None; from relay.parts import whisper_worker;"
+        "whisper_worker.leave_out_decoders(); whisper_worker.load(('', 'cpu', '2'));"
+        "print(hasattr(sys.modules['av'], 'open'))"
+    )
+    ran = subprocess.run([sys.executable, "-c", check], capture_output=True, check=True)
+    assert ran.stdout == b"False\n"

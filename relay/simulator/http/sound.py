@@ -1,6 +1,6 @@
 """Reads sound files as PCM16 mono at 24 kHz, and writes sound in the formats of the speech API.
 
-WAV needs nothing; the other formats need the `av` package, which the local voice brings.
+WAV needs nothing; the other formats need the `av` package, which the extra `codecs` brings.
 """
 
 import asyncio
