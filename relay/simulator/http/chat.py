@@ -16,6 +16,7 @@ from relay.parts.interfaces import (
     ReplyPiece,
     Responder,
     SpokenMessage,
+    StartOver,
     TokenUsage,
     as_json,
     incomplete,
@@ -92,21 +93,23 @@ async def _flat(
                     for part in _parts(output):
                         yield part
                 yield piece.ending
-            case ReplyDelta() | FunctionCall():
+            case ReplyDelta() | FunctionCall() | StartOver():
                 for part in _parts(piece):
                     yield part
             case TokenUsage() | ReplyEnding():
                 yield piece
 
 
-def _parts(piece: ReplyDelta | SpokenMessage | FunctionCall | McpCall) -> list[str | ChatCall]:
+def _parts(
+    piece: ReplyDelta | SpokenMessage | FunctionCall | McpCall | StartOver,
+) -> list[str | ChatCall]:
     match piece:
         case ReplyDelta() | SpokenMessage():
             return [*tokens(piece.text)]
         case FunctionCall():
             call_id = f"call_{secrets.token_hex(12)}"
             return [ChatCall(call_id, piece.name, as_json(piece.arguments))]
-        case McpCall():
+        case McpCall() | StartOver():  # nothing has come before: the request has no `is_unsent`
             return []
 
 
