@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 import tomllib
+from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import packages_distributions
 from pathlib import Path
 
@@ -141,33 +142,43 @@ def _versions(found: list[tuple[str, int]]) -> set[tuple[str, int]]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("python", ["3.11", "3.12", "3.13", "3.14"])
-@pytest.mark.parametrize("system", ["manylinux_2_28", "apple-darwin"])
-@pytest.mark.parametrize("processor", ["x86_64", "aarch64"])
 @pytest.mark.parametrize("locks", [(RUN, VOICE_LLM), (ALL,)], ids=["run", "all"])
 def test_a_lock_installs_from_wheels_alone(
-    tmp_path: Path, python: str, system: str, processor: str, locks: tuple[str, ...]
+    tmp_path: Path, python: str, locks: tuple[str, ...]
 ) -> None:
-    """A resolver for that system finds a wheel with a pinned hash for all that it would install."""
+    """A resolver for each system finds a wheel with a pinned hash for all it would install.
+
+    All at once, since a resolver mostly waits for the index.
+    """
+    systems = [(x, y) for x in ("x86_64", "aarch64") for y in ("manylinux_2_28", "apple-darwin")]
+    with ThreadPoolExecutor(len(systems)) as pool:
+        told = pool.map(lambda one: resolved(tmp_path, python, "-".join(one), locks), systems)
+    for (processor, system), answer in zip(systems, told, strict=True):
+        count = re.search(r"Would install (\d+) packages", answer)
+
+        assert count, answer
+        assert int(count[1]) > 50
+        is_without_voice = (system, processor, python) == ("apple-darwin", "x86_64", "3.14")
+        assert ("piper-tts" in answer) is not is_without_voice
+
+
+def resolved(folder: Path, python: str, platform: str, locks: tuple[str, ...]) -> str:
+    """Return what a resolver says that it would install from these locks on another system."""
     sources = [word for lock in locks for word in ("-r", ROOT / lock)]
     ran = subprocess.run(
         [
             *(sys.executable, "-m", "uv", "pip", "install", "--dry-run", "--target", "."),
             *("--no-deps", "--require-hashes", "--only-binary", ":all:"),
-            *("--python-version", python, "--python-platform", f"{processor}-{system}", *sources),
+            *("--python-version", python, "--python-platform", platform, *sources),
         ],
-        cwd=tmp_path,
+        cwd=folder,
         env=os.environ | {"MACOSX_DEPLOYMENT_TARGET": MAC_OF_THE_VOICE, "NO_COLOR": "1"},
         capture_output=True,
         text=True,
         timeout=300,
         check=False,
     )
-    told = re.search(r"Would install (\d+) packages", ran.stderr)
-
-    assert told, ran.stderr
-    assert int(told[1]) > 50
-    is_without_voice = (system, processor, python) == ("apple-darwin", "x86_64", "3.14")
-    assert ("piper-tts" in ran.stderr) is not is_without_voice
+    return ran.stderr
 
 
 def test_the_clients_lock_names_no_address_and_hashes_all() -> None:
