@@ -1,10 +1,12 @@
 """Finds a client's own address behind trusted reverse proxies."""
 
+import re
 from collections.abc import Iterable
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 
 Address = IPv4Address | IPv6Address
 LOOPBACK = ("127.0.0.0/8", "::1")
+_WITH_PORT = re.compile(r"(?:\[(?P<v6>[^\]]*:[^\]]*)\]|(?P<v4>[^:]*))(?::[0-9]{1,5})?", re.ASCII)
 
 
 class TrustedProxies:
@@ -42,10 +44,8 @@ class TrustedProxies:
 def _parse(text: str) -> Address | None:
     """An address that may be followed by a port, IPv4 in IPv6 as IPv4; None for anything else."""
     text = text.strip()
-    if text.startswith("["):
-        text = text[1:].partition("]")[0]
-    elif text.count(":") == 1:
-        text = text.partition(":")[0]
+    if found := _WITH_PORT.fullmatch(text):  # else it is an IPv6 address without a port, or nothing
+        text = found["v6"] or found["v4"] or ""
     try:
         address = ip_address(text)
     except ValueError:

@@ -28,6 +28,12 @@ NGINX, BALANCER, CLIENT = "127.0.0.1", "10.1.2.3", "203.0.113.9"
         # What cannot be read is not believed, nor what stands before it.
         (NGINX, [f"{CLIENT}, unknown"], None, NGINX),
         (NGINX, [f"{CLIENT}, "], "nonsense", NGINX),
+        # Nor is an address with something behind it, in the middle of the list or as its end.
+        (NGINX, [f"{CLIENT}, [::1]evil"], None, NGINX),
+        (NGINX, [f"{CLIENT}, 127.0.0.1:evil"], None, NGINX),
+        (NGINX, [f"{CLIENT}, [127.0.0.1]"], None, NGINX),
+        (NGINX, [], "[203.0.113.7]x", NGINX),
+        ("[::1]evil", [CLIENT], None, "[::1]evil"),
         # Other spellings of addresses.
         ("::ffff:127.0.0.1", [f"{CLIENT}:51234"], None, CLIENT),
         ("::1", ["[2001:db8::7]:51234"], None, "2001:db8::7"),
