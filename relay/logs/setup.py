@@ -17,10 +17,13 @@ from pathlib import Path
 import structlog
 
 from relay.logs.redaction import Redactor
+from relay.logs.repeats import LineGate, Repetitions
 
 SERVICE = "relay"
 FALLBACK_DIR = Path("logs")  # below the working folder, when LOG_DIR cannot be written
 FILE_MODE = 0o640  # who called, and when, is for the relay's user and group alone
+# Bytes of a log file: beyond, it becomes NAME.full.log in place of the one before.
+MAX_FILE_BYTES = 100 * 1024 * 1024
 MAX_QUEUED = 10_000  # lines, of about 1 KiB; beyond, they are dropped and counted
 CLOSE_SECONDS = 2.0  # to write what is queued when the process ends
 # Below a warning these log bytes, addresses with their query, or their own workings.
@@ -42,13 +45,16 @@ def configure(
 
     `level` is debug, info, warning or error. `console` logs to stderr, in colour on a terminal and
     as JSON elsewhere. `log_dir` gets combined.log and error.log; if it cannot be written, ./logs
-    does, and one warning says so. `secrets` are masked wherever they turn up.
+    does, and one warning says so. `secrets` are masked wherever they turn up. A line that is
+    repeated is written once in 10 s, and then how often it came (`relay.logs.repeats`).
     """
     handlers: list[logging.Handler] = [_console()] if console else []
     files, troubles = _open_files(log_dir)
     handlers += files
     lines: queue.Queue[logging.LogRecord | None] = queue.Queue(MAX_QUEUED)
-    logs = Logs(RedactingHandler(lines, Redactor(secrets)), LogWriter(lines, handlers))
+    redactor, gate = Redactor(secrets), LineGate()
+    writer = LogWriter(lines, handlers, gate, redactor)
+    logs = Logs(RedactingHandler(lines, redactor), writer, gate)
     logs.begin(getattr(logging, level.upper()))
     if troubles:
         log.warning(
@@ -93,19 +99,39 @@ def _keep_private(path: Path) -> None:
 
 
 def _open_file(path: Path, level: str = "NOTSET") -> logging.Handler:
-    # Watched: once logrotate has moved the file, the next line opens a new one.
-    handler = WatchedFileHandler(path, encoding="utf-8", errors="backslashreplace")
+    handler = SizedFileHandler(path, encoding="utf-8", errors="backslashreplace")
     handler.setFormatter(JsonFormatter())
     handler.setLevel(level)
     return handler
 
 
+class SizedFileHandler(WatchedFileHandler):
+    """Writes a log file of bounded size.
+
+    It is watched: once logrotate has moved the file, the next line opens a new one. A file that
+    has grown to `MAX_FILE_BYTES` before that is renamed to NAME.full.log, in place of the last.
+    """
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write a line, and set the file aside if it is full."""
+        super().emit(record)
+        with contextlib.suppress(OSError):  # the next line tries again
+            if self.stream and os.fstat(self.stream.fileno()).st_size >= MAX_FILE_BYTES:
+                Path(self.baseFilename).replace(full_name(Path(self.baseFilename)))
+
+
+def full_name(path: Path) -> Path:
+    """Where a log file is kept once it is full: combined.log as combined.full.log."""
+    return path.with_name(f"{path.stem}.full{path.suffix}")
+
+
 class Logs:
     """Logging from `configure` until it is closed."""
 
-    def __init__(self, handler: "RedactingHandler", writer: "LogWriter") -> None:
+    def __init__(self, handler: "RedactingHandler", writer: "LogWriter", gate: LineGate) -> None:
         self._handler = handler
         self._writer = writer
+        self._gate = gate
         self._levels = {name: logging.getLogger(name).level for name in ("", *QUIET)}
         self._open = True
 
@@ -117,6 +143,7 @@ class Logs:
     def begin(self, level: int) -> None:
         """Log every logger's lines of this level and above from now on."""
         root = logging.getLogger()
+        self._handler.addFilter(self._gate.admits)
         root.addHandler(self._handler)
         root.setLevel(level)
         for name in QUIET:
@@ -124,6 +151,7 @@ class Logs:
         structlog.configure(
             processors=[
                 structlog.contextvars.merge_contextvars,
+                self._gate.process,
                 structlog.processors.StackInfoRenderer(),
                 structlog.processors.format_exc_info,
                 # The event dict becomes the record's `msg`; read_event takes it from there.
@@ -187,15 +215,22 @@ class RedactingHandler(logging.Handler):
 
 
 class LogWriter:
-    """The thread that writes queued records, in order, to every handler."""
+    """The thread that writes queued records, in order, to every handler.
+
+    It also tells of repetitions, at the end of their window or when it is stopped.
+    """
 
     def __init__(
         self,
         lines: "queue.Queue[logging.LogRecord | None]",
         handlers: Sequence[logging.Handler],
+        gate: LineGate,
+        redactor: Redactor,
     ) -> None:
         self._queue = lines
         self._handlers = handlers
+        self._gate = gate
+        self._redactor = redactor
         self._thread = threading.Thread(target=self._run, name="log writer", daemon=True)
         self._thread.start()
 
@@ -209,10 +244,21 @@ class LogWriter:
                 handler.close()
 
     def _run(self) -> None:
-        while (record := self._queue.get()) is not None:
-            for handler in self._handlers:
-                if record.levelno >= handler.level:
-                    handler.handle(record)
+        is_open = True
+        while is_open:
+            with contextlib.suppress(queue.Empty):
+                record = self._queue.get(timeout=self._gate.seconds_to_end())
+                is_open = record is not None
+                if record is not None:
+                    self._write(record)
+            for told in self._gate.ended() if is_open else self._gate.rest():
+                event = self._redactor.event(read_repetitions(told))
+                self._write(logging.makeLogRecord({"levelno": told.key.level, "event": event}))
+
+    def _write(self, record: logging.LogRecord) -> None:
+        for handler in self._handlers:
+            if record.levelno >= handler.level:
+                handler.handle(record)
 
 
 def read_event(record: logging.LogRecord) -> dict[str, object]:
@@ -227,6 +273,15 @@ def read_event(record: logging.LogRecord) -> dict[str, object]:
             event["exception"] = _EXCEPTIONS.formatException(record.exc_info)
     head = _head(record.created, record.levelno, message)
     return head | {name: value for name, value in event.items() if name not in head}
+
+
+def read_repetitions(told: Repetitions) -> dict[str, object]:
+    """The fields of the line that tells how often another came."""
+    key = told.key
+    fields = {"logger": key.logger, "line": key.message, "kind": key.kind}
+    counted = {"times": told.times, "seconds": round(told.seconds, 1)}
+    head = _head(datetime.now(UTC).timestamp(), key.level, "line repeated")
+    return head | {name: text for name, text in fields.items() if text} | counted
 
 
 def _head(created: float, level: int, message: object) -> dict[str, object]:

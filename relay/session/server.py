@@ -228,6 +228,7 @@ def _tighter(bound: float | None, limit: float) -> float:
 
 async def _reject(client: Connection, dialect: ClientDialect, ending: Ending) -> None:
     """Tell a client why it is refused: after the handshake, never by an HTTP status (S3-7)."""
+    bind_contextvars(refused=True)  # on its lines from now on: the log counts refusals together
     waiter = CloseWaiter()
     client.attach(waiter)
     farewell = dialect.farewell(ending)

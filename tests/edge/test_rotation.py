@@ -20,7 +20,6 @@ pytestmark = pytest.mark.skipif(LOGROTATE is None, reason="apt-get install logro
 KEPT = 7
 ROUNDS = KEPT + 3
 EACH = 50  # lines between two rotations
-log = logging.getLogger("test")
 
 
 @pytest.fixture
@@ -53,6 +52,11 @@ def test_S3_62_logrotate_understands_the_file_daily_and_seven_kept(rotation: Pat
     assert [line for line in complaints if "in debug mode" not in line] == []
 
 
+def logged(number: int) -> None:
+    """Log a line that differs from the one before by more than its values."""
+    logging.getLogger(f"test.{number}").info("line %d", number)
+
+
 def lines(folder: Path) -> Iterator[int]:
     """The numbers of every line in every file of the combined log, the oldest first."""
     old = sorted(folder.glob("combined.log.*"), key=lambda path: -int(path.name.split(".")[2]))
@@ -68,7 +72,7 @@ def test_S3_62_no_line_is_lost_and_the_oldest_go(rotation: Path) -> None:
     written = 0
     for _ in range(ROUNDS):
         for _ in range(EACH):
-            log.info("line %d", written)
+            logged(written)
             written += 1
         # Half of them may still be on their way to the disk: this is when lines get lost.
         rotate(rotation, "--force")

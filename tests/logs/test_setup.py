@@ -13,6 +13,7 @@ import structlog
 
 from relay.logs import configure, setup
 from relay.logs.redaction import Redactor
+from relay.logs.repeats import LineGate
 from relay.logs.setup import (
     QUIET,
     ConsoleFormatter,
@@ -153,6 +154,33 @@ def test_a_rotated_file_is_reopened(logs, folder):
     assert [line["message"] for line in file_lines(folder / "combined.log")] == ["after"]
 
 
+def test_a_full_file_is_set_aside_in_place_of_the_one_before(tmp_path, monkeypatch):
+    monkeypatch.setattr(setup, "MAX_FILE_BYTES", 5_000)
+    logs = configure("info", tmp_path, console=False)
+    log = structlog.get_logger()
+    for n in range(200):
+        log.info("line", code=n, session_id=f"s-{n}", padding="x " * 100)
+    logs.close()
+    full, now = (file_lines(tmp_path / f"combined{part}.log") for part in (".full", ""))
+    kept = [line["code"] for line in (*full, *now)]
+    assert kept == list(range(kept[0], 200)), "in order, up to the last, none lost in between"
+    assert {path.name for path in tmp_path.iterdir()} == {
+        *("combined.log", "combined.full.log", "error.log"),
+    }
+    sizes = [path.stat().st_size for path in tmp_path.glob("combined*")]
+    assert max(sizes) < 5_000 + 1_000
+
+
+def test_a_folder_where_nothing_can_be_renamed_costs_no_line(tmp_path, monkeypatch):
+    monkeypatch.setattr(setup, "MAX_FILE_BYTES", 1)
+    logs = configure("info", tmp_path, console=False)
+    (tmp_path / "combined.full.log").mkdir()
+    structlog.get_logger().info("one")
+    structlog.get_logger().info("two")
+    logs.close()
+    assert [line["message"] for line in file_lines(tmp_path / "combined.log")] == ["one", "two"]
+
+
 def refuse():
     raise ValueError(f"Incorrect API key provided: {KEY}")
 
@@ -264,7 +292,7 @@ def test_lines_are_written_in_order_to_every_handler_of_their_level(lines):
     redacting = RedactingHandler(lines, Redactor())
     redacting.handle(record("fine"))
     redacting.handle(record("bad", level=logging.ERROR))
-    LogWriter(lines, handlers).stop()
+    LogWriter(lines, handlers, LineGate(), Redactor()).stop()
     assert [json.loads(line)["message"] for line in everything.getvalue().splitlines()] == [
         "fine",
         "bad",
@@ -291,7 +319,8 @@ def test_a_blocked_pipe_delays_neither_the_caller_nor_the_exit(lines, monkeypatc
     pipe = BlockedPipe()
     handler = logging.StreamHandler(pipe)
     handler.setFormatter(JsonFormatter())
-    redacting, writer = RedactingHandler(lines, Redactor()), LogWriter(lines, [handler])
+    redacting = RedactingHandler(lines, Redactor())
+    writer = LogWriter(lines, [handler], LineGate(), Redactor())
     redacting.handle(record("first"))
     pipe.entered.wait()
     for n in range(1000):
