@@ -1,6 +1,9 @@
 """No log of nginx holds a token, whatever goes wrong (S3-85), and every line is JSON."""
 
 import asyncio
+import base64
+import json
+import uuid
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,7 +12,7 @@ from websockets.exceptions import InvalidMessage, InvalidStatus
 
 from relay.parts.simple import Script
 from tests.components import needs
-from tests.edge.front import Front, free_ports, in_front
+from tests.edge.front import ROOT, Front, free_ports, in_front
 from tests.scenarios.stage import stage, token
 
 pytestmark = needs("nginx")
@@ -168,3 +171,57 @@ async def test_nor_does_a_caller_who_gets_it_wrong() -> None:
         assert all(list(entry) == FIELDS for entry in entries)
         assert not [entry for entry in entries if "?" in entry["path"]]
         nothing_of(secret, front)
+
+
+# ------------------------------------------------------------------------- what is not known here
+
+AUDIO = base64.b64encode(bytes(range(256)) * 2).decode()
+LETTERS = "QUJDREVGR0hJSktMTU5PUFFSU1RVVldYWVpB"
+"""Audio that happens to be in letters alone, as a method may be."""
+OPENAPI = json.loads((ROOT / "docs" / "openapi.json").read_text())
+METHODS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
+
+
+async def test_S3_85_a_callers_audio_stands_in_no_line() -> None:
+    """A client that speaks before it was let in: its frames are the next request."""
+    voice, http = free_ports(2)
+    tail = b" HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n"
+    event = json.dumps({"type": "input_audio_buffer.append", "audio": AUDIO}).encode()
+    upgrade = b"GET /v1/realtime HTTP/1.1\r\nHost: 127.0.0.1\r\nUpgrade: websocket\r\n\r\n"
+    requests = [
+        LETTERS.encode() + b" /v1/realtime" + tail,
+        LETTERS.encode() + tail,
+        AUDIO.encode() + b" /" + tail,
+        f"GET /{AUDIO}".encode() + tail,
+        f"GET /v1/realtime/{AUDIO}".encode() + tail,
+        f"GET /api/sessions/{LETTERS}/feed".encode() + tail,
+        f"GET /client/{AUDIO}.js".encode() + tail,
+        b"GET /" + tail.replace(b"\r\n\r\n", f"\r\nUser-Agent: {AUDIO}\r\n\r\n".encode()),
+        b"GET /" + tail.replace(b"\r\n\r\n", f"\r\nUser-Agent: a {AUDIO}\r\n\r\n".encode()),
+        event + b"\r\n\r\n",
+        upgrade + b"\x81\xfe\x02\xd0" + event,
+    ]
+    async with in_front(voice, http) as front:
+        for request in requests:
+            await front.raw(request)
+        entries = await front.entries(len(requests))
+        assert {entry["method"] for entry in entries} <= METHODS | {"other"}
+        assert {entry["path"] for entry in entries} <= {"/", "/v1/realtime", "other"}
+        logged = front.logged()
+    assert LETTERS[:20] not in logged
+    assert not [at for at in range(0, len(AUDIO) - 20, 20) if AUDIO[at : at + 20] in logged]
+
+
+async def test_what_is_known_is_logged_as_it_is() -> None:
+    voice, http = free_ports(2)
+    web = [path for path in (ROOT / "web").rglob("*") if path.suffix in (".html", ".js", ".css")]
+    paths = ["/", "/coach", "/health", "/ready", "/metrics", "/config.json", "/v1/realtime"]
+    paths += ["/realtime", "/openai/realtime", "/openai/v1/realtime"]
+    paths += [f"/{path.relative_to(ROOT / 'web').as_posix()}" for path in web]
+    paths += [path.replace("{id}", str(uuid.uuid4())) for path in OPENAPI["paths"]]
+    async with in_front(voice, http) as front:
+        for path in paths:
+            await front.get(f"{path}?x=1")
+        entries = await front.entries(len(paths))
+        assert [entry["path"] for entry in entries[-len(paths) :]] == paths
+        assert {entry["method"] for entry in entries} <= METHODS | {"other"}
