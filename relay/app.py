@@ -24,7 +24,8 @@ from relay.feed.feed import FeedHistory
 from relay.feed.hub import FeedHub
 from relay.http.api.app import ApiServices
 from relay.http.api.sessions import ConversationArchive
-from relay.http.server import Health, HttpServer, HttpServices, Pages, serve
+from relay.http.pages import Pages
+from relay.http.server import Health, HttpServer, HttpServices, serve
 from relay.interfaces import Door, Engine, HttpDoor, SessionDirectory, Store, WorkerDoor
 from relay.metrics import Metrics, measure_loop_lag
 from relay.parts.measuring import PartObserver
@@ -69,6 +70,7 @@ class App:
     http: HttpServer
     server: SessionServer
     directory: SessionDirectory
+    pages: Pages | None = None
     draining: bool = False
 
     @property
@@ -78,8 +80,13 @@ class App:
 
     @property
     def page_url(self) -> str:
-        """The address of the voice page, in development."""
+        """The address of the HTTP listener, which in development is the voice page's."""
         return f"http://{_shown(self.settings.host)}:{self.http.port}/"
+
+    def page_address(self, page: str = "") -> str:
+        """A page's address with the code that lets a browser in; only where there are pages."""
+        code = f"#code={self.pages.key.code}" if self.pages else ""
+        return f"{self.page_url}{page}{code}"
 
     async def drain(self, seconds: float) -> None:
         """Admit no more clients; let sessions end for so many seconds, then end them with 1012."""
@@ -173,7 +180,7 @@ async def running(
         closing.push_async_callback(coach.aclose)
         closing.push_async_callback(engine.aclose)
         listener = await _open_doors(closing, settings, doors, server)
-        app = App(settings, engine, listener, http, server, services.directory)
+        app = App(settings, engine, listener, http, server, services.directory, shown.pages)
         _bring_voice(engine, tasks)
         yield app
 

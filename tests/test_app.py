@@ -10,7 +10,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import aiohttp
 import pytest
 
 from relay.app import App, page_token, run, running
@@ -20,6 +19,7 @@ from relay.realtime.endings import SERVICE_RESTART
 from relay.stores.journal.file import JournalInUse
 from relay.stores.sqlite.reports import SqliteReader
 from relay.tasks import unix_clock
+from tests.http.entry import entered
 from tests.scenarios.stage import Stage, loaded, stage
 
 RESTART = (SERVICE_RESTART.code, SERVICE_RESTART.reason)
@@ -69,7 +69,7 @@ async def test_the_page_gets_a_token_that_this_relay_believes(tmp_path: Path) ->
 
 async def test_the_coachs_page_gets_a_coachs(tmp_path: Path) -> None:
     loaded = replace(echoing(tmp_path), pages=True)
-    async with running(loaded) as app, aiohttp.ClientSession() as http:
+    async with running(loaded) as app, entered(app.page_address()) as (http, _):
         async with http.get(f"{app.page_url}coach/config.json") as answer:
             config = await answer.json()
         bearer = {"Authorization": f"Bearer {config['token']}"}

@@ -2,6 +2,7 @@
 
 import { RelayClient, RelayError, missing } from "./relay-client.js";
 import { introduce } from "./page/about.js";
+import { closed, enter, isClosed, whenEntered } from "./page/entry.js";
 import { Holding } from "./page/holding.js";
 import { Orb } from "./page/orb.js";
 import { Settings } from "./page/settings.js";
@@ -34,6 +35,7 @@ let transcript = null;
 let client = null;
 let failure = null;
 let engine = {}; // the page's configuration: url and engine, or null if the user types them
+let shut = false; // on the relay's own machine, and this browser has not been let in
 let state = "idle";
 let times = {};
 let numbers = {};
@@ -168,6 +170,8 @@ function forget() {
 // On the relay's own machine the page gets address and token; elsewhere the user types them in.
 async function readSettings() {
   const answer = await fetch("config.json", { cache: "no-store" });
+  shut = isClosed(answer);
+  if (shut) throw new RelayError("token_unavailable", closed("page"));
   if (!answer.ok) throw new RelayError("token_unavailable");
   return answer.json();
 }
@@ -230,7 +234,16 @@ async function begin() {
     output: (id) => client?.setOutput(id).catch((error) => tell(error, true)),
     push: (use) => client?.usePushToTalk(use),
   });
-  engine = await readSettings().catch(() => null);
+  await enter();
+  whenEntered(() => shut && location.reload());
+  engine = await readSettings().catch((error) => {
+    if (shut) tell(error);
+    return null;
+  });
+  if (shut) {
+    show("error");
+    return;
+  }
   if (engine === null) {
     $("where").hidden = false;
     $("address").value = `${location.origin.replace("http", "ws")}/v1/realtime`;

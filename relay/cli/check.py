@@ -37,7 +37,7 @@ from relay.config import (
     trust_of,
 )
 from relay.config.parts import plan_parts
-from relay.http.server import WEB
+from relay.http.pages import WEB
 from relay.logs import configure
 from relay.parts.simple import ToneSynthesizer
 from relay.storage import open_store

@@ -180,13 +180,13 @@ def start_error(error: Exception, settings: Settings) -> str:
 
 def announce_dev(app: App) -> None:
     """Print what a newcomer needs: the pages, the socket, a token."""
-    say(f"page    {app.page_url}")
-    say(f"coach   {app.page_url}coach")
+    say(f"page    {app.page_address()}")
+    say(f"coach   {app.page_address('coach')}")
     say(f"socket  {app.voice_url}")
     say(f"token   {page_token(app.settings)}")
     if not isinstance(app.engine, PendingEngine):
         say(f"voice   {app.engine.name}{_voice_note(app.engine.name, app.settings)}")
-    say("Open the page and talk. Stop with Ctrl-C.")
+    say("Open the page, by its whole address, and talk. Stop with Ctrl-C.")
 
 
 def _voice_note(engine: str, settings: Settings) -> str:

@@ -1,11 +1,9 @@
 """Serves health, readiness, metrics, the coach's API and the development pages over HTTP."""
 
-import ipaddress
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Final
 
 from aiohttp import web
@@ -14,38 +12,10 @@ from aiohttp.typedefs import Handler
 from prometheus_client import CONTENT_TYPE_PLAIN_0_0_4
 
 from relay.http.api.app import PREFIX, ApiServices, create_api
+from relay.http.pages import NO_STORE, Pages, page_routes
 
 SHUTDOWN_SECONDS: Final = 2.0
 """Seconds open requests may take to end at `aclose`."""
-WEB: Final = Path(__file__).resolve().parents[2] / "web"
-"""The pages of a checkout."""
-CONTENT_TYPES: Final = {
-    ".html": "text/html; charset=utf-8",
-    ".js": "text/javascript; charset=utf-8",
-    ".css": "text/css; charset=utf-8",
-    ".svg": "image/svg+xml",
-    ".png": "image/png",
-}
-"""The files that are served, by suffix.
-
-Browsers refuse a worklet of another type, and the machine's own MIME table is not reliable.
-"""
-HEADERS: Final = {
-    "Cache-Control": "no-cache",
-    # The voice listener is another port and so another origin: hence ws: and wss:.
-    "Content-Security-Policy": (
-        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
-        "connect-src 'self' ws: wss:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-    ),
-    "Cross-Origin-Opener-Policy": "same-origin",
-    "Cross-Origin-Resource-Policy": "same-origin",
-    "Permissions-Policy": "microphone=(self), camera=(), geolocation=()",
-    "Referrer-Policy": "no-referrer",
-    "X-Content-Type-Options": "nosniff",
-}
-"""Headers of every page; nginx/relay.conf sends the same in production."""
-_NO_STORE: Final = {"Cache-Control": "no-store"}
-_FORWARDED: Final = ("Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Real-IP", "Via")
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,19 +29,6 @@ class Health:
 
 ReadinessCheck = Callable[[], str | None]
 """Gives the reason why a part is not ready, without secrets, or None; must not block."""
-
-
-@dataclass(frozen=True, slots=True)
-class Pages:
-    """The development pages and their configuration; each callable gives a fresh answer.
-
-    `config` gives `/config.json` (`url`, `token`, `engine`), `coach_config` gives
-    `/coach/config.json` (a coach's `token` and `user_id`), which without it is not found.
-    """
-
-    config: Callable[[], Mapping[str, object]]
-    folder: Path = WEB
-    coach_config: Callable[[], Mapping[str, object]] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +93,7 @@ def _routes(services: HttpServices) -> Iterator[web.AbstractRouteDef]:
     yield web.get("/metrics", _metrics(services.metrics))
     yield from services.routes
     if services.pages is not None:
-        yield from _page_routes(services.pages)
+        yield from page_routes(services.pages)
 
 
 @web.middleware
@@ -171,7 +128,7 @@ def _health(read: Callable[[], Health]) -> Handler:
                 "uptime": health.uptime,
                 "timestamp": stamp.replace("+00:00", "Z"),
             },
-            headers=_NO_STORE,
+            headers=NO_STORE,
         )
 
     return handle
@@ -185,8 +142,8 @@ def _ready(checks: Mapping[str, ReadinessCheck]) -> Handler:
         failing = {name: reason for name, reason in reasons.items() if reason is not None}
         if failing:
             body = {"status": "not ready", "parts": failing}
-            return web.json_response(body, status=503, headers=_NO_STORE)
-        return web.json_response({"status": "ready"}, headers=_NO_STORE)
+            return web.json_response(body, status=503, headers=NO_STORE)
+        return web.json_response({"status": "ready"}, headers=NO_STORE)
 
     return handle
 
@@ -198,90 +155,6 @@ def _metrics(render: Callable[[], bytes]) -> Handler:
         return web.Response(body=render(), headers={"Content-Type": CONTENT_TYPE_PLAIN_0_0_4})
 
     return handle
-
-
-def _page_routes(pages: Pages) -> Iterator[web.RouteDef]:
-    """Yield a route for each file found now, so that no path of a request touches the disk.
-
-    Raises `FileNotFoundError` when the folder has no `index.html`.
-    """
-    index = pages.folder / "index.html"
-    if not index.is_file():
-        raise FileNotFoundError(index)
-    yield web.get("/", _file(index))
-    for path in sorted(pages.folder.rglob("*")):
-        if path.suffix in CONTENT_TYPES and path.is_file():
-            yield web.get("/" + path.relative_to(pages.folder).as_posix(), _file(path))
-    coach = pages.folder / "coach.html"
-    if coach.is_file():
-        yield web.get("/coach", _file(coach))
-    yield web.get("/config.json", _config(pages.config), allow_head=False)
-    if pages.coach_config is not None:
-        yield web.get("/coach/config.json", _config(pages.coach_config), allow_head=False)
-
-
-def _file(path: Path) -> Handler:
-    headers = {**HEADERS, "Content-Type": CONTENT_TYPES[path.suffix]}
-
-    async def handle(_request: web.Request) -> web.FileResponse:
-        return web.FileResponse(path, headers=headers)
-
-    return handle
-
-
-def _config(read: Callable[[], Mapping[str, object]]) -> Handler:
-    headers = {**HEADERS, **_NO_STORE}
-
-    async def handle(request: web.Request) -> web.Response:
-        if not is_local_page(request):
-            raise web.HTTPNotFound
-        return web.json_response(dict(read()), headers=headers)
-
-    return handle
-
-
-def is_local_page(request: web.Request) -> bool:
-    """Tell whether a development token may be given to this request.
-
-    The TCP peer must be on loopback with no proxy in between. The Host must be a loopback name:
-    otherwise a foreign name that resolves to 127.0.0.1 (DNS rebinding) would be let in. A browser
-    must report that a page of the same origin asks.
-    """
-    return (
-        _is_from_loopback(request)
-        and not any(name in request.headers for name in _FORWARDED)
-        and is_loopback_host(request.headers.get("Host", ""))
-        and _is_same_origin(request)
-    )
-
-
-def is_loopback_host(host: str) -> bool:
-    """Tell whether a Host header (`name[:port]`) names loopback: localhost, 127/8 or [::1]."""
-    name = host.partition("]")[0][1:] if host.startswith("[") else host.partition(":")[0]
-    return name.lower() in ("localhost", "localhost.") or _is_loopback_address(name)
-
-
-def _is_from_loopback(request: web.Request) -> bool:
-    peer = request.transport.get_extra_info("peername") if request.transport else None
-    return peer is not None and _is_loopback_address(peer[0])
-
-
-def _is_loopback_address(text: str) -> bool:
-    try:
-        address = ipaddress.ip_address(text)
-    except ValueError:
-        return False
-    mapped = getattr(address, "ipv4_mapped", None)
-    return bool((mapped or address).is_loopback)
-
-
-def _is_same_origin(request: web.Request) -> bool:
-    """Trust the browser's headers; other clients send neither, and may read."""
-    headers = request.headers
-    if headers.get("Sec-Fetch-Site", "same-origin") != "same-origin":
-        return False
-    own = f"http://{headers.get('Host', '')}"
-    return headers.get("Origin", own).lower() == own.lower()
 
 
 def _is_not_a_parse_error(record: logging.LogRecord) -> bool:

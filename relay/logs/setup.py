@@ -11,6 +11,7 @@ import sys
 import threading
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
+from io import TextIOWrapper
 from logging.handlers import WatchedFileHandler
 from pathlib import Path
 
@@ -75,8 +76,6 @@ def _open_files(log_dir: Path | None) -> tuple[list[logging.Handler], list[str]]
     for folder in (log_dir, FALLBACK_DIR) if log_dir is not None else ():
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            for name in ("combined.log", "error.log"):
-                _keep_private(folder / name)
             return [
                 _open_file(folder / "combined.log"),
                 _open_file(folder / "error.log", "ERROR"),
@@ -111,6 +110,10 @@ class SizedFileHandler(WatchedFileHandler):
     It is watched: once logrotate has moved the file, the next line opens a new one. A file that
     has grown to `MAX_FILE_BYTES` before that is renamed to NAME.full.log, in place of the last.
     """
+
+    def _open(self) -> TextIOWrapper:
+        _keep_private(Path(self.baseFilename))
+        return super()._open()
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write a line, and set the file aside if it is full."""

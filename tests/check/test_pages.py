@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from relay.check.local import check_pages
-from relay.http.server import WEB
+from relay.http.pages import WEB
 
 
 def test_the_shipped_pages_are_complete_and_every_file_is_found() -> None:

@@ -5,14 +5,17 @@ import signal
 import time
 from pathlib import Path
 
-import aiohttp
 import pytest
 from websockets.asyncio.client import connect
 
 from tests.cli.program import Program, one_line, port_of, relay
+from tests.http.entry import entered
 
 QUICKLY = 20.0
 """Seconds: it takes one; `relay serve` would let the call go on for half a minute and more."""
+
+
+REFUSALS = 100
 
 
 def dev(folder: Path, **settings: str) -> Program:
@@ -26,13 +29,13 @@ async def test_it_prints_a_page_a_socket_and_a_token_that_work(tmp_path: Path) -
         page, coach = program.line("page"), program.line("coach")
         socket, token = program.line("socket"), program.line("token")
         assert program.line("voice") == "echo (it says back what it hears)"
-        async with aiohttp.ClientSession() as http:
+        async with entered(page) as (http, site):
             async with http.get(page) as answer:
                 assert answer.status == 200
                 assert "<title>relay</title>" in await answer.text()
             async with http.get(coach) as answer:
                 assert answer.status == 200
-            async with http.get(f"{page}config.json") as answer:
+            async with http.get(f"{site}config.json") as answer:
                 config = await answer.json()
         assert config["url"] == socket
         assert config["engine"] == "echo"
@@ -71,15 +74,38 @@ async def test_it_ends_quickly_with_a_call_open_and_leaves_nothing(
         assert set(levels) == {"info"}
 
 
-async def test_printed_tokens_are_not_in_the_log(tmp_path: Path) -> None:
+async def test_printed_tokens_and_codes_are_not_in_the_log(tmp_path: Path) -> None:
     with dev(tmp_path) as program:
-        socket, token = program.line("socket"), program.line("token")
+        page, socket, token = (program.line(name) for name in ("page", "socket", "token"))
+        async with entered(page) as (http, site), http.get(f"{site}config.json") as answer:
+            assert answer.status == 200
         async with connect(f"{socket}?token={token}") as line:
             await line.recv()
         program.stop()
 
         assert "session ended" in program.stderr
         assert token not in program.stderr
+        assert page.partition("#code=")[2] not in program.stderr
+
+
+async def test_refusals_are_counted_in_the_log_and_calls_are_not(tmp_path: Path) -> None:
+    with dev(tmp_path) as program:
+        socket, token = program.line("socket"), program.line("token")
+        for _ in range(REFUSALS):
+            async with connect(f"{socket}?token=no.to.ken") as stranger:
+                await stranger.wait_closed()
+        for _ in range(3):
+            async with connect(f"{socket}?token={token}") as line:
+                await line.recv()
+        program.stop()
+
+        lines = [json.loads(said) for said in program.stderr.splitlines()]
+    refused = [line for line in lines if line.get("ending") == "unauthorized"]
+    counted = [line for line in lines if line.get("kind") == "ending=unauthorized"]
+    assert len(refused) + sum(line["times"] for line in counted) == REFUSALS
+    assert len(refused) + len(counted) <= REFUSALS / 10
+    calls = [line for line in lines if line["message"] == "session ended" and line not in refused]
+    assert len({line["session_id"] for line in calls}) == 3
 
 
 def test_a_second_one_on_the_same_folder_is_refused_in_one_line(tmp_path: Path) -> None:

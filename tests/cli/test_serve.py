@@ -172,7 +172,7 @@ def test_a_voice_without_a_provider_is_announced_as_such(
 ) -> None:
     monkeypatch.setattr(serve, "page_token", lambda _: "a.b.c")
     app = SimpleNamespace(
-        page_url="http://127.0.0.1:1/",
+        page_address=lambda page="": f"http://127.0.0.1:1/{page}#code=c",
         voice_url="ws://127.0.0.1:2/v1/realtime",
         settings=SimpleNamespace(relay_engine=asked),
         engine=SimpleNamespace(name=engine),
@@ -180,8 +180,8 @@ def test_a_voice_without_a_provider_is_announced_as_such(
     serve.announce_dev(cast("Any", app))
     page, coach, address, token, voice, *_ = capsys.readouterr().out.splitlines()
 
-    assert page == "page    http://127.0.0.1:1/"
-    assert coach == "coach   http://127.0.0.1:1/coach"
+    assert page == "page    http://127.0.0.1:1/#code=c"
+    assert coach == "coach   http://127.0.0.1:1/coach#code=c"
     assert address == "socket  ws://127.0.0.1:2/v1/realtime"
     assert token == "token   a.b.c"
     assert voice.startswith(f"voice   {note}")

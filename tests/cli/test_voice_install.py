@@ -17,12 +17,12 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
-import aiohttp
 import pytest
 from websockets.asyncio.client import connect
 
 from relay.cli.voice_install import BUNDLES, VoiceBundle
 from tests.cli.program import START_SECONDS, Program, relay
+from tests.http.entry import entered
 
 ROOT = Path(__file__).parents[2]
 LOCK = "requirements-run.lock"
@@ -77,7 +77,7 @@ def dev(python: Path, folder: Path, **settings: str) -> Program:
 
 
 async def config(page: str) -> dict[str, Any]:
-    async with aiohttp.ClientSession() as http, http.get(f"{page}config.json") as answer:
+    async with entered(page) as (http, site), http.get(f"{site}config.json") as answer:
         found: dict[str, Any] = await answer.json()
         return found
 

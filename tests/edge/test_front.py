@@ -18,7 +18,7 @@ from websockets.exceptions import InvalidStatus
 from websockets.extensions.permessage_deflate import ClientPerMessageDeflateFactory
 
 from relay.config import Settings
-from relay.http.server import CONTENT_TYPES, HEADERS, WEB
+from relay.http.pages import CONTENT_TYPES, HEADERS, WEB
 from relay.parts.simple import Script
 from tests.components import needs
 from tests.edge.front import (

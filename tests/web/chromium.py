@@ -37,11 +37,19 @@ async def chromium(hears: Path) -> AsyncIterator[Browser]:
 
 @dataclass
 class Screen:
-    """The page as a person meets it, and what the browser complained about."""
+    """The page as a person meets it, and what the browser complained about.
+
+    `url` is its address as it is printed, with a code where the relay gives the page a token.
+    """
 
     page: Page
     url: str
     complaints: list[str] = field(default_factory=list)
+
+    @property
+    def site(self) -> str:
+        """The page's address once it is open: without the code."""
+        return self.url.partition("#")[0]
 
     async def open(self) -> None:
         await self.page.goto(self.url)

@@ -8,7 +8,8 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, Page
 
-from relay.http.server import Health, HttpServer, HttpServices, Pages, serve
+from relay.http.pages import Pages
+from relay.http.server import Health, HttpServer, HttpServices, serve
 from tests.components import COMPONENTS
 from tests.web.caller import Caller, calling
 from tests.web.chromium import Screen, chromium, screen_of
@@ -18,14 +19,20 @@ from tests.web.sound import syllables
 
 CONFIG: dict[str, object] = {}
 """What `/config.json` says now; every test gets it fresh."""
+PAGES = Pages(lambda: CONFIG)
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def site() -> AsyncIterator[HttpServer]:
-    services = HttpServices(lambda: Health(0, 1, 0.0), lambda: b"", pages=Pages(lambda: CONFIG))
+    services = HttpServices(lambda: Health(0, 1, 0.0), lambda: b"", pages=PAGES)
     server = await serve(services, "localhost", 0)
     yield server
     await server.aclose()
+
+
+def address(site: HttpServer) -> str:
+    """The voice page's, as it is printed."""
+    return f"http://localhost:{site.port}/#code={PAGES.key.code}"
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
@@ -37,14 +44,14 @@ async def browser(tmp_path_factory) -> AsyncIterator[Browser]:
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def blank_page(browser: Browser, site: HttpServer) -> AsyncIterator[Page]:
     """An open page for tests that only import its modules."""
-    async with screen_of(browser, f"http://localhost:{site.port}/") as screen:
+    async with screen_of(browser, address(site)) as screen:
         await screen.open()
         yield screen.page
 
 
 @pytest_asyncio.fixture(loop_scope="session")
 async def screen(browser: Browser, site: HttpServer) -> AsyncIterator[Screen]:
-    async with screen_of(browser, f"http://localhost:{site.port}/") as screen:
+    async with screen_of(browser, address(site)) as screen:
         yield screen
 
 
@@ -59,7 +66,7 @@ async def end() -> AsyncIterator[FarEnd]:
 
 @pytest_asyncio.fixture(loop_scope="session")
 async def caller(browser: Browser, site: HttpServer, end: FarEnd) -> AsyncIterator[Caller]:
-    async with calling(browser, f"http://localhost:{site.port}/", end) as caller:
+    async with calling(browser, address(site), end) as caller:
         yield caller
         assert caller.screen.complaints == []
 

@@ -4,7 +4,8 @@ import asyncio
 from dataclasses import dataclass
 from pathlib import Path
 
-from relay.http.server import Health, HttpServices, Pages, serve
+from relay.http.pages import Pages
+from relay.http.server import Health, HttpServices, serve
 from tests.web.caller import Caller, calling
 from tests.web.chromium import chromium
 from tests.web.far_end import FarEnd, answer_begins, answer_ends, answer_goes_on, far_end
@@ -99,12 +100,13 @@ async def speak(end: FarEnd) -> None:
 
 async def minute(folder: Path) -> Heard:
     """Play it in a browser of its own."""
-    services = HttpServices(lambda: Health(0, 1, 0.0), lambda: b"", pages=Pages(dict))
+    pages = Pages(dict)
+    services = HttpServices(lambda: Health(0, 1, 0.0), lambda: b"", pages=pages)
     server = await serve(services, "localhost", 0)
     async with (
         chromium(syllables(folder / "a.wav")) as browser,
         far_end() as end,
-        calling(browser, f"http://localhost:{server.port}/", end) as caller,
+        calling(browser, f"http://localhost:{server.port}/#code={pages.key.code}", end) as caller,
     ):
         heard = await listened(caller, end)
     await server.aclose()

@@ -64,6 +64,12 @@ async def test_no_state_of_the_page_has_a_serious_fault(screen, end, scheme, wid
     assert screen.complaints == []
 
 
+async def test_a_page_without_its_code_has_no_serious_fault(screen, end):
+    await screen.page.goto(screen.site)
+    await screen.problem()
+    assert await faults(screen) == []
+
+
 async def test_the_form_for_address_and_token_has_no_serious_fault(screen, end):
     await screen.page.route("**/config.json", lambda route: route.fulfill(status=404))
     await screen.open()

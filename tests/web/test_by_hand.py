@@ -79,7 +79,7 @@ async def whole(tmp_path_factory) -> AsyncIterator[WholeRelay]:
 @pytest_asyncio.fixture(loop_scope="session")
 async def learner(whole: WholeRelay) -> AsyncIterator[Screen]:
     """A learner's browser with the page open."""
-    async with screen_of(whole.browser, whole.app.page_url) as screen:
+    async with screen_of(whole.browser, whole.app.page_address()) as screen:
         await screen.open()
         await screen.state("idle")
         yield screen
@@ -200,7 +200,7 @@ async def test_S3_83_concurrency(whole):
     """Test 9: three people at once, each with an answer and a conversation of their own."""
     async with AsyncExitStack() as stack:
         screens = [
-            await stack.enter_async_context(screen_of(whole.browser, whole.app.page_url))
+            await stack.enter_async_context(screen_of(whole.browser, whole.app.page_address()))
             for _ in range(3)
         ]
         for screen in screens:

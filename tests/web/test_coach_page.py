@@ -13,7 +13,7 @@ import pytest_asyncio
 from playwright.async_api import Browser, Page
 
 from relay.http.api.app import ApiServices
-from relay.http.server import Pages
+from relay.http.pages import Pages
 from relay.interfaces import ConversationSummary, SessionStatus
 from relay.realtime.grant import Caller, Role
 from relay.realtime.records import Record
@@ -107,6 +107,11 @@ async def known(given: str) -> Caller:
     return await verify(given.replace("~", ":"))
 
 
+def printed(port: int, pages: Pages) -> str:
+    """The page's address with the code that the terminal shows."""
+    return f"http://127.0.0.1:{port}/coach#code={pages.key.code}"
+
+
 @asynccontextmanager
 async def coach_page(
     browser: Browser, *, typed: bool = False, **options: Any
@@ -123,7 +128,7 @@ async def coach_page(
         async with (
             listening(api=api, pages=pages) as server,
             cable(server.port) as line,
-            screen_of(browser, f"http://127.0.0.1:{line.port}/coach", **options) as screen,
+            screen_of(browser, printed(line.port, pages), **options) as screen,
         ):
             await screen.open()
             yield CoachPage(screen, feeds, archive, line)
@@ -327,6 +332,22 @@ async def test_without_a_token_of_its_own_the_page_asks_for_one(browser: Browser
             await coach.stands("live", "live")
         kept = await coach.page.evaluate("JSON.stringify([localStorage, sessionStorage])")
         assert "kim" not in kept
+
+
+async def test_without_the_code_the_page_says_where_its_address_is(browser: Browser) -> None:
+    async with coach_page(browser) as coach:
+        await coach.shows("Nobody is in a call.")
+        await coach.page.context.clear_cookies()
+        await coach.page.reload()
+        await coach.shows("opens with its whole address")
+        assert "begins with “coach”" in await coach.page.inner_text("#closed")
+        assert not await coach.page.get_by_label("A coach's token").is_visible()
+
+        with coach.feeds.directory.track(Live()):
+            await coach.page.goto(coach.screen.url)  # pasted over the page
+            await coach.choose()
+            await coach.stands("live", "live")
+            assert not await coach.page.locator("#closed").is_visible()
 
 
 @needs("axe")

@@ -1,13 +1,14 @@
 """The voice page in a real Chromium with a fake microphone, with a server that the test drives."""
 
 import json
+import re
 
 import pytest
 from playwright.async_api import expect
 
 from tests.components import needs
-from tests.web.chromium import Screen
-from tests.web.conftest import CONFIG
+from tests.web.chromium import Screen, screen_of
+from tests.web.conftest import CONFIG, PAGES, address
 from tests.web.far_end import (
     FarEnd,
     answer_begins,
@@ -337,7 +338,7 @@ async def test_an_unreachable_relay_is_shown_with_its_address(screen, end):
     await screen.page.get_by_role("button", name="Talk").click()
     problem = await screen.problem()
     assert "cannot be reached at ws://localhost:1/v1/realtime" in problem
-    assert screen.url.rstrip("/") in problem
+    assert screen.site.rstrip("/") in problem
 
 
 @pytest.mark.parametrize(
@@ -485,16 +486,78 @@ async def test_a_real_voice_has_no_label(screen, end):
 async def test_away_from_the_relays_machine_the_page_asks_for_address_and_token(screen, end):
     await screen.page.route("**/config.json", lambda route: route.fulfill(status=404))
     await screen.open()
-    address = screen.page.get_by_label("Address")
-    assert await address.input_value() == screen.url.replace("http", "ws") + "v1/realtime"
+    typed = screen.page.get_by_label("Address")
+    await typed.wait_for()
+    assert await typed.input_value() == screen.site.replace("http", "ws") + "v1/realtime"
     await screen.page.get_by_role("button", name="Talk").click()
     await screen.state("idle")  # the token is missing: nothing is tried
-    await address.fill(end.url)
+    await typed.fill(end.url)
     await screen.page.get_by_label("Token").fill("typed.by.hand")
     await screen.page.get_by_role("button", name="Talk").click()
     connection = await end.connection()
     assert connection.request is not None
     assert connection.request.headers["Sec-WebSocket-Protocol"].endswith("typed.by.hand")
+
+
+def tells_where_the_address_is(words, line):
+    """In words for people who have never seen a terminal's inside."""
+    assert "whole address" in words
+    assert f"begins with “{line}”" in words
+    assert not re.search(r"\d|_|json|cookie|config|code|token|http", words, re.IGNORECASE)
+
+
+async def test_without_the_code_the_page_says_where_its_address_is(browser, site, end):
+    async with screen_of(browser, f"http://localhost:{site.port}/") as screen:
+        await screen.open()
+        tells_where_the_address_is(await screen.problem(), "page")
+        assert await screen.page.get_by_role("button", name="Talk").is_disabled()
+        assert not await screen.page.get_by_label("Address").is_visible()
+
+        await screen.page.goto(address(site))  # pasted over the page, which loads nothing by itself
+        await screen.state("idle")
+        assert await screen.page.inner_text("#problem") == ""
+        await screen.page.get_by_role("button", name="Talk").click()
+        await end.answer()
+        await screen.state("listening")
+
+
+async def test_a_wrong_code_is_answered_alike(browser, site, end):
+    async with screen_of(
+        browser, f"http://localhost:{site.port}/#code=of-an-earlier-run"
+    ) as screen:
+        await screen.open()
+        tells_where_the_address_is(await screen.problem(), "page")
+
+
+async def test_the_code_is_used_once_and_stays_in_no_address(screen, end):
+    asked: list[str] = []
+    screen.page.on("request", lambda request: asked.append(request.url))
+    await screen.open()
+    await screen.state("idle")
+    assert screen.page.url == screen.site
+    assert await screen.page.evaluate("history.length") <= 2, "and none goes back to it"
+    await screen.page.reload()
+    await screen.state("idle")
+    assert sum(url.endswith("/code") for url in asked) == 1
+    assert not any(PAGES.key.code in url for url in asked if "#" not in url)
+    assert await screen.page.evaluate("document.cookie") == "", "no script reads the cookie"
+
+
+async def test_two_browsers_of_one_run_are_let_in(browser, site, end):
+    for _ in range(2):  # each a browser of its own, with nothing of the other's
+        async with screen_of(browser, address(site)) as screen:
+            await screen.open()
+            await screen.state("idle")
+            assert screen.complaints == []
+
+
+async def test_after_a_restart_a_call_is_told_to_open_the_new_address(screen, end):
+    await screen.open()
+    await screen.state("idle")
+    await screen.page.context.clear_cookies()  # what a cookie of an earlier run is worth
+    await screen.page.get_by_role("button", name="Talk").click()
+    tells_where_the_address_is(await screen.problem(), "page")
+    await screen.state("error")
 
 
 async def test_it_works_from_the_keyboard(screen, end):

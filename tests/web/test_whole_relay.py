@@ -26,7 +26,7 @@ pytestmark = [needs("chromium"), pytest.mark.asyncio(loop_scope="session")]
 
 @asynccontextmanager
 async def talking(app: App, hears: Path) -> AsyncIterator[Screen]:
-    async with chromium(hears) as browser, screen_of(browser, app.page_url) as screen:
+    async with chromium(hears) as browser, screen_of(browser, app.page_address()) as screen:
         await screen.open()
         await screen.page.get_by_role("button", name="Talk").click()
         yield screen

@@ -172,9 +172,14 @@ async def two_people(folder: Path, parts: Parts, burst: float = 4.0) -> AsyncIte
         # The tap is a blob, which the page's own policy forbids.
         learner = await stack.enter_async_context(
             screen_of(
-                learners, app.page_url, bypass_csp=True, viewport={"width": 900, "height": 740}
+                learners,
+                app.page_address(),
+                bypass_csp=True,
+                viewport={"width": 900, "height": 740},
             )
         )
         await learner.page.add_init_script(learners_microphone(folder))
-        coach = await stack.enter_async_context(screen_of(coachs, f"{app.page_url}coach", **size))
+        coach = await stack.enter_async_context(
+            screen_of(coachs, app.page_address("coach"), **size)
+        )
         yield Two(app, learner, coach)

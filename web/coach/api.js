@@ -1,5 +1,7 @@
 // The relay's API for this page: token, JSON requests, and readable errors.
 
+import { closed, isClosed } from "../page/entry.js";
+
 const FRESH_FOR = 50 * 60_000; // ms; the development token lasts an hour
 const ADVICE = {
   __proto__: null,
@@ -14,6 +16,9 @@ const ADVICE = {
   unavailable: "The relay cannot reach its database. Try again soon.",
 };
 
+const { message, advice } = closed("coach");
+export const CLOSED = `${message} ${advice}`;
+
 export class Refused extends Error {
   constructor(status, { code = "failed", message = "The relay did not answer." } = {}) {
     super(ADVICE[code] ?? message);
@@ -27,10 +32,17 @@ export class Api {
   #since = 0;
   #typed = null;
   me = null; // the coach's own user id
+  isClosed = false; // on the relay's own machine, and this browser has not been let in
 
   // True if the relay gives this page a token, as `relay dev` does on its own machine.
   async hasOwnToken() {
-    return (await fetch("coach/config.json", { cache: "no-store" })).ok;
+    return (await this.#ownToken()).ok;
+  }
+
+  async #ownToken() {
+    const answer = await fetch("coach/config.json", { cache: "no-store" });
+    this.isClosed = isClosed(answer);
+    return answer;
   }
 
   type(token) {
@@ -41,7 +53,8 @@ export class Api {
   async token() {
     if (this.#typed !== null) return this.#typed;
     if (this.#token === null || performance.now() - this.#since > FRESH_FOR) {
-      const answer = await fetch("coach/config.json", { cache: "no-store" });
+      const answer = await this.#ownToken();
+      if (this.isClosed) throw new Refused(401, { code: "closed", message: CLOSED });
       if (!answer.ok) throw new Refused(401, { code: "unauthorized" });
       const { token, user_id: me } = await answer.json();
       [this.#token, this.#since, this.me] = [token, performance.now(), me];

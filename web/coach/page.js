@@ -1,12 +1,13 @@
 // The coach's page: the lists, the conversation that is shown, and navigation.
 
-import { Api } from "./api.js";
+import { Api, CLOSED } from "./api.js";
 import { Call } from "./call.js";
 import { Keys } from "./keys.js";
 import { Lists } from "./lists.js";
 import { SummaryView } from "./summary.js";
 import { TranscriptView } from "./transcript.js";
 import { day, short, write } from "./format.js";
+import { enter, whenEntered } from "../page/entry.js";
 
 const POLL_EVERY = 2000; // ms between two requests of the list of live calls
 const ADDRESS = /^#(sessions|conversations)\/([0-9a-f-]{36})$/;
@@ -110,13 +111,14 @@ async function look() {
   try {
     const { sessions } = await api.get("sessions");
     reachable = true;
+    $("closed").hidden = true;
     lists.live(sessions);
     if (sessions.length < wasLive) lookBack();
     wasLive = sessions.length;
   } catch (error) {
     reachable = error.status !== 0;
     if (reachable) tell(error);
-    if (error.status === 401) $("where").hidden = false;
+    if (error.status === 401) $(api.isClosed ? "closed" : "where").hidden = false;
   }
   showLink();
 }
@@ -138,7 +140,13 @@ function go() {
 
 async function begin() {
   $("too-old").hidden = true;
-  if (!await api.hasOwnToken().catch(() => false)) {
+  write($("closed"), CLOSED);
+  await enter();
+  whenEntered(() => api.isClosed && location.reload());
+  const hasToken = await api.hasOwnToken().catch(() => false);
+  $("closed").hidden = !api.isClosed;
+  if (api.isClosed) return;
+  if (!hasToken) {
     $("where").hidden = false;
     $("token").focus();
     await new Promise((resolve) => {

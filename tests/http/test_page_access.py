@@ -1,17 +1,29 @@
+"""Who is given what the development pages need: nobody behind a proxy, and nobody by guessing."""
+
 from unittest.mock import Mock
 
 import pytest
+from aiohttp import HttpVersion10
 from aiohttp.test_utils import make_mocked_request
+from multidict import CIMultiDict
 
-from relay.http.server import is_local_page, is_loopback_host
+from relay.http.page_access import (
+    MAX_WRONG_CODES,
+    WRONG_SECONDS,
+    PageKey,
+    TooManyCodes,
+    is_local_page,
+    is_loopback_host,
+)
 
 BROWSER = {"Host": "localhost:8081", "Sec-Fetch-Site": "same-origin"}
 
 
-def request(headers: dict[str, str], peer: object = ("127.0.0.1", 50000)):
+def request(headers, peer: object = ("127.0.0.1", 50000), **options):
     transport = Mock()
     transport.get_extra_info = lambda name, default=None: peer if name == "peername" else default
-    return make_mocked_request("GET", "/config.json", headers=headers, transport=transport)
+    options = {"headers": headers, "transport": transport, **options}
+    return make_mocked_request("GET", "/config.json", **options)
 
 
 @pytest.mark.parametrize(
@@ -54,6 +66,14 @@ def test_any_loopback_peer_will_do(peer):
         ("a proxy that names only itself", {**BROWSER, "Via": "1.1 edge"}),
         ("a standard proxy", {**BROWSER, "Forwarded": "for=203.0.113.9"}),
         ("nginx as many set it up", {**BROWSER, "X-Real-IP": "203.0.113.9"}),
+        ("a proxy's scheme alone", {**BROWSER, "x-forwarded-proto": "https"}),
+        ("a proxy's prefix", {**BROWSER, "X-Forwarded-Prefix": "/voice"}),
+        ("a tunnel", {**BROWSER, "CF-Connecting-IP": "203.0.113.9"}),
+        ("a tunnel's number alone", {**BROWSER, "cf-ray": "1"}),
+        ("a network of caches", {**BROWSER, "CDN-Loop": "edge"}),
+        ("a mesh", {**BROWSER, "X-Envoy-External-Address": "203.0.113.9"}),
+        ("a host with something behind it", {**BROWSER, "Host": "[::1]evil"}),
+        ("two hosts", CIMultiDict([("Host", "localhost:8081"), ("Host", "evil.example")])),
     ],
 )
 def test_no_other_request_may(why, headers):
@@ -75,6 +95,57 @@ def test_loopback_names(host):
     assert is_loopback_host(host)
 
 
-@pytest.mark.parametrize("host", ["[::2]:80", "[", "::1", "127.0.0", "2130706433", "localhost@x"])
+@pytest.mark.parametrize(
+    "host",
+    [
+        *("[::2]:80", "[", "::1", "127.0.0", "2130706433", "localhost@x", "[::1]evil", "[::1]:"),
+        *("[::1]evil:80", "[::1]:80evil", "127.0.0.1:80@x", "127.0.0.1:x", "localhost:", "[::1"),
+        *(
+            "localhost:8081.evil.example",
+            "localhost..",
+            "127.0.0.1 ",
+            "localhost\n",
+            "[127.0.0.1]x",
+        ),
+    ],
+)
 def test_not_loopback_names(host):
     assert not is_loopback_host(host)
+
+
+def test_a_request_in_http_1_0_came_through_a_proxy():
+    """As nginx speaks to what is behind it, unless it is told otherwise."""
+    assert not is_local_page(request(BROWSER, version=HttpVersion10))
+
+
+def test_the_code_is_worth_the_cookie_in_every_browser():
+    key = PageKey()
+    first, second = key.cookie_for(key.code, 0.0), key.cookie_for(key.code, 1.0)
+
+    assert first is not None
+    assert first == second
+    assert key.opens(first)
+
+
+def test_no_other_run_and_no_code_opens():
+    key, before = PageKey(), PageKey()
+    earlier = before.cookie_for(before.code, 0.0)
+
+    assert key.cookie_for(before.code, 0.0) is None
+    assert not any(key.opens(cookie) for cookie in ("", "\ud800é", key.code, str(earlier)))
+
+
+def test_wrong_codes_are_bounded_for_a_while():
+    key = PageKey()
+    for n in range(MAX_WRONG_CODES):
+        assert key.cookie_for(f"guess {n}", float(n)) is None
+    with pytest.raises(TooManyCodes):
+        key.cookie_for(key.code, MAX_WRONG_CODES + 1.0)
+
+    assert key.cookie_for(key.code, WRONG_SECONDS) is not None
+
+
+def test_right_codes_are_not_counted():
+    key = PageKey()
+    cookies = {key.cookie_for(key.code, 0.0) for _ in range(5 * MAX_WRONG_CODES)}
+    assert len(cookies) == 1
