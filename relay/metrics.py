@@ -32,6 +32,7 @@ NAMES = (
     "relay_engine_connect_seconds",
     "relay_engine_refused_total",
     "relay_events_repaired_total",
+    "relay_auth_checks_total",
     "relay_tokens_total",
     "relay_speech_total",
     "relay_cost_dollars_total",
@@ -146,6 +147,11 @@ class Metrics:
             "Events that could only be read leniently, by sender (client, engine).",
             "sender",
         )
+        self._checks = self._counter(
+            "relay_auth_checks_total",
+            "Questions to the authentication server whether a user exists, by outcome.",
+            "outcome",
+        )
         self._tokens = self._counter(
             "relay_tokens_total",
             "Tokens that ended sessions used, by kind; cached ones are in too.",
@@ -196,6 +202,10 @@ class Metrics:
     def event_repaired(self, sender: str) -> None:
         """Count an event with half a surrogate pair, from the "client" or the "engine"."""
         self._repaired.labels(sender).inc()
+
+    def user_checked(self, outcome: str) -> None:
+        """Count a question about a user: `confirmed`, `refused` or `unavailable`."""
+        self._checks.labels(outcome).inc()
 
     def used(self, tokens: Mapping[str, int], speech: Mapping[str, float], dollars: float) -> None:
         """Count what a session used and its cost.

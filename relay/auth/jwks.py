@@ -55,16 +55,20 @@ class Jwks:
         self._clock = clock
         self._keys: dict[KeyName, jwt.PyJWK] | None = None
         self._fetched_at = self._tried_at = float("-inf")
+        self._has_failed = False  # the last fetch
         self._fetching: asyncio.Task[None] | None = None
 
     async def find(self, kid: str | None, algorithm: str) -> jwt.PyJWK | None:
         """Return the key of this id for this algorithm, None if the issuer has no such key.
 
-        Without an id the key is found only if it is the only one for its algorithm. Raises
-        `KeySetUnavailable`.
+        Without an id the key is found only if it is the only one for its algorithm. While fetches
+        fail, nobody whose key is known waits for one. Raises `KeySetUnavailable`.
         """
-        if self._clock() - self._fetched_at >= MAX_AGE or self._pick(kid, algorithm) is None:
-            await self._refresh()
+        is_known = self._pick(kid, algorithm) is not None
+        if self._clock() - self._fetched_at >= MAX_AGE or not is_known:
+            fetching = self._refresh()
+            if fetching is not None and not (is_known and self._has_failed):
+                await asyncio.wait({fetching})
         if self._keys is None:
             raise KeySetUnavailable
         return self._pick(kid, algorithm)
@@ -82,25 +86,26 @@ class Jwks:
         matching = [key for (_, name), key in keys.items() if name == algorithm]
         return matching[0] if len(matching) == 1 else None
 
-    async def _refresh(self) -> None:
-        """Wait for the fetch under way, or start one if the last is long enough ago.
+    def _refresh(self) -> "asyncio.Task[None] | None":
+        """The fetch under way, or a new one; None if the last is not long enough ago.
 
         The fetch is a task of its own: a caller that is cancelled must not cancel it for the others
         that wait, nor let one more fetch start.
         """
         if self._fetching is None:
             if self._clock() - self._tried_at < REFETCH_PAUSE:
-                return
+                return None
             self._fetching = asyncio.create_task(  # noqa: TID251 - owned and awaited here
                 self._fetch(), name="jwks fetch"
             )
-        await asyncio.wait({self._fetching})
+        return self._fetching
 
     async def _fetch(self) -> None:
         try:
             self._keys = read_keys(await fetch_json(self._http, self._url))
-            self._fetched_at = self._clock()
+            self._fetched_at, self._has_failed = self._clock(), False
         except FetchFailed as error:
+            self._has_failed = True
             log.warning("could not fetch the key set", why=str(error), kept=len(self._keys or ()))
         finally:
             self._tried_at = self._clock()

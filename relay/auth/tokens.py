@@ -15,7 +15,8 @@ import aiohttp
 import jwt
 from jwt.types import Options
 
-from relay.auth.jwks import FetchFailed, Jwks, KeySetUnavailable, fetch_json
+from relay.auth.jwks import Jwks, KeySetUnavailable
+from relay.auth.user_check import AuthCheck, LocalFallback, UserCheck
 from relay.interfaces import ConnectRequest
 from relay.realtime.endings import INTERNAL_ERROR, UNAUTHORIZED, SessionRefused
 from relay.realtime.grant import Caller, Role
@@ -28,7 +29,6 @@ MAX_TOKEN = 8192  # characters; Supabase's have about 1,000, and a proxy's heade
 LEEWAY = 10.0  # seconds that the clocks of the issuer and of this machine may differ
 LATEST = 253_402_300_800  # the year 10000; a time beyond it is a mistake or an attack
 MAX_SUBJECT = 255  # characters; Supabase's are UUIDs of 36
-REFUSALS = frozenset({401, 403, 404})  # Supabase's statuses for a bad token or a deleted user
 
 KEY_SUBPROTOCOL: Final = "openai-insecure-api-key."
 RELAY_SUBPROTOCOL: Final = "relay.v1"
@@ -55,7 +55,8 @@ class Verifier(Protocol):
     async def verify(self, token: str) -> Caller:
         """Return the caller whose token this is.
 
-        Raises `SessionRefused`: UNAUTHORIZED, or INTERNAL_ERROR if the issuer cannot be reached.
+        Raises `SessionRefused`: UNAUTHORIZED; if the issuer cannot be asked, INTERNAL_ERROR for its
+        keys and AUTH_UNAVAILABLE for the user.
         Its `__cause__` says why in a text that is safe to log.
         """
 
@@ -70,7 +71,8 @@ class JwtConfig:
 
     `secret` verifies HS256, the key set at `jwks_url` ES256 and RS256; without one its algorithms
     are refused. `issuer` is what `iss` must be (None: anything). With `auth_url`, Supabase's
-    address, and `api_key` Supabase is also asked whether the user exists.
+    address, and `api_key` Supabase is also asked whether the user exists; where it cannot be asked
+    the caller is refused, unless `local_suffices`.
     """
 
     secret: str | None = field(default=None, repr=False)
@@ -78,19 +80,30 @@ class JwtConfig:
     issuer: str | None = None
     auth_url: str | None = None
     api_key: str = field(default="", repr=False)
+    local_suffices: bool = False
 
 
 @asynccontextmanager
-async def open_verifier(config: JwtConfig, clock: Callable[[], float]) -> AsyncIterator[Verifier]:
-    """Open a verifier for as long as the context lasts; `clock` returns Unix seconds."""
-    async with aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as http:
+async def open_verifier(
+    config: JwtConfig, clock: Callable[[], float], count: Callable[[str], None] = lambda _: None
+) -> AsyncIterator[Verifier]:
+    """Open a verifier for as long as the context lasts; `clock` returns Unix seconds.
+
+    `count` is given the outcome of each question to Supabase: confirmed, refused, unavailable.
+    """
+    async with (
+        aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as http,
+        contextlib.AsyncExitStack() as closing,
+    ):
         keys = Jwks(config.jwks_url, http) if config.jwks_url else None
-        check = AuthCheck(config.auth_url, config.api_key, http) if config.auth_url else None
-        try:
-            yield TokenVerifier(config, keys, check, clock)
-        finally:
-            if keys is not None:
-                await keys.aclose()
+        if keys is not None:
+            closing.push_async_callback(keys.aclose)
+        check: UserCheck | None = None
+        if config.auth_url is not None:
+            asked = AuthCheck(config.auth_url, config.api_key, http, count)
+            closing.push_async_callback(asked.aclose)
+            check = LocalFallback(asked) if config.local_suffices else asked
+        yield TokenVerifier(config, keys, check, clock)
 
 
 class TokenVerifier:
@@ -100,7 +113,7 @@ class TokenVerifier:
         self,
         config: JwtConfig,
         keys: Jwks | None,
-        check: "AuthCheck | None",
+        check: UserCheck | None,
         clock: Callable[[], float],
     ) -> None:
         self._secret = config.secret
@@ -126,14 +139,12 @@ class TokenVerifier:
     async def _claims(self, token: str, algorithm: str, kid: str | None) -> Mapping[str, object]:
         """Read the claims of a validly signed token; the algorithm decides which key verifies it.
 
-        The signature of an HS256 token is left to the authentication server if that is asked anyway
-        and no secret is configured: `verify` returns no caller before the server has confirmed.
+        Only what is verified here costs a question to the authentication server: without a secret
+        anybody could write HS256 tokens for it to look at.
         """
         if algorithm == "HS256":
             if self._secret is not None:
                 return read_claims(token, self._secret, algorithm)
-            if self._check is not None:
-                return read_claims(token, None, algorithm)
         elif self._keys is not None:
             key = await self._keys.find(kid, algorithm)
             if key is None:
@@ -158,11 +169,10 @@ def read_header(token: str) -> dict[str, Any]:
     return header
 
 
-def read_claims(token: str, key: jwt.PyJWK | str | None, algorithm: str) -> dict[str, Any]:
-    """Read the claims signed by `key` (None: unverified); raises `InvalidToken`."""
-    options: Options = {**SIGNATURE_ONLY, "verify_signature": key is not None}
+def read_claims(token: str, key: jwt.PyJWK | str, algorithm: str) -> dict[str, Any]:
+    """Read the claims signed by `key`; raises `InvalidToken`."""
     try:
-        return jwt.decode(token, key or "", algorithms=[algorithm], options=options)
+        return jwt.decode(token, key, algorithms=[algorithm], options=SIGNATURE_ONLY)
     except jwt.InvalidSignatureError:
         raise InvalidToken("wrong signature") from None
     except (jwt.PyJWTError, ValueError, TypeError, RecursionError):
@@ -227,41 +237,6 @@ def _role(value: object) -> Role:
             return "admin"
         case _:
             return "learner"
-
-
-class AuthCheck:
-    """Asks Supabase whether a token's user still exists, by `GET /auth/v1/user` (S3-6)."""
-
-    def __init__(self, supabase_url: str, api_key: str, http: aiohttp.ClientSession) -> None:
-        self._url = f"{supabase_url.rstrip('/')}/auth/v1/user"
-        self._api_key = api_key
-        self._http = http
-
-    async def confirm(self, token: str, sub: str) -> None:
-        """Return if the server confirms that the token is user `sub`'s.
-
-        Raises `SessionRefused`: UNAUTHORIZED if it does not, INTERNAL_ERROR if it cannot be asked.
-        """
-        headers = {"apikey": self._api_key, "Authorization": f"Bearer {token}"}
-        try:
-            answer = await fetch_json(self._http, self._url, headers)
-        except FetchFailed as error:
-            raise SessionRefused(INTERNAL_ERROR) from error
-        document = answer.document if isinstance(answer.document, Mapping) else {}
-        if answer.status in REFUSALS and not _is_our_key_refused(document):
-            raise SessionRefused(UNAUTHORIZED) from InvalidToken(
-                "the authentication server refused it"
-            )
-        if answer.status != 200 or "id" not in document:
-            failure = FetchFailed(f"the authentication server answered HTTP {answer.status}")
-            raise SessionRefused(INTERNAL_ERROR) from failure
-        if document["id"] != sub:
-            raise SessionRefused(UNAUTHORIZED) from InvalidToken("the token is another user's")
-
-
-def _is_our_key_refused(document: Mapping[str, object]) -> bool:
-    # The gateway in front of the server answers 401 too when our own key is wrong.
-    return "api key" in str(document.get("message", "")).lower()
 
 
 def find_bearer(

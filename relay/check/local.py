@@ -17,7 +17,8 @@ from typing import Final
 import aiohttp
 
 from relay.auth.jwks import FetchFailed, fetch_json, read_keys
-from relay.auth.tokens import FILE, SECRET_BYTES, AuthCheck, JwtConfig, mint, open_verifier
+from relay.auth.tokens import FILE, SECRET_BYTES, JwtConfig, mint, open_verifier
+from relay.auth.user_check import AuthCheck
 from relay.check.proxy import ProbeAnswer, probe_health, probe_voice
 from relay.check.runner import CheckResult, fail, ok
 from relay.realtime.endings import UNAUTHORIZED, SessionRefused

@@ -124,6 +124,7 @@ def trust_of(settings: Settings) -> JwtConfig:
         jwks_url=settings.supabase_jwks_url or own_keys,
         issuer=f"{url}/auth/v1" if url else None,
         auth_url=url if settings.supabase_auth_check else None,
+        local_suffices=settings.supabase_auth_check == "user-or-local",
         api_key=service_key.get_secret_value() if service_key else "",
     )
 
@@ -233,7 +234,8 @@ def contradictions(settings: Settings) -> Iterator[str]:
     }
     missing = " and ".join(name for name, value in needed.items() if value is None)
     if settings.supabase_auth_check is not None and missing:
-        yield f"SUPABASE_AUTH_CHECK=user needs {missing}: set them, or unset it"
+        value = settings.supabase_auth_check
+        yield f"SUPABASE_AUTH_CHECK={value} needs {missing}: set them, or unset it"
     yield from _provider_conflicts(settings)
     yield from missing_for_parts(settings)
 

@@ -310,8 +310,10 @@ class Settings(BaseSettings):
         default=None,
         description="The project's service key, for its tables, its vault and SUPABASE_AUTH_CHECK",
     )
-    supabase_auth_check: Literal["user"] | None = Field(
-        default=None, description="user: also ask Supabase whether the user still exists"
+    supabase_auth_check: Literal["user", "user-or-local"] | None = Field(
+        default=None,
+        description="user: ask Supabase whether the user still exists; "
+        "user-or-local: unless it is down",
     )
     relay_store: Literal["sqlite", "supabase"] = Field(
         default="supabase",

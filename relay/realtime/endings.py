@@ -44,6 +44,12 @@ UNAUTHORIZED = Ending(
 TOKEN_EXPIRED = Ending(
     "token_expired", 4001, "Token expired", "The token ran out. Connect again with a fresh one."
 )
+AUTH_UNAVAILABLE = Ending(
+    "auth_unavailable",
+    1013,
+    "Authentication unavailable",
+    "The server cannot check tokens at the moment. Try again in a minute.",
+)
 FORBIDDEN = Ending(
     "forbidden", 4003, "Forbidden", "This agent or conversation belongs to somebody else."
 )

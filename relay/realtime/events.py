@@ -50,7 +50,10 @@ _APPEND_ENVELOPE: Final = len('{"type": "input_audio_buffer.append", "audio": ""
 _DELTA_KEY: Final = b'"delta":'
 _ITEM_KEY: Final = b'"item_id":'
 _SERVER_CODES: Final = frozenset(
-    {"server_error", "engine_closed", "engine_timed_out", "no_provider_key", "service_restart"}
+    {
+        *("server_error", "engine_closed", "engine_timed_out", "no_provider_key"),
+        *("service_restart", "auth_unavailable"),
+    }
 )
 
 

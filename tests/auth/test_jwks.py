@@ -135,6 +135,25 @@ async def test_S3_5_a_failing_issuer_leaves_the_old_set_in_force(jwks, auth, clo
     assert await found(jwks, "two")
 
 
+async def test_while_fetches_fail_nobody_waits_for_one_whose_key_is_known(
+    jwks, auth, clock, monkeypatch
+):
+    assert await found(jwks, "one")
+    auth.gate = asyncio.Event()  # the issuer is frozen
+    clock.now += MAX_AGE
+    monkeypatch.setattr(fetch, "MAX_SECONDS", 0.05)
+    assert await found(jwks, "one"), "the first to find out has waited"
+    monkeypatch.setattr(fetch, "MAX_SECONDS", 3600.0)
+    clock.now += REFETCH_PAUSE
+    async with asyncio.timeout(30):
+        assert all([await found(jwks, "one") for _ in range(9)])
+    while auth.jwks_asked < 3:
+        await asyncio.sleep(0.001)
+    auth.keys = [public_row(ec_key("second"), "two")]
+    auth.gate.set()
+    assert await found(jwks, "two"), "it was asked meanwhile, and answers"
+
+
 async def test_without_a_key_set_no_token_can_be_verified(jwks, auth, clock):
     auth.jwks_answer = web.Response(status=503)
     for _ in range(3):

@@ -7,10 +7,11 @@ import json
 
 import jwt
 import pytest
+from aiohttp import web
 
 from relay.auth.jwks import KeySetUnavailable
 from relay.auth.tokens import LEEWAY, MAX_TOKEN, InvalidToken, JwtConfig, mint, open_verifier
-from relay.realtime.endings import INTERNAL_ERROR, UNAUTHORIZED, SessionRefused
+from relay.realtime.endings import AUTH_UNAVAILABLE, INTERNAL_ERROR, UNAUTHORIZED, SessionRefused
 from relay.realtime.grant import Caller
 from tests.auth.supabase import (
     ISSUER,
@@ -229,13 +230,45 @@ async def test_S3_6_an_invalid_token_is_refused_before_supabase_is_asked(auth):
     assert auth.user_asked == []
 
 
-async def test_S3_6_without_a_secret_supabase_verifies_the_signature(auth):
+async def test_S3_6_without_a_secret_an_hs256_token_costs_no_request(auth):
     good, forged = hs256(), hs256("another-secret-of-many-many-characters", sub="victim")
-    auth.users[good] = {"id": SUB}
-    assert (await verified(with_user_check(auth), good)).sub == SUB
-    ending, _ = await refusal(with_user_check(auth), forged)
-    assert ending is UNAUTHORIZED
-    assert await refusal(with_user_check(auth), hs256(exp=NOW - 60)) == (UNAUTHORIZED, "expired")
+    auth.users[good] = auth.users[forged] = {"id": SUB}
+    for token in (good, forged):
+        assert await refusal(with_user_check(auth), token) == (UNAUTHORIZED, "no key for HS256")
+        assert await refusal(with_keys(auth, auth_url=auth.url), token) == (
+            UNAUTHORIZED,
+            "no key for HS256",
+        )
+    assert (auth.user_asked, auth.jwks_asked) == ([], 0)
+
+
+async def test_where_the_user_cannot_be_asked_about_the_caller_is_told_so(auth):
+    auth.user_answer = web.Response(status=503)
+    ending, why = await refusal(with_user_check(auth, secret=SECRET), hs256())
+    assert (ending, why) == (AUTH_UNAVAILABLE, "the authentication server answered HTTP 503")
+
+
+async def test_where_the_local_check_suffices_it_is_still_made(auth):
+    auth.user_answer = web.Response(status=503)
+    trust = with_user_check(auth, secret=SECRET, local_suffices=True)
+    assert (await verified(trust, hs256())).sub == SUB
+    assert await refusal(trust, hs256(exp=NOW - 60)) == (UNAUTHORIZED, "expired")
+    forged = hs256("another-secret-of-many-many-characters")
+    assert await refusal(trust, forged) == (UNAUTHORIZED, "wrong signature")
+
+
+@pytest.mark.parametrize("step", [3600.0, -3600.0])
+async def test_a_token_is_judged_by_the_clock_as_it_is_now(step):
+    now = [NOW - step]
+    async with open_verifier(WITH_SECRET, lambda: now[0]) as verifier:
+        token = hs256(exp=NOW + 60)
+        with pytest.raises(SessionRefused):
+            await verifier.verify(token)
+        now[0] = NOW  # somebody has set the clock right
+        assert (await verifier.verify(token)).sub == SUB
+        now[0] = NOW - step
+        with pytest.raises(SessionRefused):
+            await verifier.verify(token)
 
 
 @pytest.mark.parametrize("alg", ["none", "ES256"])

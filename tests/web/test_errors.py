@@ -39,6 +39,7 @@ PASSES = {
     "client_lost",
     "connection_lost",
     "at_capacity",
+    "auth_unavailable",
     "engine_closed",
     "engine_timed_out",
     "internal_error",
