@@ -14,6 +14,7 @@ import structlog
 
 from relay.agents.agent import AgentDefaults
 from relay.auth.tokens import Verifier, mint, open_verifier, select_subprotocol
+from relay.clock import MachineClock, report_steps
 from relay.config import Loaded, Settings, project_of, trust_of
 from relay.doors.browser import BrowserDoor
 from relay.doors.openai import OpenAIDoor
@@ -42,7 +43,7 @@ from relay.storage import Storage, open_storage
 from relay.stores.history import StoredHistory
 from relay.stores.journal.journal import DiskJournal
 from relay.summary.summarizer import ChatEndpoint, Summarizer, SummaryWriter
-from relay.tasks import Clock, Tasks, unix_clock
+from relay.tasks import Tasks
 from relay.tools.http_tool import http_session
 from relay.tools.runner import ToolRegistry, tool_runners
 from relay.voice import find_ollama, is_small, parts_or_echo
@@ -145,7 +146,7 @@ async def run(
 @asynccontextmanager
 async def running(
     loaded: Loaded,
-    clock: Clock | None = None,
+    clock: MachineClock | None = None,
     make_doors: MakeDoors = make_doors,
     installer: VoiceInstaller | None = None,
 ) -> AsyncIterator[App]:
@@ -156,12 +157,12 @@ async def running(
     Raises OSError for a port or folder that cannot be had, ToolMisconfigured for a server-side
     tool that can never run, and what the journal raises.
     """
-    settings, clock = loaded.settings, clock or unix_clock()
+    settings, clock = loaded.settings, clock or MachineClock()
     metrics, tasks = Metrics(), Tasks(_task_failed)
     app: App | None = None
     async with (
         _open_storage(settings, tasks) as storage,
-        open_verifier(trust_of(settings), clock) as verifier,
+        open_verifier(trust_of(settings), clock.unix, metrics.user_checked) as verifier,
         http_session() as client,
         AsyncExitStack() as closing,
     ):
@@ -172,7 +173,7 @@ async def running(
         doors = make_doors(verifier, _agent_defaults(loaded, storage), services.transcription)
         limits = _session_limits(settings, engine)
         server = SessionServer(doors.websocket, services, limits)
-        _measure(metrics, services.directory, storage, tasks)
+        _measure(services, storage, tasks)
         api = coach.api(services, trust_of(settings).api_key, settings.allowed_origins)
         shown = _http_services(loaded, metrics, storage, services.directory, lambda: app, api)
         # Closed in the opposite order: health answers to the last.
@@ -252,24 +253,25 @@ async def _open_doors(
 
 @dataclass(frozen=True, slots=True)
 class CoachServices:
-    """What coaches use: feeds, the archive, summaries. `clock` gives Unix seconds."""
+    """What coaches use: feeds, the archive, summaries."""
 
     hub: FeedHub
     journal: DiskJournal
     store: Store
-    clock: Callable[[], float]
+    clock: MachineClock
     summarizer: Summarizer
 
     def api(self, services: Services, service_key: str, origins: Collection[str]) -> ApiServices:
         """What the API needs; a bearer of the service key is an admin."""
         store, record = self.store, self.journal.append
+        archive = ConversationArchive(store.conversations, record, self.summarizer, self.clock.unix)
         return ApiServices(
             directory=services.directory,
             hub=self.hub,
             verify=services.verify,
             learners=store.learners,
             clock=self.clock,
-            archive=ConversationArchive(store.conversations, record, self.summarizer, self.clock),
+            archive=archive,
             service_key=service_key,
             allowed_origins=origins,
         )
@@ -286,7 +288,7 @@ def open_coach(
     journal: DiskJournal,
     store: Store,
     tasks: Tasks,
-    clock: Callable[[], float],
+    clock: MachineClock,
     writer: SummaryWriter | None = None,
 ) -> CoachServices:
     """Feeds that run until `tasks` are closed; call `aclose` before the listeners are closed.
@@ -296,7 +298,7 @@ def open_coach(
     hub = FeedHub(FeedHistory(journal, store), clock)
     journal.subscribe(hub.on_commit)
     tasks.run(hub.run(), "feeds")
-    return CoachServices(hub, journal, store, clock, Summarizer(writer, clock))
+    return CoachServices(hub, journal, store, clock, Summarizer(writer, clock.unix))
 
 
 def _services(
@@ -462,14 +464,16 @@ def _page_config(settings: Settings, app: App | None) -> Mapping[str, Any]:
 def page_token(settings: Settings, sub: str = PAGE_USER, role: Role = "learner") -> str:
     """A token for the pages in development, signed with the development secret."""
     secret = settings.supabase_jwt_secret
-    now = unix_clock()()
+    now = MachineClock().unix()
     caller = Caller(sub=sub, role=role, expires_at=now + PAGE_TOKEN_SECONDS)
     issuer = trust_of(settings).issuer
     return mint(caller, secret.get_secret_value() if secret else "", now, issuer)
 
 
-def _measure(metrics: Metrics, directory: SessionDirectory, storage: Storage, tasks: Tasks) -> None:
+def _measure(services: Services, storage: Storage, tasks: Tasks) -> None:
+    metrics, directory = services.metrics, services.directory
     tasks.run(measure_loop_lag(metrics), "metrics.loop_lag")
+    tasks.run(report_steps(services.clock), "clock.steps")
     metrics.sessions_active(lambda: directory.active)
     metrics.journal(
         depth=lambda: storage.delivery.state.depth,

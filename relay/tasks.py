@@ -1,15 +1,11 @@
-"""Owned tasks, the location of a fault, and the clock."""
+"""Owned tasks, and the location of a fault."""
 
 import asyncio
-import time
 import traceback
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
 T = TypeVar("T")
-
-Clock = Callable[[], float]
-"""Returns Unix seconds."""
 
 
 class Tasks:
@@ -65,9 +61,3 @@ def report_to_loop(fault: Exception) -> None:
     """Report to the event loop's exception handler, without the exception itself."""
     message = f"A fault ended one connection: {where(fault)}"
     asyncio.get_running_loop().call_exception_handler({"message": message})
-
-
-def unix_clock() -> Clock:
-    """Return a clock that never goes back, also when the machine's clock is set."""
-    offset = time.time() - time.monotonic()
-    return lambda: offset + time.monotonic()

@@ -8,6 +8,7 @@ from pathlib import Path
 import msgspec
 
 from relay.app import CoachServices, open_coach
+from relay.clock import MachineClock
 from relay.feed.messages import iso
 from relay.feed.subscriber import EncodedMessage, Subscriber
 from relay.realtime.endings import SERVICE_RESTART
@@ -24,7 +25,7 @@ NOW = 1_760_000_100.0
 async def opened(folder: Path) -> AsyncIterator[CoachServices]:
     tasks = Tasks(lambda *_: None)
     async with open_storage(folder, tasks) as words:
-        yield open_coach(words.journal, words.store, tasks, lambda: NOW)
+        yield open_coach(words.journal, words.store, tasks, MachineClock(lambda: NOW))
 
 
 async def test_a_word_is_shown_when_it_is_on_disk_and_not_before(tmp_path: Path) -> None:

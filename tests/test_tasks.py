@@ -1,11 +1,10 @@
-"""Tests of owned tasks, of how a fault is located, and of the clock."""
+"""Tests of owned tasks, and of how a fault is located."""
 
 import asyncio
-import time
 
 import pytest
 
-from relay.tasks import Tasks, unix_clock, where
+from relay.tasks import Tasks, where
 
 
 async def test_a_fault_is_reported_and_harms_no_other_task() -> None:
@@ -61,14 +60,3 @@ def test_a_fault_is_located_by_type_and_line_without_its_text() -> None:
     assert told.startswith("ValueError in fail (")
     assert "secret" not in told
     assert where(KeyError("secret")) == "KeyError"
-
-
-def test_the_clock_returns_unix_seconds() -> None:
-    assert abs(unix_clock()() - time.time()) < 1
-
-
-def test_the_clock_never_goes_back_when_the_machines_clock_does(monkeypatch) -> None:
-    clock = unix_clock()
-    before = clock()
-    monkeypatch.setattr(time, "time", lambda: 0.0)
-    assert clock() >= before

@@ -11,12 +11,12 @@ from typing import Final
 from relay.auth.tokens import InvalidToken, mint, read_caller, read_claims
 from relay.cli.console import CliCommand, fail, load_or_fail, plain, say
 from relay.cli.stores import file_and_setting, opened_store, store_settings
+from relay.clock import MachineClock
 from relay.config import Settings, dev_settings, trust_of
 from relay.realtime.grant import Caller
 from relay.stores.sqlite.store import SqliteStore
 from relay.stores.supabase.admin import SupabaseAdmin
 from relay.stores.supabase.errors import DatabaseError, DatabaseRejected
-from relay.tasks import unix_clock
 
 MIGRATIONS: Final = Path(__file__).resolve().parents[2] / "supabase" / "migrations"
 """The SQL files of a checkout."""
@@ -155,7 +155,7 @@ def _run_token(given: argparse.Namespace) -> int:
     if settings.supabase_jwt_secret is None:
         fail("there is no secret to sign with: set SUPABASE_JWT_SECRET")
     secret = settings.supabase_jwt_secret.get_secret_value()
-    now = unix_clock()()
+    now = MachineClock().unix()
     caller = Caller(given.sub, given.role, now + given.ttl, given.agent)
     token = mint(caller, secret, now, trust_of(settings).issuer)
     try:

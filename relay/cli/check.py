@@ -27,6 +27,7 @@ from relay.check.spoken_turn import SpokenTurnReport
 from relay.cli.check_voice import is_cascade, part_checks, speak, spoken_here
 from relay.cli.console import CliCommand, fail, plain, say
 from relay.cli.stores import database_file
+from relay.clock import MachineClock
 from relay.config import (
     Settings,
     SettingsError,
@@ -41,7 +42,6 @@ from relay.http.pages import WEB
 from relay.logs import configure
 from relay.parts.simple import ToneSynthesizer
 from relay.storage import open_store
-from relay.tasks import unix_clock
 from relay.voice import missing_voice
 
 LIVE: Final = "live"
@@ -325,9 +325,9 @@ def project_checks(settings: Settings) -> Iterator[Check]:
 
 def _project_looks(settings: Settings) -> Iterator[tuple[str, ProjectLook]]:
     trust = trust_of(settings)
-    yield "clock", partial(supabase.check_clock, unix_clock())
+    yield "clock", partial(supabase.check_clock, MachineClock().unix)
     if trust.secret is not None:
-        yield "token secret", partial(supabase.check_shared_secret, trust, unix_clock())
+        yield "token secret", partial(supabase.check_shared_secret, trust, MachineClock().unix)
     yield "API cache", supabase.check_api_cache
     yield "chat tables", supabase.check_chat_tables
     yield "call tables", supabase.check_relay_tables
@@ -352,7 +352,7 @@ def _default_agent(settings: Settings) -> ProjectLook:
 def _token_checks(settings: Settings) -> Iterator[Check]:
     trust = trust_of(settings)
     if trust.secret is not None:
-        look = partial(local.check_secret, trust, unix_clock(), "SUPABASE_JWT_SECRET")
+        look = partial(local.check_secret, trust, MachineClock().unix, "SUPABASE_JWT_SECRET")
         yield Check("token secret", look)
     if trust.jwks_url is not None:
         key_set = local.check_key_set if trust.secret is None else local.check_optional_key_set

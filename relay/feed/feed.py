@@ -191,8 +191,12 @@ class SessionFeed:
                 subscriber.set_state(state)
 
     def end(self, now: float) -> None:
-        """Note the session's end; its last utterances may still be on their way to the disk."""
-        self._session, self._ended_at = replace(self._status(), is_paused=False, speaker=None), now
+        """Note the session's end; its last utterances may still be on their way to the disk.
+
+        `now` is in Unix seconds, by a clock that may have been set back since the session began.
+        """
+        self._session = replace(self._status(), is_paused=False, speaker=None)
+        self._ended_at = max(now, self.head.started_at)
         self._send_state()
         self._finish_if_complete()
 

@@ -2,12 +2,13 @@
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from typing import Final, NoReturn
 
 import structlog
 
+from relay.clock import MachineClock
 from relay.feed.feed import FeedHistory, SessionFeed
 from relay.feed.subscriber import Subscriber
 from relay.interfaces import ConversationHistory, LiveSession
@@ -35,7 +36,7 @@ class FeedHub:
     Every live session has a feed, and the last `ENDED_KEPT` that have ended.
     """
 
-    def __init__(self, history: FeedHistory, clock: Callable[[], float]) -> None:
+    def __init__(self, history: FeedHistory, clock: MachineClock) -> None:
         self._history = history
         self._clock = clock
         self._live: dict[str, SessionFeed] = {}
@@ -138,13 +139,13 @@ class FeedHub:
                     feed.tick(with_state=with_state)
                 except Exception as error:  # noqa: BLE001 - one session's fault must not stop others
                     log.warning("session feed failed", error=type(error).__name__)
-        while self._unfinished and self._unfinished[0][0] <= self._clock():
+        while self._unfinished and self._unfinished[0][0] <= self._clock.monotonic():
             self._unfinished.pop(0)[1].finish()
 
     def _end(self, feed: SessionFeed) -> None:
-        feed.end(self._clock())
+        feed.end(self._clock.unix())
         if not feed.is_finished:
-            self._unfinished.append((self._clock() + FINISH_SECONDS, feed))
+            self._unfinished.append((self._clock.monotonic() + FINISH_SECONDS, feed))
             self._work.set()
         self._ended[feed.head.session_id] = feed
         if len(self._ended) > ENDED_KEPT:

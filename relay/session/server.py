@@ -5,6 +5,8 @@ import uuid
 from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from dataclasses import replace
+from math import inf
+from typing import Final
 
 import structlog
 from structlog.contextvars import bind_contextvars
@@ -36,6 +38,9 @@ from relay.session.links import CloseWaiter, ending_of
 from relay.session.recorder import Recorder, TextlessJournal
 from relay.session.session import CLOSE_SECONDS, Services, Session, SessionContext
 from relay.tasks import Tasks
+
+DATE_STEP: Final = 0.001
+"""Seconds between two dates that every store can tell apart."""
 
 log = structlog.get_logger(__name__)
 
@@ -75,7 +80,7 @@ class SessionServer:
         return next(door for door in self._doors if door.matches(request))
 
     async def _run(self, client: Connection, request: ConnectRequest, door: Door) -> None:
-        metrics, clock = self._services.metrics, self._services.clock
+        metrics, clock = self._services.metrics, self._services.clock.monotonic
         began, session_id = clock(), str(uuid.uuid4())
         bind_contextvars(session_id=session_id)  # on each log line of this task and its children
         async with AsyncExitStack() as slots:
@@ -117,15 +122,16 @@ class SessionServer:
         await claim.place.enter_async_context(services.directory.acquire_user(grant.caller.sub))
         earlier = await self._earlier(grant)
         self._claims.own(claim)
-        hold = await services.budgets.open(grant, session_id, services.clock())
+        hold = await services.budgets.open(grant, session_id, services.clock.unix())
         if hold is not None:
             slots.callback(hold.release)
         setup = session_setup(services, session_id, admission, earlier)
         setup = replace(setup, conversation_id=claim.conversation_id)
         tools = services.tools(grant, session_id, setup.conversation_id)
+        clock = services.clock.even(not_before=_next_date(earlier))
         pace_ms, after_playback = admission.pace_ms, admission.after_playback
         context = SessionContext(
-            client, door.name, pace_ms, after_playback, tools, hold, claim.settle
+            client, clock, door.name, pace_ms, after_playback, tools, hold, claim.settle
         )
         session = create_session(services, self._limits, setup, context)
         claim.begin(session.end)
@@ -190,12 +196,12 @@ def create_session(
     services: Services, limits: SessionLimits, setup: SessionSetup, context: SessionContext
 ) -> Session:
     """Make a session; nothing runs yet. The tighter of `limits` and its agent's bounds count."""
-    grant, now = setup.grant, services.clock()
+    grant, now = setup.grant, context.clock()
     limits = replace(
         limits,
         session_seconds=_tighter(grant.bounds.session_seconds, limits.session_seconds),
         idle_seconds=_tighter(grant.bounds.idle_seconds, limits.idle_seconds),
-        expires_at=grant.caller.expires_at,
+        expires_at=now + grant.caller.expires_at - services.clock.unix(),
     )
     core = SessionCore(setup, Deadlines(limits, now))
     recorder = Recorder(_journal(services, grant), session_head(setup, now))
@@ -220,6 +226,16 @@ def _journal(services: Services, grant: Grant) -> Journal:
     """The journal, or one that withholds spoken words where the agent stores none."""
     journal = services.journal
     return journal if grant.store_text else TextlessJournal(journal, services.show)
+
+
+def _next_date(earlier: ConversationHistory) -> float:
+    """The first date that is after all of a conversation's until now, in Unix seconds.
+
+    Conversations are read in the order of their dates: a clock that was set back between two of
+    their sessions must not put the later one first.
+    """
+    dates = [max(said.head.started_at, said.utterance.created_at) for said in earlier.said]
+    return max(dates) + DATE_STEP if dates else -inf
 
 
 def _tighter(bound: float | None, limit: float) -> float:

@@ -8,6 +8,7 @@ from typing import Any, Final, Protocol
 
 import structlog
 
+from relay.clock import Clock, MachineClock
 from relay.interfaces import (
     CoachAudioStream,
     Connection,
@@ -76,7 +77,7 @@ ToolRunnerFactory = Callable[[Grant, str, str], ToolRunner | None]
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """What all sessions of one process share. `clock` gives Unix seconds that never go back.
+    """What all sessions of one process share.
 
     `transcription` is the `audio.input.transcription` of every session. `prices` are for an engine
     that bills its sessions. `show` is given the records of words that are not to be written.
@@ -84,7 +85,7 @@ class Services:
 
     engine: Engine
     metrics: Metrics
-    clock: Callable[[], float]
+    clock: MachineClock
     verify: Callable[[str], Awaitable[Caller]]
     directory: SessionDirectory
     journal: Journal
@@ -100,11 +101,14 @@ class Services:
 class SessionContext:
     """What one session works with beside its rules; `pace_ms` None sends audio as it comes.
 
-    Events of the types `after_playback` are sent when what plays has been heard. `settled` is
-    called once, when everything said in the session was given to the journal.
+    `clock` is its time in all that it does: Unix seconds when it began, which then pass evenly, so
+    that its dates stay in order and its durations true when the machine's clock is set. Events of
+    the types `after_playback` are sent when what plays has been heard. `settled` is called once,
+    when everything said in the session was given to the journal.
     """
 
     client: Connection
+    clock: Clock
     door: str = ""
     pace_ms: int | None = None
     after_playback: Collection[str] = ()
@@ -126,16 +130,16 @@ class Session:
         self.head = recorder.head
         self.door = context.door
         self.engine_name = services.engine.name
-        self.clock = services.clock
+        self.clock = context.clock
         self.traffic = services.metrics.traffic
         self._context = context
         self._services = services
         self._recorder = recorder
         self._billing = SessionBilling(core.spending, context.hold)
-        self._opened_at = services.clock()
+        self._opened_at = context.clock()
         self._ended: asyncio.Future[Ending] = asyncio.get_running_loop().create_future()
         self._output = OutputSwitch(
-            plain_output(core.playout, context.pace_ms, services.clock, context.after_playback)
+            plain_output(core.playout, context.pace_ms, context.clock, context.after_playback)
         )
         self._client = ClientLink(self, self._output)
         self._engine = EngineLink(self, self._client, self._output)
@@ -143,8 +147,9 @@ class Session:
         self._coach_bridge = CoachBridge(
             self, services.engine, self._request, self._monitor, self.execute
         )
-        self._timer = DeadlineTimer(services.clock, self._next_deadline, self._on_deadline)
+        self._timer = DeadlineTimer(context.clock, self._next_deadline, self._on_deadline)
         self._tasks = Tasks(self._task_failed)
+        self._token_ends_at = core.deadlines.expires_at + services.clock.unix() - context.clock()
         self._log = log.bind(session_id=self.head.session_id)
 
     async def run(self) -> Ending:
@@ -252,7 +257,7 @@ class Session:
     def _charge(self, charge: Charge) -> None:
         """Charge the budgets; what is left decides how the session goes on."""
         now = self.clock()
-        balance = self._billing.charge(charge, now)
+        balance = self._billing.charge(charge, self._services.clock.unix())
         if balance is not None:
             self.perform(self.core.on_balance(balance, now))
             self._timer.arm()
@@ -270,10 +275,20 @@ class Session:
             self._log.info("token renewal refused")
             return
         if caller.sub == self.core.setup.grant.caller.sub:
-            self.core.renew_token(caller.expires_at)
+            self._token_ends_at = caller.expires_at
+            self._follow_clock()
             self.rearm()
 
+    def _follow_clock(self) -> None:
+        """Have the token end when the machine's clock says so, which may have been set.
+
+        Looked at with each ping, and before a session ends for its token.
+        """
+        set_by = self._services.clock.unix() - self.clock()
+        self.core.renew_token(self._token_ends_at - set_by)
+
     def _ping(self) -> None:
+        self._follow_clock()
         connection = self._client.connection
         if connection is not None and connection.ping() >= UNANSWERED_PINGS:
             self.end(endings.CONNECTION_LOST)
@@ -288,6 +303,8 @@ class Session:
         return min(self.core.next_deadline(), self._output.current.next())
 
     def _on_deadline(self) -> None:
+        if self.clock() >= self.core.deadlines.expires_at:
+            self._follow_clock()
         self._output.current.due(self.clock())
         self.perform(self.core.on_deadline(self.clock()))
         if not self._ended.done():
@@ -367,7 +384,7 @@ class Session:
         for utterance in self.core.finish(self.clock()):
             self._recorder.utterance(utterance)
         self._recorder.ended(ending.name, self.clock())
-        self._billing.close(self.clock())
+        self._billing.close(self._services.clock.unix())
         self._billing.report(self._services.metrics, self._log)
 
 

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from relay.clock import MachineClock
 from relay.feed.feed import FeedHistory, SessionFeed
 from relay.feed.hub import FeedHub
 from relay.interfaces import SessionStatus, StreamRefusal
@@ -158,8 +159,11 @@ class HubWithDisk:
     disk: Disk = field(default_factory=Disk)
 
     def __post_init__(self) -> None:
-        self.hub = FeedHub(FeedHistory(self.disk, self.disk), lambda: self.now)
+        self.hub = FeedHub(FeedHistory(self.disk, self.disk), MachineClock(self._time, self._time))
         self.directory = MemorySessionDirectory(100, 0, [self.hub.track])
+
+    def _time(self) -> float:
+        return self.now
 
     def commit(self, *records: AnyRecord) -> None:
         for record in records:

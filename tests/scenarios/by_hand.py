@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from relay.app import running
-from relay.tasks import Clock
+from relay.clock import Clock, MachineClock
 from tests.scenarios.stage import AGENT, Event, Stage, loaded, token
 from tests.websocket.ends import (
     CLOSE,
@@ -192,9 +192,10 @@ async def listening() -> AsyncIterator[Provider]:
 
 @asynccontextmanager
 async def provided(
-    folder: Path, clock: Clock | None = None, **settings: Any
+    folder: Path, clock: Clock | MachineClock | None = None, **settings: Any
 ) -> AsyncIterator[tuple[Stage, Provider]]:
     """A relay and the provider behind it, by hand; `settings` are overrides."""
+    one = clock if isinstance(clock, MachineClock) else clock and MachineClock(clock, clock)
     async with listening() as provider:
         given = {
             "relay_engine": "openai",
@@ -202,7 +203,7 @@ async def provided(
             "openai_base_url": provider.base_url,
             **settings,
         }
-        async with running(loaded(folder, **given), clock) as app:
+        async with running(loaded(folder, **given), one) as app:
             yield Stage(app, None, folder), provider
 
 

@@ -15,6 +15,7 @@ import msgspec
 import structlog
 
 from relay.app import running
+from relay.clock import Clock, MachineClock
 from relay.engines.cascade.outputs import Pace
 from relay.parts.interfaces import Parts, Reply, SpokenMessage, TranscriptionRequest
 from relay.parts.simple import Script, scripted_parts
@@ -23,7 +24,6 @@ from relay.simulator import Faults, SimulatorOptions, simulate
 from relay.simulator.faults import Condition
 from relay.simulator.faults.plan import Fault
 from relay.stores.sqlite import store as sqlite_tables
-from relay.tasks import Clock
 from tests.scenarios.stage import SECRET, SILENCE, SPEECH, Event, Line, Stage, loaded, new_id, token
 
 KEY = "sk-a-providers-key-for-bad-days"
@@ -277,7 +277,8 @@ async def bad_day(
                 "openai_base_url": simulator.base_url,
                 **settings,
             }
-            async with running(loaded(folder, **given), clock) as app:
+            one = clock and MachineClock(clock, clock)
+            async with running(loaded(folder, **given), one) as app:
                 before = asyncio.all_tasks()
                 here = Bad(Stage(app, simulator, folder), folder, tokens, went_up)
                 yield here

@@ -5,6 +5,7 @@ import json
 from dataclasses import dataclass, field
 from typing import Any
 
+from relay.clock import MachineClock
 from relay.interfaces import Connection, ConversationHistory, EngineCapabilities, EngineRequest
 from relay.metrics import Metrics
 from relay.realtime.billing.pricing import Prices
@@ -132,7 +133,10 @@ def services(**given: Any) -> Services:
         "budgets": BudgetService(Prices(), history.spent, given.get("engine", engine)),
         "transcription": TRANSCRIPTION,
     }
-    return Services(**(fakes | given))
+    fakes |= given
+    if not isinstance(fakes["clock"], MachineClock):
+        fakes["clock"] = MachineClock(fakes["clock"], fakes["clock"])
+    return Services(**fakes)
 
 
 @dataclass
@@ -143,6 +147,7 @@ class Stage:
     engine: FakePeer = field(default_factory=FakePeer)
     journal: FakeJournal = field(default_factory=FakeJournal)
     clock: FakeClock = field(default_factory=FakeClock)
+    unix: FakeClock | None = None  # the machine's clock, where it is another
     metrics: Metrics = field(default_factory=Metrics)
     opens: Any = "engine"
     relay_events: bool = False
@@ -159,13 +164,13 @@ class Stage:
         opens = self.engine if self.opens == "engine" else self.opens
         self.opener = opens if isinstance(opens, FakeEngine) else FakeEngine(opens)
         return Session(
-            SessionContext(self.client),
+            SessionContext(self.client, self.clock),
             SessionCore(setup, Deadlines(limits, self.clock.now)),
             Recorder(self.journal, HEAD),
             services(
                 engine=self.opener,
                 metrics=self.metrics,
-                clock=self.clock,
+                clock=MachineClock(self.unix or self.clock, self.clock),
                 verify=self.verify,
                 journal=self.journal,
             ),

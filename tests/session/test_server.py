@@ -17,7 +17,7 @@ from relay.realtime.opening import browser_session_update, openai_session_update
 from relay.realtime.records import Record, SessionRecord
 from relay.session.billing import BudgetService
 from relay.session.directory import MemorySessionDirectory
-from relay.session.server import SessionServer, create_session, session_setup
+from relay.session.server import DATE_STEP, SessionServer, create_session, session_setup
 from relay.session.session import Session, SessionContext
 from tests.doors.requests import asking
 from tests.fake_connection import FakePeer
@@ -82,9 +82,11 @@ class Server:
         self.engine, self.metrics, self.journal = FakePeer(), Metrics(), FakeJournal()
         self.directory = MemorySessionDirectory(2, 1)
         self.past = FakePast(ConversationHistory(owner, said))
+        self.clock = FakeClock()
         engine = FakeEngine(self.engine)
         shared = services(
             engine=engine,
+            clock=self.clock,
             metrics=self.metrics,
             directory=self.directory,
             journal=self.journal,
@@ -237,7 +239,7 @@ class Created:
         update = browser_session_update(grant, TRANSCRIPTION, "verse")
         admission = Admission(grant, BrowserDialect(), update, True, truncates=True)
         setup = session_setup(given_services, SESSION, admission, ConversationHistory())
-        context = SessionContext(FakePeer())
+        context = SessionContext(FakePeer(), self.clock)
         self.session: Session = create_session(given_services, LIMITS, setup, context)
 
 
@@ -299,3 +301,21 @@ async def test_a_new_conversation_gets_an_id_of_its_own() -> None:
     ids = {recorder.head.conversation_id for recorder in (first, second)}
     assert len(ids) == 2
     assert all(uuid.UUID(one).version == 4 for one in ids)
+
+
+@pytest.mark.parametrize("set_back", [0.0, 3600.0])
+async def test_a_session_of_a_conversation_begins_after_all_that_was_said_in_it(
+    set_back: float,
+) -> None:
+    before = Call().user("Good morning.")
+    last = max(before.head.started_at, before.utterance.created_at)
+    here = Server(None, "u1", before)
+    here.clock.now = last + 60.0 - set_back
+    await here.call(conversation_id=CONVERSATION)
+    here.engine.arrive(CREATED)
+    await settle()
+    (began,) = [record for record in here.journal.others if isinstance(record, SessionRecord)]
+    first = last + 60.0 if not set_back else last + DATE_STEP
+    assert began.head.started_at == pytest.approx(first, abs=1e-5)
+    here.directory.end_all(endings.IDLE)
+    await settle()

@@ -12,6 +12,7 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, Page
 
+from relay.clock import MachineClock
 from relay.http.api.app import ApiServices
 from relay.http.pages import Pages
 from relay.interfaces import ConversationSummary, SessionStatus
@@ -119,7 +120,7 @@ async def coach_page(
     """The coach's page; unless it is `typed`, the relay gives it a token, as in development."""
     feeds, archive = HubWithDisk(), FakeArchive()
     api = ApiServices(
-        feeds.directory, feeds.hub, known, FakeAssignments(), time.time, archive.services()
+        feeds.directory, feeds.hub, known, FakeAssignments(), MachineClock(), archive.services()
     )
     config = {"token": token("admin"), "user_id": "kim"}
     pages = Pages(dict, coach_config=None if typed else lambda: config)

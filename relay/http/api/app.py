@@ -8,6 +8,7 @@ from typing import Final
 from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler, Middleware
 
+from relay.clock import MachineClock
 from relay.feed.hub import FeedHub
 from relay.http.api.auth import Authenticator, Authorizer, Learners, RateLimiter
 from relay.http.api.coach_audio import CoachAudioHandler
@@ -38,15 +39,15 @@ _log = logging.getLogger("relay.http")
 class ApiServices:
     """The rest of the program as the API sees it.
 
-    `verify` gives a token's caller, `learners` the users whom a coach may follow, `clock` Unix
-    seconds. A bearer of the `service_key` is an admin. Empty `allowed_origins` allow every page.
+    `verify` gives a token's caller, `learners` the users whom a coach may follow. A bearer of the
+    `service_key` is an admin. Empty `allowed_origins` allow every page.
     """
 
     directory: SessionDirectory
     hub: FeedHub
     verify: Callable[[str], Awaitable[Caller]]
     learners: Learners
-    clock: Callable[[], float]
+    clock: MachineClock
     archive: ConversationArchive
     service_key: str = field(default="", repr=False)
     allowed_origins: Collection[str] = ()
@@ -62,9 +63,9 @@ def create_api(services: ApiServices) -> web.Application:
 
 
 def _routes(services: ApiServices) -> Iterator[web.RouteDef]:
-    limiter = RateLimiter(services.clock)
+    limiter = RateLimiter(services.clock.monotonic)
     authenticator = Authenticator(services.verify, limiter, services.service_key)
-    authorizer = Authorizer(services.learners, services.clock)
+    authorizer = Authorizer(services.learners, services.clock.monotonic)
     sessions = SessionHandlers(services.hub, authenticator, authorizer)
     feeds = FeedHandler(services.hub, authenticator, authorizer, sessions, services.clock)
     directory, clock = services.directory, services.clock

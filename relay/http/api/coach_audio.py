@@ -1,13 +1,13 @@
 """Serves a coach's audio WebSocket: listening to a session, and speaking in it after a takeover."""
 
 import asyncio
-from collections.abc import Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from typing import Final
 
 from aiohttp import WSMsgType, hdrs, web
 
+from relay.clock import MachineClock
 from relay.http.api.auth import Authenticator, Authorizer
 from relay.http.api.errors import FULL, NO_PCM, NO_SOCKET, OVER, ApiError, ApiErrorSpec
 from relay.http.api.feeds import SEND_SECONDS, FeedPermission, SocketWriter, accept_socket
@@ -22,13 +22,13 @@ _ERRORS: Final[dict[StreamRefusal, ApiErrorSpec]] = {"over": OVER, "busy": FULL,
 
 @dataclass(frozen=True, slots=True)
 class CoachAudioHandler:
-    """WS /api/sessions/{id}/voice. `clock` gives Unix seconds."""
+    """WS /api/sessions/{id}/voice."""
 
     directory: SessionDirectory
     authenticator: Authenticator
     authorizer: Authorizer
     sessions: SessionHandlers
-    clock: Callable[[], float]
+    clock: MachineClock
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         """Serve audio until the coach leaves or loses access, or the session ends."""
@@ -93,6 +93,6 @@ async def _watch_permission(stream: CoachAudioStream, permission: FeedPermission
     """Close the stream when the coach's access ends."""
     ending = None
     while ending is None:
-        await asyncio.sleep(permission.next_check_in(permission.clock()))
+        await asyncio.sleep(permission.next_check_in(permission.clock.monotonic()))
         ending = await permission.revoked()
     stream.close(ending)

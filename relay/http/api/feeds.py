@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-from collections.abc import Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from typing import Final, Protocol
@@ -11,6 +10,7 @@ import structlog
 from aiohttp import hdrs, web
 
 from relay.auth.tokens import select_subprotocol
+from relay.clock import MachineClock
 from relay.feed.hub import FeedHub
 from relay.feed.messages import ApiFault, ErrorMessage
 from relay.feed.subscriber import FINISHED, EncodedMessage, Subscriber, encode
@@ -64,16 +64,16 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class FeedPermission:
-    """A caller's permission to follow the sessions of `user_id`. `clock` gives Unix seconds."""
+    """A caller's permission to follow the sessions of `user_id`."""
 
     caller: Caller
     user_id: str
     authorizer: Authorizer
-    clock: Callable[[], float]
+    clock: MachineClock
 
     async def revoked(self) -> Ending | None:
         """The reason why the caller may not go on, None while they may."""
-        if self.clock() >= self.caller.expires_at:
+        if self.clock.unix() >= self.caller.expires_at:
             return endings.TOKEN_EXPIRED
         try:
             is_visible = await self.authorizer.visible_to(self.caller)
@@ -82,20 +82,23 @@ class FeedPermission:
         return None if is_visible(self.user_id) else endings.FORBIDDEN
 
     def next_check_in(self, checked_at: float) -> float:
-        """Seconds until `revoked` has to be asked again, after it was asked at `checked_at`."""
-        now = self.clock()
-        return max(0.0, min(checked_at + QUIET_SECONDS, self.caller.expires_at) - now)
+        """Seconds until `revoked` has to be asked again, after it was asked at `checked_at`.
+
+        That is by the monotonic clock; the machine's own may be set while somebody follows.
+        """
+        quiet = checked_at + QUIET_SECONDS - self.clock.monotonic()
+        return max(0.0, min(quiet, self.caller.expires_at - self.clock.unix()))
 
 
 @dataclass(frozen=True, slots=True)
 class FeedHandler:
-    """GET /api/sessions/{id}/feed. `clock` gives Unix seconds."""
+    """GET /api/sessions/{id}/feed."""
 
     hub: FeedHub
     authenticator: Authenticator
     authorizer: Authorizer
     sessions: SessionHandlers
-    clock: Callable[[], float]
+    clock: MachineClock
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         """Serve the feed as the request asks: over a WebSocket, or as server-sent events."""
@@ -150,13 +153,13 @@ async def pump(writer: FeedWriter, subscriber: Subscriber, permission: FeedPermi
 
     Raises ConnectionError when the connection is lost, TimeoutError when sending takes too long.
     """
-    checked_at = permission.clock()
+    checked_at = permission.clock.monotonic()
     while True:
         try:
             async with asyncio.timeout(permission.next_check_in(checked_at)):
                 message = await subscriber.next()
         except TimeoutError:
-            ending, checked_at = await permission.revoked(), permission.clock()
+            ending, checked_at = await permission.revoked(), permission.clock.monotonic()
             if ending is not None:
                 return ending
             async with asyncio.timeout(SEND_SECONDS):

@@ -10,6 +10,7 @@ from typing import Any
 
 from aiohttp import ClientSession, ClientWebSocketResponse, WSMsgType
 
+from relay.clock import MachineClock
 from relay.http.api.app import ApiServices
 from relay.http.api.sessions import ConversationArchive
 from relay.interfaces import ConversationSummary
@@ -153,7 +154,7 @@ class RunningApi:
 async def running_api(**changes: Any) -> AsyncIterator[RunningApi]:
     """An API; `changes` are fields of `ApiServices`."""
     feeds, assignments, archive = HubWithDisk(), FakeAssignments(), FakeArchive()
-    given: dict[str, Any] = {"service_key": SERVICE_KEY, "clock": time.time, **changes}
+    given: dict[str, Any] = {"service_key": SERVICE_KEY, "clock": MachineClock(), **changes}
     given.setdefault("archive", archive.services())
     services = ApiServices(
         directory=feeds.directory, hub=feeds.hub, verify=verify, learners=assignments, **given

@@ -1,3 +1,4 @@
+from relay.clock import MachineClock
 from relay.http.api.app import PREFIX, ApiServices, create_api
 from tests.feed.calls import HubWithDisk
 from tests.http.api.running_api import FakeArchive, FakeAssignments, header, running_api, verify
@@ -6,7 +7,7 @@ from tests.http.listener import ask, listening
 
 def test_the_service_key_is_not_in_the_repr() -> None:
     feeds, archive = HubWithDisk(), FakeArchive().services()
-    given = feeds.directory, feeds.hub, verify, FakeAssignments(), lambda: 0.0, archive
+    given = feeds.directory, feeds.hub, verify, FakeAssignments(), MachineClock(), archive
     services = ApiServices(*given, service_key="sb_secret_1")
     assert "sb_secret_1" not in repr(services)
     assert create_api(services).middlewares

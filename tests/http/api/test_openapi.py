@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 
+from relay.clock import MachineClock
 from relay.http.api.app import PREFIX, ApiServices, create_api
 from relay.http.api.errors import ALL
 from relay.http.api.openapi import document
@@ -31,7 +32,12 @@ def test_docs_openapi_json_is_up_to_date() -> None:
 def test_the_document_has_exactly_the_routes() -> None:
     feeds = HubWithDisk()
     services = ApiServices(
-        feeds.directory, feeds.hub, verify, FakeAssignments(), lambda: 0.0, FakeArchive().services()
+        feeds.directory,
+        feeds.hub,
+        verify,
+        FakeAssignments(),
+        MachineClock(),
+        FakeArchive().services(),
     )
     routes = {
         (PREFIX + route.resource.canonical, route.method.lower())

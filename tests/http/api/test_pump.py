@@ -2,6 +2,7 @@ import asyncio
 
 import pytest
 
+from relay.clock import MachineClock
 from relay.feed.subscriber import FINISHED, EncodedMessage, Subscriber
 from relay.http.api import feeds
 from relay.http.api.auth import Authorizer
@@ -31,11 +32,15 @@ class FakeWriter:
 
 
 def permission(
-    clock: Clock, ttl: float = 1000.0, assignments: FakeAssignments | None = None
+    clock: Clock,
+    ttl: float = 1000.0,
+    assignments: FakeAssignments | None = None,
+    unix: Clock | None = None,
 ) -> FeedPermission:
+    machine = MachineClock(unix or clock, clock)
     caller = Caller(sub="kim", role="coach", expires_at=clock.now + ttl)
     return FeedPermission(
-        caller, LEARNER, Authorizer(assignments or FakeAssignments(), clock), clock
+        caller, LEARNER, Authorizer(assignments or FakeAssignments(), clock), machine
     )
 
 
@@ -77,3 +82,14 @@ def test_the_next_check_is_due_before_the_token_expires() -> None:
     assert permission(clock).next_check_in(clock.now) == QUIET_SECONDS
     assert permission(clock).next_check_in(clock.now - QUIET_SECONDS - 1) == 0.0
     assert permission(clock, ttl=2.0).next_check_in(clock.now) == 2.0
+
+
+async def test_an_hour_either_way_delays_no_check_and_counts_for_the_token() -> None:
+    clock, unix = Clock(), Clock()
+    permitted = permission(clock, unix=unix)
+    unix.now -= 3600
+    assert permitted.next_check_in(clock.now) == QUIET_SECONDS
+    assert await permitted.revoked() is None
+    unix.now += 7200
+    assert permitted.next_check_in(clock.now) == 0.0
+    assert await permitted.revoked() == endings.TOKEN_EXPIRED

@@ -240,6 +240,13 @@ def test_a_clock_that_lags_begins_no_day_twice() -> None:
     assert hold.settle(Charge(0, 0), TODAY) == Balance(5 * CENT, 10 * CENT, TODAY)
 
 
+def test_a_clock_that_was_far_ahead_does_not_hold_the_day() -> None:
+    budgets = Budgets()
+    hold = budgets.open("s1", [Limit("user:u1", 10 * CENT)], TODAY + 400)
+    hold.settle(Charge(9 * CENT, 0), TODAY + 400)
+    assert hold.settle(Charge(CENT, 0), TODAY) == Balance(9 * CENT, 10 * CENT, TODAY)
+
+
 # ---------------------------------------------------------------------------------------- bounds
 
 
