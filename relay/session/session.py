@@ -56,6 +56,7 @@ from relay.session.coach_bridge import CoachBridge
 from relay.session.links import ClientLink, EngineLink
 from relay.session.output import AudioMonitor, OutputSwitch, plain_output
 from relay.session.recorder import Recorder
+from relay.session.renewal import TokenRenewals
 from relay.tasks import Tasks, where
 
 CLOSE_SECONDS: Final = 2.0
@@ -150,6 +151,7 @@ class Session:
         self._timer = DeadlineTimer(context.clock, self._next_deadline, self._on_deadline)
         self._tasks = Tasks(self._task_failed)
         self._token_ends_at = core.deadlines.expires_at + services.clock.unix() - context.clock()
+        self._renewals = TokenRenewals(self._renew_token, self._tasks.run)
         self._log = log.bind(session_id=self.head.session_id)
 
     async def run(self) -> Ending:
@@ -231,7 +233,7 @@ class Session:
             case CallTool(call):
                 self._tasks.run(self._call_tool(call), "tool.call")
             case VerifyToken(token):
-                self._tasks.run(self._renew_token(token), "token.renew")
+                self._renewals.offer(token)
             case Ping():
                 self._ping()
             case End(ending):
@@ -267,17 +269,21 @@ class Session:
             output = await self._context.tools.run(call)
             self.perform(self.core.tool_result(call.call_id, output))
 
-    async def _renew_token(self, token: str) -> None:
-        """A token of the same caller moves the expiry; any other changes nothing."""
+    async def _renew_token(self, token: str) -> bool:
+        """A token of the same caller moves the expiry; any other changes nothing.
+
+        False where it could not be checked now.
+        """
         try:
             caller = await self._services.verify(token)
-        except SessionRefused:
-            self._log.info("token renewal refused")
-            return
+        except SessionRefused as refused:
+            self._log.info("token renewal refused", why=str(refused.__cause__))
+            return refused.ending is endings.UNAUTHORIZED
         if caller.sub == self.core.setup.grant.caller.sub:
             self._token_ends_at = caller.expires_at
             self._follow_clock()
             self.rearm()
+        return True
 
     def _follow_clock(self) -> None:
         """Have the token end when the machine's clock says so, which may have been set.

@@ -9,10 +9,11 @@ from relay.interfaces import Frame
 from relay.realtime import endings
 from relay.realtime.endings import Ending
 from relay.realtime.events import encode
+from relay.realtime.grant import Caller
 from relay.session.links import EARLY_BYTES, EARLY_FRAMES
 from tests.fake_connection import FakePeer
 from tests.realtime import wire_events as wire
-from tests.session.fakes import CALLER, CREATED, SESSION, Stage, settle
+from tests.session.fakes import CALLER, CREATED, SESSION, FakeClock, Stage, settle
 
 APPEND = '{"type":"input_audio_buffer.append","audio":"%s"}'
 DELTA = '{"type":"response.output_audio.delta","event_id":"e","item_id":"A1","delta":"AAAA"}'
@@ -323,6 +324,82 @@ async def test_S3_49_a_fresh_token_moves_the_expiry_and_a_strangers_does_not() -
     session._on_deadline()
     assert await running == endings.TOKEN_EXPIRED
     assert stage.client.close_sent == (4001, "Token expired")
+
+
+async def test_S3_49_of_a_flood_of_tokens_the_newest_is_checked_after_the_one_under_way() -> None:
+    stage = Stage(relay_events=True, expires_at=1100.0)
+    begun: list[str] = []
+    gate = asyncio.Event()
+
+    async def verify(token: str) -> Caller:
+        begun.append(token)
+        await gate.wait()
+        return Caller(sub="u1", role="learner", expires_at=2000.0 + int(token))
+
+    stage.verify = verify  # type: ignore[method-assign]
+    session, running = stage.start()
+    await settle()
+    stage.engine.arrive(CREATED)
+    for number in range(1000):
+        stage.client.arrive(json.dumps({"type": "relay.token", "token": str(number)}))
+        if number == 0:
+            await settle()
+    await settle()
+    assert begun == ["0"]
+    gate.set()
+    await settle()
+    assert begun == ["0", "999"]
+    assert session.core.deadlines.expires_at == 2999.0
+    session.end(endings.IDLE)
+    await running
+
+
+@pytest.mark.parametrize("step", [3600.0, -3600.0])
+async def test_a_token_ends_by_the_machines_clock_and_nothing_else_does(step: float) -> None:
+    unix = FakeClock()
+    stage = Stage(expires_at=1400.0, unix=unix)
+    session, running = stage.start()
+    await settle()
+    stage.engine.arrive(CREATED)
+    await settle()
+
+    def passes(seconds: float) -> None:
+        stage.clock.now += seconds
+        unix.now += seconds
+        stage.client.unanswered_pings = 0
+        session._on_deadline()
+
+    passes(31.0)
+    unix.now += step
+    passes(31.0)
+    if step < 0:
+        assert session.core.deadlines.expires_at == 1400.0 - step
+        unix.now -= step  # set right again; the session was not idle meanwhile
+        session.core.deadlines.active(stage.clock.now)
+        passes(31.0)
+        assert session.core.deadlines.expires_at == 1400.0
+        session.core.deadlines.active(1390.0)
+        passes(1400.0 - stage.clock.now)
+    else:
+        passes(0.0)
+    assert await running == endings.TOKEN_EXPIRED
+
+
+async def test_before_a_token_ends_the_session_the_clock_is_looked_at() -> None:
+    unix = FakeClock()
+    stage = Stage(expires_at=1020.0, unix=unix)
+    session, running = stage.start()
+    await settle()
+    stage.engine.arrive(CREATED)
+    unix.now -= 3600.0
+    stage.clock.now += 21.0
+    unix.now += 21.0
+    session._on_deadline()
+    await settle()
+    assert not running.done()
+    assert session.core.deadlines.expires_at == 1020.0 + 3600.0
+    session.end(endings.IDLE)
+    await running
 
 
 async def test_a_cancelled_session_still_closes_both_sides() -> None:
