@@ -76,6 +76,18 @@ CLIENT_TOO_SLOW = Ending(
 TOO_MANY_SESSIONS = Ending(
     "too_many_sessions", 4029, "Too many sessions", "End another session of this user first."
 )
+TOO_MANY_FROM_ADDRESS = Ending(
+    "too_many_from_address",
+    4029,
+    "Too many sessions",
+    "End another session from this network first.",
+)
+TOO_MANY_REQUESTS = Ending(
+    "too_many_requests",
+    4029,
+    "Too many requests",
+    "There were too many attempts from this network. Try again in a minute.",
+)
 NO_PROVIDER_KEY = Ending(
     "no_provider_key",
     1011,

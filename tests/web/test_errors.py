@@ -22,7 +22,6 @@ MICROPHONE = """async (names) => {
 
 LATER = [
     (4009, "Replaced", "replaced"),
-    (4029, "Too many requests", "too_many_requests"),
     (3000, "invalid_request_error.invalid_api_key", "unauthorized"),
     (1001, "Your session hit the maximum duration of 60 minutes.", "going_away"),
 ]
@@ -32,6 +31,7 @@ OTHERWISE = {
     "client_lost": "connection_lost",
     "client_left": "hung_up",
     "ended_by_coach": "hung_up",
+    "too_many_from_address": "too_many_sessions",
 }
 """Endings with another name in the client, which sees them from its own side."""
 
