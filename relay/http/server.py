@@ -1,5 +1,6 @@
 """Serves health, readiness, metrics, the coach's API and the development pages over HTTP."""
 
+import asyncio
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -11,7 +12,10 @@ from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.typedefs import Handler
 from prometheus_client import CONTENT_TYPE_PLAIN_0_0_4
 
+from relay.admission.accepting import Acceptor, bind
+from relay.admission.descriptors import MAX_HTTP
 from relay.http.api.app import PREFIX, ApiServices, create_api
+from relay.http.connections import HttpConnections
 from relay.http.pages import NO_STORE, Pages, page_routes
 
 SHUTDOWN_SECONDS: Final = 2.0
@@ -50,31 +54,46 @@ class HttpServices:
 class HttpServer:
     """A running HTTP listener; `port` is the bound one."""
 
-    def __init__(self, runner: web.AppRunner) -> None:
+    def __init__(
+        self, runner: web.AppRunner, acceptor: Acceptor, connections: HttpConnections
+    ) -> None:
         self._runner = runner
-        self.port: int = runner.addresses[0][1]
+        self._acceptor = acceptor
+        self._connections = connections
+        self.port = acceptor.port
 
     async def aclose(self) -> None:
         """Stop listening and give open requests `SHUTDOWN_SECONDS` to end."""
+        await self._acceptor.aclose()
         await self._runner.cleanup()
+        self._connections.close()
 
 
-async def serve(services: HttpServices, host: str, port: int) -> HttpServer:
-    """Listen on `host` and `port` (0: any free one). Raises `OSError` where it is not free."""
+async def serve(services: HttpServices, host: str, port: int, limit: int = MAX_HTTP) -> HttpServer:
+    """Listen on `host` and `port` (0: any free one), with at most `limit` connections.
+
+    Raises `OSError` where the address is not free.
+    """
+    app = create_app(services)
+    listening = bind(host, port)
+    connections = HttpConnections(lambda: _made(runner), limit)
+    app.middlewares.insert(0, connections.middleware())
     runner = web.AppRunner(
-        create_app(services),
+        app,
         access_log=None,  # the relay logs no address of a request: it may hold a token
         logger=_log,
         shutdown_timeout=SHUTDOWN_SECONDS,
         auto_decompress=False,  # a body of 50 KB could unpack to 50 MB before a bound is seen
     )
     await runner.setup()
-    try:
-        await web.TCPSite(runner, host, port).start()
-    except OSError:
-        await runner.cleanup()
-        raise
-    return HttpServer(runner)
+    acceptor = Acceptor(listening, connections.take, connections.room, "http")
+    acceptor.start()
+    return HttpServer(runner, acceptor, connections)
+
+
+def _made(runner: web.AppRunner) -> asyncio.Protocol:
+    assert runner.server is not None  # noqa: S101 - `setup` has made it
+    return runner.server()
 
 
 def create_app(services: HttpServices) -> web.Application:

@@ -35,7 +35,7 @@ async def test_the_server_header_has_no_version():
 
 async def test_a_port_in_use_raises():
     async with listening() as server:
-        with pytest.raises(OSError, match="address already in use"):
+        with pytest.raises(OSError, match="Address already in use"):
             await serve(SERVICES, "127.0.0.1", server.port)
 
 

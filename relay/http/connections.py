@@ -1,0 +1,130 @@
+"""Bounds the HTTP listener's connections: how many are open, how long one waits for a request."""
+
+import asyncio
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Final, cast
+
+from aiohttp import web
+from aiohttp.typedefs import Handler, Middleware
+
+from relay.admission.descriptors import MAX_HTTP
+from relay.admission.waiting import WaitingConnections
+
+MAX_WAITING: Final = 200
+"""Connections that wait for a request: they have shown no token."""
+REQUEST_SECONDS: Final = 5.0
+"""Seconds from a connection to the last header of its first request."""
+IDLE_SECONDS: Final = 30.0
+"""Seconds for what is left of an answer and for the next request: Prometheus asks every 15 s."""
+
+MakeProtocol = Callable[[], asyncio.Protocol]
+
+
+class HttpConnections:
+    """The connections of one HTTP listener; `make` makes the protocol that reads requests.
+
+    At most `limit` are open. Where they are not enough, the oldest that waits for a request makes
+    room; where every one is being answered, a new one is closed.
+    """
+
+    def __init__(self, make: MakeProtocol, limit: int = MAX_HTTP) -> None:
+        self._make = make
+        self._limit = limit
+        self._waiting = WaitingConnections()
+        self._open: dict[asyncio.BaseTransport, HttpConnection] = {}
+        self._answering = 0
+
+    def __len__(self) -> int:
+        return len(self._open)
+
+    def room(self, coming: int) -> float:
+        """Seconds until one more may be accepted beside those that are being set up."""
+        return self._waiting.room_in(self._may_wait() - coming)
+
+    async def take(self, accepted: socket.socket, peer: str) -> None:
+        """Serve a connection that was accepted."""
+        loop = asyncio.get_running_loop()
+        try:
+            await loop.connect_accepted_socket(
+                lambda: HttpConnection(self, self._make(), peer), accepted
+            )
+        except OSError:  # the client left
+            accepted.close()
+
+    def middleware(self) -> Middleware:
+        """What has a handler's request count as being answered."""
+
+        @web.middleware
+        async def handle(request: web.Request, handler: Handler) -> web.StreamResponse:
+            with self._answer(request.transport):
+                return await handler(request)
+
+        return handle
+
+    def close(self) -> None:
+        """Watch no deadline any more."""
+        self._waiting.close()
+
+    def opened(self, connection: "HttpConnection", transport: asyncio.BaseTransport) -> None:
+        """For a connection: it is open."""
+        self._open[transport] = connection
+        self._wait(connection, REQUEST_SECONDS)
+
+    def lost(self, connection: "HttpConnection", transport: asyncio.BaseTransport) -> None:
+        """For a connection: it is closed."""
+        self._open.pop(transport, None)
+        self._waiting.leave(connection)
+
+    @contextmanager
+    def _answer(self, transport: asyncio.BaseTransport | None) -> Iterator[None]:
+        connection = self._open.get(transport) if transport is not None else None
+        if connection is None:  # it is closed already
+            yield
+            return
+        self._waiting.leave(connection)
+        self._answering += 1
+        try:
+            yield
+        finally:
+            self._answering -= 1
+            if transport in self._open:
+                self._wait(connection, IDLE_SECONDS)
+
+    def _wait(self, connection: "HttpConnection", seconds: float) -> None:
+        self._waiting.enter(connection, connection.peer, seconds, self._may_wait())
+
+    def _may_wait(self) -> int:
+        return min(MAX_WAITING, self._limit - self._answering)
+
+
+class HttpConnection(asyncio.Protocol):
+    """One connection, which passes everything on to the protocol that reads requests."""
+
+    def __init__(self, owner: HttpConnections, inner: asyncio.Protocol, peer: str) -> None:
+        self.peer = peer
+        self._owner = owner
+        self._transport: asyncio.Transport | None = None
+        self._inner = inner
+        self.data_received = inner.data_received  # type: ignore[method-assign]  # no call between
+        self.eof_received = inner.eof_received  # type: ignore[method-assign]
+        self.pause_writing = inner.pause_writing  # type: ignore[method-assign]
+        self.resume_writing = inner.resume_writing  # type: ignore[method-assign]
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """The connection is open."""
+        self._transport = cast("asyncio.Transport", transport)
+        self._inner.connection_made(transport)
+        self._owner.opened(self, transport)
+
+    def connection_lost(self, error: Exception | None) -> None:
+        """The connection is closed."""
+        self._inner.connection_lost(error)
+        if self._transport is not None:
+            self._owner.lost(self, self._transport)
+
+    def abort(self) -> None:
+        """Close the socket at once."""
+        if self._transport is not None:
+            self._transport.abort()
