@@ -144,6 +144,10 @@ def relay_environment(port: int, far: Far, folder: Path) -> dict[str, str]:
         "RELAY_ENGINE": "openai",
         "RELAY_STORE": "sqlite",
         "RELAY_DATA_DIR": str(folder / "var"),
+        # Every caller is one user of this machine.
+        "MAX_SESSIONS_PER_USER": "0",
+        "MAX_CONNECTIONS_PER_IP": "0",
+        "MAX_CONNECTS_PER_MINUTE": "0",
     }
 
 

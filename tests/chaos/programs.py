@@ -125,6 +125,10 @@ class Relay(Program):
             "SUPABASE_JWT_SECRET": project.jwt_secret,
             "RELAY_AGENTS": "agents.toml",
             "RELAY_DATA_DIR": "var",
+            # Every caller is on this machine.
+            "MAX_SESSIONS_PER_USER": "0",
+            "MAX_CONNECTIONS_PER_IP": "0",
+            "MAX_CONNECTS_PER_MINUTE": "0",
         }
         super().__init__(["relay", "serve"], settings)
         (self.folder / "agents.toml").write_text(f"[agents.{AGENT}]\n")

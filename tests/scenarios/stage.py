@@ -33,6 +33,8 @@ SECRET = "a development secret of more than thirty-two characters"
 AGENT = "5b6f8f5e-0000-4000-8000-00000000a9e7"
 SPEECH = (b"\x00\x20" * 12 + b"\x00\xe0" * 12) * 1000  # one second of a loud 1 kHz square wave
 SILENCE = bytes(48_000)  # one second
+CROWD = {"max_sessions_per_user": 0, "max_connections_per_ip": 0, "max_connects_per_minute": 0}
+"""Settings of a relay whose many callers are one user of one machine."""
 Event = dict[str, Any]
 
 
@@ -216,6 +218,7 @@ def loaded(folder: Path, **settings: Any) -> Loaded:
         "relay_store": "sqlite",
         "relay_data_dir": folder,
         "supabase_jwt_secret": SecretStr(SECRET),
+        **CROWD,
         **settings,
     }
     return Loaded(Settings(**given), pages=False)
