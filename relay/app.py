@@ -12,6 +12,8 @@ from urllib.parse import urlsplit
 import aiohttp
 import structlog
 
+from relay.admission.addresses import AddressLimits
+from relay.admission.descriptors import DescriptorShares
 from relay.agents.agent import AgentDefaults
 from relay.auth.tokens import Verifier, mint, open_verifier, select_subprotocol
 from relay.clock import MachineClock, report_steps
@@ -177,10 +179,10 @@ async def running(
         api = coach.api(services, trust_of(settings).api_key, settings.allowed_origins)
         shown = _http_services(loaded, metrics, storage, services.directory, lambda: app, api)
         # Closed in the opposite order: health answers to the last.
-        http = await _open_http(closing, settings, doors, server, shown)
+        http = await _open_http(closing, loaded, doors, server, shown)
         closing.push_async_callback(coach.aclose)
         closing.push_async_callback(engine.aclose)
-        listener = await _open_doors(closing, settings, doors, server)
+        listener = await _open_doors(closing, loaded, doors, server)
         app = App(settings, engine, listener, http, server, services.directory, shown.pages)
         _bring_voice(engine, tasks)
         yield app
@@ -224,23 +226,24 @@ def _prepared(engine: Engine) -> Engine:
 
 async def _open_http(
     closing: AsyncExitStack,
-    settings: Settings,
+    loaded: Loaded,
     doors: Doors,
     server: SessionServer,
     shown: HttpServices,
 ) -> HttpServer:
     """Open the HTTP side, with the routes of the doors that have some."""
+    settings, most = loaded.settings, _shares(loaded).http
     routes = [route for door in doors.http for route in door.routes(server.accept)]
-    http = await serve(replace(shown, routes=routes), settings.host, settings.http_port)
+    http = await serve(replace(shown, routes=routes), settings.host, settings.http_port, most)
     closing.push_async_callback(http.aclose)
     return http
 
 
 async def _open_doors(
-    closing: AsyncExitStack, settings: Settings, doors: Doors, server: SessionServer
+    closing: AsyncExitStack, loaded: Loaded, doors: Doors, server: SessionServer
 ) -> Listener:
     """Let clients in; `closing` ends their sessions before it closes the doors."""
-    listener = await listen(server.receive, _listen_options(settings, server))
+    listener = await listen(server.receive, _listen_options(loaded, server))
     closing.push_async_callback(listener.aclose)
     workers = Tasks(_task_failed)
     closing.push_async_callback(workers.aclose)
@@ -312,8 +315,9 @@ def _services(
     """What all sessions share; raises ToolMisconfigured."""
     settings, history = loaded.settings, StoredHistory(coach.journal, coach.store)
     directory = MemorySessionDirectory(
-        settings.max_connections, settings.max_sessions_per_user, [coach.hub.track]
+        _shares(loaded).sessions, settings.max_sessions_per_user, [coach.hub.track]
     )
+    addresses = AddressLimits(settings.max_connections_per_ip, settings.max_connects_per_minute)
     return Services(
         engine=engine,
         metrics=metrics,
@@ -326,6 +330,7 @@ def _services(
         transcription={"model": settings.openai_transcription_model},
         prices=loaded.prices,
         tools=tool_runners(loaded.agents, ToolRegistry(client, loaded.tool_secrets)),
+        addresses=addresses,
         show=coach.hub.on_commit,
     )
 
@@ -348,7 +353,12 @@ def _session_limits(settings: Settings, engine: Engine) -> SessionLimits:
     )
 
 
-def _listen_options(settings: Settings, server: SessionServer) -> ListenOptions:
+def _shares(loaded: Loaded) -> DescriptorShares:
+    return loaded.shares or DescriptorShares(loaded.settings.max_connections)
+
+
+def _listen_options(loaded: Loaded, server: SessionServer) -> ListenOptions:
+    settings = loaded.settings
     return ListenOptions(
         host=settings.host,
         port=settings.port,
@@ -356,6 +366,7 @@ def _listen_options(settings: Settings, server: SessionServer) -> ListenOptions:
         trusted_proxies=TrustedProxies(settings.trusted_proxies),
         select=select_subprotocol,
         farewell_frames=server.farewell_frames,
+        newcomers=_shares(loaded).newcomers,
         connection=ConnectionOptions(max_message_bytes=settings.max_message_bytes),
     )
 

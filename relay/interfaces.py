@@ -9,7 +9,7 @@ from relay.realtime.coaching.control import Command, Outcome
 from relay.realtime.dialects.client import ClientDialect
 from relay.realtime.endings import CLIENT_LEFT, Ending
 from relay.realtime.events import Event
-from relay.realtime.grant import Grant
+from relay.realtime.grant import Caller, Grant
 from relay.realtime.records import AnyRecord, Record, SessionHead
 from relay.realtime.transcript import InterimTranscript
 
@@ -68,7 +68,8 @@ class ConnectRequest:
 
     `path` is as it was sent, not percent-decoded. `query` holds the parameters in order, decoded.
     `headers` is case-insensitive. `client_ip` is the client's address behind trusted proxies, ""
-    where it has none.
+    where it has none. `let_in` is called once the caller has shown a valid token and has a place:
+    until then the listener counts the connection as a newcomer, and ends it soon.
     """
 
     path: str
@@ -77,6 +78,7 @@ class ConnectRequest:
     subprotocols: tuple[str, ...] = ()
     origin: str | None = None
     client_ip: str = ""
+    let_in: Callable[[], None] = field(default=lambda: None, compare=False)
 
     def parameter(self, name: str) -> str | None:
         """The first query parameter of this name."""
@@ -246,8 +248,11 @@ class Door(Protocol):
     def dialect(self, request: ConnectRequest) -> ClientDialect:
         """The dialect of this client, also when it is refused."""
 
-    async def admit(self, request: ConnectRequest) -> Admission:
-        """Authenticate the client and decide what it gets; raises `SessionRefused`."""
+    async def authenticate(self, request: ConnectRequest) -> Caller:
+        """Find out who is calling, by the token that was shown; raises `SessionRefused`."""
+
+    async def admit(self, request: ConnectRequest, caller: Caller) -> Admission:
+        """Decide what an authenticated caller gets; raises `SessionRefused`."""
 
 
 Accept = Callable[[Connection, ConnectRequest, Door], None]
@@ -344,8 +349,8 @@ class LiveSession(Protocol):
 class SessionDirectory(Protocol):
     """The live sessions, and the slots that limit their number.
 
-    A slot is acquired before anything else is done for a client, and released exactly once, when
-    its context ends.
+    A slot is acquired once a caller has shown a valid token, before anything else is done for them,
+    and released exactly once, when its context ends.
     """
 
     max_connections: int

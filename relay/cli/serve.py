@@ -5,7 +5,6 @@ import asyncio
 import contextlib
 import errno
 import os
-import resource
 import signal
 import socket
 import sqlite3
@@ -16,6 +15,7 @@ from typing import Any, Final
 
 import structlog
 
+from relay.admission.descriptors import raise_limit, share_descriptors, too_few
 from relay.app import App, page_token, run
 from relay.cli.console import CliCommand, fail, load_or_fail, say
 from relay.cli.voice_install import BUNDLES, PipInstaller, is_installed
@@ -25,11 +25,8 @@ from relay.logs import configure
 from relay.stores.journal.file import JournalDamaged, JournalInUse
 from relay.tools.call import ToolMisconfigured
 
-SOCKETS_PER_SESSION: Final = 2
 HOW_TO_INSTALL: Final = f"{sys.executable} -m pip install 'relay[voice]'"
 """For a relay that is not a checkout."""
-OTHER_FILES: Final = 256
-"""Listeners, files, feeds and the database's connections."""
 PRIVATE_UMASK: Final = 0o027
 """What the relay writes, such as a log after a rotation, is not for everybody on the machine."""
 USER_SIGNALS: Final = (signal.SIGUSR1, signal.SIGUSR2)
@@ -128,33 +125,17 @@ def _start(loaded: Loaded, program: Callable[[Loaded], Coroutine[Any, Any, None]
     os.umask(os.umask(PRIVATE_UMASK) | PRIVATE_UMASK)
     secrets = (*secrets_of(settings), *loaded.tool_secrets.values())
     with contextlib.closing(configure(settings.log_level, settings.log_dir, secrets=secrets)):
-        too_few = raise_fd_limit(settings.max_connections)
-        for warning in (*loaded.warnings, *([too_few] if too_few else [])):
+        limit = raise_limit()
+        lacking = too_few(limit, settings.max_connections)
+        for warning in (*loaded.warnings, *([lacking] if lacking else [])):
             log.warning(warning)
+        loaded = replace(loaded, shares=share_descriptors(limit, settings.max_connections))
         try:
             with asyncio.Runner(loop_factory=_new_loop) as runner:
                 runner.run(program(loaded))
         except (OSError, sqlite3.Error, JournalInUse, JournalDamaged, ToolMisconfigured) as error:
             fail(start_error(error, settings))
     return 0
-
-
-def raise_fd_limit(sessions: int) -> str | None:
-    """Raise this process's limit of open files to what so many sessions need.
-
-    Returns a warning where the hard limit does not allow it, None where there are enough.
-    """
-    wanted = SOCKETS_PER_SESSION * sessions + OTHER_FILES
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    allowed = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
-    if soft != resource.RLIM_INFINITY and soft < allowed:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
-    if allowed < wanted:
-        return (
-            f"MAX_CONNECTIONS={sessions} needs {wanted} open files and this process may have"
-            f" {allowed}: raise LimitNOFILE (ulimit -n), or lower MAX_CONNECTIONS"
-        )
-    return None
 
 
 def _new_loop() -> asyncio.AbstractEventLoop:

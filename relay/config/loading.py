@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 from pydantic import SecretStr, ValidationError
 from pydantic_settings import DotEnvSettingsSource, EnvSettingsSource
 
+from relay.admission.descriptors import DescriptorShares
 from relay.agents.agent import AgentCatalog, OpenCatalog, StaticCatalog
 from relay.agents.config import InvalidAgents, load_agents
 from relay.auth.tokens import JwtConfig, development_secret
@@ -52,7 +53,8 @@ class Loaded:
     """Everything a server starts with.
 
     `pages` says whether to serve `web/`, `warnings` are for the log, `tool_secrets` are the values
-    of the environment variables that the server tools of `agents` name.
+    of the environment variables that the server tools of `agents` name. `shares` are the process's
+    descriptors, None where they were not looked at and are taken to suffice.
     """
 
     settings: Settings
@@ -61,6 +63,7 @@ class Loaded:
     agents: AgentCatalog = field(default_factory=OpenCatalog)
     tool_secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
     prices: Prices = field(default_factory=Prices)
+    shares: DescriptorShares | None = None
 
 
 def serve_settings(**overrides: Any) -> Loaded:

@@ -137,10 +137,28 @@ class Settings(BaseSettings):
         json_schema_extra={"shown": ",".join(LOOPBACK)},
     )
     max_connections: int = Field(
-        default=1000, ge=1, le=100_000, description="Live sessions at most"
+        default=1000,
+        ge=1,
+        le=100_000,
+        description="Live sessions at most, of callers who have shown a valid token",
     )
     max_sessions_per_user: int = Field(
-        default=0, ge=0, le=100_000, description="Live sessions of one user at most; 0: no limit"
+        default=10,
+        ge=0,
+        le=100_000,
+        description="Live sessions of one learner at most; 0: no limit",
+    )
+    max_connections_per_ip: int = Field(
+        default=100,
+        ge=0,
+        le=100_000,
+        description="Live sessions from one address at most; 0: no limit",
+    )
+    max_connects_per_minute: int = Field(
+        default=120,
+        ge=0,
+        le=1_000_000,
+        description="Sessions that one address may begin in a minute; 0: no limit",
     )
     connection_timeout: int = Field(
         default=1_800_000, ge=1, le=86_400_000, description="Longest session, in milliseconds"

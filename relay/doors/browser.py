@@ -9,6 +9,7 @@ from relay.auth.tokens import Verifier, find_token
 from relay.interfaces import Admission, ConnectRequest
 from relay.realtime.dialects.client import BrowserDialect, ClientDialect
 from relay.realtime.endings import MISSING_PARAMETERS, SessionRefused
+from relay.realtime.grant import Caller
 from relay.realtime.opening import browser_session_update
 
 AFTER_PLAYBACK: Final = frozenset({"conversation.created", "response.done"})
@@ -38,14 +39,18 @@ class BrowserDoor:
         """Beta names, and the shapes of the browser door's own events."""
         return BrowserDialect()
 
-    async def admit(self, request: ConnectRequest) -> Admission:
+    async def authenticate(self, request: ConnectRequest) -> Caller:
         """Check the parameters, then the token, in S3's order; raises `SessionRefused`."""
         token, agent_id = find_token(request), request.parameter("agent_id")
         if not token or not agent_id:
             raise SessionRefused(MISSING_PARAMETERS)
-        caller = await self._verifier.verify(token)
+        return await self._verifier.verify(token)
+
+    async def admit(self, request: ConnectRequest, caller: Caller) -> Admission:
+        """Grant what the agent offers; raises `SessionRefused`."""
         wanted = SessionRequest(
-            agent_id=agent_id, conversation_id=request.parameter("conversation_id")
+            agent_id=request.parameter("agent_id"),
+            conversation_id=request.parameter("conversation_id"),
         )
         grant = await grant_for(caller, wanted, self._defaults)
         choice = choose_voice(request.parameter("voice"), grant.voice)

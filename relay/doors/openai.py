@@ -7,6 +7,7 @@ from relay.auth.tokens import RELAY_SUBPROTOCOL, Verifier, find_token
 from relay.interfaces import Admission, ConnectRequest
 from relay.realtime.dialects.client import BetaDialect, ClientDialect, GaDialect
 from relay.realtime.endings import UNAUTHORIZED, UNKNOWN_PATH, UNSUPPORTED_INTENT, SessionRefused
+from relay.realtime.grant import Caller
 from relay.realtime.opening import openai_session_update
 
 PATHS: Final = frozenset({"/v1/realtime", "/realtime", "/openai/v1/realtime"})
@@ -37,8 +38,8 @@ class OpenAIDoor:
         asks = "realtime=v1" in header or _BETA_SUBPROTOCOL in request.subprotocols
         return BetaDialect() if asks else GaDialect()
 
-    async def admit(self, request: ConnectRequest) -> Admission:
-        """Check path and token, and grant what the agent offers; raises `SessionRefused`."""
+    async def authenticate(self, request: ConnectRequest) -> Caller:
+        """Check path and token; raises `SessionRefused`."""
         if request.path.rstrip("/") not in PATHS:
             raise SessionRefused(UNKNOWN_PATH)
         if request.parameter("intent") is not None:
@@ -46,7 +47,10 @@ class OpenAIDoor:
         token = find_token(request)
         if token is None:
             raise SessionRefused(UNAUTHORIZED)
-        caller = await self._verifier.verify(token)
+        return await self._verifier.verify(token)
+
+    async def admit(self, request: ConnectRequest, caller: Caller) -> Admission:
+        """Grant what the agent offers; raises `SessionRefused`."""
         grant = await grant_for(caller, _session_request(request), self._defaults)
         return Admission(
             grant=grant,

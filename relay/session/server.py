@@ -23,14 +23,19 @@ from relay.realtime.core import SessionCore
 from relay.realtime.deadlines import Deadlines, SessionLimits
 from relay.realtime.dialects.client import ClientDialect
 from relay.realtime.endings import (
+    AT_CAPACITY,
     FORBIDDEN,
     INTERNAL_ERROR,
+    MISSING_PARAMETERS,
     SERVICE_RESTART,
+    UNAUTHORIZED,
+    UNKNOWN_PATH,
+    UNSUPPORTED_INTENT,
     Ending,
     SessionRefused,
 )
 from relay.realtime.events import encode
-from relay.realtime.grant import Grant
+from relay.realtime.grant import Caller, Grant
 from relay.realtime.opening import SessionSetup, seed_items
 from relay.realtime.records import SessionHead
 from relay.session.claims import Claim, ConversationClaims
@@ -41,6 +46,12 @@ from relay.tasks import Tasks
 
 DATE_STEP: Final = 0.001
 """Seconds between two dates that every store can tell apart."""
+
+TOKEN_SECONDS: Final = 4.0
+"""Seconds the check of a token may take: a listener ends a newcomer after five, without a word."""
+
+STRANGERS: Final = (MISSING_PARAMETERS, UNAUTHORIZED, UNKNOWN_PATH, UNSUPPORTED_INTENT)
+"""Endings of who has shown no valid token, by their own doing."""
 
 log = structlog.get_logger(__name__)
 
@@ -82,7 +93,8 @@ class SessionServer:
     async def _run(self, client: Connection, request: ConnectRequest, door: Door) -> None:
         metrics, clock = self._services.metrics, self._services.clock.monotonic
         began, session_id = clock(), str(uuid.uuid4())
-        bind_contextvars(session_id=session_id)  # on each log line of this task and its children
+        # On each log line of this task and its children.
+        bind_contextvars(session_id=session_id, client=request.client_ip)
         async with AsyncExitStack() as slots:
             try:
                 session = await self._admit(client, request, door, session_id, slots)
@@ -114,12 +126,30 @@ class SessionServer:
         """
         if self._is_draining:
             raise SessionRefused(SERVICE_RESTART)
-        services = self._services
-        await slots.enter_async_context(services.directory.acquire())
-        admission = await door.admit(request)
-        grant = admission.grant
+        services, directory = self._services, self._services.directory
+        if directory.active >= directory.max_connections:  # as S3, before anything is looked up
+            raise SessionRefused(AT_CAPACITY)
+        caller = await self._authenticate(request, door)
+        slots.enter_context(services.addresses.place(request.client_ip, _now()))
+        await slots.enter_async_context(directory.acquire())
+        request.let_in()
+        admission = await door.admit(request, caller)
+        return await self._create(client, door.name, session_id, admission, slots)
+
+    async def _create(
+        self,
+        client: Connection,
+        door: str,
+        session_id: str,
+        admission: Admission,
+        slots: AsyncExitStack,
+    ) -> Session:
+        """Make the session of a client that a door has admitted; raises `SessionRefused`."""
+        services, grant = self._services, admission.grant
         claim = await slots.enter_async_context(self._claim(grant))
-        await claim.place.enter_async_context(services.directory.acquire_user(grant.caller.sub))
+        if grant.caller.role == "learner":  # coaches and admins may have as many as they like
+            user = services.directory.acquire_user(grant.caller.sub)
+            await claim.place.enter_async_context(user)
         earlier = await self._earlier(grant)
         self._claims.own(claim)
         hold = await services.budgets.open(grant, session_id, services.clock.unix())
@@ -131,7 +161,7 @@ class SessionServer:
         clock = services.clock.even(not_before=_next_date(earlier))
         pace_ms, after_playback = admission.pace_ms, admission.after_playback
         context = SessionContext(
-            client, clock, door.name, pace_ms, after_playback, tools, hold, claim.settle
+            client, clock, door, pace_ms, after_playback, tools, hold, claim.settle
         )
         session = create_session(services, self._limits, setup, context)
         claim.begin(session.end)
@@ -142,6 +172,21 @@ class SessionServer:
         """Claim the conversation that is continued or begins; ends the caller's older session."""
         conversation_id = grant.conversation_id or str(uuid.uuid4())
         return self._claims.claim(conversation_id, grant.caller.sub)
+
+    async def _authenticate(self, request: ConnectRequest, door: Door) -> Caller:
+        """The caller whose token was shown; raises `SessionRefused`.
+
+        Who sends no valid one again and again is told to wait.
+        """
+        try:
+            async with asyncio.timeout(TOKEN_SECONDS):
+                return await door.authenticate(request)
+        except TimeoutError:
+            raise SessionRefused(INTERNAL_ERROR) from None
+        except SessionRefused as refused:
+            if refused.ending in STRANGERS:
+                self._services.addresses.failed(request.client_ip, _now())
+            raise
 
     async def _earlier(self, grant: Grant) -> ConversationHistory:
         """What was said before in the conversation that is continued; only its owner may."""
@@ -236,6 +281,11 @@ def _next_date(earlier: ConversationHistory) -> float:
     """
     dates = [max(said.head.started_at, said.utterance.created_at) for said in earlier.said]
     return max(dates) + DATE_STEP if dates else -inf
+
+
+def _now() -> float:
+    """Seconds of a clock that is never set."""
+    return asyncio.get_running_loop().time()
 
 
 def _tighter(bound: float | None, limit: float) -> float:

@@ -8,6 +8,7 @@ from typing import Any, Final, Protocol
 
 import structlog
 
+from relay.admission.addresses import AddressLimits
 from relay.clock import Clock, MachineClock
 from relay.interfaces import (
     CoachAudioStream,
@@ -95,6 +96,7 @@ class Services:
     transcription: dict[str, Any]
     prices: Prices = field(default_factory=Prices)
     tools: ToolRunnerFactory = lambda *_: None
+    addresses: AddressLimits = field(default_factory=AddressLimits)
     show: Callable[[Sequence[AnyRecord]], None] = lambda _: None
 
 

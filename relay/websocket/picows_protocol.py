@@ -3,7 +3,7 @@
 from asyncio import Transport
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from picows import WSAutoPingStrategy
 from picows.picows import WSProtocol  # type: ignore[attr-defined]  # missing in picows' stub
@@ -21,6 +21,16 @@ class Target:
     headers: tuple[tuple[str, str], ...]
 
 
+class ConnectionRegistry(Protocol):
+    """Knows which connections are open."""
+
+    def add(self, connection: "PicowsConnection", /) -> None:
+        """Its transport is open."""
+
+    def discard(self, connection: "PicowsConnection", /) -> None:
+        """It is lost."""
+
+
 class PicowsConnection(WSProtocol):  # type: ignore[misc]  # untyped in picows' stub
     """picows' protocol, in `open_connections` while its transport is open.
 
@@ -32,7 +42,7 @@ class PicowsConnection(WSProtocol):  # type: ignore[misc]  # untyped in picows' 
     def __init__(
         self,
         logger: "_PicowsLogger",
-        open_connections: "set[PicowsConnection]",
+        open_connections: ConnectionRegistry,
         *arguments: Any,
     ) -> None:
         super().__init__(*arguments)
@@ -104,7 +114,7 @@ def make_connection(
     listener_factory: Callable[..., Any],
     max_frame_bytes: int,
     handshake_timeout: float,
-    open_connections: set[PicowsConnection],
+    open_connections: ConnectionRegistry,
 ) -> PicowsConnection:
     """Make the protocol of one connection: a client's with a target, a server's without.
 

@@ -6,11 +6,14 @@ import ssl
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Final, cast
+from typing import Final
 
 import aiofastnet
 from picows import WSUpgradeRequest, WSUpgradeResponse, WSUpgradeResponseWithListener
 
+from relay.admission.accepting import BACKLOG, Acceptor, bind
+from relay.admission.descriptors import MAX_NEWCOMERS
+from relay.admission.waiting import WaitingConnections
 from relay.interfaces import ConnectRequest, Frame
 from relay.proxies import TrustedProxies
 from relay.websocket.closing import CloseFrame, ConnectionOptions
@@ -26,11 +29,8 @@ from relay.websocket.picows_protocol import PicowsConnection, make_connection
 OnConnect = Callable[[WebSocketConnection, ConnectRequest], None]
 """Called once the 101 is sent. What it raises closes that connection with 1011, and no other."""
 
-HANDSHAKE_TIMEOUT: Final = 10.0
-"""Seconds a client has for TLS, and again for the upgrade request."""
-
-BACKLOG: Final = 1024
-"""Connections the kernel queues until they are accepted; clients reconnect all at once."""
+NEWCOMER_SECONDS: Final = 5.0
+"""Seconds a client has from the connection to being let in; for TLS as many before that."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +40,9 @@ class ListenOptions:
     An empty `allowed_origins` lets every page in; the forwarding headers of `trusted_proxies` are
     believed. `select` is given the offered subprotocols and
     returns the one to answer with. `farewell_frames` returns the frames a client is sent before a
-    close that its connection begins (after a malformed frame, or one too large).
-    `handshake_timeout` is in seconds.
+    close that its connection begins (after a malformed frame, or one too large). At most
+    `newcomers` connections are open that were not let in (`ConnectRequest.let_in`), each for at
+    most `newcomer_seconds`.
     """
 
     host: str = "127.0.0.1"
@@ -51,22 +52,11 @@ class ListenOptions:
     trusted_proxies: TrustedProxies = field(default_factory=TrustedProxies)
     select: Callable[[tuple[str, ...]], str | None] = lambda _: None
     farewell_frames: Callable[[ConnectRequest, CloseFrame], Iterable[Frame]] = lambda *_: ()
-    handshake_timeout: float = HANDSHAKE_TIMEOUT
+    newcomers: int = MAX_NEWCOMERS
+    newcomer_seconds: float = NEWCOMER_SECONDS
     backlog: int = BACKLOG
     reuse_port: bool = False
     connection: ConnectionOptions = field(default_factory=ConnectionOptions)
-
-
-class ListeningSocket(socket.socket):
-    """A listening socket that survives running out of file descriptors.
-
-    aiofastnet 1.2.0 then asks the socket, and not the loop, to stop watching it for a second. A
-    plain socket has no such method, and the loop would spin.
-    """
-
-    def remove_reader(self, fd: int) -> None:
-        """Stop watching this socket."""
-        asyncio.get_running_loop().remove_reader(fd)
 
 
 class Listener:
@@ -76,81 +66,96 @@ class Listener:
         self._on_connect = on_connect
         self._options = options
         self._connections: set[PicowsConnection] = set()
-        self._server: asyncio.AbstractServer | None = None
+        self._newcomers = WaitingConnections()
+        self._acceptor: Acceptor | None = None
+        self._accepts = False
         self.port = 0
 
     def __repr__(self) -> str:
         """Show the address and the number of connections."""
-        state = "" if self._server else " stopped"
+        state = "" if self._accepts else " stopped"
         count = len(self._connections)
         return f"<Listener {self._options.host}:{self.port} connections={count}{state}>"
 
     def stop_accepting(self) -> None:
         """Close the listening socket; connections stay open."""
-        if self._server is not None:
-            self._server.close()
-            self._server = None
+        self._accepts = False
+        if self._acceptor is not None:
+            self._acceptor.close()
 
     async def aclose(self) -> None:
         """Stop accepting and abort every connection that is left, handshakes included."""
         self.stop_accepting()
+        if self._acceptor is not None:
+            await self._acceptor.aclose()
         while self._connections:
             for connection in tuple(self._connections):
                 connection.abort()
             # Transports finish on the loop's next turns.
             await asyncio.sleep(0)
+        self._newcomers.close()
 
     async def start(self) -> None:
         """Listen; raises `OSError` if the address cannot be bound."""
         options = self._options
-        tls = options.ssl_context
-        listening = ListeningSocket(fileno=self._bind().detach())
-        self._server = await aiofastnet.create_server(
-            asyncio.get_running_loop(),
-            self._make_connection,
-            sock=listening,
-            backlog=options.backlog,
-            ssl=tls,
-            ssl_handshake_timeout=options.handshake_timeout if tls else None,
-            ssl_shutdown_timeout=options.connection.close_grace if tls else None,
-        )
-        self.port = cast("int", listening.getsockname()[1])
+        listening = bind(options.host, options.port, options.backlog, options.reuse_port)
+        self._acceptor = Acceptor(listening, self._take, self._room, "voice")
+        self._acceptor.start()
+        self._accepts = True
+        self.port = self._acceptor.port
 
-    def _bind(self) -> socket.socket:
+    def _room(self, coming: int) -> float:
+        return self._newcomers.room_in(self._options.newcomers - coming)
+
+    async def _take(self, accepted: socket.socket, peer: str) -> None:
         options = self._options
-        family = socket.AF_INET6 if ":" in options.host else socket.AF_INET
-        return socket.create_server(
-            (options.host, options.port),
-            family=family,
-            backlog=options.backlog,
-            reuse_port=options.reuse_port,
-            dualstack_ipv6=options.host == "::",
-        )
+        tls = options.ssl_context
+        try:
+            await aiofastnet.connect_accepted_socket(
+                asyncio.get_running_loop(),
+                lambda: self._make_connection(peer),
+                accepted,
+                ssl=tls,
+                ssl_handshake_timeout=options.newcomer_seconds if tls else None,
+                ssl_shutdown_timeout=options.connection.close_grace if tls else None,
+            )
+        except OSError:  # the client left, or spoke no TLS
+            accepted.close()
 
-    def _make_connection(self) -> PicowsConnection:
+    def _make_connection(self, peer: str) -> PicowsConnection:
         options = self._options
 
         def admit(request: WSUpgradeRequest) -> WSUpgradeResponseWithListener:
-            return self._admit(request, protocol)
+            return self._admit(request, protocol, peer)
 
         protocol = make_connection(
             None,
             admit,
             options.connection.max_message_bytes,
-            options.handshake_timeout,
-            self._connections,
+            options.newcomer_seconds,
+            _Registration(self, peer),
         )
         return protocol
 
+    def opened(self, connection: PicowsConnection, peer: str) -> None:
+        """For a registration: this connection's socket is open."""
+        options = self._options
+        self._connections.add(connection)
+        self._newcomers.enter(connection, peer, options.newcomer_seconds, options.newcomers)
+
+    def closed(self, connection: PicowsConnection) -> None:
+        """For a registration: it is closed."""
+        self._connections.discard(connection)
+        self._newcomers.leave(connection)
+
     def _admit(
-        self, request: WSUpgradeRequest, protocol: PicowsConnection
+        self, request: WSUpgradeRequest, protocol: PicowsConnection, peer: str
     ) -> WSUpgradeResponseWithListener:
         """Upgrade or reject. Nothing may be raised: picows would send the text to the client."""
         options = self._options
-        name = protocol.transport.underlying_transport.get_extra_info("peername")
-        peer = name[0] if isinstance(name, tuple) else ""
         try:
-            connect_request = read_handshake(request, peer, options.trusted_proxies)
+            asked = read_handshake(request, peer, options.trusted_proxies)
+            connect_request = replace(asked, let_in=partial(self._newcomers.leave, protocol))
             check_origin(connect_request, options.allowed_origins)
             chosen = choose_subprotocol(connect_request, options.select)
         except HandshakeRejected as rejected:
@@ -169,6 +174,24 @@ class Listener:
         headers = {"Sec-WebSocket-Protocol": chosen} if chosen else None
         response = WSUpgradeResponse.create_101_response(headers)
         return WSUpgradeResponseWithListener(response, connection)
+
+
+class _Registration:
+    """Tells the listener when one connection is opened and closed, and who opened it."""
+
+    __slots__ = ("_listener", "_peer")
+
+    def __init__(self, listener: Listener, peer: str) -> None:
+        self._listener = listener
+        self._peer = peer
+
+    def add(self, connection: PicowsConnection) -> None:
+        """Its socket is open."""
+        self._listener.opened(connection, self._peer)
+
+    def discard(self, connection: PicowsConnection) -> None:
+        """It is closed."""
+        self._listener.closed(connection)
 
 
 def _rejection(rejected: HandshakeRejected) -> WSUpgradeResponseWithListener:

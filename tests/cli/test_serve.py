@@ -2,7 +2,6 @@
 
 import asyncio
 import errno
-import resource
 import signal
 import socket
 import sqlite3
@@ -17,7 +16,6 @@ from websockets.asyncio.client import connect
 from relay.auth.tokens import mint
 from relay.cli import serve
 from relay.cli.main import parser
-from relay.cli.serve import raise_fd_limit
 from relay.realtime.grant import Caller
 from relay.stores.journal.file import JournalInUse
 from tests.cli.program import Program, one_line, relay
@@ -185,44 +183,3 @@ def test_a_voice_without_a_provider_is_announced_as_such(
     assert address == "socket  ws://127.0.0.1:2/v1/realtime"
     assert token == "token   a.b.c"
     assert voice.startswith(f"voice   {note}")
-
-
-@pytest.fixture
-def limits(monkeypatch):
-    """A process with these limits, which it may change."""
-
-    def given(soft, hard):
-        now = {"limits": (soft, hard)}
-        monkeypatch.setattr(resource, "getrlimit", lambda _: now["limits"])
-        monkeypatch.setattr(resource, "setrlimit", lambda _, both: now.update(limits=both))
-        return now
-
-    return given
-
-
-def test_a_low_soft_limit_is_raised(limits):
-    now = limits(1024, 524_288)
-    assert raise_fd_limit(1000) is None
-    assert now["limits"] == (2256, 524_288)
-
-
-def test_a_high_limit_stays(limits):
-    now = limits(65_536, 524_288)
-    assert raise_fd_limit(1000) is None
-    assert now["limits"] == (65_536, 524_288)
-
-
-def test_no_limit_needs_no_change(limits):
-    infinite = resource.RLIM_INFINITY
-    now = limits(infinite, infinite)
-    assert raise_fd_limit(100_000) is None
-    assert now["limits"] == (infinite, infinite)
-
-
-def test_a_hard_limit_that_is_too_low_is_a_warning(limits):
-    now = limits(1024, 2000)
-    assert raise_fd_limit(1000) == (
-        "MAX_CONNECTIONS=1000 needs 2256 open files and this process may have 2000:"
-        " raise LimitNOFILE (ulimit -n), or lower MAX_CONNECTIONS"
-    )
-    assert now["limits"] == (2000, 2000), "as many as there are"

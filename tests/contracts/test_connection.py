@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from relay.engines.cascade.engine import CascadeEngine
-from relay.interfaces import Connection, EngineRequest, Frame
+from relay.interfaces import Connection, ConnectRequest, EngineRequest, Frame
 from relay.local_connection import LocalConnection
 from relay.parts.simple import scripted_parts
 from relay.websocket.client import ConnectOptions, connect
@@ -77,9 +77,12 @@ async def settle() -> None:
 async def wire_pair() -> AsyncIterator[tuple[WebSocketConnection, WebSocketConnection]]:
     """Both sides of one connection: who listened, and who connected."""
     arrivals: asyncio.Queue[WebSocketConnection] = asyncio.Queue()
-    listener = await listen(
-        lambda peer, _: arrivals.put_nowait(peer), ListenOptions(connection=QUICK)
-    )
+
+    def arrived(peer: WebSocketConnection, request: ConnectRequest) -> None:
+        request.let_in()
+        arrivals.put_nowait(peer)
+
+    listener = await listen(arrived, ListenOptions(connection=QUICK))
     try:
         url = f"ws://127.0.0.1:{listener.port}/"
         near = await connect(url, options=ConnectOptions(connection=QUICK))

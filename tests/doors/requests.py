@@ -2,7 +2,12 @@
 
 from multidict import CIMultiDict
 
-from relay.interfaces import ConnectRequest
+from relay.interfaces import Admission, ConnectRequest, Door
+
+
+async def admitted(door: Door, request: ConnectRequest) -> Admission:
+    """What the door says to this request, of its caller and then of what they ask for."""
+    return await door.admit(request, await door.authenticate(request))
 
 
 def asking(path: str = "/v1/realtime", **query: str) -> ConnectRequest:

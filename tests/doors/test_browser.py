@@ -16,7 +16,7 @@ from relay.realtime.endings import (
     SessionRefused,
 )
 from relay.realtime.grant import Bounds, Grant
-from tests.doors.requests import asking
+from tests.doors.requests import admitted, asking
 from tests.doors.test_openai import FakeVerifier
 from tests.realtime.agents import LOOK, LOOKUP, STRICT
 
@@ -25,7 +25,7 @@ GOOD = {"token": "good", "agent_id": "a1"}
 
 
 async def test_S3_2_a_token_and_an_agent_are_enough() -> None:
-    admission = await DOOR.admit(asking("/", **GOOD))
+    admission = await admitted(DOOR, asking("/", **GOOD))
     assert isinstance(admission.dialect, BrowserDialect)
     assert admission.grant.agent_id == "a1"
     assert admission.grant.conversation_id is None
@@ -46,7 +46,7 @@ async def test_S3_2_a_token_and_an_agent_are_enough() -> None:
 )
 async def test_S3_3_S3_4_what_is_missing_or_wrong(connect: ConnectRequest, ending: Ending) -> None:
     with pytest.raises(SessionRefused) as refused:
-        await DOOR.admit(connect)
+        await admitted(DOOR, connect)
     assert refused.value.ending == ending
 
 
@@ -55,12 +55,12 @@ async def test_S3_3_S3_4_what_is_missing_or_wrong(connect: ConnectRequest, endin
     ["alloy", "ash", "ballad", "coral", "echo", "sage", "shimmer", "verse", "marin", "cedar"],
 )
 async def test_S3_45_every_voice_is_passed_on(voice: str) -> None:
-    admission = await DOOR.admit(asking("/", voice=voice, **GOOD))
+    admission = await admitted(DOOR, asking("/", voice=voice, **GOOD))
     assert admission.first_update["session"]["audio"]["output"]["voice"] == voice
 
 
 async def test_S3_45_an_unknown_voice_becomes_alloy() -> None:
-    admission = await DOOR.admit(asking("/", voice="hal9000", **GOOD))
+    admission = await admitted(DOOR, asking("/", voice="hal9000", **GOOD))
     assert admission.first_update["session"]["audio"]["output"]["voice"] == "alloy"
 
 
@@ -75,7 +75,7 @@ def door_with(offer: Grant, **more: frozenset[str]) -> BrowserDoor:
 
 
 async def test_S3_88_instructions_tools_and_voice_of_the_agent_are_applied() -> None:
-    admission = await door_with(STRICT).admit(asking("/", voice="verse", **GOOD))
+    admission = await admitted(door_with(STRICT), asking("/", voice="verse", **GOOD))
     session = admission.first_update["session"]
     assert session["instructions"] == STRICT.instructions
     assert session["tools"] == [LOOK, LOOKUP.definition]
@@ -89,7 +89,7 @@ async def test_S3_88_instructions_tools_and_voice_of_the_agent_are_applied() -> 
 )
 async def test_S3_88_a_default_voice_yields_to_a_known_one(asked: str, voice: str) -> None:
     half = dataclasses.replace(STRICT, overridable=frozenset({"voice"}))
-    admission = await door_with(half).admit(asking("/", voice=asked, **GOOD))
+    admission = await admitted(door_with(half), asking("/", voice=asked, **GOOD))
     assert admission.first_update["session"]["audio"]["output"]["voice"] == voice
 
 
@@ -101,11 +101,13 @@ async def test_S3_30_an_agent_that_is_not_the_callers_is_forbidden(
     agent_id: str, serves: frozenset[str]
 ) -> None:
     with pytest.raises(SessionRefused) as refused:
-        await door_with(STRICT, roles=serves).admit(asking("/", token="good", agent_id=agent_id))
+        await admitted(
+            door_with(STRICT, roles=serves), asking("/", token="good", agent_id=agent_id)
+        )
     assert refused.value.ending == FORBIDDEN
 
 
 async def test_its_clients_are_always_paced() -> None:
     asked = dataclasses.replace(STRICT, bounds=Bounds(pace_ms=200))
-    assert (await door_with(asked).admit(asking("/", **GOOD))).pace_ms == 200
-    assert (await door_with(STRICT).admit(asking("/", **GOOD))).pace_ms == PACE_MS
+    assert (await admitted(door_with(asked), asking("/", **GOOD))).pace_ms == 200
+    assert (await admitted(door_with(STRICT), asking("/", **GOOD))).pace_ms == PACE_MS

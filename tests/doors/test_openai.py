@@ -17,7 +17,7 @@ from relay.realtime.endings import (
     SessionRefused,
 )
 from relay.realtime.grant import Bounds, Caller
-from tests.doors.requests import asking, asking_with
+from tests.doors.requests import admitted, asking, asking_with
 from tests.realtime.agents import LOOK, LOOKUP, STRICT
 
 WHISPER = {"model": "gpt-realtime-whisper"}
@@ -56,14 +56,14 @@ def test_its_paths_are_openais_and_what_is_near_them(path: str, answers: bool) -
 
 
 async def test_a_caller_gets_the_agent_and_model_they_may_have() -> None:
-    admission = await DOOR.admit(asking_with(BEARER, model="gpt-realtime-mini"))
+    admission = await admitted(DOOR, asking_with(BEARER, model="gpt-realtime-mini"))
     assert admission.grant.caller.sub == "u1"
     assert admission.grant.model == "gpt-realtime-mini"
     assert admission.grant.agent_id == "tokens-agent"
     assert not admission.grant.relay_events
     assert not admission.first_shown
     assert admission.first_update["session"]["audio"]["input"]["transcription"] == WHISPER
-    asked = await DOOR.admit(asking_with(BEARER, agent_id="mine"))
+    asked = await admitted(DOOR, asking_with(BEARER, agent_id="mine"))
     assert (asked.grant.agent_id, asked.grant.model) == ("mine", "gpt-realtime-2.1")
 
 
@@ -80,7 +80,7 @@ async def test_a_caller_gets_the_agent_and_model_they_may_have() -> None:
 )
 async def test_who_is_refused(connect: ConnectRequest, ending: Ending) -> None:
     with pytest.raises(SessionRefused) as refused:
-        await DOOR.admit(connect)
+        await admitted(DOOR, connect)
     assert refused.value.ending == ending
 
 
@@ -101,7 +101,7 @@ def test_S3_24_beta_names_are_for_those_who_ask(connect: ConnectRequest, view: t
     "connect", [asking_with(BEARER, relay="1"), asking_with(BEARER, ("relay.v1",))]
 )
 async def test_a_client_may_ask_for_the_relays_own_events(connect: ConnectRequest) -> None:
-    assert (await DOOR.admit(connect)).grant.relay_events
+    assert (await admitted(DOOR, connect)).grant.relay_events
 
 
 TUTOR = StaticCatalog({"tutor": Agent(STRICT, roles=frozenset({"learner"}))})
@@ -115,8 +115,8 @@ def door_with(agents: StaticCatalog) -> OpenAIDoor:
 
 
 async def test_an_agents_grant_is_applied() -> None:
-    admission = await door_with(TUTOR).admit(
-        asking_with(BEARER, agent_id="tutor", model="gpt-realtime-mini")
+    admission = await admitted(
+        door_with(TUTOR), asking_with(BEARER, agent_id="tutor", model="gpt-realtime-mini")
     )
     assert admission.grant.model == "gpt-realtime-2.1", "the agent's, not the one asked for"
     assert admission.grant.instructions == STRICT.instructions
@@ -134,12 +134,12 @@ async def test_S3_30_an_agent_that_is_not_the_callers_is_forbidden(
     agents: StaticCatalog, agent_id: str
 ) -> None:
     with pytest.raises(SessionRefused) as refused:
-        await door_with(agents).admit(asking_with(BEARER, agent_id=agent_id))
+        await admitted(door_with(agents), asking_with(BEARER, agent_id=agent_id))
     assert refused.value.ending == FORBIDDEN
 
 
 async def test_sound_is_paced_where_the_agent_asks_for_it() -> None:
     paced = dataclasses.replace(STRICT, bounds=Bounds(pace_ms=200))
     door = door_with(StaticCatalog({"tutor": Agent(paced)}))
-    assert (await door.admit(asking_with(BEARER, agent_id="tutor"))).pace_ms == 200
-    assert (await DOOR.admit(asking_with(BEARER))).pace_ms is None
+    assert (await admitted(door, asking_with(BEARER, agent_id="tutor"))).pace_ms == 200
+    assert (await admitted(DOOR, asking_with(BEARER))).pace_ms is None

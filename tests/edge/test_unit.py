@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from relay.admission.descriptors import descriptors_for
 from relay.config import Settings
 from relay.parts.simple import Script
 from relay.session.session import CLOSE_SECONDS
@@ -97,6 +98,7 @@ def test_it_is_not_killed_while_calls_end() -> None:
 def test_it_may_open_as_many_sockets_as_it_takes_calls() -> None:
     calls = Settings.model_fields["max_connections"].default
     assert seconds("LimitNOFILE") > 4 * calls
+    assert seconds("LimitNOFILE") > descriptors_for(calls)
 
 
 def test_a_crash_leaves_no_words_on_the_disk() -> None:

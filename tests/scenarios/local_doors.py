@@ -16,6 +16,7 @@ from relay.local_connection import LocalConnection
 from relay.proxies import TrustedProxies
 from relay.realtime.dialects.client import ClientDialect, GaDialect
 from relay.realtime.endings import UNAUTHORIZED, SessionRefused
+from relay.realtime.grant import Caller
 from relay.realtime.opening import openai_session_update
 
 PIECE = 48_000  # bytes of one `append`: a second of PCM16
@@ -96,12 +97,14 @@ class LocalDoor:
     def dialect(self, request: ConnectRequest) -> ClientDialect:
         return GaDialect()
 
-    async def admit(self, request: ConnectRequest) -> Admission:
+    async def authenticate(self, request: ConnectRequest) -> Caller:
         self.requests.append(request)
         token = find_token(request)
         if token is None:
             raise SessionRefused(UNAUTHORIZED)
-        caller = await self._verifier.verify(token)
+        return await self._verifier.verify(token)
+
+    async def admit(self, request: ConnectRequest, caller: Caller) -> Admission:
         asked = SessionRequest(conversation_id=request.parameter("conversation_id"))
         grant = await grant_for(caller, asked, self._defaults)
         update = openai_session_update(grant, self._transcription)

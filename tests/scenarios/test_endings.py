@@ -292,6 +292,8 @@ class Refusal:
 REFUSALS = (
     Refusal(endings.AT_CAPACITY, (S3, OPENAI), {"max_connections": 1}, taken=True),
     Refusal(endings.TOO_MANY_SESSIONS, (S3, OPENAI), {"max_sessions_per_user": 1}, taken=True),
+    Refusal(endings.TOO_MANY_FROM_ADDRESS, (S3, OPENAI), {"max_connections_per_ip": 1}, taken=True),
+    Refusal(endings.TOO_MANY_REQUESTS, (S3, OPENAI), {"max_connects_per_minute": 1}, taken=True),
     Refusal(endings.MISSING_PARAMETERS, (f"/?{BEARER}", f"/?agent_id={AGENT}", "/x")),
     Refusal(endings.UNAUTHORIZED, (f"/?token=x&agent_id={AGENT}", "/v1/realtime", "/realtime")),
     Refusal(endings.FORBIDDEN, tuple(f"{door}&conversation_id=x" for door in (S3, OPENAI))),

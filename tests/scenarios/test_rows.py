@@ -354,7 +354,7 @@ async def test_S3_14_the_count_is_never_wrong_by_one_however_calls_end(
             assert json.loads((await here.get("/health"))[1])["activeConnections"] == 5
         await here.emptied()
         assert json.loads((await here.get("/health"))[1])["activeConnections"] == 0
-    assert len(Noted.seen) == 1 + 2 * (40 + 5), "up and down once a connection, not for the refused"
+    assert len(Noted.seen) == 1 + 2 * (30 + 5), "up and down once a caller, not for the refused"
     assert (min(Noted.seen), max(Noted.seen)) == (0, 5)
 
 

@@ -1,18 +1,22 @@
 """From accepting a client to the end of its session: admission, limits, refusals, draining."""
 
+import asyncio
 import json
 import uuid
+from dataclasses import replace
 from typing import Any
 
 import pytest
+import structlog
 
+from relay.admission.addresses import AddressLimits, ConnectRates
 from relay.interfaces import Admission, ConnectRequest, ConversationHistory, EngineCapabilities
 from relay.metrics import Metrics
 from relay.realtime import endings
 from relay.realtime.billing.pricing import Prices
 from relay.realtime.dialects.client import BrowserDialect, ClientDialect, GaDialect
 from relay.realtime.endings import IDLE, SESSION_TIME_LIMIT, Ending, SessionRefused
-from relay.realtime.grant import Bounds, Grant
+from relay.realtime.grant import Bounds, Caller, Grant, Role
 from relay.realtime.opening import browser_session_update, openai_session_update
 from relay.realtime.records import Record, SessionRecord
 from relay.session.billing import BudgetService
@@ -48,6 +52,9 @@ class FakeDoor:
     ) -> None:
         self.outcome = outcome
         self.bounds = bounds
+        self.role: Role = "learner"
+        self.answers = asyncio.Event()  # whoever looks the token up
+        self.answers.set()
 
     def matches(self, request: ConnectRequest) -> bool:
         return True
@@ -55,14 +62,20 @@ class FakeDoor:
     def dialect(self, request: ConnectRequest) -> ClientDialect:
         return GaDialect()
 
-    async def admit(self, request: ConnectRequest) -> Admission:
+    async def authenticate(self, request: ConnectRequest) -> Caller:
+        await self.answers.wait()
+        if self.outcome == endings.UNAUTHORIZED:
+            raise SessionRefused(endings.UNAUTHORIZED)
+        return replace(CALLER, role=self.role)
+
+    async def admit(self, request: ConnectRequest, caller: Caller) -> Admission:
         if isinstance(self.outcome, Ending):
             raise SessionRefused(self.outcome)
         if self.outcome is not None:
             raise self.outcome
         given = request.parameter("conversation_id")
         grant = Grant(
-            caller=CALLER,
+            caller=caller,
             agent_id="a1",
             model="gpt-realtime",
             conversation_id=given,
@@ -83,6 +96,8 @@ class Server:
         self.directory = MemorySessionDirectory(2, 1)
         self.past = FakePast(ConversationHistory(owner, said))
         self.clock = FakeClock()
+        self.addresses = AddressLimits()
+        self.let_in = 0
         engine = FakeEngine(self.engine)
         shared = services(
             engine=engine,
@@ -92,14 +107,18 @@ class Server:
             journal=self.journal,
             history=self.past,
             budgets=BudgetService(Prices(), self.past.spent, engine),
+            addresses=self.addresses,
         )
         self.server = SessionServer((door or FakeDoor(),), shared, LIMITS)
 
     async def call(self, **query: str) -> FakePeer:
         client = FakePeer()
-        self.server.receive(client, asking(**query))
+        self.server.receive(client, replace(asking(**query), let_in=self._count))
         await settle()
         return client
+
+    def _count(self) -> None:
+        self.let_in += 1
 
 
 async def test_a_caller_is_counted_until_both_sides_are_closed() -> None:
@@ -144,14 +163,113 @@ async def test_a_user_may_have_only_so_many() -> None:
     await settle()
 
 
+@pytest.mark.parametrize("role", ["coach", "admin"])
+async def test_coaches_and_admins_may_have_as_many_as_they_like(role: Role) -> None:
+    door = FakeDoor()
+    door.role = role
+    here = Server(door)
+    await here.call()
+    second = await here.call()
+    assert second.close_sent is None
+    here.directory.end_all(endings.IDLE)
+    await settle()
+
+
 async def test_at_capacity_a_client_is_refused_before_it_is_authenticated() -> None:
     door = FakeDoor()
+    door.answers.clear()
     here = Server(door)
     async with here.directory.acquire(), here.directory.acquire():
-        door.outcome = endings.UNAUTHORIZED
         client = await here.call()
         assert client.close_sent == (1013, "Server at capacity")
         assert json.loads(client.sent[0])["error"]["code"] == "at_capacity"
+        assert here.let_in == 0
+
+
+async def test_the_last_place_goes_to_who_is_authenticated_first() -> None:
+    door = FakeDoor()
+    door.answers.clear()
+    here = Server(door)
+    clients = [await here.call() for _ in range(3)]
+    here.directory._max_per_user = 0
+    door.answers.set()
+    await settle()
+    assert [client.close_sent for client in clients] == [None, None, (1013, "Server at capacity")]
+    assert here.let_in == 2
+    here.directory.end_all(endings.IDLE)
+    await settle()
+
+
+async def test_strangers_take_no_place_of_callers() -> None:
+    door = FakeDoor()
+    here = Server(door)
+    door.answers.clear()
+    strangers = [await here.call() for _ in range(5)]
+    assert here.directory.active == 0, "though there are places for two"
+    door.outcome = endings.UNAUTHORIZED
+    door.answers.set()
+    await settle()
+    assert {stranger.close_sent for stranger in strangers} == {
+        (3000, "invalid_request_error.invalid_api_key")
+    }
+    assert here.let_in == 0
+    door.outcome = None
+    caller = await here.call()
+    assert (caller.close_sent, here.let_in, here.directory.active) == (None, 1, 1)
+    here.directory.end_all(endings.IDLE)
+    await settle()
+
+
+async def test_a_token_that_nobody_looks_up_is_waited_for_so_long(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("relay.session.server.TOKEN_SECONDS", 0.0)
+    door = FakeDoor()
+    here = Server(door)
+    door.answers.clear()
+    client = await here.call()
+    async with asyncio.timeout(30):
+        while client.close_sent is None:
+            await settle()
+    assert client.close_sent == (1011, "Internal server error")
+
+
+async def test_an_address_may_have_only_so_many_sessions_at_once() -> None:
+    here = Server()
+    here.addresses._most = 1
+    first = await here.call()
+    second = await here.call()
+    assert second.close_sent == (4029, "Too many sessions")
+    assert json.loads(second.sent[0])["error"]["code"] == "too_many_from_address"
+    assert here.directory.active == 1
+    first.leave(1000)
+    await settle()
+    third = await here.call()
+    assert third.close_sent is None
+    here.directory.end_all(endings.IDLE)
+    await settle()
+
+
+async def test_who_shows_no_valid_token_again_and_again_is_told_to_wait() -> None:
+    door = FakeDoor()
+    here = Server(door)
+    here.addresses._failures = ConnectRates(2)
+    door.outcome = endings.UNAUTHORIZED
+    codes = [(await here.call()).close_sent for _ in range(3)]
+    assert [code for code, _ in filter(None, codes)] == [3000, 3000, 4029]
+    door.outcome = None
+    caller = await here.call()
+    assert caller.close_sent is None, "whose token is valid is let in, at the same address"
+    here.directory.end_all(endings.IDLE)
+    await settle()
+
+
+async def test_the_callers_address_is_on_every_line_of_their_call() -> None:
+    with structlog.testing.capture_logs([structlog.contextvars.merge_contextvars]) as lines:
+        here = Server(FakeDoor(endings.UNAUTHORIZED))
+        await here.call()
+    assert [line["client"] for line in lines] == ["127.0.0.1"] * len(lines)
+    assert lines
 
 
 @pytest.mark.parametrize(("owner", "refused"), [(None, False), ("u1", False), ("eve", True)])

@@ -76,9 +76,13 @@ class Stage:
 
     async def listen(self, options: ListenOptions | None = None) -> Listener:
         options = options or ListenOptions(connection=QUICK)
-        listener = await listen(lambda *who: self.arrivals.put_nowait(who), options)
+        listener = await listen(self._arrived, options)
         self._listeners.append(listener)
         return listener
+
+    def _arrived(self, connection: WebSocketConnection, request: ConnectRequest) -> None:
+        request.let_in()  # what a server does once it knows who is calling
+        self.arrivals.put_nowait((connection, request))
 
     async def arrival(self) -> WebSocketConnection:
         async with asyncio.timeout(PATIENCE):

@@ -156,7 +156,7 @@ async def test_a_request_that_is_too_long_is_disconnected(stage: Stage) -> None:
 
 
 async def test_a_request_that_does_not_end_is_disconnected(stage: Stage) -> None:
-    listener = await stage.listen(ListenOptions(connection=QUICK, handshake_timeout=0.05))
+    listener = await stage.listen(ListenOptions(connection=QUICK, newcomer_seconds=0.05))
     raw = await Raw.connect(listener.port)
     raw.write(upgrade()[:-2])
     assert await raw.read_rest() == b""

@@ -1,19 +1,17 @@
 """Tests of the listener: connections handed over, clients rejected, nothing left behind."""
 
 import asyncio
-import errno
 import gc
 import socket
 import weakref
 
-import aiofastnet.constants
 import pytest
 import websockets
 
 from relay.interfaces import ConnectRequest
 from relay.websocket.closing import ConnectionOptions
 from relay.websocket.connection import WebSocketConnection
-from relay.websocket.server import ListeningSocket, ListenOptions, listen
+from relay.websocket.server import ListenOptions, listen
 from tests.websocket.ends import (
     CLOSE,
     PATIENCE,
@@ -115,34 +113,57 @@ async def test_it_listens_on_every_kind_of_address(stage: Stage, host: str) -> N
         assert name.strip("[]") in (await stage.arrival()).remote
 
 
-async def test_running_out_of_file_descriptors_is_survived(
-    stage: Stage, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """aiofastnet 1.2.0 would spin: the socket stays readable and is watched without end."""
-    monkeypatch.setattr(aiofastnet.constants, "ACCEPT_RETRY_DELAY", 0.01)
-    listener = await stage.listen()
-    before = await Raw.dial(listener.port)
-    tries: list[int] = []
+async def test_beyond_so_many_newcomers_the_oldest_is_dropped(stage: Stage) -> None:
+    """Whoever is let in is none of them any more, and stays."""
+    listener = await stage.listen(ListenOptions(connection=QUICK, newcomers=2))
+    caller = await Raw.dial(listener.port)
+    await stage.arrival()
+    strangers = [await Raw.connect(listener.port) for _ in range(5)]
+    for stranger in strangers[:3]:
+        assert await stranger.read_rest() == b""
+    late = strangers[4]
+    late.write(upgrade())
+    assert b" 101 " in await late.read_head()
+    await stage.arrival()
+    await caller.round_trip()
+    for raw in (caller, *strangers):
+        await raw.hang_up()
 
-    def no_descriptor(listening: ListeningSocket) -> tuple[socket.socket, object]:
-        tries.append(listening.fileno())
-        raise OSError(errno.EMFILE, "Too many open files")
 
-    with monkeypatch.context() as want:
-        want.setattr(ListeningSocket, "accept", no_descriptor, raising=False)
-        raw = await Raw.connect(listener.port)
-        async with asyncio.timeout(PATIENCE):
-            while len(tries) < 2:
-                await before.round_trip()
-    raw.write(upgrade())
-    assert b" 101 " in await raw.read_head()
-    assert len(stage.complaints) == len(tries)
-    assert {each["message"] for each in stage.complaints} == {
-        "socket.accept() out of system resource"
-    }
-    stage.complaints.clear()
-    await before.hang_up()
-    await raw.hang_up()
+async def test_many_callers_who_come_back_at_once_are_all_let_in(stage: Stage) -> None:
+    """Nobody is dropped for another who came an instant later: they wait in the kernel's queue."""
+    listener = await stage.listen(ListenOptions(connection=QUICK, newcomers=20))
+    async with asyncio.timeout(PATIENCE), asyncio.TaskGroup() as group:
+        dialling = [group.create_task(Raw.dial(listener.port)) for _ in range(100)]
+    for dialled in dialling:
+        await dialled.result().hang_up()
+    assert stage.arrivals.qsize() == 100
+
+
+async def test_a_newcomer_is_dropped_when_its_time_is_up(stage: Stage) -> None:
+    """Whether it says nothing, dripped headers, or shows no valid token after the upgrade."""
+    held: list[WebSocketConnection] = []
+    options = ListenOptions(connection=QUICK, newcomer_seconds=0.1)
+    listener = await listen(lambda connection, _: held.append(connection), options)
+    silent, dripping = await Raw.connect(listener.port), await Raw.connect(listener.port)
+    upgraded = await Raw.dial(listener.port)
+    dripping.write(upgrade()[:40])
+    for raw in (silent, dripping, upgraded):
+        assert await raw.read_rest() == b""
+        await raw.hang_up()
+    assert len(held) == 1
+    await listener.aclose()
+
+
+async def test_who_was_let_in_has_no_such_deadline(stage: Stage) -> None:
+    listener = await stage.listen(ListenOptions(connection=QUICK, newcomer_seconds=0.1))
+    caller = await Raw.dial(listener.port)
+    await stage.arrival()
+    stranger = await Raw.connect(listener.port)
+    assert await stranger.read_rest() == b"", "later than the caller would have been"
+    await caller.round_trip()
+    await caller.hang_up()
+    await stranger.hang_up()
 
 
 async def test_tls(stage: Stage, server_tls, client_tls) -> None:
