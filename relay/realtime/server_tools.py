@@ -16,7 +16,7 @@ Json = dict[str, Any]
 MAX_CALLS: Final = 16  # running in one session at once; a model makes one to three
 MAX_ARGUMENTS: Final = 65_536  # characters of one call
 MAX_OUTPUT: Final = 1_048_576  # characters of one result: the most that a tool may be granted
-MAX_ROUNDS: Final = 10  # in a row; then the model must answer without another call
+MAX_ROUNDS: Final = 10  # in a row; then the model must answer without another call, or be silent
 _MAX_REMEMBERED: Final = 1024  # ids of responses and calls, each kind
 
 TOO_MANY_CALLS: Final = (
@@ -24,6 +24,9 @@ TOO_MANY_CALLS: Final = (
 )
 ARGUMENTS_TOO_LONG: Final = (
     '{"error":{"code":"arguments_too_long","message":"The arguments are too long."}}'
+)
+TOO_MANY_ROUNDS: Final = (
+    '{"error":{"code":"too_many_rounds","message":"No more tools for this answer."}}'
 )
 OUTPUT_TOO_BIG: Final = (
     '{"error":{"code":"too_big","message":"The tool answered more than can be used."}}'
@@ -256,14 +259,17 @@ class ToolRounds:
     def start(self, response_id: str, call: ToolCall) -> bool:
         """Note a complete call; True if it is to be run.
 
-        A call beyond the limits gets its result here, a repeated one none.
+        A call beyond the limits gets its result here, a repeated one none. One that comes although
+        the model was told to make no more is answered so, and the model is not asked to continue.
         """
         if call.call_id in self._started or response_id in self._finished:
             return False
         self._started.add(call.call_id)
         self._active = self._active or response_id  # where its `response.created` was missed
         self._with_calls.add(response_id)
-        if len(self._running) + len(self._results) >= MAX_CALLS:
+        if self._rounds >= MAX_ROUNDS:  # it was told to call none
+            self._results.append((call.call_id, TOO_MANY_ROUNDS))
+        elif len(self._running) + len(self._results) >= MAX_CALLS:
             self._results.append((call.call_id, TOO_MANY_CALLS))
         elif len(call.arguments) > MAX_ARGUMENTS:
             self._results.append((call.call_id, ARGUMENTS_TOO_LONG))
@@ -288,6 +294,9 @@ class ToolRounds:
             self._rounds = 0
             return False
         self._with_calls.discard(response_id)
+        if self._rounds >= MAX_ROUNDS:  # an engine that ignores `tool_choice` would go on for ever
+            self._rounds = 0
+            return False
         if has_client_call or response.get("status") not in ("completed", "incomplete"):
             return False
         self._rounds += 1

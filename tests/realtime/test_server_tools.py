@@ -190,6 +190,22 @@ def test_after_ten_rounds_the_model_must_answer_without_tools() -> None:
     assert len(call.calls) == 20, "the next question may use tools again"
 
 
+def test_an_engine_that_calls_tools_all_the_same_is_not_asked_to_go_on() -> None:
+    call = Call(*[[server_call()]] * 50)
+    call.engine.heeds_tool_choice = False
+    call.say(CREATE)
+    call.settle()
+    assert len(call.calls) == 10, "the calls that it was told not to make are not run"
+    outputs = [i["output"] for i in call.engine.items if i["type"] == "function_call_output"]
+    assert len(outputs) == 11, "each call has an answer, or the conversation would be broken"
+    assert '"too_many_rounds"' in outputs[-1]
+    assert len(call.shown("response.done")) == 1, "the client sees that the answer has ended"
+    assert call.traces() == set()
+    call.say(CREATE)
+    call.settle()
+    assert len(call.calls) == 20, "the next question may use tools again"
+
+
 def test_calls_beyond_the_limit_are_answered_without_running() -> None:
     call = Call([server_call(str(n)) for n in range(20)])
     call.say(CREATE)

@@ -35,6 +35,7 @@ class Engine:
         self.responses: list[Event] = []
         self.refused: list[Event] = []
         self.wishes: list[Event] = []
+        self.heeds_tool_choice = True
         self._running: Iterator[Event] | None = None
         self._late: list[Event] = []
         self._ids = 0
@@ -113,7 +114,7 @@ class Engine:
         }
         self.responses.append(response)
         parts = self.script.popleft() if self.script else [("say", "ok")]
-        if wished.get("tool_choice") == "none":
+        if wished.get("tool_choice") == "none" and self.heeds_tool_choice:
             parts = [("say", "no more tools")]
         self.out.append({"type": "response.created", "response": {**response, "output": []}})
         self._running = self._events(response, parts)
