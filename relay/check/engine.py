@@ -15,6 +15,7 @@ from relay.realtime.billing.usage import Cost, UsageMeter
 from relay.realtime.dialects.beta import BETA_NAMES
 from relay.realtime.endings import ENGINE_CLOSED, ENGINE_TIMED_OUT, NO_PROVIDER_KEY, SessionRefused
 from relay.realtime.events import BadEvent, Event, decode, encode
+from relay.websocket.client import ConnectError
 
 USER: Final = "relay-check"
 LIVE_SECONDS: Final = 60.0
@@ -45,7 +46,7 @@ async def check_engine(
         async with asyncio.timeout(seconds):
             await _open_and_close(engine, model)
     except SessionRefused as refused:
-        return fail(f"{engine.name}: {refused.ending.reason}", _hint(refused, names))
+        return fail(f"{engine.name}: {_reason(refused)}", _hint(refused, names))
     except EventWaitError as error:
         hint = f"see {names.key}, {names.address} and {names.model}"
         return fail(f"{engine.name} refuses the session: {error}", hint)
@@ -65,9 +66,18 @@ async def _open_and_close(engine: Engine, model: str) -> None:
         connection.close(1000, "")
 
 
+def _reason(refused: SessionRefused) -> str:
+    """The ending, and how connecting failed where that is known."""
+    cause = refused.__cause__
+    more = f": {cause.reason}" if isinstance(cause, ConnectError) else ""
+    return f"{refused.ending.reason}{more}"
+
+
 def _hint(refused: SessionRefused, names: SettingNames) -> str:
     if refused.ending is NO_PROVIDER_KEY:
         return f"set {names.key}"
+    if isinstance(refused.__cause__, ConnectError) and refused.__cause__.kind == "certificate":
+        return f"is {names.address} right? SSL_CERT_FILE names further roots that are trusted"
     if refused.ending in (ENGINE_CLOSED, ENGINE_TIMED_OUT):
         return f"is {names.address} right, and can this machine reach it?"
     return refused.ending.advice

@@ -1,9 +1,10 @@
 """Opens WebSocket connections: one attempt, no redirect, no proxy, no compression."""
 
 import asyncio
+import errno
 import socket
 import ssl
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Final, Literal
@@ -27,19 +28,60 @@ HAPPY_EYEBALLS_DELAY: Final = 0.25
 """Seconds until the next address is tried beside the first (RFC 8305 §8)."""
 
 
+Kind = Literal["address", "dns", "refused", "certificate", "tls", "http", "timeout", "network"]
+"""The address is none; its name has no address; nothing listens there; its certificate is not
+trusted; TLS fails otherwise; HTTP answers instead of an upgrade; it takes too long; the rest."""
+ConnectStage = Literal["dns", "connect", "tls", "upgrade"]
+"""What opening a connection takes, in this order."""
+
+REASONS: Final[dict[Kind, str]] = {
+    "address": "it is no address of a WebSocket",
+    "dns": "its name cannot be resolved",
+    "refused": "nothing listens there",
+    "certificate": "its certificate is not trusted",
+    "tls": "it does not speak TLS as it should",
+    "http": "it refuses the upgrade",
+    "timeout": "it does not answer in time",
+    "network": "the network to it fails",
+}
+"""How it failed, in words for people."""
+
+
 class ConnectError(Exception):
     """A connection could not be opened.
 
-    `kind` is how it failed, `status` the HTTP status of a refusal. The text names neither headers
-    nor the query, since either may hold a key.
+    `kind` is how it failed, at `stage`; `status` is the HTTP status of a refusal. The text names
+    neither headers nor the query, since either may hold a key.
     """
 
     def __init__(
-        self, kind: Literal["address", "refused", "timeout", "network"], status: int | None = None
+        self, kind: Kind, status: int | None = None, stage: ConnectStage | None = None
     ) -> None:
-        super().__init__(f"{kind} by HTTP {status}" if status else kind)
+        super().__init__(f"refused by HTTP {status}" if status else kind)
         self.kind = kind
         self.status = status
+        self.stage = stage
+
+    @property
+    def reason(self) -> str:
+        """How it failed, in words for people."""
+        return f"{REASONS[self.kind]} (HTTP {self.status})" if self.status else REASONS[self.kind]
+
+
+class ConnectStages:
+    """The stage of a connection that is being opened, and the seconds that each stage took."""
+
+    def __init__(self) -> None:
+        self.current: ConnectStage | None = None
+        self.seconds: dict[ConnectStage, float] = {}
+        self._began = 0.0
+
+    def enter(self, stage: ConnectStage | None) -> None:
+        """Leave the stage of the moment, and enter another one."""
+        now = asyncio.get_running_loop().time()
+        if self.current is not None:
+            self.seconds[self.current] = now - self._began
+        self.current, self._began = stage, now
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,10 +89,12 @@ class ConnectOptions:
     """How to connect.
 
     `timeout` is in seconds; without `ssl_context` the system's root certificates are trusted.
+    `measured` is given the seconds of each stage once the connection is open.
     """
 
     timeout: float = CONNECT_TIMEOUT
     ssl_context: ssl.SSLContext | None = None
+    measured: Callable[[Mapping[ConnectStage, float]], None] = lambda _: None
     connection: ConnectionOptions = field(
         default_factory=lambda: ConnectionOptions(max_message_bytes=UPSTREAM_MESSAGE_BYTES)
     )
@@ -60,22 +104,41 @@ async def connect(
     url: str, headers: Iterable[tuple[str, str]] = (), options: ConnectOptions | None = None
 ) -> WebSocketConnection:
     """Open a WebSocket to a `ws://` or `wss://` address; raises `ConnectError` only."""
-    options = options or ConnectOptions()
+    options, stages = options or ConnectOptions(), ConnectStages()
     try:
         async with asyncio.timeout(options.timeout):
-            return await _connect(url, tuple(headers), options)
-    except TimeoutError:
-        raise ConnectError("timeout") from None
+            connection = await _connect(url, tuple(headers), options, stages)
     except WSInvalidStatusError as error:
         status = error.response.status if error.response else None
-        raise ConnectError("refused", status and int(status)) from None
-    except (WSError, OSError):
-        # ssl.SSLError is an OSError; its details may quote what we sent.
-        raise ConnectError("network") from None
+        raise ConnectError("http", status and int(status), "upgrade") from None
+    except (WSError, OSError) as error:
+        # Only its kind: the details of an ssl.SSLError may quote what we sent.
+        raise ConnectError(_kind(error), stage=stages.current) from None
+    options.measured(stages.seconds)
+    return connection
+
+
+_KINDS: Final[tuple[tuple[type[Exception], Kind], ...]] = (
+    (TimeoutError, "timeout"),
+    (socket.gaierror, "dns"),
+    (ssl.SSLCertVerificationError, "certificate"),
+    (ssl.SSLError, "tls"),
+)
+
+
+def _kind(error: Exception) -> Kind:
+    for kind_of_error, kind in _KINDS:
+        if isinstance(error, kind_of_error):
+            return kind
+    is_refused = isinstance(error, OSError) and error.errno == errno.ECONNREFUSED
+    return "refused" if is_refused else "network"
 
 
 async def _connect(
-    url: str, headers: tuple[tuple[str, str], ...], options: ConnectOptions
+    url: str,
+    headers: tuple[tuple[str, str], ...],
+    options: ConnectOptions,
+    stages: ConnectStages,
 ) -> WebSocketConnection:
     host, port, target, secure = _parse_url(url, headers)
     limits = options.connection
@@ -85,7 +148,8 @@ async def _connect(
     )
     protocol.on_unreadable(connection.on_unreadable)
     tls = (options.ssl_context or _system_roots()) if secure else None
-    connected = await _connect_socket(host, port)
+    connected = await _connect_socket(host, port, stages)
+    stages.enter("tls" if tls else "upgrade")
     try:
         await aiofastnet.create_connection(
             asyncio.get_running_loop(),
@@ -95,7 +159,9 @@ async def _connect(
             server_hostname=host if tls else None,
             ssl_shutdown_timeout=limits.close_grace if tls else None,
         )
+        stages.enter("upgrade")
         await protocol.wait_until_handshake_complete()
+        stages.enter(None)
     except BaseException:
         # Also when cancelled: no caller will ever get this connection.
         protocol.abort()
@@ -106,10 +172,12 @@ async def _connect(
     return connection
 
 
-async def _connect_socket(host: str, port: int) -> socket.socket:
+async def _connect_socket(host: str, port: int, stages: ConnectStages) -> socket.socket:
     """Connect to the fastest address; asyncio's own race leaks a socket when it is cancelled."""
     loop = asyncio.get_running_loop()
+    stages.enter("dns")
     addresses = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    stages.enter("connect")
     return await start_connection(
         addresses, happy_eyeballs_delay=HAPPY_EYEBALLS_DELAY, interleave=1
     )

@@ -79,7 +79,8 @@ async def test_no_server() -> None:
         OpenAIEngine(OpenAIOptions(FixedKey("sk-1"), "ws://127.0.0.1:8"))
     )
 
-    assert (state, what) == ("fail", "openai: OpenAI connection closed")
+    assert state == "fail"
+    assert what == "openai: OpenAI connection closed: nothing listens there"
     assert hint == "is THE_ADDRESS right, and can this machine reach it?"
 
 

@@ -5,14 +5,20 @@ import contextlib
 import gc
 import ssl
 import traceback
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import replace
 
 import pytest
 import websockets
 
-from relay.websocket.client import UPSTREAM_MESSAGE_BYTES, ConnectError, ConnectOptions, connect
+from relay.websocket.client import (
+    UPSTREAM_MESSAGE_BYTES,
+    ConnectError,
+    ConnectOptions,
+    ConnectStage,
+    connect,
+)
 from tests.websocket.ends import (
     CLOSE,
     PATIENCE,
@@ -194,7 +200,7 @@ async def test_tls(stage: Stage, server_tls, client_tls) -> None:
 async def test_an_untrusted_certificate_is_refused(server_tls) -> None:
     async with websockets.serve(echo, "127.0.0.1", 0, ssl=server_tls) as server:
         (listening,) = server.sockets
-        with pytest.raises(ConnectError, match="network"):
+        with pytest.raises(ConnectError, match="certificate"):
             await connect(f"wss://127.0.0.1:{listening.getsockname()[1]}", HEADERS, FAR)
 
 
@@ -218,15 +224,15 @@ def changing(**changes: str) -> Answer:
 
 ECHOED_KEY = f'{{"error":"bad key {KEY}"}}'.encode()
 FAILURES: dict[str, tuple[Answer, str, int | None]] = {
-    "401": (answering(b"HTTP/1.1 401 Unauthorized\r\n\r\n" + ECHOED_KEY), "refused", 401),
-    "429": (answering(b"HTTP/1.1 429 Too Many Requests\r\n\r\n"), "refused", 429),
-    "500": (answering(b"HTTP/1.1 500 Internal Server Error\r\n\r\n"), "refused", 500),
+    "401": (answering(b"HTTP/1.1 401 Unauthorized\r\n\r\n" + ECHOED_KEY), "http", 401),
+    "429": (answering(b"HTTP/1.1 429 Too Many Requests\r\n\r\n"), "http", 429),
+    "500": (answering(b"HTTP/1.1 500 Internal Server Error\r\n\r\n"), "http", 500),
     "a redirect is not followed": (
         answering(b"HTTP/1.1 302 Found\r\nLocation: ws://127.0.0.1:1/\r\n\r\n"),
-        "refused",
+        "http",
         302,
     ),
-    "200": (answering(b"HTTP/1.1 200 OK\r\n\r\n"), "refused", 200),
+    "200": (answering(b"HTTP/1.1 200 OK\r\n\r\n"), "http", 200),
     "no HTTP": (answering(b"220 mail.example ESMTP\r\n\r\n"), "network", None),
     "a status that is none": (answering(b"HTTP/1.1 999 What\r\n\r\n"), "network", None),
     "endless headers": (answering(b"HTTP/1.1 101 OK\r\n" + b"x: y\r\n" * 9000), "network", None),
@@ -260,11 +266,55 @@ async def test_an_upstream_that_never_answers_times_out(stage: Stage) -> None:
             await connect(url, HEADERS, SOON)
 
 
-async def test_a_closed_port_is_a_network_error(stage: Stage) -> None:
+async def test_a_port_where_nothing_listens_refuses(stage: Stage) -> None:
     listener = await stage.listen()
     listener.stop_accepting()
-    with pytest.raises(ConnectError, match="network"):
+    with pytest.raises(ConnectError, match="refused") as failure:
         await connect(f"ws://127.0.0.1:{listener.port}", HEADERS, FAR)
+    assert failure.value.stage == "connect"
+    assert failure.value.reason == "nothing listens there"
+
+
+async def test_a_name_without_an_address_is_told_from_a_port_without_a_server() -> None:
+    with pytest.raises(ConnectError, match="dns") as failure:
+        await connect("ws://nobody.invalid/", HEADERS, FAR)
+    assert failure.value.stage == "dns"
+
+
+async def test_a_server_that_speaks_no_tls_is_told_from_one_that_is_not_trusted() -> None:
+    async with upstream(answering(b"HTTP/1.1 400 Bad Request\r\n\r\n")) as url:
+        with pytest.raises(ConnectError) as failure:
+            await connect(url.replace("ws://", "wss://"), HEADERS, SOON)
+    assert failure.value.kind in ("tls", "timeout")
+    assert failure.value.stage == "tls"
+
+
+async def test_where_the_time_was_lost_is_told() -> None:
+    silent = asyncio.Event()
+
+    async def serve_one(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await silent.wait()
+        writer.close()
+
+    server = await asyncio.start_server(serve_one, "127.0.0.1", 0)
+    async with server:
+        port = server.sockets[0].getsockname()[1]
+        for scheme, stage_of_it in (("wss", "tls"), ("ws", "upgrade")):
+            with pytest.raises(ConnectError, match="timeout") as failure:
+                await connect(f"{scheme}://127.0.0.1:{port}/", HEADERS, SOON)
+            assert failure.value.stage == stage_of_it
+        silent.set()
+
+
+async def test_the_seconds_of_each_stage_are_told_once_it_is_open(stage: Stage) -> None:
+    measured: list[Mapping[ConnectStage, float]] = []
+    listener = await stage.listen()
+    options = replace(FAR, measured=measured.append)
+    connection = await connect(f"ws://127.0.0.1:{listener.port}/", HEADERS, options)
+    (seconds,) = measured
+    assert list(seconds) == ["dns", "connect", "upgrade"]
+    assert all(0 <= took < PATIENCE for took in seconds.values())
+    connection.close(1000, "")
 
 
 @pytest.mark.parametrize(
