@@ -137,7 +137,7 @@ class Transcript:
     A user utterance is finalized when its transcription is final, an answer when it was heard to
     its end or interrupted. A later event that corrects an utterance finalizes it again, with a new
     `seq`; a repeated event changes nothing. Empty utterances keep their position and are never
-    returned. Times are Unix seconds.
+    returned, but for those whose transcription failed. Times are Unix seconds.
     """
 
     def __init__(self, playback: Playback) -> None:
@@ -362,7 +362,8 @@ class Transcript:
 
     def _on_transcription_failed(self, event: Event, now: float) -> list[Utterance]:
         item = self._open(event.get("item_id"), "user", now)
-        return self._finalizer.finalize(item, "failed") if item is not None else []
+        part = item.part(event.get("content_index")) if item is not None else None
+        return self._finalizer.finalize(item, "failed") if item and part is not None else []
 
     def _on_answer_text(self, event: Event, now: float) -> list[Utterance]:
         """The text as generated, which may be more than was heard (PROTOCOL §5.4)."""
@@ -457,7 +458,7 @@ class UtteranceFinalizer:
         finalized = []
         for index in sorted(item.parts):
             text = item.parts[index].so_far()
-            if text:
+            if text or (state == "failed" and not self.has_finalized(item)):
                 self.link(item, None)
                 finalized += self._if_changed(self._utterance(item, index, text, state))
         return finalized

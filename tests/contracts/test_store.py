@@ -145,6 +145,12 @@ async def test_S3_38_silence_makes_no_row_and_no_conversation(store: Store) -> N
     assert await store.owner(CONVERSATION) is None
 
 
+async def test_a_turn_that_nobody_understood_is_a_row_without_words(store: Store) -> None:
+    failed = CALL.user("", state="failed")
+    await store.put([failed])
+    assert await store.transcript(CONVERSATION) == [failed]
+
+
 async def test_an_empty_put_is_not_an_error(store: Store) -> None:
     await store.put([])
 

@@ -178,11 +178,16 @@ def test_a_recording_does_not_say_what_was_cut_before_its_first_sound() -> None:
 
 
 def test_5_7_a_failed_transcription_finalizes_the_text_so_far() -> None:
-    assert said(*wire.spoken_turn("U1", None), wire.not_heard("U1"), finish=True) == []
+    nothing = said(*wire.spoken_turn("U1", None), wire.not_heard("U1"), finish=True)
+    assert story(nothing) == [("user", "", "failed")], "somebody spoke; nobody knows what"
     finalized = said(
         *wire.spoken_turn("U1", None), wire.heard_delta("U1", "Hel"), wire.not_heard("U1")
     )
     assert story(finalized) == [("user", "Hel", "failed")]
+    late = said(*wire.spoken_turn("U1", None), wire.not_heard("U1"), wire.heard("U1", "Hello."))
+    assert story(late) == [("user", "Hello.", "final")]
+    repeated = said(*wire.spoken_turn("U1", None), wire.not_heard("U1"), wire.not_heard("U1"))
+    assert len(repeated) == 1
 
 
 def test_5_9_a_repeated_transcription_is_one_utterance_and_an_interim_one_is_none() -> None:

@@ -105,7 +105,7 @@ async def test_an_acknowledged_cut_is_the_truth_to_the_millisecond(tmp_path: Pat
     fault = TranscriptionFailed()
     async with bad_day(tmp_path, fault, script=SCRIPT) as here, here.call() as caller:
         await barges_in(caller)
-    cut, last = here.utterances(caller)
+    cut, last = (u for u in here.utterances(caller) if u.role == "assistant")
     assert (cut.heard_ms, cut.heard_estimated, cut.state) == (300, False, "interrupted")
     assert (last.text, last.state) == ("As you like.", "final")
 

@@ -15,13 +15,14 @@ from relay.simulator.faults import (
     TranscriptionOutOfOrder,
 )
 from relay.simulator.faults.plan import Fault
-from tests.scenarios.faulty import FIRST, PLAIN, SPOKEN, TRANSCRIPTION, bad_day, together
+from tests.scenarios.faulty import FIRST, PLAIN, SPOKEN, TRANSCRIPTION, Told, bad_day, together
 
 COMPLETED = TRANSCRIPTION + "completed"
 FAILED = TRANSCRIPTION + "failed"
 DELTA = TRANSCRIPTION + "delta"
 DELTAS = sum(len(text.split()) for text in SPOKEN.values())
 UNSPOKEN = [told for told in PLAIN if told[1] not in SPOKEN.values()]
+WORDLESS = [("user", "", "failed") if told not in UNSPOKEN else told for told in PLAIN]
 
 
 @pytest.mark.parametrize(
@@ -69,22 +70,22 @@ async def test_late_words_are_stored_before_the_answer_that_came_before_them(
 
 
 @pytest.mark.parametrize(
-    ("fault", "told"),
+    ("fault", "stored", "told"),
     [
-        (TranscriptionEmpty(only=FIRST), {DELTA: -DELTAS}),
-        (TranscriptionFailed(only=FIRST), {DELTA: -DELTAS, COMPLETED: -2, FAILED: 2}),
+        (TranscriptionEmpty(only=FIRST), UNSPOKEN, {DELTA: -DELTAS}),
+        (TranscriptionFailed(only=FIRST), WORDLESS, {DELTA: -DELTAS, COMPLETED: -2, FAILED: 2}),
     ],
     ids=["empty", "failed"],
 )
 async def test_words_that_nobody_understood_leave_the_rest_as_it_was(
-    tmp_path: Path, fault: Fault, told: dict[str, int]
+    tmp_path: Path, fault: Fault, stored: list[Told], told: dict[str, int]
 ) -> None:
     async with bad_day(tmp_path, fault) as here, here.two() as (sick, well):
         await together(sick.converses_to_the_last_word(), well.converses_to_the_last_word())
     assert here.told(well) == PLAIN
-    assert here.told(sick) == UNSPOKEN
-    first = here.utterances(sick)[0]
-    assert first.position == here.utterances(well)[1].position, "an empty one keeps its place"
+    assert here.told(sick) == stored
+    answer = here.utterances(sick)[stored.index(PLAIN[1])]
+    assert answer.position == here.utterances(well)[1].position, "an empty one keeps its place"
     kinds = sick.counts | well.counts
     assert {k: n for k in kinds if (n := sick.counts[k] - well.counts[k])} == told
 

@@ -242,7 +242,9 @@ class _Batch:
 
     def _put_utterance(self, record: Record) -> None:
         """Write an utterance, and its conversation if there is none."""
-        if not record.utterance.text and not _exists(self._connection, record.id):
+        said = record.utterance
+        has_failed = said.state == "failed"  # something was said, and nobody knows what
+        if not said.text and not has_failed and not _exists(self._connection, record.id):
             return  # S3-38: an empty utterance creates no row
         conversation = self._conversation_of(record.head)
         if conversation["user_id"] != record.head.user_id:
