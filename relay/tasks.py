@@ -57,6 +57,16 @@ def where(fault: BaseException) -> str:
     return type(fault).__name__ + place
 
 
+def error_fields(error: Exception) -> dict[str, Any]:
+    """What may be logged of a store's error: its class, HTTP status and code, never its text."""
+    fields: dict[str, Any] = {"reason": type(error).__name__}
+    for name in ("status", "code"):
+        value = getattr(error, name, None)
+        if value and isinstance(value, int | str):
+            fields[name] = value
+    return fields
+
+
 def report_to_loop(fault: Exception) -> None:
     """Report to the event loop's exception handler, without the exception itself."""
     message = f"A fault ended one connection: {where(fault)}"

@@ -2,8 +2,11 @@
 
 from pathlib import Path
 
+from structlog.testing import capture_logs
+
 from relay.realtime.records import Record, Utterance, record_id
-from relay.storage import open_storage, open_store
+from relay.storage import SCHEMA_SECONDS, SchemaWatch, open_storage, open_store
+from relay.stores.supabase.errors import DatabaseNotMigrated, DatabaseUnreachable
 from relay.tasks import Tasks
 from tests.components import needs
 from tests.session.fakes import HEAD, SESSION
@@ -54,3 +57,36 @@ async def test_a_project_also_has_a_key_and_agents(tmp_path: Path, project: Proj
         assert await backend.vault.current() == "sk-environment"
         assert backend.agents is not None
         assert await backend.agents.find(CONVERSATION) is None
+
+
+async def test_a_database_that_was_never_migrated_is_named_until_it_has_been() -> None:
+    answers: list[Exception | None] = [
+        DatabaseUnreachable(),
+        DatabaseNotMigrated("PGRST205", 404),
+        DatabaseNotMigrated("PGRST205", 404),
+        None,
+    ]
+    watch, reasons = SchemaWatch(), []
+
+    async def check() -> None:
+        reasons.append(watch.reason)
+        answer = answers.pop(0)
+        if answer is not None:
+            raise answer
+
+    async def sleep(seconds: float) -> None:
+        assert seconds == SCHEMA_SECONDS
+
+    with capture_logs() as logs:
+        await watch.run(check, sleep)
+    assert reasons == [None, None, "DatabaseNotMigrated", "DatabaseNotMigrated"]
+    assert watch.reason is None
+    (line,) = logs
+    assert (line["status"], line["code"]) == (404, "PGRST205")
+
+
+@needs("postgresql", "postgrest")
+async def test_a_migrated_project_has_what_calls_need(tmp_path: Path, project: Project) -> None:
+    async with open_store(tmp_path, access(project)) as backend:
+        assert backend.check_schema is not None
+        await backend.check_schema()

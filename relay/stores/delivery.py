@@ -2,8 +2,8 @@
 
 import asyncio
 import random
-from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections import Counter, OrderedDict
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -14,6 +14,7 @@ import structlog
 from relay.interfaces import RecordSink, RecordsRefused
 from relay.realtime.records import AnyRecord
 from relay.stores.journal.journal import DiskJournal
+from relay.tasks import error_fields
 
 BATCH: Final = 256
 """Most records given to the store at once. 4,200 a second go through to PostgREST like that; 128,
@@ -100,6 +101,8 @@ class Delivery:
         self._batch_lock = asyncio.Lock()  # held from reading a batch until it left the journal
         self._delivered = self._retries = self._attempt = 0
         self._failing: str | None = None
+        self._logged: dict[str, object] = {}  # of the failure that was logged last
+        self._failures: Counter[tuple[str, str]] = Counter()
         self._refused: OrderedDict[str, str] = OrderedDict()
         journal.subscribe(self._on_commit)
 
@@ -164,6 +167,11 @@ class Delivery:
             failing=self._failing,
         )
 
+    @property
+    def failures(self) -> Mapping[tuple[str, str], int]:
+        """How often the store has failed, by the error's class and HTTP status."""
+        return self._failures
+
     def _on_commit(self, _records: Sequence[AnyRecord]) -> None:
         self._idle.clear()
         self._committed.set()
@@ -194,16 +202,19 @@ class Delivery:
         if self._failing is not None:
             log.info("delivery recovered", retries=self._attempt)
         self._failing = None
+        self._logged = {}
         self._attempt = 0
 
     async def _on_failure(self, error: Exception) -> None:
         """Log a new kind of error once, then wait for the next attempt."""
         self._attempt += 1
         self._retries += 1
-        name = type(error).__name__  # never its text: a database may quote the row
-        if name != self._failing:
-            log.error("delivery is failing", reason=name, depth=self._journal.state.waiting)
-        self._failing = name
+        fields = error_fields(error)  # never its text: a database may quote the row
+        if fields != self._logged:
+            log.error("delivery is failing", **fields, depth=self._journal.state.waiting)
+        self._logged = fields
+        self._failing = fields["reason"]
+        self._failures[fields["reason"], str(fields.get("status", ""))] += 1
         await self._pause(self._wait_after(self._attempt))
 
     async def _pause(self, seconds: float) -> None:

@@ -22,6 +22,7 @@ from relay.stores.delivery import (
 )
 from relay.stores.journal.journal import DiskJournal
 from relay.stores.sqlite.store import SqliteStore
+from relay.stores.supabase.errors import error_for
 from tests.stores.words import (
     CONVERSATION,
     LEARNER,
@@ -198,6 +199,33 @@ async def test_S3_39_trouble_is_reported_and_words_stay_on_disk_meanwhile(
             assert state.failing == "OSError"
             assert not await delivery.flush(0)
     assert "secret" not in str(logs)
+
+
+async def test_each_kind_of_failure_is_logged_once_with_its_status_and_all_are_counted(
+    journal: DiskJournal,
+) -> None:
+    failures = [error_for(503, ""), error_for(503, ""), error_for(429, ""), error_for(403, "42501")]
+    store = ScriptedStore(*failures)
+    delivery = Delivery(journal, store, Waits())
+    with capture_logs() as logs:
+        async with running(delivery):
+            _say(journal, ONE)
+            assert await delivery.flush(PATIENCE)
+    told = [
+        (entry["reason"], entry["status"], entry.get("code"))
+        for entry in logs
+        if entry["event"] == "delivery is failing"
+    ]
+    assert told == [
+        ("DatabaseFailing", 503, None),
+        ("DatabaseFailing", 429, None),
+        ("DatabaseKeyRefused", 403, "42501"),
+    ]
+    assert delivery.failures == {
+        ("DatabaseFailing", "503"): 2,
+        ("DatabaseFailing", "429"): 1,
+        ("DatabaseKeyRefused", "403"): 1,
+    }
 
 
 async def test_a_flush_does_not_wait_for_the_next_attempt(journal: DiskJournal) -> None:

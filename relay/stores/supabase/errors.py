@@ -10,14 +10,21 @@ _DATA: Final = re.compile(r"22...|23...|54...|PGRST102")
 """Codes that blame what was sent: data and integrity errors, too long, not JSON."""
 _SCHEMA: Final = re.compile(r"42P01|42883|42703|42704|PGRST106|PGRST20.")
 """Codes that blame the schema: no such table, function, column or type."""
+_CODE: Final = re.compile(r"[A-Z0-9]{5,10}")
+"""What codes look like; anything else in their place is a text, and may quote a row."""
 
 
 class DatabaseError(Exception):
-    """A request to the database failed; the class says how, the text is empty."""
+    """A request to the database failed; the class says how, the text is empty.
 
-    def __init__(self, code: str = "") -> None:
+    `code` is PostgreSQL's or PostgREST's, "" without one; `status` is HTTP's, None without an
+    answer.
+    """
+
+    def __init__(self, code: str = "", status: int | None = None) -> None:
         super().__init__()
-        self.code = code
+        self.code = code if _CODE.fullmatch(code) else ""
+        self.status = status
 
 
 class DatabaseUnreachable(DatabaseError):  # noqa: N818
@@ -51,11 +58,11 @@ class DatabaseUnreadable(DatabaseError):  # noqa: N818
 def error_for(status: int, code: str) -> DatabaseError:
     """The error of an unsuccessful answer; `code` is PostgreSQL's or PostgREST's, or empty."""
     if status in (401, 403):
-        return DatabaseKeyRefused(code)
+        return DatabaseKeyRefused(code, status)
     if status == 413 or _DATA.fullmatch(code):
-        return DatabaseRejected(code)
+        return DatabaseRejected(code, status)
     if _SCHEMA.fullmatch(code):
-        return DatabaseNotMigrated(code)
+        return DatabaseNotMigrated(code, status)
     if status == 429 or status >= 500:
-        return DatabaseFailing(code)
-    return DatabaseUnreadable(code)
+        return DatabaseFailing(code, status)
+    return DatabaseUnreadable(code, status)

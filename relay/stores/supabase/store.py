@@ -179,6 +179,10 @@ class SupabaseStore:
         except (KeyError, TypeError, ValueError):
             raise DatabaseUnreadable from None
 
+    async def check_schema(self) -> None:
+        """Raise `DatabaseNotMigrated` where the tables of calls are missing."""
+        await self._rest.rows(self._rest.select("voice_sessions", "id").limit(1))
+
     async def aclose(self) -> None:
         """Close the connections."""
         await self._rest.aclose()

@@ -41,3 +41,8 @@ def test_each_answer_has_its_class_of_error(
 def test_S3_61_no_error_has_a_text_that_could_quote_a_row() -> None:
     assert str(error_for(400, "22P02")) == ""
     assert error_for(401, "PGRST303").code == errors.CLOCK_SKEW
+
+
+def test_the_status_is_kept_and_a_text_in_the_place_of_a_code_is_not() -> None:
+    assert error_for(503, "").status == 503
+    assert error_for(400, "Ada said hello").code == ""
