@@ -6,6 +6,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from typing import Any, Final, assert_never
 from urllib.parse import urlsplit
 
@@ -39,6 +40,7 @@ from relay.realtime.endings import SERVICE_RESTART
 from relay.realtime.grant import Caller, Role
 from relay.session.billing import BudgetService
 from relay.session.directory import MemorySessionDirectory
+from relay.session.provider_health import watch_provider
 from relay.session.server import SessionServer
 from relay.session.session import Services
 from relay.storage import Storage, open_storage
@@ -177,14 +179,14 @@ async def running(
         server = SessionServer(doors.websocket, services, limits)
         _measure(services, storage, tasks)
         api = coach.api(services, trust_of(settings).api_key, settings.allowed_origins)
-        shown = _http_services(loaded, metrics, storage, services.directory, lambda: app, api)
+        shown = _http_services(loaded, metrics, storage, services, lambda: app, api)
         # Closed in the opposite order: health answers to the last.
         http = await _open_http(closing, loaded, doors, server, shown)
         closing.push_async_callback(coach.aclose)
         closing.push_async_callback(engine.aclose)
         listener = await _open_doors(closing, loaded, doors, server)
         app = App(settings, engine, listener, http, server, services.directory, shown.pages)
-        _bring_voice(engine, tasks)
+        _bring_voice(engine, services, client, tasks)
         yield app
 
 
@@ -203,16 +205,24 @@ async def _open_engine(
     ollama = await find_ollama(settings)
 
     def make() -> Engine:
-        return make_engine(settings, storage.backend.vault, metrics.parts, ollama)
+        vault, count = storage.backend.vault, metrics.engine_unreachable
+        return make_engine(settings, vault, metrics.parts, ollama, count)
 
     if installer is None:
         return make()
     return PendingEngine(CascadeEngine(echo_parts()), installer, lambda: _prepared(make()))
 
 
-def _bring_voice(engine: Engine, tasks: Tasks) -> None:
-    """Start what a first turn would wait for, or the installation of the voice."""
+def _bring_voice(
+    engine: Engine, services: Services, client: aiohttp.ClientSession, tasks: Tasks
+) -> None:
+    """Start what a first turn would wait for, the voice's installation, or its provider's watch."""
     _prepared(engine)
+    if isinstance(engine, OpenAIEngine):
+        probe = partial(engine.probe, client)
+        tasks.run(
+            watch_provider(services.health, probe, services.clock.monotonic), "provider.watch"
+        )
     if isinstance(engine, PendingEngine):
         tasks.run(engine.arrive(), "voice.install")
 
@@ -376,14 +386,16 @@ def make_engine(
     vault: KeySource | None = None,
     observer: PartObserver | None = None,
     ollama: str | None = None,
+    unreachable: Callable[[str, str], None] = lambda *_: None,
 ) -> Engine:
     """The engine of RELAY_ENGINE; OpenAI's key comes from the vault, where there is one.
 
     `observer` measures the parts of a cascade, `ollama` is the address of one on this machine.
+    `unreachable` counts failures to connect by kind and stage.
     """
     match settings.relay_engine:
         case "openai":
-            return OpenAIEngine(_provider(settings, vault))
+            return OpenAIEngine(replace(_provider(settings, vault), unreachable=unreachable))
         case "cascade" | "offline":
             return CascadeEngine(parts_or_echo(settings, ollama), observer=observer)
         case "echo":
@@ -425,11 +437,11 @@ def _http_services(
     loaded: Loaded,
     metrics: Metrics,
     storage: Storage,
-    directory: SessionDirectory,
+    services: Services,
     app: Callable[[], App | None],
     api: ApiServices,
 ) -> HttpServices:
-    began = time.monotonic()
+    began, directory = time.monotonic(), services.directory
 
     def health() -> Health:
         uptime = time.monotonic() - began
@@ -451,7 +463,8 @@ def _http_services(
         ready={
             "drain": draining,
             "journal": lambda: storage.journal.state.failing,
-            "store": lambda: storage.delivery.state.failing,
+            "store": lambda: storage.delivery.state.failing or storage.schema.reason,
+            "provider": lambda: services.health.reason,
         },
         pages=Pages(config, coach_config=coach_config) if loaded.pages else None,
         api=api,
@@ -494,6 +507,7 @@ def _measure(services: Services, storage: Storage, tasks: Tasks) -> None:
     metrics.journal_failures(
         retries=lambda: storage.delivery.state.retries, lost=lambda: storage.journal.state.lost
     )
+    metrics.store_failures(lambda: storage.delivery.failures)
     storage.journal.latencies.observe = metrics.committed
 
 

@@ -11,6 +11,7 @@ from relay.realtime.endings import CLIENT_LEFT, Ending
 from relay.realtime.events import Event
 from relay.realtime.grant import Caller, Grant
 from relay.realtime.records import AnyRecord, Record, SessionHead
+from relay.realtime.scrubbing import Conceal, unchanged
 from relay.realtime.transcript import InterimTranscript
 
 if TYPE_CHECKING:
@@ -105,7 +106,8 @@ class EngineCapabilities:
     `billed`: what it uses costs money, by the price table: the session's model, or the
     `billed_models` where it names its own. `truncation`: it takes
     `conversation.item.truncate`. `input_transcription`: it transcribes what a user says.
-    `max_session_seconds`: it ends sessions that last longer, None: it does not.
+    `max_session_seconds`: it ends sessions that last longer, None: it does not. `conceal` takes
+    its keys out of what it says.
     """
 
     billed: bool
@@ -113,6 +115,7 @@ class EngineCapabilities:
     input_transcription: bool = True
     max_session_seconds: float | None = None
     billed_models: tuple[str, ...] = ()
+    conceal: Conceal = unchanged
 
 
 class Engine(Protocol):

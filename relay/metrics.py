@@ -33,6 +33,10 @@ NAMES = (
     "relay_engine_refused_total",
     "relay_events_repaired_total",
     "relay_auth_checks_total",
+    "relay_engine_unreachable_total",
+    "relay_engine_troubles_total",
+    "relay_refusals_total",
+    "relay_store_failures_total",
     "relay_tokens_total",
     "relay_speech_total",
     "relay_cost_dollars_total",
@@ -49,6 +53,9 @@ NAMES = (
     "relay_part_queue",
 )
 """Every metric of the relay, as the docs list them; `process_*` comes with the client library."""
+
+MAX_CAUSES = 64
+"""Causes of refusals that are labels; further ones are `other`. The relay's own texts are fewer."""
 
 _SESSION_SECONDS = (1, 5, 15, 60, 180, 300, 600, 900, 1800, 3600)
 _CONNECT_SECONDS = (0.01, 0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1, 2, 5, 10)
@@ -109,6 +116,23 @@ class _CountCollector(Collector):
         yield CounterMetricFamily(self._name, self._text, value=self._number())
 
 
+class _StoreFailureCollector(Collector):
+    """The store's failures, which the delivery counts."""
+
+    def __init__(self, counts: Callable[[], Mapping[tuple[str, str], int]]) -> None:
+        self._counts = counts
+
+    def collect(self) -> Iterator[CounterMetricFamily]:
+        family = CounterMetricFamily(
+            "relay_store_failures",
+            "Times the store did not take what it was given, by error and HTTP status.",
+            labels=["reason", "status"],
+        )
+        for labels, count in self._counts().items():
+            family.add_metric(labels, count)
+        yield family
+
+
 class Metrics:
     """The metrics of one process, in a registry of their own.
 
@@ -152,6 +176,8 @@ class Metrics:
             "Questions to the authentication server whether a user exists, by outcome.",
             "outcome",
         )
+        self._unreachable, self._troubles, self._refusals = self._make_trouble_counters()
+        self._causes: set[str] = set()
         self._tokens = self._counter(
             "relay_tokens_total",
             "Tokens that ended sessions used, by kind; cached ones are in too.",
@@ -167,6 +193,23 @@ class Metrics:
         )
         self._lag, self._commit = self._make_delay_histograms()
         self.parts = PartMetrics(self._registry)
+
+    def _make_trouble_counters(self) -> tuple[Counter, Counter, Counter]:
+        """Those of what goes wrong at the provider and at the door."""
+        unreachable = self._counter(
+            "relay_engine_unreachable_total",
+            "Connections to an engine that could not be opened, by how and at which stage.",
+            *("kind", "stage"),
+        )
+        troubles = self._counter(
+            "relay_engine_troubles_total",
+            "Failures that an engine reported, by what failed and the provider's code.",
+            *("part", "code"),
+        )
+        refusals = self._counter(
+            "relay_refusals_total", "Callers and fresh tokens that were refused, by cause.", "cause"
+        )
+        return unreachable, troubles, refusals
 
     def _make_delay_histograms(self) -> tuple[Histogram, Histogram]:
         """Those of the event loop and of the journal."""
@@ -206,6 +249,21 @@ class Metrics:
     def user_checked(self, outcome: str) -> None:
         """Count a question about a user: `confirmed`, `refused` or `unavailable`."""
         self._checks.labels(outcome).inc()
+
+    def engine_unreachable(self, kind: str, stage: str) -> None:
+        """Count a connection to an engine that could not be opened."""
+        self._unreachable.labels(kind, stage).inc()
+
+    def engine_trouble(self, part: str, code: str) -> None:
+        """Count a failure that an engine reported; `code` is one of a few."""
+        self._troubles.labels(part, code).inc()
+
+    def caller_refused(self, cause: str) -> None:
+        """Count a refused caller or token; beyond `MAX_CAUSES` causes it is `other`."""
+        if cause not in self._causes and len(self._causes) >= MAX_CAUSES:
+            cause = "other"
+        self._causes.add(cause)
+        self._refusals.labels(cause).inc()
 
     def used(self, tokens: Mapping[str, int], speech: Mapping[str, float], dollars: float) -> None:
         """Count what a session used and its cost.
@@ -252,6 +310,10 @@ class Metrics:
         )
         for name, text, number in counts:
             self._registry.register(_CountCollector(name, text, number))
+
+    def store_failures(self, counts: Callable[[], Mapping[tuple[str, str], int]]) -> None:
+        """Set where the store's failures are counted, by the error's class and its HTTP status."""
+        self._registry.register(_StoreFailureCollector(counts))
 
     def gauge(self, name: str, text: str, number: Number) -> None:
         """Add a number that is read at every scrape.

@@ -3,7 +3,7 @@ import asyncio
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from relay.metrics import LAG_PERIOD, NAMES, Metrics, measure_loop_lag
+from relay.metrics import LAG_PERIOD, MAX_CAUSES, NAMES, Metrics, measure_loop_lag
 
 
 def numbers(metrics: Metrics) -> dict[str, float]:
@@ -22,6 +22,7 @@ def with_every_gauge() -> Metrics:
     metrics.sessions_active(lambda: 7)
     metrics.journal(depth=lambda: 3, oldest_seconds=lambda: 1.5, set_aside=lambda: 1)
     metrics.journal_failures(retries=lambda: 2, lost=lambda: 0)
+    metrics.store_failures(lambda: {("DatabaseFailing", "503"): 4})
     return metrics
 
 
@@ -140,3 +141,24 @@ async def test_the_lag_is_how_late_the_loop_comes_to_its_timer():
     assert read["relay_event_loop_lag_seconds_count"] == 3
     assert read["relay_event_loop_lag_seconds_sum"] == pytest.approx(0.3)
     assert read["relay_event_loop_lag_seconds_bucket|le=0.001"] == 2
+
+
+def test_trouble_upstream_is_counted_by_what_it_was():
+    metrics = with_every_gauge()
+    metrics.engine_unreachable("dns", "dns")
+    metrics.engine_trouble("response", "insufficient_quota")
+    read = numbers(metrics)
+    assert read["relay_engine_unreachable_total|kind=dns|stage=dns"] == 1
+    assert read["relay_engine_troubles_total|code=insufficient_quota|part=response"] == 1
+    assert read["relay_store_failures_total|reason=DatabaseFailing|status=503"] == 4
+
+
+def test_causes_of_refusals_are_a_bounded_number_of_labels():
+    metrics = Metrics()
+    for number in range(2 * MAX_CAUSES):
+        metrics.caller_refused(f"cause {number}")
+    metrics.caller_refused("cause 0")
+    causes = {name: n for name, n in numbers(metrics).items() if "relay_refusals" in name}
+    assert len(causes) == MAX_CAUSES + 1
+    assert causes["relay_refusals_total|cause=cause 0"] == 2
+    assert causes["relay_refusals_total|cause=other"] == MAX_CAUSES

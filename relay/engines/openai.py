@@ -1,23 +1,35 @@
 """The OpenAI engine: a WebSocket to OpenAI Realtime (GA) or to any server that speaks it."""
 
 import hashlib
+import re
 import ssl
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 from urllib.parse import urlencode, urlsplit, urlunsplit
 
+import aiohttp
 import structlog
 
 from relay.interfaces import Connection, EngineCapabilities, EngineRequest, Frame, Receiver
 from relay.realtime.endings import ENGINE_CLOSED, ENGINE_TIMED_OUT, NO_PROVIDER_KEY, SessionRefused
 from relay.realtime.events import sniff
-from relay.websocket.client import ConnectError, ConnectOptions, connect
+from relay.realtime.scrubbing import MASK
+from relay.websocket.client import ConnectError, ConnectOptions, ConnectStage, connect
 
 DEFAULT_BASE_URL: Final = "https://api.openai.com/v1"
 MAX_SESSION_SECONDS: Final = 3600.0
 """OpenAI ends a session after an hour (PROTOCOL §3); servers like it have limits of their own."""
 _SCHEMES: Final = {"http": "ws", "https": "wss", "ws": "ws", "wss": "wss"}
+PROBE_SECONDS: Final = 5.0
+"""For asking the provider for its list of models."""
+SLOW_SECONDS: Final = 2.0
+"""A stage of connecting that takes longer is told in the log: callers hear it as silence."""
+KEYS_KNOWN: Final = 4
+"""Keys that are taken out of what the provider says: rotated ones may still come back."""
+_NO_MODELS: Final = (404, 405, 501)  # a server without such a list: it answers, which is enough
+_SHORTEST_KEY: Final = 8  # characters; a shorter one would be found in ordinary words
 _KEY_REFUSED: Final = (401, 403)  # by HTTP, as some servers do
 _KEY_REFUSED_IN_BAND: Final = 3000  # after an `error`, as OpenAI does (PROTOCOL §3)
 
@@ -62,7 +74,8 @@ def azure_key(key: str) -> tuple[str, str]:
 class OpenAIOptions:
     """Address and key of a server. `timeout` in seconds.
 
-    `model` is requested instead of the session's: Azure's deployment.
+    `model` is requested instead of the session's: Azure's deployment. `unreachable` counts failures
+    by kind and stage.
     """
 
     key: KeySource = field(repr=False)
@@ -71,6 +84,7 @@ class OpenAIOptions:
     ssl_context: ssl.SSLContext | None = None
     key_header: Callable[[str], tuple[str, str]] = bearer
     model: str | None = None
+    unreachable: Callable[[str, str], None] = lambda *_: None
 
 
 def azure_options(
@@ -93,8 +107,11 @@ class OpenAIEngine:
 
     def __init__(self, options: OpenAIOptions) -> None:
         self._options = options
+        self._keys = KeyConcealer()
         limit = MAX_SESSION_SECONDS if options.base_url == DEFAULT_BASE_URL else None
-        self.capabilities = EngineCapabilities(billed=True, max_session_seconds=limit)
+        self.capabilities = EngineCapabilities(
+            billed=True, max_session_seconds=limit, conceal=self._keys.conceal
+        )
 
     async def open(self, request: EngineRequest) -> Connection:
         """Open a socket for one session: no beta header, no subprotocol, no compression.
@@ -105,23 +122,76 @@ class OpenAIEngine:
         key = await options.key.current()
         if not key:
             raise SessionRefused(NO_PROVIDER_KEY)
+        self._keys.learn(key)
         headers = (
             options.key_header(key),
             ("OpenAI-Safety-Identifier", safety_identifier(request.user_id)),
         )
-        wire = ConnectOptions(timeout=options.timeout, ssl_context=options.ssl_context)
+        wire = ConnectOptions(options.timeout, options.ssl_context, report_slow_stages)
         url = realtime_url(options.base_url, options.model or request.model)
         try:
             return _KeyedConnection(await connect(url, headers, wire), options.key)
         except ConnectError as error:
             if error.status in _KEY_REFUSED:
                 options.key.refused()
-            log.warning("engine unreachable", kind=error.kind, status=error.status)
+            options.unreachable(error.kind, error.stage or "")
+            fields = {"kind": error.kind, "status": error.status, "stage": error.stage}
+            log.warning("engine unreachable", **fields)
             ending = ENGINE_TIMED_OUT if error.kind == "timeout" else ENGINE_CLOSED
-            raise SessionRefused(ending) from None
+            raise SessionRefused(ending) from error
+
+    async def probe(self, http: aiohttp.ClientSession) -> str | None:
+        """Ask for the list of models, which costs nothing: how it is refused, None if it is not."""
+        options = self._options
+        try:
+            key = await options.key.current()
+        except SessionRefused as refused:
+            return refused.ending.name
+        if not key:
+            return NO_PROVIDER_KEY.name
+        limit = aiohttp.ClientTimeout(total=PROBE_SECONDS)
+        header = dict([options.key_header(key)])
+        url = models_url(options.base_url)
+        try:
+            async with http.get(
+                url, headers=header, timeout=limit, allow_redirects=False
+            ) as response:
+                status = response.status
+        except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
+            return type(error).__name__
+        if status in _KEY_REFUSED:
+            options.key.refused()
+        return None if status < 400 or status in _NO_MODELS else f"HTTP {status}"
 
     async def aclose(self) -> None:
         """Do nothing: sessions share nothing."""
+
+
+class KeyConcealer:
+    """Takes the provider's keys out of frames; it knows the latest few."""
+
+    def __init__(self) -> None:
+        self._known: deque[str] = deque(maxlen=KEYS_KNOWN)
+        self._pattern: re.Pattern[bytes] | None = None
+
+    def learn(self, key: str) -> None:
+        """Note a key that is in use."""
+        if key not in self._known and len(key) >= _SHORTEST_KEY:
+            self._known.append(key)
+            self._pattern = re.compile(b"|".join(re.escape(one.encode()) for one in self._known))
+
+    def conceal(self, frame: Frame) -> Frame:
+        """Return the frame without keys; the same object where none is in it."""
+        if self._pattern is None or self._pattern.search(frame) is None:
+            return frame
+        return self._pattern.sub(MASK.encode(), bytes(frame))
+
+
+def report_slow_stages(seconds: Mapping[ConnectStage, float]) -> None:
+    """Log the stages of connecting that took too long, in seconds."""
+    for stage, took in seconds.items():
+        if took > SLOW_SECONDS:
+            log.warning("engine slow to connect", stage=stage, seconds=round(took, 3))
 
 
 class _KeyedConnection:
@@ -179,6 +249,14 @@ def realtime_url(base_url: str, model: str) -> str:
     path = parts.path.rstrip("/")
     path = path if path.endswith("/realtime") else f"{path}/realtime"
     return urlunsplit((scheme, parts.netloc, path, urlencode({"model": model}), ""))
+
+
+def models_url(base_url: str) -> str:
+    """Return the address of the list of models below a base URL, by HTTP."""
+    parts = urlsplit(base_url)
+    scheme = {"ws": "http", "wss": "https"}.get(parts.scheme, parts.scheme)
+    path = parts.path.rstrip("/").removesuffix("/realtime")
+    return urlunsplit((scheme, parts.netloc, f"{path}/models", "", ""))
 
 
 def safety_identifier(user_id: str) -> str:

@@ -106,6 +106,10 @@ class ClientPolicy:
         self._transcription = transcription
         self._client = client
 
+    def give_up_transcription(self) -> None:
+        """Demand no transcription any more: the engine has refused its model."""
+        self._transcription = {}
+
     def from_client(self, event: Event, now: float) -> RuleOutcome:
         """The event without fields that are the server's; raises BadEvent."""
         check_shape(event)
@@ -168,8 +172,9 @@ def remove_locked(
     """The event as it may go up, and the names of the fields that were taken out of it.
 
     What a grant locks is the server's in `session.update` and `response.create`; input
-    transcription cannot be switched off, or there would be no transcript (PROTOCOL §5.10). Raises
-    BadEvent for items that would speak for the server, and where odd shapes might hide something.
+    transcription cannot be switched off, or there would be no transcript (PROTOCOL §5.10), unless
+    `transcription` is empty. Raises BadEvent for items that would speak for the server, and where
+    odd shapes might hide something.
     """
     try:
         if grant.locked_fields == _NOTHING_LOCKED:
@@ -179,7 +184,7 @@ def remove_locked(
     except BadEvent as bad:
         bad.event_id = event.get("event_id")
         raise
-    if event["type"] == "session.update":
+    if event["type"] == "session.update" and transcription:
         session, emptied = _keep_transcription(event["session"], transcription)
         return {**event, "session": session}, removed + emptied
     return event, removed

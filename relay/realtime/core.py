@@ -26,14 +26,18 @@ from relay.realtime.effects import (
     EngineRefused,
     EventRepaired,
     Flush,
+    ListenForVoice,
     Ping,
+    PingEngine,
     RecordUtterance,
+    ReportTrouble,
     Rule,
     RuleOutcome,
     ToClient,
     ToEngine,
     VerifyToken,
 )
+from relay.realtime.endings import ENGINE_TIMED_OUT, IDLE, IDLE_UNHEARD, Ending
 from relay.realtime.events import (
     PCM,
     SPEECH_STARTED,
@@ -44,13 +48,17 @@ from relay.realtime.events import (
     ReportedSession,
     TokenRenewal,
 )
+from relay.realtime.first_update import FirstUpdate
 from relay.realtime.items import HiddenItems, InjectedItems
+from relay.realtime.liveness import EngineLiveness
 from relay.realtime.opening import Announcement, SessionSetup, open_session
 from relay.realtime.playout import Playout
 from relay.realtime.records import Utterance
 from relay.realtime.requests import RequestTracker
+from relay.realtime.scrubbing import scrub_failure, scrub_frame
 from relay.realtime.server_tools import ServerTools
 from relay.realtime.transcript import Transcript
+from relay.realtime.troubles import FAILURES, safe_code, trouble_of
 
 _ACTIVITY: Final = ("input_audio_buffer.speech_", "response.", "conversation.item.")
 """Engine events that keep a session from being idle; an open microphone does not."""
@@ -71,6 +79,7 @@ class SessionCore:
         self.setup = setup
         self.deadlines = deadlines
         self.engine_ready = False
+        self.liveness = EngineLiveness()
         self.reported = ReportedSession()
         self.playout = Playout()
         self.transcript = Transcript(self.playout)
@@ -81,6 +90,9 @@ class SessionCore:
         self._policy = ClientPolicy(grant, setup.transcription, self._client)
         self._announcement = Announcement(setup, self._client)
         self._requests = RequestTracker()
+        self._first_update = FirstUpdate(
+            setup.first_update, self._requests, self._client, self._go_on_without
+        )
         self._injected = InjectedItems(self._requests)
         self._budget = BudgetEnforcer(self.spending, deadlines, self._injected, grant.relay_events)
         names = grant.server_tool_names
@@ -125,23 +137,35 @@ class SessionCore:
         """
         if kind.startswith(_ACTIVITY):
             self.deadlines.active(now)
-        if self.engine_ready and kind not in self._decoded:
-            return self._client.forward(frame, kind)
+        frame = self.setup.conceal(frame)
+        if self.engine_ready:
+            self.liveness.heard(kind, now)
+            if kind not in self._decoded:
+                return self._client.forward(frame, kind)
         try:
             event, said = events.read(frame)
         except BadEvent:  # shown as the engine sent it, and read by no rule
-            return [ToClient(frame)] if self.engine_ready else []
+            return [ToClient(scrub_frame(frame))] if self.engine_ready else []
         if not self.engine_ready and kind != "session.created":
             return _before_created(event)
+        effects = self._follow(event, said, now)
+        return effects if said is frame else [EventRepaired("engine"), *effects]
+
+    def _follow(self, event: Event, frame: Frame, now: float) -> list[Effect]:
+        """Pass an engine's event, decoded from this frame, through the rules and observers."""
+        is_failure = event["type"] in FAILURES
+        as_sent = event
+        if is_failure:
+            event = scrub_failure(event, self.setup.conceal)
 
         def to_client(seen: Event) -> list[Effect]:
-            return self._client.encode(seen, said if seen is event else None)
+            return self._client.encode(seen, frame if seen is as_sent else None)
 
-        repaired: list[Effect] = [] if said is frame else [EventRepaired("engine")]
         effects = _run(self._engine_rules, event, now, to_client, self._to_engine)
         self.reported.observe(event, now)
         self.coach_speech.observe(event, now)
-        return repaired + effects + self._budget.observe(event, now)
+        effects += self._budget.observe(event, now)
+        return effects + _reports(as_sent, effects) if is_failure else effects
 
     def _rules_from_client(self) -> Sequence[Rule]:
         """The rules that a client's event passes, in GA form, on its way to the engine."""
@@ -175,6 +199,8 @@ class SessionCore:
             self._interrupt,
             # Within control: the first update must not undo the muting of a paused session.
             self._open,
+            # Before requests, which drops the refusal of an update that the client has not sent.
+            self._settle_first_update,
             self._requests.from_engine,
             # Last: it may hold an event back and show it, or another, later.
             *((self._tools.from_engine,) if self._tools else ()),
@@ -202,7 +228,25 @@ class SessionCore:
             return None
         self.engine_ready = True
         self.deadlines.engine_ready()
-        return RuleOutcome([event], after=open_session(self.setup, self._requests, self._injected))
+        self.liveness.heard("session.created", now)
+        if self.setup.has_greeting:
+            self.liveness.sent("response.create")
+        update = self._first_update.send(shown=self.setup.first_update_shown)
+        opening = open_session(self.setup, update, self._requests, self._injected)
+        return RuleOutcome([event], after=opening)
+
+    def _settle_first_update(self, event: Event, now: float) -> RuleOutcome | None:
+        """Rule: try the relay's own settings again without what the engine refuses."""
+        outcome = self._first_update.from_engine(event, now)
+        if outcome is not None and self.control.is_muted:
+            retries = [self.control.from_client(update, now) for update in outcome.replies]
+            outcome.replies = [update for retry in retries for update in retry.events]
+        return outcome
+
+    def _go_on_without(self, name: str) -> None:
+        """The engine refused this part of the relay's own settings."""
+        if name == "transcription":
+            self._policy.give_up_transcription()
 
     def refuse(self, bad: BadEvent) -> Effect:
         """The `error` event for a client's frame that was refused before it came here."""
@@ -237,16 +281,44 @@ class SessionCore:
         """What is due by now; to be called when `next_deadline()` has come."""
         ending = self.deadlines.ending(now)
         if ending is not None:
-            return [End(ending)]
+            return [End(self._truth(ending))]
         effects: list[Effect] = [
             RecordUtterance(utterance) for utterance in self.transcript.tick(now)
         ]
         effects += self.coach_speech.due(now)
-        return [*effects, Ping()] if self.deadlines.ping_due(now) else effects
+        if self.deadlines.ping_due(now):
+            effects.append(Ping())
+        if self.liveness.ping_due(now):
+            effects.append(PingEngine())
+        if self.liveness.listen_due(now):
+            effects.append(ListenForVoice())
+        return effects
+
+    def _truth(self, ending: Ending) -> Ending:
+        """The ending as it is to be told: nobody spoke is said only where that is so."""
+        if ending != IDLE:
+            return ending
+        if self.liveness.owes_answer:
+            return ENGINE_TIMED_OUT
+        return IDLE_UNHEARD if self.liveness.heard_voice else IDLE
+
+    def engine_pinged(self, unanswered: int, now: float) -> list[Effect]:
+        """The engine was pinged, and has not answered so many earlier pings."""
+        return [End(ENGINE_TIMED_OUT)] if self.liveness.pinged(unanswered, now) else []
+
+    def voice_heard(self, now: float) -> None:
+        """There is a voice in the client's audio that the engine has said nothing about."""
+        self.liveness.voice()
+        self.liveness.start_waiting(now)
 
     def next_deadline(self) -> float:
         """The time of the next deadline."""
-        return min(self.deadlines.next(), self.transcript.next_tick(), self.coach_speech.next())
+        return min(
+            self.deadlines.next(),
+            self.liveness.next(),
+            self.transcript.next_tick(),
+            self.coach_speech.next(),
+        )
 
     def finish(self, now: float) -> list[Utterance]:
         """The session ended: the utterances that were open, as partial or interrupted ones."""
@@ -283,6 +355,7 @@ class SessionCore:
         if event["type"] == "response.create" and self.control.is_muted:
             self.control.owe(event)
             return []
+        self.liveness.sent(event["type"])
         return [ToEngine(events.encode(event))]
 
 
@@ -322,4 +395,14 @@ def _enclose(
 def _before_created(event: Event) -> list[Effect]:
     """Nothing from before `session.created` is forwarded: an error can echo the provider key."""
     fault = event.get("error") if event["type"] == "error" else None
-    return [EngineRefused(str(fault.get("code")))] if isinstance(fault, dict) else []
+    if not isinstance(fault, dict):
+        return []
+    return [EngineRefused(safe_code(fault.get("code") or fault.get("type")))]
+
+
+def _reports(event: Event, effects: Sequence[Effect]) -> list[Effect]:
+    """The report of a failure, unless a rule has made one that says more."""
+    trouble = trouble_of(event)
+    if trouble is None or any(isinstance(effect, ReportTrouble) for effect in effects):
+        return []
+    return [ReportTrouble(trouble)]

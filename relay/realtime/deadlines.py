@@ -83,5 +83,5 @@ class Deadlines:
             (self._ends_at, endings.SESSION_TIME_LIMIT),
             (self._active_at + self._idle_seconds, endings.IDLE),
             (self._client_full_at + SLOW_SECONDS, endings.CLIENT_TOO_SLOW),
-            (self._engine_full_at + SLOW_SECONDS, endings.ENGINE_CLOSED),
+            (self._engine_full_at + SLOW_SECONDS, endings.ENGINE_TIMED_OUT),
         )

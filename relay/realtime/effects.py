@@ -8,6 +8,7 @@ from relay.realtime.billing.usage import UsageLine
 from relay.realtime.endings import Ending
 from relay.realtime.events import Event, Frame
 from relay.realtime.records import Utterance
+from relay.realtime.troubles import Trouble
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,8 +108,25 @@ class EventRepaired:
 
 
 @dataclass(frozen=True, slots=True)
+class ReportTrouble:
+    """Log and count a failure at the provider."""
+
+    trouble: Trouble
+
+
+@dataclass(frozen=True, slots=True)
 class Ping:
     """Ping the client."""
+
+
+@dataclass(frozen=True, slots=True)
+class PingEngine:
+    """Ping the engine, then call `engine_pinged`."""
+
+
+@dataclass(frozen=True, slots=True)
+class ListenForVoice:
+    """Look for a voice in the next second of the client's audio; call `voice_heard` for one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,9 +136,8 @@ class End:
     ending: Ending
 
 
-ControlEffect = (
-    Flush | ChargeBudget | CallTool | VerifyToken | EngineRefused | EventRepaired | Ping | End
-)
+EngineEffect = EngineRefused | EventRepaired | ReportTrouble | PingEngine | ListenForVoice
+ControlEffect = Flush | ChargeBudget | CallTool | VerifyToken | Ping | End
 Effect = (
     ToEngine
     | ToClient
@@ -128,6 +145,7 @@ Effect = (
     | RecordUsage
     | PlayCoachAudio
     | TranscribeCoachAudio
+    | EngineEffect
     | ControlEffect
 )
 

@@ -69,6 +69,9 @@ SESSION_TIME_LIMIT = Ending(
     "The session reached its longest duration. Connect again to go on.",
 )
 IDLE = Ending("idle", 4011, "Idle", "Nobody spoke for a while. Connect again to go on.")
+IDLE_UNHEARD = Ending(
+    "idle", 4011, IDLE.reason, "No speech was recognised for a while. Connect again to go on."
+)
 CONNECTION_LOST = Ending("connection_lost", 4012, "Connection lost", "Pings went unanswered.")
 CLIENT_TOO_SLOW = Ending(
     "client_too_slow", 4013, "Client too slow", "The client did not read what was sent to it."

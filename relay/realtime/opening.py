@@ -13,6 +13,7 @@ from relay.realtime.grant import Grant
 from relay.realtime.items import InjectedItems
 from relay.realtime.records import Record, Utterance
 from relay.realtime.requests import RequestTracker
+from relay.realtime.scrubbing import Conceal, unchanged
 
 MAX_TURNS: Final = 100
 """Earlier utterances that the engine is sent, the latest; an hour of talk has some two hundred."""
@@ -36,7 +37,7 @@ class SessionSetup:
     `first_update_shown`. `transcription` is `audio.input.transcription`. With `truncates`, the
     relay tells the engine what was heard of an interrupted answer, for clients that cannot.
     `earlier_items` are message items of what was said earlier in this conversation. `prices` is
-    None for an engine that costs nothing.
+    None for an engine that costs nothing. `conceal` takes the engine's own keys out of a frame.
     """
 
     session_id: str
@@ -49,13 +50,21 @@ class SessionSetup:
     truncates: bool = False
     earlier_items: tuple[dict[str, Any], ...] = ()
     prices: Prices | None = None
+    conceal: Conceal = unchanged
+
+    @property
+    def has_greeting(self) -> bool:
+        """Whether the model is to speak first."""
+        return greeting(self.grant) is not None
 
 
 def open_session(
-    setup: SessionSetup, requests: RequestTracker, injected: InjectedItems
+    setup: SessionSetup, update: Event, requests: RequestTracker, injected: InjectedItems
 ) -> list[Effect]:
-    """Configure the engine, seed what was said earlier, have the model greet; tell the client."""
-    update = requests.track(setup.first_update, shown=setup.first_update_shown)
+    """Configure the engine, seed what was said earlier, have the model greet; tell the client.
+
+    `update` is the first one, as it goes up.
+    """
     events = [update, *(injected.create(item) for item in setup.earlier_items)]
     welcome = greeting(setup.grant)
     if welcome is not None:

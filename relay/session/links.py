@@ -22,7 +22,14 @@ from relay.realtime.events import (
     sniff,
     text_delta,
 )
-from relay.session.output import AudioMonitor, OutputSwitch, Send, discard, monitored_send
+from relay.session.output import (
+    AudioMonitor,
+    LearnerMonitor,
+    OutputSwitch,
+    Send,
+    discard,
+    monitored_send,
+)
 
 EARLY_BYTES: Final = 1024 * 1024
 """Bytes of a client that are held until the engine is ready, about 16 s of audio. Beyond them the
@@ -59,6 +66,9 @@ class SessionCallbacks(Protocol):
 
     def end(self, ending: Ending) -> None:
         """End the session; the first ending wins."""
+
+    def engine_closed(self, code: int, reason: str) -> None:
+        """The engine's connection is closed; its code and reason are the engine's own."""
 
     def fail(self, error: Exception) -> None:
         """End the session, and no other, for a fault of the relay's."""
@@ -99,6 +109,7 @@ class ClientLink:
         "_is_paused",
         "_monitor",
         "_output",
+        "_probe",
         "_send",
         "_session",
         "_traffic",
@@ -116,6 +127,7 @@ class ClientLink:
         self._is_full = False
         self._is_paused = False
         self._monitor: AudioMonitor | None = None
+        self._probe: LearnerMonitor | None = None
         self._send: Send | None = None
         self.connection: Connection | None = None
         self.engine: EngineLink | None = None
@@ -164,9 +176,20 @@ class ClientLink:
     def monitor(self, monitor: AudioMonitor | None) -> None:
         """Let this monitor hear the client's audio; None removes it."""
         self._monitor = monitor
-        if self.engine is not None and self.engine.connection is not None:
-            send = self.engine.connection.send
-            self._send = send if monitor is None else monitored_send(send, monitor)
+        self._choose_send()
+
+    def probe(self, probe: LearnerMonitor | None) -> None:
+        """Let this hear the client's audio beside any monitor; None removes it."""
+        self._probe = probe
+        self._choose_send()
+
+    def _choose_send(self) -> None:
+        if self.engine is None or self.engine.connection is None:
+            return
+        send: Send = self.engine.connection.send
+        for listener in (self._monitor, self._probe):
+            send = send if listener is None else monitored_send(send, listener)
+        self._send = send
 
     def pause(self) -> None:
         """Stop reading the client."""
@@ -239,7 +262,7 @@ class ClientLink:
 class EngineLink:
     """Engine to client: audio frames pass as they are, the rules read everything else.
 
-    `gone` is set while there is no open connection.
+    `gone` is set while there is no open connection; `frames` counts what has come so far.
     """
 
     __slots__ = (
@@ -253,6 +276,7 @@ class EngineLink:
         "_traffic",
         "_transcript",
         "connection",
+        "frames",
         "gone",
     )
 
@@ -266,6 +290,7 @@ class EngineLink:
         self._output = output
         self._is_full = False
         self._is_paused = False
+        self.frames = 0
         self.connection: Connection | None = None
         self.gone = asyncio.Event()
         self.gone.set()
@@ -297,6 +322,11 @@ class EngineLink:
         if self.connection is not None:
             self.connection.send(frame)
 
+    @property
+    def is_read(self) -> bool:
+        """Whether the engine's connection is being read."""
+        return not self._is_paused
+
     def pause(self) -> None:
         """Stop reading the engine."""
         self._is_paused = True
@@ -318,6 +348,7 @@ class EngineLink:
         """Relay one event of the engine's."""
         traffic = self._traffic
         traffic.frames_down += 1
+        self.frames += 1
         traffic.bytes_down += len(frame)
         try:
             head = bytes(frame[:HEAD_BYTES])
@@ -353,4 +384,4 @@ class EngineLink:
     def closed(self, code: int, reason: str) -> None:
         """The connection is closed; the engine's own code and reason are never passed on."""
         self.gone.set()
-        self._session.end(endings.ENGINE_CLOSED)
+        self._session.engine_closed(code, reason)

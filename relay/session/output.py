@@ -168,6 +168,13 @@ class MutedOutput:
         """Drop it."""
 
 
+class LearnerMonitor(Protocol):
+    """Listens to the client's audio. A frame is valid only during the call."""
+
+    def learner(self, frame: Frame) -> None:
+        """An `append` was sent to the engine."""
+
+
 class AudioMonitor(Protocol):
     """Listens to both directions of a session. A frame is valid only during the call."""
 
@@ -202,7 +209,7 @@ class MonitoredOutput:
         self._monitor.flush()
 
 
-def monitored_send(send: Send, monitor: AudioMonitor) -> Send:
+def monitored_send(send: Send, monitor: LearnerMonitor) -> Send:
     """A `send` for the learner's audio that lets a monitor hear it, too."""
 
     def both(frame: Frame) -> None:

@@ -42,7 +42,7 @@ from relay.session.claims import Claim, ConversationClaims
 from relay.session.links import CloseWaiter, ending_of
 from relay.session.recorder import Recorder, TextlessJournal
 from relay.session.session import CLOSE_SECONDS, Services, Session, SessionContext
-from relay.tasks import Tasks
+from relay.tasks import Tasks, error_fields
 
 DATE_STEP: Final = 0.001
 """Seconds between two dates that every store can tell apart."""
@@ -93,16 +93,19 @@ class SessionServer:
     async def _run(self, client: Connection, request: ConnectRequest, door: Door) -> None:
         metrics, clock = self._services.metrics, self._services.clock.monotonic
         began, session_id = clock(), str(uuid.uuid4())
+        cause: dict[str, str] = {}
         # On each log line of this task and its children.
         bind_contextvars(session_id=session_id, client=request.client_ip)
         async with AsyncExitStack() as slots:
             try:
                 session = await self._admit(client, request, door, session_id, slots)
             except SessionRefused as refused:
-                ending = refused.ending
+                ending, cause = refused.ending, _cause(refused)
+                metrics.caller_refused(cause.get("cause", ending.name))
                 await _reject(client, door.dialect(request), ending)
             except Exception as error:  # noqa: BLE001 - set-up may fail in any way: 1011, S3-10
-                log.warning("session setup failed", error=type(error).__name__, door=door.name)
+                failed = error_fields(error)
+                log.warning("session setup failed", error=failed.pop("reason"), **failed)
                 ending = INTERNAL_ERROR
                 await _reject(client, door.dialect(request), ending)
             else:
@@ -110,7 +113,8 @@ class SessionServer:
                 ending = await session.run()
         seconds = clock() - began
         metrics.session_ended(door.name, ending.name, seconds)
-        log.info("session ended", door=door.name, ending=ending.name, seconds=round(seconds, 3))
+        fields = {"door": door.name, "ending": ending.name, **cause}
+        log.info("session ended", **fields, seconds=round(seconds, 3))
 
     async def _admit(
         self,
@@ -234,6 +238,7 @@ def session_setup(
         truncates=admission.truncates and engine.truncation,
         earlier_items=seed_items(earlier.said),
         prices=services.prices if engine.billed else None,
+        conceal=engine.conceal,
     )
 
 
@@ -303,6 +308,11 @@ async def _reject(client: Connection, dialect: ClientDialect, ending: Ending) ->
     client.close(farewell.code, farewell.reason)
     async with asyncio.timeout(CLOSE_SECONDS):
         await waiter.gone.wait()
+
+
+def _cause(refused: SessionRefused) -> dict[str, str]:
+    """Why a caller was refused, where the door knows more than the ending says; safe to log."""
+    return {"cause": str(refused.__cause__)} if refused.__cause__ is not None else {}
 
 
 def _report(name: str, error: BaseException) -> None:

@@ -34,13 +34,17 @@ from relay.realtime.effects import (
     ControlEffect,
     Effect,
     End,
+    EngineEffect,
     EngineRefused,
     EventRepaired,
     Flush,
+    ListenForVoice,
     Ping,
+    PingEngine,
     PlayCoachAudio,
     RecordUsage,
     RecordUtterance,
+    ReportTrouble,
     ToClient,
     ToEngine,
     ToolCall,
@@ -48,20 +52,30 @@ from relay.realtime.effects import (
     VerifyToken,
 )
 from relay.realtime.endings import Ending, SessionRefused
-from relay.realtime.events import encode
+from relay.realtime.events import PCM, encode
 from relay.realtime.grant import Caller, Grant
 from relay.realtime.records import AnyRecord
+from relay.realtime.scrubbing import scrub_text
 from relay.realtime.transcript import InterimTranscript
+from relay.realtime.troubles import close_label
 from relay.session.billing import BudgetService, SessionBilling, token_counts
 from relay.session.coach_bridge import CoachBridge
 from relay.session.links import ClientLink, EngineLink
 from relay.session.output import AudioMonitor, OutputSwitch, plain_output
+from relay.session.provider_health import ProviderHealth
 from relay.session.recorder import Recorder
 from relay.session.renewal import TokenRenewals
+from relay.session.troubles import TroubleLog
+from relay.session.voice_probe import VoiceProbe
 from relay.tasks import Tasks, where
 
 CLOSE_SECONDS: Final = 2.0
 """Connections close by themselves within a second; this bounds a fault."""
+
+_ENGINE_FAILED: Final = (
+    *(endings.ENGINE_CLOSED, endings.ENGINE_TIMED_OUT, endings.NO_PROVIDER_KEY),
+)
+"""Endings that, before the engine was ready, speak against the provider."""
 
 log = structlog.get_logger(__name__)
 
@@ -98,6 +112,7 @@ class Services:
     tools: ToolRunnerFactory = lambda *_: None
     addresses: AddressLimits = field(default_factory=AddressLimits)
     show: Callable[[Sequence[AnyRecord]], None] = lambda _: None
+    health: ProviderHealth = field(default_factory=ProviderHealth)
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,6 +170,7 @@ class Session:
         self._token_ends_at = core.deadlines.expires_at + services.clock.unix() - context.clock()
         self._renewals = TokenRenewals(self._renew_token, self._tasks.run)
         self._log = log.bind(session_id=self.head.session_id)
+        self._troubles = TroubleLog(services.metrics, self._log)
 
     async def run(self) -> Ending:
         """Open the engine, relay until something ends the session, close both sides."""
@@ -213,12 +229,18 @@ class Session:
                 self._output.plain.audio(effect.frame, effect.item_id, effect.ms, self.clock())
             elif isinstance(effect, TranscribeCoachAudio):
                 self._coach_bridge.transcribe(effect)
+            elif isinstance(effect, EngineEffect):
+                self._perform_engine(effect)
             else:
                 self._perform_control(effect)
         self._after_effects()
 
     def _after_effects(self) -> None:
-        if self.core.transcript.is_playing:
+        core = self.core
+        if core.liveness.has_new_debt:
+            core.liveness.start_waiting(self.clock())
+            self._timer.arm()
+        if core.transcript.is_playing:
             self._timer.arm()  # for paced audio too: it waits only for an answer that plays
         if self.core.engine_ready and self._client.engine is None:
             self._begin()
@@ -230,8 +252,6 @@ class Session:
                 self._output.current.flush()
             case ChargeBudget(charge):
                 self._charge(charge)
-            case EngineRefused() | EventRepaired():
-                self._report(effect)
             case CallTool(call):
                 self._tasks.run(self._call_tool(call), "tool.call")
             case VerifyToken(token):
@@ -241,19 +261,27 @@ class Session:
             case End(ending):
                 self.end(ending)
 
-    def _report(self, trouble: EngineRefused | EventRepaired) -> None:
-        match trouble:
+    def _perform_engine(self, effect: EngineEffect) -> None:
+        """The effects about the engine itself."""
+        match effect:
             case EngineRefused(code):
                 self._services.metrics.engine_refused("engine_closed")
                 self._log.warning("engine refused", code=code)
             case EventRepaired(sender):
                 self._services.metrics.event_repaired(sender)
                 self._log.warning("event repaired: it had half a surrogate pair", sender=sender)
+            case ReportTrouble(trouble):
+                self._troubles.report(trouble, self.clock())
+            case PingEngine():
+                self._ping_engine()
+            case ListenForVoice():
+                self._listen_for_voice()
 
     def _begin(self) -> None:
         """The engine is ready and knows its settings: let the client's frames through."""
         seconds, name = self.clock() - self._opened_at, self.engine_name
         self._services.metrics.engine_connected(seconds)
+        self._services.health.opened()
         self._log.info("session started", engine=name, seconds=round(seconds, 3))
         self._recorder.began(self.door, name)
         self._client.open(self._engine)
@@ -279,7 +307,9 @@ class Session:
         try:
             caller = await self._services.verify(token)
         except SessionRefused as refused:
-            self._log.info("token renewal refused", why=str(refused.__cause__))
+            cause = str(refused.__cause__ or refused.ending.name)
+            self._services.metrics.caller_refused(cause)
+            self._log.info("token renewal refused", cause=cause)
             return refused.ending is endings.UNAUTHORIZED
         if caller.sub == self.core.setup.grant.caller.sub:
             self._token_ends_at = caller.expires_at
@@ -301,6 +331,28 @@ class Session:
         if connection is not None and connection.ping() >= UNANSWERED_PINGS:
             self.end(endings.CONNECTION_LOST)
 
+    def _ping_engine(self) -> None:
+        connection = self._engine.connection
+        if connection is not None:
+            self.perform(self.core.engine_pinged(connection.ping(), self.clock()))
+
+    def _listen_for_voice(self) -> None:
+        """Look at the next moment of the client's audio; only PCM can be looked at."""
+        if self.core.reported.spoken == PCM:
+            self._client.probe(VoiceProbe(self._voice_heard, lambda: self._client.probe(None)))
+
+    def _voice_heard(self) -> None:
+        self.core.voice_heard(self.clock())
+        self._timer.arm()
+
+    def engine_closed(self, code: int, reason: str) -> None:
+        """The engine's connection is closed: say how, unless the session closed it itself."""
+        if not self._ended.done():
+            said = scrub_text(reason, self.core.setup.conceal)
+            self._log.warning("engine closed", code=code, reason=said)
+            self._services.metrics.engine_trouble("closed", close_label(code))
+        self.end(endings.ENGINE_CLOSED)
+
     # What the time decides.
 
     def rearm(self) -> None:
@@ -311,10 +363,12 @@ class Session:
         return min(self.core.next_deadline(), self._output.current.next())
 
     def _on_deadline(self) -> None:
-        if self.clock() >= self.core.deadlines.expires_at:
+        now, engine = self.clock(), self._engine
+        if now >= self.core.deadlines.expires_at:
             self._follow_clock()
-        self._output.current.due(self.clock())
-        self.perform(self.core.on_deadline(self.clock()))
+        self._output.current.due(now)
+        self.core.liveness.look(engine.frames, is_read=engine.is_read, now=now)
+        self.perform(self.core.on_deadline(now))
         if not self._ended.done():
             self._timer.arm()
 
@@ -394,6 +448,9 @@ class Session:
         self._recorder.ended(ending.name, self.clock())
         self._billing.close(self._services.clock.unix())
         self._billing.report(self._services.metrics, self._log)
+        self._troubles.close()
+        if not self.core.engine_ready and ending in _ENGINE_FAILED:
+            self._services.health.failed(self._services.clock.monotonic())
 
 
 class DeadlineTimer:

@@ -5,22 +5,29 @@ import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+import aiohttp
 import pytest
+from structlog.testing import capture_logs
 from websockets.asyncio.server import ServerConnection, serve
 from websockets.http11 import Request
 
 from relay.engines.openai import (
+    KEYS_KNOWN,
     FixedKey,
+    KeyConcealer,
     OpenAIEngine,
     OpenAIOptions,
     azure_options,
+    models_url,
     realtime_url,
+    report_slow_stages,
     safety_identifier,
 )
 from relay.interfaces import EngineRequest
 from relay.parts.simple import scripted_parts
 from relay.realtime.endings import ENGINE_CLOSED, ENGINE_TIMED_OUT, NO_PROVIDER_KEY, SessionRefused
 from relay.simulator import SimulatorOptions, simulate
+from relay.websocket.client import ConnectError
 
 CALL = EngineRequest(session_id="s1", model="gpt-realtime-2.1", user_id="ada@example.org")
 
@@ -255,6 +262,100 @@ def test_the_safety_identifier_is_stable_and_reveals_nothing() -> None:
 
 def test_S3_17_the_key_is_in_no_repr() -> None:
     assert "sk-test" not in repr(OpenAIOptions(FixedKey("sk-test")))
+
+
+# --------------------------------------------------------------------------------------- trouble
+
+
+async def test_why_nobody_was_reached_is_logged_and_counted() -> None:
+    counted: list[tuple[str, str]] = []
+
+    def count(kind: str, stage: str) -> None:
+        counted.append((kind, stage))
+
+    async with answering("503 Service Unavailable") as busy:
+        with capture_logs() as logs:
+            for base in ("ws://127.0.0.1:1/v1", "ws://nobody.invalid/v1", busy):
+                options = OpenAIOptions(FixedKey("sk-test"), base, unreachable=count)
+                with pytest.raises(SessionRefused) as refused:
+                    await OpenAIEngine(options).open(CALL)
+                assert isinstance(refused.value.__cause__, ConnectError)
+    told = [(line["kind"], line["stage"], line["status"]) for line in logs]
+    assert told == [
+        ("refused", "connect", None),
+        ("dns", "dns", None),
+        ("http", "upgrade", 503),
+    ]
+    assert counted == [(kind, stage) for kind, stage, _ in told]
+
+
+def test_a_slow_stage_of_connecting_is_told() -> None:
+    with capture_logs() as logs:
+        report_slow_stages({"dns": 0.01, "connect": 1.9, "tls": 3.25, "upgrade": 0.2})
+    (line,) = logs
+    assert (line["event"], line["stage"], line["seconds"]) == (
+        "engine slow to connect",
+        "tls",
+        3.25,
+    )
+
+
+def test_keys_are_taken_out_of_what_the_provider_says_also_after_a_rotation() -> None:
+    keys = KeyConcealer()
+    assert keys.conceal(b"anything") == b"anything"
+    for number in range(KEYS_KNOWN):
+        keys.learn(f"key-number-{number}")
+    frame = memoryview(b'{"a":"key-number-0 and key-number-3","b":"key-number-9"}')
+    assert keys.conceal(frame) == b'{"a":"[masked] and [masked]","b":"key-number-9"}'
+    other = memoryview(b"nothing")
+    assert keys.conceal(other) is other
+    keys.learn("short")
+    assert keys.conceal(b"short") == b"short"
+
+
+async def test_the_engine_conceals_the_key_that_it_uses() -> None:
+    async with await simulate(SimulatorOptions(parts=scripted_parts())) as simulator:
+        engine = OpenAIEngine(OpenAIOptions(FixedKey("my own secret"), simulator.base_url))
+        connection, receiver = await engine.open(CALL), RecordingReceiver()
+        connection.attach(receiver)
+        await receiver.first.wait()
+        assert engine.capabilities.conceal(b"my own secret") == b"[masked]"
+        connection.close(1000, "")
+        await receiver.gone
+
+
+async def test_a_probe_asks_for_the_list_of_models() -> None:
+    options = SimulatorOptions(parts=scripted_parts())
+    async with await simulate(options) as simulator, aiohttp.ClientSession() as http:
+        good = OpenAIEngine(OpenAIOptions(FixedKey("sk-test"), simulator.base_url))
+        assert await good.probe(http) is None
+        bad = OpenAIEngine(OpenAIOptions(FixedKey("bad-key"), simulator.base_url))
+        assert await bad.probe(http) == "HTTP 401"
+        none = OpenAIEngine(OpenAIOptions(FixedKey(""), simulator.base_url))
+        assert await none.probe(http) == "no_provider_key"
+        nobody = OpenAIEngine(OpenAIOptions(FixedKey("sk-test"), "http://127.0.0.1:1/v1"))
+        assert await nobody.probe(http) == "ClientConnectorError"
+
+
+@pytest.mark.parametrize(
+    ("head", "fault"),
+    [
+        ("404 Not Found", None),
+        ("429 Too Many Requests", "HTTP 429"),
+        ("500 Oops", "HTTP 500"),
+        ("302 Found\r\nLocation: http://127.0.0.1:1/steal-the-key", None),
+    ],
+)
+async def test_a_server_without_such_a_list_is_no_refusal(head: str, fault: str | None) -> None:
+    async with answering(head) as base, aiohttp.ClientSession() as http:
+        assert await OpenAIEngine(OpenAIOptions(FixedKey("sk-test"), base)).probe(http) == fault
+
+
+@pytest.mark.parametrize(
+    "base", ["https://h/v1", "https://h/v1/", "wss://h/v1/realtime", "https://h/v1/realtime/"]
+)
+def test_the_list_of_models_is_beside_the_calls(base: str) -> None:
+    assert models_url(base) == "https://h/v1/models"
 
 
 # ---------------------------------------------------------------------------------------- Azure

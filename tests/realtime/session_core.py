@@ -10,6 +10,7 @@ from relay.realtime.effects import Effect, ToClient, ToEngine
 from relay.realtime.events import encode, sniff
 from relay.realtime.grant import Caller, Grant
 from relay.realtime.opening import SessionSetup, browser_session_update, openai_session_update
+from relay.realtime.scrubbing import Conceal, unchanged
 from tests.realtime.wire_events import Event
 
 WHISPER = {"model": "gpt-realtime-whisper"}
@@ -23,6 +24,7 @@ def new_core(
     *,
     created: bool = True,
     truncates: bool = False,
+    conceal: Conceal = unchanged,
     **granted: Any,
 ) -> SessionCore:
     """A core of this dialect and grant, by default after the engine's `session.created`."""
@@ -41,6 +43,7 @@ def new_core(
         first_update_shown=is_browser,
         transcription=WHISPER,
         truncates=truncates,
+        conceal=conceal,
     )
     core = SessionCore(setup, Deadlines(SessionLimits(10.0, 1800.0, 300.0, 9000.0), 0.0))
     if created:

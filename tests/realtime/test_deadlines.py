@@ -64,7 +64,7 @@ def test_S3_57_a_queue_may_stay_full_only_so_long() -> None:
     clock.client_writable(True, 6.0)
     assert clock.ending(5.0 + SLOW_SECONDS) is None
     clock.engine_writable(False, 20.0)
-    assert clock.ending(20.0 + SLOW_SECONDS) == endings.ENGINE_CLOSED
+    assert clock.ending(20.0 + SLOW_SECONDS) == endings.ENGINE_TIMED_OUT
 
 
 def test_S3_51_a_ping_is_due_every_thirty_seconds() -> None:

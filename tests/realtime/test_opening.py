@@ -38,7 +38,7 @@ def begins(granted: Grant, *said: str) -> list[tuple[str, dict[str, object]]]:
     )
     requests = RequestTracker()
     sent = []
-    for action in open_session(setup, requests, InjectedItems(requests)):
+    for action in open_session(setup, update, requests, InjectedItems(requests)):
         assert isinstance(action, ToEngine | ToClient)
         sent.append((type(action).__name__, json.loads(bytes(action.frame))))
     return sent

@@ -49,6 +49,9 @@ class FakeSession:
     def end(self, ending: Ending) -> None:
         self.endings.append(ending)
 
+    def engine_closed(self, code: int, reason: str) -> None:
+        self.endings.append(ENGINE_CLOSED)
+
     def fail(self, error: Exception) -> None:
         self.faults.append(error)
 

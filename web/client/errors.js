@@ -70,7 +70,7 @@ const SENTENCES = {
     "Try again tomorrow, or ask the operator of the relay."],
   replaced: ["The call continues in another window.", "Start again to continue it here."],
   session_time_limit: ["The call reached its time limit.", "Start another to continue."],
-  idle: ["Nothing was said for a while, so the call ended.", "Start again when you like."],
+  idle: ["The call was idle for a while, so it ended.", "Start again when you like."],
   client_too_slow: ["Your connection is too slow for the answers.",
     "Find a better network, then try again."],
   too_many_sessions: ["You have too many calls open.",
