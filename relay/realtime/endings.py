@@ -91,6 +91,12 @@ TOO_MANY_REQUESTS = Ending(
     "Too many requests",
     "There were too many attempts from this network. Try again in a minute.",
 )
+TOO_MANY_FRAMES = Ending(
+    "too_many_frames",
+    4029,
+    "Too many requests",
+    "More than 1,000 frames a second came for ten seconds. Send fewer and larger ones.",
+)
 NO_PROVIDER_KEY = Ending(
     "no_provider_key",
     1011,

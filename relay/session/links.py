@@ -46,6 +46,8 @@ _CLIENT_ENDINGS: Final = {
     1007: endings.NOT_UTF8,
     1009: endings.FRAME_TOO_BIG,
     1011: endings.INTERNAL_ERROR,
+    1013: endings.AT_CAPACITY,
+    4029: endings.TOO_MANY_FRAMES,
 }
 
 
@@ -133,6 +135,11 @@ class ClientLink:
         self.engine: EngineLink | None = None
         self.gone = asyncio.Event()
         self.gone.set()
+
+    @property
+    def waiting(self) -> int:
+        """Bytes that are held until the engine is ready."""
+        return self._early_bytes
 
     def attach(self, connection: Connection) -> None:
         """Relay this connection's frames, and send it what is for the client, from now on."""
