@@ -14,13 +14,19 @@ class MemorySessionDirectory:
     """A `SessionDirectory` in the memory of one process.
 
     `max_per_user` 0 means no limit. The context of each observer lasts as long as a session does.
+    No slot is free while `has_room` is False: too much memory is in use.
     """
 
     def __init__(
-        self, max_connections: int, max_per_user: int, observers: Sequence[Observer] = ()
+        self,
+        max_connections: int,
+        max_per_user: int,
+        observers: Sequence[Observer] = (),
+        has_room: Callable[[], bool] = lambda: True,
     ) -> None:
         self.max_connections = max_connections
         self.active = 0
+        self._has_room = has_room
         self._max_per_user = max_per_user
         self._observers = observers
         self._of_user: Counter[str] = Counter()
@@ -28,8 +34,8 @@ class MemorySessionDirectory:
 
     @asynccontextmanager
     async def acquire(self) -> AsyncIterator[None]:
-        """Hold one of the slots; raises `SessionRefused` (AT_CAPACITY) when all are taken."""
-        if self.active >= self.max_connections:
+        """Hold one of the slots; raises `SessionRefused` (AT_CAPACITY) when there is none."""
+        if self.active >= self.max_connections or not self._has_room():
             raise SessionRefused(AT_CAPACITY)
         self.active += 1
         try:

@@ -85,3 +85,16 @@ def test_observers_follow_a_session_while_it_is_live() -> None:
     with directory.track(FakeCall()):
         assert seen == ["begun openai"]
     assert seen == ["begun openai", "ended"]
+
+
+async def test_no_slot_is_free_while_memory_is_short() -> None:
+    room = [False]
+    directory = MemorySessionDirectory(10, 0, has_room=lambda: room[0])
+    with pytest.raises(SessionRefused) as refused:
+        async with directory.acquire():
+            pytest.fail("it was let in")
+    assert refused.value.ending is AT_CAPACITY
+
+    room[0] = True
+    async with directory.acquire():
+        assert directory.active == 1
