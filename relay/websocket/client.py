@@ -146,7 +146,7 @@ async def _connect(
     protocol = make_connection(
         target, lambda *_: connection, limits.max_message_bytes, options.timeout, set()
     )
-    protocol.on_unreadable(connection.on_unreadable)
+    connection.join(protocol)
     tls = (options.ssl_context or _system_roots()) if secure else None
     connected = await _connect_socket(host, port, stages)
     stages.enter("tls" if tls else "upgrade")

@@ -13,6 +13,7 @@ from picows.picows import WSCloseHandshake
 from relay.interfaces import Frame
 from relay.realtime.endings import FRAME_TOO_BIG, NOT_UTF8, PROTOCOL_ERROR, Ending
 from relay.tasks import report_to_loop
+from relay.websocket.rates import RateLimits
 
 MAX_MESSAGE_BYTES: Final = 10 * 1024 * 1024
 """The largest message a client may send (docs/protocol.md, "Endings": 1009)."""
@@ -57,7 +58,8 @@ class ConnectionOptions:
     `on_fault` receives what a receiver raised; by default the event loop's exception handler is
     told where it was raised, never what the frame said. `farewell_frames` returns the frames to
     send before a close that the connection itself begins, which no receiver asked for.
-    `close_grace` and `fail_grace` are in seconds, `write_high` and `write_low` in bytes.
+    `close_grace` and `fail_grace` are in seconds, `write_high` and `write_low` in bytes. `rate` is
+    how fast the other end may send; without it it is not limited.
     """
 
     max_message_bytes: int = MAX_MESSAGE_BYTES
@@ -65,6 +67,7 @@ class ConnectionOptions:
     fail_grace: float = FAIL_GRACE
     write_high: int = WRITE_HIGH
     write_low: int = WRITE_LOW
+    rate: RateLimits | None = None
     binary: Callable[[Any, Frame], None] | None = None
     on_fault: Callable[[Exception], None] = report_to_loop
     farewell_frames: Callable[[CloseFrame], Iterable[Frame]] = lambda _: ()

@@ -1,7 +1,6 @@
 """One WebSocket connection: picows' listener on one side, a pushed `Receiver` on the other."""
 
-import codecs
-from asyncio import Transport
+import asyncio
 from collections import deque
 from collections.abc import Callable
 from functools import partial
@@ -11,33 +10,41 @@ from picows import WSFrame, WSListener, WSMsgType, WSTransport
 
 from relay.interfaces import Frame, Receiver
 from relay.realtime.endings import (
-    BINARY_REFUSED,
-    FRAME_TOO_BIG,
+    AT_CAPACITY,
     INTERNAL_ERROR,
     NOT_UTF8,
     PROTOCOL_ERROR,
+    TOO_MANY_FRAMES,
     Ending,
 )
+from relay.websocket.assembly import MessageAssembler
 from relay.websocket.closing import ClosingHandshake, ConnectionOptions, ProtocolViolation
-from relay.websocket.picows_protocol import remote_address
+from relay.websocket.picows_protocol import (
+    UNATTENDED_BYTES,
+    UNATTENDED_FRAMES,
+    PicowsConnection,
+    remote_address,
+)
+from relay.websocket.pings import PingTracker, PongLimit
+from relay.websocket.rates import FRAME_BYTES, FrameRate, TokenBucket
+from relay.websocket.reading import ReadPause
+from relay.websocket.turns import FrameTurns, HeldFrame
 
-MAX_PENDING_BYTES: Final = 1024 * 1024
-"""Above this a connection without a receiver stops reading: 16 s of base64 audio, far more than an
-engine needs to open. What one read brought is still kept, at most one message of the limit."""
+MAX_PENDING_BYTES: Final = UNATTENDED_BYTES
+"""Above this a connection without a receiver stops reading: a second of base64 audio. Whoever is
+let in is given a receiver at once. What one read brought is still kept."""
 
-MAX_PENDING_FRAMES: Final = 2048
-"""The same bound in frames, 40 s of audio in 20 ms pieces: small ones cost memory as objects."""
+MAX_PENDING_FRAMES: Final = UNATTENDED_FRAMES
+"""The same bound in frames: small ones cost memory as objects."""
 
-MAX_PONG_DIGITS: Final = 12
-"""Our pings are numbered with no more digits; a longer pong answers none of them."""
+FRAMES_PER_LOOK: Final = 128
+"""Frames that come one by one between two looks at how many bytes they had: 2.5 s of audio."""
 
 # picows hands out these very members, so `is` is enough, at half the price of `==`.
 _TEXT = WSMsgType.TEXT
 _CLOSE = WSMsgType.CLOSE
 _PING = WSMsgType.PING
 _PONG = WSMsgType.PONG
-
-_utf8_decoder = codecs.getincrementaldecoder("utf-8")
 
 
 class WebSocketConnection(WSListener):
@@ -46,28 +53,44 @@ class WebSocketConnection(WSListener):
     Everything happens on the event loop, in the call that brings it; there is no task and no queue
     but the transport's own. `send` and `attach` may therefore call the receiver back.
 
-    Reading stops while the receiver has paused the connection and while too many frames are
-    pending. A connection that does not read cannot see its end: whatever pauses it, or leaves it
-    without a receiver, needs a deadline of its own.
+    Reading stops while the receiver has paused the connection, while too many frames are pending
+    or wait for their turn, and after more bytes than the other end may send (`rates`). A connection
+    that does not read sees a reset alone, by `look`: whatever pauses it, or leaves it without a
+    receiver, needs a deadline of its own.
     """
 
     __slots__ = (
         "_assembler",
+        "_bucket",
+        "_charged",
         "_closing",
         "_closing_handshake",
+        "_credit",
+        "_frame_rate",
+        "_granted",
+        "_held",
+        "_is_dead",
         "_on_connected",
         "_options",
         "_pings",
         "_plain",
+        "_pongs",
+        "_protocol",
         "_read_pause",
         "_slot",
         "_transport",
+        "_turns",
+        "_was_throttled",
         "_writable",
     )
 
     _transport: WSTransport
     _closing_handshake: ClosingHandshake
-    _read_pause: "ReadPause"
+    _protocol: PicowsConnection | None
+    _read_pause: ReadPause
+    _turns: FrameTurns
+    _held: deque[HeldFrame]
+    _is_dead: Callable[[], bool]
 
     def __init__(
         self,
@@ -79,6 +102,14 @@ class WebSocketConnection(WSListener):
         self._slot = ReceiverSlot(lambda: self._read_pause.set_full(True), self._on_fault)
         self._assembler = MessageAssembler(options.max_message_bytes, options.binary is not None)
         self._pings = PingTracker()
+        self._pongs = PongLimit(self._send_pong)
+        now = asyncio.get_running_loop().time()
+        self._bucket = TokenBucket(options.rate, now) if options.rate else None
+        self._frame_rate = FrameRate(now) if options.rate else None
+        self._credit = 0  # frames that may come until the bytes are looked at
+        self._granted = 0  # the sum of such credit
+        self._charged = 0  # bytes that are paid for
+        self._was_throttled = False
         self._plain = True  # open, and no message is half received: the common case
         self._closing = False  # a close was sent or answered, or the connection is lost
         self._writable = True
@@ -94,6 +125,11 @@ class WebSocketConnection(WSListener):
         words += ["paused"] * self._read_pause.active + ["full"] * (not self._writable)
         words += [str(closing.close_frame)] if self._closing else []
         return f"<WebSocketConnection {' '.join(words)}>"
+
+    def join(self, protocol: PicowsConnection) -> None:
+        """Be the listener of this protocol; called before the upgrade is complete."""
+        self._protocol = protocol
+        protocol.on_unreadable(self.on_unreadable)
 
     # Called by the session.
 
@@ -112,8 +148,11 @@ class WebSocketConnection(WSListener):
 
         A receiver attached to a lost connection is told so at once.
         """
+        if self._protocol is not None:
+            self._protocol.attend()
         self._slot.attach(receiver)
         self._read_pause.set_full(False)
+        self._turns.proceed()
         if self._slot.receiver is not receiver:
             return  # a pending frame has made it attach another receiver
         if self._closing_handshake.is_lost:
@@ -126,7 +165,7 @@ class WebSocketConnection(WSListener):
 
         What cannot be written at once is copied: the caller may reuse the buffer.
         """
-        if not self._closing:
+        if not self._is_dead():
             self._transport.send(_TEXT, frame)
 
     def pause(self) -> None:
@@ -136,11 +175,19 @@ class WebSocketConnection(WSListener):
     def resume(self) -> None:
         """Read again."""
         self._read_pause.set_paused(False)
+        self._turns.proceed()
 
     def ping(self) -> int:
-        """Send a ping; returns how many earlier pings are unanswered."""
+        """Send a ping; returns how many earlier pings are unanswered.
+
+        Those of an end that sends faster than it is read count as answered: its pongs wait behind
+        what it sent.
+        """
+        if self._was_throttled:
+            self._was_throttled = False
+            self._pings.on_sign_of_life()
         unanswered = self._pings.unanswered
-        if not self._closing:
+        if not self._is_dead():
             self._transport.send_ping(self._pings.next_payload())
         return unanswered
 
@@ -162,7 +209,11 @@ class WebSocketConnection(WSListener):
         options, underlying = self._options, transport.underlying_transport
         self._transport = transport
         self._closing_handshake = ClosingHandshake(transport, options)
-        self._read_pause = ReadPause(underlying)
+        if self._protocol is not None:
+            self._read_pause = self._protocol.reading
+        self._turns = FrameTurns(self._on_uncommon_frame, self._read_pause)
+        self._held = self._turns.held
+        self._is_dead = underlying.is_closing  # a write may have failed, in this turn
         underlying.set_write_buffer_limits(options.write_high, options.write_low)
         if self._on_connected is not None:
             on_connected, self._on_connected = self._on_connected, None
@@ -172,7 +223,10 @@ class WebSocketConnection(WSListener):
                 self._on_fault(fault)
 
     def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
-        """One frame came in; the common case is a whole text message in one frame."""
+        """One frame came in; the common case is that a read brings one, and the next may come."""
+        self._credit = credit = self._credit - 1
+        if (credit < 0 or not frame.last_in_buffer) and self._is_postponed(frame):
+            return
         if (
             not self._plain
             or frame.msg_type is not _TEXT
@@ -181,7 +235,7 @@ class WebSocketConnection(WSListener):
             or frame.rsv2
             or frame.rsv3
         ):
-            self._on_uncommon_frame(transport, frame)
+            self._on_uncommon_frame(frame)
             return
         try:
             frame.get_payload_as_utf8_text()
@@ -202,6 +256,7 @@ class WebSocketConnection(WSListener):
     def on_ws_disconnected(self, transport: WSTransport) -> None:
         """The connection is lost, for whatever reason."""
         self._stop()
+        self._protocol = None  # with its read buffer
         self._closing_handshake.on_lost()
         self._slot.closed(*self._closing_handshake.close_frame)
 
@@ -217,9 +272,73 @@ class WebSocketConnection(WSListener):
         if not self._closing:
             self._slot.writable(True)
 
+    # Called once a second.
+
+    @property
+    def waiting(self) -> int:
+        """Bytes that wait in this connection, in either direction."""
+        if not hasattr(self, "_turns"):
+            return 0  # refused in the upgrade
+        waiting = self._assembler.size + self._slot.waiting + self._turns.size
+        return waiting + self.buffered
+
+    @property
+    def frames(self) -> int:
+        """How many frames have come."""
+        return self._granted - self._credit
+
+    def charge(self) -> None:
+        """Take the bytes that came since the last time from the bucket; wait if it lacks them."""
+        if self._bucket is None or self._protocol is None or self._closing:
+            return
+        received = self._protocol.received_bytes()
+        now = asyncio.get_running_loop().time()
+        wait = self._bucket.take(received - self._charged, now)
+        self._charged = received
+        if wait:
+            self._was_throttled = True
+            self._read_pause.throttle(wait)
+
+    def look(self, now: float) -> None:
+        """End it if its client sends a flood of frames; `now` is the event loop's time."""
+        self.charge()
+        if self._frame_rate is not None and self._frame_rate.is_flood(self.frames, now):
+            self._fail(TOO_MANY_FRAMES)
+
+    def end_for_memory(self) -> None:
+        """End it: too much waits in all connections, and most of it here."""
+        if hasattr(self, "_turns"):
+            self._fail(AT_CAPACITY)
+
     # Frames off the hot path, and failures.
 
-    def _on_uncommon_frame(self, transport: WSTransport, frame: WSFrame) -> None:
+    def _is_postponed(self, frame: WSFrame) -> bool:
+        """Account for a frame that is not alone, or comes when the bytes are to be looked at."""
+        if self._closing:
+            return False  # all but the other end's close is dropped, and costs nothing
+        if frame.last_in_buffer and not self._held:
+            self.charge()
+            self._grant(FRAMES_PER_LOOK)
+            return False
+        self._charged -= FRAME_BYTES
+        postponed = self._turns.postpones(frame)
+        if self._held:
+            self._grant(0)  # the last frame of this read, which is alone, is not to overtake them
+        elif self._credit < 0:
+            self.charge()
+            self._grant(FRAMES_PER_LOOK)
+        return postponed
+
+    def _grant(self, credit: int) -> None:
+        self._granted += credit - self._credit
+        self._credit = credit
+
+    def _send_pong(self, payload: bytes) -> None:
+        # A flood of pings from an end that does not read must not fill our memory.
+        if self._writable and not self._is_dead():
+            self._transport.send_pong(payload)
+
+    def _on_uncommon_frame(self, frame: WSFrame | HeldFrame) -> None:
         kind = frame.msg_type
         if self._closing:
             if kind is _CLOSE:
@@ -227,9 +346,7 @@ class WebSocketConnection(WSListener):
         elif frame.rsv1 or frame.rsv2 or frame.rsv3:
             self._fail(PROTOCOL_ERROR)
         elif kind is _PING:
-            # A flood of pings from an end that does not read must not fill our memory.
-            if self._writable:
-                transport.send_pong(frame.get_payload_as_bytes())
+            self._pongs.on_ping(frame.get_payload_as_bytes())
         elif kind is _PONG:
             self._pings.on_pong(frame.get_payload_as_bytes())
         elif kind is _CLOSE:
@@ -238,7 +355,7 @@ class WebSocketConnection(WSListener):
         else:
             self._on_data_frame(frame)
 
-    def _on_data_frame(self, frame: WSFrame) -> None:
+    def _on_data_frame(self, frame: WSFrame | HeldFrame) -> None:
         """A binary frame, or a fragment of a message."""
         try:
             message = self._assembler.take(frame)
@@ -265,9 +382,19 @@ class WebSocketConnection(WSListener):
     def _stop(self) -> None:
         """From now on nothing is sent or pushed."""
         self._closing = True
+        self._is_dead = _always
         self._plain = False
         self._assembler.clear()
+        if self._protocol is not None:
+            self._protocol.begin_closing()
         self._read_pause.read_to_end()
+        if any(frame.msg_type is _CLOSE for frame in self._turns.clear()):
+            # The answer to our close, which the other end will not repeat.
+            asyncio.get_running_loop().call_soon(self._closing_handshake.disconnect)
+
+
+def _always() -> bool:
+    return True
 
 
 class ReceiverSlot:
@@ -293,10 +420,17 @@ class ReceiverSlot:
                 self.deliver(self.receiver.frame, pending.frames.popleft())
             self._pending = None
 
+    @property
+    def waiting(self) -> int:
+        """Bytes that wait here or, where the receiver says so, in the receiver."""
+        here = 0 if self._pending is None else self._pending.size
+        return here + int(getattr(self.receiver, "waiting", 0))
+
     def discard_pending(self) -> None:
         """Drop the frames that are still pending."""
         if self._pending is not None:
             self._pending.frames.clear()
+            self._pending.size = 0
 
     def deliver(self, take: Callable[[Frame], None], frame: Frame) -> None:
         """Call `take` with one message."""
@@ -347,138 +481,3 @@ class PendingFrames:
 
     def closed(self, code: int, reason: str) -> None:
         """Ignored: the connection tells the receiver when one is attached."""
-
-
-class MessageAssembler:
-    """Joins the fragments of messages: one message at a time, of at most `limit` bytes."""
-
-    __slots__ = ("_binary", "_limit", "_message")
-
-    def __init__(self, limit: int, binary: bool) -> None:
-        self._limit = limit
-        self._binary = binary
-        self._message: AssembledMessage | None = None
-
-    @property
-    def pending(self) -> bool:
-        """True while a message is half received."""
-        return self._message is not None
-
-    def clear(self) -> None:
-        """Drop a half received message."""
-        self._message = None
-
-    def take(self, frame: WSFrame) -> "AssembledMessage | None":
-        """Take a data frame; returns the message once it is complete.
-
-        Raises `ProtocolViolation` for fragments out of turn, too many bytes, invalid UTF-8, and
-        binary messages where `binary` is False.
-        """
-        message = self._message_of(frame)
-        if len(message.data) + frame.payload_size > self._limit:
-            raise ProtocolViolation(FRAME_TOO_BIG)
-        message.add(frame.get_payload_as_memoryview(), bool(frame.fin))
-        self._message = None if frame.fin else message
-        return message if frame.fin else None
-
-    def _message_of(self, frame: WSFrame) -> "AssembledMessage":
-        """The message that this frame continues or begins."""
-        kind = frame.msg_type
-        continues = kind is WSMsgType.CONTINUATION
-        if continues is (self._message is None):
-            raise ProtocolViolation(PROTOCOL_ERROR)
-        if self._message is not None:
-            return self._message
-        if kind is not _TEXT and not self._binary:
-            raise ProtocolViolation(BINARY_REFUSED)
-        return AssembledMessage(kind is _TEXT)
-
-
-class AssembledMessage:
-    """A message joined from its fragments so far."""
-
-    __slots__ = ("_decoder", "data", "is_text")
-
-    def __init__(self, is_text: bool) -> None:
-        self.is_text = is_text
-        self.data = bytearray()
-        self._decoder = _utf8_decoder() if is_text else None
-
-    def add(self, fragment: memoryview, last: bool) -> None:
-        """Append; raises `ProtocolViolation` as soon as a text can no longer become UTF-8."""
-        self.data += fragment
-        if self._decoder is not None:
-            try:
-                self._decoder.decode(fragment, last)
-            except UnicodeDecodeError:
-                raise ProtocolViolation(NOT_UTF8) from None
-
-
-class PingTracker:
-    """Counts the unanswered pings of one connection, which carry their number as payload."""
-
-    __slots__ = ("_answered", "_sent")
-
-    def __init__(self) -> None:
-        self._sent = 0
-        self._answered = 0
-
-    @property
-    def unanswered(self) -> int:
-        """How many pings have had no pong."""
-        return self._sent - self._answered
-
-    def next_payload(self) -> bytes:
-        """Count one more ping and return its payload."""
-        self._sent += 1
-        return b"%d" % self._sent
-
-    def on_pong(self, payload: bytes) -> None:
-        """A pong answers its ping and all before it (RFC 6455 §5.5.3); others are ignored."""
-        if not payload.isdigit() or len(payload) > MAX_PONG_DIGITS:
-            return
-        number = int(payload)
-        if self._answered < number <= self._sent:
-            self._answered = number
-
-
-class ReadPause:
-    """Pauses the reading while the receiver wants that, or while too many frames are pending.
-
-    A closing connection is always read, or it would not see the answer to its close frame. All
-    calls may be repeated, also once the connection is lost.
-    """
-
-    __slots__ = ("_closing", "_full", "_paused", "_transport")
-
-    def __init__(self, transport: Transport) -> None:
-        self._transport = transport
-        self._full = False
-        self._closing = False
-        self._paused = False
-
-    @property
-    def active(self) -> bool:
-        """True while nothing is read."""
-        return (self._paused or self._full) and not self._closing
-
-    def set_paused(self, paused: bool) -> None:
-        """Set whether the receiver has paused the connection."""
-        self._paused = paused
-        self._apply()
-
-    def set_full(self, full: bool) -> None:
-        """Set whether too many frames are pending."""
-        self._full = full
-        self._apply()
-
-    def read_to_end(self) -> None:
-        """Ignore both reasons from now on."""
-        self._closing = True
-        self._apply()
-
-    def _apply(self) -> None:
-        if self.active:
-            self._transport.pause_reading()
-        else:
-            self._transport.resume_reading()

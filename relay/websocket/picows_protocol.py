@@ -1,5 +1,7 @@
-"""Makes picows' asyncio protocol; the one module that knows its constructor and its logger."""
+"""Makes picows' asyncio protocol; the one module that knows its constructor, logger and buffer."""
 
+import socket
+import sys
 from asyncio import Transport
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -8,8 +10,70 @@ from typing import Any, Final, Protocol
 from picows import WSAutoPingStrategy
 from picows.picows import WSProtocol  # type: ignore[attr-defined]  # missing in picows' stub
 
-READ_BUFFER_BYTES: Final = 8 * 1024
-"""Initial size of each read buffer: picows doubles it for a longer message and never shrinks it."""
+from relay.websocket.memory import (
+    FIRST_BUFFER_BYTES,
+    KEPT_BYTES,
+    give_back,
+    most_unfinished,
+)
+from relay.websocket.open_sockets import open_sockets
+from relay.websocket.reading import ReadPause
+
+UNATTENDED_BYTES: Final = 64 * 1024
+"""What is read of a connection before somebody attends to it, its upgrade request included."""
+
+UNATTENDED_FRAMES: Final = 64
+"""The same bound in frames."""
+
+_LEAST_FRAME: Final = 6
+"""Bytes of the smallest frame of a client: a read of so many brings one at most."""
+
+CLOSING_READ_BYTES: Final = 4 * 1024
+"""What is read at once while a connection closes: only the other end's close frame matters."""
+
+FRAMES_OF_READS: Final = 512
+"""Frames that small reads may bring before others are read: half a millisecond while they are
+dropped. Those of an open connection are counted when they are handled (`turns`)."""
+
+GROWN_READ_BYTES: Final = 32 * 1024
+"""What is read at once into a buffer that was larger once, so that few frames come with it."""
+
+RECEIVE_BUFFER_BYTES: Final = 128 * 1024
+"""What the kernel may receive ahead (it counts double). Its own choice grows to 6 MiB, all of which
+one end that floods would have us keep."""
+
+CLIENT_ACK_SECONDS: Final = 30.0
+"""Seconds that what a client was sent may stay unacknowledged: longer than a gap of a radio."""
+
+ENGINE_ACK_SECONDS: Final = 15.0
+"""The same towards an engine, whose network is a good one."""
+
+_BYTES_RECEIVED: Final = slice(128, 136)
+"""Where `tcp_info` of Linux has tcpi_bytes_received, since 4.1."""
+
+_TCP_CLOSE: Final = 7
+"""The state of a TCP connection that is over (Linux, net/tcp_states.h)."""
+
+
+class Attended(Protocol):
+    """The listener of a WebSocket, as far as its socket asks it."""
+
+    @property
+    def frames(self) -> int:
+        """How many frames have come."""
+
+    def charge(self) -> None:
+        """Account for the bytes that came."""
+
+    @property
+    def waiting(self) -> int:
+        """Bytes that wait in it."""
+
+    def look(self, now: float) -> None:
+        """End it if it is a flood."""
+
+    def end_for_memory(self) -> None:
+        """End it: it holds too much."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,19 +99,46 @@ class PicowsConnection(WSProtocol):  # type: ignore[misc]  # untyped in picows' 
     """picows' protocol, in `open_connections` while its transport is open.
 
     It retrieves the exception that picows keeps, or asyncio would report it as never retrieved.
+
+    Reads are small until somebody attends to the connection, when it closes, and once its buffer
+    has grown: for so long it is a `LimitedPicowsConnection`. Two more calls for each read of any
+    connection would cost too much.
     """
 
-    __slots__ = ("_logger", "_open_connections")
+    __slots__ = (
+        "_asked",
+        "_charged_at",
+        "_is_attended",
+        "_largest",
+        "_logger",
+        "_open_connections",
+        "_received",
+        "_socket",
+        "_timeout",
+        "_window",
+        "_yielded_at",
+        "reading",
+    )
+
+    _socket: socket.socket
+    reading: ReadPause
 
     def __init__(
         self,
         logger: "_PicowsLogger",
         open_connections: ConnectionRegistry,
+        largest: int,
+        timeout: float,
         *arguments: Any,
     ) -> None:
         super().__init__(*arguments)
         self._logger = logger
         self._open_connections = open_connections
+        self._largest = largest + GROWN_READ_BYTES
+        self._timeout = timeout
+        self._is_attended = False
+        self._asked = self._received = self._yielded_at = self._charged_at = 0
+        self._window = _LEAST_FRAME * UNATTENDED_FRAMES
 
     def on_unreadable(self, callback: Callable[[int], None]) -> None:
         """Call this with the close code when picows cannot parse what came, before it closes."""
@@ -56,11 +147,17 @@ class PicowsConnection(WSProtocol):  # type: ignore[misc]  # untyped in picows' 
     def connection_made(self, transport: Transport) -> None:
         """Register; a TLS handshake that fails reaches neither this nor `connection_lost`."""
         self._open_connections.add(self)
+        self._socket = transport.get_extra_info("socket")
+        self.reading = ReadPause(transport)
+        set_options(self._socket, self._timeout)
         super().connection_made(transport)
+        open_sockets().add(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Unregister."""
+        open_sockets().discard(self)
         super().connection_lost(exc)
+        self.reading.read_to_end()
         self._retrieve_exception()
         self._open_connections.discard(self)
 
@@ -79,6 +176,117 @@ class PicowsConnection(WSProtocol):  # type: ignore[misc]  # untyped in picows' 
         """Close the socket at once, in whatever state the connection is."""
         if self.transport is not None:
             self.transport.underlying_transport.abort()
+
+    # Reading.
+
+    def attend(self) -> None:
+        """There is a receiver: read what comes, as much as there is."""
+        if not self._is_attended:
+            self._is_attended = True
+            self.__class__ = PicowsConnection
+
+    def begin_closing(self) -> None:
+        """Read on in small pieces."""
+        self._is_attended = True
+        self._limit_reads(CLOSING_READ_BYTES)
+
+    def _limit_reads(self, window: int) -> None:
+        self._window = window
+        self.__class__ = LimitedPicowsConnection
+
+    def received_bytes(self) -> int:
+        """Bytes that the kernel received in all; 0 where it does not say."""
+        option = getattr(socket, "TCP_INFO", None)
+        if option is None:
+            return 0
+        information = self._socket.getsockopt(socket.IPPROTO_TCP, option, _BYTES_RECEIVED.stop)
+        return int.from_bytes(information[_BYTES_RECEIVED], sys.byteorder)
+
+    # Once a second.
+
+    def look(self, now: float) -> int:
+        """End it if it was reset or is a flood; returns how many bytes wait in it."""
+        if was_reset(self._socket):
+            self.abort()
+            return 0
+        free: memoryview = WSProtocol.get_buffer(self, -1)
+        if len(free) > KEPT_BYTES:
+            give_back(free)
+            if type(self) is PicowsConnection:
+                self._limit_reads(GROWN_READ_BYTES)
+        unfinished = most_unfinished(len(free), self._largest)
+        connection: Attended | None = self.listener
+        if connection is None:
+            return unfinished
+        connection.look(now)
+        return unfinished + connection.waiting
+
+    def end_for_memory(self) -> None:
+        """End it: it holds too much."""
+        connection: Attended | None = self.listener
+        if connection is None:
+            self.abort()
+        else:
+            connection.end_for_memory()
+
+
+class LimitedPicowsConnection(PicowsConnection):
+    """A connection whose reads are small. An instance changes between the two classes."""
+
+    __slots__ = ()
+
+    def get_buffer(self, hint: int) -> memoryview:
+        """Where the transport is to read to, no more than the window."""
+        free: memoryview = WSProtocol.get_buffer(self, hint)
+        self._asked = min(len(free), self._window)
+        return free[: self._asked]
+
+    def buffer_updated(self, count: int) -> None:
+        """So many bytes were read: parse them, and say how many may be read next."""
+        WSProtocol.buffer_updated(self, count)
+        self._received += count
+        connection: Attended | None = self.listener
+        frames = connection.frames if connection is not None else 0
+        if not self._is_attended:
+            window = unattended_window(self._received, frames)
+            if window > 0:
+                self._window = window  # the transport reads on at once: there is not much to come
+            else:
+                self.reading.set_full(True)
+        elif count == self._asked and frames - self._yielded_at >= FRAMES_OF_READS:
+            self._yielded_at = frames
+            self.reading.yield_turn()
+        elif connection is not None and self._received - self._charged_at >= GROWN_READ_BYTES:
+            self._charged_at = self._received
+            connection.charge()
+
+
+def unattended_window(received: int, frames: int) -> int:
+    """Bytes to read next of a connection without a receiver; 0 or less: none."""
+    return min(UNATTENDED_BYTES - received, _LEAST_FRAME * (UNATTENDED_FRAMES - frames))
+
+
+def set_options(connected: socket.socket, timeout: float) -> None:
+    """Bound what the kernel keeps for a socket, and how long it waits for the other end."""
+    connected.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER_BYTES)
+    option = getattr(socket, "TCP_USER_TIMEOUT", None)  # Linux
+    if option is not None:
+        connected.setsockopt(socket.IPPROTO_TCP, option, int(timeout * 1000))
+
+
+def was_reset(connected: socket.socket) -> bool:
+    """Whether the other end has reset the connection.
+
+    The transport may not have been told: uvloop stops watching a socket for which data and a reset
+    come together, and aiofastnet 1.2.0 then reads the data alone.
+    """
+    try:
+        option = getattr(socket, "TCP_INFO", None)  # Linux
+        if option is not None:
+            return connected.getsockopt(socket.IPPROTO_TCP, option, 1)[0] == _TCP_CLOSE
+        return connected.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) != 0
+    except OSError:
+        return True
 
 
 class _PicowsLogger:
@@ -122,9 +330,11 @@ def make_connection(
     (that takes a task for each connection).
     """
     logger = _PicowsLogger()
-    return PicowsConnection(
+    return LimitedPicowsConnection(
         logger,
         open_connections,
+        max_frame_bytes,
+        CLIENT_ACK_SECONDS if target is None else ENGINE_ACK_SECONDS,
         target.host if target else None,
         target.resource if target else None,
         target is not None,
@@ -139,7 +349,7 @@ def make_connection(
         False,  # auto pong
         max_frame_bytes,
         target.headers if target else None,
-        READ_BUFFER_BYTES,
+        FIRST_BUFFER_BYTES,
     )
 
 

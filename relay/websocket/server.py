@@ -170,7 +170,7 @@ class Listener:
             ),
             lambda connection: self._on_connect(connection, connect_request),
         )
-        protocol.on_unreadable(connection.on_unreadable)
+        connection.join(protocol)
         headers = {"Sec-WebSocket-Protocol": chosen} if chosen else None
         response = WSUpgradeResponse.create_101_response(headers)
         return WSUpgradeResponseWithListener(response, connection)

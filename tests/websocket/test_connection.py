@@ -9,7 +9,8 @@ import websockets
 from relay.interfaces import Connection, Frame
 from relay.websocket.client import ConnectOptions, connect
 from relay.websocket.closing import ConnectionOptions
-from relay.websocket.connection import PingTracker, WebSocketConnection
+from relay.websocket.connection import WebSocketConnection
+from relay.websocket.pings import PingTracker
 from relay.websocket.server import ListenOptions
 from tests.websocket.ends import (
     CLOSE,

@@ -1,0 +1,101 @@
+"""Shares the event loop among connections: so many frames of one are handled in a turn of it."""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from typing import Final
+
+from picows import WSFrame
+
+from relay.websocket.reading import ReadPause
+
+FRAMES_PER_TURN: Final = 64
+"""Frames of one connection that are handled before the others are read: three milliseconds of the
+dearest, which is refused and answered. 1.3 s of audio fit into one turn."""
+
+
+class HeldFrame:
+    """A copy of a frame whose turn is later; picows' own is valid only during its call."""
+
+    __slots__ = ("_payload", "fin", "msg_type", "payload_size", "rsv1", "rsv2", "rsv3")
+
+    def __init__(self, frame: WSFrame) -> None:
+        self.msg_type = frame.msg_type
+        self.fin = frame.fin
+        self.rsv1 = frame.rsv1
+        self.rsv2 = frame.rsv2
+        self.rsv3 = frame.rsv3
+        self.payload_size = frame.payload_size
+        self._payload = frame.get_payload_as_bytes()
+
+    def get_payload_as_bytes(self) -> bytes:
+        """The payload."""
+        return self._payload
+
+    def get_payload_as_utf8_text(self) -> str:
+        """The payload as a string; raises UnicodeDecodeError."""
+        return self._payload.decode()
+
+    def get_payload_as_memoryview(self) -> memoryview:
+        """The payload."""
+        return memoryview(self._payload)
+
+
+class FrameTurns:
+    """Counts the frames of one connection in a turn of the event loop, and holds those beyond.
+
+    Reading is paused while some are held. They are given to `handle` in order, in later turns, and
+    not while the connection's receiver has paused it.
+    """
+
+    __slots__ = ("_count", "_handle", "_is_scheduled", "_reading", "held", "size")
+
+    def __init__(self, handle: Callable[[HeldFrame], None], reading: ReadPause) -> None:
+        self._handle = handle
+        self._reading = reading
+        self._count = 0
+        self._is_scheduled = False
+        self.held: deque[HeldFrame] = deque()
+        self.size = 0
+
+    def postpones(self, frame: WSFrame) -> bool:
+        """Count a frame, or hold a copy where the turn has had its share; returns whether it is."""
+        self._schedule()
+        if not self.held and self._count < FRAMES_PER_TURN:
+            self._count += 1
+            return False
+        self.held.append(HeldFrame(frame))
+        self.size += frame.payload_size
+        self._reading.set_backlog(True)
+        return True
+
+    def proceed(self) -> None:
+        """Handle what is held, from the next turn on: the receiver may have resumed."""
+        if self.held:
+            self._schedule()
+
+    def clear(self) -> list[HeldFrame]:
+        """Drop what is held, and return it."""
+        dropped = list(self.held)
+        self.held.clear()
+        self.size = 0
+        self._reading.set_backlog(False)
+        return dropped
+
+    def _schedule(self) -> None:
+        if not self._is_scheduled:
+            self._is_scheduled = True
+            asyncio.get_running_loop().call_soon(self._next)
+
+    def _next(self) -> None:
+        self._is_scheduled = False
+        self._count = 0
+        while self.held and self._count < FRAMES_PER_TURN and not self._reading.holds_back:
+            self._count += 1
+            frame = self.held.popleft()
+            self.size -= frame.payload_size
+            self._handle(frame)
+        if not self.held:
+            self._reading.set_backlog(False)
+        elif not self._reading.holds_back:
+            self._schedule()
