@@ -52,6 +52,8 @@ from relay.tools.http_tool import http_session
 from relay.tools.runner import ToolRegistry, tool_runners
 from relay.voice import find_ollama, is_small, parts_or_echo
 from relay.websocket.closing import ConnectionOptions
+from relay.websocket.open_sockets import memory_has_room
+from relay.websocket.rates import LEAST_BURST, RateLimits
 from relay.websocket.server import Listener, ListenOptions, listen
 
 LAST_WORDS_SECONDS: Final = 1.0
@@ -325,7 +327,10 @@ def _services(
     """What all sessions share; raises ToolMisconfigured."""
     settings, history = loaded.settings, StoredHistory(coach.journal, coach.store)
     directory = MemorySessionDirectory(
-        _shares(loaded).sessions, settings.max_sessions_per_user, [coach.hub.track]
+        _shares(loaded).sessions,
+        settings.max_sessions_per_user,
+        [coach.hub.track],
+        has_room=memory_has_room,
     )
     addresses = AddressLimits(settings.max_connections_per_ip, settings.max_connects_per_minute)
     return Services(
@@ -377,7 +382,10 @@ def _listen_options(loaded: Loaded, server: SessionServer) -> ListenOptions:
         select=select_subprotocol,
         farewell_frames=server.farewell_frames,
         newcomers=_shares(loaded).newcomers,
-        connection=ConnectionOptions(max_message_bytes=settings.max_message_bytes),
+        connection=ConnectionOptions(
+            max_message_bytes=settings.max_message_bytes,
+            rate=RateLimits(burst=max(settings.max_message_bytes, LEAST_BURST)),
+        ),
     )
 
 
