@@ -343,9 +343,10 @@ def test_every_ending_of_the_table_was_met() -> None:
     met = {row.ending for row in ROWS.values()} | {refusal.ending for refusal in REFUSALS}
     at_s3 = BrowserDialect().farewell(endings.AT_CAPACITY)
     assert (at_s3.code, at_s3.reason) == (endings.AT_CAPACITY_BROWSER.code, "Server at capacity")
-    # test_budgets, test_coach_*, test_replaced, test_auth_down, tests/session/test_engine_gone
+    # test_budgets, test_coach_*, test_replaced, test_auth_down, tests/session/test_engine_gone,
+    # tests/websocket/test_turns
     elsewhere = {
-        *(endings.BUDGET_EXHAUSTED, endings.ENDED_BY_COACH),
+        *(endings.BUDGET_EXHAUSTED, endings.ENDED_BY_COACH, endings.TOO_MANY_FRAMES),
         *(endings.REPLACED, endings.AUTH_UNAVAILABLE, endings.IDLE_UNHEARD),
     }
     assert set(endings.ALL) - met == {endings.AT_CAPACITY_BROWSER} | elsewhere
