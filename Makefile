@@ -4,14 +4,14 @@ ARGS ?=
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: help run install test test-slow test-clients chaos pictures check fix bench bench-voice bench-gpu lock clean
+.PHONY: help run install test test-slow test-clients chaos pictures check fix bench bench-voice bench-gpu hostile hostile-full lock clean
 
 help:
 	@echo "make run      install what is missing and start 'relay dev';  SMALL=1: without the language model"
 	@echo "make install  create .venv with the locked dependencies"
 	@echo "make test     install what the tests need and run them (ARGS for pytest);  make test-slow test-clients chaos"
 	@echo "make check    check style, types and import contracts;  make fix  apply automatic fixes"
-	@echo "make bench    run the benchmarks (bench-voice, bench-gpu: of the voice);  make lock  rewrite the lock files;  make clean  remove all but ./var"
+	@echo "make bench    run the benchmarks (bench-voice, bench-gpu: of the voice);  make hostile  attack a call's relay (hostile-full: for half an hour);  make lock  rewrite the lock files;  make clean  remove all but ./var"
 
 run: .venv/core.stamp ; @$(BIN)/python -m relay dev --install-voice $(if $(SMALL),small,full) $(ARGS)
 install: .venv/run.stamp
@@ -29,6 +29,7 @@ check: .venv/all.stamp
 fix: .venv/all.stamp ; $(BIN)/python -m ruff check --fix . && $(BIN)/python -m ruff format .
 
 bench bench-voice bench-gpu: .venv/all.stamp ; $(BIN)/python -m tests.benchmarks$(subst -,.,$(@:bench%=%)) $(ARGS)
+hostile hostile-full: .venv/all.stamp ; $(BIN)/python -m tests.hostile $(if $(filter %-full,$@),--full) $(ARGS)
 pictures: .venv/all.stamp ; RELAY_PICTURES=docs/img $(BIN)/python -m pytest -m slow tests/web/test_coach_story.py
 
 # Recreates a .venv without a working pip. setuptools is in the lock, so nothing else is fetched.
