@@ -71,22 +71,6 @@ class TestPeople:
         pcm = prompt("demo-congrats")[: 7 * SECOND]
         assert "asterisk" in (await heard(transcriber, pcm, "Asterisk, PBX")).lower()
 
-    @pytest.mark.slow
-    async def test_of_all_sentences_at_most_six_words_in_a_hundred_are_wrong(self, transcriber):
-        """Four words or more, without figures: 194 prompts; both counts are stated on failure."""
-        plain, level, words = 0, 0, 0
-        for name in prompt_names():
-            text = prompt_texts()[name]
-            if len(plain_words(text)) < 4 or any(letter.isdigit() for letter in text):
-                continue
-            written = await heard(transcriber, prompt(name))
-            words += len(level_words(text))
-            plain += word_errors(plain_words(text), plain_words(written))
-            level += word_errors(level_words(text), level_words(written))
-        assert words > 1500
-        assert level / words <= 0.045, f"{level / words:.3f}, without levelling {plain / words:.3f}"
-        assert plain / words <= 0.055
-
 
 @pytest.mark.slow
 class TestWhatIsNoSpeech:
@@ -150,14 +134,6 @@ class TestOtherLanguages:
         assert taken / len(names) <= 0.06
 
 
-@needs("human_recordings", "ffmpeg")
-@pytest.mark.slow
-async def test_hardly_an_english_sentence_is_taken_for_another_language(transcriber):
-    names = sentences_of("human_recordings")
-    lost = [name for name in names if not await heard(transcriber, prompt(name))]
-    assert len(lost) / len(names) <= 0.01
-
-
 @pytest.mark.slow
 class TestProcesses:
     async def test_it_works_without_preparation_and_ends_when_closed(self):
@@ -180,7 +156,7 @@ class TestProcesses:
 
     async def test_a_model_that_is_not_there_is_unavailable(self, tmp_path):
         fresh = WhisperTranscriber(str(tmp_path))
-        with pytest.raises(PartFailed, match="transcriber unavailable"):
+        with pytest.raises(PartFailed, match=r"transcriber unavailable: .*STT_MODEL"):
             await fresh.prepare()
         assert fresh.name == tmp_path.name
         await fresh.aclose()
