@@ -98,17 +98,18 @@ To somebody who did not understand (`vm-sorry`), saying the same once more fits 
 async def test_at_least_eight_of_ten_answers_fit_what_was_said(
     app: App, record_property: Callable[[str, str], None]
 ) -> None:
+    """Each answer is heard out, since the next one depends on what was heard of it."""
     told: dict[str, tuple[str, str, float]] = {}
     async with speaker(app) as client:
         for name in FITS:
             told[name] = await client.answer_to(prompt(name))
+            await asyncio.sleep(told[name][2])
 
     record_property("conversation", str(told))
-    fit = [
-        name
-        for name, (_, answer, _) in told.items()
-        if re.search(FITS[name], answer, re.IGNORECASE)
-    ]
+    answers = {name: answer for name, (_, answer, _) in told.items()}
+    fit = {name for name in FITS if re.search(FITS[name], answers[name], re.IGNORECASE)}
+    if answers["vm-sorry"] == answers["im-sorry"]:  # the one before, once more
+        fit.add("vm-sorry")
     assert len(fit) >= 8, told
     assert max(seconds for _, _, seconds in told.values()) <= LONGEST_ANSWER
     assert [answer for _, answer, _ in told.values() if ADVERTISEMENT.search(answer)] == []
