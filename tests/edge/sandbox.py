@@ -23,7 +23,7 @@ DENY_WRITE_EXECUTE = 65  # PR_SET_MDWE, with 1 = PR_MDWE_REFUSE_EXEC_GAIN; Linux
 class Comparison(ctypes.Structure):
     """`struct scmp_arg_cmp`: argument number, operator, value."""
 
-    _fields_ = [  # type: ignore[mutable-override]  # as ctypes declares it
+    _fields_ = [  # type: ignore[mutable-override, unused-ignore]  # as ctypes has it
         ("argument", ctypes.c_uint),
         ("operator", ctypes.c_int),
         ("value", ctypes.c_uint64),
