@@ -57,5 +57,4 @@ lock: .venv/all.stamp
 	for lock in clients/openai-agents benchmarks/voice/pipecat benchmarks/voice/livekit; do \
 	  $(COMPILE) -o tests/$$lock.txt tests/$$lock.in || exit 1; done
 
-clean:
-	rm -rf .venv build *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+clean: ; rm -rf .venv build *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache

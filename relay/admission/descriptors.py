@@ -61,8 +61,14 @@ def too_few(limit: int | None, sessions: int) -> str | None:
 
 
 def raise_limit() -> int | None:
-    """Raise this process's limit of open files to its hard limit; returns it, None for endless."""
+    """Raise this process's limit of open files to its hard limit, where that is allowed.
+
+    Returns the limit that it has then, None for none.
+    """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft != hard:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+        try:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+        except (OSError, ValueError):  # a sandbox, or a system whose "infinite" is not to be had
+            hard = soft
     return None if hard == resource.RLIM_INFINITY else hard

@@ -28,7 +28,7 @@ from relay.websocket.picows_protocol import (
 from relay.websocket.pings import PingTracker, PongLimit
 from relay.websocket.rates import FRAME_BYTES, FrameRate, TokenBucket
 from relay.websocket.reading import ReadPause
-from relay.websocket.turns import FrameTurns, HeldFrame
+from relay.websocket.turns import FRAMES_PER_TURN, FrameTurns, HeldFrame
 
 MAX_PENDING_BYTES: Final = UNATTENDED_BYTES
 """Above this a connection without a receiver stops reading: a second of base64 audio. Whoever is
@@ -37,8 +37,6 @@ let in is given a receiver at once. What one read brought is still kept."""
 MAX_PENDING_FRAMES: Final = UNATTENDED_FRAMES
 """The same bound in frames: small ones cost memory as objects."""
 
-FRAMES_PER_LOOK: Final = 128
-"""Frames that come one by one between two looks at how many bytes they had: 2.5 s of audio."""
 
 # picows hands out these very members, so `is` is enough, at half the price of `==`.
 _TEXT = WSMsgType.TEXT
@@ -106,7 +104,7 @@ class WebSocketConnection(WSListener):
         now = asyncio.get_running_loop().time()
         self._bucket = TokenBucket(options.rate, now) if options.rate else None
         self._frame_rate = FrameRate(now) if options.rate else None
-        self._credit = 0  # frames that may come until the bytes are looked at
+        self._credit = 0  # frames that may come until it is asked whether a turn has passed
         self._granted = 0  # the sum of such credit
         self._charged = 0  # bytes that are paid for
         self._was_throttled = False
@@ -225,7 +223,7 @@ class WebSocketConnection(WSListener):
     def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
         """One frame came in; the common case is that a read brings one, and the next may come."""
         self._credit = credit = self._credit - 1
-        if (credit < 0 or not frame.last_in_buffer) and self._is_postponed(frame):
+        if credit < 0 and self._is_postponed(frame):
             return
         if (
             not self._plain
@@ -313,21 +311,18 @@ class WebSocketConnection(WSListener):
     # Frames off the hot path, and failures.
 
     def _is_postponed(self, frame: WSFrame) -> bool:
-        """Account for a frame that is not alone, or comes when the bytes are to be looked at."""
+        """Whether a frame beyond what was granted has to wait: it was granted in this turn."""
         if self._closing:
             return False  # all but the other end's close is dropped, and costs nothing
-        if frame.last_in_buffer and not self._held:
-            self.charge()
-            self._grant(FRAMES_PER_LOOK)
+        if self._turns.begin():
+            self._grant(FRAMES_PER_TURN)
             return False
-        self._charged -= FRAME_BYTES
-        postponed = self._turns.postpones(frame)
-        if self._held:
-            self._grant(0)  # the last frame of this read, which is alone, is not to overtake them
-        elif self._credit < 0:
+        if not self._held:
             self.charge()
-            self._grant(FRAMES_PER_LOOK)
-        return postponed
+        self._charged -= FRAME_BYTES
+        self._turns.hold(frame)
+        self._grant(0)
+        return True
 
     def _grant(self, credit: int) -> None:
         self._granted += credit - self._credit

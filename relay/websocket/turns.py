@@ -9,9 +9,10 @@ from picows import WSFrame
 
 from relay.websocket.reading import ReadPause
 
-FRAMES_PER_TURN: Final = 64
-"""Frames of one connection that are handled before the others are read: three milliseconds of the
-dearest, which is refused and answered. 1.3 s of audio fit into one turn."""
+FRAMES_PER_TURN: Final = 32
+"""Frames of one connection that are granted at once, and that a turn handles of those held. At most
+twice as many meet in one turn: three milliseconds of the dearest, which are refused and answered.
+"""
 
 
 class HeldFrame:
@@ -42,32 +43,34 @@ class HeldFrame:
 
 
 class FrameTurns:
-    """Counts the frames of one connection in a turn of the event loop, and holds those beyond.
+    """Holds the frames of one connection that are too many for a turn of the event loop.
 
     Reading is paused while some are held. They are given to `handle` in order, in later turns, and
     not while the connection's receiver has paused it.
     """
 
-    __slots__ = ("_count", "_handle", "_is_scheduled", "_reading", "held", "size")
+    __slots__ = ("_handle", "_is_scheduled", "_reading", "held", "size")
 
     def __init__(self, handle: Callable[[HeldFrame], None], reading: ReadPause) -> None:
         self._handle = handle
         self._reading = reading
-        self._count = 0
         self._is_scheduled = False
         self.held: deque[HeldFrame] = deque()
         self.size = 0
 
-    def postpones(self, frame: WSFrame) -> bool:
-        """Count a frame, or hold a copy where the turn has had its share; returns whether it is."""
-        self._schedule()
-        if not self.held and self._count < FRAMES_PER_TURN:
-            self._count += 1
+    def begin(self) -> bool:
+        """Begin to count a turn; False where one is counted, or frames are held."""
+        if self._is_scheduled or self.held:
             return False
+        self._schedule()
+        return True
+
+    def hold(self, frame: WSFrame) -> None:
+        """Keep a copy for a later turn."""
+        self._schedule()
         self.held.append(HeldFrame(frame))
         self.size += frame.payload_size
         self._reading.set_backlog(True)
-        return True
 
     def proceed(self) -> None:
         """Handle what is held, from the next turn on: the receiver may have resumed."""
@@ -89,9 +92,9 @@ class FrameTurns:
 
     def _next(self) -> None:
         self._is_scheduled = False
-        self._count = 0
-        while self.held and self._count < FRAMES_PER_TURN and not self._reading.holds_back:
-            self._count += 1
+        share = FRAMES_PER_TURN
+        while self.held and share and not self._reading.holds_back:
+            share -= 1
             frame = self.held.popleft()
             self.size -= frame.payload_size
             self._handle(frame)

@@ -52,6 +52,18 @@ def test_the_limit_is_raised_to_the_hard_one(
     assert now["limits"] == (hard, hard)
 
 
+@pytest.mark.parametrize("error", [PermissionError, ValueError])
+def test_where_it_may_not_be_raised_the_limit_is_what_it_was(
+    limited: Limited, monkeypatch: pytest.MonkeyPatch, error: type[Exception]
+) -> None:
+    def refuse(*_: object) -> None:
+        raise error
+
+    limited(1024, 524_288)
+    monkeypatch.setattr(resource, "setrlimit", refuse)
+    assert raise_limit() == 1024
+
+
 @pytest.mark.parametrize("limit", [None, 1_048_576, 16_384, descriptors_for(1000)])
 def test_enough_descriptors_are_no_matter(limit: int | None) -> None:
     assert share_descriptors(limit, 1000) == DescriptorShares(1000, MAX_NEWCOMERS, MAX_HTTP)

@@ -138,12 +138,12 @@ def reset_with_data(aim: Aim) -> None:
     """Have a few calls vanish in the moment in which they say something."""
 
     def once(aim: Aim) -> None:
-        with calls(aim, FEW) as ones:
+        with calls(aim, FEW // 2) as ones:
             for one in ones:
                 one.send(TINY)
                 reset(one)
 
-    _repeated(aim, once, 0.5)
+    _repeated(aim, once, 2.0)  # each is a session, with two log lines of its own
 
 
 # ------------------------------------------------------------------------------------------ memory

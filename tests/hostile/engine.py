@@ -14,6 +14,7 @@ import sys
 from collections.abc import Iterator
 from typing import Final
 
+from tests.benchmarks.contenders import die_with_parent
 from tests.benchmarks.frames import session_created, session_updated
 from tests.websocket.ends import CLOSE, PING, PONG, TEXT, accept, frame
 
@@ -119,6 +120,7 @@ def main(port: int) -> None:
 
 
 def _in_child(relay: socket.socket) -> None:
+    die_with_parent()  # one that is deaf may never hear that its caller is gone
     try:
         relay.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         serve(relay)

@@ -33,8 +33,13 @@ def test_a_tone_is_a_voice_at_once() -> None:
     assert found.pieces <= 4
 
 
-def test_silence_is_looked_at_for_a_moment_only() -> None:
+def test_silence_takes_one_frame() -> None:
     found = Found(silence(5000))
+    assert (found.voices, found.ends, found.pieces) == (0, 1, 1)
+
+
+def test_a_click_is_looked_at_for_a_moment_and_is_no_voice() -> None:
+    found = Found(tone(40) + silence(5000))
     assert (found.voices, found.ends) == (0, 1)
     assert found.pieces == LOOK_BYTES / 960
 

@@ -1,6 +1,7 @@
 """Coaches' commands in the middle of a session, as the engine and the client see them."""
 
 import base64
+from typing import Any
 
 import pytest
 
@@ -15,7 +16,7 @@ from tests.realtime.session_core import from_engine, new_core, to_client, to_eng
 SECOND = base64.b64encode(bytes(48_000)).decode()
 
 
-def answering(dialect: ClientDialect | None = None, **granted: bool) -> SessionCore:
+def answering(dialect: ClientDialect | None = None, **granted: Any) -> SessionCore:
     """The model is two seconds into an answer of which all eight seconds were sent."""
     core = new_core(dialect, **granted)
     from_engine(core, configured(VAD, "session.updated"))
