@@ -34,6 +34,9 @@ from relay.session.output import (
 EARLY_BYTES: Final = 1024 * 1024
 """Bytes of a client that are held until the engine is ready, about 16 s of audio. Beyond them the
 client is paused, and nothing is lost."""
+ABORTED: Final = 1006
+"""The close code that is never sent: the connection ends without a close frame."""
+
 EARLY_FRAMES: Final = 2048
 """Frames that are held: small ones cost more memory as Python objects than as bytes."""
 
@@ -211,7 +214,8 @@ class ClientLink:
             self.connection.resume()
 
     def close(self, farewell: list[bytes], code: int, reason: str) -> None:
-        """Close the connection after these last frames."""
+        """Close the connection after these last frames; what waits for an engine is dropped."""
+        self._early, self._early_bytes = [], 0
         if self.connection is not None:
             for frame in farewell:
                 self.connection.send(frame)
@@ -262,6 +266,7 @@ class ClientLink:
 
     def closed(self, code: int, reason: str) -> None:
         """The connection is closed, by either side."""
+        self._early, self._early_bytes = [], 0
         self.gone.set()
         self._session.end(ending_of(code))
 
@@ -347,9 +352,9 @@ class EngineLink:
             self.connection.resume()
 
     def close(self, code: int, reason: str) -> None:
-        """Close the connection."""
+        """Close the connection; one that takes nothing more is aborted, with what waits for it."""
         if self.connection is not None:
-            self.connection.close(code, reason)
+            self.connection.close(ABORTED if self._is_full else code, reason)
 
     def frame(self, frame: Frame) -> None:
         """Relay one event of the engine's."""

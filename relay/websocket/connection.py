@@ -38,6 +38,12 @@ MAX_PENDING_FRAMES: Final = UNATTENDED_FRAMES
 """The same bound in frames: small ones cost memory as objects."""
 
 
+LARGEST_REUSED_BYTES: Final = 64 * 1024
+"""Of a message that is sent from the connection's own buffer, which never shrinks."""
+
+HEADER_BYTES: Final = 14
+"""The most that a frame's header takes."""
+
 # picows hands out these very members, so `is` is enough, at half the price of `==`.
 _TEXT = WSMsgType.TEXT
 _CLOSE = WSMsgType.CLOSE
@@ -164,7 +170,16 @@ class WebSocketConnection(WSListener):
         What cannot be written at once is copied: the caller may reuse the buffer.
         """
         if not self._is_dead():
-            self._transport.send(_TEXT, frame)
+            if len(frame) <= LARGEST_REUSED_BYTES:
+                self._transport.send(_TEXT, frame)
+            else:
+                self._send_large(frame)
+
+    def _send_large(self, frame: Frame) -> None:
+        # picows would keep a buffer of this size for as long as the connection is known anywhere.
+        message = bytearray(HEADER_BYTES + len(frame))
+        message[HEADER_BYTES:] = frame
+        self._transport.send_reuse_external_bytearray(_TEXT, message, HEADER_BYTES)
 
     def pause(self) -> None:
         """Stop reading; what is already in the read buffer still comes."""

@@ -106,6 +106,7 @@ class PicowsConnection(WSProtocol):  # type: ignore[misc]  # untyped in picows' 
     """
 
     __slots__ = (
+        "__weakref__",
         "_asked",
         "_charged_at",
         "_is_attended",

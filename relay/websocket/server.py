@@ -3,6 +3,7 @@
 import asyncio
 import socket
 import ssl
+import weakref
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -126,8 +127,10 @@ class Listener:
         options = self._options
 
         def admit(request: WSUpgradeRequest) -> WSUpgradeResponseWithListener:
-            return self._admit(request, protocol, peer)
+            return self._admit(request, reference(), peer)
 
+        # What a session keeps must not keep its connection: the read buffer may have megabytes,
+        # and would wait for the collection of cycles, which comes seldom.
         protocol = make_connection(
             None,
             admit,
@@ -135,6 +138,7 @@ class Listener:
             options.newcomer_seconds,
             _Registration(self, peer),
         )
+        reference = weakref.ref(protocol)
         return protocol
 
     def opened(self, connection: PicowsConnection, peer: str) -> None:
@@ -149,13 +153,14 @@ class Listener:
         self._newcomers.leave(connection)
 
     def _admit(
-        self, request: WSUpgradeRequest, protocol: PicowsConnection, peer: str
+        self, request: WSUpgradeRequest, protocol: PicowsConnection | None, peer: str
     ) -> WSUpgradeResponseWithListener:
         """Upgrade or reject. Nothing may be raised: picows would send the text to the client."""
         options = self._options
+        assert protocol is not None  # noqa: S101 - it calls this
         try:
             asked = read_handshake(request, peer, options.trusted_proxies)
-            connect_request = replace(asked, let_in=partial(self._newcomers.leave, protocol))
+            connect_request = replace(asked, let_in=partial(self._let_in, weakref.ref(protocol)))
             check_origin(connect_request, options.allowed_origins)
             chosen = choose_subprotocol(connect_request, options.select)
         except HandshakeRejected as rejected:
@@ -174,6 +179,12 @@ class Listener:
         headers = {"Sec-WebSocket-Protocol": chosen} if chosen else None
         response = WSUpgradeResponse.create_101_response(headers)
         return WSUpgradeResponseWithListener(response, connection)
+
+    def _let_in(self, reference: "weakref.ref[PicowsConnection]") -> None:
+        """The caller of this connection has a place, if it is still there."""
+        connection = reference()
+        if connection is not None:
+            self._newcomers.leave(connection)
 
 
 class _Registration:
