@@ -370,7 +370,7 @@ _FLOODS: Final = (
 )
 _HOLDERS: Final = (
     Attack("open fragments", open_fragments),
-    Attack("large events, silent engine", large_events("silent")),
+    Attack("large events, silent engine", large_events("silent"), short=False),
     Attack("large events, deaf engine", large_events("deaf"), short=False),
     _out_of_files("voice", _voice, 64, short=True),
     _out_of_files("HTTP", _http, 64, short=False),

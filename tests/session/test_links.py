@@ -10,7 +10,7 @@ from relay.realtime.effects import Effect, ToClient
 from relay.realtime.endings import CLIENT_LEFT, CLIENT_TOO_SLOW, ENGINE_CLOSED, Ending
 from relay.realtime.grant import Grant
 from relay.realtime.opening import SessionSetup, openai_session_update
-from relay.session.links import ClientLink, EngineLink
+from relay.session.links import ABORTED, ClientLink, EngineLink
 from relay.session.output import OutputSwitch, plain_output
 from tests.fake_connection import FakePeer
 from tests.session.fakes import CALLER, CREATED, LIMITS, FakeClock
@@ -187,3 +187,24 @@ async def test_who_is_detached_while_it_is_slow_holds_nobody_back() -> None:
     assert second.paused
     session.engine.detach()
     assert not second.paused
+
+
+async def test_what_waits_for_an_engine_goes_with_its_client() -> None:
+    for leaves in (True, False):
+        session, client = FakeSession(), FakePeer()
+        session.client.attach(client)
+        client.arrive(APPEND % (b"A" * 4000))
+        assert session.client.waiting > 4000
+        if leaves:
+            client.leave(1000)
+        else:
+            session.client.close([], 1011, "")
+        assert session.client.waiting == 0
+
+
+async def test_an_engine_that_takes_nothing_more_is_not_waited_for() -> None:
+    session = FakeSession()
+    _, engine = session.connect()
+    session.engine.writable(False)
+    session.engine.close(1000, "Client disconnected")
+    assert engine.close_sent == (ABORTED, "Client disconnected")

@@ -1,15 +1,18 @@
 """What is seen of open connections each second: resets, how much waits, buffers to give back."""
 
 import asyncio
+import gc
 import mmap
 import socket
+import weakref
+from dataclasses import replace
 
 import pytest
 from picows.picows import WSProtocol  # type: ignore[attr-defined]  # missing in its stub
 
 from relay.websocket.client import ConnectOptions, connect
 from relay.websocket.closing import ConnectionOptions
-from relay.websocket.connection import WebSocketConnection
+from relay.websocket.connection import LARGEST_REUSED_BYTES, WebSocketConnection
 from relay.websocket.memory import KEPT_BYTES
 from relay.websocket.open_sockets import SOCKETS_PER_TURN, OpenSockets, open_sockets
 from relay.websocket.picows_protocol import (
@@ -67,6 +70,40 @@ async def test_an_engines_reset_that_comes_with_data_is_noticed(stage: Stage) ->
         async with asyncio.timeout(NOTICED):
             assert await recorder.ending() == (1006, "")
         server.close()
+
+
+# What a lost connection had.
+
+
+async def test_what_a_lost_connection_was_read_into_is_released_at_once(stage: Stage) -> None:
+    raw, connection, recorder = await stage.raw_pair()
+    protocol = weakref.ref(protocol_of(connection))
+    gc.disable()  # a collection of cycles comes seldom, and a read buffer may have megabytes
+    try:
+        raw.reset()
+        assert await recorder.ending() == (1006, "")
+        async with asyncio.timeout(PATIENCE):
+            while protocol() is not None:
+                await asyncio.sleep(0)
+    finally:
+        gc.enable()
+
+
+@pytest.mark.parametrize("size", [LARGEST_REUSED_BYTES, LARGEST_REUSED_BYTES + 1, 3 * MIB])
+async def test_messages_of_any_size_arrive_from_both_sides(stage: Stage, size: int) -> None:
+    options = replace(QUICK, max_message_bytes=4 * MIB)
+    listener = await stage.listen(ListenOptions(connection=options))
+    url = f"ws://127.0.0.1:{listener.port}/v1/realtime"
+    client = await connect(url, (), ConnectOptions(connection=options))
+    ends = (client, Recorder()), (await stage.arrival(), Recorder())
+    for connection, recorder in ends:
+        connection.attach(recorder)
+    for (sender, _), (_, recorder) in (ends, ends[::-1]):
+        sender.send(b"x" * size)
+        await recorder.until(lambda heard: heard.frames)
+        assert recorder.frames == [b"x" * size]
+    client.close(1000)
+    await ends[0][1].ending()
 
 
 class FarEngine:
