@@ -64,4 +64,5 @@ async def report_steps(
         await sleep(LOOK_SECONDS)
         step = steps.look(clock.unix(), clock.monotonic())
         if step:
-            log.warning("the machine's clock was set", seconds=round(step, 3))
+            kind = "forward" if step > 0 else "back"
+            log.warning("the machine's clock was set", seconds=round(step, 3), kind=kind)

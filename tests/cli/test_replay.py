@@ -41,7 +41,8 @@ def test_a_recording_gives_its_expected_transcript(name: str) -> None:
     rows = [json.loads(line) for line in (RECORDINGS / name).read_text().splitlines()]
     turns = [turn for turn in EXPECTED[name]["turns"] if turn["role"] in ("user", "assistant")]
     said = replay(rows).utterances
-    assert [(u.role, u.text) for u in said] == [(t["role"], t["text"]) for t in turns if t["text"]]
+    spoken = [(u.role, u.text) for u in said if u.state != "failed" or u.text]
+    assert spoken == [(t["role"], t["text"]) for t in turns if t["text"]]
     notes = {turn["item_id"]: " ".join(turn["notes"]) for turn in turns}
     for utterance in said:
         assert (utterance.state == "interrupted") == ("truncated" in notes[utterance.item_id])

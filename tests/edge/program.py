@@ -55,7 +55,8 @@ class Program:
         """A log as JSON: `console.log` is its stderr, the others are those of LOG_DIR."""
         path = self.folder / name
         found = path if path.exists() else self.folder / "logs" / name
-        return [json.loads(line) for line in found.read_text().splitlines()]
+        text = found.read_text() if found.exists() else ""  # it may just have been rotated
+        return [json.loads(line) for line in text.splitlines()]
 
 
 @asynccontextmanager

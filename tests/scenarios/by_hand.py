@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import hashlib
 import json
+from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -238,11 +239,17 @@ def openai(sub: str = "ada", more: str = "") -> str:
 
 
 async def spoken(end: End, provider: End, turn: list[Event]) -> list[str]:
-    """The provider says all this; what the client sees of it."""
+    """The provider says all this; what the client sees of it.
+
+    At the browser door the end of an answer waits until it was heard.
+    """
     before = len(end.types)
-    provider.send(*turn, {"type": "rate_limits.updated", "rate_limits": []})
-    count = end.types.count("rate_limits.updated")
-    await end.until("rate_limits.updated", count + 1)
+    last = {"type": "rate_limits.updated", "rate_limits": []}
+    wanted = Counter(event["type"] for event in (*turn, last))
+    seen = Counter(end.types)
+    provider.send(*turn, last)
+    for kind in {"response.done", "rate_limits.updated"} & wanted.keys():
+        await end.until(kind, seen[kind] + wanted[kind])
     return end.types[before:]
 
 

@@ -56,7 +56,7 @@ FRAMES: list[tuple[str, str]] = [
     ("[" * 50_000, "invalid_json"),
     ('{"a":' * 20_000, "invalid_json"),
     ('{"type": NaN}', "invalid_json"),
-    ('{"type": "\\ud800"}', "invalid_json"),
+    ('{"type": "\\ud800"}', "invalid_value"),
     ('{"type": "response.create", "n": 1e999}', "invalid_json"),
     ("\ufeff{}", "invalid_json"),
     ("null", "invalid_event"),

@@ -31,6 +31,7 @@ OTHERWISE = {
     "client_lost": "connection_lost",
     "client_left": "hung_up",
     "ended_by_coach": "hung_up",
+    "too_many_frames": "too_many_requests",
     "too_many_from_address": "too_many_sessions",
 }
 """Endings with another name in the client, which sees them from its own side."""
