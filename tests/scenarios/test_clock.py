@@ -171,6 +171,7 @@ async def test_the_log_says_each_step_once(tmp_path: Path, monkeypatch: pytest.M
             return [line["seconds"] for line in lines if line["event"] == said]
 
         async with provided(tmp_path, watch.clock), asyncio.timeout(30):
+            await asyncio.sleep(0)  # it has looked once
             for count, step in enumerate((HOUR, -2 * HOUR), start=1):
                 watch.ahead += step
                 while len(told()) < count:
