@@ -179,7 +179,7 @@ class Settings(BaseSettings):
         default=10 * 1024 * 1024,
         ge=1024,
         le=64 * 1024 * 1024,
-        description="Largest frame of a client",
+        description="Largest message of a client",
     )
     default_agent: str = Field(
         default="default",

@@ -29,7 +29,7 @@ AT_CAPACITY = Ending(
     "at_capacity",
     1013,
     "Server at capacity",
-    "All session slots are in use. Try again in a minute.",
+    "The server has no room. Try again in a minute.",
 )
 AT_CAPACITY_BROWSER = Ending("at_capacity", 1008, AT_CAPACITY.reason, AT_CAPACITY.advice)
 MISSING_PARAMETERS = Ending(

@@ -34,11 +34,11 @@ from relay.session.output import (
 EARLY_BYTES: Final = 1024 * 1024
 """Bytes of a client that are held until the engine is ready, about 16 s of audio. Beyond them the
 client is paused, and nothing is lost."""
-ABORTED: Final = 1006
-"""The close code that is never sent: the connection ends without a close frame."""
-
 EARLY_FRAMES: Final = 2048
 """Frames that are held: small ones cost more memory as Python objects than as bytes."""
+
+ABORTED: Final = 1006
+"""The close code that is never sent: the connection ends without a close frame."""
 
 _CLIENT_ENDINGS: Final = {
     1000: endings.CLIENT_LEFT,

@@ -37,7 +37,6 @@ let in is given a receiver at once. What one read brought is still kept."""
 MAX_PENDING_FRAMES: Final = UNATTENDED_FRAMES
 """The same bound in frames: small ones cost memory as objects."""
 
-
 LARGEST_REUSED_BYTES: Final = 64 * 1024
 """Of a message that is sent from the connection's own buffer, which never shrinks."""
 

@@ -92,7 +92,7 @@ async def test_silent_connections_are_bounded_and_go_by_themselves(tmp_path: Pat
                 await raw.hang_up()
 
 
-async def test_an_address_has_so_many_sessions_whoever_they_are(tmp_path: Path) -> None:
+async def test_S3_87_an_address_has_so_many_sessions_whoever_they_are(tmp_path: Path) -> None:
     async with (
         stage(tmp_path, max_connections_per_ip=2) as here,
         called_from(here, ADA, "u1") as one,
@@ -109,7 +109,7 @@ async def test_an_address_has_so_many_sessions_whoever_they_are(tmp_path: Path) 
             await through.until("session.created")
 
 
-async def test_an_address_connects_so_often_in_a_minute(tmp_path: Path) -> None:
+async def test_S3_87_an_address_connects_so_often_in_a_minute(tmp_path: Path) -> None:
     async with stage(tmp_path, max_connects_per_minute=3) as here:
         for _ in range(3):
             async with called_from(here, ADA) as line:
@@ -135,7 +135,7 @@ async def test_who_is_no_trusted_proxy_makes_no_address_up(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("role", ["coach", "admin"])
-async def test_a_learner_has_ten_sessions_and_others_have_no_limit(
+async def test_S3_87_a_learner_has_ten_sessions_and_others_have_no_limit(
     tmp_path: Path, role: str
 ) -> None:
     async with stage(tmp_path, max_sessions_per_user=2) as here:
