@@ -70,7 +70,7 @@ class Jwks:
             if fetching is not None and not (is_known and self._has_failed):
                 await asyncio.wait({fetching})
         if self._keys is None:
-            raise KeySetUnavailable
+            raise KeySetUnavailable("no key set could be fetched")
         return self._pick(kid, algorithm)
 
     async def aclose(self) -> None:

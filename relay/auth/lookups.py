@@ -26,6 +26,7 @@ USERS: Final = 10_000
 """Users whose look-ups are counted, 200 bytes each; the one seen longest ago is dropped first."""
 
 T = TypeVar("T")
+_TOO_MANY: Final = "too many questions to the authentication server"
 
 
 class UserRates:
@@ -109,7 +110,7 @@ class SingleFlight(Generic[T]):
         flight = self._flights.get(key)
         if flight is None:
             if len(self._flights) >= self._max_keys:
-                raise TooManyCalls
+                raise TooManyCalls(_TOO_MANY)
             flight = self._tasks.start(self._in_place(call), "auth.lookup")
             self._flights[key] = flight
             flight.add_done_callback(lambda _: self._flights.pop(key))
@@ -120,7 +121,7 @@ class SingleFlight(Generic[T]):
             async with asyncio.timeout(WAIT_SECONDS):
                 await self._places.acquire()
         except TimeoutError:
-            raise TooManyCalls from None
+            raise TooManyCalls(_TOO_MANY) from None
         try:
             return await call()
         finally:

@@ -77,10 +77,10 @@ class AuthCheck:
 
         Raises `TooManyCalls` where this user has been asked about too often.
         """
-        if not self._rates.admits(sub, self._clock()):
-            raise TooManyCalls
         if not self._breaker.admits(self._clock()):
             raise FetchFailed("the authentication server is down")
+        if not self._rates.admits(sub, self._clock()):
+            raise TooManyCalls("this user was asked about too often")
         try:
             answer = await self._ask(token)
         except FetchFailed as error:
@@ -106,17 +106,21 @@ class AuthCheck:
 
 
 class LocalFallback:
-    """A `UserCheck` that lets in whom `check` cannot ask about: signature and claims suffice."""
+    """A `UserCheck` that lets callers in while the server does not answer: the claims suffice.
+
+    Whom it was not asked about for their number is refused: nobody gets around the server by
+    asking too much.
+    """
 
     def __init__(self, check: UserCheck) -> None:
         self._check = check
 
     async def confirm(self, token: str, sub: str) -> None:
-        """Return unless the server refuses the token; raises `SessionRefused` (UNAUTHORIZED)."""
+        """Return unless the server refuses the token, or was not asked; raises `SessionRefused`."""
         try:
             await self._check.confirm(token, sub)
         except SessionRefused as refused:
-            if refused.ending is not AUTH_UNAVAILABLE:
+            if not isinstance(refused.__cause__, FetchFailed):
                 raise
 
 

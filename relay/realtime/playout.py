@@ -236,6 +236,11 @@ class Pacing:
         self._bytes = 0
 
     @property
+    def size(self) -> int:
+        """Bytes of the frames that wait."""
+        return self._bytes
+
+    @property
     def is_holding(self) -> bool:
         """Whether any frame waits."""
         return bool(self._held)

@@ -141,8 +141,8 @@ class ClientLink:
 
     @property
     def waiting(self) -> int:
-        """Bytes that are held until the engine is ready."""
-        return self._early_bytes
+        """Bytes that are held: the client's until the engine is ready, and its paced audio."""
+        return self._early_bytes + self._output.plain.waiting
 
     def attach(self, connection: Connection) -> None:
         """Relay this connection's frames, and send it what is for the client, from now on."""

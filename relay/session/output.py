@@ -81,6 +81,7 @@ class DirectOutput:
 
     def __init__(self, playout: Playout) -> None:
         self._playout = playout
+        self.waiting = 0
         self.other = discard
 
     def connect(self, send: Send) -> None:
@@ -112,6 +113,11 @@ class PacedOutput:
         self._pacing = pacing
         self._clock = clock
         self._send: Send = discard
+
+    @property
+    def waiting(self) -> int:
+        """Bytes that are held."""
+        return self._pacing.size
 
     def connect(self, send: Send) -> None:
         """Send to this connection from now on."""

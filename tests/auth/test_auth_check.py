@@ -230,3 +230,13 @@ async def test_where_the_local_check_suffices_a_refusal_still_counts(check, auth
     assert await ending(local) is UNAUTHORIZED
     auth.users["a.b.c"] = {"id": SUB}
     await local.confirm("a.b.c", SUB)
+
+
+async def test_nobody_gets_around_the_server_by_asking_too_much(check, auth):
+    local = LocalFallback(check)
+    tokens = [f"a.b.{number}" for number in range(int(USER_BURST) + 5)]
+    told = await asyncio.gather(
+        *(local.confirm(token, SUB) for token in tokens), return_exceptions=True
+    )
+    assert all(isinstance(one, SessionRefused) for one in told), "the server knows none of them"
+    assert [one.ending for one in told].count(AUTH_UNAVAILABLE) == 5

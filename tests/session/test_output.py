@@ -153,3 +153,14 @@ async def test_a_paced_one_sends_what_waits_to_the_connection_of_that_time() -> 
     clock.now = switch.current.next()
     switch.current.due(clock.now)
     assert (first.sent, second.sent) == ([b"sound"], [b"sound"])
+
+
+def test_it_says_how_much_waits() -> None:
+    client, clock = FakePeer(), FakeClock()
+    paced = plain_output(Playout(), 200, clock)
+    paced.connect(client.send)
+    for _ in range(8):
+        paced.audio(b"sound", "A1", 250, clock.now)
+    assert paced.waiting == 7 * len(b"sound")
+    paced.flush()
+    assert paced.waiting == direct(client).waiting == 0
