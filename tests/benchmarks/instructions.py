@@ -57,6 +57,10 @@ FRAMES: Final = 1000
 """Frames of a window: enough that timers, up to 47,000 instructions a second of an idle session,
 are 0.1 % of it."""
 
+LOOKED_SECONDS: Final = 4.0
+"""Before the windows: three seconds into the engine's silence the relay looks once for a voice,
+which is half a million instructions, and then not for six seconds."""
+
 WINDOWS: Final = 3
 """The median counts, so that one window with a full garbage collection in it does not matter."""
 
@@ -258,6 +262,9 @@ def count(checkout: Path = ROOT, keep: Path | None = None) -> tuple[Count, ...]:
     """Count for the relay of a checkout; each direction's last dump goes into the folder `keep`."""
     with _session(checkout) as (program, session):
         program.start_counting()
+        until = time.monotonic() + LOOKED_SECONDS
+        while time.monotonic() < until:
+            session.up(WARM)
         up = _direction(program, "client to engine", session.up, keep)
         session.begin_answer()
         down = _direction(program, "engine to client", session.down, keep)

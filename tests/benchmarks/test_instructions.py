@@ -64,7 +64,7 @@ def test_a_frame_costs_no_more_instructions_than_it_did(
     """Far less than the bound is wrong too: it was not all counted, or the bound is out of date."""
     counted = counts[direction]
 
-    assert counted.spread < 0.01
+    assert counted.spread < 0.02  # what other work of the relay's falls into one window
     assert 0.5 * BOUNDS[direction] < counted.per_frame <= BOUNDS[direction]
 
 

@@ -94,17 +94,34 @@ def test_a_frame_without_a_text_delta_is_left_to_the_slow_path(frame: bytes) -> 
     assert events.text_delta(frame) is None
 
 
-def test_S3_21_an_append_is_forwarded_with_its_audio_and_event_id() -> None:
-    frame = b'{"event_id":"e1","audio":"AAAA","type":"input_audio_buffer.append"}'
-    assert events.forwardable_append(frame) is None, "its type does not stand first: the slow path"
-    again = events.forwardable_append(
-        b'{"type": "input_audio_buffer.append", "audio": "AAAA", "event_id": "e1"}'
-    )
-    assert json.loads(bytes(again or b"")) == {
+@pytest.mark.parametrize(
+    "frame",
+    [
+        b'{"type": "input_audio_buffer.append", "audio": "AAAA", "event_id": "e1"}',
+        b'{"event_id":"e1","audio":"AAAA","type":"input_audio_buffer.append"}',
+    ],
+)
+def test_S3_21_an_append_is_forwarded_with_its_audio_and_event_id(frame: bytes) -> None:
+    assert json.loads(bytes(events.forwardable_append(frame) or b"")) == {
         "type": "input_audio_buffer.append",
         "audio": "AAAA",
         "event_id": "e1",
     }
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [
+        b'{"type":"session.update","session":{},"audio":"AAAA"}',
+        b'{"type":"session.update","type":"input_audio_buffer.append","audio":"AAAA"}',
+        b'{"audio":"AAAA"}',
+        b'{"type":"","audio":"AAAA"}',
+        b'["input_audio_buffer.append"]',
+        b"nonsense",
+    ],
+)
+def test_what_is_no_append_is_left_to_the_slow_path(frame: bytes) -> None:
+    assert events.forwardable_append(frame) is None
 
 
 def test_an_append_with_no_room_for_more_is_forwarded_as_it_is() -> None:
