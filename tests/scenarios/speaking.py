@@ -92,7 +92,9 @@ async def local_voice(folder: Path, **changes: Any) -> AsyncIterator[App]:
 async def speaker(app: App, **turns: Any) -> AsyncIterator[Speaker]:
     headers = {"Authorization": f"Bearer {token()}"}
     url = f"ws://127.0.0.1:{app.listener.port}/v1/realtime"
-    async with connect(url, additional_headers=headers, compression=None, max_size=None) as socket:
+    # It speaks faster than the relay reads, so that its pings wait behind minutes of sound.
+    options: dict[str, Any] = {"compression": None, "max_size": None, "ping_interval": None}
+    async with connect(url, additional_headers=headers, **options) as socket:
         client = Speaker(socket)
         await client.settle(**turns)
         yield client
