@@ -17,8 +17,8 @@ MS_PER_CHARACTER: Final = 65
 HELD_BYTES: Final = 8 * 1024 * 1024
 """Two minutes of audio; beyond it pacing stops and everything is sent at once."""
 
-_OF_ANSWERS: Final = "response."
-"""What the types of an answer's events begin with."""
+_OF_ANSWERS: Final = ("response.", "rate_limits.")
+"""What the types of an answer's events begin with, and of the one that follows its end."""
 
 _ROUNDING: Final = 0.001  # heard lengths are whole milliseconds
 _MAX_ITEMS: Final = 1_000  # items whose heard length is remembered; the oldest are forgotten
