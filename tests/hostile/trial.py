@@ -47,7 +47,7 @@ async def _tried(
     lines = relay.logged.count("\n") - logged
     during = list(newcomers.let_in), list(newcomers.refusals)
     back = await _let_in_again(newcomers)
-    left = await _left(relay)
+    left = 0 if attack.lingers else await _left(relay)
     after = await _given_back(relay, before)
     return Outcome(
         name=attack.name,
