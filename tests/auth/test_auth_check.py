@@ -238,5 +238,6 @@ async def test_nobody_gets_around_the_server_by_asking_too_much(check, auth):
     told = await asyncio.gather(
         *(local.confirm(token, SUB) for token in tokens), return_exceptions=True
     )
-    assert all(isinstance(one, SessionRefused) for one in told), "the server knows none of them"
-    assert [one.ending for one in told].count(AUTH_UNAVAILABLE) == 5
+    refused = [one.ending for one in told if isinstance(one, SessionRefused)]
+    assert len(refused) == len(tokens), "the server knows none of them"
+    assert refused.count(AUTH_UNAVAILABLE) == 5
