@@ -1,1 +1,1 @@
-"""Who gets a place: accepting, connections without a token yet, limits by address, descriptors."""
+"""Decides who gets a place: accepting, newcomers, limits by address, descriptors."""

@@ -1,11 +1,12 @@
 """Limits by the address of a caller: live sessions, and connects in a minute."""
 
-from collections import Counter, OrderedDict
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from ipaddress import IPv6Address, ip_address, ip_network
 from typing import Final
 
+from relay.admission.buckets import TokenBuckets
 from relay.realtime.endings import (
     TOO_MANY_FROM_ADDRESS,
     TOO_MANY_REQUESTS,
@@ -65,7 +66,7 @@ class ConnectRates:
 
     def __init__(self, per_minute: int) -> None:
         self._per_minute = per_minute
-        self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()
+        self._buckets = TokenBuckets(per_minute, per_minute / MINUTE, MAX_ADDRESSES)
 
     def __len__(self) -> int:
         return len(self._buckets)
@@ -74,14 +75,7 @@ class ConnectRates:
         """Take one connect; False where there is none left. What is refused takes nothing."""
         if not name or self._per_minute == 0:
             return True
-        left, at = self._buckets.pop(name, (float(self._per_minute), now))
-        refilled = max(0.0, now - at) * self._per_minute / MINUTE
-        left = min(float(self._per_minute), left + refilled)
-        allowed = left >= 1.0
-        self._buckets[name] = (left - 1.0 if allowed else left, now)
-        if len(self._buckets) > MAX_ADDRESSES:
-            self._buckets.popitem(last=False)
-        return allowed
+        return self._buckets.take(name, now) == 0.0
 
 
 def network_of(address: str) -> str:

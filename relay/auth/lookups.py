@@ -1,10 +1,10 @@
 """Look-ups at a server that may be down: shared, bounded in number, and not made while it is."""
 
 import asyncio
-from collections import OrderedDict
 from collections.abc import Callable, Coroutine
 from typing import Any, Final, Generic, TypeVar
 
+from relay.admission.buckets import TokenBuckets
 from relay.tasks import Tasks
 
 FAILURES: Final = 3
@@ -33,17 +33,11 @@ class UserRates:
     """A token bucket of look-ups for each user. Times are seconds of one monotonic clock."""
 
     def __init__(self) -> None:
-        self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()  # left, as of when
+        self._buckets = TokenBuckets(USER_BURST, USER_PER_SECOND, USERS)
 
     def admits(self, user: str, now: float) -> bool:
         """Whether this user may be looked up now; it is counted."""
-        left, before = self._buckets.pop(user, (USER_BURST, now))
-        left = min(USER_BURST, left + (now - before) * USER_PER_SECOND)
-        is_admitted = left >= 1.0
-        self._buckets[user] = (left - 1.0 if is_admitted else left, now)
-        if len(self._buckets) > USERS:
-            self._buckets.popitem(last=False)
-        return is_admitted
+        return self._buckets.take(user, now) == 0.0
 
 
 class CircuitBreaker:

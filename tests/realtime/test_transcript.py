@@ -114,7 +114,8 @@ def test_what_was_heard_stays_heard_when_its_item_is_deleted() -> None:
     assert [(u.seq, u.state, u.heard_text) for u in finalized] == [(1, "final", "Hello")]
 
 
-def test_an_answer_deleted_while_it_plays_is_cut_to_what_was_heard_at_the_end() -> None:
+def playing() -> Transcript:
+    """Two seconds of an answer were sent at 0.0, and all of its events came."""
     playout = Playout()
     transcript = Transcript(playout)
     playout.received("A1", 2000)
@@ -122,6 +123,11 @@ def test_an_answer_deleted_while_it_plays_is_cut_to_what_was_heard_at_the_end() 
     for event in wire.answer("A1", TEXT, None):
         transcript.add_audio("A1", 2000 if event["type"].endswith("_audio.done") else 0)
         assert transcript.observe(event, 0.0) == []
+    return transcript
+
+
+def test_an_answer_deleted_while_it_plays_is_cut_to_what_was_heard_at_the_end() -> None:
+    transcript = playing()
     deleted = {"type": "conversation.item.deleted", "item_id": "A1"}
     assert transcript.observe(deleted, 0.5) == []
     (utterance,) = transcript.finish(START_SECONDS + 1.0)
@@ -129,13 +135,7 @@ def test_an_answer_deleted_while_it_plays_is_cut_to_what_was_heard_at_the_end() 
 
 
 def test_5_6_an_answer_deleted_before_anything_of_it_was_heard_is_unheard() -> None:
-    playout = Playout()
-    transcript = Transcript(playout)
-    playout.received("A1", 2000)
-    playout.sent("A1", 2000, 0.0)
-    for event in wire.answer("A1", TEXT, None):
-        transcript.add_audio("A1", 2000 if event["type"].endswith("_audio.done") else 0)
-        assert transcript.observe(event, 0.0) == []
+    transcript = playing()
     deleted = {"type": "conversation.item.deleted", "item_id": "A1"}
     (utterance,) = transcript.observe(deleted, START_SECONDS / 2)
     assert (utterance.state, utterance.heard_text, utterance.text) == ("unheard", "", TEXT)

@@ -184,6 +184,11 @@ class Raw:
         self.reader = reader
         self.writer = writer
 
+    @property
+    def port(self) -> int:
+        """The port of the other end."""
+        return int(self.writer.get_extra_info("peername")[1])
+
     @classmethod
     async def connect(cls, port: int, receive_buffer: int | None = None) -> Self:
         """Open a socket; a small receive buffer makes the other end's fill soon."""

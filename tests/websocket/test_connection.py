@@ -294,7 +294,7 @@ async def test_a_client_library_answers_our_pings(stage: Stage) -> None:
 
 async def test_a_paused_connection_pushes_nothing_until_it_is_resumed(stage: Stage) -> None:
     raw, connection, recorder = await stage.raw_pair()
-    other = await Raw.dial(port_of(raw))
+    other = await Raw.dial(raw.port)
     connection.pause()
     connection.pause()
     raw.write(frame(TEXT, b"1"), frame(CLOSE, close_payload(1000)))
@@ -308,10 +308,6 @@ async def test_a_paused_connection_pushes_nothing_until_it_is_resumed(stage: Sta
     assert recorder.frames == [b"1"]
     await raw.hang_up()
     await other.hang_up()
-
-
-def port_of(raw: Raw) -> int:
-    return int(raw.writer.get_extra_info("peername")[1])
 
 
 async def test_a_paused_connection_that_closes_still_reads_the_answer(stage: Stage) -> None:
@@ -341,7 +337,7 @@ async def test_a_receiver_may_pause_while_it_is_given_a_frame(stage: Stage) -> N
     connection.attach(recorder := PausingReceiver())
     raw.write(frame(TEXT, b"1"), frame(TEXT, b"2"))
     await recorder.until(lambda me: me.frames)
-    other = await Raw.dial(port_of(raw))
+    other = await Raw.dial(raw.port)
     raw.write(frame(TEXT, b"3"))
     await raw.writer.drain()
     for _ in range(3):

@@ -71,7 +71,7 @@ async def test_a_turn_handles_few_frames_of_one_connection(stage: Stage) -> None
 
 async def test_fragments_without_content_are_handled_a_few_at_a_time_too(stage: Stage) -> None:
     raw, connection, recorder = await stage.raw_pair()
-    other = await Raw.dial(port_of(raw))
+    other = await Raw.dial(raw.port)
     begun = connection.frames
     raw.write(frame(TEXT, b"a", fin=False), frame(CONTINUATION, fin=False) * MANY)
     raw.write(frame(CONTINUATION, b"b"))
@@ -86,13 +86,9 @@ async def test_fragments_without_content_are_handled_a_few_at_a_time_too(stage: 
     await other.hang_up()
 
 
-def port_of(raw: Raw) -> int:
-    return int(raw.writer.get_extra_info("peername")[1])
-
-
 async def test_frames_that_wait_for_their_turn_wait_for_a_paused_receiver(stage: Stage) -> None:
     raw, connection, _ = await stage.raw_pair()
-    other = await Raw.dial(port_of(raw))
+    other = await Raw.dial(raw.port)
 
     class PausesAtOnce(Recorder):
         def frame(self, frame: Frame) -> None:

@@ -11,6 +11,7 @@ from typing import Final
 import structlog
 from aiohttp import hdrs, web
 
+from relay.admission.buckets import TokenBuckets
 from relay.auth.tokens import find_bearer
 from relay.http.api.errors import (
     NOT_A_COACH,
@@ -54,21 +55,14 @@ class RateLimiter:
         per_second: float = PER_SECOND,
     ) -> None:
         self._clock = clock
-        self._burst = burst
-        self._per_second = per_second
-        self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()  # left, as of when
+        self._buckets = TokenBuckets(burst, per_second, CALLERS)
         self._feeds: Counter[str] = Counter()
 
     def count_request(self, caller: str) -> None:
         """Count one request; raises `ApiError` with the seconds to wait."""
-        now = self._clock()
-        left, before = self._buckets.pop(caller, (self._burst, now))
-        left = min(self._burst, left + max(0.0, now - before) * self._per_second)
-        self._buckets[caller] = (max(left - 1.0, 0.0) if left >= 1.0 else left, now)
-        if len(self._buckets) > CALLERS:
-            self._buckets.popitem(last=False)
-        if left < 1.0:
-            raise too_many_requests(math.ceil((1.0 - left) / self._per_second))
+        wait = self._buckets.take(caller, self._clock())
+        if wait:
+            raise too_many_requests(math.ceil(wait))
 
     @contextmanager
     def open_feed(self, caller: str) -> Iterator[None]:
