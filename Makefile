@@ -4,21 +4,21 @@ ARGS ?=
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: help run install test test-slow test-clients chaos pictures check fix bench bench-voice bench-gpu hostile hostile-full lock clean
+.PHONY: help run install test test-slow test-slow-full test-clients chaos pictures check fix bench bench-voice bench-gpu hostile hostile-full lock clean
 
 help:
 	@echo "make run      install what is missing and start 'relay dev';  SMALL=1: without the language model"
 	@echo "make install  create .venv with the locked dependencies"
-	@echo "make test     install what the tests need and run them (ARGS for pytest);  make test-slow test-clients chaos"
+	@echo "make test     install what the tests need and run them (ARGS for pytest);  make test-slow (test-slow-full: every recording) test-clients chaos"
 	@echo "make check    check style, types and import contracts;  make fix  apply automatic fixes"
 	@echo "make bench    run the benchmarks (bench-voice, bench-gpu: of the voice);  make hostile  attack a call's relay (hostile-full: for half an hour);  make lock  rewrite the lock files;  make clean  remove all but ./var"
 
 run: .venv/core.stamp ; @$(BIN)/python -m relay dev --install-voice $(if $(SMALL),small,full) $(ARGS)
 install: .venv/run.stamp
 
-test test-slow test-clients chaos: .venv/all.stamp
+test test-slow test-slow-full test-clients chaos: .venv/all.stamp
 	@tests/install; echo "Collecting the tests (some seconds), then a dot for each that passes:"
-	$(BIN)/python -m pytest $(if $(filter-out test,$@),-m $(@:test-%=%) $(wildcard tests/$(@:test-%=%))) $(ARGS)
+	$(BIN)/python -m pytest $(if $(filter test,$@),-n auto --maxprocesses 4 --dist loadfile,-m $(firstword $(subst -, ,$(@:test-%=%))) $(if $(filter %-full,$@),--full) $(wildcard tests/$(@:test-%=%))) $(ARGS)
 
 check: .venv/all.stamp
 	$(BIN)/python -m ruff check .

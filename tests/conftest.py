@@ -25,6 +25,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         action="store_true",
         help="relays in this process talk over the sans-I/O protocol of `websockets`",
     )
+    parser.addoption("--full", action="store_true", help="slow checks use every recording there is")
+
+
+@pytest.fixture
+def full(request: pytest.FixtureRequest) -> bool:
+    """Whether this is the long form, which is run by hand."""
+    return bool(request.config.getoption("--full"))
 
 
 @pytest.fixture(autouse=True)

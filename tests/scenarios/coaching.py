@@ -99,6 +99,7 @@ async def watching(
         additional_headers=bearer(secret),
         compression=None,
         close_timeout=1,
+        ping_interval=None,  # the answers would stand behind what the test has not read yet
     ) as socket:
         yield Feed(socket, screen)
 

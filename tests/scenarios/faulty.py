@@ -4,6 +4,7 @@ import asyncio
 import json
 import logging
 import sqlite3
+import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
 from contextlib import asynccontextmanager, closing, contextmanager
@@ -180,11 +181,12 @@ class Bad:
     folder: Path
     tokens: list[str] = field(default_factory=list)
     went_up: list[Event] = field(default_factory=list)
+    clock: Clock = time.time
 
     @asynccontextmanager
     async def call(self, sub: str = "ada", query: str = "?relay=1") -> AsyncIterator[Caller]:
         """A caller at the OpenAI door, who has been greeted where that is asked for."""
-        bearer = token(sub)
+        bearer = token(sub, clock=self.clock)
         self.tokens.append(bearer)
         headers = {"Authorization": f"Bearer {bearer}"}
         async with self.stage.openai_client(query, additional_headers=headers) as line:
@@ -196,7 +198,7 @@ class Bad:
     @asynccontextmanager
     async def old_call(self, sub: str) -> AsyncIterator[Caller]:
         """A caller at S3's door, who knows nothing of `relay.playback`."""
-        bearer = token(sub)
+        bearer = token(sub, clock=self.clock)
         self.tokens.append(bearer)
         named = {"token": bearer, "conversation_id": new_id()}
         async with self.stage.s3_client(sub, **named) as line:
@@ -280,7 +282,8 @@ async def bad_day(
             one = clock and MachineClock(clock, clock)
             async with running(loaded(folder, **given), one) as app:
                 before = asyncio.all_tasks()
-                here = Bad(Stage(app, simulator, folder), folder, tokens, went_up)
+                now = clock or time.time
+                here = Bad(Stage(app, simulator, folder), folder, tokens, went_up, now)
                 yield here
                 await here.stage.emptied()
                 await _only(before)

@@ -244,6 +244,7 @@ async def test_a_connection_closed_without_a_close_frame_is_reported_as_1006(sta
         (frame(TEXT, b"x" * (64 * 1024 + 1)), 1009),
         (frame(CLOSE, close_payload(1006)), 1002),
     ],
+    ids=["rsv", "opcode", "binary", "utf8", "size", "close code"],  # the mask is another each time
 )
 async def test_a_protocol_violation_is_explained_and_closed_without_an_answer(
     stage: Stage, broken: bytes, code: int
