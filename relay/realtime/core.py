@@ -49,11 +49,12 @@ from relay.realtime.events import (
     TokenRenewal,
 )
 from relay.realtime.first_update import FirstUpdate
-from relay.realtime.items import HiddenItems, InjectedItems
+from relay.realtime.items import ROOT, HiddenItems, InjectedItems
 from relay.realtime.liveness import EngineLiveness
 from relay.realtime.opening import Announcement, SessionSetup, open_session
 from relay.realtime.playout import Playout
 from relay.realtime.records import Utterance
+from relay.realtime.replays import ReplayedItems
 from relay.realtime.requests import RequestTracker
 from relay.realtime.scrubbing import scrub_failure, scrub_frame
 from relay.realtime.server_tools import ServerTools
@@ -94,6 +95,9 @@ class SessionCore:
             setup.first_update, self._requests, self._client, self._go_on_without
         )
         self._injected = InjectedItems(self._requests)
+        self._replays = ReplayedItems(
+            setup.earlier_ids, self._injected, self._requests, self.transcript
+        )
         self._budget = BudgetEnforcer(self.spending, deadlines, self._injected, grant.relay_events)
         names = grant.server_tool_names
         self._tools = ServerTools(names) if names else None
@@ -159,6 +163,8 @@ class SessionCore:
             event = scrub_failure(event, self.setup.conceal)
 
         def to_client(seen: Event) -> list[Effect]:
+            if seen is not as_sent and seen.get("previous_item_id") == ROOT:
+                seen = {**seen, "previous_item_id": None}
             return self._client.encode(seen, frame if seen is as_sent else None)
 
         effects = _run(self._engine_rules, event, now, to_client, self._to_engine)
@@ -173,6 +179,8 @@ class SessionCore:
             # First: later rules rely on the shapes that the policy checks.
             self._policy.from_client,
             self._injected.from_client,
+            # After injected, whose ids it puts in the place of those that the client knows.
+            self._replays.from_client,
             # Before requests: what is refused here, or answered by the relay, is not tracked.
             self.coach_speech.from_client,
             self._requests.from_client,
@@ -188,8 +196,11 @@ class SessionCore:
             # First: it needs errors that requests drops, and all others see the session as the
             # client configured it, muted or not. Its replies follow all other effects.
             self.control.from_engine,
+            # Around injected: an item at the front is so for the engine, or for the client alone.
+            self._replays.from_engine,
             # Before coach speech, which links items to predecessors that the client knows.
             self._injected.from_engine,
+            self._replays.from_engine,
             # Before the transcript: a coach's answer ends before the engine's begins.
             self.coach_speech.from_engine,
             # After the rules that drop events about items which are not the engine's to tell of.

@@ -22,6 +22,12 @@ _PLACED: Final = frozenset(
 )
 """Events whose `previous_item_id` can be trusted; that of `.done` cannot (PROTOCOL §5.3)."""
 
+_OF_KNOWN: Final = (
+    *("conversation.item.truncated", "conversation.item.retrieved"),
+    _DELETED,
+)
+"""Events about an item that the client knows already."""
+
 _REFUSALS: Final = {
     "conversation.item.retrieve": ("retrieving", "item_retrieve_invalid_item_id"),
     "conversation.item.truncate": ("truncating", "item_truncate_invalid_item_id"),
@@ -33,24 +39,50 @@ _REFUSALS: Final = {
 class InjectedItems:
     """Items that the relay puts into the conversation, as the rule that hides them.
 
-    They are made under the relay's own ids, and the client sees no trace of them. Costs nothing
-    until the first item is made.
+    They are made under the relay's own ids, and the client sees no trace of them, but of earlier
+    items that it creates again itself: those are then shown under the id that it knows. Costs
+    nothing until the first item is made.
     """
 
     def __init__(self, requests: RequestTracker) -> None:
         self._requests = requests
         self._hidden: HiddenItems | None = None
         self._made = 0
+        self._parts: dict[str, dict[str, Json]] = {}  # by an earlier item's id, then by the relay's
 
     def create(self, item: Json) -> Event:
-        """The `conversation.item.create` for this item, which needs no id."""
+        """The `conversation.item.create` for this item; an id that it has is that of earlier."""
         if self._hidden is None:
             self._hidden = HiddenItems()
         self._made += 1
         item_id = f"relay_item_{self._made}"
         self._hidden.hide(item_id)
+        if "id" in item:
+            self._parts.setdefault(item["id"], {})[item_id] = item
         create = {"type": "conversation.item.create", "item": {**item, "id": item_id}}
         return self._requests.stamp(create)
+
+    def ids_of(self, earlier_id: str) -> list[str]:
+        """The ids under which the engine was told an earlier item; none if it was not."""
+        return list(self._parts.get(earlier_id, ()))
+
+    def before(self, earlier_id: str) -> str | None:
+        """The item before an earlier one, for the client; None if there is none or is not known."""
+        first = next(iter(self._parts.get(earlier_id, ())), None)
+        return None if self._hidden is None else self._hidden.visible_before(first)
+
+    def show(self, earlier_id: str) -> Json | None:
+        """Show the client an earlier item, under that id, and return it; None if there is none."""
+        parts = self._parts.get(earlier_id)
+        if not parts or self._hidden is None:
+            return None
+        self._hidden.show(next(iter(parts)), earlier_id)
+        first, *others = parts.values()
+        return {**first, "content": sum((part["content"] for part in others), first["content"])}
+
+    def forget(self, earlier_id: str) -> list[str]:
+        """Forget an earlier item that the client deletes; returns its ids for the engine."""
+        return list(self._parts.pop(earlier_id, ()))
 
     def from_client(self, event: Event, now: float) -> RuleOutcome:
         """The event; raises BadEvent if it names such an item, as if the item did not exist."""
@@ -63,7 +95,7 @@ class InjectedItems:
         if self._hidden is None or event["type"] not in HiddenItems.reads:
             return RuleOutcome([event])
         if self._hidden.hides(event):
-            return RuleOutcome()
+            return RuleOutcome(self._hidden.renamed(event))
         return RuleOutcome([self._hidden.relinked(event)])
 
 
@@ -93,6 +125,7 @@ class HiddenItems:
         self._order = ItemOrder()
         self._linked = 0
         self._deleted = RecentIds(_MAX_ITEMS)
+        self._shown: dict[str, str] = {}  # the client's names of items that are hidden otherwise
 
     def is_call(self, item: Any) -> bool:
         """Whether this item is a call of one of `names`."""
@@ -107,6 +140,26 @@ class HiddenItems:
     def hide(self, item_id: str) -> None:
         """Hide an item that the relay is about to make."""
         self._ids.add(item_id)
+
+    def show(self, item_id: str, name: str) -> None:
+        """Show a hidden item from now on, under this name."""
+        self._shown[item_id] = name
+
+    def renamed(self, event: Event) -> list[Event]:
+        """A hidden event as the client may see it: about an item that is shown, under its name.
+
+        None where it tells that the item was made: the client was told so under its name.
+        """
+        if event["type"] not in _OF_KNOWN:
+            return []
+        item = event.get("item")
+        item_id = item.get("id") if isinstance(item, dict) else event.get("item_id")
+        name = self._shown.get(item_id) if isinstance(item_id, str) else None
+        if name is None:
+            return []
+        if isinstance(item, dict):
+            return [{**event, "item": {**item, "id": name}}]
+        return [{**event, "item_id": name}]
 
     def hides(self, event: Event) -> bool:
         """Note the place of the event's item; returns whether the event is hidden."""
@@ -124,7 +177,7 @@ class HiddenItems:
         previous = event.get("previous_item_id")
         if previous not in self._ids:
             return event
-        return {**event, "previous_item_id": self._visible_before(previous)}
+        return {**event, "previous_item_id": self.visible_before(previous)}
 
     def check(self, event: Event) -> None:
         """Raise BadEvent if a client's event names a hidden item, as if it did not exist."""
@@ -166,7 +219,7 @@ class HiddenItems:
             self._deleted.add(item_id)
         if event["type"] in _PLACED:
             previous = event.get("previous_item_id")
-            if isinstance(previous, str):
+            if isinstance(previous, str) and previous != ROOT:
                 self._link(previous, None)  # in case its own event was missed
             self._link(item_id, previous if isinstance(previous, str) else None)
 
@@ -175,15 +228,20 @@ class HiddenItems:
             self._order.link(item_id, previous)
             self._linked += 1
 
-    def _visible_before(self, item_id: Any) -> str | None:
-        """The nearest item before this one that the client knows.
+    def visible_before(self, item_id: str | None) -> str | None:
+        """The nearest item before this hidden one that the client knows.
 
         Looked up in the whole order, since items may have been inserted meanwhile.
         """
         before: str | None = item_id
-        while before is not None and (before in self._ids or before in self._deleted):
+        while before is not None and self._is_unknown(before):
             before = self._order.neighbours(before)[0] if before in self._order else None
-        return before
+        return None if before is None else self._shown.get(before, before)
+
+    def _is_unknown(self, item_id: str) -> bool:
+        """Whether the client knows no such item."""
+        is_hidden = item_id in self._ids and item_id not in self._shown
+        return is_hidden or item_id in self._deleted
 
 
 def _items_of(event: Event) -> list[Json]:

@@ -36,8 +36,9 @@ class SessionSetup:
     `first_update` goes to the engine after `session.created`; the client sees its answer if
     `first_update_shown`. `transcription` is `audio.input.transcription`. With `truncates`, the
     relay tells the engine what was heard of an interrupted answer, for clients that cannot.
-    `earlier_items` are message items of what was said earlier in this conversation. `prices` is
-    None for an engine that costs nothing. `conceal` takes the engine's own keys out of a frame.
+    `earlier_items` are message items of what was said earlier in this conversation, `earlier_ids`
+    the ids of all items of it, oldest first. `prices` is None for an engine that costs nothing.
+    `conceal` takes the engine's own keys out of a frame.
     """
 
     session_id: str
@@ -49,6 +50,7 @@ class SessionSetup:
     transcription: dict[str, Any]
     truncates: bool = False
     earlier_items: tuple[dict[str, Any], ...] = ()
+    earlier_ids: tuple[str, ...] = ()
     prices: Prices | None = None
     conceal: Conceal = unchanged
 
@@ -185,9 +187,13 @@ def greeting(grant: Grant) -> Event | None:
 
 
 def seed_items(records: Sequence[Record]) -> tuple[dict[str, Any], ...]:
-    """Message items of what was said earlier and heard, oldest first, within bounds (S3-52)."""
+    """Message items of what was said earlier and heard, oldest first, within bounds (S3-52).
+
+    Each has the id of its item; of two items of one id only the later.
+    """
     items: list[dict[str, Any]] = []
     characters = 0
+    sessions: dict[str, str] = {}
     for record in reversed(records[-MAX_TURNS:]):
         said = record.utterance
         text = said.text if said.role == "user" else said.heard_text
@@ -195,8 +201,17 @@ def seed_items(records: Sequence[Record]) -> tuple[dict[str, Any], ...]:
         if characters > MAX_CHARACTERS:
             break
         if text:
-            items.append(_message(said, text))
+            item = _message(said, text)
+            if sessions.setdefault(said.item_id, record.head.session_id) == record.head.session_id:
+                item["id"] = said.item_id
+            items.append(item)
     return tuple(reversed(items))
+
+
+def earlier_ids(records: Sequence[Record]) -> tuple[str, ...]:
+    """The ids of the items of what was said earlier, oldest first; of one id its last place."""
+    latest = dict.fromkeys(record.utterance.item_id for record in reversed(records))
+    return tuple(reversed(latest))
 
 
 def _message(said: Utterance, text: str) -> dict[str, Any]:

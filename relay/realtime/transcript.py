@@ -9,7 +9,7 @@ from typing import Any, Final, NamedTuple, cast
 import msgspec
 
 from relay.realtime.events import Event, TextDelta
-from relay.realtime.items import ItemOrder
+from relay.realtime.items import ItemOrder, RecentIds
 from relay.realtime.playout import HeardAudio, Playback, cut_to_heard
 from relay.realtime.records import Origin, Speaker, State, Utterance
 
@@ -176,6 +176,10 @@ class Transcript:
             return []
         return handler(event, now)
 
+    def repeat(self, item_id: str, previous: str) -> None:
+        """Give an item of an earlier session its place, which is stored and so recorded never."""
+        self._finalizer.repeat(item_id, previous)
+
     def add_audio(self, item_id: str, milliseconds: int) -> None:
         """Count model audio of an item."""
         item = self._items.get(item_id)
@@ -296,7 +300,7 @@ class Transcript:
     def _on_item(self, event: Event, now: float) -> list[Utterance]:
         """`conversation.item.added` and `.done` give the item's place, and texts it came with."""
         given = event.get("item")
-        if not isinstance(given, dict):
+        if not isinstance(given, dict) or given.get("id") in self._finalizer.repeated:
             return []
         role = given.get("role") if given.get("type", "message") == "message" else "none"
         item = self._open(given.get("id"), str(role), now)
@@ -423,6 +427,12 @@ class UtteranceFinalizer:
         self.seq = 0
         self.latency = ResponseLatency()
         self.coach_ids: dict[str, str] = {}
+        self.repeated = RecentIds(_MAX_ITEMS)
+
+    def repeat(self, item_id: str, previous: str) -> None:
+        """Place an item that is not to be recorded."""
+        self.repeated.add(item_id)
+        self._order.link(item_id, previous)
 
     def has_finalized(self, item: TranscriptItem) -> bool:
         """Whether any part of the item was finalized."""
@@ -446,10 +456,13 @@ class UtteranceFinalizer:
         elif item.is_generated and item.id not in self.coach_ids:
             self.latency.answer_began(item.first_seen)
         self._order.link(item.id, previous if isinstance(previous, str) else None)
-        before, after = self._order.neighbours(item.id)
-        item.created_at = max(item.first_seen, self._items[before].created_at if before else 0.0)
+        before, after = map(self._item, self._order.neighbours(item.id))
+        item.created_at = max(item.first_seen, before.created_at if before else 0.0)
         if after is not None:
-            item.created_at = min(item.created_at, self._items[after].created_at)
+            item.created_at = min(item.created_at, after.created_at)
+
+    def _item(self, item_id: str | None) -> TranscriptItem | None:
+        return self._items.get(item_id) if item_id is not None else None
 
     def finalize(self, item: TranscriptItem, state: State) -> list[Utterance]:
         """Return the item's utterances as they are now, leaving out those that did not change."""

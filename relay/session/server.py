@@ -36,7 +36,7 @@ from relay.realtime.endings import (
 )
 from relay.realtime.events import encode
 from relay.realtime.grant import Caller, Grant
-from relay.realtime.opening import SessionSetup, seed_items
+from relay.realtime.opening import SessionSetup, earlier_ids, seed_items
 from relay.realtime.records import SessionHead
 from relay.session.claims import Claim, ConversationClaims
 from relay.session.links import CloseWaiter, ending_of
@@ -237,6 +237,7 @@ def session_setup(
         transcription=services.transcription,
         truncates=admission.truncates and engine.truncation,
         earlier_items=seed_items(earlier.said),
+        earlier_ids=earlier_ids(earlier.said),
         prices=services.prices if engine.billed else None,
         conceal=engine.conceal,
     )

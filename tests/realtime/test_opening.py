@@ -16,6 +16,7 @@ from relay.realtime.opening import (
     Announcement,
     SessionSetup,
     browser_session_update,
+    earlier_ids,
     greeting,
     open_session,
     openai_session_update,
@@ -25,7 +26,7 @@ from relay.realtime.requests import RequestTracker
 from tests.realtime import wire_events as wire
 from tests.realtime.agents import LOOK, LOOKUP, STRICT, WHISPER, grant
 from tests.realtime.session_core import new_core
-from tests.stores.words import Call
+from tests.stores.words import LATER_SESSION, Call
 
 CALL = Call()
 
@@ -177,13 +178,25 @@ def test_S3_52_the_words_of_both_speakers_are_seeded_in_order() -> None:
             "type": "message",
             "role": "user",
             "content": [{"type": "input_text", "text": "My name is Ada."}],
+            "id": said[0].utterance.item_id,
         },
         {
             "type": "message",
             "role": "assistant",
             "content": [{"type": "output_text", "text": "Hello, Ada."}],
+            "id": said[1].utterance.item_id,
         },
     )
+
+
+def test_of_two_items_of_one_id_only_the_later_is_known_by_it() -> None:
+    """Ids are unique in a session; an engine of few words may use one again in the next."""
+    first, answer = CALL.user("One."), CALL.assistant("So.")
+    again = CALL.of(session_id=LATER_SESSION).user("Two.")
+    assert first.utterance.item_id == again.utterance.item_id
+    assert ["id" in item for item in seed_items([first, answer, again])] == [False, True, True]
+    known = (answer.utterance.item_id, again.utterance.item_id)
+    assert earlier_ids([first, answer, again]) == known
 
 
 def test_of_an_interrupted_answer_only_what_was_heard_is_seeded() -> None:
