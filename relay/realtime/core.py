@@ -331,6 +331,10 @@ class SessionCore:
             self.coach_speech.next(),
         )
 
+    def withdrawn(self) -> str | None:
+        """The type of an event that waits for what was cut off, and is not to be sent any more."""
+        return self._announcement.kind if self._announcement.withdrawn() else None
+
     def finish(self, now: float) -> list[Utterance]:
         """The session ended: the utterances that were open, as partial or interrupted ones."""
         return self.transcript.finish(now)
@@ -352,6 +356,7 @@ class SessionCore:
         """Record what the client heard of what is playing; `tells` the engine about it."""
         effects: list[Effect] = []
         for heard in self.playout.interrupt(now):
+            self._announcement.cut(heard.item_id)
             effects += [RecordUtterance(utterance) for utterance in self.transcript.cut(heard, now)]
             if not self.coach_speech.note_heard(heard) and tells:
                 truncate = self._requests.stamp(events.truncate(heard.item_id, heard.ms))

@@ -66,7 +66,7 @@ class ChargeBudget:
 
 @dataclass(frozen=True, slots=True)
 class Flush:
-    """Drop audio that waits to be sent to the client, who was interrupted."""
+    """Drop audio that waits to be sent to the client, who was interrupted; ask for `withdrawn`."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from relay.realtime.billing.pricing import Prices
 from relay.realtime.client_encoder import ClientEncoder
 from relay.realtime.dialects.client import ClientDialect
 from relay.realtime.effects import Effect, ToClient, ToEngine
-from relay.realtime.events import PCM_FORMAT, Event, encode
+from relay.realtime.events import PCM_FORMAT, SPEECH_STARTED, Event, encode
 from relay.realtime.grant import Grant
 from relay.realtime.items import InjectedItems
 from relay.realtime.records import Record, Utterance
@@ -27,6 +27,12 @@ _BROWSER_TURN_DETECTION: Final[dict[str, Any]] = {
     "silence_duration_ms": 500,
 }
 _BROWSER_OUTPUT_TOKENS: Final = 4096
+_SPEECH: Final = {
+    SPEECH_STARTED: True,
+    "input_audio_buffer.committed": False,
+    "response.created": False,
+}
+"""Events that tell whether the learner is speaking, of those that are decoded in every session."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,21 +96,43 @@ def session_info_event(setup: SessionSetup) -> Event:
 class Announcement:
     """Tells the client the id of a new conversation, once, before the end of an answer (S3-27).
 
-    It waits for an answer with words that was not cut off. A continued conversation is not
+    It waits for an answer with words that was not cut off, and for the learner to be silent: its
+    client connects anew on it, and what is being said then is lost. A continued conversation is not
     announced, nor one whose words are not stored: there would be nothing to come back to.
     """
+
+    kind: Final = "conversation.created"
 
     def __init__(self, setup: SessionSetup, client: ClientEncoder) -> None:
         self._conversation_id = setup.conversation_id
         self._client = client
         self._is_made = bool(setup.earlier_items) or not setup.grant.store_text
+        self._is_speaking = False  # the learner
+        self._waits_for: set[str] = set()  # the items of the answer that it comes before the end of
+        self._is_withdrawn = False
 
     def observe(self, event: Event, now: float) -> list[Effect]:
         """The announcement, if it is due before this event of the engine."""
+        if event["type"] in _SPEECH:
+            self._is_speaking = _SPEECH[event["type"]]
         if self._is_made or event["type"] != "response.done" or not _has_said_something(event):
             return []
+        if self._is_speaking:
+            return []
         self._is_made = True
+        self._waits_for = {str(item.get("id")) for item in _output(event)}
         return self._client.announce(self._conversation_id)
+
+    def cut(self, item_id: str) -> None:
+        """Take back an announcement that waits for the end of this item, which was cut off."""
+        if item_id in self._waits_for:
+            self._waits_for.clear()
+            self._is_made, self._is_withdrawn = False, True
+
+    def withdrawn(self) -> bool:
+        """Whether an announcement that was not sent yet is not to be sent; True once."""
+        was, self._is_withdrawn = self._is_withdrawn, False
+        return was
 
 
 def _has_said_something(done: Event) -> bool:
@@ -112,13 +140,18 @@ def _has_said_something(done: Event) -> bool:
     response = done.get("response")
     if not isinstance(response, dict) or response.get("conversation_id", "") is None:
         return False
-    output = response.get("output")
-    items = output if isinstance(output, list) else []
-    return response.get("status") != "cancelled" and any(map(_has_words, items))
+    return response.get("status") != "cancelled" and any(map(_has_words, _output(done)))
 
 
-def _has_words(item: Any) -> bool:
-    content = item.get("content") if isinstance(item, dict) else None
+def _output(done: Event) -> list[dict[str, Any]]:
+    """The items of a `response.done`."""
+    response = done.get("response")
+    output = response.get("output") if isinstance(response, dict) else None
+    return [item for item in output if isinstance(item, dict)] if isinstance(output, list) else []
+
+
+def _has_words(item: dict[str, Any]) -> bool:
+    content = item.get("content")
     parts = content if isinstance(content, list) else []
     return any(
         isinstance(part, dict) and bool(part.get("transcript") or part.get("text"))

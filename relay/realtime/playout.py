@@ -253,7 +253,7 @@ class Pacing:
     def push_other(self, frame: Frame, kind: str, now: float) -> list[Frame]:
         """Queue any other event of this type where it has to wait; returns the frames to send."""
         if kind in self._after_playback:
-            self._hold(_HeldFrame(bytes(frame), "", 0, 0))
+            self._hold(_HeldFrame(bytes(frame), "", 0, 0, kind))
             return self.due(now)
         if not self._held or not kind.startswith(_OF_ANSWERS):
             return [frame]
@@ -276,6 +276,11 @@ class Pacing:
         """When the next frame may be sent; infinity when none waits."""
         return self._may_be_sent_at(self._held[0]) if self._held else math.inf
 
+    def withdraw(self, kind: str) -> None:
+        """Drop the held events of this type, which is among `after_playback`."""
+        self._held = deque(held for held in self._held if held.kind != kind)
+        self._bytes = sum(len(held.frame) for held in self._held)
+
     def flush(self) -> list[Frame]:
         """Drop the held audio; returns the other frames, to send now."""
         others: list[Frame] = [held.frame for held in self._held if not held.ms]
@@ -296,10 +301,11 @@ class _HeldFrame:
     """A frame that waits until the client has no more than `lead_ms` of audio left to play.
 
     None: it waits only for the frames before it. One that is not audio has an empty `item_id` and
-    no `ms`.
+    no `ms`; `kind` is the type of one that waits until what plays has been heard.
     """
 
     frame: bytes
     item_id: str
     ms: int
     lead_ms: int | None
+    kind: str = ""

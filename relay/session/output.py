@@ -97,6 +97,9 @@ class DirectOutput:
     def flush(self) -> None:
         """Nothing waits here."""
 
+    def withdraw(self, kind: str) -> None:
+        """Nothing waits here."""
+
     def due(self, now: float) -> None:
         """Nothing waits here."""
 
@@ -131,6 +134,10 @@ class PacedOutput:
     def other(self, frame: Frame) -> None:
         """Send it now, or behind the audio that it belongs to."""
         self._send_all(self._pacing.push_other(frame, sniff(frame), self._clock()))
+
+    def withdraw(self, kind: str) -> None:
+        """Drop events of this type that wait."""
+        self._pacing.withdraw(kind)
 
     def flush(self) -> None:
         """Drop the audio that waits, send the rest."""

@@ -249,7 +249,7 @@ class Session:
         """The effects that carry no frame or record."""
         match effect:
             case Flush():
-                self._output.current.flush()
+                self._flush()
             case ChargeBudget(charge):
                 self._charge(charge)
             case CallTool(call):
@@ -260,6 +260,12 @@ class Session:
                 self._ping()
             case End(ending):
                 self.end(ending)
+
+    def _flush(self) -> None:
+        withdrawn = self.core.withdrawn()
+        if withdrawn is not None:
+            self._output.plain.withdraw(withdrawn)
+        self._output.current.flush()
 
     def _perform_engine(self, effect: EngineEffect) -> None:
         """The effects about the engine itself."""

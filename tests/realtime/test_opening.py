@@ -254,5 +254,24 @@ def test_a_greeting_that_the_learner_cuts_announces_nothing_and_the_next_answer_
     assert len(it.observe(answered(), 1.0)) == 1
 
 
+def test_nothing_is_announced_while_the_learner_speaks() -> None:
+    it = announcing()
+    it.observe(wire.speech_started("U1"), 1.0)
+    assert it.observe(answered(), 1.0) == []
+    it.observe(wire.committed("U1", None), 1.0)
+    assert len(it.observe(answered(), 1.0)) == 1
+
+
+def test_an_announcement_that_waits_for_a_cut_answer_is_made_before_another() -> None:
+    it = announcing()
+    it.observe(answered(), 1.0)
+    it.cut("A0")
+    assert not it.withdrawn()
+    it.cut("A1")
+    assert it.withdrawn()
+    assert not it.withdrawn(), "once"
+    assert len(it.observe(answered(), 1.0)) == 1
+
+
 def test_an_out_of_band_answer_announces_nothing() -> None:
     assert announcing().observe(answered(conversation_id=None), 1.0) == []

@@ -99,3 +99,23 @@ async def test_S3_52_however_an_answer_comes_the_next_engine_is_told_the_whole_o
         told = [item["content"][0]["text"] for item in seed_items(records)]
         assert told == ["Count.", ANSWER], (ms, chunk_ms, gap_ms, words_late)
         assert records[1].utterance.state == "final"
+
+
+async def test_a_greeting_that_the_learner_cuts_has_them_dial_anew_after_the_next_answer() -> None:
+    """All of it was at the relay: without the cut its end was about to be told."""
+    call = OldCall()
+    session, running = call.start()
+    await settle()
+    call.engine.arrive(CREATED)
+    for event in turn(1200, 200, words_late=False):
+        call.engine.arrive(encode(event).decode())
+    call.clock.now += 0.5
+    call.engine.arrive(encode(wire.speech_started("U2")).decode())
+    assert call.client_types()[-2:] == ["response.done", "input_audio_buffer.speech_started"]
+    assert "conversation.created" not in call.client_types()
+    rest = [*wire.spoken_turn("U2", "A1")[1:], *wire.answer("A2", "Five.", "U2", response="r2")]
+    for event in rest:
+        call.engine.arrive(encode(event).decode())
+    assert call.client_types()[-2:] == ["conversation.created", "response.done"]
+    session.end(endings.CLIENT_LEFT)
+    await running
