@@ -2,7 +2,7 @@
 
 import argparse
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -14,8 +14,11 @@ from relay.realtime.billing.pricing import DATE, Prices
 from relay.realtime.billing.usage import OTHER, UsageMeter
 from relay.realtime.dialects.beta import beta_to_ga
 from relay.realtime.events import AUDIO_DELTA, ReportedSession
+from relay.realtime.items import ROOT, InjectedItems
 from relay.realtime.playout import InstantPlayback
 from relay.realtime.records import Utterance
+from relay.realtime.replays import ReplayedItems
+from relay.realtime.requests import RequestTracker
 from relay.realtime.transcript import Transcript
 
 Row = dict[str, Any]
@@ -62,21 +65,10 @@ class Replayed:
 
 
 def replay(rows: Iterable[Row]) -> Replayed:
-    """Feed a recording through the rules; events may have their GA or their beta names.
-
-    The time of a row without one is its number.
-    """
+    """Feed a recording through the rules; events may have their GA or their beta names."""
     transcript, meter = Transcript(InstantPlayback()), UsageMeter(OTHER, OTHER)
     session, latest, now = ReportedSession(), dict[tuple[str, int], Utterance](), 0.0
-    for number, row in enumerate(rows):
-        time = row.get("t")
-        now = max(now, float(time) if isinstance(time, (int, float)) else float(number))
-        event = row.get("event")
-        if row.get("dir") != "s2c" or not isinstance(event, dict):
-            continue
-        if not isinstance(event.get("type"), str):
-            continue
-        event = beta_to_ga(event)
+    for now, event in _from_engine(rows, transcript):
         session.observe(event, now)
         if event["type"] == AUDIO_DELTA:
             _play(transcript, session, event)
@@ -87,6 +79,26 @@ def replay(rows: Iterable[Row]) -> Replayed:
         latest[utterance.item_id, utterance.content_index] = utterance
     ordered = sorted(latest.values(), key=lambda utterance: utterance.position)
     return Replayed(ordered, meter)
+
+
+def _from_engine(rows: Iterable[Row], transcript: Transcript) -> Iterator[tuple[float, Row]]:
+    """The engine's events in GA form, with their times; a row's without one is its number.
+
+    What the client put at the front is so: the engine tells no predecessor of it.
+    """
+    requests, now = RequestTracker(), 0.0
+    places = ReplayedItems((), InjectedItems(requests), requests, transcript)
+    for number, row in enumerate(rows):
+        time, event = row.get("t"), row.get("event")
+        now = max(now, float(time) if isinstance(time, (int, float)) else float(number))
+        if not isinstance(event, dict) or not isinstance(event.get("type"), str):
+            continue
+        if row.get("dir") == "s2c":
+            event = beta_to_ga(event)
+            placed = places.from_engine(event, now)
+            yield now, event if placed is None else placed.events[0]
+        elif event.get("previous_item_id") == ROOT and isinstance(event.get("item"), dict):
+            places.from_client(event, now)
 
 
 def _play(transcript: Transcript, session: ReportedSession, event: Row) -> None:

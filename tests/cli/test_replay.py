@@ -26,6 +26,7 @@ KINDS = (
     *("conversation.item.added", "conversation.item.done", "conversation.item.truncated"),
     *("conversation.item.created", "response.audio.delta", "response.output_audio.delta"),
     *("response.created", "response.output_item.done", "conversation.item.retrieved"),
+    "conversation.item.create",
     "conversation.item.input_audio_transcription.completed",
     "response.output_audio_transcript.delta",
 )
@@ -67,9 +68,17 @@ def test_a_telephones_sound_is_counted_at_its_own_rate(law: str) -> None:
     assert (said.audio_ms, said.heard_text) == (3000, "one two")
 
 
+def test_what_the_client_put_at_the_front_is_printed_there() -> None:
+    item = {"id": "X", "type": "message", "role": "user"}
+    create = {"type": "conversation.item.create", "previous_item_id": "root", "item": item}
+    rows = rows_of(*wire.typed("U1", "Second.", None))
+    rows += [{"dir": "c2s", "t": None, "event": create}, *rows_of(*wire.typed("X", "First.", None))]
+    assert [said.text for said in replay(rows).utterances] == ["First.", "Second."]
+
+
 values = strategies.recursive(
     strategies.none() | strategies.booleans() | strategies.integers() | strategies.floats()
-    | strategies.sampled_from(["A1", "user", "assistant", "completed", "\ud83d"]),
+    | strategies.sampled_from(["A1", "user", "assistant", "completed", "\ud83d", "root"]),
     lambda inner: strategies.lists(inner, max_size=3) | strategies.dictionaries(
         strategies.sampled_from(KEYS), inner, max_size=5
     ),
@@ -90,7 +99,8 @@ values = strategies.recursive(
 )
 def test_no_recording_ends_in_a_traceback(events: list[dict[str, Any]], times: Any) -> None:
     rows = [{"dir": "s2c", "t": times, "event": event} for event in events]
-    replayed = replay(rows)
+    rows += [{"dir": "c2s", "event": event} for event in events]
+    replayed = replay(rows + rows)
     assert [u.position for u in replayed.utterances] == sorted(
         u.position for u in replayed.utterances
     )
