@@ -352,11 +352,15 @@ class LiveSession(Protocol):
 class SessionDirectory(Protocol):
     """The live sessions, and the slots that limit their number.
 
-    A slot is acquired once a caller has shown a valid token, before anything else is done for them,
-    and released exactly once, when its context ends.
+    A slot is acquired once a caller has been identified, and released exactly once, when its
+    context ends: with the session, or when a newer one of the same user takes its place.
     """
 
     max_connections: int
+
+    @property
+    def is_full(self) -> bool:
+        """Whether there is no room for one more session: no slot, or too little memory."""
 
     @property
     def active(self) -> int:

@@ -36,15 +36,18 @@ class AddressLimits:
         self._connects = ConnectRates(per_minute)
         self._failures = ConnectRates(per_minute)
 
-    @contextmanager
-    def place(self, address: str, now: float) -> Iterator[None]:
-        """Hold a place for a caller who was let in, while the context lasts.
+    def connected(self, address: str, now: float) -> None:
+        """Count a caller with a valid token; raises `SessionRefused` after too many."""
+        if not self._connects.take(network_of(address), now):
+            raise SessionRefused(TOO_MANY_REQUESTS)
 
-        Raises `SessionRefused` where the address has too many sessions, or connects too often.
+    @contextmanager
+    def place(self, address: str) -> Iterator[None]:
+        """Hold a place for a caller who is let in, while the context lasts.
+
+        Raises `SessionRefused` where the address has too many sessions.
         """
         name = network_of(address)
-        if not self._connects.take(name, now):
-            raise SessionRefused(TOO_MANY_REQUESTS)
         if name and 0 < self._most <= self._live[name]:
             raise SessionRefused(TOO_MANY_FROM_ADDRESS)
         self._live[name] += 1

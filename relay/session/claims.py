@@ -19,13 +19,17 @@ log = structlog.get_logger(__name__)
 class Claim:
     """One session's claim to a conversation, from its admission to its end.
 
-    `place` holds what counts against the caller's limits, until the claim ends or a newer session
-    of the same user replaces this one.
+    `place` holds what counts against the limits, until the claim ends or a newer session of the
+    same user replaces this one. `earlier` are the claims that this one replaces.
     """
 
-    def __init__(self, conversation_id: str, sub: str) -> None:
+    def __init__(
+        self, conversation_id: str, sub: str, session_id: str, earlier: "Sequence[Claim]"
+    ) -> None:
         self.conversation_id = conversation_id
         self.sub = sub
+        self.session_id = session_id
+        self.earlier = earlier
         self.place = AsyncExitStack()
         self.is_owner = False
         self._settled = asyncio.Event()
@@ -70,21 +74,25 @@ class ConversationClaims:
     def __init__(self) -> None:
         self._claims: dict[str, list[Claim]] = {}
 
-    @asynccontextmanager
-    async def claim(self, conversation_id: str, sub: str) -> AsyncIterator[Claim]:
-        """Claim a conversation for a session while the context lasts.
+    def is_held(self, conversation_id: str) -> bool:
+        """Whether a session has a claim to this conversation now."""
+        return conversation_id in self._claims
 
-        Earlier sessions of the same user in it are ended and give their places; what they said is
-        in the journal when the context begins, or `REPLACE_SECONDS` have passed. Raises
-        `SessionRefused` (REPLACED) where a newer session came meanwhile.
+    @asynccontextmanager
+    async def claim(self, conversation_id: str, sub: str, session_id: str) -> AsyncIterator[Claim]:
+        """Claim a conversation for a user's session while the context lasts.
+
+        Earlier sessions of the same user in it are ended, and have given their places when the
+        context begins; `settled` waits for what they said.
         """
-        claim = Claim(conversation_id, sub)
         claims = self._claims.setdefault(conversation_id, [])
         earlier = [one for one in claims if one.sub == sub]
+        claim = Claim(conversation_id, sub, session_id, earlier)
         claims.append(claim)
         try:
-            await _replace(earlier)
-            claim.check()
+            for one in earlier:
+                one.replace()
+                await one.place.aclose()
             yield claim
         finally:
             claim.settle()
@@ -93,26 +101,32 @@ class ConversationClaims:
                 del self._claims[conversation_id]
             await claim.place.aclose()
 
+    async def settled(self, claim: Claim) -> None:
+        """Wait until all that is known of the conversation can be read.
+
+        What the sessions before this one said is in the journal then, or `REPLACE_SECONDS` have
+        passed. Raises `SessionRefused`: REPLACED where a newer session came meanwhile, FORBIDDEN
+        while another user talks in it, whose words are not in the journal yet.
+        """
+        try:
+            async with asyncio.timeout(REPLACE_SECONDS):
+                for earlier in claim.earlier:
+                    await earlier.settled()
+        except TimeoutError:
+            log.warning("a replaced session did not settle in time")
+        claim.earlier = ()
+        claim.check()
+        self._keep_out(claim)
+
     def own(self, claim: Claim) -> None:
         """Keep other users out of the conversation; raises `SessionRefused` (FORBIDDEN).
 
         To be called once the history knows of no other owner.
         """
+        self._keep_out(claim)
+        claim.is_owner = True
+
+    def _keep_out(self, claim: Claim) -> None:
         for other in self._claims[claim.conversation_id]:
             if other.sub != claim.sub and other.is_owner and not other.is_settled:
                 raise SessionRefused(FORBIDDEN)
-        claim.is_owner = True
-
-
-async def _replace(earlier: Sequence[Claim]) -> None:
-    """End these sessions, wait for what they record, and free their places."""
-    for claim in earlier:
-        claim.replace()
-    try:
-        async with asyncio.timeout(REPLACE_SECONDS):
-            for claim in earlier:
-                await claim.settled()
-    except TimeoutError:
-        log.warning("a replaced session did not settle in time")
-    for claim in earlier:
-        await claim.place.aclose()

@@ -14,7 +14,7 @@ class MemorySessionDirectory:
     """A `SessionDirectory` in the memory of one process.
 
     `max_per_user` 0 means no limit. The context of each observer lasts as long as a session does.
-    No slot is free while `has_room` is False: too much memory is in use.
+    It is full, too, while `has_room` is False: too much memory is in use.
     """
 
     def __init__(
@@ -32,10 +32,15 @@ class MemorySessionDirectory:
         self._of_user: Counter[str] = Counter()
         self._live: dict[str, LiveSession] = {}
 
+    @property
+    def is_full(self) -> bool:
+        """Whether there is no room for one more session."""
+        return self.active >= self.max_connections or not self._has_room()
+
     @asynccontextmanager
     async def acquire(self) -> AsyncIterator[None]:
         """Hold one of the slots; raises `SessionRefused` (AT_CAPACITY) when there is none."""
-        if self.active >= self.max_connections or not self._has_room():
+        if self.active >= self.max_connections:
             raise SessionRefused(AT_CAPACITY)
         self.active += 1
         try:

@@ -2,8 +2,8 @@
 
 import asyncio
 import uuid
-from collections.abc import Sequence
-from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from math import inf
 from typing import Final
@@ -48,7 +48,8 @@ DATE_STEP: Final = 0.001
 """Seconds between two dates that every store can tell apart."""
 
 TOKEN_SECONDS: Final = 4.0
-"""Seconds the check of a token may take: a listener ends a newcomer after five, without a word."""
+"""Seconds the look-ups of a token and of an agent may take together: a listener ends a newcomer
+after five, without a word."""
 
 STRANGERS: Final = (MISSING_PARAMETERS, UNAUTHORIZED, UNKNOWN_PATH, UNSUPPORTED_INTENT)
 """Endings of who has shown no valid token, by their own doing."""
@@ -130,32 +131,45 @@ class SessionServer:
         """
         if self._is_draining:
             raise SessionRefused(SERVICE_RESTART)
-        services, directory = self._services, self._services.directory
-        if directory.active >= directory.max_connections:  # as S3, before anything is looked up
+        self._check_room(request)
+        async with _in_time():
+            caller = await self._authenticate(request, door)
+            admission = await door.admit(request, caller)
+        self._services.addresses.connected(request.client_ip, _now())
+        claim = await slots.enter_async_context(self._claim(session_id, admission.grant))
+        await self._take_place(claim, caller, request)
+        return await self._create(client, door.name, claim, admission, slots)
+
+    def _check_room(self, request: ConnectRequest) -> None:
+        """Refuse who can have no place, before anything is looked up, as S3 did.
+
+        In a full house a place is left to who continues a conversation of this process: its session
+        may be theirs, and then gives them its own.
+        """
+        continued = (request.parameter("conversation_id") or "").lower()
+        if self._services.directory.is_full and not self._claims.is_held(continued):
             raise SessionRefused(AT_CAPACITY)
-        caller = await self._authenticate(request, door)
-        slots.enter_context(services.addresses.place(request.client_ip, _now()))
-        await slots.enter_async_context(directory.acquire())
+
+    async def _take_place(self, claim: Claim, caller: Caller, request: ConnectRequest) -> None:
+        """Take what counts against the limits, after a session that is replaced gave it back."""
+        services, place = self._services, claim.place
+        place.enter_context(services.addresses.place(request.client_ip))
+        await place.enter_async_context(services.directory.acquire())
+        if caller.role == "learner":  # coaches and admins may have as many as they like
+            await place.enter_async_context(services.directory.acquire_user(caller.sub))
         request.let_in()
-        admission = await door.admit(request, caller)
-        return await self._create(client, door.name, session_id, admission, slots)
 
     async def _create(
         self,
         client: Connection,
         door: str,
-        session_id: str,
+        claim: Claim,
         admission: Admission,
         slots: AsyncExitStack,
     ) -> Session:
-        """Make the session of a client that a door has admitted; raises `SessionRefused`."""
-        services, grant = self._services, admission.grant
-        claim = await slots.enter_async_context(self._claim(grant))
-        if grant.caller.role == "learner":  # coaches and admins may have as many as they like
-            user = services.directory.acquire_user(grant.caller.sub)
-            await claim.place.enter_async_context(user)
-        earlier = await self._earlier(grant)
-        self._claims.own(claim)
+        """Make the session of a client who has a place; raises `SessionRefused`."""
+        services, grant, session_id = self._services, admission.grant, claim.session_id
+        earlier = await self._earlier(claim, grant)
         hold = await services.budgets.open(grant, session_id, services.clock.unix())
         if hold is not None:
             slots.callback(hold.release)
@@ -172,10 +186,10 @@ class SessionServer:
         slots.enter_context(services.directory.track(session))
         return session
 
-    def _claim(self, grant: Grant) -> AbstractAsyncContextManager[Claim]:
+    def _claim(self, session_id: str, grant: Grant) -> AbstractAsyncContextManager[Claim]:
         """Claim the conversation that is continued or begins; ends the caller's older session."""
         conversation_id = grant.conversation_id or str(uuid.uuid4())
-        return self._claims.claim(conversation_id, grant.caller.sub)
+        return self._claims.claim(conversation_id, grant.caller.sub, session_id)
 
     async def _authenticate(self, request: ConnectRequest, door: Door) -> Caller:
         """The caller whose token was shown; raises `SessionRefused`.
@@ -183,22 +197,21 @@ class SessionServer:
         Who sends no valid one again and again is told to wait.
         """
         try:
-            async with asyncio.timeout(TOKEN_SECONDS):
-                return await door.authenticate(request)
-        except TimeoutError:
-            raise SessionRefused(INTERNAL_ERROR) from None
+            return await door.authenticate(request)
         except SessionRefused as refused:
             if refused.ending in STRANGERS:
                 self._services.addresses.failed(request.client_ip, _now())
             raise
 
-    async def _earlier(self, grant: Grant) -> ConversationHistory:
+    async def _earlier(self, claim: Claim, grant: Grant) -> ConversationHistory:
         """What was said before in the conversation that is continued; only its owner may."""
-        if grant.conversation_id is None:
-            return ConversationHistory()
-        earlier = await self._services.history.conversation(grant.conversation_id)
+        await self._claims.settled(claim)
+        earlier = ConversationHistory()
+        if grant.conversation_id is not None:
+            earlier = await self._services.history.conversation(grant.conversation_id)
         if earlier.owner not in (None, grant.caller.sub):
             raise SessionRefused(FORBIDDEN)
+        self._claims.own(claim)
         return earlier
 
     async def drain(self, seconds: float) -> None:
@@ -287,6 +300,16 @@ def _next_date(earlier: ConversationHistory) -> float:
     """
     dates = [max(said.head.started_at, said.utterance.created_at) for said in earlier.said]
     return max(dates) + DATE_STEP if dates else -inf
+
+
+@asynccontextmanager
+async def _in_time() -> AsyncIterator[None]:
+    """Bound the look-ups about a caller; raises `SessionRefused` (INTERNAL_ERROR)."""
+    try:
+        async with asyncio.timeout(TOKEN_SECONDS):
+            yield
+    except TimeoutError:
+        raise SessionRefused(INTERNAL_ERROR) from None
 
 
 def _now() -> float:

@@ -14,7 +14,8 @@ ADA, BOB = "203.0.113.1", "198.51.100.7"
 def refusal(limits: AddressLimits, address: str, now: float) -> Ending | None:
     """Why this address gets no place now; None where it gets one, which it gives back."""
     try:
-        with limits.place(address, now):
+        limits.connected(address, now)
+        with limits.place(address):
             return None
     except SessionRefused as refused:
         return refused.ending
@@ -23,8 +24,8 @@ def refusal(limits: AddressLimits, address: str, now: float) -> Ending | None:
 def test_an_address_has_so_many_sessions_and_others_have_theirs() -> None:
     limits = AddressLimits(live=2)
     with ExitStack() as held:
-        held.enter_context(limits.place(ADA, 0.0))
-        held.enter_context(limits.place(ADA, 0.0))
+        held.enter_context(limits.place(ADA))
+        held.enter_context(limits.place(ADA))
         assert refusal(limits, ADA, 0.0) == TOO_MANY_FROM_ADDRESS
         assert refusal(limits, BOB, 0.0) is None
     assert refusal(limits, ADA, 0.0) is None
@@ -34,7 +35,7 @@ def test_an_address_has_so_many_sessions_and_others_have_theirs() -> None:
 def test_a_place_is_given_back_whatever_happens() -> None:
     limits = AddressLimits(live=1)
     for _ in range(3):
-        with pytest.raises(RuntimeError), limits.place(ADA, 0.0):
+        with pytest.raises(RuntimeError), limits.place(ADA):
             raise RuntimeError
     assert refusal(limits, ADA, 0.0) is None
 
@@ -75,7 +76,8 @@ def test_zero_is_no_limit(address: str) -> None:
     limits = AddressLimits()
     with ExitStack() as held:
         for _ in range(500):
-            held.enter_context(limits.place(address, 0.0))
+            limits.connected(address, 0.0)
+            held.enter_context(limits.place(address))
             limits.failed(address, 0.0)
 
 
@@ -83,7 +85,8 @@ def test_without_an_address_there_is_no_limit() -> None:
     limits = AddressLimits(live=1, per_minute=1)
     with ExitStack() as held:
         for _ in range(3):
-            held.enter_context(limits.place("", 0.0))
+            limits.connected("", 0.0)
+            held.enter_context(limits.place(""))
             limits.failed("", 0.0)
 
 

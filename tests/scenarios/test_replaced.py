@@ -4,11 +4,12 @@ import asyncio
 from pathlib import Path
 from typing import Any
 
+import pytest
 from websockets.exceptions import ConnectionClosed
 
 from relay.parts.simple import Script
 from tests.edge.program import Program, provider, served
-from tests.scenarios.by_hand import client, openai, provided
+from tests.scenarios.by_hand import browser, client, openai, provided
 from tests.scenarios.stage import Line, new_id, stage, token
 
 SCRIPT = Script(heard=("My name is Ada.", "Do you remember me?"), replies=("Hello, Ada.", "Yes."))
@@ -53,12 +54,23 @@ async def test_after_a_change_of_networks_a_user_is_let_in_at_once(tmp_path: Pat
             await third.until("session.created")
 
 
-async def test_a_socket_that_answers_nothing_any_more_keeps_nobody_waiting(tmp_path: Path) -> None:
-    target = openai(more=f"&conversation_id={new_id()}")
-    async with (
-        provided(tmp_path, max_sessions_per_user=1) as (here, _),
-        client(here, target) as ghost,
-    ):
+FULL: dict[str, dict[str, Any]] = {
+    "user": {"max_sessions_per_user": 1},
+    "house": {"max_connections": 1},
+    "address": {"max_connections_per_ip": 1},
+    "all": {"max_sessions_per_user": 1, "max_connections": 1, "max_connections_per_ip": 1},
+}
+
+
+@pytest.mark.parametrize("full", FULL)
+async def test_in_a_full_house_a_ghost_gives_its_place_to_the_newer_session(
+    tmp_path: Path, full: str
+) -> None:
+    """The ghost's socket answers nothing any more, and nobody waits for that."""
+    talk, limits = new_id(), FULL[full]
+    at_openai, at_browser = openai(more=f"&conversation_id={talk}"), browser(conversation_id=talk)
+    target = at_browser if full == "all" else at_openai
+    async with provided(tmp_path, **limits) as (here, _), client(here, target) as ghost:
         await ghost.until("session.created")
         ghost.reads.clear()
         ghost.answers = ghost.pongs = False
@@ -66,7 +78,36 @@ async def test_a_socket_that_answers_nothing_any_more_keeps_nobody_waiting(tmp_p
             await new.until("session.created")
             ghost.reads.set()
             assert await ghost.ended() == REPLACED
-            assert new.closes == []
+            async with client(here, at_openai) as newest:
+                await newest.until("session.created")
+                assert await new.ended() == REPLACED
+                assert here.app.directory.active == 1
+                assert newest.closes == []
+
+
+async def test_in_a_full_house_nobody_else_gets_the_place(tmp_path: Path) -> None:
+    talk = new_id()
+    async with (
+        stage(tmp_path, SCRIPT, max_connections=1) as here,
+        here.openai_client(f"?conversation_id={talk}") as first,
+    ):
+        await first.until("session.created")
+        others = (
+            (f"?conversation_id={talk}", ada("eve")),
+            (f"?conversation_id={new_id()}", ada("ada")),
+            ("", ada("ada")),
+            (f"?conversation_id={talk}&agent_id=%00", ada("ada")),
+        )
+        codes = []
+        for query, options in others:
+            async with here.openai_client(query, **options) as other:
+                codes.append((await other.closed())[0])
+        assert codes == [1013, 1013, 1013, 4003]
+        async with here.openai_client(
+            f"?conversation_id={talk}", additional_headers={"Authorization": "Bearer x"}
+        ) as stranger:
+            assert (await stranger.closed())[0] == 3000
+        await type_in(first, "I am still here.")
 
 
 async def test_another_conversation_does_not_end_the_first(tmp_path: Path) -> None:

@@ -26,7 +26,8 @@ class Live:
 
 @asynccontextmanager
 async def live(here: ConversationClaims, sub: str, talk: str = TALK) -> AsyncIterator[Live]:
-    async with here.claim(talk, sub) as claim:
+    async with here.claim(talk, sub, "s1") as claim:
+        await here.settled(claim)
         here.own(claim)
         yield Live(claim)
 
@@ -39,18 +40,17 @@ async def place(freed: list[str], name: str) -> AsyncIterator[None]:
         freed.append(name)
 
 
-async def test_a_newer_session_waits_for_the_last_words_and_gets_the_place() -> None:
+async def test_a_newer_session_gets_the_place_at_once_and_waits_for_the_last_words() -> None:
     here, freed = ConversationClaims(), list[str]()
     async with live(here, "ada") as old, AsyncExitStack() as stack:
         await old.claim.place.enter_async_context(place(freed, "old"))
         newer = asyncio.ensure_future(stack.enter_async_context(live(here, "ada")))
         await settle()
         assert old.endings == [REPLACED]
+        assert freed == ["old"], "though its sockets are not closed yet"
         assert not newer.done(), "its last words are not in the journal yet"
-        assert freed == []
         old.claim.settle()
         assert (await newer).endings == []
-        assert freed == ["old"], "though its sockets are not closed yet"
     assert freed == ["old"], "once"
 
 
@@ -86,13 +86,33 @@ async def test_who_said_nothing_leaves_a_new_conversation_to_others() -> None:
 
 async def test_a_claim_that_is_not_owned_keeps_nobody_out() -> None:
     here = ConversationClaims()
-    async with here.claim(TALK, "eve"), live(here, "ada") as ada:
+    async with here.claim(TALK, "eve", "s2"), live(here, "ada") as ada:
         assert ada.endings == []
+
+
+async def test_who_reads_the_past_while_another_ends_does_not_get_what_they_said() -> None:
+    """The history that was read meanwhile does not know the owner yet."""
+    here = ConversationClaims()
+    async with live(here, "ada") as ada, here.claim(TALK, "eve", "s2") as eve:
+        with pytest.raises(SessionRefused) as refused:
+            await here.settled(eve)
+        assert refused.value.ending == FORBIDDEN
+        ada.claim.settle()
+        await here.settled(eve)  # from now on the history tells
+
+
+async def test_a_conversation_is_held_from_the_claim_to_its_end() -> None:
+    here = ConversationClaims()
+    assert not here.is_held(TALK)
+    async with here.claim(TALK, "ada", "s1"):
+        assert here.is_held(TALK)
+        assert not here.is_held(OTHER_TALK)
+    assert not here.is_held(TALK)
 
 
 async def test_one_that_is_still_being_set_up_is_refused() -> None:
     here = ConversationClaims()
-    async with here.claim(TALK, "ada") as slow, live(here, "ada") as newer:
+    async with here.claim(TALK, "ada", "s2") as slow, live(here, "ada") as newer:
         with pytest.raises(SessionRefused) as refused:
             slow.begin(lambda _: None)
         assert refused.value.ending == REPLACED
