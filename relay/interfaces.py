@@ -40,6 +40,10 @@ class Receiver(Protocol):
 class Connection(Protocol):
     """One end of a message connection, to a client or to an engine."""
 
+    @property
+    def ended_for_memory(self) -> bool:
+        """Whether this end has closed it because too much waited in it."""
+
     def attach(self, receiver: Receiver) -> None:
         """Push everything to this receiver from now on.
 

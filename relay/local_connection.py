@@ -23,6 +23,8 @@ class LocalConnection:
     `close`. What waits while the other end is paused, or nothing is attached to it, is bounded.
     """
 
+    ended_for_memory = False
+
     def __init__(self) -> None:
         self._far = self
         self._receiver: Receiver | None = None

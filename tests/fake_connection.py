@@ -15,6 +15,7 @@ class FakePeer:
         self.sent: list[bytes] = []
         self.close_sent: tuple[int, str] | None = None
         self.paused = False
+        self.ended_for_memory = False
         self.unanswered_pings = 0
         self._answers_close = answers_close
         self._receiver: Receiver | None = None

@@ -209,6 +209,11 @@ class _KeyedConnection:
         self.send, self.ping = connection.send, connection.ping
         self.pause, self.resume, self.close = connection.pause, connection.resume, connection.close
 
+    @property
+    def ended_for_memory(self) -> bool:
+        """As the connection says."""
+        return self._connection.ended_for_memory
+
     def attach(self, receiver: Receiver) -> None:
         """Push to this receiver from now on; directly, once the provider has greeted."""
         self._receiver = None if self._greeted else receiver

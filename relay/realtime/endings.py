@@ -32,6 +32,12 @@ AT_CAPACITY = Ending(
     "The server has no room. Try again in a minute.",
 )
 AT_CAPACITY_BROWSER = Ending("at_capacity", 1008, AT_CAPACITY.reason, AT_CAPACITY.advice)
+OUT_OF_MEMORY = Ending(
+    "at_capacity",
+    1013,
+    AT_CAPACITY.reason,
+    "Too much of this call was waiting in the server. Connect again.",
+)
 MISSING_PARAMETERS = Ending(
     "missing_parameters",
     4000,

@@ -49,7 +49,7 @@ _CLIENT_ENDINGS: Final = {
     1007: endings.NOT_UTF8,
     1009: endings.FRAME_TOO_BIG,
     1011: endings.INTERNAL_ERROR,
-    1013: endings.AT_CAPACITY,
+    1013: endings.OUT_OF_MEMORY,
     4029: endings.TOO_MANY_FRAMES,
 }
 
@@ -396,4 +396,7 @@ class EngineLink:
     def closed(self, code: int, reason: str) -> None:
         """The connection is closed; the engine's own code and reason are never passed on."""
         self.gone.set()
-        self._session.engine_closed(code, reason)
+        if self.connection is not None and self.connection.ended_for_memory:
+            self._session.end(endings.OUT_OF_MEMORY)
+        else:
+            self._session.engine_closed(code, reason)

@@ -10,9 +10,9 @@ from picows import WSFrame, WSListener, WSMsgType, WSTransport
 
 from relay.interfaces import Frame, Receiver
 from relay.realtime.endings import (
-    AT_CAPACITY,
     INTERNAL_ERROR,
     NOT_UTF8,
+    OUT_OF_MEMORY,
     PROTOCOL_ERROR,
     TOO_MANY_FRAMES,
     Ending,
@@ -85,6 +85,7 @@ class WebSocketConnection(WSListener):
         "_turns",
         "_was_throttled",
         "_writable",
+        "ended_for_memory",
     )
 
     _transport: WSTransport
@@ -116,6 +117,7 @@ class WebSocketConnection(WSListener):
         self._plain = True  # open, and no message is half received: the common case
         self._closing = False  # a close was sent or answered, or the connection is lost
         self._writable = True
+        self.ended_for_memory = False
 
     def __repr__(self) -> str:
         """Show side, remote address, state, and how much is buffered."""
@@ -319,8 +321,9 @@ class WebSocketConnection(WSListener):
 
     def end_for_memory(self) -> None:
         """End it: too much waits in all connections, and most of it here."""
-        if hasattr(self, "_turns"):
-            self._fail(AT_CAPACITY)
+        if hasattr(self, "_turns") and not self._closing:
+            self.ended_for_memory = True
+            self._fail(OUT_OF_MEMORY)
 
     # Frames off the hot path, and failures.
 

@@ -20,6 +20,8 @@ class FakeVoice:
         self.sent: list[bytes] = []
         self.closed: list[tuple[int, str]] = []
 
+    ended_for_memory = False
+
     def attach(self, receiver: Receiver) -> None:
         pass
 

@@ -72,6 +72,8 @@ class SansioConnection(asyncio.Protocol):
             self.protocol.send_text(bytes(frame))
             self._flush()
 
+    ended_for_memory = False
+
     def pause(self) -> None:
         """Stop reading."""
         self._read_pause.set_paused(True)

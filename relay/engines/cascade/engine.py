@@ -185,6 +185,7 @@ class CascadeConnection:
         self._work: dict[int, asyncio.Task[None]] = {}
         self._ending: tuple[int, str] | None = None
         self._ending_reported = False
+        self.ended_for_memory = False
         self.on_closed: Callable[[CascadeConnection], None] = lambda _: None
         self._perform(machine.begin(self._loop.time()))
 
@@ -200,6 +201,7 @@ class CascadeConnection:
         self._inbox.append(bytes(frame))
         self._inbox_bytes += len(frame)
         if self._inbox_bytes > MAX_INBOX_BYTES:
+            self.ended_for_memory = True
             self.close(1013, "Too much waiting")
         self._schedule_turn()
 

@@ -154,6 +154,7 @@ async def test_a_client_that_ignores_writable_is_closed(
     await listener.until(lambda me: bool(me.endings))
 
     assert listener.endings == [(1013, "Too much waiting")]
+    assert connection.ended_for_memory
 
 
 async def test_a_flood_of_events_lets_the_loop_run(connection: Connection):
