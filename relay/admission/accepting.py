@@ -1,4 +1,4 @@
-"""Accepts TCP connections: a few at each turn of the event loop, none while descriptors lack."""
+"""Accepts TCP connections: a few at each turn of the event loop, none while that cannot succeed."""
 
 import asyncio
 import errno
@@ -18,12 +18,16 @@ ACCEPTS_PER_TURN: Final = 8
 as much as ten relayed frames, and a flood of them must not keep a call waiting."""
 
 PAUSE_SECONDS: Final = 0.5
-"""Seconds without accepting after descriptors or memory lacked; the kernel queues meanwhile."""
+"""Seconds without accepting after descriptors or memory lacked, or a whole turn in which every
+connection failed; the kernel queues meanwhile."""
 
 QUIET_SECONDS: Final = 60.0
-"""Seconds in which a lack is logged once."""
+"""Seconds in which the cause of pauses is logged once."""
 
 _LACKS: Final = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
+
+_LACKING: Final = "accepting pauses: too few descriptors"
+_FAILING: Final = "accepting pauses: it fails again and again"
 
 Take = Callable[[socket.socket, str], Coroutine[Any, Any, None]]
 """Sets up an accepted connection, given its socket and the peer's address; it owns the socket."""
@@ -85,6 +89,7 @@ class Acceptor:
         await self._tasks.aclose()
 
     def _accept(self) -> None:
+        failures = 0
         for _ in range(ACCEPTS_PER_TURN):
             if (seconds := self._room(len(self._tasks))) > 0.0:
                 self._rest(seconds)
@@ -95,9 +100,12 @@ class Acceptor:
                 return
             except OSError as error:
                 if error.errno in _LACKS:
-                    self._lack(error)
+                    self._pause_for(error, _LACKING)
                     return
-                continue  # the connection was lost before it was accepted
+                failures += 1  # that one was lost before it was accepted, or none can be
+                if failures == ACCEPTS_PER_TURN:
+                    self._pause_for(error, _FAILING)
+                continue
             connection.setblocking(False)
             self._tasks.run(self._take(connection, address[0]), "accept")
 
@@ -106,13 +114,13 @@ class Acceptor:
         loop.remove_reader(self._listening.fileno())
         self._pause = loop.call_later(seconds, self.start)
 
-    def _lack(self, error: OSError) -> None:
+    def _pause_for(self, error: OSError, event: str) -> None:
         loop = asyncio.get_running_loop()
         self._rest(PAUSE_SECONDS)
         if loop.time() >= self._quiet_until:
             self._quiet_until = loop.time() + QUIET_SECONDS
-            lacking = errno.errorcode.get(error.errno or 0, "")
-            log.warning("accepting pauses: too few descriptors", listener=self._name, error=lacking)
+            name = errno.errorcode.get(error.errno or 0, "")
+            log.warning(event, listener=self._name, error=name)
 
     def _failed(self, _name: str, error: BaseException) -> None:
         log.warning("accepting failed", listener=self._name, error=type(error).__name__)

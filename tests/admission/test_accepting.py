@@ -162,6 +162,61 @@ async def test_without_a_descriptor_it_pauses_and_says_so_once(
     ]
 
 
+class Failing:
+    """A listening socket whose `accept` fails so many times, and then works."""
+
+    def __init__(self, listening: socket.socket, error: int, times: int) -> None:
+        self._listening = listening
+        self._error = error
+        self.left = times
+        self.getsockname, self.fileno = listening.getsockname, listening.fileno
+        self.close = listening.close
+
+    def accept(self) -> tuple[socket.socket, tuple[str, int]]:
+        if self.left:
+            self.left -= 1
+            raise OSError(self._error, os.strerror(self._error))
+        return self._listening.accept()
+
+
+@pytest.mark.parametrize("error", [errno.EPERM, errno.EINVAL, errno.ENETDOWN, errno.ECONNABORTED])
+async def test_an_error_that_persists_makes_it_pause_too(
+    monkeypatch: pytest.MonkeyPatch, error: int
+) -> None:
+    monkeypatch.setattr(accepting, "PAUSE_SECONDS", 0.02)
+    taken = Taken()
+    listening = Failing(bind("127.0.0.1", 0), error, 3 * ACCEPTS_PER_TURN)
+    acceptor = Acceptor(listening, taken.take, taken.room, "voice")  # type: ignore[arg-type]
+    pauses: list[float] = []
+    rest = acceptor._rest
+
+    def noted(seconds: float) -> None:
+        pauses.append(seconds)
+        rest(seconds)
+
+    monkeypatch.setattr(acceptor, "_rest", noted)
+    acceptor.start()
+    with structlog.testing.capture_logs() as lines:
+        (await greeted(acceptor.port)).close()
+    await acceptor.aclose()
+    taken.sockets[0].close()
+    assert pauses == [0.02] * 3, "after a turn of failures each"
+    assert [(line["event"], line["error"]) for line in lines] == [
+        ("accepting pauses: it fails again and again", errno.errorcode[error])
+    ]
+
+
+async def test_one_that_was_lost_before_it_was_accepted_costs_nobody_time() -> None:
+    taken = Taken()
+    listening = Failing(bind("127.0.0.1", 0), errno.ECONNABORTED, ACCEPTS_PER_TURN - 1)
+    acceptor = Acceptor(listening, taken.take, taken.room, "voice")  # type: ignore[arg-type]
+    acceptor.start()
+    (await greeted(acceptor.port)).close()
+    assert acceptor._pause is None
+    await acceptor.aclose()
+    taken.sockets[0].close()
+
+
 async def test_it_can_be_closed_while_it_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     taken = Taken()
     async with accepted_by(taken) as acceptor:
