@@ -78,11 +78,12 @@ class OpenSockets:
             self._add_up(seen)
 
     def _add_up(self, seen: list[tuple[OpenSocket, int]]) -> None:
-        sizes = [size for _, size in seen]
+        still_open = [(each, size) for each, size in seen if each in self._sockets]
+        sizes = [size for _, size in still_open]
         self.waiting = sum(sizes)
         ended = largest_holders(sizes, self.bound)
         for index in ended:
-            seen[index][0].end_for_memory()
+            still_open[index][0].end_for_memory()
         if ended:
             log.warning("too much waits in connections", bytes=self.waiting, ended=len(ended))
 

@@ -203,6 +203,23 @@ async def test_new_callers_are_refused_before_that() -> None:
     sockets.discard(holder)
 
 
+async def test_who_left_while_the_others_are_looked_at_is_not_counted() -> None:
+    """Or new callers would be refused for as long as none comes: nobody looks again."""
+    sockets = OpenSockets(bound=1000)
+    holders = [FakeSocket(900), FakeSocket(900)]
+    for each in holders:
+        sockets.add(each)
+    sockets._begin()  # they are added up in a later turn
+    for each in holders:
+        sockets.discard(each)
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert [each.looks for each in holders] == [1, 1]
+    assert sockets.waiting == 0
+    assert sockets.has_room
+    assert not any(each.is_ended for each in holders)
+
+
 async def test_thousands_are_looked_at_in_several_turns() -> None:
     sockets = OpenSockets(bound=1 << 40)
     many = [FakeSocket(1) for _ in range(5 * SOCKETS_PER_TURN)]
