@@ -3,6 +3,7 @@
 import asyncio
 from typing import Final
 
+from relay.admission.addresses import network_of
 from relay.admission.waiting_list import Abortable, WaitingList
 
 SWEEP_SECONDS: Final = 0.25
@@ -23,10 +24,14 @@ class WaitingConnections:
         """Let it wait for so many seconds; no more than `limit` wait, and others are aborted."""
         loop = asyncio.get_running_loop()
         now = loop.time()
-        for gone in self._list.enter(connection, peer, (now, now + seconds), limit):
+        for gone in self._list.enter(connection, network_of(peer), (now, now + seconds), limit):
             gone.abort()
         if self._timer is None:
             self._timer = loop.call_later(SWEEP_SECONDS, self._sweep)
+
+    def rename(self, connection: Abortable, peer: str) -> None:
+        """It turned out whose it is: who is behind a proxy is known from the headers alone."""
+        self._list.rename(connection, network_of(peer))
 
     def room_in(self, limit: int) -> float:
         """Seconds until one more may enter where no more than `limit` may wait."""

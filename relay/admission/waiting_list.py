@@ -72,6 +72,16 @@ class WaitingList:
         if not of_peer:
             del self._of_peer[peer]
 
+    def rename(self, connection: Abortable, peer: str) -> None:
+        """It turned out whose it is, if it waits: it counts as this peer's, and as their newest."""
+        before = self._peers.get(connection)
+        if before is None or before == peer:
+            return
+        times = self._of_peer[before][connection]
+        self.leave(connection)
+        self._of_peer.setdefault(peer, {})[connection] = times
+        self._peers[connection] = peer
+
     def due(self, now: float) -> list[Abortable]:
         """Remove and return those whose deadline has come."""
         due = [

@@ -160,6 +160,7 @@ class Listener:
         assert protocol is not None  # noqa: S101 - it calls this
         try:
             asked = read_handshake(request, peer, options.trusted_proxies)
+            self._newcomers.rename(protocol, asked.client_ip)
             connect_request = replace(asked, let_in=partial(self._let_in, weakref.ref(protocol)))
             check_origin(connect_request, options.allowed_origins)
             chosen = choose_subprotocol(connect_request, options.select)

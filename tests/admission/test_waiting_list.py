@@ -40,6 +40,21 @@ def test_a_flood_of_one_peer_pushes_out_its_own() -> None:
     assert waiting.enter(E, "192.0.2.9", (0.0, 5.0), LIMIT) == [C]
 
 
+def test_who_is_behind_a_proxy_counts_by_themselves_once_they_are_known() -> None:
+    waiting = WaitingList()
+    for one in (A, B, C):
+        waiting.enter(one, "127.0.0.1", (0.0, 5.0), LIMIT)
+    waiting.rename(A, "198.51.100.7")
+    waiting.rename(B, "203.0.113.1")
+    waiting.rename(C, "203.0.113.1")
+    assert waiting.enter(D, "127.0.0.1", (1.0, 6.0), LIMIT) == [B], "A is older, and of another"
+    waiting.rename(D, "203.0.113.1")
+    waiting.rename(B, "198.51.100.7")  # it waits no longer
+    assert waiting.enter(E, "127.0.0.1", (1.0, 6.0), LIMIT) == [C]
+    assert waiting.due(5.0) == [A], "its deadline is what it was"
+    assert len(waiting) == 2
+
+
 def test_nobody_is_dropped_for_another_at_once() -> None:
     """A thousand callers who come back together are no flood: they wait to be accepted."""
     waiting = WaitingList()

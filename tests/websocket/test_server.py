@@ -130,6 +130,30 @@ async def test_beyond_so_many_newcomers_the_oldest_is_dropped(stage: Stage) -> N
         await raw.hang_up()
 
 
+async def test_behind_a_proxy_a_flood_pushes_out_its_own(stage: Stage) -> None:
+    """All of them come from the proxy's address; their own are in its headers."""
+    held: list[WebSocketConnection] = []
+    options = ListenOptions(connection=QUICK, newcomers=3, newcomer_seconds=60.0)
+    listener = await listen(lambda connection, _: held.append(connection), options)
+
+    async def knock(address: str) -> Raw:
+        raw = await Raw.connect(listener.port)
+        raw.write(upgrade(X_Forwarded_For=address))
+        assert b" 101 " in await raw.read_head()
+        return raw
+
+    honest = await knock("198.51.100.7")
+    flood = [await knock(f"2001:db8::{number}") for number in range(8)]
+    for one in flood[:6]:
+        assert await one.read_rest() == b""
+    held[0].attach(recorder := Recorder())
+    honest.write(frame(TEXT, b"I am still here"))
+    await recorder.until(lambda me: me.frames == [b"I am still here"])
+    for raw in (honest, *flood):
+        await raw.hang_up()
+    await listener.aclose()
+
+
 async def test_many_callers_who_come_back_at_once_are_all_let_in(stage: Stage) -> None:
     """Nobody is dropped for another who came an instant later: they wait in the kernel's queue."""
     listener = await stage.listen(ListenOptions(connection=QUICK, newcomers=20))
