@@ -25,8 +25,8 @@ MakeProtocol = Callable[[], asyncio.Protocol]
 class HttpConnections:
     """The connections of one HTTP listener; `make` makes the protocol that reads requests.
 
-    At most `limit` are open. Where they are not enough, the oldest that waits for a request makes
-    room; where every one is being answered, a new one is closed.
+    At most `limit` are open. Where they are not enough, the oldest that waits for a request, or was
+    refused, makes room; where every one is being answered, a new one is closed.
     """
 
     def __init__(self, make: MakeProtocol, limit: int = MAX_HTTP) -> None:
@@ -34,7 +34,7 @@ class HttpConnections:
         self._limit = limit
         self._waiting = WaitingConnections()
         self._open: dict[asyncio.BaseTransport, HttpConnection] = {}
-        self._answering = 0
+        self._answering: set[asyncio.BaseTransport] = set()
 
     def __len__(self) -> int:
         return len(self._open)
@@ -80,23 +80,39 @@ class HttpConnections:
     @contextmanager
     def _answer(self, transport: asyncio.BaseTransport | None) -> Iterator[None]:
         connection = self._open.get(transport) if transport is not None else None
-        if connection is None:  # it is closed already
+        if transport is None or connection is None:  # it is closed already
             yield
             return
         self._waiting.leave(connection)
-        self._answering += 1
+        self._answering.add(transport)
         try:
             yield
         finally:
-            self._answering -= 1
+            self.wait_again(transport, IDLE_SECONDS)
+
+    def wait_again(self, transport: asyncio.BaseTransport, seconds: float) -> None:
+        """It is no longer being answered, but waits, for so long; repeats change nothing."""
+        if transport in self._answering:
+            self._answering.discard(transport)
             if transport in self._open:
-                self._wait(connection, IDLE_SECONDS)
+                self._wait(self._open[transport], seconds)
 
     def _wait(self, connection: "HttpConnection", seconds: float) -> None:
         self._waiting.enter(connection, connection.peer, seconds, self._may_wait())
 
     def _may_wait(self) -> int:
-        return min(MAX_WAITING, self._limit - self._answering)
+        return min(MAX_WAITING, self._limit - len(self._answering))
+
+
+CONNECTIONS: Final = web.AppKey("connections", HttpConnections)
+"""Where an application has the connections of its listener."""
+
+
+def make_room(request: web.Request) -> None:
+    """Let others have the place of a caller who was refused and is still to close."""
+    connections = request.config_dict.get(CONNECTIONS)
+    if connections is not None and request.transport is not None:
+        connections.wait_again(request.transport, REQUEST_SECONDS)
 
 
 class HttpConnection(asyncio.Protocol):

@@ -15,7 +15,7 @@ from prometheus_client import CONTENT_TYPE_PLAIN_0_0_4
 from relay.admission.accepting import Acceptor, bind
 from relay.admission.descriptors import MAX_HTTP
 from relay.http.api.app import PREFIX, ApiServices, create_api
-from relay.http.connections import HttpConnections
+from relay.http.connections import CONNECTIONS, HttpConnections
 from relay.http.pages import NO_STORE, Pages, page_routes
 
 SHUTDOWN_SECONDS: Final = 2.0
@@ -77,6 +77,7 @@ async def serve(services: HttpServices, host: str, port: int, limit: int = MAX_H
     app = create_app(services)
     listening = bind(host, port)
     connections = HttpConnections(lambda: _made(runner), limit)
+    app[CONNECTIONS] = connections
     app.middlewares.insert(0, connections.middleware())
     runner = web.AppRunner(
         app,

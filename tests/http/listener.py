@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 from aiohttp import ClientSession
 
+from relay.admission.descriptors import MAX_HTTP
 from relay.http.server import Health, HttpServer, HttpServices, serve
 
 SERVICES = HttpServices(health=lambda: Health(2, 1000, 12.5), metrics=lambda: b"relay_test 1\n")
@@ -19,8 +20,10 @@ class Answer:
 
 
 @asynccontextmanager
-async def listening(services: HttpServices = SERVICES, **changes) -> AsyncIterator[HttpServer]:
-    server = await serve(replace(services, **changes), "127.0.0.1", 0)
+async def listening(
+    services: HttpServices = SERVICES, limit: int = MAX_HTTP, **changes
+) -> AsyncIterator[HttpServer]:
+    server = await serve(replace(services, **changes), "127.0.0.1", 0, limit)
     try:
         yield server
     finally:

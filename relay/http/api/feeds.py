@@ -26,6 +26,7 @@ from relay.http.api.errors import (
     error_fields,
 )
 from relay.http.api.sessions import SessionHandlers, parse_number, parse_since
+from relay.http.connections import make_room
 from relay.realtime import endings
 from relay.realtime.endings import (
     CLIENT_LEFT,
@@ -250,6 +251,7 @@ class SocketWriter:
 
     async def refuse(self, spec: ApiErrorSpec) -> None:
         """Send the error as a message that every client can read, then close."""
+        make_room(self.request)
         try:
             await self.send(encode(ErrorMessage(error=error_fields(spec))))
         except ConnectionError:

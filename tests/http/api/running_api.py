@@ -10,6 +10,7 @@ from typing import Any
 
 from aiohttp import ClientSession, ClientWebSocketResponse, WSMsgType
 
+from relay.admission.descriptors import MAX_HTTP
 from relay.clock import MachineClock
 from relay.http.api.app import ApiServices
 from relay.http.api.sessions import ConversationArchive
@@ -151,8 +152,8 @@ class RunningApi:
 
 
 @asynccontextmanager
-async def running_api(**changes: Any) -> AsyncIterator[RunningApi]:
-    """An API; `changes` are fields of `ApiServices`."""
+async def running_api(limit: int = MAX_HTTP, **changes: Any) -> AsyncIterator[RunningApi]:
+    """An API with at most `limit` connections; `changes` are fields of `ApiServices`."""
     feeds, assignments, archive = HubWithDisk(), FakeAssignments(), FakeArchive()
     given: dict[str, Any] = {"service_key": SERVICE_KEY, "clock": MachineClock(), **changes}
     given.setdefault("archive", archive.services())
@@ -162,7 +163,7 @@ async def running_api(**changes: Any) -> AsyncIterator[RunningApi]:
     running = asyncio.create_task(feeds.hub.run())
     try:
         async with (
-            listening(api=services) as server,
+            listening(limit=limit, api=services) as server,
             ClientSession(f"http://127.0.0.1:{server.port}") as http,
         ):
             yield RunningApi(feeds, assignments, archive, http, server.port)

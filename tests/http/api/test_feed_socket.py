@@ -6,7 +6,8 @@ import pytest
 from relay.http.api import feeds
 from relay.realtime.transcript import InterimTranscript
 from tests.feed.calls import FakeCall, again, said
-from tests.http.api.running_api import PATIENCE, bearer, running_api
+from tests.http.api.running_api import PATIENCE, SESSION, bearer, running_api
+from tests.websocket.ends import CLOSE, TEXT, Raw, read_frame, upgrade
 
 KEY = "openai-insecure-api-key."
 
@@ -144,3 +145,17 @@ async def test_a_coach_who_reads_nothing_is_disconnected(monkeypatch: pytest.Mon
                         api.feeds.commit(said(seq, "a" * 100_000))
                         await asyncio.sleep(0.005)
                 connection.transport.abort()
+
+
+@pytest.mark.parametrize("path", ["feed", "voice"])
+async def test_a_stranger_who_answers_no_close_keeps_nobody_out(path: str) -> None:
+    """Who is refused is left some time to answer the close, and holds no place for so long."""
+    async with running_api(limit=1) as api:
+        stranger = await Raw.connect(api.port)
+        stranger.write(upgrade(target=f"/api/sessions/{SESSION}/{path}"))
+        assert b" 101 " in await stranger.read_head()
+        kinds = [(await read_frame(stranger.reader))[0] for _ in range(2)]
+        assert kinds == [TEXT, CLOSE], "it is told why, and does not answer"
+        assert (await api.ask("/health")).status == 200
+        assert await stranger.read_rest() == b""
+        await stranger.hang_up()
