@@ -311,7 +311,7 @@ class SessionCore:
             return ending
         if self.liveness.owes_answer:
             return ENGINE_TIMED_OUT
-        return IDLE_UNHEARD if self.liveness.heard_voice else IDLE
+        return IDLE_UNHEARD if self.liveness.heard_speech else IDLE
 
     def engine_pinged(self, unanswered: int, now: float) -> list[Effect]:
         """The engine was pinged, and has not answered so many earlier pings."""

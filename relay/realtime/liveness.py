@@ -19,14 +19,22 @@ LATE_SECONDS: Final = 1.0
 
 _OWING: Final = {"input_audio_buffer.commit": "turn", "response.create": "response"}
 """What the engine owes once it was sent these."""
-_BEGUN: Final = {"input_audio_buffer.speech_started": "turn", "response.created": "response"}
+_VOICE: Final = "voice"
+_SPEECH: Final = "speech"
+_BEGUN: Final = {
+    "input_audio_buffer.speech_started": _SPEECH,
+    "input_audio_buffer.speech_stopped": "turn",
+    "response.created": "response",
+}
 """What it has begun with these, and so owes the end of."""
 _PAID: Final = {
-    "input_audio_buffer.committed": "turn",
-    "input_audio_buffer.cleared": "turn",
-    "response.done": "response",
+    "input_audio_buffer.speech_stopped": {_SPEECH},
+    "input_audio_buffer.committed": {_SPEECH, "turn"},
+    "input_audio_buffer.cleared": {_SPEECH, "turn"},
+    "response.done": {"response"},
 }
-_VOICE: Final = "voice"
+_CALLERS: Final = {_VOICE, _SPEECH}
+"""What may wait for more of the caller's audio: the engine need not be to blame."""
 
 
 class EngineLiveness:
@@ -39,8 +47,7 @@ class EngineLiveness:
     def __init__(self) -> None:
         self.has_new_debt = False
         """Whether something became owed whose time `start_waiting` has not been told yet."""
-        self.heard_voice = False
-        """Whether the client's audio had a voice in it since the engine's last event."""
+        self._heard_voice = False
         self._owed: set[str] = set()
         self._events = self._unseen = 0
         self._ping_at = self._verdict_at = self._extra_at = self._listen_at = inf
@@ -54,7 +61,16 @@ class EngineLiveness:
     @property
     def owes_answer(self) -> bool:
         """Whether the engine was asked for something and has neither done nor refused it."""
-        return bool(self._owed - {_VOICE})
+        return bool(self._owed - _CALLERS)
+
+    @property
+    def heard_speech(self) -> bool:
+        """Whether somebody spoke of whom nothing has come yet.
+
+        The client's audio had a voice in it since the engine's last event, or the engine has heard
+        speech begin and not end.
+        """
+        return self._heard_voice or _SPEECH in self._owed
 
     def sent(self, kind: str) -> None:
         """Note an event of this type that goes to the engine."""
@@ -63,7 +79,7 @@ class EngineLiveness:
 
     def voice(self) -> None:
         """Note that our own detector found a voice in the client's audio."""
-        self.heard_voice = True
+        self._heard_voice = True
         self._owe(_VOICE)
 
     def start_waiting(self, now: float) -> None:
@@ -75,10 +91,10 @@ class EngineLiveness:
     def heard(self, kind: str, now: float) -> None:
         """Note an event of this type that came from the engine."""
         self._events += 1
+        if kind in _PAID:
+            self._owed -= _PAID[kind]
         if kind in _BEGUN:
             self._owed.add(_BEGUN[kind])
-        elif kind in _PAID:
-            self._owed.discard(_PAID[kind])
         elif kind == "error":
             self._owed.clear()
         self._alive(now)
@@ -130,7 +146,7 @@ class EngineLiveness:
 
     def _alive(self, now: float) -> None:
         self._owed.discard(_VOICE)
-        self.heard_voice = self._was_put_off = False
+        self._heard_voice = self._was_put_off = False
         self._ping_at, self._verdict_at = now + PING_SECONDS, inf
         self._extra_at = now + OWED_SECONDS if self._owed else inf
         self._listen_at = now + LISTEN_SECONDS if not self._owed else inf

@@ -197,7 +197,8 @@ def test_a_fresh_token_is_checked_only_for_an_aware_client() -> None:
 @pytest.mark.parametrize(
     ("kind", "ending"),
     [
-        ("input_audio_buffer.speech_started", endings.ENGINE_TIMED_OUT),  # somebody spoke
+        ("input_audio_buffer.speech_started", endings.IDLE_UNHEARD),  # and did not go on
+        ("input_audio_buffer.speech_stopped", endings.ENGINE_TIMED_OUT),  # a turn is owed
         ("response.done", endings.IDLE),
     ],
 )

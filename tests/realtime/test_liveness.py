@@ -159,6 +159,19 @@ def test_what_was_owed_is_paid_by_what_the_engine_says() -> None:
     assert not engine.watch.owes_answer
 
 
+def test_while_somebody_speaks_the_engine_owes_no_answer() -> None:
+    """It waits for more audio, which may never come; once the speech ended, it owes the turn."""
+    engine = Engine()
+    engine.says("input_audio_buffer.speech_started", 0.0)
+    assert engine.watch.heard_speech
+    assert not engine.watch.owes_answer
+    engine.says("input_audio_buffer.speech_stopped", 1.0)
+    assert not engine.watch.heard_speech
+    assert engine.watch.owes_answer
+    engine.says(COMMITTED, 1.1)
+    assert not engine.watch.owes_answer
+
+
 def test_an_engine_that_dies_within_a_turn_is_found_soon() -> None:
     for kind in ("input_audio_buffer.speech_started", "response.created"):
         engine = Engine(dies=0.5)
@@ -190,7 +203,8 @@ def test_a_voice_is_forgotten_once_the_engine_says_something() -> None:
     watch = EngineLiveness()
     watch.heard("session.created", 0.0)
     watch.voice()
-    assert watch.heard_voice
+    assert watch.heard_speech
     assert not watch.owes_answer, "nobody asked the engine for anything"
     watch.heard("input_audio_buffer.speech_started", 1.0)
-    assert not watch.heard_voice
+    watch.heard("input_audio_buffer.committed", 2.0)
+    assert not watch.heard_speech

@@ -125,6 +125,14 @@ async def test_nobody_spoke_is_not_said_to_one_who_waits_for_an_answer() -> None
     assert await running == endings.ENGINE_TIMED_OUT
 
 
+async def test_a_caller_whose_microphone_stops_within_a_word_does_not_blame_the_engine() -> None:
+    stage, session, running = await connected(engine=Answering())
+    stage.engine.arrive(encode(wire.speech_started("U1")))
+    assert pass_time(stage, session, 400.0) >= 299.0
+    assert await running == endings.IDLE_UNHEARD
+    assert stage.client.close_sent == (4011, "Idle")
+
+
 async def test_a_living_engine_and_an_open_microphone_end_nothing_before_that() -> None:
     stage, session, running = await connected(engine=Answering())
     for _ in range(4):
