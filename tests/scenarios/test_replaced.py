@@ -78,7 +78,7 @@ async def test_in_a_full_house_a_ghost_gives_its_place_to_the_newer_session(
             await new.until("session.created")
             ghost.reads.set()
             assert await ghost.ended() == REPLACED
-            async with client(here, at_openai) as newest:
+            async with client(here, at_openai.replace(talk, talk.upper())) as newest:
                 await newest.until("session.created")
                 assert await new.ended() == REPLACED
                 assert here.app.directory.active == 1

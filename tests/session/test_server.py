@@ -186,6 +186,39 @@ async def test_at_capacity_a_client_is_refused_before_it_is_authenticated() -> N
         assert here.let_in == 0
 
 
+async def test_in_a_full_house_a_session_may_follow_another_in_its_place() -> None:
+    """Also while memory is short: as much is free afterwards as before."""
+    here = Server()
+    old = await here.call(conversation_id=CONVERSATION)
+    here.directory.max_connections, here.directory._has_room = 1, lambda: False
+    elsewhere = await here.call(conversation_id=str(uuid.uuid4()))
+    assert elsewhere.close_sent == (1013, "Server at capacity")
+    assert old.close_sent is None
+    new = await here.call(conversation_id=CONVERSATION)
+    assert old.close_sent == (4009, "Replaced")
+    assert here.let_in == 2
+    assert new.close_sent != (1013, "Server at capacity")
+    assert here.directory.active == 1
+    here.directory.end_all(endings.IDLE)
+    await settle()
+
+
+async def test_who_is_refused_for_another_reason_ends_no_session_of_theirs() -> None:
+    door = FakeDoor()
+    here = Server(door)
+    old = await here.call(conversation_id=CONVERSATION)
+    door.outcome = endings.FORBIDDEN
+    assert (await here.call(conversation_id=CONVERSATION)).close_sent == (4003, "Forbidden")
+    door.outcome = None
+    here.addresses._connects = ConnectRates(1)
+    here.addresses.connected("127.0.0.1", asyncio.get_running_loop().time())
+    refused = await here.call(conversation_id=CONVERSATION)
+    assert refused.close_sent == (4029, "Too many requests")
+    assert old.close_sent is None
+    here.directory.end_all(endings.IDLE)
+    await settle()
+
+
 async def test_the_last_place_goes_to_who_is_authenticated_first() -> None:
     door = FakeDoor()
     door.answers.clear()
