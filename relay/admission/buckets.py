@@ -29,9 +29,23 @@ class TokenBuckets:
 
         What has to wait takes nothing.
         """
-        left, before = self._buckets.pop(name, (self._burst, now))
-        left = min(self._burst, left + max(0.0, now - before) * self._per_second)
+        left = self._left(name, now)
+        self._buckets.pop(name, None)
         self._buckets[name] = (left - 1.0 if left >= 1.0 else left, now)
         if len(self._buckets) > self._most:
             self._buckets.popitem(last=False)
+        return self._wait(left)
+
+    def wait(self, name: str, now: float) -> float:
+        """How many seconds this name has to wait for one, 0 if it may take one now.
+
+        Takes nothing, and remembers no name.
+        """
+        return self._wait(self._left(name, now))
+
+    def _left(self, name: str, now: float) -> float:
+        left, before = self._buckets.get(name, (self._burst, now))
+        return min(self._burst, left + max(0.0, now - before) * self._per_second)
+
+    def _wait(self, left: float) -> float:
         return 0.0 if left >= 1.0 else (1.0 - left) / self._per_second

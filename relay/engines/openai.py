@@ -13,7 +13,14 @@ import aiohttp
 import structlog
 
 from relay.interfaces import Connection, EngineCapabilities, EngineRequest, Frame, Receiver
-from relay.realtime.endings import ENGINE_CLOSED, ENGINE_TIMED_OUT, NO_PROVIDER_KEY, SessionRefused
+from relay.realtime.endings import (
+    ENGINE_CLOSED,
+    ENGINE_REFUSED,
+    ENGINE_TIMED_OUT,
+    NO_PROVIDER_KEY,
+    Ending,
+    SessionRefused,
+)
 from relay.realtime.events import sniff
 from relay.realtime.scrubbing import MASK
 from relay.websocket.client import ConnectError, ConnectOptions, ConnectStage, connect
@@ -137,8 +144,7 @@ class OpenAIEngine:
             options.unreachable(error.kind, error.stage or "")
             fields = {"kind": error.kind, "status": error.status, "stage": error.stage}
             log.warning("engine unreachable", **fields)
-            ending = ENGINE_TIMED_OUT if error.kind == "timeout" else ENGINE_CLOSED
-            raise SessionRefused(ending) from error
+            raise SessionRefused(_ending_of(error)) from error
 
     async def probe(self, http: aiohttp.ClientSession) -> str | None:
         """Ask for the list of models, which costs nothing: how it is refused, None if it is not."""
@@ -185,6 +191,12 @@ class KeyConcealer:
         if self._pattern is None or self._pattern.search(frame) is None:
             return frame
         return self._pattern.sub(MASK.encode(), bytes(frame))
+
+
+def _ending_of(error: ConnectError) -> Ending:
+    if error.status in _KEY_REFUSED:
+        return ENGINE_REFUSED
+    return ENGINE_TIMED_OUT if error.kind == "timeout" else ENGINE_CLOSED
 
 
 def report_slow_stages(seconds: Mapping[ConnectStage, float]) -> None:

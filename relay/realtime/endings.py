@@ -1,6 +1,7 @@
 """The table of session endings: their names, close codes, reasons and advice."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Final
 
 
 @dataclass(frozen=True, slots=True)
@@ -9,13 +10,27 @@ class Ending:
 
     `name` is the label in metrics and logs and the `code` of an `error` event; `code` and `reason`
     are those of the WebSocket close frame (a reason has at most 123 bytes of UTF-8); `advice` is
-    one sentence that says what happened and what to do.
+    one sentence that says what happened and what to do. Where another attempt cannot succeed,
+    `final` is the error code of OpenAI on which its clients stop, else "". `retry_after_ms` is how
+    long the caller has to wait, 0 where that is not known.
     """
 
     name: str
     code: int
     reason: str = ""
     advice: str = ""
+    final: str = ""
+    retry_after_ms: int = 0
+
+
+KEY: Final = "invalid_api_key"
+"""The code of OpenAI for a key that is not valid, or not for this."""
+QUOTA: Final = "insufficient_quota"
+"""The code of OpenAI for an account without money."""
+FINAL_CODES: Final = frozenset(
+    {KEY, QUOTA, "credit_balance_exhausted", "account_deactivated", "billing_hard_limit_reached"}
+)
+"""Error codes of OpenAI on which clients stop: after any other some dial again without end."""
 
 
 CLIENT_LEFT = Ending("client_left", 1000)
@@ -43,12 +58,21 @@ MISSING_PARAMETERS = Ending(
     4000,
     "Missing token or agent_id",
     "Connect with ?token= and ?agent_id=.",
+    final=KEY,
 )
 UNAUTHORIZED = Ending(
-    "unauthorized", 4001, "Unauthorized", "The token is missing or not valid. Get a fresh one."
+    "unauthorized",
+    4001,
+    "Unauthorized",
+    "The token is missing or not valid. Get a fresh one.",
+    final=KEY,
 )
 TOKEN_EXPIRED = Ending(
-    "token_expired", 4001, "Token expired", "The token ran out. Connect again with a fresh one."
+    "token_expired",
+    4001,
+    "Token expired",
+    "The token ran out. Connect again with a fresh one.",
+    final=KEY,
 )
 AUTH_UNAVAILABLE = Ending(
     "auth_unavailable",
@@ -57,13 +81,18 @@ AUTH_UNAVAILABLE = Ending(
     "The server cannot check tokens at the moment. Try again in a minute.",
 )
 FORBIDDEN = Ending(
-    "forbidden", 4003, "Forbidden", "This agent or conversation belongs to somebody else."
+    "forbidden",
+    4003,
+    "Forbidden",
+    "This agent or conversation belongs to somebody else.",
+    final=KEY,
 )
 BUDGET_EXHAUSTED = Ending(
     "budget_exhausted",
     4008,
     "Budget exhausted",
     "The budget for today is spent. Try again tomorrow.",
+    final=QUOTA,
 )
 REPLACED = Ending(
     "replaced", 4009, "Replaced", "A newer session of yours continues the conversation."
@@ -103,14 +132,28 @@ TOO_MANY_FRAMES = Ending(
     "Too many requests",
     "More than 1,000 frames a second came for ten seconds. Send fewer and larger ones.",
 )
+TOO_MANY_RECONNECTS = Ending(
+    "too_many_reconnects",
+    4029,
+    "Too many requests",
+    "Too many attempts in a row came to nothing. Wait before the next one.",
+)
 NO_PROVIDER_KEY = Ending(
     "no_provider_key",
     1011,
     "OpenAI API key not configured",
     "The server has no provider key. Its operator must set OPENAI_API_KEY.",
+    final=KEY,
 )
 ENGINE_CLOSED = Ending(
     "engine_closed", 1011, "OpenAI connection closed", "The voice went away. Connect again."
+)
+ENGINE_REFUSED = Ending(
+    "engine_closed",
+    1011,
+    ENGINE_CLOSED.reason,
+    "The voice refuses this server. Its operator must look at the provider's account.",
+    final=KEY,
 )
 ENGINE_TIMED_OUT = Ending(
     "engine_timed_out",
@@ -126,18 +169,28 @@ UNKNOWN_PATH = Ending(
     4000,
     "invalid_request_error.unknown_path",
     "There is no such address. The Realtime API is at /v1/realtime.",
+    final=KEY,
 )
 UNSUPPORTED_INTENT = Ending(
     "not_built",
     4000,
     "invalid_request_error.unsupported_intent",
     "Transcription sessions are not supported here; connect without ?intent=.",
+    final=KEY,
 )
 SERVICE_RESTART = Ending(
     "service_restart", 1012, "Service restart", "The server is restarting. Connect again."
 )
 
 ALL = tuple(value for value in globals().values() if isinstance(value, Ending))
+
+
+def engine_refused(code: str) -> Ending:
+    """How a session ends whose engine refused it with this code: clients are told if it is final.
+
+    Any other code says nothing about a next attempt.
+    """
+    return replace(ENGINE_REFUSED, final=code) if code in FINAL_CODES else ENGINE_CLOSED
 
 
 class SessionRefused(Exception):  # noqa: N818 - it is an outcome, not a fault

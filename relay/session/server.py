@@ -2,8 +2,13 @@
 
 import asyncio
 import uuid
-from collections.abc import AsyncIterator, Sequence
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import (
+    AbstractAsyncContextManager,
+    AsyncExitStack,
+    asynccontextmanager,
+    contextmanager,
+)
 from dataclasses import replace
 from math import inf
 from typing import Final
@@ -11,6 +16,7 @@ from typing import Final
 import structlog
 from structlog.contextvars import bind_contextvars
 
+from relay.admission.reconnects import caller_name
 from relay.interfaces import (
     Admission,
     Connection,
@@ -112,6 +118,8 @@ class SessionServer:
             else:
                 metrics.session_started(door.name)
                 ending = await session.run()
+                name = _name(session.head.user_id, request, door)
+                self._services.reconnects.ended(name, ending, clock() - began, _now())
         seconds = clock() - began
         metrics.session_ended(door.name, ending.name, seconds)
         fields = {"door": door.name, "ending": ending.name, **cause}
@@ -134,11 +142,16 @@ class SessionServer:
         self._check_room(request)
         async with _in_time():
             caller = await self._authenticate(request, door)
-            admission = await door.admit(request, caller)
+            name = _name(caller.sub, request, door)
+            # Who has to wait does not use up what others behind the same address may.
+            self._services.reconnects.check(name, _now())
+            with self._counting_refusals(name):
+                admission = await door.admit(request, caller)
         self._services.addresses.connected(request.client_ip, _now())
-        claim = await slots.enter_async_context(self._claim(session_id, admission.grant))
-        await self._take_place(claim, caller, request)
-        return await self._create(client, door.name, claim, admission, slots)
+        with self._counting_refusals(name):
+            claim = await slots.enter_async_context(self._claim(session_id, admission.grant))
+            await self._take_place(claim, caller, request)
+            return await self._create(client, door.name, claim, admission, slots)
 
     def _check_room(self, request: ConnectRequest) -> None:
         """Refuse who can have no place, before anything is looked up, as S3 did.
@@ -158,6 +171,15 @@ class SessionServer:
         if caller.role == "learner":  # coaches and admins may have as many as they like
             await place.enter_async_context(services.directory.acquire_user(caller.sub))
         request.let_in()
+
+    @contextmanager
+    def _counting_refusals(self, name: str) -> Iterator[None]:
+        """Tell the limits of a caller who is refused."""
+        try:
+            yield
+        except SessionRefused as refused:
+            self._services.reconnects.ended(name, refused.ending, 0.0, _now())
+            raise
 
     async def _create(
         self,
@@ -310,6 +332,12 @@ async def _in_time() -> AsyncIterator[None]:
             yield
     except TimeoutError:
         raise SessionRefused(INTERNAL_ERROR) from None
+
+
+def _name(sub: str, request: ConnectRequest, door: Door) -> str:
+    """A caller as the limits know them: what they ask for belongs to it."""
+    asked = [request.parameter(name) for name in ("agent_id", "conversation_id")]
+    return caller_name(sub, door.name, *asked)
 
 
 def _now() -> float:

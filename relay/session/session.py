@@ -9,6 +9,7 @@ from typing import Any, Final, Protocol
 import structlog
 
 from relay.admission.addresses import AddressLimits
+from relay.admission.reconnects import ReconnectLimits
 from relay.clock import Clock, MachineClock
 from relay.interfaces import (
     CoachAudioStream,
@@ -72,8 +73,9 @@ from relay.tasks import Tasks, where
 CLOSE_SECONDS: Final = 2.0
 """Connections close by themselves within a second; this bounds a fault."""
 
-_ENGINE_FAILED: Final = (
-    *(endings.ENGINE_CLOSED, endings.ENGINE_TIMED_OUT, endings.NO_PROVIDER_KEY),
+_ENGINE_FAILED: Final = frozenset(
+    ending.name
+    for ending in (endings.ENGINE_CLOSED, endings.ENGINE_TIMED_OUT, endings.NO_PROVIDER_KEY)
 )
 """Endings that, before the engine was ready, speak against the provider."""
 
@@ -113,6 +115,7 @@ class Services:
     addresses: AddressLimits = field(default_factory=AddressLimits)
     show: Callable[[Sequence[AnyRecord]], None] = lambda _: None
     health: ProviderHealth = field(default_factory=ProviderHealth)
+    reconnects: ReconnectLimits = field(default_factory=ReconnectLimits)
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,6 +172,7 @@ class Session:
         self._tasks = Tasks(self._task_failed)
         self._token_ends_at = core.deadlines.expires_at + services.clock.unix() - context.clock()
         self._renewals = TokenRenewals(self._renew_token, self._tasks.run)
+        self._engine_ending = endings.ENGINE_CLOSED  # unless it says why it refuses
         self._log = log.bind(session_id=self.head.session_id)
         self._troubles = TroubleLog(services.metrics, self._log)
 
@@ -273,6 +277,7 @@ class Session:
             case EngineRefused(code):
                 self._services.metrics.engine_refused("engine_closed")
                 self._log.warning("engine refused", code=code)
+                self._engine_ending = endings.engine_refused(code)
             case EventRepaired(sender):
                 self._services.metrics.event_repaired(sender)
                 self._log.warning("event repaired: it had half a surrogate pair", sender=sender)
@@ -357,7 +362,7 @@ class Session:
             said = scrub_text(reason, self.core.setup.conceal)
             self._log.warning("engine closed", code=code, reason=said)
             self._services.metrics.engine_trouble("closed", close_label(code))
-        self.end(endings.ENGINE_CLOSED)
+        self.end(self._engine_ending)
 
     # What the time decides.
 
@@ -455,7 +460,7 @@ class Session:
         self._billing.close(self._services.clock.unix())
         self._billing.report(self._services.metrics, self._log)
         self._troubles.close()
-        if not self.core.engine_ready and ending in _ENGINE_FAILED:
+        if not self.core.engine_ready and ending.name in _ENGINE_FAILED:
             self._services.health.failed(self._services.clock.monotonic())
 
 

@@ -120,7 +120,7 @@ async def test_S3_80_a_key_that_is_refused_by_http_is_asked_for_again(head: str)
     async with answering(head) as base:
         with pytest.raises(SessionRefused) as refused:
             await OpenAIEngine(OpenAIOptions(vault, base)).open(CALL)
-    assert refused.value.ending == ENGINE_CLOSED
+    assert refused.value.ending.name == ENGINE_CLOSED.name
     assert vault.keys == ["sk-new"]
 
 
@@ -204,7 +204,8 @@ async def test_an_http_refusal_is_a_closed_engine_and_no_redirect_is_followed(
     async with answering(head) as base:
         with pytest.raises(SessionRefused) as refused:
             await OpenAIEngine(OpenAIOptions(FixedKey("sk-test"), base)).open(CALL)
-    assert refused.value.ending == ENGINE_CLOSED
+    assert refused.value.ending.name == ENGINE_CLOSED.name
+    assert refused.value.ending.final == ("invalid_api_key" if "401" in head else "")
 
 
 async def test_a_server_that_never_answers_the_upgrade_times_out() -> None:

@@ -344,10 +344,10 @@ def test_every_ending_of_the_table_was_met() -> None:
     at_s3 = BrowserDialect().farewell(endings.AT_CAPACITY)
     assert (at_s3.code, at_s3.reason) == (endings.AT_CAPACITY_BROWSER.code, "Server at capacity")
     # test_budgets, test_coach_*, test_replaced, test_auth_down, tests/session/test_engine_gone,
-    # tests/websocket/test_turns, tests/scenarios/test_memory
+    # tests/websocket/test_turns, tests/scenarios/test_memory, tests/session/test_server
     elsewhere = {
         *(endings.BUDGET_EXHAUSTED, endings.ENDED_BY_COACH, endings.TOO_MANY_FRAMES),
         *(endings.REPLACED, endings.AUTH_UNAVAILABLE, endings.IDLE_UNHEARD),
-        endings.OUT_OF_MEMORY,
+        *(endings.TOO_MANY_RECONNECTS, endings.ENGINE_REFUSED, endings.OUT_OF_MEMORY),
     }
     assert set(endings.ALL) - met == {endings.AT_CAPACITY_BROWSER} | elsewhere

@@ -444,7 +444,7 @@ async def test_S3_49_a_token_that_expires_ends_the_call_with_4001(
         await end.until("session.created")
         assert await end.ended() == (4001, "Token expired")
         if door == "openai":
-            assert end.events[-1]["error"]["code"] == "token_expired"
+            assert end.events[-1]["error"]["code"] == "invalid_api_key"
 
 
 async def test_S3_49_who_sends_a_fresh_token_in_time_goes_on(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ import pytest
 import structlog
 
 from relay.admission.addresses import AddressLimits, ConnectRates
+from relay.admission.reconnects import FAILURES
 from relay.interfaces import Admission, ConnectRequest, ConversationHistory, EngineCapabilities
 from relay.metrics import Metrics
 from relay.realtime import endings
@@ -98,7 +99,7 @@ class Server:
         self.clock = FakeClock()
         self.addresses = AddressLimits()
         self.let_in = 0
-        engine = FakeEngine(self.engine)
+        engine = self.opener = FakeEngine(self.engine)
         shared = services(
             engine=engine,
             clock=self.clock,
@@ -361,7 +362,7 @@ async def test_a_user_whose_budget_is_spent_is_refused_with_4008() -> None:
     here.past.spent_today = 990_000
     client = await here.call()
     assert client.close_sent == (4008, "Budget exhausted")
-    assert json.loads(client.sent[0])["error"]["code"] == "budget_exhausted"
+    assert json.loads(client.sent[0])["error"]["code"] == "insufficient_quota"
 
 
 async def test_two_sessions_of_one_user_cannot_both_have_the_last_cents() -> None:
@@ -377,6 +378,59 @@ async def test_two_sessions_of_one_user_cannot_both_have_the_last_cents() -> Non
     assert third.close_sent is None, "what the first held is free again"
     here.directory.end_all(endings.IDLE)
     await settle()
+
+
+@pytest.mark.parametrize("code", ["insufficient_quota", "server_error"])
+async def test_who_dials_on_after_the_engines_refusals_is_braked_and_calls_it_no_more(
+    code: str,
+) -> None:
+    here = Server()
+    for _ in range(FAILURES):
+        here.opener.outcome = refusing = FakePeer()
+        client = await here.call()
+        refusing.arrive(json.dumps({"type": "error", "error": {"code": code, "message": "No."}}))
+        refusing.leave(1000)
+        await settle()
+        told = json.loads(client.sent[-1])["error"]["code"]
+        assert told == (code if code == "insufficient_quota" else "engine_closed")
+        assert client.close_sent == (1011, "OpenAI connection closed")
+    braked = await here.call()
+    error = json.loads(braked.sent[0])["error"]
+    assert error["code"] == "too_many_reconnects"
+    assert braked.close_sent == (4029, "Too many requests")
+    assert 0 < error["retry_after_ms"] <= 4000
+    assert len(here.opener.calls) == FAILURES, "the engine was not called for them"
+    assert here.let_in == FAILURES, "they had no place"
+    other = await here.call(agent_id="another")
+    assert other.close_sent is None, "who asks for something else is not braked"
+    here.directory.end_all(endings.IDLE)
+    await settle()
+
+
+async def test_a_refused_caller_is_braked_without_using_up_the_places_of_their_address() -> None:
+    door = FakeDoor(endings.FORBIDDEN)
+    here = Server(door)
+    here.addresses.__init__(per_minute=FAILURES + 1)  # type: ignore[misc]
+    refused = [await here.call() for _ in range(30)]
+    codes = [client.close_sent[0] for client in refused if client.close_sent]
+    assert codes == [4003] * FAILURES + [4029] * (30 - FAILURES)
+    door.outcome = None
+    other = await here.call(agent_id="another")
+    assert other.close_sent is None
+    here.directory.end_all(endings.IDLE)
+    await settle()
+
+
+async def test_calls_that_are_had_brake_nobody_however_fast_they_follow_one_another() -> None:
+    here = Server()
+    for _ in range(4 * FAILURES):
+        here.opener.outcome = engine = FakePeer()
+        client = await here.call()
+        engine.arrive(CREATED)
+        client.leave(1000)
+        await settle()
+        assert client.close_sent is None or client.close_sent[0] != 4029
+    assert len(here.opener.calls) == 4 * FAILURES
 
 
 class Created:

@@ -203,7 +203,7 @@ async def test_an_engine_that_says_no_before_it_greets_is_not_quoted() -> None:
     await settle()
     stage.engine.arrive('{"type":"error","error":{"code":"invalid_api_key","message":"sk-123"}}')
     stage.engine.leave(3000, "invalid_request_error.invalid_api_key")
-    assert await running == endings.ENGINE_CLOSED
+    assert await running == endings.ENGINE_REFUSED
     assert b"sk-123" not in b"".join(stage.client.sent)
 
 

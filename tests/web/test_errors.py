@@ -33,6 +33,7 @@ OTHERWISE = {
     "ended_by_coach": "hung_up",
     "too_many_frames": "too_many_requests",
     "too_many_from_address": "too_many_sessions",
+    "too_many_reconnects": "too_many_requests",
 }
 """Endings with another name in the client, which sees them from its own side."""
 

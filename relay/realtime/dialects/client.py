@@ -13,6 +13,7 @@ _SILENT_ENDINGS: Final = frozenset(
 )
 _INVALID_API_KEY: Final = "invalid_request_error.invalid_api_key"
 """Close reason of OpenAI for a bad key."""
+_WRONG_ADDRESS: Final = 4000  # the close code of refusals that name what the address lacks
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +142,7 @@ class BrowserDialect:
 
     def farewell(self, ending: Ending) -> Farewell:
         """The close frame alone, except that a lost engine is told by an event as well (S3-12)."""
-        if ending == endings.ENGINE_CLOSED:
+        if ending.name == endings.ENGINE_CLOSED.name:
             error = {"type": "error", "error": "OpenAI connection error"}
             return Farewell((error,), ending.code, ending.reason)
         if ending == endings.AT_CAPACITY:
@@ -154,9 +155,25 @@ def _openai_farewell(ending: Ending) -> Farewell:
     """An `error` event that says why, then the close, as OpenAI does it (WIRE §5)."""
     if ending.name in _SILENT_ENDINGS:
         return Farewell((), 1000, "")
-    event_id = f"event_relay_{ending.name}"
+    error = _final_error(ending) if ending.final else _error(ending, ending.name)
+    if ending.retry_after_ms:
+        error["error"]["retry_after_ms"] = ending.retry_after_ms
     if ending == endings.UNAUTHORIZED:
-        error = events.error(ending.advice, code="invalid_api_key", event_id=event_id)
         return Farewell((error,), 3000, _INVALID_API_KEY)
-    error = events.error(ending.advice, code=ending.name, event_id=event_id)
     return Farewell((error,), ending.code, ending.reason)
+
+
+def _final_error(ending: Ending) -> Event:
+    """An `error` on which clients stop: some look at its code, others at its type as well.
+
+    A wrong address keeps the code that names what is wrong with it.
+    """
+    if ending.code != _WRONG_ADDRESS:
+        return _error(ending, ending.final)
+    error = _error(ending, ending.name)
+    error["error"]["type"] = ending.final
+    return error
+
+
+def _error(ending: Ending, code: str) -> Event:
+    return events.error(ending.advice, code=code, event_id=f"event_relay_{ending.name}")

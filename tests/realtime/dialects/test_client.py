@@ -1,6 +1,7 @@
 """What each kind of client is sent: frames, errors, announcements and farewells."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -106,3 +107,45 @@ def test_S3_12_the_older_front_end_is_told_of_a_lost_engine_by_an_event() -> Non
 
 def test_elsewhere_a_server_at_capacity_closes_with_1013() -> None:
     assert GaDialect().farewell(endings.AT_CAPACITY).code == 1013
+
+
+FINAL = [ending for ending in endings.ALL if ending.final]
+
+
+@pytest.mark.parametrize("dialect", [GaDialect(), BetaDialect()])
+@pytest.mark.parametrize("ending", FINAL, ids=lambda ending: ending.name)
+def test_a_refusal_that_a_retry_cannot_mend_has_a_code_on_which_clients_stop(
+    ending: Ending, dialect: ClientDialect
+) -> None:
+    """LiveKit's plugin looks at the code and at the type, openai-python at the close code."""
+    farewell = dialect.farewell(ending)
+    error = farewell.events[0]["error"]
+    assert endings.FINAL_CODES & {error["code"], error["type"]}
+    assert error["message"] == ending.advice
+
+
+def test_what_a_retry_can_mend_keeps_the_relays_own_name() -> None:
+    for ending in set(endings.ALL) - set(FINAL):
+        for event in GaDialect().farewell(ending).events:
+            error = event["error"]
+            assert error["code"] == ending.name
+            assert not endings.FINAL_CODES & {error["code"], error["type"]}
+
+
+@pytest.mark.parametrize("ending", [endings.UNKNOWN_PATH, endings.UNSUPPORTED_INTENT])
+def test_a_wrong_address_is_still_named(ending: Ending) -> None:
+    error = GaDialect().farewell(ending).events[0]["error"]
+    assert (error["code"], error["type"]) == (ending.name, "invalid_api_key")
+
+
+def test_a_braked_caller_is_told_how_long_to_wait() -> None:
+    farewell = GaDialect().farewell(replace(endings.TOO_MANY_RECONNECTS, retry_after_ms=1500))
+    assert farewell.events[0]["error"]["retry_after_ms"] == 1500
+    assert (farewell.code, farewell.reason) == (4029, "Too many requests")
+    assert "retry_after_ms" not in GaDialect().farewell(endings.FORBIDDEN).events[0]["error"]
+
+
+def test_a_refusing_engine_is_a_lost_one_to_the_older_front_end() -> None:
+    for code in endings.FINAL_CODES:
+        told = BrowserDialect().farewell(endings.engine_refused(code))
+        assert told == BrowserDialect().farewell(endings.ENGINE_CLOSED)
