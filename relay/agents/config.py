@@ -140,6 +140,7 @@ class AgentConfig(BaseModel):
     greeting: str | None = Field(default=None, min_length=1, max_length=_MAX_TEXT)
     pace_ms: int | None = Field(default=None, ge=20, le=60_000)
     store_text: bool = True
+    system_items: Literal["drop", "answer"] = "drop"
     limits: AgentLimits = AgentLimits()
 
     @model_validator(mode="after")
@@ -195,6 +196,7 @@ def _agent(agent_id: str, config: AgentConfig) -> Agent:
         hidden=frozenset(config.hidden),
         bounds=bounds,
         store_text=config.store_text,
+        system_items=config.system_items,
     )
     return Agent(offer, frozenset(config.roles or ()), frozenset(config.subs or ()))
 

@@ -7,6 +7,7 @@ from relay.realtime.dialects.client import ClientDialect
 from relay.realtime.effects import Effect, ToClient
 from relay.realtime.events import BadEvent, Event, Frame
 from relay.realtime.grant import Grant
+from relay.realtime.transcription_view import TranscriptionView
 
 REDACTED_EVENTS: Final = frozenset(
     {"session.created", "session.updated", "response.created", "response.done"}
@@ -22,9 +23,10 @@ Json = dict[str, Any]
 class ClientEncoder:
     """The last step of every event on its way to the client. Each method returns effects."""
 
-    def __init__(self, dialect: ClientDialect, grant: Grant) -> None:
+    def __init__(self, dialect: ClientDialect, grant: Grant, view: TranscriptionView) -> None:
         self._dialect = dialect
         self._grant = grant
+        self._view = view
         self._errors = 0
 
     @property
@@ -34,7 +36,9 @@ class ClientEncoder:
 
     def encode(self, event: Event, frame: Frame | None = None) -> list[Effect]:
         """A decoded event; `frame` holds it as the engine sent it, None if it was changed since."""
-        shown = redact_for_client(event, self._grant)
+        if self._view.hides(event["type"]):
+            return []
+        shown = redact_for_client(self._view.of_session(event), self._grant)
         if frame is None or shown is not event:
             frame = events.encode(shown)
         translated = self._dialect.down(frame, shown["type"], shown)
@@ -42,6 +46,8 @@ class ClientEncoder:
 
     def forward(self, frame: Frame, kind: str) -> list[Effect]:
         """A frame of this type that was not decoded."""
+        if self._view.hides(kind):
+            return []
         try:
             translated = self._dialect.down(frame, kind, None)
         except BadEvent:

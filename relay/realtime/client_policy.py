@@ -260,6 +260,14 @@ def _check_item(item: Any, grant: Grant, where: str) -> None:
         )
 
 
+def speaks_for_server(item: Any, grant: Grant) -> bool:
+    """Whether this is an item in the name of the system, for an agent who has instructions."""
+    if not isinstance(item, dict) or "instructions" not in grant.locked_fields:
+        return False
+    role, kind = item.get("role"), item.get("type")
+    return isinstance(role, str) and role not in _ROLES and kind in _ITEM_TYPES
+
+
 def _allowed(given: Json, fields: Mapping[FieldPath, str], grant: Grant) -> _Filtered:
     locked = grant.locked_fields
 

@@ -58,7 +58,9 @@ from relay.realtime.replays import ReplayedItems
 from relay.realtime.requests import RequestTracker
 from relay.realtime.scrubbing import scrub_failure, scrub_frame
 from relay.realtime.server_tools import ServerTools
+from relay.realtime.system_items import SystemItems
 from relay.realtime.transcript import Transcript
+from relay.realtime.transcription_view import TranscriptionView
 from relay.realtime.troubles import FAILURES, safe_code, trouble_of
 
 _ACTIVITY: Final = ("input_audio_buffer.speech_", "response.", "conversation.item.")
@@ -87,8 +89,11 @@ class SessionCore:
         meter = UsageMeter(grant.model or "", str(setup.transcription.get("model", "")))
         stage = BudgetStage() if grant.bounds.is_budgeted else None
         self.spending = CostTracker(meter, setup.prices, stage)
-        self._client = ClientEncoder(setup.dialect, grant)
+        shown = setup.first_update_shown or grant.relay_events
+        self._transcription_view = TranscriptionView(always=shown)
+        self._client = ClientEncoder(setup.dialect, grant, self._transcription_view)
         self._policy = ClientPolicy(grant, setup.transcription, self._client)
+        self._system_items = SystemItems(setup.session_id, grant, self._client)
         self._announcement = Announcement(setup, self._client)
         self._requests = RequestTracker()
         self._first_update = FirstUpdate(
@@ -176,7 +181,11 @@ class SessionCore:
     def _rules_from_client(self) -> Sequence[Rule]:
         """The rules that a client's event passes, in GA form, on its way to the engine."""
         return (
-            # First: later rules rely on the shapes that the policy checks.
+            # Before the policy, which takes out settings that the client asked for, and refuses
+            # items of the system.
+            self._transcription_view.from_client,
+            self._system_items.from_client,
+            # Later rules rely on the shapes that the policy checks.
             self._policy.from_client,
             self._injected.from_client,
             # After injected, whose ids it puts in the place of those that the client knows.
@@ -200,6 +209,7 @@ class SessionCore:
             self._replays.from_engine,
             # Before coach speech, which links items to predecessors that the client knows.
             self._injected.from_engine,
+            self._system_items.from_engine,
             self._replays.from_engine,
             # Before the transcript: a coach's answer ends before the engine's begins.
             self.coach_speech.from_engine,

@@ -87,7 +87,8 @@ class Grant:
     `extra_locks` names session fields that the client cannot change although the server does not
     set them. `server_tools` are added to the tools that a session has. `hidden` names what of all
     this the client does not see. With a `greeting` the model speaks first. Without `store_text` no
-    text of the session is written anywhere.
+    text of the session is written anywhere. `system_items` says what becomes of a client's system
+    items where the instructions are the server's: dropped, or answered as if they were taken.
     """
 
     caller: Caller
@@ -106,6 +107,7 @@ class Grant:
     hidden: frozenset[str] = HIDDEN
     bounds: Bounds = Bounds()
     store_text: bool = True
+    system_items: Literal["drop", "answer"] = "drop"
 
     @property
     def locked_fields(self) -> frozenset[str]:

@@ -85,7 +85,8 @@ class VoiceClient:
         """Talk to the relay at `url`; raises TalkFailed with a line for the user."""
         if not _TOKEN.fullmatch(token):
             raise TalkFailed("invalid token; create one with `relay token`")
-        protocols = [Subprotocol("realtime"), Subprotocol(f"openai-insecure-api-key.{token}")]
+        names = "realtime", "relay.v1", f"openai-insecure-api-key.{token}"  # the second: show words
+        protocols = [Subprotocol(name) for name in names]
         try:
             async with (
                 connect(url, subprotocols=protocols, compression=None, max_size=2**24) as socket,

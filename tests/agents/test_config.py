@@ -35,6 +35,7 @@ subs = ["5b6f8f5e-0000-4000-8000-00000000a9e7"]
 greeting = "Good morning!"
 pace_ms = 200
 store_text = false
+system_items = "answer"
 
 [[tools]]
 name = "look"
@@ -112,6 +113,7 @@ def test_every_key_is_in_the_offer():
             pace_ms=200,
         ),
         store_text=False,
+        system_items="answer",
     )
 
 
@@ -196,6 +198,7 @@ MISTAKES = [
     ("subs = []", "subs: "),
     ('subs = [""]', "subs[0]: "),
     ('greeting = ["hi"]', "greeting: should be a valid string"),
+    ('system_items = "refuse"', "system_items: should be 'drop' or 'answer'"),
     ('store_text = "no"', "store_text: should be a valid boolean"),
     ("pace_ms = 5", "pace_ms: "),
     ('pace_ms = "200"', "pace_ms: should be a valid integer"),

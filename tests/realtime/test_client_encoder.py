@@ -14,8 +14,10 @@ from relay.realtime.dialects.client import BetaDialect, BrowserDialect, GaDialec
 from relay.realtime.effects import Effect, ToClient
 from relay.realtime.events import BadEvent, Event, encode
 from relay.realtime.grant import Grant
+from relay.realtime.transcription_view import TranscriptionView
 from tests.realtime.agents import LOOK, LOOKUP, OPEN, SECRET, STRICT, grant
 
+SHOWN = TranscriptionView(always=True)
 CREATED = {"type": "session.created", "session": {"id": "sess_1", "instructions": SECRET}}
 
 
@@ -25,25 +27,26 @@ def sent(effects: list[Effect]) -> list[Any]:
 
 def test_an_unchanged_event_passes_as_it_came() -> None:
     frame = b'{ "type":"session.created", "session":{} }'
-    (action,) = ClientEncoder(GaDialect(), OPEN).encode(json.loads(frame), frame)
+    (action,) = ClientEncoder(GaDialect(), OPEN, SHOWN).encode(json.loads(frame), frame)
     assert isinstance(action, ToClient)
     assert action.frame is frame
 
 
 def test_what_the_grant_hides_is_removed() -> None:
-    encoder = ClientEncoder(GaDialect(), grant(instructions=SECRET))
+    encoder = ClientEncoder(GaDialect(), grant(instructions=SECRET), SHOWN)
     assert SECRET not in str(sent(encoder.encode(CREATED, encode(CREATED))))
 
 
 def test_an_event_is_translated_into_the_dialect_of_the_client() -> None:
     done = {"type": "response.output_audio.done", "item_id": "A1"}
-    assert sent(ClientEncoder(BetaDialect(), OPEN).encode(done))[0]["type"] == "response.audio.done"
-    unread = ClientEncoder(BetaDialect(), OPEN).forward(encode(done), done["type"])
+    encoder = ClientEncoder(BetaDialect(), OPEN, SHOWN)
+    assert sent(encoder.encode(done))[0]["type"] == "response.audio.done"
+    unread = encoder.forward(encode(done), done["type"])
     assert sent(unread)[0]["type"] == "response.audio.done"
 
 
 def test_refusals_are_numbered_and_name_the_clients_event() -> None:
-    encoder = ClientEncoder(GaDialect(), OPEN)
+    encoder = ClientEncoder(GaDialect(), OPEN, SHOWN)
     bad = BadEvent("No.", code="invalid_value", event_id="mine")
     first, second = sent([encoder.refuse(bad), encoder.refuse(bad)])
     assert first["error"]["event_id"] == "mine"
@@ -52,14 +55,15 @@ def test_refusals_are_numbered_and_name_the_clients_event() -> None:
 
 def test_relay_events_go_only_to_clients_that_asked_for_them() -> None:
     event = {"type": "relay.paused"}
-    assert sent(ClientEncoder(GaDialect(), OPEN).notify(event)) == []
-    aware = ClientEncoder(GaDialect(), grant(relay_events=True))
+    assert sent(ClientEncoder(GaDialect(), OPEN, SHOWN).notify(event)) == []
+    aware = ClientEncoder(GaDialect(), grant(relay_events=True), SHOWN)
     assert sent(aware.notify(event)) == [event]
 
 
 def test_a_new_conversation_is_announced_only_in_a_dialect_with_an_event_for_it() -> None:
-    assert ClientEncoder(GaDialect(), OPEN).announce("c1") == []
-    assert sent(ClientEncoder(BrowserDialect(), OPEN).announce("c1"))[0]["conversation_id"] == "c1"
+    assert ClientEncoder(GaDialect(), OPEN, SHOWN).announce("c1") == []
+    (announced,) = sent(ClientEncoder(BrowserDialect(), OPEN, SHOWN).announce("c1"))
+    assert announced["conversation_id"] == "c1"
 
 
 DEFAULT = "Your knowledge cutoff is 2023-10. You are a helpful, witty, and friendly AI."

@@ -12,7 +12,9 @@ from relay.realtime.dialects.client import GaDialect
 from relay.realtime.effects import ToClient
 from relay.realtime.events import BadEvent
 from relay.realtime.grant import Caller, Grant
+from relay.realtime.transcription_view import TranscriptionView
 
+SHOWN = TranscriptionView(always=True)
 CALLER = Caller(sub="u1", role="learner", expires_at=2e9)
 OPEN = Grant(caller=CALLER, agent_id="a1")
 LOCKED = Grant(caller=CALLER, agent_id="a1", voice="sage", instructions="Be kind.", tools=())
@@ -126,7 +128,7 @@ def test_locked_fields_are_taken_out_of_a_response() -> None:
 
 def test_an_aware_client_is_told_what_was_taken_out_and_only_then() -> None:
     aware = replace(LOCKED, relay_events=True)
-    policy = ClientPolicy(aware, WHISPER, ClientEncoder(GaDialect(), aware))
+    policy = ClientPolicy(aware, WHISPER, ClientEncoder(GaDialect(), aware, SHOWN))
     update = {"type": "session.update", "session": {"type": "realtime", "voice": "ash"}}
     outcome = policy.from_client(update, 1.0)
     assert outcome.events == [{"type": "session.update", "session": {"type": "realtime"}}]

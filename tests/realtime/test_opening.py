@@ -23,11 +23,13 @@ from relay.realtime.opening import (
     seed_items,
 )
 from relay.realtime.requests import RequestTracker
+from relay.realtime.transcription_view import TranscriptionView
 from tests.realtime import wire_events as wire
 from tests.realtime.agents import LOOK, LOOKUP, STRICT, WHISPER, grant
 from tests.realtime.session_core import new_core
 from tests.stores.words import LATER_SESSION, Call
 
+SHOWN = TranscriptionView(always=True)
 CALL = Call()
 
 
@@ -219,7 +221,7 @@ def announcing(*earlier: str, **granted: Any) -> Announcement:
     grant = replace(setup.grant, **granted)
     said = seed_items([CALL.user(text) for text in earlier])
     setup = replace(setup, grant=grant, earlier_items=said)
-    return Announcement(setup, ClientEncoder(BrowserDialect(), grant))
+    return Announcement(setup, ClientEncoder(BrowserDialect(), grant, SHOWN))
 
 
 def answered(text: str = "Yo.", status: str = "completed", **more: object) -> Event:

@@ -27,6 +27,7 @@ async def test_an_audio_turn_and_a_text_turn(tmp_path: Path) -> None:
                     "type": "realtime",
                     "output_modalities": ["audio"],
                     "instructions": "Brief.",
+                    "audio": {"input": {"transcription": {"model": "whisper-1"}}},
                 }
             )
             await _speak(connection)

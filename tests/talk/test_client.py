@@ -45,7 +45,7 @@ async def talk(
 
 async def test_it_ends_when_the_answer_is_over() -> None:
     async def play(caller: Caller) -> None:
-        assert caller.offered == ["realtime", f"openai-insecure-api-key.{TOKEN}"]
+        assert caller.offered == ["realtime", "relay.v1", f"openai-insecure-api-key.{TOKEN}"]
         await caller.hear(2)
         await caller.say({"type": "input_audio_buffer.speech_stopped"})
         await caller.say({"type": HEARD, "transcript": "Good morning."}, *ANSWER)
