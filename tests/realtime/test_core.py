@@ -412,8 +412,8 @@ def test_a_greeting_makes_the_model_speak_first_and_only_in_a_new_conversation()
 
 def test_an_item_that_the_grant_refuses_is_answered_by_an_error() -> None:
     core = new_core(instructions="Be kind.")
-    system = {"type": "message", "role": "system", "content": [{"type": "input_text", "text": "x"}]}
-    create = {"type": "conversation.item.create", "event_id": "mine", "item": system}
+    unknown = {"type": "mcp_call", "role": "system"}
+    create = {"type": "conversation.item.create", "event_id": "mine", "item": unknown}
     effects = core.from_client(encode(create), 1.0)
     assert to_engine(effects) == []
     assert to_client(effects)[0]["error"]["event_id"] == "mine"

@@ -5,6 +5,7 @@ clients speak beta translates here. Nothing changes its argument: an event that 
 is returned itself. Malformed or unknown events pass: the other end judges them.
 """
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -326,6 +327,41 @@ def _renamed(part: Any, names: Mapping[str, str]) -> Any:
     return {**part, "type": names[kind]}
 
 
+# Errors: what they say of GA fields
+
+
+def _path_pattern(field: _Field) -> str:
+    """The GA paths that mean this field, of a session or a response.
+
+    A plain word counts only with what it is a field of. A format is one word in beta.
+    """
+    path = re.escape(".".join(field.path))
+    prefix = r"(?:session\.|response\.)" + ("?" if len(field.path) > 1 else "")
+    parts = r"(?:\.(?:type|rate))?" if field.path[-1] == "format" else ""
+    return rf"(?<![\w.])({prefix}){path}{parts}(?!\w)"
+
+
+_PATHS = tuple(
+    (re.compile(_path_pattern(field)), rf"\g<1>{field.beta}")
+    for field in _SESSION
+    if field.beta != ".".join(field.path)
+)
+
+
+def beta_text(text: str) -> str:
+    """A message or parameter with the beta names of the fields that it names."""
+    for pattern, beta in _PATHS:
+        text = pattern.sub(beta, text)
+    return text
+
+
+def beta_error(ga: Json) -> Json:
+    """Translate the `error` object of an event: its message and its parameter name fields."""
+    named = {name: ga[name] for name in ("message", "param") if isinstance(ga.get(name), str)}
+    beta = {name: beta_text(text) for name, text in named.items()}
+    return ga if beta == named else {**ga, **beta}
+
+
 # The event tables
 
 
@@ -354,6 +390,7 @@ SESSION = Body("session", beta_session, ga_session)
 TRANSCRIPTION = Body("session", beta_session, ga_transcription_session)
 RESPONSE = Body("response", whole_beta_response, whole_ga_response)
 ITEM = Body("item", beta_item, ga_item)
+ERROR = Body("error", beta_error, _unchanged)  # old logs are read for what was said
 PART = Body("part", beta_part, _unchanged)  # parts are "audio" and "text" in both dialects
 
 
@@ -396,7 +433,8 @@ TABLE: dict[str, Row] = {
         " response.mcp_call.in_progress response.mcp_call.completed response.mcp_call.failed"
         " mcp_list_tools.in_progress mcp_list_tools.completed mcp_list_tools.failed"
     ),
-    **_same_name("rate_limits.updated error"),
+    **_same_name("rate_limits.updated"),
+    **_same_name("error", ERROR),
     **_same_name(
         "output_audio_buffer.started output_audio_buffer.stopped output_audio_buffer.cleared"
     ),

@@ -13,6 +13,7 @@ _SILENT_ENDINGS: Final = frozenset(
 )
 _INVALID_API_KEY: Final = "invalid_request_error.invalid_api_key"
 """Close reason of OpenAI for a bad key."""
+_UNNAMED: Final = "Unknown error"
 _WRONG_ADDRESS: Final = 4000  # the close code of refusals that name what the address lacks
 
 
@@ -97,8 +98,8 @@ class BetaDialect:
         return beta.to_ga(event)
 
     def error(self, event: Event) -> Event:
-        """Return the event unchanged: it has the same shape in both dialects."""
-        return event
+        """Give the fields that the error names their beta names."""
+        return {**event, "error": beta.beta_error(event["error"])}
 
     def announce(self, conversation_id: str) -> Event | None:
         """None: a beta client's `conversation.created` is OpenAI's, which has another shape."""
@@ -118,8 +119,10 @@ class BrowserDialect:
         self._beta = BetaDialect()
 
     def down(self, frame: Frame, kind: str, event: Event | None) -> Frame | None:
-        """As for any beta client."""
-        return self._beta.down(frame, kind, event)
+        """As for any beta client, but that the engine's errors are strings as well."""
+        if kind != "error":
+            return self._beta.down(frame, kind, event)
+        return events.encode(_with_string(event if event is not None else events.decode(frame)))
 
     def up(self, event: Event) -> Event:
         """As for any beta client."""
@@ -127,14 +130,7 @@ class BrowserDialect:
 
     def error(self, event: Event) -> Event:
         """Make `error` a string, with the code and the message beside it (CONTRACTS §3.19)."""
-        fault = event["error"]
-        return {
-            "type": "error",
-            "error": fault["message"],
-            "code": fault["code"],
-            "message": fault["message"],
-            "event_id": fault["event_id"],
-        }
+        return _with_string(event)
 
     def announce(self, conversation_id: str) -> Event | None:
         """The front end's own `conversation.created` (S3-27)."""
@@ -149,6 +145,24 @@ class BrowserDialect:
             ending = endings.AT_CAPACITY_BROWSER
         code = 1000 if ending.name in _SILENT_ENDINGS else ending.code
         return Farewell((), code, ending.reason)
+
+
+def _with_string(event: Event) -> Event:
+    """An `error` event of whatever shape as the older front end reads it, in beta names."""
+    fault = event.get("error")
+    given = beta.beta_error(fault) if isinstance(fault, dict) else {"message": fault}
+    said = [
+        text for name in ("message", "code", "type") if isinstance(text := given.get(name), str)
+    ]
+    message = next(filter(None, said), _UNNAMED)
+    code, event_id = given.get("code"), given.get("event_id")
+    return {
+        "type": "error",
+        "error": message,
+        "code": code,
+        "message": message,
+        "event_id": event_id,
+    }
 
 
 def _openai_farewell(ending: Ending) -> Farewell:

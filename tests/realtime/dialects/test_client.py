@@ -60,7 +60,7 @@ def test_S3_25_a_beta_clients_update_is_translated_to_ga() -> None:
 
 def test_the_relays_own_errors_have_the_shape_of_the_dialect() -> None:
     assert GaDialect().error(ERROR) is ERROR
-    assert BetaDialect().error(ERROR) is ERROR
+    assert BetaDialect().error(ERROR) == ERROR
     told = BrowserDialect().error(ERROR)
     assert (told["error"], told["code"], told["message"]) == ("No.", "invalid_json", "No.")
 
@@ -149,3 +149,64 @@ def test_a_refusing_engine_is_a_lost_one_to_the_older_front_end() -> None:
     for code in endings.FINAL_CODES:
         told = BrowserDialect().farewell(endings.engine_refused(code))
         assert told == BrowserDialect().farewell(endings.ENGINE_CLOSED)
+
+
+GA_FAULTS = [
+    ("session.audio.input.turn_detection.threshold", "session.turn_detection.threshold"),
+    ("session.audio.output.voice", "session.voice"),
+    ("session.audio.input.transcription.model", "session.input_audio_transcription.model"),
+    ("session.audio.input.noise_reduction", "session.input_audio_noise_reduction"),
+    ("session.audio.input.format.type", "session.input_audio_format"),
+    ("session.audio.output.format.rate", "session.output_audio_format"),
+    ("session.audio.output.speed", "session.speed"),
+    ("session.output_modalities", "session.modalities"),
+    ("session.output_modalities[0]", "session.modalities[0]"),
+    ("session.max_output_tokens", "session.max_response_output_tokens"),
+    ("response.audio.output.voice", "response.voice"),
+    ("audio.output.voice", "voice"),
+    ("session.instructions", "session.instructions"),
+    ("item.content[0].type", "item.content[0].type"),
+    ("max_output_tokens", "max_output_tokens"),
+    ("my_session.audio.output.voices", "my_session.audio.output.voices"),
+]
+
+
+@pytest.mark.parametrize(("ga", "beta"), GA_FAULTS)
+def test_errors_name_the_fields_as_a_beta_client_knows_them(ga: str, beta: str) -> None:
+    error = events.error(f"Invalid '{ga}': no.", code="invalid_value", param=ga, event_id="e")
+    frame = events.encode(error)
+    for told in (
+        BetaDialect().error(error),
+        json.loads(bytes(BetaDialect().down(frame, "error", None) or b"")),
+        json.loads(bytes(BetaDialect().down(frame, "error", error) or b"")),
+    ):
+        assert (told["error"]["param"], told["error"]["message"]) == (
+            beta,
+            f"Invalid '{beta}': no.",
+        )
+        assert told["error"]["code"] == "invalid_value"
+    assert GaDialect().down(frame, "error", error) is frame
+    assert BrowserDialect().error(error)["error"] == f"Invalid '{beta}': no."
+
+
+@pytest.mark.parametrize(
+    ("fault", "said", "code"),
+    [
+        ({"message": "No.", "code": "c", "type": "t"}, "No.", "c"),
+        ({"message": None, "code": "c", "type": "t"}, "c", "c"),
+        ({"message": "", "code": None, "type": "server_error"}, "server_error", None),
+        ({}, "Unknown error", None),
+        ("No.", "No.", None),
+        (None, "Unknown error", None),
+        ([1], "Unknown error", None),
+    ],
+)
+def test_at_the_browser_door_every_error_of_the_engine_is_a_string(
+    fault: object, said: str, code: str | None
+) -> None:
+    frame = events.encode({"type": "error", "event_id": "e", "error": fault})
+    told = json.loads(bytes(BrowserDialect().down(frame, "error", None) or b""))
+    assert (told["type"], told["error"], told["message"], told["code"]) == (
+        *("error", said, said),
+        code,
+    )
