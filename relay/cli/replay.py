@@ -21,6 +21,9 @@ from relay.realtime.replays import ReplayedItems
 from relay.realtime.requests import RequestTracker
 from relay.realtime.transcript import Transcript
 
+_LATEST: Final = 1e11
+"""Seconds: the year 5138 for a clock of Unix time."""
+
 Row = dict[str, Any]
 """`{"dir": "c2s" | "s2c" | None, "t": seconds | None, "event": {...}}`, in recorded order."""
 
@@ -81,6 +84,13 @@ def replay(rows: Iterable[Row]) -> Replayed:
     return Replayed(ordered, meter)
 
 
+def _time(given: Any, number: int) -> float:
+    """A row's time in seconds; its number where it has none that a clock could show."""
+    if isinstance(given, int | float) and 0 <= given <= _LATEST:  # not a number is in no range
+        return float(given)
+    return float(number)
+
+
 def _from_engine(rows: Iterable[Row], transcript: Transcript) -> Iterator[tuple[float, Row]]:
     """The engine's events in GA form, with their times; a row's without one is its number.
 
@@ -89,8 +99,7 @@ def _from_engine(rows: Iterable[Row], transcript: Transcript) -> Iterator[tuple[
     requests, now = RequestTracker(), 0.0
     places = ReplayedItems((), InjectedItems(requests), requests, transcript)
     for number, row in enumerate(rows):
-        time, event = row.get("t"), row.get("event")
-        now = max(now, float(time) if isinstance(time, (int, float)) else float(number))
+        now, event = max(now, _time(row.get("t"), number)), row.get("event")
         if not isinstance(event, dict) or not isinstance(event.get("type"), str):
             continue
         if row.get("dir") == "s2c":

@@ -1,6 +1,7 @@
 """`relay replay`: recorded sessions give the transcript that a person reads in them."""
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -104,6 +105,14 @@ def test_no_recording_ends_in_a_traceback(events: list[dict[str, Any]], times: A
     assert [u.position for u in replayed.utterances] == sorted(
         u.position for u in replayed.utterances
     )
+
+
+@pytest.mark.parametrize("time", [math.nan, math.inf, -math.inf, 1e300, 10**400, -5, True, "1"])
+def test_a_time_that_no_clock_shows_counts_as_none(time: Any) -> None:
+    events = [*wire.spoken_turn("U1", None), *wire.answer("A1", "Yes.", "U1")]
+    rows = [{"dir": "s2c", "t": time, "event": event} for event in events]
+    (answer,) = [said for said in replay(rows).utterances if said.role == "assistant"]
+    assert (answer.text, 0 <= answer.created_at <= len(rows)) == ("Yes.", True)
 
 
 def test_half_a_surrogate_pair_is_printed_as_a_mark(
