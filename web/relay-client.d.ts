@@ -65,9 +65,9 @@ export type ErrorCode =
   | "token_unavailable" | "bad_address" | "unreachable" | "offline" | "no_answer"
   | "connection_lost" | "going_away" | "upload_slow"
   | "client_left" | "hung_up" | "protocol_error" | "binary_refused" | "not_utf8" | "frame_too_big"
-  | "at_capacity" | "missing_parameters" | "unauthorized" | "auth_unavailable" | "token_expired"
-  | "forbidden"
-  | "budget_exhausted" | "replaced" | "session_time_limit" | "idle" | "client_too_slow"
+  | "at_capacity" | "missing_parameters" | "unauthorized" | "auth_unavailable" | "token_too_long"
+  | "token_expired" | "forbidden" | "budget_exhausted" | "replaced" | "session_time_limit"
+  | "idle" | "client_too_slow"
   | "too_many_sessions" | "too_many_requests" | "no_provider_key" | "engine_closed"
   | "engine_timed_out" | "internal_error" | "unknown_path" | "not_built" | "service_restart"
   | "server_error" | "ended" | "not_connected" | "already_connected";

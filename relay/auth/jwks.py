@@ -12,7 +12,8 @@ import structlog
 
 from relay.http_body import BodyTooLarge, read_body
 
-MAX_AGE = 600.0  # seconds; Supabase's edge caches a set as long and asks for no longer
+REFRESH_SECONDS = 300.0  # Supabase's edge caches a set for 600 s and asks for no longer
+RETRY_SECONDS = 30.0  # after a fetch that failed; the old set stays in force meanwhile
 REFETCH_PAUSE = 5.0  # seconds between two fetches, so that invented key ids cause no storm
 MAX_KEYS = 32  # a project has up to four; further ones are ignored
 MIN_RSA_BITS = 2048  # RFC 7518 §3.3
@@ -26,7 +27,14 @@ KeyName = tuple[str | None, str]
 
 
 class KeySetUnavailable(Exception):  # noqa: N818 - an outcome, not a fault
-    """No key set was ever fetched, so no token can be verified."""
+    """The key of a token cannot be looked up now; the text says why and is safe to log.
+
+    Later it can be: nothing is said of the token.
+    """
+
+
+class KeyUnknownYet(KeySetUnavailable):
+    """The key set of a moment ago lacks the key: it is new, or invented."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,40 +49,57 @@ class FetchFailed(Exception):  # noqa: N818 - an outcome, not a fault
     """No usable answer came; the text names the kind of failure, never the address or a header."""
 
 
+Later = Callable[[float, Callable[[], object]], asyncio.TimerHandle]
+"""Calls a function after so many seconds."""
+
+
 class Jwks:
-    """The key set at one address. It owns the one fetch that may be under way."""
+    """The key set at one address, which is fetched when it is first needed and then kept fresh.
+
+    It owns the one fetch that may be under way. `clock` is in seconds; `later` is the event loop's
+    `call_later` unless it is given.
+    """
 
     def __init__(
         self,
         url: str,
         http: aiohttp.ClientSession,
         clock: Callable[[], float] = time.monotonic,
+        later: Later | None = None,
     ) -> None:
         self._url = url
         self._http = http
         self._clock = clock
+        self._later = later
         self._keys: dict[KeyName, jwt.PyJWK] | None = None
-        self._fetched_at = self._tried_at = float("-inf")
+        self._tried_at = float("-inf")
         self._has_failed = False  # the last fetch
         self._fetching: asyncio.Task[None] | None = None
+        self._next: asyncio.TimerHandle | None = None
 
     async def find(self, kid: str | None, algorithm: str) -> jwt.PyJWK | None:
         """Return the key of this id for this algorithm, None if the issuer has no such key.
 
-        Without an id the key is found only if it is the only one for its algorithm. While fetches
-        fail, nobody whose key is known waits for one. Raises `KeySetUnavailable`.
+        Without an id the key is found only if it is the only one for its algorithm. Nobody whose
+        key is known waits for a fetch. Raises `KeySetUnavailable` where the issuer cannot be asked,
+        and `KeyUnknownYet` where it may not be asked again so soon.
         """
-        is_known = self._pick(kid, algorithm) is not None
-        if self._clock() - self._fetched_at >= MAX_AGE or not is_known:
-            fetching = self._refresh()
-            if fetching is not None and not (is_known and self._has_failed):
-                await asyncio.wait({fetching})
-        if self._keys is None:
-            raise KeySetUnavailable("no key set could be fetched")
-        return self._pick(kid, algorithm)
+        if (known := self._pick(kid, algorithm)) is not None or self._is_of_another_kind(kid):
+            return known
+        fetching = self._refresh()
+        if fetching is not None:
+            await asyncio.wait({fetching})
+        if self._keys is None or self._has_failed:
+            raise KeySetUnavailable("the key set cannot be fetched")
+        found = self._pick(kid, algorithm)
+        if found is None and fetching is None and kid is not None:
+            raise KeyUnknownYet("the key is not in the key set of a moment ago")
+        return found
 
     async def aclose(self) -> None:
-        """Cancel a fetch that is under way."""
+        """Cancel a fetch that is under way, and fetch no more."""
+        if self._next is not None:
+            self._next.cancel()
         if self._fetching is not None:
             self._fetching.cancel()
             await asyncio.wait({self._fetching})
@@ -85,6 +110,10 @@ class Jwks:
             return keys.get((kid, algorithm))
         matching = [key for (_, name), key in keys.items() if name == algorithm]
         return matching[0] if len(matching) == 1 else None
+
+    def _is_of_another_kind(self, kid: str | None) -> bool:
+        """Whether this id is that of a key for another algorithm."""
+        return kid is not None and any(name == kid for name, _ in self._keys or ())
 
     def _refresh(self) -> "asyncio.Task[None] | None":
         """The fetch under way, or a new one; None if the last is not long enough ago.
@@ -103,13 +132,21 @@ class Jwks:
     async def _fetch(self) -> None:
         try:
             self._keys = read_keys(await fetch_json(self._http, self._url))
-            self._fetched_at, self._has_failed = self._clock(), False
+            self._has_failed = False
         except FetchFailed as error:
             self._has_failed = True
             log.warning("could not fetch the key set", why=str(error), kept=len(self._keys or ()))
         finally:
             self._tried_at = self._clock()
             self._fetching = None
+        self._fetch_later(RETRY_SECONDS if self._has_failed else REFRESH_SECONDS)
+
+    def _fetch_later(self, seconds: float) -> None:
+        """Renew the set in time, whoever comes: a key that was revoked must not outlive it."""
+        if self._next is not None:
+            self._next.cancel()
+        later = self._later or asyncio.get_running_loop().call_later
+        self._next = later(seconds, self._refresh)
 
 
 def read_keys(answer: HttpAnswer) -> dict[KeyName, jwt.PyJWK]:

@@ -1,5 +1,6 @@
 """Verifies tokens: finds them in a request, reads their caller, and makes development tokens."""
 
+import asyncio
 import contextlib
 import errno
 import os
@@ -18,14 +19,20 @@ from jwt.types import Options
 from relay.auth.jwks import Jwks, KeySetUnavailable
 from relay.auth.user_check import AuthCheck, LocalFallback, UserCheck
 from relay.interfaces import ConnectRequest
-from relay.realtime.endings import INTERNAL_ERROR, UNAUTHORIZED, SessionRefused
+from relay.realtime.endings import (
+    AUTH_UNAVAILABLE,
+    TOKEN_TOO_LONG,
+    UNAUTHORIZED,
+    SessionRefused,
+)
 from relay.realtime.grant import Caller, Role
 
 AUDIENCE = "authenticated"  # Supabase puts it into every user's token
 ALGORITHMS = frozenset({"HS256", "ES256", "RS256"})
 # Headers with which a token would bring or choose its own key, or change what is signed.
 FOREIGN_HEADERS = frozenset({"jwk", "jku", "x5u", "x5c", "crit", "b64", "zip", "enc"})
-MAX_TOKEN = 8192  # characters; Supabase's have about 1,000, and a proxy's headers end at 8 KiB
+MAX_TOKEN = 8192  # characters; Supabase's have about 1,000
+VERIFY_SECONDS = 4.0  # for all of a check: a listener ends a newcomer after five, without a word
 LEEWAY = 10.0  # seconds that the clocks of the issuer and of this machine may differ
 LATEST = 253_402_300_800  # the year 10000; a time beyond it is a mistake or an attack
 MAX_SUBJECT = 255  # characters; Supabase's are UUIDs of 36
@@ -55,14 +62,18 @@ class Verifier(Protocol):
     async def verify(self, token: str) -> Caller:
         """Return the caller whose token this is.
 
-        Raises `SessionRefused`: UNAUTHORIZED; if the issuer cannot be asked, INTERNAL_ERROR for its
-        keys and AUTH_UNAVAILABLE for the user.
-        Its `__cause__` says why in a text that is safe to log.
+        Raises `SessionRefused`: UNAUTHORIZED, TOKEN_TOO_LONG, or AUTH_UNAVAILABLE where the issuer
+        cannot be asked for its keys or the user. Its `__cause__` says why in a text that is safe to
+        log.
         """
 
 
 class InvalidToken(Exception):  # noqa: N818 - an outcome, not a fault
     """The token is not accepted; the text says why and holds nothing of the token itself."""
+
+
+class TokenTooLong(InvalidToken):
+    """The token has more than `MAX_TOKEN` characters."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,16 +135,19 @@ class TokenVerifier:
 
     async def verify(self, token: str) -> Caller:
         """See `Verifier`."""
+        until = asyncio.get_running_loop().time() + VERIFY_SECONDS
         try:
             header = read_header(token)
             claims = await self._claims(token, header["alg"], header.get("kid"))
             caller = read_caller(claims, self._issuer, self._clock())
+        except TokenTooLong as why:
+            raise SessionRefused(TOKEN_TOO_LONG) from why
         except InvalidToken as why:
             raise SessionRefused(UNAUTHORIZED) from why
         except KeySetUnavailable as why:
-            raise SessionRefused(INTERNAL_ERROR) from why
+            raise SessionRefused(AUTH_UNAVAILABLE) from why
         if self._check is not None:
-            await self._check.confirm(token, caller.sub)
+            await self._check.confirm(token, caller.sub, until)
         return caller
 
     async def _claims(self, token: str, algorithm: str, kid: str | None) -> Mapping[str, object]:
@@ -156,7 +170,7 @@ class TokenVerifier:
 def read_header(token: str) -> dict[str, Any]:
     """Read the header of a token whose signature can be checked; raises `InvalidToken`."""
     if len(token) > MAX_TOKEN:
-        raise InvalidToken("too long")
+        raise TokenTooLong("too long")
     try:
         header = jwt.get_unverified_header(token)
     except (jwt.PyJWTError, ValueError, RecursionError):

@@ -1,5 +1,6 @@
 """Asks Supabase whether a token's user still exists (S3-6), also when many ask or it is down."""
 
+import asyncio
 import time
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -24,8 +25,11 @@ class UserRefused(Exception):  # noqa: N818 - an outcome, not a fault
 class UserCheck(Protocol):
     """A second look at the user of a token whose signature and claims are good."""
 
-    async def confirm(self, token: str, sub: str) -> None:
-        """Return if the token is user `sub`'s, who exists; raises `SessionRefused`."""
+    async def confirm(self, token: str, sub: str, until: float) -> None:
+        """Return if the token is user `sub`'s, who exists; raises `SessionRefused`.
+
+        It takes no longer than `until`, a time of the event loop.
+        """
 
 
 class AuthCheck:
@@ -52,14 +56,14 @@ class AuthCheck:
         self._breaker = CircuitBreaker()
         self._flights = SingleFlight[HttpAnswer]()
 
-    async def confirm(self, token: str, sub: str) -> None:
+    async def confirm(self, token: str, sub: str, until: float) -> None:
         """Return if the server confirms that the token is user `sub`'s.
 
         Raises `SessionRefused`: UNAUTHORIZED if it does not, AUTH_UNAVAILABLE if it cannot be
-        asked.
+        asked, or has not answered at the loop's time `until`.
         """
         try:
-            answer = await self._flights.run(token, partial(self._look_up, token, sub))
+            answer = await self._answer(token, sub, until)
         except (FetchFailed, TooManyCalls) as failure:
             self._count("unavailable")
             raise SessionRefused(AUTH_UNAVAILABLE) from failure
@@ -71,6 +75,13 @@ class AuthCheck:
     async def aclose(self) -> None:
         """Cancel the requests that are under way."""
         await self._flights.aclose()
+
+    async def _answer(self, token: str, sub: str, until: float) -> HttpAnswer:
+        try:
+            async with asyncio.timeout_at(until):
+                return await self._flights.run(token, partial(self._look_up, token, sub))
+        except TimeoutError:  # the request goes on, and its outcome counts for the next
+            raise FetchFailed("the authentication server did not answer in time") from None
 
     async def _look_up(self, token: str, sub: str) -> HttpAnswer:
         """The server's answer about a token; raises `FetchFailed` where it has none to give.
@@ -115,10 +126,10 @@ class LocalFallback:
     def __init__(self, check: UserCheck) -> None:
         self._check = check
 
-    async def confirm(self, token: str, sub: str) -> None:
+    async def confirm(self, token: str, sub: str, until: float) -> None:
         """Return unless the server refuses the token, or was not asked; raises `SessionRefused`."""
         try:
-            await self._check.confirm(token, sub)
+            await self._check.confirm(token, sub, until)
         except SessionRefused as refused:
             if not isinstance(refused.__cause__, FetchFailed):
                 raise

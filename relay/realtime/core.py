@@ -104,8 +104,7 @@ class SessionCore:
             setup.earlier_ids, self._injected, self._requests, self.transcript
         )
         self._budget = BudgetEnforcer(self.spending, deadlines, self._injected, grant.relay_events)
-        names = grant.server_tool_names
-        self._tools = ServerTools(names) if names else None
+        self._tools = ServerTools(names) if (names := grant.server_tool_names) else None
         self.control = CoachControl(self._requests, self._injected)
         self.commands = CoachCommands(self.control, self._client, self._cut_for_coach)
         self.coach_speech = CoachSpeech(

@@ -74,6 +74,13 @@ TOKEN_EXPIRED = Ending(
     "The token ran out. Connect again with a fresh one.",
     final=KEY,
 )
+TOKEN_TOO_LONG = Ending(
+    "token_too_long",
+    4001,
+    "Token too long",
+    "The token has more than 8,192 characters. Get one with fewer claims.",
+    final=KEY,
+)
 AUTH_UNAVAILABLE = Ending(
     "auth_unavailable",
     1013,

@@ -17,6 +17,7 @@ import structlog
 from structlog.contextvars import bind_contextvars
 
 from relay.admission.reconnects import caller_name
+from relay.auth.jwks import KeyUnknownYet
 from relay.interfaces import (
     Admission,
     Connection,
@@ -30,10 +31,12 @@ from relay.realtime.deadlines import Deadlines, SessionLimits
 from relay.realtime.dialects.client import ClientDialect
 from relay.realtime.endings import (
     AT_CAPACITY,
+    AUTH_UNAVAILABLE,
     FORBIDDEN,
     INTERNAL_ERROR,
     MISSING_PARAMETERS,
     SERVICE_RESTART,
+    TOKEN_TOO_LONG,
     UNAUTHORIZED,
     UNKNOWN_PATH,
     UNSUPPORTED_INTENT,
@@ -53,11 +56,14 @@ from relay.tasks import Tasks, error_fields
 DATE_STEP: Final = 0.001
 """Seconds between two dates that every store can tell apart."""
 
-TOKEN_SECONDS: Final = 4.0
-"""Seconds the look-ups of a token and of an agent may take together: a listener ends a newcomer
-after five, without a word."""
+TOKEN_SECONDS: Final = 4.5
+"""Seconds the look-ups of a token and of an agent may take together: a little more than a token's
+check, and less than the five after which a listener ends a newcomer without a word."""
 
-STRANGERS: Final = (MISSING_PARAMETERS, UNAUTHORIZED, UNKNOWN_PATH, UNSUPPORTED_INTENT)
+STRANGERS: Final = (
+    *(MISSING_PARAMETERS, TOKEN_TOO_LONG, UNAUTHORIZED, UNKNOWN_PATH),
+    UNSUPPORTED_INTENT,
+)
 """Endings of who has shown no valid token, by their own doing."""
 
 log = structlog.get_logger(__name__)
@@ -140,12 +146,14 @@ class SessionServer:
         if self._is_draining:
             raise SessionRefused(SERVICE_RESTART)
         self._check_room(request)
-        async with _in_time():
+        until = _now() + TOKEN_SECONDS
+        async with _in_time(until, AUTH_UNAVAILABLE):
             caller = await self._authenticate(request, door)
-            name = _name(caller.sub, request, door)
-            # Who has to wait does not use up what others behind the same address may.
-            self._services.reconnects.check(name, _now())
-            with self._counting_refusals(name):
+        name = _name(caller.sub, request, door)
+        # Who has to wait does not use up what others behind the same address may.
+        self._services.reconnects.check(name, _now())
+        with self._counting_refusals(name):
+            async with _in_time(until, INTERNAL_ERROR):
                 admission = await door.admit(request, caller)
         self._services.addresses.connected(request.client_ip, _now())
         with self._counting_refusals(name):
@@ -221,7 +229,9 @@ class SessionServer:
         try:
             return await door.authenticate(request)
         except SessionRefused as refused:
-            if refused.ending in STRANGERS:
+            # A key that nobody knows may be new; whoever names such keys all the time invents them.
+            is_unknown = isinstance(refused.__cause__, KeyUnknownYet)
+            if refused.ending in STRANGERS or is_unknown:
                 self._services.addresses.failed(request.client_ip, _now())
             raise
 
@@ -325,13 +335,13 @@ def _next_date(earlier: ConversationHistory) -> float:
 
 
 @asynccontextmanager
-async def _in_time() -> AsyncIterator[None]:
-    """Bound the look-ups about a caller; raises `SessionRefused` (INTERNAL_ERROR)."""
+async def _in_time(until: float, ending: Ending) -> AsyncIterator[None]:
+    """Bound look-ups about a caller, in the loop's seconds; raises `SessionRefused`."""
     try:
-        async with asyncio.timeout(TOKEN_SECONDS):
+        async with asyncio.timeout_at(until):
             yield
     except TimeoutError:
-        raise SessionRefused(INTERNAL_ERROR) from None
+        raise SessionRefused(ending) from None
 
 
 def _name(sub: str, request: ConnectRequest, door: Door) -> str:

@@ -321,7 +321,7 @@ class Session:
             cause = str(refused.__cause__ or refused.ending.name)
             self._services.metrics.caller_refused(cause)
             self._log.info("token renewal refused", cause=cause)
-            return refused.ending is endings.UNAUTHORIZED
+            return refused.ending is not endings.AUTH_UNAVAILABLE
         if caller.sub == self.core.setup.grant.caller.sub:
             self._token_ends_at = caller.expires_at
             self._follow_clock()

@@ -13,6 +13,8 @@ from relay.realtime.endings import AUTH_UNAVAILABLE, UNAUTHORIZED, SessionRefuse
 from tests.auth.supabase import SERVICE_KEY, SUB
 
 TOKEN = "a.b.c"
+NEVER = 1e9
+"""A time of the loop that no test reaches."""
 
 
 class Clock:
@@ -44,7 +46,7 @@ async def check(auth, http, clock, outcomes):
 
 async def ending(check, token=TOKEN):
     with pytest.raises(SessionRefused) as refusal:
-        await check.confirm(token, SUB)
+        await check.confirm(token, SUB, NEVER)
     return refusal.value.ending
 
 
@@ -57,14 +59,14 @@ async def frozen(check, auth):
 
 async def test_S3_6_a_living_user_is_confirmed_in_the_callers_name(check, auth):
     auth.users["a.b.c"] = {"id": SUB, "email": "learner@example.org"}
-    await check.confirm("a.b.c", SUB)
+    await check.confirm("a.b.c", SUB, NEVER)
     assert auth.user_asked[0]["apikey"] == SERVICE_KEY
     assert auth.user_asked[0]["Authorization"] == "Bearer a.b.c"
 
 
 async def test_S3_6_a_deleted_user_is_unauthorized(check, auth):
     auth.users["a.b.c"] = {"id": SUB}
-    await check.confirm("a.b.c", SUB)
+    await check.confirm("a.b.c", SUB, NEVER)
     del auth.users["a.b.c"]
     assert await ending(check) is UNAUTHORIZED
 
@@ -115,7 +117,7 @@ async def test_S3_6_a_silent_server_refuses_in_bounded_time(check, auth, monkeyp
 async def test_a_thousand_questions_about_one_token_are_one_request(check, auth, outcomes):
     auth.gate = asyncio.Event()
     auth.users["a.b.c"] = {"id": SUB}
-    asking = [asyncio.create_task(check.confirm("a.b.c", SUB)) for _ in range(1000)]
+    asking = [asyncio.create_task(check.confirm("a.b.c", SUB, NEVER)) for _ in range(1000)]
     while not auth.user_asked:
         await asyncio.sleep(0.001)
     auth.gate.set()
@@ -128,18 +130,18 @@ async def test_one_user_does_not_use_up_the_server(check, auth, clock):
     tokens = [f"a.b.{number}" for number in range(2 * int(USER_BURST))]
     auth.users.update({token: {"id": SUB} for token in tokens}, other={"id": "other"})
     told = await asyncio.gather(
-        *(check.confirm(token, SUB) for token in tokens), return_exceptions=True
+        *(check.confirm(token, SUB, NEVER) for token in tokens), return_exceptions=True
     )
     refused = [one.ending for one in told if isinstance(one, SessionRefused)]
     assert refused == [AUTH_UNAVAILABLE] * int(USER_BURST)
     assert len(auth.user_asked) == USER_BURST
-    await check.confirm("other", "other")
+    await check.confirm("other", "other", NEVER)
 
 
 async def test_an_answer_is_not_kept_for_the_next_question(check, auth):
     auth.users["a.b.c"] = {"id": SUB}
-    await check.confirm("a.b.c", SUB)
-    await check.confirm("a.b.c", SUB)
+    await check.confirm("a.b.c", SUB, NEVER)
+    await check.confirm("a.b.c", SUB, NEVER)
     assert len(auth.user_asked) == 2
 
 
@@ -147,7 +149,7 @@ async def test_the_requests_at_once_are_bounded(check, auth):
     auth.gate = asyncio.Event()
     tokens = [f"a.b.{number}" for number in range(4 * MAX_CALLS)]
     auth.users.update({token: {"id": token} for token in tokens})
-    asking = [asyncio.create_task(check.confirm(token, token)) for token in tokens]
+    asking = [asyncio.create_task(check.confirm(token, token, NEVER)) for token in tokens]
     while len(auth.user_asked) < MAX_CALLS:
         await asyncio.sleep(0.001)
     assert len(auth.user_asked) == MAX_CALLS
@@ -184,14 +186,14 @@ async def test_a_server_that_is_back_is_found_by_one_question_in_a_pause(
     assert await ending(check) is AUTH_UNAVAILABLE
     clock.now += PAUSE_SECONDS
     for _ in range(5):
-        await check.confirm("a.b.c", SUB)
+        await check.confirm("a.b.c", SUB, NEVER)
 
 
 async def test_a_server_that_refuses_tokens_is_not_down(check, auth):
     for number in range(4 * FAILURES):
         assert await ending(check, f"a.b.{number}") is UNAUTHORIZED
     auth.users["a.b.c"] = {"id": SUB}
-    await check.confirm("a.b.c", SUB)
+    await check.confirm("a.b.c", SUB, NEVER)
 
 
 async def test_the_log_says_once_that_it_is_down_and_once_that_it_is_back(
@@ -208,7 +210,7 @@ async def test_the_log_says_once_that_it_is_down_and_once_that_it_is_back(
         auth.users["a.b.c"] = {"id": SUB}
         clock.now += PAUSE_SECONDS
         for _ in range(3):
-            await check.confirm("a.b.c", SUB)
+            await check.confirm("a.b.c", SUB, NEVER)
     assert [(line["log_level"], line["event"]) for line in lines] == [
         ("warning", "the authentication server is down"),
         ("info", "the authentication server answers again"),
@@ -222,22 +224,31 @@ async def test_where_the_local_check_suffices_a_frozen_server_refuses_nobody(
     monkeypatch.setattr(fetch, "MAX_SECONDS", 0.05)
     local = LocalFallback(check)
     await frozen(check, auth)
-    await local.confirm("a.b.c", SUB)
+    await local.confirm("a.b.c", SUB, NEVER)
 
 
 async def test_where_the_local_check_suffices_a_refusal_still_counts(check, auth):
     local = LocalFallback(check)
     assert await ending(local) is UNAUTHORIZED
     auth.users["a.b.c"] = {"id": SUB}
-    await local.confirm("a.b.c", SUB)
+    await local.confirm("a.b.c", SUB, NEVER)
 
 
 async def test_nobody_gets_around_the_server_by_asking_too_much(check, auth):
     local = LocalFallback(check)
     tokens = [f"a.b.{number}" for number in range(int(USER_BURST) + 5)]
     told = await asyncio.gather(
-        *(local.confirm(token, SUB) for token in tokens), return_exceptions=True
+        *(local.confirm(token, SUB, NEVER) for token in tokens), return_exceptions=True
     )
     refused = [one.ending for one in told if isinstance(one, SessionRefused)]
     assert len(refused) == len(tokens), "the server knows none of them"
     assert refused.count(AUTH_UNAVAILABLE) == 5
+
+
+async def test_where_the_time_of_the_check_is_over_nobody_waits_for_the_server(check, auth):
+    auth.gate = asyncio.Event()
+    past = asyncio.get_running_loop().time()
+    with pytest.raises(SessionRefused) as refusal:
+        await check.confirm(TOKEN, SUB, past)
+    assert refusal.value.ending is AUTH_UNAVAILABLE
+    await LocalFallback(check).confirm(TOKEN, SUB, past)

@@ -9,9 +9,14 @@ import jwt
 import pytest
 from aiohttp import web
 
-from relay.auth.jwks import KeySetUnavailable
+from relay.auth.jwks import KeySetUnavailable, KeyUnknownYet
 from relay.auth.tokens import LEEWAY, MAX_TOKEN, InvalidToken, JwtConfig, mint, open_verifier
-from relay.realtime.endings import AUTH_UNAVAILABLE, INTERNAL_ERROR, UNAUTHORIZED, SessionRefused
+from relay.realtime.endings import (
+    AUTH_UNAVAILABLE,
+    TOKEN_TOO_LONG,
+    UNAUTHORIZED,
+    SessionRefused,
+)
 from relay.realtime.grant import Caller
 from tests.auth.supabase import (
     ISSUER,
@@ -138,7 +143,6 @@ GARBAGE = [
     ("claims not UTF-8", forged({"alg": "HS256"}, b"\xff\xfe"), "not a token"),
     ("claims nested without end", forged({"alg": "HS256"}, b"[" * 5000), "not a token"),
     ("huge number", forged({"alg": "HS256"}, b'{"exp":' + b"9" * 5000 + b"}"), "not a token"),
-    ("too long", hs256(padding="x" * MAX_TOKEN), "too long"),
 ]
 
 
@@ -192,10 +196,44 @@ async def test_S3_5_a_rotated_key_is_learned_while_the_relay_runs(auth, monkeypa
         assert (await verifier.verify(signed(EC, "e"))).sub == SUB
 
 
-async def test_an_unreachable_key_server_is_an_internal_error():
+async def test_S3_4_a_token_that_is_too_long_is_told_so():
+    too_long = hs256(padding="x" * MAX_TOKEN)
+    assert await refusal(WITH_SECRET, too_long) == (TOKEN_TOO_LONG, "too long")
+    assert f"{MAX_TOKEN:,}" in TOKEN_TOO_LONG.advice
+
+
+async def test_S3_4_where_no_key_set_can_be_had_no_token_is_called_wrong():
     trust = JwtConfig(jwks_url="http://127.0.0.1:1/jwks.json")
-    ending, _ = await refusal(trust, signed(EC, "e"))
-    assert ending is INTERNAL_ERROR
+    ending, why = await refusal(trust, signed(EC, "e"))
+    assert (ending, why) == (AUTH_UNAVAILABLE, "the key set cannot be fetched")
+
+
+async def test_S3_5_a_token_with_a_brand_new_key_is_to_try_again(auth):
+    new = ec_key("rotated")
+    async with open_verifier(with_keys(auth), lambda: NOW) as verifier:
+        await verifier.verify(signed(EC, "e"))
+        auth.keys.append(public_row(new, "n"))
+        with pytest.raises(SessionRefused) as refused:
+            await verifier.verify(signed(new, "n"))
+    assert refused.value.ending is AUTH_UNAVAILABLE
+    assert isinstance(refused.value.__cause__, KeyUnknownYet)
+
+
+@pytest.mark.parametrize("local_suffices", [False, True])
+async def test_slow_keys_and_a_slow_user_check_are_bounded_together(
+    auth, monkeypatch, local_suffices
+):
+    monkeypatch.setattr("relay.auth.tokens.VERIFY_SECONDS", 0.0)  # the keys have taken all of it
+    auth.users[signed(EC, "e")] = {"id": SUB}
+    trust = with_keys(auth, auth_url=auth.url, local_suffices=local_suffices)
+    if local_suffices:
+        assert (await verified(trust, signed(EC, "e"))).sub == SUB
+        return
+    ending, why = await refusal(trust, signed(EC, "e"))
+    assert (ending, why) == (
+        AUTH_UNAVAILABLE,
+        "the authentication server did not answer in time",
+    )
 
 
 async def test_no_token_is_accepted_when_nothing_is_configured():

@@ -265,7 +265,7 @@ async def test_a_token_that_nobody_looks_up_is_waited_for_so_long(
     async with asyncio.timeout(30):
         while client.close_sent is None:
             await settle()
-    assert client.close_sent == (1011, "Internal server error")
+    assert client.close_sent == (1013, "Authentication unavailable")
 
 
 async def test_an_address_may_have_only_so_many_sessions_at_once() -> None:

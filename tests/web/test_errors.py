@@ -80,6 +80,7 @@ async def test_endings_that_share_a_close_code_are_distinguished(blank_page):
         endings.MISSING_PARAMETERS,
         endings.UNAUTHORIZED,
         endings.TOKEN_EXPIRED,
+        endings.TOKEN_TOO_LONG,
     ]
     told = await tell(blank_page, *[{"code": e.code, "reason": e.reason} for e in shared])
     assert len({error["message"] for error in told}) == len(shared)

@@ -172,7 +172,7 @@ def _openai_farewell(ending: Ending) -> Farewell:
     error = _final_error(ending) if ending.final else _error(ending, ending.name)
     if ending.retry_after_ms:
         error["error"]["retry_after_ms"] = ending.retry_after_ms
-    if ending == endings.UNAUTHORIZED:
+    if ending in (endings.UNAUTHORIZED, endings.TOKEN_TOO_LONG):
         return Farewell((error,), 3000, _INVALID_API_KEY)
     return Farewell((error,), ending.code, ending.reason)
 

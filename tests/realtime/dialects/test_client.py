@@ -74,10 +74,14 @@ def test_every_ending_has_a_valid_farewell_in_every_dialect(ending: Ending) -> N
         assert all(event["type"] == "error" for event in farewell.events)
 
 
-def test_an_invalid_token_ends_a_ga_session_as_at_openai() -> None:
-    farewell = GaDialect().farewell(endings.UNAUTHORIZED)
+@pytest.mark.parametrize(
+    "ending", [endings.UNAUTHORIZED, endings.TOKEN_TOO_LONG], ids=lambda ending: ending.name
+)
+def test_an_invalid_token_ends_a_ga_session_as_at_openai(ending: Ending) -> None:
+    farewell = GaDialect().farewell(ending)
     assert (farewell.code, farewell.reason) == (3000, "invalid_request_error.invalid_api_key")
     assert farewell.events[0]["error"]["code"] == "invalid_api_key"
+    assert farewell.events[0]["error"]["message"] == ending.advice
 
 
 @pytest.mark.parametrize(
