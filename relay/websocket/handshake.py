@@ -12,9 +12,6 @@ from picows import WSUpgradeRequest
 from relay.interfaces import ConnectRequest
 from relay.proxies import TrustedProxies
 
-MAX_QUERY_BYTES: Final = 8 * 1024
-"""Room for a token of 4 KiB and the rest of the parameters; picows takes 16 KiB of header."""
-
 MAX_QUERY_FIELDS: Final = 64
 """More parameters than any known client sends."""
 
@@ -112,8 +109,6 @@ def _split_target(target: bytes) -> tuple[str, str]:
 
 
 def _parse_query(query: str) -> tuple[tuple[str, str], ...]:
-    if len(query) > MAX_QUERY_BYTES:
-        raise HandshakeRejected(414, "Query too long")
     try:
         return tuple(parse_qsl(query, keep_blank_values=True, max_num_fields=MAX_QUERY_FIELDS))
     except ValueError:

@@ -25,6 +25,15 @@ UNATTENDED_BYTES: Final = 64 * 1024
 UNATTENDED_FRAMES: Final = 64
 """The same bound in frames."""
 
+REQUEST_BYTES: Final = 16 * 1024 - 1
+"""The largest upgrade request. picows would take one of 16 KiB, or end the connection silently."""
+
+REQUEST_TOO_LARGE: Final = (
+    b"HTTP/1.1 431 Request Header Fields Too Large\r\n"
+    b"Content-Type: text/plain\r\nContent-Length: 42\r\nConnection: close\r\n\r\n"
+    b"The request and its headers exceed 16 KiB\n"
+)
+
 _LEAST_FRAME: Final = 6
 """Bytes of the smallest frame of a client: a read of so many brings one at most."""
 
@@ -262,6 +271,51 @@ class LimitedPicowsConnection(PicowsConnection):
             connection.charge()
 
 
+class UpgradingPicowsConnection(LimitedPicowsConnection):
+    """A client's connection until its upgrade request was read, which must not be too large."""
+
+    __slots__ = ()
+
+    def get_buffer(self, hint: int) -> memoryview:
+        """Where the transport is to read to, no further than the largest request goes."""
+        left = max(1, REQUEST_BYTES - self._received)
+        return LimitedPicowsConnection.get_buffer(self, hint)[:left]
+
+    def buffer_updated(self, count: int) -> None:
+        """So many bytes were read: parse them, and say so where they are too many."""
+        LimitedPicowsConnection.buffer_updated(self, count)
+        if self.listener is None:
+            if self._received >= REQUEST_BYTES:
+                self._refuse_request()
+        elif type(self) is UpgradingPicowsConnection:
+            self.__class__ = LimitedPicowsConnection
+
+    def _refuse_request(self) -> None:
+        """Answer, and read on for as long as a newcomer has: a reset would overtake the answer."""
+        self.__class__ = RefusedPicowsConnection
+        transport = self.transport.underlying_transport
+        transport.write(REQUEST_TOO_LARGE)
+        if transport.can_write_eof():
+            transport.write_eof()
+
+
+class RefusedPicowsConnection(LimitedPicowsConnection):
+    """A connection whose request was too large: what still comes is discarded."""
+
+    __slots__ = ()
+
+    def get_buffer(self, hint: int) -> memoryview:
+        """Where the transport is to read to."""
+        free: memoryview = WSProtocol.get_buffer(self, hint)
+        return free[:CLOSING_READ_BYTES]
+
+    def buffer_updated(self, count: int) -> None:
+        """So many bytes were read: forget them, as far as any are read of a newcomer."""
+        self._received += count
+        if self._received >= UNATTENDED_BYTES:
+            self.reading.set_full(True)
+
+
 def unattended_window(received: int, frames: int) -> int:
     """Bytes to read next of a connection without a receiver; 0 or less: none."""
     return min(UNATTENDED_BYTES - received, _LEAST_FRAME * (UNATTENDED_FRAMES - frames))
@@ -331,7 +385,8 @@ def make_connection(
     (that takes a task for each connection).
     """
     logger = _PicowsLogger()
-    return LimitedPicowsConnection(
+    kind = UpgradingPicowsConnection if target is None else LimitedPicowsConnection
+    return kind(
         logger,
         open_connections,
         max_frame_bytes,

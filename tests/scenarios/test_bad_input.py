@@ -288,14 +288,14 @@ HANDSHAKES: dict[str, tuple[bytes, tuple[int, ...]]] = {
     "another upgrade": (request(Upgrade="h2c"), (400, 426)),
     "a foreign origin": (request(Origin="https://evil.example"), (403,)),
     "the null origin": (request(Origin="null"), (403,)),
-    "a long query": (request(f"GET /v1/realtime?x={'a' * 9000} HTTP/1.1"), (400, 414)),
+    "a long query": (request(f"GET /v1/realtime?x={'a' * 17000} HTTP/1.1"), (431,)),
     "many parameters": (request(f"GET /?{'a=1&' * 100} HTTP/1.1"), (400, 414)),
     "a bad subprotocol": (request(Sec_WebSocket_Protocol="re(al)time"), (400,)),
     "many subprotocols": (
         request(Sec_WebSocket_Protocol=", ".join(f"p{n}" for n in range(100))),
         (400,),
     ),
-    "a header without an end": (b"GET / HTTP/1.1\r\n" + b"X: y\r\n" * 20_000, (0, 400, 431)),
+    "a header without an end": (b"GET / HTTP/1.1\r\n" + b"X: y\r\n" * 20_000, (431,)),
 }
 
 

@@ -296,6 +296,10 @@ REFUSALS = (
     Refusal(endings.TOO_MANY_REQUESTS, (S3, OPENAI), {"max_connects_per_minute": 1}, taken=True),
     Refusal(endings.MISSING_PARAMETERS, (f"/?{BEARER}", f"/?agent_id={AGENT}", "/x")),
     Refusal(endings.UNAUTHORIZED, (f"/?token=x&agent_id={AGENT}", "/v1/realtime", "/realtime")),
+    Refusal(
+        endings.TOKEN_TOO_LONG,
+        (f"/?token={'x' * 8193}&agent_id={AGENT}", f"/v1/realtime?token={'x' * 15_000}"),
+    ),
     Refusal(endings.FORBIDDEN, tuple(f"{door}&conversation_id=x" for door in (S3, OPENAI))),
     Refusal(endings.NO_PROVIDER_KEY, (S3, OPENAI), {"openai_api_key": None}),
     Refusal(endings.UNKNOWN_PATH, (f"/v1/nothing?{BEARER}", f"/openai/x?{BEARER}")),
