@@ -3,7 +3,7 @@
 import asyncio
 import signal
 import time
-from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from functools import partial
@@ -180,7 +180,7 @@ async def running(
         limits = _session_limits(settings, engine)
         server = SessionServer(doors.websocket, services, limits)
         _measure(services, storage, tasks)
-        api = coach.api(services, trust_of(settings).api_key, settings.allowed_origins)
+        api = coach.api(services, settings)
         shown = _http_services(loaded, metrics, storage, services, lambda: app, api)
         # Closed in the opposite order: health answers to the last.
         http = await _open_http(closing, loaded, doors, server, shown)
@@ -276,7 +276,7 @@ class CoachServices:
     clock: MachineClock
     summarizer: Summarizer
 
-    def api(self, services: Services, service_key: str, origins: Collection[str]) -> ApiServices:
+    def api(self, services: Services, settings: Settings) -> ApiServices:
         """What the API needs; a bearer of the service key is an admin."""
         store, record = self.store, self.journal.append
         archive = ConversationArchive(store.conversations, record, self.summarizer, self.clock.unix)
@@ -287,8 +287,10 @@ class CoachServices:
             learners=store.learners,
             clock=self.clock,
             archive=archive,
-            service_key=service_key,
-            allowed_origins=origins,
+            service_key=trust_of(settings).api_key,
+            allowed_origins=settings.allowed_origins,
+            refused=services.metrics.caller_refused,
+            proxies=TrustedProxies(settings.trusted_proxies),
         )
 
     async def aclose(self) -> None:

@@ -6,9 +6,11 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import msgspec
+from pydantic import SecretStr
 
 from relay.app import CoachServices, open_coach
 from relay.clock import MachineClock
+from relay.config import Settings
 from relay.feed.messages import iso
 from relay.feed.subscriber import EncodedMessage, Subscriber
 from relay.realtime.endings import SERVICE_RESTART
@@ -65,9 +67,13 @@ async def test_at_the_end_the_last_words_are_shown_first(tmp_path: Path) -> None
 
 async def test_the_api_asks_this_store_and_keeps_the_key_to_itself(tmp_path: Path) -> None:
     async with opened(tmp_path) as coach:
-        api = coach.api(services(), "sb_secret_1", ["https://page.example.org"])
+        settings = Settings(
+            supabase_service_role_key=SecretStr("sb_secret_1"),
+            allowed_origins=("https://page.example.org",),
+        )
+        api = coach.api(services(), settings)
         assert await api.learners("kim") == frozenset()
-        assert api.allowed_origins == ["https://page.example.org"]
+        assert api.allowed_origins == ("https://page.example.org",)
         assert "sb_secret_1" not in repr(api)
 
 

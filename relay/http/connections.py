@@ -19,6 +19,20 @@ REQUEST_SECONDS: Final = 5.0
 IDLE_SECONDS: Final = 30.0
 """Seconds for what is left of an answer and for the next request: Prometheus asks every 15 s."""
 
+MAX_HEAD_BYTES: Final = 16 * 1024 - 1
+"""Of a connection's first request: its line and its headers, as on the voice listener."""
+MAX_FIELDS: Final = 64
+"""Headers of one request, each of them as large: 1 MiB, of requests that come after the first."""
+DISCARDED_BYTES: Final = 48 * 1024
+"""What is read on of a request that was refused: a reset would overtake the answer."""
+HEAD_END: Final = b"\r\n\r\n"
+HEAD_TOO_LARGE: Final = (
+    b"HTTP/1.1 431 Request Header Fields Too Large\r\nServer: relay\r\n"
+    b"Content-Type: application/json\r\nContent-Length: 93\r\nConnection: close\r\n\r\n"
+    b'{"error":{"code":"headers_too_large",'
+    b'"message":"The request and its headers exceed 16 KiB."}}'
+)
+
 MakeProtocol = Callable[[], asyncio.Protocol]
 
 
@@ -115,16 +129,41 @@ def make_room(request: web.Request) -> None:
         connections.wait_again(request.transport, REQUEST_SECONDS)
 
 
+class RequestHead:
+    """Measures a request up to its empty line, in whatever pieces it comes."""
+
+    def __init__(self) -> None:
+        self._size = 0
+        self._last = b""
+        self._is_over = False
+
+    def takes(self, piece: bytes) -> bool:
+        """Whether it is no larger than `MAX_HEAD_BYTES` with this piece."""
+        if self._is_over:
+            return True
+        text = self._last + piece
+        end = text.find(HEAD_END)
+        self._is_over = end >= 0
+        read = end + len(HEAD_END) if self._is_over else len(text)
+        self._size += read - len(self._last)
+        self._last = text[1 - len(HEAD_END) :]
+        return self._size <= MAX_HEAD_BYTES
+
+
 class HttpConnection(asyncio.Protocol):
-    """One connection, which passes everything on to the protocol that reads requests."""
+    """One connection, which passes everything on to the protocol that reads requests.
+
+    A first request whose head is too large is answered here, and not passed on.
+    """
 
     def __init__(self, owner: HttpConnections, inner: asyncio.Protocol, peer: str) -> None:
         self.peer = peer
         self._owner = owner
         self._transport: asyncio.Transport | None = None
         self._inner = inner
-        self.data_received = inner.data_received  # type: ignore[method-assign]  # no call between
-        self.eof_received = inner.eof_received  # type: ignore[method-assign]
+        self._head = RequestHead()
+        self._discarded: int | None = None
+        self.eof_received = inner.eof_received  # type: ignore[method-assign]  # no call between
         self.pause_writing = inner.pause_writing  # type: ignore[method-assign]
         self.resume_writing = inner.resume_writing  # type: ignore[method-assign]
 
@@ -133,6 +172,26 @@ class HttpConnection(asyncio.Protocol):
         self._transport = cast("asyncio.Transport", transport)
         self._inner.connection_made(transport)
         self._owner.opened(self, transport)
+
+    def data_received(self, data: bytes) -> None:
+        """So much was read."""
+        if self._discarded is not None:
+            self._discard(len(data))
+        elif self._head.takes(data):
+            self._inner.data_received(data)
+        else:
+            self._refuse()
+
+    def _refuse(self) -> None:
+        self._discarded = 0
+        if self._transport is not None:
+            self._transport.write(HEAD_TOO_LARGE)
+            self._transport.write_eof()
+
+    def _discard(self, count: int) -> None:
+        self._discarded = (self._discarded or 0) + count
+        if self._discarded >= DISCARDED_BYTES and self._transport is not None:
+            self._transport.pause_reading()  # until the time of the request is over
 
     def connection_lost(self, error: Exception | None) -> None:
         """The connection is closed."""

@@ -15,7 +15,7 @@ from prometheus_client import CONTENT_TYPE_PLAIN_0_0_4
 from relay.admission.accepting import Acceptor, bind
 from relay.admission.descriptors import MAX_HTTP
 from relay.http.api.app import PREFIX, ApiServices, create_api
-from relay.http.connections import CONNECTIONS, HttpConnections
+from relay.http.connections import CONNECTIONS, MAX_FIELDS, MAX_HEAD_BYTES, HttpConnections
 from relay.http.pages import NO_STORE, Pages, page_routes
 
 SHUTDOWN_SECONDS: Final = 2.0
@@ -84,6 +84,9 @@ async def serve(services: HttpServices, host: str, port: int, limit: int = MAX_H
         access_log=None,  # the relay logs no address of a request: it may hold a token
         logger=_log,
         shutdown_timeout=SHUTDOWN_SECONDS,
+        max_line_size=MAX_HEAD_BYTES,
+        max_field_size=MAX_HEAD_BYTES,
+        max_headers=MAX_FIELDS,
         auto_decompress=False,  # a body of 50 KB could unpack to 50 MB before a bound is seen
     )
     await runner.setup()

@@ -206,6 +206,33 @@ async def test_a_token_of_four_kibibytes(tmp_path: Path, way: str) -> None:
         await line.until("session.created")
 
 
+@pytest.mark.parametrize("size", [8193, 15_000])
+async def test_a_token_that_is_too_long_is_told_so_at_each_door(tmp_path: Path, size: int) -> None:
+    bearer = {"Authorization": f"Bearer {'x' * size}"}
+    async with edge(tmp_path) as (front, _):
+        async with front.call("/v1/realtime", additional_headers=bearer) as line:
+            error = (await line.until("error"))["error"]
+            assert "8,192 characters" in error["message"]
+            assert await line.closed() == (3000, "invalid_request_error.invalid_api_key")
+        async with front.call(s3(token="x" * size)) as line:
+            assert await line.closed() == (4001, "Token too long")
+        answer = await front.get("/api/sessions", headers=bearer)
+        assert (answer.status, json.loads(answer.body)["error"]["code"]) == (401, "token_too_long")
+
+
+@pytest.mark.parametrize("path", ["/v1/realtime", "/?agent_id=x", "/api/sessions"])
+async def test_headers_that_are_too_large_get_an_answer(tmp_path: Path, path: str) -> None:
+    async with edge(tmp_path) as (front, _):
+        ask = f"GET {path} HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\n".encode()
+        ask += b"Connection: close\r\n"
+        several = await front.raw(ask, *(b"X: %s\r\n" % (b"y" * 9000) for _ in range(4)), b"\r\n")
+        assert several.startswith(b"HTTP/1.1 431 ")
+        assert b"exceed 16 KiB" in several
+        one = await front.raw(ask, b"X: " + b"y" * 17_000, b"\r\n\r\n")
+        assert one.startswith(b"HTTP/1.1 400 ")
+        assert b"Too Large" in one, "it is nginx that says so"
+
+
 async def test_a_long_message_and_one_that_is_too_long(tmp_path: Path) -> None:
     async with edge(tmp_path) as (front, _), front.call(s3()) as line:
         await line.until("session.updated")

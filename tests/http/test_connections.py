@@ -1,6 +1,7 @@
 """The HTTP listener's connections are bounded in number, and in how long they wait."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
@@ -9,6 +10,7 @@ import pytest
 from aiohttp import web
 
 from relay.http import connections
+from relay.http.connections import MAX_HEAD_BYTES
 from relay.http.server import HttpServer, HttpServices, serve
 from tests.http.listener import SERVICES, ask, listening
 
@@ -122,3 +124,52 @@ async def test_a_request_that_is_being_answered_keeps_its_place() -> None:
         assert await later.answered() == b"HTTP/1.1 200 OK", "the first only waits now"
         busy.writer.close()
         later.writer.close()
+
+
+def padded(size: int) -> bytes:
+    """A request of so many bytes."""
+    return GET[:-2] + b"X-Pad: " + b"y" * (size - len(GET) - len(b"X-Pad: \r\n")) + b"\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        padded(MAX_HEAD_BYTES + 1),
+        padded(300_000),
+        GET[:-2] + b"X-Pad: yyyyyyyy\r\n" * 2000 + b"\r\n",
+        b"GET /?" + b"z" * 20_000 + b" HTTP/1.1\r\n\r\n",
+    ],
+    ids=["a little", "far", "many headers", "a long address"],
+)
+async def test_a_request_whose_headers_are_too_large_is_told_so(sent: bytes) -> None:
+    async with listening() as server:
+        caller = await call(server)
+        caller.writer.write(sent)
+        async with asyncio.timeout(PATIENCE):
+            answer = await caller.reader.read()  # to the end, though they are not read to theirs
+        head, _, body = answer.partition(b"\r\n\r\n")
+        assert head.startswith(b"HTTP/1.1 431 ")
+        assert b"Content-Length: %d" % len(body) in head.split(b"\r\n")
+        assert json.loads(body)["error"]["code"] == "headers_too_large"
+        caller.writer.close()
+
+
+async def test_the_largest_request_is_answered_and_others_follow_it() -> None:
+    async with listening() as server:
+        caller = await call(server)
+        caller.writer.write(padded(MAX_HEAD_BYTES))
+        async with asyncio.timeout(PATIENCE):
+            assert (await caller.reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 200 ")
+            await caller.reader.readuntil(b"}")
+        assert await caller.answered() == b"HTTP/1.1 200 OK"
+        caller.writer.close()
+
+
+@pytest.mark.parametrize("step", [1, 7, 5000])
+def test_a_head_is_measured_in_whatever_pieces_it_comes(step: int) -> None:
+    def taken(text: bytes) -> bool:
+        head = connections.RequestHead()
+        return all(head.takes(text[at : at + step]) for at in range(0, len(text), step))
+
+    assert taken(padded(MAX_HEAD_BYTES) + b"z" * 30_000), "its body does not count"
+    assert not taken(padded(MAX_HEAD_BYTES + 1))

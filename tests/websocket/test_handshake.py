@@ -1,6 +1,5 @@
 """Tests of upgrade requests: how they are read, and which are rejected."""
 
-import contextlib
 from dataclasses import replace
 
 import pytest

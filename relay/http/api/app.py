@@ -22,6 +22,7 @@ from relay.http.api.sessions import (
     SessionHandlers,
 )
 from relay.interfaces import SessionDirectory
+from relay.proxies import TrustedProxies
 from relay.realtime.grant import Caller
 
 PREFIX: Final = "/api"
@@ -40,7 +41,8 @@ class ApiServices:
     """The rest of the program as the API sees it.
 
     `verify` gives a token's caller, `learners` the users whom a coach may follow. A bearer of the
-    `service_key` is an admin. Empty `allowed_origins` allow every page.
+    `service_key` is an admin. Empty `allowed_origins` allow every page. `refused` is given the
+    cause of each refused token; `proxies` are those whose word on a client's address is believed.
     """
 
     directory: SessionDirectory
@@ -51,6 +53,8 @@ class ApiServices:
     archive: ConversationArchive
     service_key: str = field(default="", repr=False)
     allowed_origins: Collection[str] = ()
+    refused: Callable[[str], None] = lambda _: None
+    proxies: TrustedProxies = field(default_factory=TrustedProxies)
 
 
 def create_api(services: ApiServices) -> web.Application:
@@ -64,7 +68,9 @@ def create_api(services: ApiServices) -> web.Application:
 
 def _routes(services: ApiServices) -> Iterator[web.RouteDef]:
     limiter = RateLimiter(services.clock.monotonic)
-    authenticator = Authenticator(services.verify, limiter, services.service_key)
+    authenticator = Authenticator(
+        services.verify, limiter, services.service_key, services.refused, services.proxies
+    )
     authorizer = Authorizer(services.learners, services.clock.monotonic)
     sessions = SessionHandlers(services.hub, authenticator, authorizer)
     feeds = FeedHandler(services.hub, authenticator, authorizer, sessions, services.clock)

@@ -15,12 +15,14 @@ from relay.admission.buckets import TokenBuckets
 from relay.auth.tokens import find_bearer
 from relay.http.api.errors import (
     NOT_A_COACH,
+    TOKEN_TOO_LONG,
     TOO_MANY_FEEDS,
     UNAUTHORIZED,
     UNAVAILABLE,
     ApiError,
     too_many_requests,
 )
+from relay.proxies import TrustedProxies
 from relay.realtime import endings
 from relay.realtime.endings import SessionRefused
 from relay.realtime.grant import Caller
@@ -39,6 +41,9 @@ LEARNERS_TTL_SECONDS: Final = 5.0
 """Seconds a coach's learners are cached; a withdrawn assignment takes effect after that."""
 COACHES: Final = 1000
 """Coaches whose learners are cached."""
+
+_ERRORS: Final = {endings.UNAUTHORIZED: UNAUTHORIZED, endings.TOKEN_TOO_LONG: TOKEN_TOO_LONG}
+"""By the ending that refuses a token; any other says nothing about the token."""
 
 Learners = Callable[[str], Awaitable[frozenset[str]]]
 """Gives the users whose sessions a coach may follow."""
@@ -80,11 +85,17 @@ class RateLimiter:
 
 @dataclass(frozen=True, slots=True)
 class Authenticator:
-    """Finds the caller of a request; `verify` is `relay.auth.tokens.Verifier.verify`."""
+    """Finds the caller of a request; `verify` is `relay.auth.tokens.Verifier.verify`.
+
+    `refused` is given the cause of each refusal, as it is logged; `proxies` tell a client's
+    address.
+    """
 
     verify: Callable[[str], Awaitable[Caller]]
     limiter: RateLimiter
     service_key: str = field(default="", repr=False)
+    refused: Callable[[str], None] = lambda _: None
+    proxies: TrustedProxies = field(default_factory=TrustedProxies)
 
     async def authenticate(self, request: web.Request) -> Caller:
         """The caller, whose request is counted; raises `ApiError`."""
@@ -93,9 +104,11 @@ class Authenticator:
             offered_subprotocols(request),
             request.query.get,
         )
-        if token is None:
-            raise ApiError(UNAUTHORIZED)
-        caller = await self._caller(token)
+        try:
+            caller = await self._caller(token)
+        except SessionRefused as refused:
+            self._note(request, str(refused.__cause__ or refused.ending.name))
+            raise ApiError(_ERRORS.get(refused.ending, UNAVAILABLE)) from refused
         self.limiter.count_request(caller.sub)
         return caller
 
@@ -106,14 +119,23 @@ class Authenticator:
             raise ApiError(NOT_A_COACH)
         return caller
 
-    async def _caller(self, token: str) -> Caller:
+    async def _caller(self, token: str | None) -> Caller:
+        if token is None:
+            raise SessionRefused(endings.UNAUTHORIZED)
         if self.service_key and _is_same(token, self.service_key):
             return SERVICE
-        try:
-            return await self.verify(token)
-        except SessionRefused as refused:
-            is_invalid = refused.ending == endings.UNAUTHORIZED
-            raise ApiError(UNAUTHORIZED if is_invalid else UNAVAILABLE) from refused
+        return await self.verify(token)
+
+    def _note(self, request: web.Request, cause: str) -> None:
+        """Count and log a refusal; the causes are those of the voice doors."""
+        self.refused(cause)
+        headers = request.headers
+        client = self.proxies.client_ip(
+            request.remote or "",
+            headers.getall("X-Forwarded-For", []),
+            headers.get("X-Real-IP"),
+        )
+        log.info("request refused", cause=cause, client=client, refused=True)
 
 
 def _is_same(token: str, key: str) -> bool:

@@ -32,6 +32,9 @@ UNAUTHORIZED: Final = ApiErrorSpec(
     "The token is missing or invalid. Send a fresh one as Authorization: Bearer.",
     endings.UNAUTHORIZED,
 )
+TOKEN_TOO_LONG: Final = ApiErrorSpec(
+    401, "token_too_long", endings.TOKEN_TOO_LONG.advice, endings.TOKEN_TOO_LONG
+)
 ORIGIN_REFUSED: Final = ApiErrorSpec(
     403, "origin_refused", "Pages of this origin may not use the API.", endings.FORBIDDEN
 )

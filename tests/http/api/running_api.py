@@ -11,11 +11,17 @@ from typing import Any
 from aiohttp import ClientSession, ClientWebSocketResponse, WSMsgType
 
 from relay.admission.descriptors import MAX_HTTP
+from relay.auth.tokens import MAX_TOKEN
 from relay.clock import MachineClock
 from relay.http.api.app import ApiServices
 from relay.http.api.sessions import ConversationArchive
 from relay.interfaces import ConversationSummary
-from relay.realtime.endings import INTERNAL_ERROR, UNAUTHORIZED, SessionRefused
+from relay.realtime.endings import (
+    AUTH_UNAVAILABLE,
+    TOKEN_TOO_LONG,
+    UNAUTHORIZED,
+    SessionRefused,
+)
 from relay.realtime.grant import Caller, Role
 from relay.realtime.records import ActionRecord
 from relay.summary.summarizer import Summarizer, TextModel
@@ -39,8 +45,12 @@ def header(sub: str = "boss", role: Role = "admin", ttl: float = 3600.0) -> dict
 
 
 async def verify(token: str) -> Caller:
+    if len(token) > MAX_TOKEN:
+        raise SessionRefused(TOKEN_TOO_LONG)
     if token == "no verifier":
-        raise SessionRefused(INTERNAL_ERROR)
+        raise SessionRefused(AUTH_UNAVAILABLE) from OSError("the issuer cannot be asked")
+    if token == "expired":
+        raise SessionRefused(UNAUTHORIZED) from ValueError("it is over")
     sub, _, rest = token.partition(":")
     role, _, expires_at = rest.partition(":")
     roles: dict[str, Role] = {"learner": "learner", "coach": "coach", "admin": "admin"}

@@ -1,5 +1,7 @@
 import pytest
+from structlog.testing import capture_logs
 
+from relay.auth.tokens import MAX_TOKEN
 from relay.http.api.auth import RateLimiter
 from tests.http.api.running_api import SERVICE_KEY, bearer, header, running_api
 from tests.stores.words import LEARNER
@@ -40,6 +42,31 @@ async def test_a_verifier_that_is_unavailable_is_not_the_callers_fault() -> None
     async with running_api() as api:
         answer = await api.ask(SESSIONS, headers={"Authorization": "Bearer no verifier"})
         assert answer.error == (503, "unavailable")
+
+
+async def test_a_token_that_is_too_long_is_told_so() -> None:
+    async with running_api() as api:
+        headers = {"Authorization": f"Bearer {'x' * (MAX_TOKEN + 1)}"}
+        assert (await api.ask(SESSIONS, headers=headers)).error == (401, "token_too_long")
+        async with api.subscribe(headers=headers) as feed:
+            assert (await feed.until("error"))["error"]["code"] == "token_too_long"
+            assert await feed.closed() == (4001, "Token too long")
+
+
+async def test_refusals_are_counted_and_logged_with_cause_and_address() -> None:
+    counted: list[str] = []
+    async with running_api(refused=counted.append) as api:
+        with capture_logs() as lines:
+            for token in ("expired", "no verifier", None):
+                headers = {"X-Forwarded-For": "203.0.113.7"}
+                if token is not None:
+                    headers["Authorization"] = f"Bearer {token}"
+                await api.ask(SESSIONS, headers=headers)
+    refusals = [line for line in lines if line["event"] == "request refused"]
+    assert counted == ["it is over", "the issuer cannot be asked", "unauthorized"]
+    assert [line["cause"] for line in refusals] == counted
+    assert {line["client"] for line in refusals} == {"203.0.113.7"}
+    assert all(line["refused"] for line in refusals), "repetitions are counted together"
 
 
 async def test_without_a_service_key_none_is_accepted() -> None:
