@@ -25,14 +25,19 @@ class ProviderHealth:
     """
 
     def __init__(self) -> None:
-        self.reason: str | None = None
-        """Why no session can be had, None while one may be."""
+        self.fault: str | None = None
+        """How the provider refuses everybody, None while it may not."""
         self._failures = 0
         self._probe_at = inf
 
+    @property
+    def reason(self) -> str | None:
+        """Why no session can be had, None while one may be."""
+        return None if self.fault is None else f"the provider refuses everybody: {self.fault}"
+
     def opened(self) -> None:
         """A session got its voice."""
-        self.reason = None
+        self.fault = None
         self._failures = 0
         self._probe_at = inf
 
@@ -47,11 +52,14 @@ class ProviderHealth:
         return now >= self._probe_at
 
     def probed(self, fault: str | None, now: float) -> None:
-        """The provider was asked: `fault` says how it refuses, None that it answers."""
+        """The provider was asked: `fault` says how it refuses, None that it answers.
+
+        A session that got its voice while it was asked knows better.
+        """
         if fault is None:
             self.opened()
-        else:
-            self.reason = f"the provider refuses everybody: {fault}"
+        elif self.probe_due(now):
+            self.fault = fault
             self._probe_at = now + PROBE_SECONDS
 
 
@@ -62,13 +70,15 @@ async def watch_provider(
     sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
 ) -> NoReturn:
     """Probe whenever it is due, until cancelled; says in the log when the provider is lost."""
+    told: str | None = None
     while True:
         await sleep(LOOK_SECONDS)
-        if not health.probe_due(clock()):
+        if health.probe_due(clock()):
+            health.probed(await probe(), clock())
+        if health.fault == told:
             continue
-        before, fault = health.reason, await probe()
-        health.probed(fault, clock())
-        if fault is not None and before != health.reason:
-            log.error("provider refuses everybody", cause=fault)
-        elif fault is None and before is not None:
+        told = health.fault
+        if told is not None:
+            log.error("provider refuses everybody", cause=told)
+        else:
             log.info("provider answers again")

@@ -53,6 +53,37 @@ def test_a_session_that_gets_its_voice_ends_the_doubt() -> None:
     assert not health.probe_due(1e9)
 
 
+def test_a_session_that_gets_its_voice_during_a_probe_knows_better() -> None:
+    health = failing()
+    assert health.probe_due(100.0)
+    health.opened()  # while the provider is asked
+    health.probed("HTTP 503", 101.0)
+    assert health.reason is None
+    assert not health.probe_due(1e9)
+
+
+async def test_the_log_tells_of_a_session_that_found_the_provider_again() -> None:
+    health, looks = failing(), 0
+
+    async def sleep(_: float) -> None:
+        nonlocal looks
+        looks += 1
+        if looks == 2:
+            health.opened()
+        if looks == 4:
+            raise asyncio.CancelledError
+
+    async def probe() -> str | None:
+        return "HTTP 503"
+
+    with capture_logs() as logs, pytest.raises(asyncio.CancelledError):
+        await watch_provider(health, probe, lambda: 100.0, sleep)
+    assert [line["event"] for line in logs] == [
+        "provider refuses everybody",
+        "provider answers again",
+    ]
+
+
 async def test_the_watch_probes_when_it_is_due_and_logs_each_change_once() -> None:
     health, now, asked = failing(), 100.0, 0
     faults = ["HTTP 503", "HTTP 503", "HTTP 401", None]
