@@ -17,9 +17,9 @@ WINDOW_SECONDS: Final = 10.0
 MAX_OF_LOGGER: Final = 50
 """Keys of one logger and level in a window: a library that formats values into its texts has no
 template, so each of its lines is new. Beyond, they are counted together."""
-MAX_OF_SESSIONS: Final = 200
-"""Lines of one message in a window that differ only in their session: 20 a second. Beyond, they are
-counted together."""
+MAX_OF_SESSIONS: Final = 180
+"""Lines of sessions in a window, whatever they say: with all others 20 a second. Beyond, each
+message's are counted together."""
 MAX_WINDOWS: Final = 4_000
 """Keys in a window, of about 1 KiB; beyond, all others of a level are counted together."""
 MAX_TEXT: Final = 200
@@ -31,6 +31,8 @@ KIND_FIELDS: Final = (
 )
 """Fields that name a case from a short list: another case is another line, not a repetition."""
 
+_ANY: Final = "*"
+"""Stands for every session."""
 _NUMBERS: Final = re.compile(r"0x[0-9a-fA-F]+|[0-9]{4,}")
 """Numbers that asyncio, for one, writes into its texts; shorter ones may be an HTTP status."""
 _LEVELS: Final = {
@@ -94,14 +96,14 @@ class RepeatLimit:
             window.repetitions += 1
             return False
         self._open[key] = _Window(now)
-        self._sizes[_group(key)] += 1
+        self._sizes[_bounded(key)] += 1
         return True
 
     def _within_bounds(self, key: LineKey) -> LineKey:
         """The key, or what it is counted under where too many are like it."""
         if len(self._open) >= MAX_WINDOWS:
             return LineKey(key.level)
-        while (group := _group(key)) != key and self._sizes[group] >= _most(key):
+        while (group := _group(key)) != key and self._sizes[_bounded(key)] >= _most(key):
             key = group
         return key
 
@@ -127,20 +129,25 @@ class RepeatLimit:
 
     def _close_first(self, now: float) -> list[Repetitions]:
         key, window = self._open.popitem(last=False)
-        group = _group(key)
-        self._sizes[group] -= 1
-        if not self._sizes[group]:
-            del self._sizes[group]
+        bounded = _bounded(key)
+        self._sizes[bounded] -= 1
+        if not self._sizes[bounded]:
+            del self._sizes[bounded]
         if not window.repetitions:
             return []
         return [Repetitions(key, window.repetitions, now - window.began)]
 
 
 def _group(key: LineKey) -> LineKey:
-    """The keys that are bounded together: one message's of all sessions, or one logger's."""
+    """What a key is counted under where there are too many: its message, or its logger."""
     if key.session:
         return LineKey(key.level, key.logger, key.message)
     return LineKey(key.level, key.logger)
+
+
+def _bounded(key: LineKey) -> LineKey:
+    """The keys that are bounded together: those of all sessions, or one logger's."""
+    return LineKey(key.level, session=_ANY) if key.session else _group(key)
 
 
 def _most(key: LineKey) -> int:

@@ -96,12 +96,23 @@ def test_texts_without_a_template_are_bounded_for_each_logger() -> None:
     assert told(limit, 10.0) == [("", 1000 - MAX_OF_LOGGER - 1, 10.0)]
 
 
-def test_the_lines_of_sessions_are_bounded_for_each_message() -> None:
-    limit, ended = RepeatLimit(), LineKey(logging.INFO, "relay.session", "session ended")
-    admitted = [limit.admit(ended._replace(session=f"s-{n}"), 0.0) for n in range(1000)]
-    assert sum(admitted) == MAX_OF_SESSIONS + 1
-    assert limit.admit(ended._replace(message="session started", session="s-0"), 0.0)
-    assert told(limit, 10.0) == [("session ended", 1000 - MAX_OF_SESSIONS - 1, 10.0)]
+def test_the_lines_of_all_sessions_are_bounded_together() -> None:
+    limit, started = RepeatLimit(), LineKey(logging.INFO, "relay.session", "session started")
+    ended = started._replace(message="session ended")
+    admitted = [
+        limit.admit(key._replace(session=f"s-{n}"), 0.0)
+        for n in range(1000)
+        for key in (started, ended)
+    ]
+    assert sum(admitted) == MAX_OF_SESSIONS + 2, "and one for each message"
+    assert sum(admitted) / WINDOW_SECONDS < 20
+    warning = started._replace(level=logging.WARNING, message="session setup failed")
+    assert limit.admit(warning, 0.0)
+    each = 1000 - MAX_OF_SESSIONS // 2 - 1
+    assert sorted(told(limit, 10.0)) == [
+        ("session ended", each, 10.0),
+        ("session started", each, 10.0),
+    ]
 
 
 def test_under_any_flood_its_memory_is_bounded() -> None:
