@@ -16,6 +16,7 @@ from relay.realtime.billing.usage import Usage, day_of
 from relay.realtime.charging import CostTracker
 from relay.realtime.endings import BUDGET_EXHAUSTED, FORBIDDEN, SessionRefused
 from relay.realtime.grant import Grant
+from relay.tasks import error_fields
 
 QUERY_SECONDS: Final = 2.0
 """Seconds the store may take to answer what was spent today."""
@@ -69,7 +70,7 @@ class BudgetService:
         except Exception as error:  # noqa: BLE001 - whatever a store raises, sessions go on
             log.warning(
                 "could not load today's spend; continuing with the in-process total",
-                error=type(error).__name__,
+                **error_fields(error),
             )
             return limit
         return Limit(limit.key, limit.micro, spent)

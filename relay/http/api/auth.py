@@ -26,6 +26,7 @@ from relay.proxies import TrustedProxies
 from relay.realtime import endings
 from relay.realtime.endings import SessionRefused
 from relay.realtime.grant import Caller
+from relay.tasks import error_fields
 
 SERVICE: Final = Caller(sub="service", role="admin", expires_at=math.inf)
 """The caller who shows the project's service key."""
@@ -183,7 +184,7 @@ class Authorizer:
         try:
             learners = await self._learners(coach)
         except Exception as error:  # whatever a store raises: access is never granted by guessing
-            log.warning("could not load a coach's learners", error=type(error).__name__)
+            log.warning("could not load a coach's learners", **error_fields(error))
             raise ApiError(UNAVAILABLE) from error
         self._cache[coach] = now, learners
         self._cache.move_to_end(coach)

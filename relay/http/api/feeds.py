@@ -37,6 +37,7 @@ from relay.realtime.endings import (
     SessionRefused,
 )
 from relay.realtime.grant import Caller
+from relay.tasks import error_fields as logged_fields
 
 SEND_SECONDS: Final = 10.0
 """Seconds sending one message may take; a coach who reads nothing for that long is too slow."""
@@ -134,7 +135,7 @@ class FeedHandler:
             restarts = refused.ending == SERVICE_RESTART
             raise ApiError(RESTARTING if restarts else FULL) from refused
         except Exception as error:  # a store raises what its library does
-            log.warning("could not read stored utterances", error=type(error).__name__)
+            log.warning("could not read stored utterances", **logged_fields(error))
             raise ApiError(UNAVAILABLE) from error
         return subscriber, FeedPermission(caller, feed.head.user_id, self.authorizer, self.clock)
 

@@ -47,6 +47,7 @@ from relay.realtime.coaching.control import MAX_WHISPER, Command, Mode, Outcome
 from relay.realtime.grant import Caller
 from relay.realtime.records import ActionRecord, CoachAction, Record
 from relay.summary.summarizer import Summarizer, Summary, TooManySummaries
+from relay.tasks import error_fields
 
 SESSIONS_LIMIT: Final = 200
 """Default `limit` of a list of sessions."""
@@ -307,7 +308,7 @@ async def read_stored(reading: Awaitable[Result]) -> Result:
     try:
         return await reading
     except Exception as error:  # a store raises what its library does
-        log.warning("could not read stored utterances", error=type(error).__name__)
+        log.warning("could not read stored utterances", **error_fields(error))
         raise ApiError(UNAVAILABLE) from error
 
 

@@ -9,7 +9,7 @@ from typing import Final, Generic, TypeVar
 
 import structlog
 
-from relay.tasks import Tasks
+from relay.tasks import Tasks, error_fields
 
 RETRY_SECONDS: Final = 5.0
 """After a failed lookup, while a stale value is served: not every caller waits for the next one."""
@@ -99,6 +99,6 @@ class StaleCache(Generic[V]):
         if entry is None or now - entry.read_at >= self._policy.stale:
             self._entries.pop(key, None)
             raise error
-        log.warning("database lookup failed; using the last value", reason=type(error).__name__)
+        log.warning("database lookup failed; using the last value", **error_fields(error))
         entry.refresh_at = now + RETRY_SECONDS
         return entry.value

@@ -13,6 +13,7 @@ from relay.realtime.endings import INTERNAL_ERROR, SessionRefused
 from relay.stores.supabase.cache import RETRY_SECONDS, CachePolicy, StaleCache
 from relay.stores.supabase.errors import DatabaseError
 from relay.stores.supabase.store import is_uuid
+from relay.tasks import error_fields
 
 if TYPE_CHECKING:
     from relay.stores.supabase.client import RestClient, Row
@@ -52,7 +53,7 @@ class TableAgents:
         try:
             found = await self._cache.get(agent_id.lower())
         except DatabaseError as error:
-            log.warning("could not read agent", agent_id=agent_id, reason=type(error).__name__)
+            log.warning("could not read agent", agent_id=agent_id, **error_fields(error))
             raise SessionRefused(INTERNAL_ERROR) from None
         if isinstance(found, InvalidAgent):
             raise SessionRefused(INTERNAL_ERROR)
@@ -133,7 +134,7 @@ class VaultKey:
         try:
             return await self._cache.get(PROVIDER) or self._fallback
         except DatabaseError as error:
-            log.warning("could not read provider key", reason=type(error).__name__)
+            log.warning("could not read provider key", **error_fields(error))
             if not self._fallback:
                 raise SessionRefused(INTERNAL_ERROR) from None
             self._retry_at = self._clock() + RETRY_SECONDS

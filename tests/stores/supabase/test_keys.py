@@ -4,13 +4,20 @@ import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
+from unittest.mock import MagicMock
 
 import pytest
 import structlog
 
 from relay.realtime.endings import INTERNAL_ERROR, SessionRefused
 from relay.stores.supabase.client import RestClient
-from relay.stores.supabase.config import VaultKey, key_in
+from relay.stores.supabase.config import TableAgents, VaultKey, key_in
+from relay.stores.supabase.errors import (
+    DatabaseError,
+    DatabaseFailing,
+    DatabaseKeyRefused,
+    DatabaseUnreachable,
+)
 from tests.components import needs
 from tests.stores.hosted import access, waiting_for
 from tests.supabase import fixtures
@@ -32,6 +39,48 @@ def test_S3_15_each_shape_of_the_answer_is_understood(answer: Any) -> None:
 @pytest.mark.parametrize("answer", [None, [], {}, "", [None], [{"key": None}], {"key": 5}, 5, True])
 def test_S3_16_an_answer_without_a_key_is_no_key(answer: Any) -> None:
     assert key_in(answer) == ""
+
+
+class Refusing:
+    """A project's API that answers each question with one error."""
+
+    def __init__(self, error: DatabaseError) -> None:
+        self.error = error
+
+    def select(self, *_: str) -> Any:
+        return MagicMock()
+
+    async def rows(self, _: Any) -> Any:
+        raise self.error
+
+
+@pytest.mark.parametrize(
+    ("error", "fields"),
+    [
+        (
+            DatabaseFailing("53300", 503),
+            {"reason": "DatabaseFailing", "status": 503, "code": "53300"},
+        ),
+        (DatabaseKeyRefused("", 401), {"reason": "DatabaseKeyRefused", "status": 401}),
+        (DatabaseUnreachable(), {"reason": "DatabaseUnreachable"}),
+    ],
+    ids=["failing", "refused", "unreachable"],
+)
+async def test_what_the_database_said_is_logged_with_status_and_code(
+    error: DatabaseError, fields: dict[str, Any]
+) -> None:
+    rest: Any = Refusing(error)
+    vault, agents = VaultKey(rest), TableAgents(rest)
+    with structlog.testing.capture_logs() as logs:
+        for look in (vault.current(), agents.find(OTHER)):
+            with pytest.raises(SessionRefused):
+                await look
+    key, agent = ({**line} for line in logs)
+    assert key == {"event": "could not read provider key", "log_level": "warning", **fields}
+    assert agent.pop("agent_id") == OTHER
+    assert agent == {"event": "could not read agent", "log_level": "warning", **fields}
+    await vault.aclose()
+    await agents.aclose()
 
 
 KEYS_PATH = "/rest/v1/system_api_keys"
