@@ -17,12 +17,11 @@ from typing import Final
 import aiohttp
 
 from relay.auth.jwks import FetchFailed, fetch_json, read_keys
-from relay.auth.tokens import FILE, SECRET_BYTES, JwtConfig, mint, open_verifier
+from relay.auth.tokens import FILE, SECRET_BYTES, VERIFY_SECONDS
 from relay.auth.user_check import AuthCheck
 from relay.check.proxy import ProbeAnswer, probe_health, probe_voice
 from relay.check.runner import CheckResult, fail, ok
 from relay.realtime.endings import UNAUTHORIZED, SessionRefused
-from relay.realtime.grant import Caller
 from relay.stores.database import open_readonly
 from relay.stores.journal.file import FILE_NAME, LOCK_NAME, SCHEMA_VERSION
 
@@ -248,19 +247,6 @@ def _references(file: Path) -> Iterator[Path]:
             yield (file.parent / address).resolve()
 
 
-async def check_secret(config: JwtConfig, clock: Callable[[], float], name: str) -> CheckResult:
-    """Sign a token with the shared secret and verify it; `name` is the secret's setting."""
-    now = clock()
-    caller = Caller("relay-check", "learner", now + 60)
-    token = mint(caller, config.secret or "", now, config.issuer)
-    try:
-        async with open_verifier(JwtConfig(config.secret, issuer=config.issuer), clock) as verifier:
-            await verifier.verify(token)
-    except SessionRefused as refused:
-        return fail(f"a token signed with it is refused: {refused.__cause__}", f"see {name}")
-    return ok(f"a token signed with {name} is accepted")
-
-
 def check_development_secret(folder: Path) -> CheckResult:
     """Check the file of the secret with which `relay dev` signs when no other is set."""
     file = folder / FILE
@@ -302,9 +288,10 @@ async def check_optional_key_set(url: str, hint: str) -> CheckResult:
 async def check_auth_server(url: str, api_key: str, hint: str) -> CheckResult:
     """Ask the authentication server about an invalid token: it must reject it, and not our key."""
     began = time.monotonic()
+    until = asyncio.get_running_loop().time() + VERIFY_SECONDS
     try:
         async with aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as http:
-            await AuthCheck(url, api_key, http).confirm("relay-check", "nobody")
+            await AuthCheck(url, api_key, http).confirm("relay-check", "nobody", until)
     except SessionRefused as refused:
         if refused.ending is UNAUTHORIZED:
             took = round((time.monotonic() - began) * 1000)

@@ -6,12 +6,13 @@ import contextlib
 import json
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from typing import Any, Final
 
 from relay.app import make_engine, own_key
-from relay.check import local, runner, supabase
+from relay.auth.tokens import FILE, JwtConfig, development_secret
+from relay.check import local, runner, supabase, tokens
 from relay.check.engine import (
     LiveCheckFailed,
     LiveCheckOptions,
@@ -54,6 +55,8 @@ AZURE: Final = SettingNames(
 )
 KEY_SET_NAMES: Final = "see SUPABASE_URL or SUPABASE_JWKS_URL; SUPABASE_JWT_SECRET needs no keys"
 SERVER_NAMES: Final = "see SUPABASE_URL and SUPABASE_SERVICE_ROLE_KEY"
+MAX_TOKEN_FILE: Final = 65_536
+"""Characters that are read of a token's file; a token has up to 8,192."""
 NO_DEFAULT: Final = "DEFAULT_AGENT is not set: callers who name no agent are refused"
 
 ProjectLook = Callable[[supabase.ProjectClient], Awaitable[CheckResult]]
@@ -71,11 +74,17 @@ def _options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--speak", action="store_true", help="also take one spoken turn, in real time"
     )
+    parser.add_argument(
+        "--token",
+        metavar="FILE",
+        help="also verify the token in this file, - for standard input, as a call's would be",
+    )
     parser.add_argument("--json", action="store_true", help="print everything as one JSON object")
 
 
 def _run(given: argparse.Namespace) -> int:
     """Check every part; exit code 1 when one would not work."""
+    given.token = _read_token(given.token)
     setup = read_setup()
     settings = setup.settings
     if given.live and settings is not None and not _is_billed(settings):
@@ -89,6 +98,19 @@ def _run(given: argparse.Namespace) -> int:
         for line in _measured_lines(outcome):
             say(line)
     return 0 if outcome.ok else 1
+
+
+def _read_token(name: str | None) -> str:
+    """The token in a file, or on standard input for `-`; "" without a name."""
+    if name is None:
+        return ""
+    if name == "-":
+        return sys.stdin.read(MAX_TOKEN_FILE).strip()
+    try:
+        with open(name, encoding="utf-8", errors="replace") as file:  # noqa: PTH123 - like `-`
+            return file.read(MAX_TOKEN_FILE).strip()
+    except OSError as error:
+        fail(f"{name} cannot be read: {error.strerror}")
 
 
 CHECK: Final = CliCommand(
@@ -134,7 +156,7 @@ async def _results(
     for result in setup.results:
         yield result
     timeouts = CheckTimeouts(_print_slow)
-    async for result in run_checks(checks_for(setup), timeouts):
+    async for result in run_checks(checks_for(setup, given.token or ""), timeouts):
         yield result
     settings = setup.settings
     if settings is None:
@@ -293,13 +315,19 @@ def _problems(
         yield CheckResult(state, problem, part=part)
 
 
-def checks_for(setup: Setup) -> Iterator[Check]:
-    """The checks of every part that the settings lead to, the most important first."""
+def checks_for(setup: Setup, token: str = "") -> Iterator[Check]:
+    """The checks of every part that the settings lead to, the most important first.
+
+    A `token` is verified as a call's would be.
+    """
     settings = setup.settings
     if settings is None:
         return
     yield from project_checks(settings)
     yield from _token_checks(settings)
+    if token:
+        look = partial(tokens.check_token, token, _trust(settings), MachineClock().unix)
+        yield Check("token", look)
     yield Check("voice", partial(_voice, settings))
     journal, runs_here = settings.relay_data_dir / "journal", partial(_runs_here, settings)
     yield Check("journal", partial(local.check_own_journal, journal, runs_here))
@@ -351,8 +379,10 @@ def _default_agent(settings: Settings) -> ProjectLook:
 
 def _token_checks(settings: Settings) -> Iterator[Check]:
     trust = trust_of(settings)
-    if trust.secret is not None:
-        look = partial(local.check_secret, trust, MachineClock().unix, "SUPABASE_JWT_SECRET")
+    if trust.secret is not None and (
+        project_of(settings) is None or tokens.is_signed_with_secret(trust.api_key)
+    ):  # else the project itself is asked about it
+        look = partial(tokens.check_secret, trust.secret, trust.api_key)
         yield Check("token secret", look)
     if trust.jwks_url is not None:
         key_set = local.check_key_set if trust.secret is None else local.check_optional_key_set
@@ -363,6 +393,15 @@ def _token_checks(settings: Settings) -> Iterator[Check]:
     if trust.secret is None and trust.jwks_url is None:
         own = partial(asyncio.to_thread, local.check_development_secret, settings.relay_data_dir)
         yield Check("token secret", own)
+
+
+def _trust(settings: Settings) -> JwtConfig:
+    """Which tokens a relay here would accept, without making a development secret."""
+    trust, folder = trust_of(settings), settings.relay_data_dir
+    if trust.secret is None and trust.jwks_url is None and (folder / FILE).is_file():
+        with contextlib.suppress(OSError):
+            return replace(trust, secret=development_secret(folder))
+    return trust
 
 
 async def _voice(settings: Settings) -> CheckResult:

@@ -1,21 +1,19 @@
 """Secrets, key sets and authentication servers: usable, and not."""
 
-import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 from aiohttp import web
 
-from relay.auth.tokens import FILE, JwtConfig, development_secret
+from relay.auth.tokens import FILE, development_secret
 from relay.check.local import (
     check_auth_server,
     check_development_secret,
     check_key_set,
     check_optional_key_set,
-    check_secret,
 )
-from tests.auth.supabase import SECRET, SERVICE_KEY, FakeAuth, ec_key, public_row, rsa_key, serve
+from tests.auth.supabase import SERVICE_KEY, FakeAuth, ec_key, public_row, rsa_key, serve
 
 
 @pytest.fixture
@@ -24,21 +22,6 @@ async def auth() -> AsyncIterator[FakeAuth]:
     server = await serve(fake)
     yield fake
     await server.close()
-
-
-@pytest.mark.parametrize("issuer", [None, "https://ref.example/auth/v1"])
-async def test_a_secret_signs_an_accepted_token(issuer: str | None) -> None:
-    found = await check_secret(JwtConfig(secret=SECRET, issuer=issuer), time.time, "THE_SECRET")
-
-    assert (found.state, found.what) == ("ok", "a token signed with THE_SECRET is accepted")
-
-
-async def test_a_clock_that_jumps_fails() -> None:
-    times = iter((time.time(), time.time() + 1000))
-    found = await check_secret(JwtConfig(secret=SECRET), lambda: next(times), "THE_SECRET")
-
-    assert (found.state, found.hint) == ("fail", "see THE_SECRET")
-    assert found.what == "a token signed with it is refused: expired"
 
 
 def test_the_check_does_not_create_the_development_secret(tmp_path: Path) -> None:

@@ -49,6 +49,21 @@ def test_before_the_first_start_all_is_well_and_no_file_is_made(run: Run, folder
     assert list(folder.iterdir()) == []
 
 
+def test_a_token_of_somebody_is_verified_as_in_a_call(run: Run, folder: Path) -> None:
+    good, other = folder / "good", folder / "other"
+    good.write_text(run("token", "--sub", "ada", "--role", "coach").out)
+    head, _, signature = good.read_text().strip().rpartition(".")
+    other.write_text(f"{head}.{signature[1:2]}{signature[:1]}x{signature[3:]}")
+    ran = run("check", "--token", str(good))
+    assert ran.code == 0
+    assert "ok   token: it is accepted as a coach's, until " in ran.out
+    assert good.read_text().strip() not in ran.out
+
+    ran = run("check", "--token", str(other))
+    assert ran.code == 1
+    assert "FAIL token: it is refused: wrong signature" in ran.out
+
+
 def test_as_json_it_is_one_object(run: Run) -> None:
     told = json.loads(run("check", "--json").out)
 
