@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 
 Address = IPv4Address | IPv6Address
-LOOPBACK = ("127.0.0.0/8", "::1")
+LOOPBACK_NETWORKS = ("127.0.0.0/8", "::1")
 _WITH_PORT = re.compile(r"(?:\[(?P<v6>[^\]]*:[^\]]*)\]|(?P<v4>[^:]*))(?::[0-9]{1,5})?", re.ASCII)
 
 
@@ -15,7 +15,7 @@ class TrustedProxies:
     `networks` are addresses or networks as text; raises ValueError for anything else.
     """
 
-    def __init__(self, networks: Iterable[str] = LOOPBACK) -> None:
+    def __init__(self, networks: Iterable[str] = LOOPBACK_NETWORKS) -> None:
         self._networks: list[IPv4Network | IPv6Network] = [ip_network(text) for text in networks]
 
     def client_ip(self, peer: str, forwarded_for: Iterable[str], real_ip: str | None) -> str:

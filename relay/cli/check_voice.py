@@ -19,6 +19,7 @@ from relay.check.provider import PartServer, check_server
 from relay.check.runner import Check, CheckResult, fail
 from relay.check.spoken_turn import SpokenTurnReport, take_spoken_turn
 from relay.config import Settings
+from relay.config.loading import LOOPBACK_HOSTS
 from relay.config.parts import (
     Endpoint,
     LlmKind,
@@ -52,7 +53,6 @@ from relay.voice import (
 CASCADES: Final = ("cascade", "offline")
 """Values of RELAY_ENGINE that are made of parts."""
 ELEVENLABS: Final = "https://api.elevenlabs.io"
-_LOOPBACK: Final = ("127.0.0.1", "::1", "localhost")
 _REACH: Final = "and can this machine reach it?"
 _MEASURE: Final = "`relay check --live` measures it, which costs a little"
 
@@ -138,7 +138,7 @@ def _look(work: Look, server: PartServer | None, remedies: PartRemedies, live: b
     """What to do about one part: real work, for a remote part only where it may cost something."""
     if server is None:
         return work
-    is_free = urlsplit(server.address).hostname in _LOOPBACK and not server.headers
+    is_free = urlsplit(server.address).hostname in LOOPBACK_HOSTS and not server.headers
     is_measured = live or is_free
 
     async def look() -> CheckResult:

@@ -21,7 +21,7 @@ from relay.interfaces import SupabaseCredentials
 from relay.realtime.billing.pricing import Prices
 
 MIN_SECRET = 32  # bytes: RFC 7518 §3.2 wants an HS256 key as long as its hash
-LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
+LOOPBACK_HOSTS = frozenset({"localhost", "127.0.0.1", "::1"})
 LOCAL_KEY = "local"  # the key sent to a Realtime server of one's own, which wants none
 
 PROSE = {"system_prompt"}
@@ -125,7 +125,7 @@ def trust_of(settings: Settings) -> JwtConfig:
     return JwtConfig(
         secret=secret.get_secret_value() if secret else None,
         jwks_url=settings.supabase_jwks_url or own_keys,
-        issuer=f"{url}/auth/v1" if url else None,
+        issuer=settings.supabase_jwt_issuer or (f"{url}/auth/v1" if url else None),
         auth_url=url if settings.supabase_auth_check else None,
         local_suffices=settings.supabase_auth_check == "user-or-local",
         api_key=service_key.get_secret_value() if service_key else "",
@@ -299,7 +299,7 @@ def warnings_about(settings: Settings) -> Iterator[str]:
         yield f"SUPABASE_JWT_SECRET is shorter than {MIN_SECRET} bytes and could be guessed"
     for name in ("supabase_url", "supabase_jwks_url"):
         parts = urlsplit(getattr(settings, name) or "")
-        if parts.scheme == "http" and parts.hostname not in LOOPBACK:
+        if parts.scheme == "http" and parts.hostname not in LOOPBACK_HOSTS:
             yield f"{name.upper()} is not https: anyone on the network path can forge tokens"
 
 

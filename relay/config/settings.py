@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from relay.proxies import LOOPBACK, TrustedProxies
+from relay.proxies import LOOPBACK_NETWORKS, TrustedProxies
 
 
 def url(*schemes: str) -> Callable[[str], str]:
@@ -20,6 +20,18 @@ def url(*schemes: str) -> Callable[[str], str]:
         return value.rstrip("/")
 
     return check
+
+
+def address(value: object) -> object:
+    """Read an address as URLs write it, too: IPv6 in brackets."""
+    bare = isinstance(value, str) and value.startswith("[") and value.endswith("]")
+    return value[1:-1] if isinstance(value, str) and bare else value
+
+
+def issuer(value: str) -> str:
+    if not value.isascii() or not value.isprintable() or " " in value:
+        raise ValueError("has a space, a line break or a character that no issuer has")
+    return value
 
 
 def key(value: SecretStr) -> SecretStr:
@@ -89,7 +101,7 @@ def fallback(value: object) -> object:
     }
     for entry in entries:
         part, _, kind = entry.rpartition("=")
-        if entry not in ("local", "offline") and kind not in known.get(part, ()):
+        if entry != "local" and kind not in known.get(part, ()):
             raise ValueError("must be local, or like stt=local,llm=openai,tts=azure")
     return entries
 
@@ -112,9 +124,9 @@ class Settings(BaseSettings):
         str_strip_whitespace=True,
     )
 
-    host: str = Field(
+    host: Annotated[str, BeforeValidator(address)] = Field(
         default="0.0.0.0",  # noqa: S104 - a server listens to others
-        description="Address of both listeners; in dev 127.0.0.1",
+        description="Address of both listeners, :: for IPv6 and IPv4; in dev 127.0.0.1",
     )
     port: int = Field(default=8080, ge=0, le=65535, description="Port of the voice listener")
     http_port: int = Field(
@@ -132,9 +144,9 @@ class Settings(BaseSettings):
         description="Origins of pages that may connect, with commas; unset or *: any",
     )
     trusted_proxies: Annotated[tuple[str, ...], NoDecode, BeforeValidator(networks)] = Field(
-        default=LOOPBACK,
+        default=LOOPBACK_NETWORKS,
         description="Addresses or networks of proxies that name a client's address; none: no proxy",
-        json_schema_extra={"shown": ",".join(LOOPBACK)},
+        json_schema_extra={"shown": ",".join(LOOPBACK_NETWORKS)},
     )
     max_connections: int = Field(
         default=1000,
@@ -323,6 +335,11 @@ class Settings(BaseSettings):
     )
     supabase_jwks_url: HttpUrl | None = Field(
         default=None, description="Another address of the key set than SUPABASE_URL's own"
+    )
+    supabase_jwt_issuer: Annotated[str, AfterValidator(issuer)] | None = Field(
+        default=None,
+        max_length=1024,
+        description="What tokens name as their issuer (iss), where it is not SUPABASE_URL/auth/v1",
     )
     supabase_service_role_key: Key | None = Field(
         default=None,

@@ -121,6 +121,20 @@ def test_serve_reports_problems_also_with_overrides():
         ),
         (
             {
+                "SUPABASE_URL": "http://kong:8000",
+                "SUPABASE_JWT_ISSUER": "https://api.example.org/auth/v1",
+            },
+            JwtConfig(
+                jwks_url="http://kong:8000/auth/v1/.well-known/jwks.json",
+                issuer="https://api.example.org/auth/v1",
+            ),
+        ),
+        (
+            {"SUPABASE_JWT_SECRET": "abc", "SUPABASE_JWT_ISSUER": "supabase"},
+            JwtConfig(secret="abc", issuer="supabase"),
+        ),
+        (
+            {
                 "SUPABASE_URL": "https://p.supabase.co",
                 "SUPABASE_JWKS_URL": "https://keys.example/jwks.json",
                 "SUPABASE_SERVICE_ROLE_KEY": "sb_secret_1",

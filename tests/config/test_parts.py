@@ -71,7 +71,6 @@ def test_an_ollama_of_this_machine_answers_unless_something_else_is_asked_for() 
     [
         ("", (None, None, None)),
         ("local", ("local", "local", "local")),
-        ("offline", ("local", "local", "local")),
         ("stt=azure", ("azure", None, None)),
         ("llm=openai", (None, "openai", None)),
         (" stt=local , tts=elevenlabs ,", ("local", None, "elevenlabs")),

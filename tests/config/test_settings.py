@@ -16,7 +16,7 @@ PROMISED_AND_BUILT = """
     TRUSTED_PROXIES MAX_CONNECTIONS_PER_IP MAX_CONNECTS_PER_MINUTE
     DRAIN_TIMEOUT OPENAI_API_KEY OPENAI_BASE_URL OPENAI_REALTIME_MODEL OPENAI_TRANSCRIPTION_MODEL
     SUPABASE_URL SUPABASE_SERVICE_ROLE_KEY SUPABASE_JWT_SECRET SUPABASE_JWKS_URL
-    SUPABASE_AUTH_CHECK RELAY_ENGINE RELAY_STORE RELAY_DATA_DIR RELAY_AGENTS
+    SUPABASE_JWT_ISSUER SUPABASE_AUTH_CHECK RELAY_ENGINE RELAY_STORE RELAY_DATA_DIR RELAY_AGENTS
     RELAY_PRICES RELAY_SUMMARY_MODEL RELAY_SUMMARY_URL RELAY_SUMMARY_KEY
     AZURE_OPENAI_ENDPOINT AZURE_OPENAI_API_KEY AZURE_OPENAI_DEPLOYMENT
     RELAY_STT RELAY_LLM RELAY_TTS RELAY_FALLBACK RELAY_DEVICE STT_MODEL STT_LANGUAGE
@@ -117,6 +117,7 @@ def problems_of(**overrides):
         ("relay_fallback", "gpt"),
         ("relay_fallback", "stt=elevenlabs"),
         ("relay_fallback", "stt"),
+        ("relay_fallback", "offline"),
         ("relay_fallback", "llm=local,vad=local"),
         ("stt_language", "English please"),
         ("llm_base_url", "localhost:8000"),
@@ -125,6 +126,7 @@ def problems_of(**overrides):
         ("azure_speech_region", "West Europe"),
         ("elevenlabs_api_key", "two words"),
         ("supabase_auth_check", "yes"),
+        ("supabase_jwt_issuer", "https://one.example https://two.example"),
         ("openai_api_key", "sk-two words"),
         ("openai_api_key", "sk-line\nX-Injected: 1"),
         ("supabase_service_role_key", "ключ"),
@@ -189,6 +191,12 @@ def test_proxies_are_addresses_and_networks(environ, text, proxies):
 def test_log_levels_are_read_in_any_spelling(environ, text, level):
     environ(LOG_LEVEL=text)
     assert Settings().log_level == level
+
+
+@pytest.mark.parametrize(("text", "host"), [("[::]", "::"), ("[::1]", "::1"), ("::", "::")])
+def test_an_ipv6_address_may_be_written_as_in_urls(environ, text, host):
+    environ(HOST=text)
+    assert Settings().host == host
 
 
 def test_a_trailing_slash_of_an_address_is_removed(environ):

@@ -66,7 +66,7 @@ async def test_what_a_client_sends_is_never_logged(request_bytes, caplog):
         status = await reader.readline()
         writer.close()
         assert (await ask(server, "/health")).status == 200  # and the next request is served
-    assert status.split()[1] in (b"400", b"404")
+    assert status.split()[1] in (b"400", b"404", b"431")
     assert "SECRET" not in caplog.text
 
 
@@ -78,3 +78,12 @@ async def test_a_fault_is_logged_and_its_text_is_not_sent(caplog):
         answer = await ask(server, "/metrics")
     assert (answer.status, answer.body) == (500, "")
     assert "a number is missing" in caplog.text
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "0.0.0.0", "::"])  # noqa: S104
+async def test_ipv4_is_answered_at_every_address_that_has_it(host: str) -> None:
+    server = await serve(SERVICES, host, 0)
+    try:
+        assert (await ask(server, "/health")).status == 200
+    finally:
+        await server.aclose()
