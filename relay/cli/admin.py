@@ -4,6 +4,7 @@ import argparse
 import asyncio
 import json
 import sqlite3
+import uuid
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
@@ -34,9 +35,10 @@ def _assign_options(parser: argparse.ArgumentParser) -> None:
 def _run_assign(given: argparse.Namespace) -> int:
     """Write the assignment to the store; doing it twice is no error."""
     for name in ("coach", "learner"):
-        if not getattr(given, name).strip():
+        setattr(given, name, _user_id(getattr(given, name)))
+        if not getattr(given, name):
             fail(f"--{name} must not be empty", code=2)
-    if given.coach.strip() == given.learner.strip():
+    if given.coach == given.learner and not given.remove:
         fail("--coach and --learner are the same person: nobody coaches themselves", code=2)
     settings = store_settings()
     try:
@@ -59,6 +61,15 @@ ASSIGN: Final = CliCommand(
     options=_assign_options,
     run=_run_assign,
 )
+
+
+def _user_id(text: str) -> str:
+    """An id as tokens have it: a UUID has one spelling there."""
+    text = text.strip()
+    try:
+        return str(uuid.UUID(text))
+    except ValueError:
+        return text
 
 
 async def _assign(settings: Settings, given: argparse.Namespace) -> bool:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from relay.cli.console import fail, load_or_fail
-from relay.config import Settings, SettingsError, local_settings, project_of, serve_settings
+from relay.config import Settings, local_settings, project_of, served_settings
 
 if TYPE_CHECKING:
     from relay.stores.supabase.client import RestClient
@@ -29,14 +29,13 @@ def database_file(settings: Settings) -> Path:
 
 
 def store_settings() -> Settings:
-    """Return those of `relay serve` where they are complete, else of `relay dev`.
+    """Return those of `relay serve` where they name a store that can be had, else of `relay dev`.
 
     Exits where they are wrong, or the two name different stores and both may hold data.
     """
     local = load_or_fail(local_settings)
-    try:
-        served = serve_settings().settings
-    except SettingsError:
+    served = load_or_fail(served_settings)
+    if served is None:
         return local
     file = database_file(local)
     if served.relay_store != local.relay_store and file.is_file():

@@ -8,6 +8,7 @@ from relay.config.loading import (
     project_of,
     secrets_of,
     serve_settings,
+    served_settings,
     trust_of,
 )
 from relay.config.paths import setting_of
@@ -25,6 +26,7 @@ __all__ = [
     "project_of",
     "secrets_of",
     "serve_settings",
+    "served_settings",
     "setting_of",
     "trust_of",
 ]

@@ -117,6 +117,17 @@ def local_settings(**overrides: Any) -> Settings:
     return settings
 
 
+def served_settings() -> Settings | None:
+    """What `relay serve` stores with, None where it would lack its store.
+
+    Mistakes in what a store has nothing to do with, such as the file of agents, do not count: a
+    command must not take another store for them. Raises `SettingsError`.
+    """
+    problems: list[str] = []
+    settings = _settings({}, {}, problems)
+    return None if any(missing_for_store(settings)) else settings
+
+
 def trust_of(settings: Settings) -> JwtConfig:
     """Return which tokens are accepted."""
     url, secret = settings.supabase_url, settings.supabase_jwt_secret

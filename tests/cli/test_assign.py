@@ -52,12 +52,33 @@ def test_empty_ids_are_refused(run: Run, coach: str, learner: str) -> None:
     assert not Path("var").exists()
 
 
-def test_nobody_coaches_themselves(run: Run) -> None:
-    ran = run("assign", "--coach", "carla", "--learner", "carla")
+@pytest.mark.parametrize(
+    ("coach", "learner"),
+    [("carla", "carla"), ("carla", " carla "), (COACH, COACH.upper()), (COACH, f"{{{COACH}}}")],
+)
+def test_nobody_coaches_themselves(run: Run, coach: str, learner: str) -> None:
+    ran = run("assign", "--coach", coach, "--learner", learner)
 
     assert (ran.code, ran.out) == (2, "")
     assert "the same person" in one_line(ran.err)
     assert not Path("var").exists()
+
+
+def test_who_was_made_their_own_coach_before_is_freed_of_it(run: Run) -> None:
+    async def write() -> None:
+        store = SqliteStore(Path("var/relay.db"))
+        await store.assign("carla", "carla")
+        await store.aclose()
+
+    asyncio.run(write())
+    ran = run("assign", "--coach", "carla", "--learner", "carla", "--remove")
+    assert (ran.code, ran.out) == (0, "carla no longer follows carla\n")
+    assert learners("carla") == frozenset()
+
+
+def test_an_id_is_stored_as_tokens_have_it(run: Run) -> None:
+    run("assign", "--coach", f" {COACH.upper()}", "--learner", " ada ")
+    assert learners(COACH) == {"ada"}
 
 
 def test_a_store_that_cannot_be_written_is_named(run: Run) -> None:

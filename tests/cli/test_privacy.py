@@ -34,6 +34,21 @@ def test_the_project_is_the_one_that_relay_serve_would_take(setting) -> None:
     assert with_personal_data(place) == PROJECT["SUPABASE_URL"]
 
 
+@pytest.mark.parametrize(
+    "mistake",
+    [
+        {"RELAY_AGENTS": "missing.toml"},
+        {"RELAY_PRICES": "missing.toml"},
+        {"RELAY_ENGINE": "cascade", "RELAY_STT": "local"},
+    ],
+    ids=lambda names: next(iter(names)),
+)
+def test_a_mistake_elsewhere_does_not_lead_to_another_store(setting, folder, mistake) -> None:
+    setting(**PROJECT, **mistake)
+    assert with_personal_data(place) == PROJECT["SUPABASE_URL"]
+    assert not (folder / "var").exists()
+
+
 def test_with_two_stores_it_asks_for_a_decision(setting, folder, capsys) -> None:
     setting(**PROJECT)
     (folder / "var").mkdir()
