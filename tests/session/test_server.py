@@ -11,6 +11,7 @@ import structlog
 
 from relay.admission.addresses import AddressLimits, ConnectRates
 from relay.admission.reconnects import FAILURES
+from relay.auth.jwks import KeySetUnavailable, KeyUnknownYet
 from relay.interfaces import Admission, ConnectRequest, ConversationHistory, EngineCapabilities
 from relay.metrics import Metrics
 from relay.realtime import endings
@@ -67,6 +68,8 @@ class FakeDoor:
         await self.answers.wait()
         if self.outcome == endings.UNAUTHORIZED:
             raise SessionRefused(endings.UNAUTHORIZED)
+        if isinstance(self.outcome, KeySetUnavailable):
+            raise SessionRefused(endings.AUTH_UNAVAILABLE) from self.outcome
         return replace(CALLER, role=self.role)
 
     async def admit(self, request: ConnectRequest, caller: Caller) -> Admission:
@@ -296,6 +299,20 @@ async def test_who_shows_no_valid_token_again_and_again_is_told_to_wait() -> Non
     assert caller.close_sent is None, "whose token is valid is let in, at the same address"
     here.directory.end_all(endings.IDLE)
     await settle()
+
+
+@pytest.mark.parametrize(
+    ("cause", "codes"),
+    [(KeyUnknownYet("new"), [1013, 1013, 4029]), (KeySetUnavailable("down"), [1013] * 3)],
+    ids=["unknown key", "no key set"],
+)
+async def test_who_invents_keys_again_and_again_is_told_to_wait(
+    cause: KeySetUnavailable, codes: list[int]
+) -> None:
+    here = Server(FakeDoor(cause))
+    here.addresses._failures = ConnectRates(2)
+    closes = [(await here.call()).close_sent for _ in codes]
+    assert [code for code, _ in filter(None, closes)] == codes
 
 
 async def test_the_callers_address_is_on_every_line_of_their_call() -> None:
