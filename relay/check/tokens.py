@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
 
@@ -23,19 +24,29 @@ HOW_TO_TRY: Final = "`relay check --token FILE` tries a token of one of your use
 _COPY_HINT: Final = "copy the project's JWT secret: its dashboard, Settings, JWT Keys"
 
 
-async def check_secret(secret: str, service_key: str) -> CheckResult:
-    """Try SUPABASE_JWT_SECRET on the project's service key, where that is signed with a secret.
+@dataclass(frozen=True, slots=True)
+class TokenNames:
+    """The settings that decide about tokens, as people know them."""
+
+    secret: str
+    service_key: str
+    keys: str
+    issuer: str
+
+
+async def check_secret(secret: str, service_key: str, names: TokenNames) -> CheckResult:
+    """Try the shared secret on the project's service key, where that is signed with a secret.
 
     What the relay signs itself any secret would verify: without such a key it says so.
     """
     if not is_signed_with_secret(service_key):
-        return skip(f"nothing here was signed with SUPABASE_JWT_SECRET by others: {HOW_TO_TRY}")
+        return skip(f"nothing here was signed with {names.secret} by others: {HOW_TO_TRY}")
     try:
         read_claims(service_key, secret, "HS256")
     except InvalidToken:
-        what = "SUPABASE_SERVICE_ROLE_KEY is not signed with SUPABASE_JWT_SECRET"
+        what = f"{names.service_key} is not signed with {names.secret}"
         return fail(what, f"{_COPY_HINT}; or is one of them another project's?")
-    return ok("SUPABASE_SERVICE_ROLE_KEY is signed with SUPABASE_JWT_SECRET")
+    return ok(f"{names.service_key} is signed with {names.secret}")
 
 
 def is_signed_with_secret(key: str) -> bool:
@@ -46,7 +57,9 @@ def is_signed_with_secret(key: str) -> bool:
         return False
 
 
-async def check_token(token: str, trust: JwtConfig, clock: Callable[[], float]) -> CheckResult:
+async def check_token(
+    token: str, trust: JwtConfig, clock: Callable[[], float], names: TokenNames
+) -> CheckResult:
     """Verify a token as a call's would be; `clock` is in Unix seconds. It is not shown."""
     try:
         async with open_verifier(trust, clock) as verifier:
@@ -55,22 +68,22 @@ async def check_token(token: str, trust: JwtConfig, clock: Callable[[], float]) 
         why = str(refused.__cause__ or refused.ending.advice)
         if refused.ending is not UNAUTHORIZED:
             return fail(f"it cannot be verified: {why}", refused.ending.advice)
-        return fail(f"it is refused: {why}", _hint(why, token, trust))
+        return fail(f"it is refused: {why}", _hint(why, token, trust, names))
     ends = datetime.fromtimestamp(caller.expires_at, UTC).isoformat(timespec="seconds")
     return ok(f"it is accepted as a {caller.role}'s, until {ends.replace('+00:00', 'Z')}")
 
 
-def _hint(why: str, token: str, trust: JwtConfig) -> str:
+def _hint(why: str, token: str, trust: JwtConfig, names: TokenNames) -> str:
     match why:
         case "wrong issuer":
             named = _issuer_of(token)
-            return f"{trust.issuer} is expected; set SUPABASE_JWT_ISSUER={named} if that is yours"
+            return f"{trust.issuer} is expected; set {names.issuer}={named} if that is yours"
         case "wrong signature":
-            return "see SUPABASE_JWT_SECRET: it is not what the token was signed with"
+            return f"see {names.secret}: it is not what the token was signed with"
         case "unknown key":
-            return "see SUPABASE_URL and SUPABASE_JWKS_URL: is it a token of this project?"
+            return f"see {names.keys}: is it a token of this project?"
         case "no key for HS256":
-            return "set SUPABASE_JWT_SECRET: the token is signed with a secret"
+            return f"set {names.secret}: the token is signed with a secret"
         case _:
             return "get a fresh one of a user who is signed in"
 

@@ -54,6 +54,12 @@ AZURE: Final = SettingNames(
     "AZURE_OPENAI_API_KEY", "AZURE_OPENAI_ENDPOINT", "AZURE_OPENAI_DEPLOYMENT"
 )
 KEY_SET_NAMES: Final = "see SUPABASE_URL or SUPABASE_JWKS_URL; SUPABASE_JWT_SECRET needs no keys"
+TOKEN_NAMES: Final = tokens.TokenNames(
+    secret="SUPABASE_JWT_SECRET",  # noqa: S106 - the name of a setting
+    service_key="SUPABASE_SERVICE_ROLE_KEY",
+    keys="SUPABASE_URL and SUPABASE_JWKS_URL",
+    issuer="SUPABASE_JWT_ISSUER",
+)
 SERVER_NAMES: Final = "see SUPABASE_URL and SUPABASE_SERVICE_ROLE_KEY"
 MAX_TOKEN_FILE: Final = 65_536
 """Characters that are read of a token's file; a token has up to 8,192."""
@@ -326,7 +332,8 @@ def checks_for(setup: Setup, token: str = "") -> Iterator[Check]:
     yield from project_checks(settings)
     yield from _token_checks(settings)
     if token:
-        look = partial(tokens.check_token, token, _trust(settings), MachineClock().unix)
+        clock = MachineClock().unix
+        look = partial(tokens.check_token, token, _trust(settings), clock, TOKEN_NAMES)
         yield Check("token", look)
     yield Check("voice", partial(_voice, settings))
     journal, runs_here = settings.relay_data_dir / "journal", partial(_runs_here, settings)
@@ -382,7 +389,7 @@ def _token_checks(settings: Settings) -> Iterator[Check]:
     if trust.secret is not None and (
         project_of(settings) is None or tokens.is_signed_with_secret(trust.api_key)
     ):  # else the project itself is asked about it
-        look = partial(tokens.check_secret, trust.secret, trust.api_key)
+        look = partial(tokens.check_secret, trust.secret, trust.api_key, TOKEN_NAMES)
         yield Check("token secret", look)
     if trust.jwks_url is not None:
         key_set = local.check_key_set if trust.secret is None else local.check_optional_key_set
