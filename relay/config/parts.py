@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final, Literal
-from urllib.parse import urlsplit
+from urllib.parse import urlsplit, urlunsplit
 
 from pydantic import SecretStr
 
@@ -194,8 +194,11 @@ def _wants_key(there: Endpoint) -> bool:
 
 
 def http_url(url: str) -> str:
-    """Return an address of the Realtime API's server as that of its HTTP side."""
-    return url.replace("ws", "http", 1) if url.startswith("ws") else url
+    """Return an address of the Realtime API's server as the base of its HTTP side."""
+    parts = urlsplit(url)
+    scheme = parts.scheme.replace("ws", "http", 1)
+    path = parts.path.rstrip("/").removesuffix("/realtime")
+    return urlunsplit((scheme, parts.netloc, path, "", ""))
 
 
 def _origin(url: str) -> tuple[str, str | None, int | None]:

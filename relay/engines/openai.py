@@ -7,12 +7,13 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Final, Protocol
-from urllib.parse import urlencode, urlsplit, urlunsplit
+from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 import aiohttp
 import structlog
 
 from relay.interfaces import Connection, EngineCapabilities, EngineRequest, Frame, Receiver
+from relay.realtime.dialects.server import ServerDialect
 from relay.realtime.endings import (
     ENGINE_CLOSED,
     ENGINE_REFUSED,
@@ -35,6 +36,7 @@ SLOW_SECONDS: Final = 2.0
 """A stage of connecting that takes longer is told in the log: callers hear it as silence."""
 KEYS_KNOWN: Final = 4
 """Keys that are taken out of what the provider says: rotated ones may still come back."""
+_DATED_PATH: Final = "/openai/realtime"  # Azure's, with an api-version and a deployment
 _NO_MODELS: Final = (404, 405, 501)  # a server without such a list: it answers, which is enough
 _SHORTEST_KEY: Final = 8  # characters; a shorter one would be found in ordinary words
 _KEY_REFUSED: Final = (401, 403)  # by HTTP, as some servers do
@@ -97,12 +99,15 @@ class OpenAIOptions:
 def azure_options(
     endpoint: str, api_key: str, deployment: str | None, timeout: float
 ) -> OpenAIOptions:
-    """Return the options for a resource of Azure; `deployment` None uses the model's name."""
+    """Return the options for a resource of Azure, or for a whole address of its Realtime API.
+
+    `deployment` None uses the model's name. What the address names is kept.
+    """
     parts = urlsplit(endpoint)
     path = parts.path.rstrip("/")
-    if "/openai/v1" not in path:
+    if not path.endswith("/realtime") and "/openai/v1" not in path:
         path = f"{path.removesuffix('/openai')}/openai/v1"
-    base_url = urlunsplit((parts.scheme, parts.netloc, path, "", ""))
+    base_url = urlunsplit((parts.scheme, parts.netloc, path, parts.query, ""))
     key = FixedKey(api_key)
     return OpenAIOptions(key, base_url, timeout, key_header=azure_key, model=deployment)
 
@@ -137,7 +142,7 @@ class OpenAIEngine:
         wire = ConnectOptions(options.timeout, options.ssl_context, report_slow_stages)
         url = realtime_url(options.base_url, options.model or request.model)
         try:
-            return _KeyedConnection(await connect(url, headers, wire), options.key)
+            return _ProviderConnection(await connect(url, headers, wire), options.key)
         except ConnectError as error:
             if error.status in _KEY_REFUSED:
                 options.key.refused()
@@ -206,16 +211,18 @@ def report_slow_stages(seconds: Mapping[ConnectStage, float]) -> None:
             log.warning("engine slow to connect", stage=stage, seconds=round(took, 3))
 
 
-class _KeyedConnection:
-    """The provider's connection, which reports to the key's source when the key is refused in-band.
+class _ProviderConnection:
+    """The provider's connection: GA to its receiver, whatever the provider speaks.
 
-    It stands before the receiver until the provider sends something other than an error.
+    It stands before the receiver until the provider is known to speak GA, and for as long as it
+    lasts before one that does not. The key's source is told of a key that is refused in-band.
     """
 
     def __init__(self, connection: Connection, key: KeySource) -> None:
         self._connection = connection
         self._key = key
         self._greeted = False
+        self._dialect = ServerDialect()
         self._receiver: Receiver | None = None
         # The connection's own methods: a frame costs nothing more.
         self.send, self.ping = connection.send, connection.ping
@@ -227,19 +234,26 @@ class _KeyedConnection:
         return self._connection.ended_for_memory
 
     def attach(self, receiver: Receiver) -> None:
-        """Push to this receiver from now on; directly, once the provider has greeted."""
-        self._receiver = None if self._greeted else receiver
-        self._connection.attach(receiver if self._greeted else self)
+        """Push to this receiver from now on; directly, once the provider is known to speak GA."""
+        speaks_ga = self._dialect.speaks == "ga"
+        self._receiver = None if speaks_ga else receiver
+        self._connection.attach(receiver if speaks_ga else self)
 
     def frame(self, frame: Frame) -> None:
-        """Forward a frame; those after the greeting do not pass here."""
-        receiver = self._receiver
-        if receiver is None:
-            return
-        self._greeted = self._greeted or sniff(frame) != "error"
-        receiver.frame(frame)
-        if self._greeted and self._receiver is receiver:  # it has attached no other meanwhile
-            self.attach(receiver)
+        """Forward a frame in GA; those of a provider that speaks GA soon do not pass here."""
+        kind = sniff(frame)
+        self._greeted = self._greeted or kind != "error"
+        frames = self._dialect.down(frame, kind)
+        if self._dialect.reads_beta:
+            self.send = self._send_translated
+        for translated in frames:
+            if self._receiver is not None:  # a frame may make it attach another
+                self._receiver.frame(translated)
+        if self._dialect.speaks == "ga" and self._receiver is not None:
+            self.attach(self._receiver)
+
+    def _send_translated(self, frame: Frame) -> None:
+        self._connection.send(self._dialect.up(frame))
 
     def writable(self, ready: bool) -> None:
         """Forward it."""
@@ -247,8 +261,8 @@ class _KeyedConnection:
             self._receiver.writable(ready)
 
     def closed(self, code: int, reason: str) -> None:
-        """Forward it; one code says that the key was refused."""
-        if code == _KEY_REFUSED_IN_BAND:
+        """Forward it; one code says that the key was refused, if nothing but errors came before."""
+        if code == _KEY_REFUSED_IN_BAND and not self._greeted:
             self._key.refused()
         if self._receiver is not None:
             self._receiver.closed(code, reason)
@@ -257,6 +271,7 @@ class _KeyedConnection:
 def realtime_url(base_url: str, model: str) -> str:
     """Return `…/realtime?model=` below a base URL such as `https://api.openai.com/v1`.
 
+    What its query says is kept, and a model or deployment in it is the one that is asked for.
     Raises ValueError for an address that is neither http(s) nor ws(s).
     """
     parts = urlsplit(base_url)
@@ -265,15 +280,19 @@ def realtime_url(base_url: str, model: str) -> str:
         raise ValueError("OPENAI_BASE_URL must begin with http://, https://, ws:// or wss://")
     path = parts.path.rstrip("/")
     path = path if path.endswith("/realtime") else f"{path}/realtime"
-    return urlunsplit((scheme, parts.netloc, path, urlencode({"model": model}), ""))
+    named = {name for name, _ in parse_qsl(parts.query, keep_blank_values=True)}
+    name = "deployment" if path.endswith(_DATED_PATH) else "model"
+    asked = "" if named & {"model", "deployment"} else urlencode({name: model})
+    query = "&".join(part for part in (parts.query, asked) if part)
+    return urlunsplit((scheme, parts.netloc, path, query, ""))
 
 
 def models_url(base_url: str) -> str:
-    """Return the address of the list of models below a base URL, by HTTP."""
+    """Return the address of the list of models below a base URL, by HTTP, with its query."""
     parts = urlsplit(base_url)
     scheme = {"ws": "http", "wss": "https"}.get(parts.scheme, parts.scheme)
     path = parts.path.rstrip("/").removesuffix("/realtime")
-    return urlunsplit((scheme, parts.netloc, f"{path}/models", "", ""))
+    return urlunsplit((scheme, parts.netloc, f"{path}/models", parts.query, ""))
 
 
 def safety_identifier(user_id: str) -> str:

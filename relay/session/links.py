@@ -380,6 +380,8 @@ class EngineLink:
             self._session.fail(error)
 
     def _audio(self, frame: Frame, item_id: str, characters: int) -> None:
+        if not item_id:  # it stands after the sound
+            item_id, characters = decoded_audio_length(frame)
         ms = characters * 3 // self._reported.characters_per_3_ms
         self._transcript.add_audio(item_id, ms)
         seen = self._to_client(frame, AUDIO_DELTA, None)

@@ -89,14 +89,17 @@ class ConnectOptions:
     """How to connect.
 
     `timeout` is in seconds; without `ssl_context` the system's root certificates are trusted.
-    `measured` is given the seconds of each stage once the connection is open.
+    `measured` is given the seconds of each stage once the connection is open. Some servers send
+    their events in binary messages: they are read like others.
     """
 
     timeout: float = CONNECT_TIMEOUT
     ssl_context: ssl.SSLContext | None = None
     measured: Callable[[Mapping[ConnectStage, float]], None] = lambda _: None
     connection: ConnectionOptions = field(
-        default_factory=lambda: ConnectionOptions(max_message_bytes=UPSTREAM_MESSAGE_BYTES)
+        default_factory=lambda: ConnectionOptions(
+            max_message_bytes=UPSTREAM_MESSAGE_BYTES, binary=WebSocketConnection.read_as_text
+        )
     )
 
 

@@ -10,6 +10,7 @@ from picows import WSFrame, WSListener, WSMsgType, WSTransport
 
 from relay.interfaces import Frame, Receiver
 from relay.realtime.endings import (
+    BINARY_REFUSED,
     INTERNAL_ERROR,
     NOT_UTF8,
     OUT_OF_MEMORY,
@@ -181,6 +182,17 @@ class WebSocketConnection(WSListener):
         message = bytearray(HEADER_BYTES + len(frame))
         message[HEADER_BYTES:] = frame
         self._transport.send_reuse_external_bytearray(_TEXT, message, HEADER_BYTES)
+
+    def read_as_text(self, message: Frame) -> None:
+        """Push a binary message that is JSON text; any other closes the connection with 1003."""
+        try:
+            is_event = str(message, "utf-8").lstrip().startswith("{")
+        except UnicodeDecodeError:
+            is_event = False
+        if is_event:
+            self._slot.receiver.frame(message)
+        else:
+            self._fail(BINARY_REFUSED)
 
     def pause(self) -> None:
         """Stop reading; what is already in the read buffer still comes."""

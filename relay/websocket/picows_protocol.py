@@ -18,6 +18,7 @@ from relay.websocket.memory import (
 )
 from relay.websocket.open_sockets import open_sockets
 from relay.websocket.reading import ReadPause
+from relay.websocket.upgrade_answer import AnswerTooLong, UpgradeAnswer
 
 UNATTENDED_BYTES: Final = 64 * 1024
 """What is read of a connection before somebody attends to it, its upgrade request included."""
@@ -125,6 +126,7 @@ class PicowsConnection(WSProtocol):  # type: ignore[misc]  # untyped in picows' 
         "_received",
         "_socket",
         "_timeout",
+        "_upgrade",
         "_window",
         "_yielded_at",
         "reading",
@@ -149,6 +151,7 @@ class PicowsConnection(WSProtocol):  # type: ignore[misc]  # untyped in picows' 
         self._is_attended = False
         self._asked = self._received = self._yielded_at = self._charged_at = 0
         self._window = _LEAST_FRAME * UNATTENDED_FRAMES
+        self._upgrade: UpgradeAnswer | None = None
 
     def on_unreadable(self, callback: Callable[[int], None]) -> None:
         """Call this with the close code when picows cannot parse what came, before it closes."""
@@ -316,6 +319,46 @@ class RefusedPicowsConnection(LimitedPicowsConnection):
             self.reading.set_full(True)
 
 
+class DialingPicowsConnection(LimitedPicowsConnection):
+    """A connection to a server until its answer to the upgrade request is whole.
+
+    picows refuses good answers: it wants `Connection` to be one word.
+    """
+
+    __slots__ = ()
+
+    def get_buffer(self, hint: int) -> memoryview:
+        """Where the transport is to read to."""
+        return memoryview(self._answer().piece)
+
+    def buffer_updated(self, count: int) -> None:
+        """So many bytes were read: hand them to picows once they are a whole answer."""
+        try:
+            answer = self._answer().take(count)
+        except AnswerTooLong:
+            self.abort()
+            return
+        if answer is not None:
+            self._upgrade = None
+            self.__class__ = LimitedPicowsConnection
+            _feed(self, answer)
+
+    def _answer(self) -> UpgradeAnswer:
+        if self._upgrade is None:
+            self._upgrade = UpgradeAnswer()
+        return self._upgrade
+
+
+def _feed(connection: LimitedPicowsConnection, answer: bytes) -> None:
+    left = memoryview(answer)
+    while left:
+        free: memoryview = WSProtocol.get_buffer(connection, -1)
+        count = min(len(free), len(left))
+        free[:count] = left[:count]
+        LimitedPicowsConnection.buffer_updated(connection, count)
+        left = left[count:]
+
+
 def unattended_window(received: int, frames: int) -> int:
     """Bytes to read next of a connection without a receiver; 0 or less: none."""
     return min(UNATTENDED_BYTES - received, _LEAST_FRAME * (UNATTENDED_FRAMES - frames))
@@ -385,7 +428,7 @@ def make_connection(
     (that takes a task for each connection).
     """
     logger = _PicowsLogger()
-    kind = UpgradingPicowsConnection if target is None else LimitedPicowsConnection
+    kind = UpgradingPicowsConnection if target is None else DialingPicowsConnection
     return kind(
         logger,
         open_connections,
