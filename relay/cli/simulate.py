@@ -24,6 +24,9 @@ def _options(parser: argparse.ArgumentParser) -> None:
         metavar="FILE.toml",
         help="a script of faults and answers, as in docs/simulator.md",
     )
+    parser.add_argument(
+        "--beta", action="store_true", help="speak the beta names that some servers still have"
+    )
 
 
 def _run(given: argparse.Namespace) -> int:
@@ -34,7 +37,7 @@ def _run(given: argparse.Namespace) -> int:
         for library in ("websockets", "aiohttp.server"):
             logging.getLogger(library).setLevel(logging.CRITICAL)
         try:
-            asyncio.run(_serve(given.port, scenario))
+            asyncio.run(_serve(given.port, scenario, given.beta))
         except (OSError, OverflowError) as error:
             fail(f"cannot listen on port {given.port}: {error}")
     return 0
@@ -65,7 +68,7 @@ def _local() -> Settings:
     return Settings.model_construct(relay_engine="offline", relay_llm="local")
 
 
-async def _serve(port: int, scenario: Scenario) -> None:
+async def _serve(port: int, scenario: Scenario, beta: bool) -> None:
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
@@ -75,6 +78,7 @@ async def _serve(port: int, scenario: Scenario) -> None:
         port=port,
         pace=scenario.pace,
         faults=scenario.faults,
+        beta=beta,
     )
     async with await simulate(options) as simulator:
         say(f"OpenAI Realtime, offline: {simulator.url}?model=any")

@@ -24,6 +24,7 @@ from relay.engines.cascade.outputs import Pace
 from relay.interfaces import Connection, Frame
 from relay.parts.interfaces import Parts
 from relay.realtime.endings import SessionRefused
+from relay.simulator.beta import BetaVoice
 from relay.simulator.faults.plan import NO_FAULTS, Faults, SessionFaults
 from relay.simulator.faults.sessions import SlowReader, handshake_response
 from relay.simulator.faults.tracking import LOST
@@ -64,7 +65,8 @@ class SimulatorOptions:
     a client sends, `on_request` with every HTTP request that has a body. `port` 0 takes a free one.
     `accepts_key` decides on a key; by default any is accepted that does not begin with `bad`.
     `faults` count every connection to the Realtime API as a session, refused ones too.
-    `max_requests` is how many HTTP requests are carried out at once.
+    `max_requests` is how many HTTP requests are carried out at once. `beta` lets its sessions speak
+    beta in place of GA.
     """
 
     parts: Parts
@@ -78,6 +80,7 @@ class SimulatorOptions:
     faults: Faults = NO_FAULTS
     on_request: Callable[[SeenRequest], None] | None = None
     max_requests: int = MAX_REQUESTS
+    beta: bool = False
 
 
 async def simulate(options: SimulatorOptions) -> "Simulator":
@@ -215,10 +218,12 @@ class Simulator:
         engine = self._engine
         rules = engine.machine(faults.opening(engine.opening(model)))
         try:
-            voice = engine.connect(faults.rules(rules, random_ids(unix)))
+            voice: Connection = engine.connect(faults.rules(rules, random_ids(unix)))
         except SessionRefused as refused:
             await connection.close(refused.ending.code, refused.ending.reason)
             return
+        if self._options.beta:
+            voice = BetaVoice(voice)
         pump = ConnectionPump(connection, voice, self._options.on_frame, faults.slow_reader)
         voice.attach(pump)
         async with asyncio.TaskGroup() as directions:

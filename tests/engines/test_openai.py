@@ -242,11 +242,25 @@ async def test_frames_of_many_megabytes_come_through() -> None:
         ("http://127.0.0.1:9090/v1/", "ws://127.0.0.1:9090/v1/realtime?model=gpt-realtime-2.1"),
         ("ws://h/v1/realtime", "ws://h/v1/realtime?model=gpt-realtime-2.1"),
         ("wss://h:8443/openai/v1", "wss://h:8443/openai/v1/realtime?model=gpt-realtime-2.1"),
+        ("https://h/team/v1?tenant=7", "wss://h/team/v1/realtime?tenant=7&model=gpt-realtime-2.1"),
+        (
+            "https://r.openai.azure.com/openai/realtime?api-version=2025-04-01-preview",
+            "wss://r.openai.azure.com/openai/realtime?api-version=2025-04-01-preview"
+            "&deployment=gpt-realtime-2.1",
+        ),
     ],
 )
 def test_the_address_is_made_of_the_base_url(base: str, url: str) -> None:
     assert realtime_url(base, "gpt-realtime-2.1") == url
-    assert realtime_url(base, "a b&c").endswith("?model=a+b%26c")
+    assert realtime_url(base, "a b&c").endswith("=a+b%26c")
+
+
+@pytest.mark.parametrize("named", ["model=mine", "api-version=2025-04-01-preview&deployment=mine"])
+def test_a_whole_address_is_kept_as_it_is(named: str) -> None:
+    whole = f"https://h/openai/realtime?{named}"
+    assert realtime_url(whole, "gpt-realtime-2.1") == whole.replace("https", "wss")
+    options = azure_options(whole, "az-key", "another", 5.0)
+    assert realtime_url(options.base_url, "another") == whole.replace("https", "wss")
 
 
 @pytest.mark.parametrize("base", ["ftp://h/v1", "api.openai.com/v1", "https://", ""])
@@ -357,6 +371,7 @@ async def test_a_server_without_such_a_list_is_no_refusal(head: str, fault: str 
 )
 def test_the_list_of_models_is_beside_the_calls(base: str) -> None:
     assert models_url(base) == "https://h/v1/models"
+    assert models_url(f"{base}?api-version=1") == "https://h/v1/models?api-version=1"
 
 
 # ---------------------------------------------------------------------------------------- Azure

@@ -20,7 +20,9 @@ from relay.websocket.client import (
     connect,
 )
 from tests.websocket.ends import (
+    BINARY,
     CLOSE,
+    CONTINUATION,
     PATIENCE,
     PING,
     PONG,
@@ -119,6 +121,73 @@ async def test_the_first_event_may_come_with_the_upgrade_response(stage: Stage) 
         assert recorder.frames == [b'{"type":"session.created"}']
 
 
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"Connection": "keep-alive, Upgrade"},
+        {"Connection": "UPGRADE , Keep-Alive", "Upgrade": "WebSocket"},
+        {"Connection": "close,\tupgrade", "Upgrade": "h2c, WEBSOCKET"},
+        {"Connection": "keep-alive\r\nconnection: Upgrade"},
+        {"Set-Cookie": "a=b\r\nSet-Cookie: c=d", "Content-Length": "0"},
+        {f"X-Trace-{number}": "y" * 200 for number in range(200)},
+    ],
+    ids=[
+        "keep-alive first",
+        "other case",
+        "other words",
+        "two lines",
+        "cookies",
+        "40 kB of headers",
+    ],
+)
+async def test_an_upgrade_may_be_answered_in_other_words(
+    stage: Stage, changes: dict[str, str]
+) -> None:
+    async def answer(raw: Raw, headers: dict[str, str]) -> None:
+        said = switching(headers, **changes)
+        raw.write(said[:70])  # within a header
+        await raw.writer.drain()
+        raw.write(said[70:], frame(TEXT, b"{}", masked=False))
+        raw.write(frame(CLOSE, close_payload(1001), masked=False))
+
+    async with upstream(answer) as url:
+        connection = await connect(url, (), FAR)
+        connection.attach(recorder := Recorder())
+        assert await recorder.ending() == (1001, "")
+        assert recorder.frames == [b"{}"]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"Connection": "keep-alive"}, {"Upgrade": "websockets"}, {"X-Trace": "y" * 70_000}],
+    ids=["no upgrade", "another protocol", "too long"],
+)
+async def test_an_answer_that_is_no_upgrade_or_has_no_end_is_none(
+    stage: Stage, changes: dict[str, str]
+) -> None:
+    async def answer(raw: Raw, headers: dict[str, str]) -> None:
+        raw.write(switching(headers, **changes))
+
+    async with upstream(answer) as url:
+        with pytest.raises(ConnectError) as failed:
+            await connect(url, (), FAR)
+    assert failed.value.kind == "network"
+
+
+async def test_json_in_binary_messages_is_read_like_text(stage: Stage) -> None:
+    async def answer(raw: Raw, headers: dict[str, str]) -> None:
+        raw.write(switching(headers), frame(BINARY, b'{"a":1}', masked=False))
+        raw.write(frame(BINARY, b' {"b', fin=False, masked=False))
+        raw.write(frame(CONTINUATION, b'":"\xc3\xa9"}', masked=False))
+        raw.write(frame(CLOSE, close_payload(1001), masked=False))
+
+    async with upstream(answer) as url:
+        connection = await connect(url, (), FAR)
+        connection.attach(recorder := Recorder())
+        assert await recorder.ending() == (1001, "")
+        assert recorder.frames == [b'{"a":1}', ' {"b":"é"}'.encode()]
+
+
 async def test_frames_are_masked_and_pings_answered(stage: Stage) -> None:
     async def answer(raw: Raw, headers: dict[str, str]) -> None:
         raw.write(switching(headers), frame(PING, b"x", masked=False))
@@ -142,9 +211,10 @@ async def test_frames_are_masked_and_pings_answered(stage: Stage) -> None:
         ([frame(TEXT, b"{}", masked=True)], 1002),
         ([frame(TEXT, b"\xff", masked=False)], 1007),
         ([frame(TEXT, b"x" * (QUICK.max_message_bytes + 1), masked=False)], 1009),
-        ([frame(2, b"x", masked=False)], 1003),
+        ([frame(BINARY, b"x", masked=False)], 1003),
+        ([frame(BINARY, b"{\xff", masked=False)], 1003),
     ],
-    ids=["masked", "bad UTF-8", "too much", "binary"],
+    ids=["masked", "bad UTF-8", "too much", "binary", "binary that is no text"],
 )
 async def test_an_upstream_that_breaks_the_protocol_is_closed(
     stage: Stage, pieces: list[bytes], ending: int
