@@ -18,9 +18,10 @@ from relay.admission.descriptors import DescriptorShares
 from relay.agents.agent import AgentDefaults
 from relay.auth.tokens import Verifier, mint, open_verifier, select_subprotocol
 from relay.clock import MachineClock, report_steps
-from relay.config import Loaded, Settings, project_of, trust_of
+from relay.config import Loaded, Settings, project_of, trust_of, way_out_of
 from relay.doors.browser import BrowserDoor
 from relay.doors.openai import OpenAIDoor
+from relay.egress import using
 from relay.engines.cascade.engine import CascadeEngine
 from relay.engines.openai import FixedKey, KeySource, OpenAIEngine, OpenAIOptions, azure_options
 from relay.engines.pending import PendingEngine, VoiceInstaller
@@ -167,6 +168,7 @@ async def running(
     metrics, tasks = Metrics(), Tasks(_task_failed)
     app: App | None = None
     async with (
+        using(way_out_of(settings)),
         _open_storage(settings, tasks) as storage,
         open_verifier(trust_of(settings), clock.unix, metrics.user_checked) as verifier,
         http_session() as client,

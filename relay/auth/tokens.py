@@ -12,12 +12,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Protocol
 
-import aiohttp
 import jwt
 from jwt.types import Options
 
 from relay.auth.jwks import Jwks, KeySetUnavailable
 from relay.auth.user_check import AuthCheck, LocalFallback, UserCheck
+from relay.egress import way_out
 from relay.interfaces import ConnectRequest
 from relay.realtime.endings import (
     AUTH_UNAVAILABLE,
@@ -103,7 +103,7 @@ async def open_verifier(
     `count` is given the outcome of each question to Supabase: confirmed, refused, unavailable.
     """
     async with (
-        aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as http,
+        way_out().http_session() as http,
         contextlib.AsyncExitStack() as closing,
     ):
         keys = Jwks(config.jwks_url, http) if config.jwks_url else None

@@ -14,13 +14,12 @@ from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Final
 
-import aiohttp
-
 from relay.auth.jwks import FetchFailed, fetch_json, read_keys
 from relay.auth.tokens import FILE, SECRET_BYTES, VERIFY_SECONDS
 from relay.auth.user_check import AuthCheck
 from relay.check.proxy import ProbeAnswer, probe_health, probe_voice
 from relay.check.runner import CheckResult, fail, ok
+from relay.egress import way_out
 from relay.realtime.endings import UNAUTHORIZED, SessionRefused
 from relay.stores.database import open_readonly
 from relay.stores.journal.file import FILE_NAME, LOCK_NAME, SCHEMA_VERSION
@@ -266,7 +265,7 @@ def check_development_secret(folder: Path) -> CheckResult:
 async def check_key_set(url: str, hint: str) -> CheckResult:
     """Fetch the issuer's public keys; `hint` names the settings that lead to them."""
     try:
-        async with aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as http:
+        async with way_out().http_session() as http:
             keys = read_keys(await fetch_json(http, url))
     except FetchFailed as why:
         return fail(f"{url} gives no keys: {why}", hint)
@@ -290,7 +289,7 @@ async def check_auth_server(url: str, api_key: str, hint: str) -> CheckResult:
     began = time.monotonic()
     until = asyncio.get_running_loop().time() + VERIFY_SECONDS
     try:
-        async with aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as http:
+        async with way_out().http_session() as http:
             await AuthCheck(url, api_key, http).confirm("relay-check", "nobody", until)
     except SessionRefused as refused:
         if refused.ending is UNAUTHORIZED:

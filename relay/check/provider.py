@@ -12,6 +12,7 @@ import aiohttp
 from relay.check.parts import PartRemedies
 from relay.check.proxy import SECONDS, failure_reason
 from relay.check.runner import CheckResult, fail, ok
+from relay.egress import way_out
 from relay.http_body import BodyTooLarge, read_body
 
 MAX_LIST_BYTES: Final = 4 * 1024 * 1024
@@ -62,9 +63,7 @@ async def _ask(server: PartServer) -> _Answer:
     limit = aiohttp.ClientTimeout(total=SECONDS)
     began = time.monotonic()
     async with (
-        aiohttp.ClientSession(
-            timeout=limit, cookie_jar=aiohttp.DummyCookieJar(), trust_env=True
-        ) as http,
+        way_out().http_session(timeout=limit) as http,
         http.get(
             server.lists or server.address,
             headers=dict(server.headers) if server.lists else {},

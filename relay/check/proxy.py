@@ -14,6 +14,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus, InvalidURI
 
 from relay.check.runner import CheckResult, fail, ok, skip
+from relay.egress import proxy_url, way_out
 from relay.http_body import read_beginning
 from relay.realtime.dialects.client import BrowserDialect, ClientDialect, GaDialect
 from relay.realtime.endings import AT_CAPACITY, MISSING_PARAMETERS, UNAUTHORIZED, Ending
@@ -109,7 +110,7 @@ async def probe_health(origin: str, tls: ssl.SSLContext | None = None) -> ProbeA
     limit = aiohttp.ClientTimeout(total=SECONDS)
     try:
         async with (
-            aiohttp.ClientSession(timeout=limit, cookie_jar=aiohttp.DummyCookieJar()) as http,
+            way_out().http_session(timeout=limit) as http,
             http.get(f"{origin}/health", allow_redirects=False, ssl=tls or True) as response,
         ):
             body = await read_beginning(response, MAX_RESPONSE_BYTES)
@@ -133,8 +134,9 @@ async def probe_voice(origin: str, path: str, tls: ssl.SSLContext | None = None)
         "close_timeout": 1,
         "max_size": MAX_RESPONSE_BYTES,
     }
-    if tls is not None:
-        options["ssl"] = tls
+    if origin.startswith("wss:"):
+        options["ssl"] = tls or way_out().tls()
+    options["proxy"] = proxy_url(origin)
     try:
         async with asyncio.timeout(SECONDS), connect(origin + path, **options) as socket:
             code, reason = await _read_close(socket)

@@ -15,6 +15,7 @@ from relay.agents.config import InvalidAgent
 from relay.auth.tokens import LEEWAY, JwtConfig, mint
 from relay.check.proxy import failure_reason
 from relay.check.runner import CheckResult, fail, ok, skip
+from relay.egress import way_out
 from relay.http_body import BodyTooLarge, read_body
 from relay.interfaces import SupabaseCredentials
 from relay.realtime.grant import Caller
@@ -170,7 +171,7 @@ class ProjectClient:
         options: dict[str, Any] = {"headers": headers, "json": body, "allow_redirects": False}
         try:
             async with (
-                aiohttp.ClientSession(timeout=limit, cookie_jar=aiohttp.DummyCookieJar()) as http,
+                way_out().http_session(timeout=limit) as http,
                 http.request(method, self.credentials.url + path, **options) as response,
             ):
                 document = _parse(await _read_bounded(response))

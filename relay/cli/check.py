@@ -37,8 +37,10 @@ from relay.config import (
     project_of,
     serve_settings,
     trust_of,
+    way_out_of,
 )
 from relay.config.parts import plan_parts
+from relay.egress import use
 from relay.http.pages import WEB
 from relay.logs import configure
 from relay.parts.simple import ToneSynthesizer
@@ -93,6 +95,8 @@ def _run(given: argparse.Namespace) -> int:
     given.token = _read_token(given.token)
     setup = read_setup()
     settings = setup.settings
+    if settings is not None:
+        use(way_out_of(settings))
     if given.live and settings is not None and not _is_billed(settings):
         fail("--live needs a voice to talk to: set OPENAI_API_KEY (or OPENAI_BASE_URL)")
     # Whatever the parts would log is in their results.

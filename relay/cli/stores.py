@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from relay.cli.console import fail, load_or_fail
-from relay.config import Settings, local_settings, project_of, served_settings
+from relay.config import Settings, local_settings, project_of, served_settings, way_out_of
+from relay.egress import use
 
 if TYPE_CHECKING:
     from relay.stores.supabase.client import RestClient
@@ -68,6 +69,7 @@ async def opened_store(
         # The project's client is loaded only where there is a project.
         from relay.stores.supabase.client import RestClient, RestTimeouts  # noqa: PLC0415
 
+        use(way_out_of(settings))
         timeouts = None
         if statement_seconds is not None:
             timeouts = RestTimeouts(answer=statement_seconds, write=statement_seconds)

@@ -3,13 +3,14 @@
 import argparse
 import asyncio
 import json
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import Final
 
 from relay.app import page_token
 from relay.cli.console import CliCommand, fail, load_or_fail, plain, say
-from relay.config import dev_settings
+from relay.config import SettingsError, dev_settings, local_settings, way_out_of
+from relay.egress import use
 from relay.talk.client import HeardReply, TalkFailed, VoiceClient, chunks_of, microphone
 from relay.talk.loudspeaker import loudspeaker
 from relay.talk.wav import RATE, BadWav, read_wav, write_wav
@@ -35,6 +36,8 @@ def _run(given: argparse.Namespace) -> int:
         pcm = b"" if given.file == "-" else read_wav(Path(given.file))
     except BadWav as bad:
         fail(str(bad), code=2)
+    with suppress(SettingsError):  # they matter only where they are needed, below
+        use(way_out_of(local_settings()))
     url, token = _address(given)
     chunks = microphone() if given.file == "-" else chunks_of(pcm)
     with nullcontext(None) if given.json else loudspeaker() as player:

@@ -10,6 +10,7 @@ from relay.config.loading import (
     serve_settings,
     served_settings,
     trust_of,
+    way_out_of,
 )
 from relay.config.paths import setting_of
 from relay.config.settings import Described, Settings, describe, env_example
@@ -29,4 +30,5 @@ __all__ = [
     "served_settings",
     "setting_of",
     "trust_of",
+    "way_out_of",
 ]

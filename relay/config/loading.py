@@ -17,6 +17,7 @@ from relay.agents.config import InvalidAgents, load_agents
 from relay.auth.tokens import JwtConfig, development_secret
 from relay.config.parts import FIRST_LISTED, billed_models, missing_for_parts
 from relay.config.settings import Settings
+from relay.egress import NoProxy, Proxy, WayOut, read_proxy
 from relay.interfaces import SupabaseCredentials
 from relay.realtime.billing.pricing import Prices
 
@@ -149,6 +150,25 @@ def project_of(settings: Settings) -> SupabaseCredentials | None:
     if settings.relay_store != "supabase" or url is None or key is None:
         return None
     return SupabaseCredentials(url, key.get_secret_value())
+
+
+def way_out_of(settings: Settings) -> WayOut:
+    """Return how connections leave this machine."""
+    both = _proxy(settings.all_proxy)
+    return WayOut(
+        secure=_proxy(settings.https_proxy) or both,
+        plain=_proxy(settings.http_proxy) or both,
+        direct=NoProxy(settings.no_proxy),
+        roots_file=settings.ssl_cert_file,
+        roots_folder=settings.ssl_cert_dir,
+    )
+
+
+def _proxy(value: SecretStr | None) -> Proxy | None:
+    try:
+        return read_proxy(value.get_secret_value()) if value is not None else None
+    except ValueError:  # of ALL_PROXY, which is often SOCKS: `warnings_about` tells
+        return None
 
 
 def secrets_of(settings: Settings) -> tuple[str, ...]:
@@ -312,6 +332,17 @@ def warnings_about(settings: Settings) -> Iterator[str]:
         parts = urlsplit(getattr(settings, name) or "")
         if parts.scheme == "http" and parts.hostname not in LOOPBACK_HOSTS:
             yield f"{name.upper()} is not https: anyone on the network path can forge tokens"
+    yield from _way_out_warnings(settings)
+
+
+def _way_out_warnings(settings: Settings) -> Iterator[str]:
+    if settings.all_proxy is not None and _proxy(settings.all_proxy) is None:
+        yield "ALL_PROXY is no HTTP proxy, and no other kind is used: connections go out directly"
+    file, folder = settings.ssl_cert_file, settings.ssl_cert_dir
+    if file is not None and not file.is_file():
+        yield f"SSL_CERT_FILE={file} is no file: no more certificates are trusted for it"
+    if folder is not None and not folder.is_dir():
+        yield f"SSL_CERT_DIR={folder} is no folder: no more certificates are trusted for it"
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from relay.egress import read_proxy
 from relay.proxies import LOOPBACK_NETWORKS, TrustedProxies
 
 
@@ -38,6 +39,11 @@ def key(value: SecretStr) -> SecretStr:
     text = value.get_secret_value()
     if not text.isascii() or not text.isprintable() or " " in text or not text:
         raise ValueError("has a space, a line break or a character that no key has")
+    return value
+
+
+def proxy(value: SecretStr) -> SecretStr:
+    read_proxy(value.get_secret_value())
     return value
 
 
@@ -110,6 +116,7 @@ OLLAMA_PORT = 11434
 LogLevel = Literal["debug", "info", "warning", "error"]
 HttpUrl = Annotated[str, AfterValidator(url("https", "http"))]
 Key = Annotated[SecretStr, AfterValidator(key)]
+ProxyAddress = Annotated[SecretStr, AfterValidator(proxy)]
 
 
 class Settings(BaseSettings):
@@ -356,6 +363,26 @@ class Settings(BaseSettings):
     )
     relay_data_dir: Path = Field(
         default=Path("var"), description="Folder of the journal and of SQLite"
+    )
+    https_proxy: ProxyAddress | None = Field(
+        default=None,
+        description="HTTP proxy to https:// and wss://, like http://USER:SECRET@HOST:3128",
+    )
+    http_proxy: ProxyAddress | None = Field(
+        default=None, description="HTTP proxy to http:// and ws://"
+    )
+    all_proxy: SecretStr | None = Field(
+        default=None, description="HTTP proxy to both, where they have none of their own"
+    )
+    no_proxy: str = Field(
+        default="",
+        description="Hosts reached without one, with commas: names, networks, with :port, or *",
+    )
+    ssl_cert_file: Path | None = Field(
+        default=None, description="File of root certificates that are trusted too (PEM)"
+    )
+    ssl_cert_dir: Path | None = Field(
+        default=None, description="Folder of such files, named by their hashes"
     )
     log_level: Annotated[LogLevel, BeforeValidator(level)] = Field(
         default="info", description="debug, info, warning or error"

@@ -8,6 +8,7 @@ from typing import Final
 
 import aiohttp
 
+from relay.egress import way_out
 from relay.http_body import read_beginning
 from relay.parts.interfaces import PartFailed, PartKind
 from relay.parts.remote import MAX_ERROR_BYTES, RequestSlots, bounded, refused, timed, within
@@ -96,12 +97,11 @@ class HttpService:
         if self._closed:
             raise PartFailed(self._part, "unavailable", "closed")
         if self._http is None:
-            self._http = aiohttp.ClientSession(
+            self._http = way_out().http_session(
+                0,  # `RequestSlots` bounds them
+                keepalive=KEEP_ALIVE_SECONDS,
                 headers=self._headers,
-                cookie_jar=aiohttp.DummyCookieJar(),
                 timeout=aiohttp.ClientTimeout(total=None, sock_connect=self._timeouts.connect),
-                connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=KEEP_ALIVE_SECONDS),
-                trust_env=True,  # HTTPS_PROXY, NO_PROXY
             )
         return self._http
 

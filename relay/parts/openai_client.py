@@ -8,6 +8,7 @@ from contextlib import AbstractAsyncContextManager, aclosing, contextmanager
 from typing import TYPE_CHECKING, Any, Final, cast
 from urllib.parse import urlsplit
 
+from relay.egress import way_out
 from relay.parts.interfaces import PartFailed, PartKind
 from relay.parts.remote import (
     MAX_ERROR_BYTES,
@@ -142,6 +143,9 @@ class OpenAIClient:
 
         http = openai.DefaultAsyncHttpxClient(
             follow_redirects=False,
+            proxy=_proxy_to(self._base_url),
+            trust_env=False,
+            verify=way_out().tls(),
             limits=httpx2.Limits(
                 max_connections=None,  # `RequestSlots` bounds them
                 max_keepalive_connections=AT_ONCE,
@@ -162,6 +166,16 @@ class OpenAIClient:
         # They are imported when they are first named, and that should not be in a conversation.
         _ = client.audio.transcriptions, client.audio.speech, client.chat.completions
         return client
+
+
+def _proxy_to(url: str) -> "httpx2.Proxy | None":
+    import httpx2  # noqa: PLC0415 - as above
+
+    proxy = way_out().proxy_to(url)
+    if proxy is None:
+        return None
+    login = (proxy.user, proxy.password) if proxy.authorization else None
+    return httpx2.Proxy(proxy.address, auth=login)
 
 
 async def _body(part: PartKind, request: AbstractAsyncContextManager[Any]) -> AsyncGenerator[bytes]:

@@ -15,6 +15,7 @@ from websockets.exceptions import ConnectionClosed, InvalidURI, WebSocketExcepti
 from websockets.frames import Close
 from websockets.typing import Subprotocol
 
+from relay.egress import proxy_url, way_out
 from relay.realtime.events import BadEvent, Event, decode
 from relay.talk.loudspeaker import Player, Silence
 from relay.talk.wav import RATE
@@ -89,7 +90,14 @@ class VoiceClient:
         protocols = [Subprotocol(name) for name in names]
         try:
             async with (
-                connect(url, subprotocols=protocols, compression=None, max_size=2**24) as socket,
+                connect(
+                    url,
+                    subprotocols=protocols,
+                    compression=None,
+                    max_size=2**24,
+                    proxy=proxy_url(url),
+                    ssl=way_out().tls() if url.startswith("wss:") else None,
+                ) as socket,
                 asyncio.TaskGroup() as group,
             ):
                 receiving = group.create_task(self._receive(socket), name="talk.receive")

@@ -6,6 +6,7 @@ from typing import Final
 import aiohttp
 import msgspec
 
+from relay.egress import way_out
 from relay.http_body import BodyTooLarge, read_body
 from relay.tools.call import DONE, ToolFailed, ToolInvocation
 
@@ -16,8 +17,7 @@ _JSON: Final = ("application/json", "+json")
 
 def http_session() -> aiohttp.ClientSession:
     """Open the session that all HTTP tools share: connections, but no cookies of other users."""
-    connector = aiohttp.TCPConnector(limit=MAX_CONNECTIONS)
-    return aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar())
+    return way_out().http_session(MAX_CONNECTIONS)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,12 +1,11 @@
-"""Opens WebSocket connections: one attempt, no redirect, no proxy, no compression."""
+"""Opens WebSocket connections: one attempt, no redirect, no compression, by the way out."""
 
 import asyncio
 import errno
 import socket
 import ssl
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
-from functools import cache
+from dataclasses import dataclass, field, replace
 from typing import Final, Literal
 from urllib.parse import urlsplit
 
@@ -14,9 +13,11 @@ import aiofastnet
 from aiohappyeyeballs import start_connection
 from picows import WSError, WSHandshakeError, WSInvalidStatusError
 
+from relay.egress import way_out
 from relay.websocket.closing import ConnectionOptions
 from relay.websocket.connection import WebSocketConnection
 from relay.websocket.picows_protocol import Target, make_connection
+from relay.websocket.tunnel import ProxyRefusal, open_tunnel
 
 UPSTREAM_MESSAGE_BYTES: Final = 16 * 1024 * 1024
 """Retrieved audio of four minutes is this large (PROTOCOL §3 "Sizes")."""
@@ -31,8 +32,8 @@ HAPPY_EYEBALLS_DELAY: Final = 0.25
 Kind = Literal["address", "dns", "refused", "certificate", "tls", "http", "timeout", "network"]
 """The address is none; its name has no address; nothing listens there; its certificate is not
 trusted; TLS fails otherwise; HTTP answers instead of an upgrade; it takes too long; the rest."""
-ConnectStage = Literal["dns", "connect", "tls", "upgrade"]
-"""What opening a connection takes, in this order."""
+ConnectStage = Literal["proxy", "dns", "connect", "tls", "upgrade"]
+"""What opening a connection takes, in this order; a proxy stands for the next two."""
 
 REASONS: Final[dict[Kind, str]] = {
     "address": "it is no address of a WebSocket",
@@ -65,6 +66,9 @@ class ConnectError(Exception):
     @property
     def reason(self) -> str:
         """How it failed, in words for people."""
+        if self.stage == "proxy":
+            said = f"HTTP {self.status}" if self.status else self.kind
+            return f"its proxy does not lead there ({said})"
         return f"{REASONS[self.kind]} (HTTP {self.status})" if self.status else REASONS[self.kind]
 
 
@@ -88,7 +92,7 @@ class ConnectStages:
 class ConnectOptions:
     """How to connect.
 
-    `timeout` is in seconds; without `ssl_context` the system's root certificates are trusted.
+    `timeout` is in seconds; without `ssl_context` whoever the way out trusts is trusted.
     `measured` is given the seconds of each stage once the connection is open. Some servers send
     their events in binary messages: they are read like others.
     """
@@ -97,9 +101,7 @@ class ConnectOptions:
     ssl_context: ssl.SSLContext | None = None
     measured: Callable[[Mapping[ConnectStage, float]], None] = lambda _: None
     connection: ConnectionOptions = field(
-        default_factory=lambda: ConnectionOptions(
-            max_message_bytes=UPSTREAM_MESSAGE_BYTES, binary=WebSocketConnection.read_as_text
-        )
+        default_factory=lambda: ConnectionOptions(max_message_bytes=UPSTREAM_MESSAGE_BYTES)
     )
 
 
@@ -114,6 +116,8 @@ async def connect(
     except WSInvalidStatusError as error:
         status = error.response.status if error.response else None
         raise ConnectError("http", status and int(status), "upgrade") from None
+    except ProxyRefusal as refused:
+        raise ConnectError("http", refused.status, "proxy") from None
     except (WSError, OSError) as error:
         # Only its kind: the details of an ssl.SSLError may quote what we sent.
         raise ConnectError(_kind(error), stage=stages.current) from None
@@ -144,14 +148,19 @@ async def _connect(
     stages: ConnectStages,
 ) -> WebSocketConnection:
     host, port, target, secure = _parse_url(url, headers)
-    limits = options.connection
+    limits = replace(options.connection, binary=WebSocketConnection.read_as_text)
     connection = WebSocketConnection(limits)
     protocol = make_connection(
         target, lambda *_: connection, limits.max_message_bytes, options.timeout, set()
     )
     connection.join(protocol)
-    tls = (options.ssl_context or _system_roots()) if secure else None
-    connected = await _connect_socket(host, port, stages)
+    tls = (options.ssl_context or way_out().tls()) if secure else None
+    proxy = way_out().proxy_to(url)
+    if proxy is None:
+        connected = await _connect_socket(host, port, stages)
+    else:
+        stages.enter("proxy")
+        connected = await open_tunnel(proxy, host, port, HAPPY_EYEBALLS_DELAY)
     stages.enter("tls" if tls else "upgrade")
     try:
         await aiofastnet.create_connection(
@@ -198,9 +207,3 @@ def _parse_url(url: str, headers: tuple[tuple[str, str], ...]) -> tuple[str, int
         raise ConnectError("address")
     resource = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
     return parts.hostname, port, Target(parts.netloc, resource, headers), secure
-
-
-@cache
-def _system_roots() -> ssl.SSLContext:
-    """Load once: it takes milliseconds and a megabyte."""
-    return ssl.create_default_context()

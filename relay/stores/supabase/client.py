@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import ssl
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
@@ -10,6 +9,7 @@ from typing import Any, Final, TypeVar
 import httpx
 from postgrest import APIError, AsyncQueryRequestBuilder, AsyncSelectRequestBuilder, CountMethod
 
+from relay.egress import way_out
 from relay.interfaces import SupabaseCredentials
 from relay.stores.supabase.errors import (
     CLOCK_SKEW,
@@ -63,7 +63,8 @@ class RestClient:
     ) -> None:
         self._timeouts = timeouts = timeouts or RestTimeouts()
         self._http = httpx.AsyncClient(
-            verify=ssl.create_default_context(),  # the system's roots, as for the engine
+            verify=way_out().tls(),
+            proxy=_proxy_to(credentials.url),
             http2=False,  # one batch at a time has nothing to multiplex
             trust_env=False,
             timeout=httpx.Timeout(timeouts.write, connect=timeouts.connect),
@@ -163,6 +164,14 @@ async def _execute(execute: Callable[[], Awaitable[T]], within: float) -> T:
     except (APIError, ValueError, RecursionError):
         # Not the answer of a database, or not UTF-8: these errors' texts quote it.
         raise DatabaseUnreadable from None
+
+
+def _proxy_to(url: str) -> httpx.Proxy | None:
+    proxy = way_out().proxy_to(url)
+    if proxy is None:
+        return None
+    login = (proxy.user, proxy.password) if proxy.authorization else None
+    return httpx.Proxy(proxy.address, auth=login)
 
 
 async def _check_response(response: httpx.Response) -> None:

@@ -1,0 +1,68 @@
+"""Opens a socket to another machine through an HTTP proxy, by CONNECT (RFC 9110 §9.3.6)."""
+
+import asyncio
+import contextlib
+import socket
+from typing import Final
+
+from aiohappyeyeballs import start_connection
+
+from relay.egress import Proxy
+
+MOST_HEAD_BYTES: Final = 16 * 1024
+"""Of a proxy's answer, whose headers nobody reads."""
+
+PIECE_BYTES: Final = 4 * 1024
+
+_END: Final = b"\r\n\r\n"
+
+
+class ProxyRefusal(Exception):  # noqa: N818 - an act of the other end, not a fault of ours
+    """The proxy does not lead there; `status` is its HTTP status, None for no HTTP at all."""
+
+    def __init__(self, status: int | None) -> None:
+        super().__init__(status)
+        self.status = status
+
+
+async def open_tunnel(proxy: Proxy, host: str, port: int, delay: float) -> socket.socket:
+    """Return a socket that leads to the host, whose name the proxy resolves.
+
+    `delay` is in seconds until another address of the proxy is tried beside the first. Raises
+    `ProxyRefusal`, and OSError where the proxy is not reached.
+    """
+    loop = asyncio.get_running_loop()
+    addresses = await loop.getaddrinfo(proxy.host, proxy.port, type=socket.SOCK_STREAM)
+    connected = await start_connection(addresses, happy_eyeballs_delay=delay, interleave=1)
+    with contextlib.ExitStack() as closing:
+        closing.callback(connected.close)  # also when cancelled
+        await loop.sock_sendall(connected, _request(proxy, host, port))
+        await _read_answer(connected)
+        closing.pop_all()
+    return connected
+
+
+def _request(proxy: Proxy, host: str, port: int) -> bytes:
+    authority = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    lines = [f"CONNECT {authority} HTTP/1.1", f"Host: {authority}"]
+    if proxy.authorization is not None:
+        lines.append(f"Proxy-Authorization: {proxy.authorization}")
+    return "\r\n".join((*lines, "", "")).encode()
+
+
+async def _read_answer(connected: socket.socket) -> None:
+    """Read the head; nothing may follow, since neither TLS nor an upgrade begins at the far end."""
+    loop, head = asyncio.get_running_loop(), b""
+    while _END not in head:
+        piece = await loop.sock_recv(connected, PIECE_BYTES)
+        head += piece
+        if not piece or len(head) > MOST_HEAD_BYTES:
+            raise ProxyRefusal(None)
+    version, _, rest = head.partition(b" ")
+    status = rest[:3]
+    if not version.startswith(b"HTTP/1.") or not status.isdigit():
+        raise ProxyRefusal(None)
+    if not 200 <= int(status) < 300:
+        raise ProxyRefusal(int(status))
+    if not head.endswith(_END):
+        raise ProxyRefusal(None)
