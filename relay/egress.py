@@ -15,7 +15,6 @@ from typing import Any, Final
 from urllib.parse import quote, unquote, urlsplit
 
 import aiohttp
-from yarl import URL
 
 HTTP_PROXY_PORT: Final = 80
 """Of a proxy's address that names none."""
@@ -176,7 +175,7 @@ class WayOut:
             login = proxy.authorization
             named = {"Proxy-Authorization": login} if login is not None else {}
             # A tunnel is asked for with the login; what passes in it is not the proxy's to read.
-            request.update_proxy(URL(proxy.address), None, named)
+            request.update_proxy(type(request.url)(proxy.address), None, named)
             if request.url.scheme == "http":
                 request.headers.update(named)
         return await handler(request)

@@ -28,6 +28,11 @@ LOCAL_KEY = "local"  # the key sent to a Realtime server of one's own, which wan
 PROSE = {"system_prompt"}
 """Settings whose value may begin and end with anything."""
 
+EVERYBODYS = {
+    *("https_proxy", "http_proxy", "all_proxy", "no_proxy", "ssl_cert_file", "ssl_cert_dir")
+}
+"""Settings that other programs read too, some by names that are nearly the same."""
+
 LEAST_LIKENESS_OF_OWN = 0.6
 LEAST_LIKENESS = 0.87
 """Of a name and a setting's, from 0 to 1, from which on the setting was probably meant."""
@@ -248,7 +253,8 @@ def misspelt(given: Given) -> Iterator[str]:
 
     It is never an error: what runs the relay may add names of its own (`RELAY_PORT`).
     """
-    known = {name.replace("_", ""): name for name in Settings.model_fields}
+    mine = Settings.model_fields.keys() - EVERYBODYS
+    known = {name.replace("_", ""): name for name in mine}
     for name in sorted(given.keys() - Settings.model_fields.keys()):
         own = name.startswith("relay_")
         likeness = LEAST_LIKENESS_OF_OWN if own else LEAST_LIKENESS
