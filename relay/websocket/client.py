@@ -155,12 +155,7 @@ async def _connect(
     )
     connection.join(protocol)
     tls = (options.ssl_context or way_out().tls()) if secure else None
-    proxy = way_out().proxy_to(url)
-    if proxy is None:
-        connected = await _connect_socket(host, port, stages)
-    else:
-        stages.enter("proxy")
-        connected = await open_tunnel(proxy, host, port, HAPPY_EYEBALLS_DELAY)
+    connected = await _reach(url, (host, port), stages)
     stages.enter("tls" if tls else "upgrade")
     try:
         await aiofastnet.create_connection(
@@ -182,6 +177,14 @@ async def _connect(
     if protocol.transport.response is None:
         raise WSHandshakeError("the connection was closed before it was upgraded")
     return connection
+
+
+async def _reach(url: str, address: tuple[str, int], stages: ConnectStages) -> socket.socket:
+    proxy = way_out().proxy_to(url)
+    if proxy is None:
+        return await _connect_socket(*address, stages)
+    stages.enter("proxy")
+    return await open_tunnel(proxy, *address, HAPPY_EYEBALLS_DELAY)
 
 
 async def _connect_socket(host: str, port: int, stages: ConnectStages) -> socket.socket:
