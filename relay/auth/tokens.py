@@ -39,6 +39,7 @@ MAX_SUBJECT = 255  # characters; Supabase's are UUIDs of 36
 
 KEY_SUBPROTOCOL: Final = "openai-insecure-api-key."
 RELAY_SUBPROTOCOL: Final = "relay.v1"
+KEY_HEADERS: Final = ("api-key", "x-api-key")  # where Azure's clients put their key
 _BEARER: Final = "bearer "
 
 FILE = "development-secret"  # in the data folder, readable by its owner only
@@ -254,25 +255,32 @@ def _role(value: object) -> Role:
 
 
 def find_bearer(
-    authorization: str, offered: Iterable[str], parameter: Callable[[str], str | None]
+    headers: Mapping[str, str], offered: Iterable[str], parameter: Callable[[str], str | None]
 ) -> str | None:
-    """The token of a request: from the header, else a subprotocol, else the query.
+    """The token of a request: from a header, else a subprotocol, else the query.
 
-    docs/protocol.md has the places. `parameter` returns a query parameter by name.
+    docs/protocol.md has the places. `headers` is case-insensitive, `parameter` returns a query
+    parameter by name.
     """
-    if authorization[: len(_BEARER)].lower() == _BEARER and authorization[len(_BEARER) :].strip():
-        return authorization[len(_BEARER) :].strip()
-    for name in offered:
-        if name.startswith(KEY_SUBPROTOCOL) and len(name) > len(KEY_SUBPROTOCOL):
-            return name[len(KEY_SUBPROTOCOL) :]
-    return parameter("token") or parameter("access_token") or None
+    places = (
+        _bearer(headers.get("Authorization")),
+        *(headers.get(name, "") for name in KEY_HEADERS),
+        *(name[len(KEY_SUBPROTOCOL) :] for name in offered if name.startswith(KEY_SUBPROTOCOL)),
+        *(parameter(name) or "" for name in ("token", "access_token", "api-key")),
+        _bearer(parameter("Authorization")),
+    )
+    return next((token for token in map(str.strip, places) if token), None)
+
+
+def _bearer(value: str | None) -> str:
+    """The token of an Authorization header, empty where it has none."""
+    value = value or ""
+    return value[len(_BEARER) :] if value[: len(_BEARER)].lower() == _BEARER else ""
 
 
 def find_token(request: ConnectRequest) -> str | None:
     """The token of a client that asks for a session."""
-    return find_bearer(
-        request.headers.get("Authorization", ""), request.subprotocols, request.parameter
-    )
+    return find_bearer(request.headers, request.subprotocols, request.parameter)
 
 
 def select_subprotocol(offered: Iterable[str]) -> str | None:
@@ -300,13 +308,18 @@ def mint(caller: Caller, secret: str, now: float, issuer: str | None = None) -> 
 
 
 def development_secret(folder: Path) -> str:
-    """Return the secret that signs this machine's development tokens, made on first use.
+    """Return the secret that signs this machine's development tokens, as `kept_secret`."""
+    return kept_secret(folder, FILE)
+
+
+def kept_secret(folder: Path, name: str) -> str:
+    """Return the secret in this file of the data folder, which is made on first use.
 
     Two processes that start at once get the same one: a complete file is linked into place, and
     the second process reads the first one's. Raises `OSError`.
     """
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    path = folder / FILE
+    path = folder / name
     if not path.exists():
         _write_once(path, secrets.token_urlsafe(SECRET_BYTES))
     if path.stat().st_mode & 0o077:
@@ -318,7 +331,7 @@ def development_secret(folder: Path) -> str:
 
 
 def _write_once(path: Path, secret: str) -> None:
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=FILE)  # mode 0600 from the start
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=path.name)  # mode 0600 from the start
     try:
         with os.fdopen(handle, "w", encoding="ascii") as file:
             file.write(secret)

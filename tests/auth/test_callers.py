@@ -4,6 +4,7 @@ import json
 import math
 
 import pytest
+from multidict import CIMultiDict
 
 from relay.auth.tokens import (
     LEEWAY,
@@ -108,20 +109,25 @@ KEY = "openai-insecure-api-key."
 
 
 @pytest.mark.parametrize(
-    ("authorization", "offered", "query", "found"),
+    ("headers", "offered", "query", "found"),
     [
-        ("Bearer a", [KEY + "b"], {"token": "c"}, "a"),
-        ("bearer  a ", [], {}, "a"),
-        ("Basic a", ["realtime", KEY + "b"], {"token": "c"}, "b"),
-        ("Bearer ", [KEY], {"token": "c"}, "c"),
-        ("", [], {"access_token": "d"}, "d"),
-        ("", [], {"token": "", "access_token": ""}, None),
+        ({"Authorization": "Bearer a", "api-key": "x"}, [KEY + "b"], {"token": "c"}, "a"),
+        ({"authorization": "bearer  a "}, [], {}, "a"),
+        ({"api-key": "a", "x-api-key": "x"}, [KEY + "b"], {"token": "c"}, "a"),
+        ({"Api-Key": "", "X-API-Key": " a "}, [KEY + "b"], {}, "a"),
+        ({"Authorization": "Basic a"}, ["realtime", KEY + "b"], {"token": "c"}, "b"),
+        ({"Authorization": "Bearer "}, [KEY], {"token": "c"}, "c"),
+        ({}, [], {"access_token": "d", "api-key": "e"}, "d"),
+        ({}, [], {"api-key": "e", "Authorization": "Bearer f"}, "e"),
+        ({}, [], {"Authorization": "Bearer f"}, "f"),
+        ({}, [], {"Authorization": "f"}, None),
+        ({}, [], {"token": "", "access_token": ""}, None),
     ],
 )
 def test_the_token_is_taken_from_the_first_place_that_has_one(
-    authorization: str, offered: list[str], query: dict[str, str], found: str | None
+    headers: dict[str, str], offered: list[str], query: dict[str, str], found: str | None
 ) -> None:
-    assert find_bearer(authorization, offered, query.get) == found
+    assert find_bearer(CIMultiDict(headers), offered, query.get) == found
 
 
 def test_the_subprotocol_with_the_token_is_never_selected() -> None:

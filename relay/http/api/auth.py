@@ -100,11 +100,7 @@ class Authenticator:
 
     async def authenticate(self, request: web.Request) -> Caller:
         """The caller, whose request is counted; raises `ApiError`."""
-        token = find_bearer(
-            request.headers.get(hdrs.AUTHORIZATION, ""),
-            offered_subprotocols(request),
-            request.query.get,
-        )
+        token = find_bearer(request.headers, offered_subprotocols(request), request.query.get)
         try:
             caller = await self._caller(token)
         except SessionRefused as refused:
