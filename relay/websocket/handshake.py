@@ -2,9 +2,10 @@
 
 import base64
 import binascii
+import json
 import re
 from collections.abc import Callable, Collection
-from typing import Final
+from typing import Any, Final
 from urllib.parse import parse_qsl, urlsplit
 
 from picows import WSUpgradeRequest
@@ -18,6 +19,7 @@ MAX_QUERY_FIELDS: Final = 64
 MAX_SUBPROTOCOLS: Final = 32
 """More subprotocols than any known client offers."""
 
+_UNPRINTABLE = re.compile(r"[^\x21-\x7e]")
 _TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 
 
@@ -65,6 +67,22 @@ def choose_subprotocol(
     """What `select` chooses of the offered subprotocols, None if that was not offered."""
     chosen = select(request.subprotocols)
     return chosen if chosen in request.subprotocols else None
+
+
+def answer_post(target: bytes, refuse: Callable[[str], dict[str, Any] | None]) -> bytes | None:
+    """The 404 to a POST with the body that `refuse` gives for its path; None where it gives none.
+
+    The path has no query and is printable ASCII.
+    """
+    body = refuse(_UNPRINTABLE.sub("?", target.partition(b"?")[0].decode("latin-1")))
+    if body is None:
+        return None
+    content = json.dumps(body).encode()
+    head = (
+        "HTTP/1.1 404 Not Found\r\nContent-Type: application/json\r\n"
+        f"Content-Length: {len(content)}\r\nConnection: close\r\n\r\n"
+    )
+    return head.encode() + content
 
 
 def _check_upgrade(request: WSUpgradeRequest) -> None:

@@ -65,6 +65,12 @@ _TCP_CLOSE: Final = 7
 """The state of a TCP connection that is over (Linux, net/tcp_states.h)."""
 
 
+_POST: Final = b"POST "
+
+OnPost = Callable[[bytes], bytes | None]
+"""Given the target of a POST, returns the whole HTTP response; None leaves it to picows."""
+
+
 class Attended(Protocol):
     """The listener of a WebSocket, as far as its socket asks it."""
 
@@ -119,9 +125,11 @@ class PicowsConnection(WSProtocol):  # type: ignore[misc]  # untyped in picows' 
         "__weakref__",
         "_asked",
         "_charged_at",
+        "_first_read",
         "_is_attended",
         "_largest",
         "_logger",
+        "_on_post",
         "_open_connections",
         "_received",
         "_socket",
@@ -141,6 +149,7 @@ class PicowsConnection(WSProtocol):  # type: ignore[misc]  # untyped in picows' 
         open_connections: ConnectionRegistry,
         largest: int,
         timeout: float,
+        on_post: OnPost | None,
         *arguments: Any,
     ) -> None:
         super().__init__(*arguments)
@@ -148,6 +157,8 @@ class PicowsConnection(WSProtocol):  # type: ignore[misc]  # untyped in picows' 
         self._open_connections = open_connections
         self._largest = largest + GROWN_READ_BYTES
         self._timeout = timeout
+        self._on_post = on_post
+        self._first_read: memoryview | None = None
         self._is_attended = False
         self._asked = self._received = self._yielded_at = self._charged_at = 0
         self._window = _LEAST_FRAME * UNATTENDED_FRAMES
@@ -252,10 +263,20 @@ class LimitedPicowsConnection(PicowsConnection):
         """Where the transport is to read to, no more than the window."""
         free: memoryview = WSProtocol.get_buffer(self, hint)
         self._asked = min(len(free), self._window)
-        return free[: self._asked]
+        window = free[: self._asked]
+        if not self._received:
+            self._first_read = window
+        return window
 
     def buffer_updated(self, count: int) -> None:
         """So many bytes were read: parse them, and say how many may be read next."""
+        if self._first_read is not None:
+            first, self._first_read = self._first_read[:count].tobytes(), None
+            if self._on_post is not None and first.startswith(_POST):
+                response = self._on_post(first.split(b" ", 2)[1])
+                if response is not None:
+                    self._answer(response)
+                    return
         WSProtocol.buffer_updated(self, count)
         self._received += count
         connection: Attended | None = self.listener
@@ -272,6 +293,31 @@ class LimitedPicowsConnection(PicowsConnection):
         elif connection is not None and self._received - self._charged_at >= GROWN_READ_BYTES:
             self._charged_at = self._received
             connection.charge()
+
+    def _answer(self, response: bytes) -> None:
+        """Answer what picows takes for no request, and read its body: a reset hides an answer."""
+        transport = self.transport.underlying_transport
+        transport.write(response)
+        if transport.can_write_eof():
+            transport.write_eof()
+        self.__class__ = AnsweredPicowsConnection
+
+
+class AnsweredPicowsConnection(PicowsConnection):
+    """A connection that was answered and is read until its client, or the listener, ends it."""
+
+    __slots__ = ()
+
+    def get_buffer(self, hint: int) -> memoryview:
+        """Where the transport is to read to: always the same."""
+        free: memoryview = WSProtocol.get_buffer(self, hint)
+        return free[:CLOSING_READ_BYTES]
+
+    def buffer_updated(self, count: int) -> None:
+        """Drop what came; end it once that is more than a request has."""
+        self._received += count
+        if self._received > UNATTENDED_BYTES:
+            self.abort()
 
 
 class UpgradingPicowsConnection(LimitedPicowsConnection):
@@ -421,6 +467,7 @@ def make_connection(
     max_frame_bytes: int,
     handshake_timeout: float,
     open_connections: ConnectionRegistry,
+    on_post: OnPost | None = None,
 ) -> PicowsConnection:
     """Make the protocol of one connection: a client's with a target, a server's without.
 
@@ -434,6 +481,7 @@ def make_connection(
         open_connections,
         max_frame_bytes,
         CLIENT_ACK_SECONDS if target is None else ENGINE_ACK_SECONDS,
+        on_post,
         target.host if target else None,
         target.resource if target else None,
         target is not None,

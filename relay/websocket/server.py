@@ -7,7 +7,7 @@ import weakref
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Final
+from typing import Any, Final
 
 import aiofastnet
 from picows import WSUpgradeRequest, WSUpgradeResponse, WSUpgradeResponseWithListener
@@ -21,6 +21,7 @@ from relay.websocket.closing import CloseFrame, ConnectionOptions
 from relay.websocket.connection import WebSocketConnection
 from relay.websocket.handshake import (
     HandshakeRejected,
+    answer_post,
     check_origin,
     choose_subprotocol,
     read_handshake,
@@ -41,7 +42,8 @@ class ListenOptions:
     An empty `allowed_origins` lets every page in; the forwarding headers of `trusted_proxies` are
     believed. `select` is given the offered subprotocols and
     returns the one to answer with. `farewell_frames` returns the frames a client is sent before a
-    close that its connection begins (after a malformed frame, or one too large). At most
+    close that its connection begins (after a malformed frame, or one too large). `refuse_post`
+    returns the JSON of the 404 that a POST at a path is answered with, None: it gets a 400. At most
     `newcomers` connections are open that were not let in (`ConnectRequest.let_in`), each for at
     most `newcomer_seconds`.
     """
@@ -53,6 +55,7 @@ class ListenOptions:
     trusted_proxies: TrustedProxies = field(default_factory=TrustedProxies)
     select: Callable[[tuple[str, ...]], str | None] = lambda _: None
     farewell_frames: Callable[[ConnectRequest, CloseFrame], Iterable[Frame]] = lambda *_: ()
+    refuse_post: Callable[[str], dict[str, Any] | None] = lambda _: None
     newcomers: int = MAX_NEWCOMERS
     newcomer_seconds: float = NEWCOMER_SECONDS
     backlog: int = BACKLOG
@@ -137,6 +140,7 @@ class Listener:
             options.connection.max_message_bytes,
             options.newcomer_seconds,
             _Registration(self, peer),
+            lambda target: answer_post(target, options.refuse_post),
         )
         reference = weakref.ref(protocol)
         return protocol

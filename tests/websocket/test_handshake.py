@@ -1,5 +1,8 @@
 """Tests of upgrade requests: how they are read, and which are rejected."""
 
+import asyncio
+import contextlib
+import json
 from dataclasses import replace
 
 import pytest
@@ -9,7 +12,7 @@ from relay.proxies import TrustedProxies
 from relay.websocket.handshake import MAX_QUERY_FIELDS
 from relay.websocket.picows_protocol import REQUEST_BYTES, UNATTENDED_BYTES
 from relay.websocket.server import ListenOptions
-from tests.websocket.ends import QUICK, TEXT, Raw, Stage, frame, upgrade
+from tests.websocket.ends import PATIENCE, QUICK, TEXT, Raw, Stage, frame, upgrade
 
 JWT = "eyJhbGciOi.eyJzdWIiOi.c2lnbmF0dXJl-_x"
 
@@ -233,3 +236,33 @@ async def test_a_fault_while_selecting_does_not_reach_the_caller(stage: Stage) -
     assert answer.startswith(b"HTTP/1.1 500 ")
     assert answer.endswith(b"\r\n\r\nInternal server error\n")
     assert len(faults) == 1
+
+
+def posted(path: str, body: bytes = b"") -> bytes:
+    head = f"POST {path} HTTP/1.1\r\nHost: relay\r\nContent-Length: {len(body)}\r\n\r\n"
+    return head.encode() + body
+
+
+@pytest.mark.parametrize("size", [0, 100, 60_000])
+async def test_a_post_gets_the_json_of_its_path(stage: Stage, size: int) -> None:
+    options = ListenOptions(connection=QUICK, refuse_post=lambda path: {"asked": path})
+    answer = await ask(stage, posted(f"/a/b?token={JWT}", b"x" * size), options)
+    head, _, body = answer.partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 404 Not Found\r\nContent-Type: application/json\r\n")
+    assert b"Connection: close" in head
+    assert json.loads(body) == {"asked": "/a/b"}
+    assert stage.arrivals.empty()
+
+
+async def test_a_post_without_an_end_is_cut_off(stage: Stage) -> None:
+    options = ListenOptions(connection=QUICK, refuse_post=lambda path: {"asked": path})
+    listener = await stage.listen(options)
+    raw = await Raw.connect(listener.port)
+    raw.write(posted("/a"))
+    assert b" 404 " in await raw.read_head()
+    await raw.read_rest()
+    raw.write(b"x" * 70_000)
+    async with asyncio.timeout(PATIENCE):
+        while "connections=0" not in repr(listener):
+            await asyncio.sleep(0.005)
+    await raw.hang_up()
