@@ -232,7 +232,8 @@ class Admission:
     `first_shown` says whether the client sees the answer to `first_update`, `truncates` that it
     cannot report itself how much of an interrupted answer it played, `pace_ms` how far ahead of
     playback audio may be sent (None: as it comes). Events of the types `after_playback` are paced
-    to the end of what plays.
+    to the end of what plays. `client_update` is a `session.update` that counts as the client's
+    first event, whatever its dialect: the settings that its token is bound to.
     """
 
     grant: Grant
@@ -242,6 +243,7 @@ class Admission:
     truncates: bool = False
     pace_ms: int | None = None
     after_playback: Collection[str] = ()
+    client_update: Event | None = None
 
 
 class Door(Protocol):

@@ -69,7 +69,8 @@ export type ErrorCode =
   | "token_expired" | "forbidden" | "budget_exhausted" | "replaced" | "session_time_limit"
   | "idle" | "client_too_slow"
   | "too_many_sessions" | "too_many_requests" | "no_provider_key" | "engine_closed"
-  | "engine_timed_out" | "internal_error" | "unknown_path" | "not_built" | "service_restart"
+  | "engine_timed_out" | "internal_error" | "unknown_path" | "not_built"
+  | "unsupported_call" | "service_restart"
   | "server_error" | "ended" | "not_connected" | "already_connected";
 
 /** `message` says what happened and `advice` what to do, both for users. */

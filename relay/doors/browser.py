@@ -8,7 +8,7 @@ from relay.agents.agent import AgentDefaults, SessionRequest, choose_voice, gran
 from relay.auth.tokens import Verifier, find_token
 from relay.interfaces import Admission, ConnectRequest
 from relay.realtime.dialects.client import BrowserDialect, ClientDialect
-from relay.realtime.endings import MISSING_PARAMETERS, SessionRefused
+from relay.realtime.endings import MISSING_PARAMETERS, UNAUTHORIZED, SessionRefused
 from relay.realtime.grant import Caller
 from relay.realtime.opening import browser_session_update
 
@@ -44,7 +44,10 @@ class BrowserDoor:
         token, agent_id = find_token(request), request.parameter("agent_id")
         if not token or not agent_id:
             raise SessionRefused(MISSING_PARAMETERS)
-        return await self._verifier.verify(token)
+        caller = await self._verifier.verify(token)
+        if caller.session is not None:  # a client secret's settings have no place here
+            raise SessionRefused(UNAUTHORIZED)
+        return caller
 
     async def admit(self, request: ConnectRequest, caller: Caller) -> Admission:
         """Grant what the agent offers; raises `SessionRefused`."""

@@ -185,6 +185,12 @@ UNSUPPORTED_INTENT = Ending(
     "Transcription sessions are not supported here; connect without ?intent=.",
     final=KEY,
 )
+UNSUPPORTED_CALL = Ending(
+    "unsupported_call",
+    4000,
+    "invalid_request_error.unsupported_call_id",
+    "Calls by WebRTC or SIP are not supported here; connect without ?call_id=.",
+)
 SERVICE_RESTART = Ending(
     "service_restart", 1012, "Service restart", "The server is restarting. Connect again."
 )

@@ -1,6 +1,7 @@
 """The caller of a session and its grant, as plain data."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
 Role = Literal["learner", "coach", "admin"]
@@ -18,13 +19,15 @@ class Caller:
     """The claims of a verified token.
 
     `sub` is the user's id, `expires_at` in Unix seconds, `agent_id` the only agent that the token
-    is for, if it names one.
+    is for, if it names one. `session` are the settings that a client secret is bound to; None for
+    a user's own token.
     """
 
     sub: str
     role: Role
     expires_at: float
     agent_id: str | None = None
+    session: Mapping[str, Any] | None = field(default=None, repr=False, hash=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,6 +39,7 @@ from relay.realtime.endings import (
     TOKEN_TOO_LONG,
     UNAUTHORIZED,
     UNKNOWN_PATH,
+    UNSUPPORTED_CALL,
     UNSUPPORTED_INTENT,
     Ending,
     SessionRefused,
@@ -62,7 +63,7 @@ check, and less than the five after which a listener ends a newcomer without a w
 
 STRANGERS: Final = (
     *(MISSING_PARAMETERS, TOKEN_TOO_LONG, UNAUTHORIZED, UNKNOWN_PATH),
-    UNSUPPORTED_INTENT,
+    *(UNSUPPORTED_CALL, UNSUPPORTED_INTENT),
 )
 """Endings of who has shown no valid token, by their own doing."""
 
@@ -211,6 +212,7 @@ class SessionServer:
         context = SessionContext(
             client, clock, door, pace_ms, after_playback, tools, hold, claim.settle
         )
+        context = replace(context, client_update=admission.client_update)
         session = create_session(services, self._limits, setup, context)
         claim.begin(session.end)
         slots.enter_context(services.directory.track(session))

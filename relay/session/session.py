@@ -53,7 +53,7 @@ from relay.realtime.effects import (
     VerifyToken,
 )
 from relay.realtime.endings import Ending, SessionRefused
-from relay.realtime.events import PCM, encode
+from relay.realtime.events import PCM, Event, encode
 from relay.realtime.grant import Caller, Grant
 from relay.realtime.records import AnyRecord
 from relay.realtime.scrubbing import scrub_text
@@ -125,7 +125,8 @@ class SessionContext:
     `clock` is its time in all that it does: Unix seconds when it began, which then pass evenly, so
     that its dates stay in order and its durations true when the machine's clock is set. Events of
     the types `after_playback` are sent when what plays has been heard. `settled` is called once,
-    when everything said in the session was given to the journal.
+    when everything said in the session was given to the journal. `client_update` counts as the
+    client's first event.
     """
 
     client: Connection
@@ -136,6 +137,7 @@ class SessionContext:
     tools: ToolRunner | None = None
     hold: BudgetHold | None = None
     settled: Callable[[], None] = lambda: None
+    client_update: Event | None = None
 
 
 class Session:
@@ -179,6 +181,8 @@ class Session:
     async def run(self) -> Ending:
         """Open the engine, relay until something ends the session, close both sides."""
         self._timer.arm()
+        if self._context.client_update is not None:
+            self._client.frame(encode(self._context.client_update))
         self._client.attach(self._context.client)
         try:
             await self._open_engine()

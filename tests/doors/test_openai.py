@@ -1,17 +1,19 @@
 """The OpenAI door: who gets in and as what."""
 
 import dataclasses
+from typing import Any
 
 import pytest
 
 from relay.agents.agent import Agent, AgentDefaults, StaticCatalog
 from relay.doors.openai import OpenAIDoor
-from relay.interfaces import ConnectRequest
+from relay.interfaces import Admission, ConnectRequest
 from relay.realtime.dialects.client import BetaDialect, GaDialect
 from relay.realtime.endings import (
     FORBIDDEN,
     UNAUTHORIZED,
     UNKNOWN_PATH,
+    UNSUPPORTED_CALL,
     UNSUPPORTED_INTENT,
     Ending,
     SessionRefused,
@@ -41,6 +43,7 @@ DOOR = OpenAIDoor(
     [
         ("/v1/realtime", True),
         ("/v1/realtime/", True),
+        ("//v1//realtime", True),
         ("/realtime", True),
         ("/openai/v1/realtime", True),
         ("/v1/realtime/client_secrets", True),
@@ -75,6 +78,8 @@ async def test_a_caller_gets_the_agent_and_model_they_may_have() -> None:
         (asking_with(BEARER, (), "/v1/unknown"), UNKNOWN_PATH),
         (asking_with(BEARER, (), "/openai/v1"), UNKNOWN_PATH),
         (asking_with(BEARER, intent="transcription"), UNSUPPORTED_INTENT),
+        (asking_with(BEARER, call_id="rtc_1"), UNSUPPORTED_CALL),
+        (asking_with(BEARER, call_id="rtc_1", intent="transcription"), UNSUPPORTED_CALL),
         (asking_with(BEARER, conversation_id="not-a-uuid"), FORBIDDEN),
     ],
 )
@@ -95,6 +100,63 @@ async def test_who_is_refused(connect: ConnectRequest, ending: Ending) -> None:
 )
 def test_S3_24_beta_names_are_for_those_who_ask(connect: ConnectRequest, view: type) -> None:
     assert type(DOOR.dialect(connect)) is view
+
+
+@pytest.mark.parametrize(
+    ("version", "view"),
+    [("2025-04-01-preview", BetaDialect), ("2025-08-28", GaDialect), ("preview", GaDialect)],
+)
+def test_azures_older_address_has_beta_names_in_a_preview(version: str, view: type) -> None:
+    query = {"api-version": version, "deployment": "mine"}
+    assert type(DOOR.dialect(asking("/openai/realtime", **query))) is view
+    assert type(DOOR.dialect(asking("/openai/v1/realtime", **query))) is GaDialect
+
+
+async def test_azures_deployment_is_the_model_that_is_asked_for() -> None:
+    key, query = {"api-key": "good"}, {"api-version": "2025-08-28", "deployment": "mine"}
+    admission = await admitted(DOOR, asking_with(key, (), "/openai/realtime", **query))
+    assert admission.grant.model == "mine"
+    both = asking_with(key, (), "/openai/v1/realtime", model="theirs", **query)
+    assert (await admitted(DOOR, both)).grant.model == "theirs"
+
+
+@pytest.mark.parametrize("intent", ["conversation", "", "None"])
+async def test_a_conversation_is_what_one_gets_anyway(intent: str) -> None:
+    admission = await admitted(DOOR, asking_with(BEARER, intent=intent))
+    assert admission.grant.agent_id == "tokens-agent"
+
+
+class FakeSecrets:
+    """Every token is a client secret with these settings."""
+
+    def __init__(self, session: dict[str, Any]) -> None:
+        self._session = session
+
+    async def verify(self, token: str) -> Caller:
+        return Caller(sub="u1", role="learner", expires_at=9e9, session=self._session)
+
+
+async def bound(session: dict[str, Any]) -> Admission:
+    defaults = AgentDefaults(agent_id="default", model="gpt-realtime-2.1")
+    door = OpenAIDoor(FakeSecrets(session), defaults, WHISPER)
+    return await admitted(door, asking_with(BEARER, model="gpt-realtime-mini"))
+
+
+async def test_the_settings_of_a_client_secret_are_the_clients_first_event() -> None:
+    admission = await bound({"model": "gpt-realtime-1.5", "instructions": "Be brief."})
+    assert admission.client_update == {
+        "type": "session.update",
+        "session": {"type": "realtime", "instructions": "Be brief."},
+    }
+    assert admission.grant.model == "gpt-realtime-1.5", "it is bound to this one"
+    assert "instructions" not in admission.first_update["session"]
+
+
+@pytest.mark.parametrize("session", [{}, {"type": "realtime"}])
+async def test_a_client_secret_without_settings_adds_no_event(session: dict[str, Any]) -> None:
+    admission = await bound(session)
+    assert admission.client_update is None
+    assert admission.grant.model == "gpt-realtime-mini"
 
 
 @pytest.mark.parametrize(

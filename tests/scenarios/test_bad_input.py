@@ -244,6 +244,7 @@ async def test_S3_4_a_bad_token_is_refused_at_both_doors(here: Stage, name: str)
         ("/v1/realtime?conversation_id=%00", 4003, "Forbidden"),
         ("/v1/realtime?agent_id=" + "a" * 300, 4003, "Forbidden"),
         ("/v1/realtime?intent=transcription", 4000, "invalid_request_error.unsupported_intent"),
+        ("/v1/realtime?call_id=rtc_1", 4000, "invalid_request_error.unsupported_call_id"),
         ("/v1/realtime/client_secrets", 4000, "invalid_request_error.unknown_path"),
         ("/v1/nothing", 4000, "invalid_request_error.unknown_path"),
         ("/openai/v2/realtime", 4000, "invalid_request_error.unknown_path"),

@@ -1,7 +1,6 @@
 """Tests of upgrade requests: how they are read, and which are rejected."""
 
 import asyncio
-import contextlib
 import json
 from dataclasses import replace
 

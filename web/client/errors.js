@@ -84,6 +84,7 @@ const SENTENCES = {
   internal_error: ["Something went wrong in the relay.", SERVER],
   unknown_path: ["The relay refused this page's request.", "Check the address of the relay."],
   not_built: ["The relay refused this page's request.", "Check the address of the relay."],
+  unsupported_call: ["The relay refused this page's request.", "Check the address of the relay."],
   service_restart: ["The relay is restarting.", "Try again in a few seconds."],
   // Errors that do not end the call, and others.
   server_error: ["The voice reported a problem.", ""],
@@ -113,6 +114,7 @@ const ENDINGS = [
   [3000, null, "unauthorized"],
   [4000, "Missing token or agent_id", "missing_parameters"],
   [4000, "invalid_request_error.unsupported_intent", "not_built"],
+  [4000, "invalid_request_error.unsupported_call_id", "unsupported_call"],
   [4000, null, "unknown_path"],
   [4001, "Token expired", "token_expired"],
   [4001, "Token too long", "token_too_long"],
