@@ -16,9 +16,10 @@ import structlog
 from relay.admission.addresses import AddressLimits
 from relay.admission.descriptors import DescriptorShares
 from relay.agents.agent import AgentDefaults
+from relay.auth.client_secrets import ClientSecrets, SecretOrToken
 from relay.auth.tokens import Verifier, mint, open_verifier, select_subprotocol
 from relay.clock import MachineClock, report_steps
-from relay.config import Loaded, Settings, project_of, trust_of, way_out_of
+from relay.config import Loaded, Settings, client_secret_key, project_of, trust_of, way_out_of
 from relay.doors.browser import BrowserDoor
 from relay.doors.openai import OpenAIDoor
 from relay.egress import using
@@ -39,6 +40,7 @@ from relay.proxies import TrustedProxies
 from relay.realtime.deadlines import SessionLimits
 from relay.realtime.endings import SERVICE_RESTART
 from relay.realtime.grant import Caller, Role
+from relay.realtime.http_addresses import refusal_at_voice
 from relay.session.billing import BudgetService
 from relay.session.directory import MemorySessionDirectory
 from relay.session.provider_health import watch_provider
@@ -170,7 +172,7 @@ async def running(
     async with (
         using(way_out_of(settings)),
         _open_storage(settings, tasks) as storage,
-        open_verifier(trust_of(settings), clock.unix, metrics.user_checked) as verifier,
+        _open_verifier(settings, clock, metrics) as verifier,
         http_session() as client,
         AsyncExitStack() as closing,
     ):
@@ -181,7 +183,7 @@ async def running(
         doors = make_doors(verifier, _agent_defaults(loaded, storage), services.transcription)
         server = SessionServer(doors.websocket, services, _session_limits(settings, engine))
         _measure(services, storage, tasks)
-        api = coach.api(services, settings)
+        api = _api(coach, services, settings, verifier)
         shown = _http_services(loaded, metrics, storage, services, lambda: app, api)
         # Closed in the opposite order: health answers to the last.
         http = await _open_http(closing, loaded, doors, server, shown)
@@ -191,6 +193,22 @@ async def running(
         app = App(settings, engine, listener, http, server, services.directory, shown.pages)
         _bring_voice(engine, services, client, tasks)
         yield app
+
+
+@asynccontextmanager
+async def _open_verifier(
+    settings: Settings, clock: MachineClock, metrics: Metrics
+) -> AsyncIterator[SecretOrToken]:
+    async with open_verifier(trust_of(settings), clock.unix, metrics.user_checked) as users:
+        yield SecretOrToken(users, ClientSecrets(client_secret_key(settings), clock.unix))
+
+
+def _api(
+    coach: "CoachServices", services: Services, settings: Settings, verifier: SecretOrToken
+) -> ApiServices:
+    """What the API needs; it is only for users' own tokens."""
+    api = coach.api(services, settings)
+    return replace(api, verify=verifier.users.verify, client_secrets=verifier.secrets)
 
 
 def _open_storage(settings: Settings, tasks: Tasks) -> AbstractAsyncContextManager[Storage]:
@@ -384,6 +402,7 @@ def _listen_options(loaded: Loaded, server: SessionServer) -> ListenOptions:
         trusted_proxies=TrustedProxies(settings.trusted_proxies),
         select=select_subprotocol,
         farewell_frames=server.farewell_frames,
+        refuse_post=refusal_at_voice,
         newcomers=_shares(loaded).newcomers,
         connection=ConnectionOptions(
             max_message_bytes=settings.max_message_bytes,

@@ -91,6 +91,7 @@ VENDORS = {
         "parts/openai_": "ask its server, or one like it",
         "parts/piper.py": "says its name aloud",
         "logs/redaction.py": "masks that token",
+        "realtime/http_addresses.py": "its addresses, one of which has its name",
         "realtime/endings.py": "close reasons that clients were promised",
         "realtime/opening.py": "the first update of each door",
         "realtime/dialects/client.py": "the farewell of each door",

@@ -3,6 +3,7 @@
 from relay.config.loading import (
     Loaded,
     SettingsError,
+    client_secret_key,
     dev_settings,
     local_settings,
     project_of,
@@ -20,6 +21,7 @@ __all__ = [
     "Loaded",
     "Settings",
     "SettingsError",
+    "client_secret_key",
     "describe",
     "dev_settings",
     "env_example",

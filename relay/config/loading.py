@@ -14,7 +14,7 @@ from pydantic_settings import DotEnvSettingsSource, EnvSettingsSource
 from relay.admission.descriptors import DescriptorShares
 from relay.agents.agent import AgentCatalog, OpenCatalog, StaticCatalog
 from relay.agents.config import InvalidAgents, load_agents
-from relay.auth.tokens import JwtConfig, development_secret
+from relay.auth.tokens import JwtConfig, development_secret, kept_secret
 from relay.config.parts import FIRST_LISTED, billed_models, missing_for_parts
 from relay.config.settings import Settings
 from relay.egress import NoProxy, Proxy, WayOut, read_proxy
@@ -23,6 +23,7 @@ from relay.realtime.billing.pricing import Prices
 
 MIN_SECRET = 32  # bytes: RFC 7518 §3.2 wants an HS256 key as long as its hash
 LOOPBACK_HOSTS = frozenset({"localhost", "127.0.0.1", "::1"})
+KEY_FILE = "token-secret"  # in the data folder; has the key of client secrets
 LOCAL_KEY = "local"  # the key sent to a Realtime server of one's own, which wants none
 
 PROSE = {"system_prompt"}
@@ -147,6 +148,12 @@ def trust_of(settings: Settings) -> JwtConfig:
         local_suffices=settings.supabase_auth_check == "user-or-local",
         api_key=service_key.get_secret_value() if service_key else "",
     )
+
+
+def client_secret_key(settings: Settings) -> str:
+    """Return the key that signs client secrets; raises `OSError` where it cannot be kept."""
+    given = settings.relay_token_secret
+    return given.get_secret_value() if given else kept_secret(settings.relay_data_dir, KEY_FILE)
 
 
 def project_of(settings: Settings) -> SupabaseCredentials | None:
@@ -276,6 +283,9 @@ def contradictions(settings: Settings) -> Iterator[str]:
     if settings.supabase_auth_check is not None and missing:
         value = settings.supabase_auth_check
         yield f"SUPABASE_AUTH_CHECK={value} needs {missing}: set them, or unset it"
+    token_secret, users = settings.relay_token_secret, settings.supabase_jwt_secret
+    if token_secret is not None and token_secret == users:
+        yield "RELAY_TOKEN_SECRET is SUPABASE_JWT_SECRET: give it a secret of its own, or unset it"
     yield from _provider_conflicts(settings)
     yield from missing_for_parts(settings)
 

@@ -12,6 +12,8 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from relay.egress import read_proxy
 from relay.proxies import LOOPBACK_NETWORKS, TrustedProxies
 
+MIN_TOKEN_SECRET = 32  # bytes: as long as the hash that it keys
+
 
 def url(*schemes: str) -> Callable[[str], str]:
     def check(value: str) -> str:
@@ -50,6 +52,12 @@ def proxy(value: SecretStr) -> SecretStr:
 def shared_secret(value: SecretStr) -> SecretStr:
     if "-----BEGIN" in value.get_secret_value():
         raise ValueError("is a key file; the shared HS256 secret is wanted (keys: SUPABASE_URL)")
+    return value
+
+
+def token_secret(value: SecretStr) -> SecretStr:
+    if len(value.get_secret_value().encode()) < MIN_TOKEN_SECRET:
+        raise ValueError(f"is shorter than {MIN_TOKEN_SECRET} bytes and could be guessed")
     return value
 
 
@@ -356,6 +364,10 @@ class Settings(BaseSettings):
         default=None,
         description="user: ask Supabase whether the user still exists; "
         "user-or-local: unless it is down",
+    )
+    relay_token_secret: Annotated[SecretStr, AfterValidator(token_secret)] | None = Field(
+        default=None,
+        description="Signs client secrets; unset: a random one, kept in RELAY_DATA_DIR",
     )
     relay_store: Literal["sqlite", "supabase"] = Field(
         default="supabase",

@@ -14,7 +14,7 @@ from prometheus_client import CONTENT_TYPE_PLAIN_0_0_4
 
 from relay.admission.accepting import Acceptor, bind
 from relay.admission.descriptors import MAX_HTTP
-from relay.http.api.app import PREFIX, ApiServices, create_api
+from relay.http.api.app import PREFIX, ApiServices, create_api, routes_beside
 from relay.http.connections import CONNECTIONS, MAX_FIELDS, MAX_HEAD_BYTES, HttpConnections
 from relay.http.pages import NO_STORE, Pages, page_routes
 
@@ -106,6 +106,7 @@ def create_app(services: HttpServices) -> web.Application:
     app.on_response_prepare.append(_hide_version)
     app.add_routes(_routes(services))
     if services.api is not None:
+        app.add_routes(routes_beside(services.api))
         app.add_subapp(PREFIX, create_api(services.api))
     return app
 

@@ -22,6 +22,11 @@ class BetaVoice:
         self.ping = voice.ping
         self.pause, self.resume, self.close = voice.pause, voice.resume, voice.close
 
+    @property
+    def ended_for_memory(self) -> bool:
+        """As the voice says."""
+        return self._voice.ended_for_memory
+
     def attach(self, receiver: Receiver) -> None:
         """Push to this receiver from now on."""
         self._receiver = receiver

@@ -475,7 +475,9 @@ def make_connection(
     (that takes a task for each connection).
     """
     logger = _PicowsLogger()
-    kind = UpgradingPicowsConnection if target is None else DialingPicowsConnection
+    kind: type[LimitedPicowsConnection] = (
+        UpgradingPicowsConnection if target is None else DialingPicowsConnection
+    )
     return kind(
         logger,
         open_connections,

@@ -8,6 +8,7 @@ from relay.auth.tokens import JwtConfig
 from relay.config import (
     Settings,
     SettingsError,
+    client_secret_key,
     dev_settings,
     local_settings,
     project_of,
@@ -89,6 +90,18 @@ def test_an_env_file_that_is_not_text_is_reported(bare):
     (bare / ".env").write_bytes(b"PORT=\xff\xfe\n")
     with pytest.raises(SettingsError, match=r"\.env cannot be read"):
         local_settings()
+
+
+def test_client_secrets_are_signed_with_a_key_of_their_own(environ, bare):
+    environ(RELAY_STORE="sqlite", SUPABASE_JWT_SECRET="s" * 40)
+    kept = client_secret_key(serve_settings().settings)
+    assert kept == (bare / "var" / "token-secret").read_text("ascii")
+    assert kept == client_secret_key(dev_settings().settings)
+    environ(RELAY_TOKEN_SECRET="t" * 40)
+    assert client_secret_key(serve_settings().settings) == "t" * 40
+    environ(RELAY_TOKEN_SECRET="s" * 40)
+    with pytest.raises(SettingsError, match="RELAY_TOKEN_SECRET is SUPABASE_JWT_SECRET"):
+        serve_settings()
 
 
 def test_an_override_wins_over_the_environment(environ, tmp_path):

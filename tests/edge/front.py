@@ -146,6 +146,12 @@ class Front:
         async with aiohttp.ClientSession() as http, http.get(url, **options) as answer:
             return Answer(answer.status, answer.headers, await answer.read())
 
+    async def post(self, path: str, **options: Any) -> Answer:
+        """The answer to a POST with the caller's token."""
+        options = {"ssl": self.trust, "headers": {"Authorization": f"Bearer {token()}"}, **options}
+        async with aiohttp.ClientSession() as http, http.post(self.url + path, **options) as answer:
+            return Answer(answer.status, answer.headers, await answer.read())
+
     async def raw(self, *sent: bytes) -> bytes:
         """What comes back for these bytes, up to the end of the connection."""
         reader, writer = await asyncio.open_connection("127.0.0.1", self.ports.tls, ssl=self.trust)

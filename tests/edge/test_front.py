@@ -109,7 +109,9 @@ async def test_S3_85_a_voice_turn_with_the_token_in_a_subprotocol(tmp_path: Path
         assert here.app.directory.active == 1
 
 
-@pytest.mark.parametrize("path", ["/v1/realtime", "/realtime", "/openai/v1/realtime"])
+@pytest.mark.parametrize(
+    "path", ["/v1/realtime", "/realtime", "/openai/v1/realtime", "/openai/realtime"]
+)
 async def test_every_address_of_the_openai_door(tmp_path: Path, path: str) -> None:
     header = {"Authorization": f"Bearer {token()}"}
     async with (
@@ -118,6 +120,20 @@ async def test_every_address_of_the_openai_door(tmp_path: Path, path: str) -> No
     ):
         await line.until("session.created")
         assert "type" in line.events[0]["session"], "GA, so it is the OpenAI door"
+
+
+async def test_a_client_secret_from_the_same_origin(tmp_path: Path) -> None:
+    async with edge(tmp_path, SCRIPT) as (front, _):
+        settings = {"session": {"instructions": "Be brief."}}
+        made = await front.post("/v1/realtime/client_secrets", json=settings)
+        async with front.browser(json.loads(made.body)["value"]) as line:
+            updated = await line.until("session.updated")
+            assert updated["session"]["instructions"] == "Be brief."
+        for path in ("/openai/v1/realtime/calls", "/realtime/sessions"):
+            refused = await front.post(path)
+            assert json.loads(refused.body)["error"]["code"] == "unsupported_endpoint"
+        unknown = await front.post("/v1/chat/completions", json={})
+        assert json.loads(unknown.body)["error"]["code"] == "unknown_url"
 
 
 @pytest.mark.parametrize("path", ["", "voice", "a/b/", "index.html", "coach"])

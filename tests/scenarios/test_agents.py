@@ -14,7 +14,11 @@ from websockets.http11 import Request
 
 from relay.agents.config import load_agents
 from relay.app import running
+from relay.auth.client_secrets import ClientSecrets
+from relay.clock import MachineClock
+from relay.config import client_secret_key
 from relay.parts.simple import scripted_parts
+from relay.realtime.grant import Caller
 from relay.simulator import SimulatorOptions, simulate
 from tests.scenarios.stage import AGENT, Line, Stage, loaded, token
 
@@ -96,6 +100,22 @@ async def test_S3_88_the_agent_is_set_at_the_openai_door(tmp_path: Path) -> None
         assert session["instructions"] == INSTRUCTIONS
         assert [tool["name"] for tool in session["tools"]] == ["look"]
         assert session["max_output_tokens"] == 1000
+
+
+async def test_what_an_agent_sets_wins_over_a_client_secret(tmp_path: Path) -> None:
+    async with school(tmp_path) as here:
+        app = here.stage.app
+        secrets = ClientSecrets(client_secret_key(app.settings), MachineClock().unix)
+        settings = {"instructions": "Say anything.", "truncation": "disabled"}
+        caller = Caller(sub="ada", role="learner", expires_at=9e9, agent_id="tutor")
+        bearer = {"Authorization": f"Bearer {secrets.make(caller, settings).value}"}
+        async with here.stage.openai_client("?relay=1", additional_headers=bearer) as line:
+            warning = await line.until("relay.warning")
+            assert "instructions" in warning["message"]
+            await line.until("session.updated")
+            ours, theirs = here.sent("session.update")
+            assert ours["session"]["instructions"] == INSTRUCTIONS
+            assert theirs["session"] == {"type": "realtime", "truncation": "disabled"}
 
 
 @pytest.mark.parametrize("agent", ["office", "unknown"])

@@ -1,4 +1,4 @@
-"""Builds the coach's API: its routes, cross-origin policy and JSON errors."""
+"""Builds the coach's API, with its routes and JSON errors, and the routes beside it."""
 
 import logging
 from collections.abc import Awaitable, Callable, Collection, Iterator
@@ -6,13 +6,16 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from aiohttp import hdrs, web
-from aiohttp.typedefs import Handler, Middleware
+from aiohttp.typedefs import Handler
 
+from relay.auth.client_secrets import ClientSecrets
 from relay.clock import MachineClock
 from relay.feed.hub import FeedHub
 from relay.http.api.auth import Authenticator, Authorizer, Learners, RateLimiter
+from relay.http.api.client_secrets import PREFLIGHT_HEADERS, secret_routes
 from relay.http.api.coach_audio import CoachAudioHandler
-from relay.http.api.errors import FAILED, ORIGIN_REFUSED, ApiError, error_response, spec_of_status
+from relay.http.api.cors import CorsPolicy
+from relay.http.api.errors import FAILED, ApiError, error_response, spec_of_status
 from relay.http.api.feeds import FeedHandler
 from relay.http.api.openapi import document
 from relay.http.api.sessions import (
@@ -26,13 +29,6 @@ from relay.proxies import TrustedProxies
 from relay.realtime.grant import Caller
 
 PREFIX: Final = "/api"
-PREFLIGHT_SECONDS: Final = 600
-"""Seconds a browser may cache the answer to a preflight request."""
-_PREFLIGHT: Final = {
-    hdrs.ACCESS_CONTROL_ALLOW_METHODS: "GET, POST, OPTIONS",
-    hdrs.ACCESS_CONTROL_ALLOW_HEADERS: "Authorization, Content-Type, Last-Event-ID",
-    hdrs.ACCESS_CONTROL_MAX_AGE: str(PREFLIGHT_SECONDS),
-}
 _log = logging.getLogger("relay.http")
 
 
@@ -43,6 +39,7 @@ class ApiServices:
     `verify` gives a token's caller, `learners` the users whom a coach may follow. A bearer of the
     `service_key` is an admin. Empty `allowed_origins` allow every page. `refused` is given the
     cause of each refused token; `proxies` are those whose word on a client's address is believed.
+    Without `client_secrets` none of OpenAI's HTTP addresses is there.
     """
 
     directory: SessionDirectory
@@ -55,6 +52,7 @@ class ApiServices:
     allowed_origins: Collection[str] = ()
     refused: Callable[[str], None] = lambda _: None
     proxies: TrustedProxies = field(default_factory=TrustedProxies)
+    client_secrets: ClientSecrets | None = None
 
 
 def create_api(services: ApiServices) -> web.Application:
@@ -66,11 +64,23 @@ def create_api(services: ApiServices) -> web.Application:
     return app
 
 
-def _routes(services: ApiServices) -> Iterator[web.RouteDef]:
+def routes_beside(services: ApiServices) -> Iterator[web.RouteDef]:
+    """The routes of OpenAI's HTTP API, which stand beside the coach's."""
+    if services.client_secrets is not None:
+        authenticator = _authenticator(services)
+        cors = CorsPolicy(services.allowed_origins, PREFLIGHT_HEADERS)
+        yield from secret_routes(authenticator, services.client_secrets, cors)
+
+
+def _authenticator(services: ApiServices) -> Authenticator:
     limiter = RateLimiter(services.clock.monotonic)
-    authenticator = Authenticator(
+    return Authenticator(
         services.verify, limiter, services.service_key, services.refused, services.proxies
     )
+
+
+def _routes(services: ApiServices) -> Iterator[web.RouteDef]:
+    authenticator = _authenticator(services)
     authorizer = Authorizer(services.learners, services.clock.monotonic)
     sessions = SessionHandlers(services.hub, authenticator, authorizer)
     feeds = FeedHandler(services.hub, authenticator, authorizer, sessions, services.clock)
@@ -109,39 +119,3 @@ async def _json_errors(request: web.Request, handler: Handler) -> web.StreamResp
     except Exception:  # noqa: BLE001 - the edge where a fault becomes an answer
         _log.exception("request failed")
         return error_response(FAILED)
-
-
-class CorsPolicy:
-    """Cross-origin access; an empty list allows every page. Requests without Origin may pass."""
-
-    def __init__(self, allowed: Collection[str]) -> None:
-        self._allowed = {origin.rstrip("/").lower() for origin in allowed}
-
-    def middleware(self) -> Middleware:
-        """Refuse pages of other origins with 403, and answer preflight requests."""
-
-        @web.middleware
-        async def handle(request: web.Request, handler: Handler) -> web.StreamResponse:
-            if not self._allows(request):
-                raise ApiError(ORIGIN_REFUSED)
-            if request.method == hdrs.METH_OPTIONS:
-                return web.Response(status=204, headers=_PREFLIGHT)
-            return await handler(request)
-
-        return handle
-
-    async def add_headers(self, request: web.Request, response: web.StreamResponse) -> None:
-        """Let the page read the answer; a signal, since streams send their headers early."""
-        response.headers.setdefault(hdrs.CACHE_CONTROL, "no-store")
-        response.headers[hdrs.X_CONTENT_TYPE_OPTIONS] = "nosniff"
-        origin = request.headers.get(hdrs.ORIGIN)
-        if self._allowed:
-            response.headers[hdrs.VARY] = hdrs.ORIGIN
-        if origin is None or not self._allows(request):
-            return
-        response.headers[hdrs.ACCESS_CONTROL_ALLOW_ORIGIN] = origin if self._allowed else "*"
-        response.headers[hdrs.ACCESS_CONTROL_EXPOSE_HEADERS] = hdrs.RETRY_AFTER
-
-    def _allows(self, request: web.Request) -> bool:
-        origin = request.headers.get(hdrs.ORIGIN)
-        return origin is None or not self._allowed or origin.rstrip("/").lower() in self._allowed

@@ -54,6 +54,12 @@ _VOICE: Final = (
     "learner, 1 the model. A coach's frame is audio only, at most 96,000 bytes; it is heard while "
     "this coach has taken over. Refused after the handshake, as the feed is."
 )
+_MINUTE: Final = (
+    "A token that begins with `ek_`, for a browser. It is valid for a minute at most and opens "
+    "sessions of the caller at `/v1/realtime`, with the settings in `session`. A session lasts as "
+    "long as the caller's own token."
+)
+SECRETS_PATH: Final = "/v1/realtime/client_secrets"
 _TYPES: Final = (
     messages.SessionList,
     messages.SessionInfo,
@@ -121,6 +127,7 @@ def _paths(schemas: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
             f"/api/{kind}/{{id}}/summary": _summary(summary)
             for kind in ("sessions", "conversations")
         },
+        SECRETS_PATH: _client_secret(),
         "/api/openapi.json": {
             "get": {
                 "summary": "This document",
@@ -160,6 +167,27 @@ def _command(action: CoachAction, schema: Mapping[str, Any]) -> dict[str, Any]:
 def _summary(schema: Mapping[str, Any]) -> dict[str, Any]:
     title = "Write a summary of what was said, and store it"
     return {"post": _operation(title, _response("The summary", schema), (_ID,))}
+
+
+def _client_secret() -> dict[str, Any]:
+    """OpenAI's own address and shapes, for a user's token."""
+    seconds = {"type": "integer", "minimum": 10, "maximum": 7200}
+    after = {"type": "object", "properties": {"seconds": seconds}}
+    asked = {"session": {"type": "object"}, "expires_after": after}
+    given = {
+        "value": {"type": "string"},
+        "expires_at": {"type": "integer"},
+        "session": {"type": "object"},
+    }
+    answer = {"type": "object", "properties": given, "required": list(given)}
+    operation = _operation("Make a client secret", _response("The secret", answer), ())
+    operation["description"] = _MINUTE
+    body = {"application/json": {"schema": {"type": "object", "properties": asked}}}
+    operation["requestBody"] = {"required": False, "content": body}
+    error = {"type": "object", "properties": {"error": {"type": "object"}}}
+    refused = _response("An error with a message, a type, a code and a param", error)
+    operation["responses"] |= {"4XX": refused, "5XX": refused}
+    return {"post": operation}
 
 
 def _feed(message: Mapping[str, Any]) -> dict[str, Any]:
