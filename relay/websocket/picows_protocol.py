@@ -375,12 +375,12 @@ class DialingPicowsConnection(LimitedPicowsConnection):
 
     def get_buffer(self, hint: int) -> memoryview:
         """Where the transport is to read to."""
-        return memoryview(self._answer().piece)
+        return memoryview(self._incoming().piece)
 
     def buffer_updated(self, count: int) -> None:
         """So many bytes were read: hand them to picows once they are a whole answer."""
         try:
-            answer = self._answer().take(count)
+            answer = self._incoming().take(count)
         except AnswerTooLong:
             self.abort()
             return
@@ -389,7 +389,7 @@ class DialingPicowsConnection(LimitedPicowsConnection):
             self.__class__ = LimitedPicowsConnection
             _feed(self, answer)
 
-    def _answer(self) -> UpgradeAnswer:
+    def _incoming(self) -> UpgradeAnswer:
         if self._upgrade is None:
             self._upgrade = UpgradeAnswer()
         return self._upgrade
