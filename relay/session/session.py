@@ -53,7 +53,7 @@ from relay.realtime.effects import (
     VerifyToken,
 )
 from relay.realtime.endings import Ending, SessionRefused
-from relay.realtime.events import PCM, Event, encode
+from relay.realtime.events import BYTES_PER_MS, Event, encode
 from relay.realtime.grant import Caller, Grant
 from relay.realtime.records import AnyRecord
 from relay.realtime.scrubbing import scrub_text
@@ -352,9 +352,11 @@ class Session:
             self.perform(self.core.engine_pinged(connection.ping(), self.clock()))
 
     def _listen_for_voice(self) -> None:
-        """Look at the next moment of the client's audio; only PCM can be looked at."""
-        if self.core.reported.spoken == PCM:
-            self._client.probe(VoiceProbe(self._voice_heard, lambda: self._client.probe(None)))
+        """Look at the next moment of the client's audio, in any format of the API."""
+        form = self.core.reported.spoken
+        if form in BYTES_PER_MS:
+            probe = VoiceProbe(self._voice_heard, lambda: self._client.probe(None), form)
+            self._client.probe(probe)
 
     def _voice_heard(self) -> None:
         self.core.voice_heard(self.clock())

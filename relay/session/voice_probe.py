@@ -6,7 +6,8 @@ from typing import Final
 from relay.interfaces import Frame
 from relay.parts.interfaces import SpeechStarted
 from relay.parts.simple import LOUD, LoudnessDetector
-from relay.realtime.events import audio_bytes
+from relay.realtime.events import PCM, audio_bytes
+from relay.realtime.g711 import to_pcm
 
 LOOK_BYTES: Final = 100 * 48
 """PCM16 at 24 kHz that is looked at once there is a sound, 0.1 s: a voice shows in 60 ms of it. In
@@ -17,11 +18,15 @@ _EVERY: Final = 8  # samples of which one is looked at for a sound: its peak sho
 class VoiceProbe:
     """Takes frames of a client's audio until it has found a voice or looked at enough of them.
 
+    `form` is their format, one of the API's.
     It takes any loud sound for a voice: a mistake costs one ping. `found` is called for a voice,
     and `done` before that, or when there is none.
     """
 
-    def __init__(self, found: Callable[[], None], done: Callable[[], None]) -> None:
+    def __init__(
+        self, found: Callable[[], None], done: Callable[[], None], form: str = PCM
+    ) -> None:
+        self._form = form
         self._found = found
         self._done = done
         self._detector: LoudnessDetector | None = None  # once there is a sound
@@ -29,7 +34,7 @@ class VoiceProbe:
 
     def learner(self, frame: Frame) -> None:
         """Take one frame of the client's audio."""
-        pcm = audio_bytes(frame)[:LOOK_BYTES]
+        pcm = to_pcm(self._form, audio_bytes(frame), LOOK_BYTES)
         if self._detector is None:
             if not _has_sound(pcm):
                 self._done()

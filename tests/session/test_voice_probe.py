@@ -3,6 +3,8 @@
 import base64
 import json
 
+import pytest
+
 from relay.parts.simple import silence, tone
 from relay.session.voice_probe import LOOK_BYTES, VoiceProbe
 
@@ -10,9 +12,9 @@ from relay.session.voice_probe import LOOK_BYTES, VoiceProbe
 class Found:
     """A probe, and what it said of the pieces of 20 ms that it was given."""
 
-    def __init__(self, pcm: bytes, piece: int = 960) -> None:
+    def __init__(self, pcm: bytes, piece: int = 960, form: str = "audio/pcm") -> None:
         self.voices = self.ends = self.pieces = 0
-        probe = VoiceProbe(self._voice, self._end)
+        probe = VoiceProbe(self._voice, self._end, form)
         for start in range(0, len(pcm), piece):
             if not self.ends:
                 self.pieces += 1
@@ -55,3 +57,16 @@ def test_what_is_no_audio_is_no_voice() -> None:
 def test_a_minute_in_one_frame_is_not_looked_at_whole() -> None:
     found = Found(silence(60_000), piece=48 * 60_000)
     assert (found.voices, found.ends, found.pieces) == (0, 1, 1)
+
+
+LOUD_AND_QUIET = {"audio/pcmu": (b"\x80", b"\xff"), "audio/pcma": (b"\xaa", b"\xd5")}
+"""The codes of the loudest sample and of silence."""
+
+
+@pytest.mark.parametrize("law", LOUD_AND_QUIET)
+def test_a_telephones_voice_is_found_in_its_own_law(law: str) -> None:
+    loud, quiet = LOUD_AND_QUIET[law]
+    voice, nothing = Found(loud * 16_000, 160, law), Found(quiet * 16_000, 160, law)
+    assert (voice.voices, voice.ends) == (1, 1)
+    assert voice.pieces <= 4
+    assert (nothing.voices, nothing.ends, nothing.pieces) == (0, 1, 1)
