@@ -59,9 +59,9 @@ export interface Coach {
 }
 
 export type ErrorCode =
-  | "browser_too_old" | "insecure_page" | "sound_failed" | "sound_blocked"
+  | "browser_too_old" | "insecure_page" | "sound_failed" | "sound_blocked" | "sound_stopped"
   | "microphone_denied" | "no_microphone" | "microphone_busy" | "microphone_failed"
-  | "microphone_lost"
+  | "microphone_muted" | "microphone_lost"
   | "token_unavailable" | "bad_address" | "unreachable" | "offline" | "no_answer"
   | "connection_lost" | "going_away" | "upload_slow"
   | "client_left" | "hung_up" | "protocol_error" | "binary_refused" | "not_utf8" | "frame_too_big"
@@ -243,6 +243,8 @@ export function openMicrophone(options: {
   context: AudioContext;
   deviceId?: string | null;
   onChunk: (chunk: { samples: Int16Array; level: number }) => void;
+  /** The system took the sound away, and may give it back. */
+  onMuted?: () => void;
   onLost: () => void;
 }): Promise<MicrophonePart>;
 

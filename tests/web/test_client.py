@@ -509,6 +509,66 @@ async def test_blocked_sound_is_reported_and_starts_with_a_click(caller, end):
     await caller.until("client.output.context.state === 'running'")
 
 
+TAKEN_AWAY = """() => {
+  window.contexts = [];
+  window.taken = false;
+  window.AudioContext = class extends AudioContext {
+    constructor(wishes) { super(wishes); contexts.push(this); }
+    resume() { return taken ? Promise.reject(new Error("a phone call")) : super.resume(); }
+  };
+}"""
+"""The system may stop every sound of the page, as for a phone call, and let it start later."""
+
+
+async def test_sound_that_stops_for_a_moment_goes_on_by_itself(caller, end):
+    await caller.do(TAKEN_AWAY)
+    await caller.connect()
+    await caller.do("() => client.listen()")
+    await caller.do("() => Promise.all(contexts.map((context) => context.suspend()))")
+    await end.hear(25)
+    assert await caller.told("error") == []
+
+
+@pytest.mark.parametrize("back", ["click", "return"])
+async def test_sound_that_the_system_takes_away_is_reported_and_comes_back(caller, end, back):
+    await caller.do(TAKEN_AWAY)
+    await caller.connect()
+    await caller.do("() => client.listen()")
+    await caller.do(
+        "() => { taken = true; return Promise.all(contexts.map((each) => each.suspend())); }"
+    )
+    assert (await caller.hears_of("error"))["code"] == "sound_stopped"
+    await caller.page.mouse.click(5, 5)  # too early: the phone call goes on
+    await caller.do("() => { taken = false; }")
+    if back == "click":
+        await caller.page.mouse.click(5, 5)
+    else:
+        await caller.do(
+            "() => document.dispatchEvent(new Event('visibilitychange', { bubbles: true }))"
+        )
+    await caller.until("contexts.every(({ state }) => state === 'running')")
+    await end.hear(25)
+    assert len(await caller.told("error")) == 1
+
+
+async def test_a_microphone_that_the_system_mutes_is_reported(caller, end):
+    await caller.do(
+        """() => {
+          const ask = navigator.mediaDevices.getUserMedia;
+          navigator.mediaDevices.getUserMedia = async function tracked(...wishes) {
+            const stream = await ask.apply(this, wishes);
+            [window.track] = stream.getAudioTracks();
+            return stream;
+          };
+        }"""
+    )
+    await caller.connect()
+    await caller.do("() => client.listen()")
+    await caller.do("() => track.dispatchEvent(new Event('mute'))")
+    assert (await caller.hears_of("error"))["code"] == "microphone_muted"
+    assert await caller.do("() => client.listening")
+
+
 async def test_a_handler_that_throws_disturbs_no_other(caller, end):
     await caller.connect()
     await caller.do(

@@ -2,6 +2,7 @@
 
 import { RelayError } from "./errors.js";
 import { RATE } from "./pcm.js";
+import { keepRunning } from "./running.js";
 
 const CONSTRAINTS = {
   channelCount: 1,
@@ -10,12 +11,12 @@ const CONSTRAINTS = {
   autoGainControl: true,
 };
 
-// `onChunk({samples, level})` is called every 20 ms, `onLost()` once when the device is disconnected. A
-// `deviceId` that no longer exists is replaced by the system's default. `context` is tried first; for a
+// `onChunk({samples, level})` is called every 20 ms, `onMuted()` when the system takes the sound away,
+// `onLost()` once when the device is disconnected. A `deviceId` that no longer exists is replaced by the system's default. `context` is tried first; for a
 // browser that records only at the device's own rate a context of that rate is created.
 // Rejects with the DOMException of getUserMedia, or with `microphone_lost` if the device was disconnected
 // before its first chunk.
-export async function openMicrophone({ context, deviceId, onChunk, onLost }) {
+export async function openMicrophone({ context, deviceId, onChunk, onMuted, onLost }) {
   const stream = await ask(deviceId);
   let lost = false;
   // The event comes once: a listener that waited for the worklet would miss it.
@@ -26,7 +27,7 @@ export async function openMicrophone({ context, deviceId, onChunk, onLost }) {
       disconnect(parts);
       throw new RelayError("microphone_lost");
     }
-    return new Microphone(stream, parts, onChunk, onLost);
+    return new Microphone(stream, parts, { onChunk, onMuted, onLost });
   } catch (error) {
     for (const track of stream.getTracks()) track.stop();
     throw error;
@@ -49,8 +50,8 @@ async function record(context, stream) {
   } catch (error) {
     if (error.name !== "NotSupportedError") throw error;
     const own = new AudioContext({ latencyHint: "interactive" });
-    await own.resume();
-    return { ...await connect(own, stream), own };
+    const leave = await keepRunning(own, () => {}); // the speaker's context tells of it
+    return { ...await connect(own, stream), own, leave };
   }
 }
 
@@ -63,7 +64,8 @@ async function connect(context, stream) {
   return { source, node };
 }
 
-function disconnect({ source, node, own }) {
+function disconnect({ source, node, own, leave }) {
+  leave?.();
   source.disconnect();
   node.disconnect();
   own?.close();
@@ -74,12 +76,13 @@ class Microphone {
   #parts;
   #track;
 
-  constructor(stream, parts, onChunk, onLost) {
+  constructor(stream, parts, { onChunk, onMuted, onLost }) {
     this.#stream = stream;
     this.#parts = parts;
     [this.#track] = stream.getAudioTracks();
     parts.node.port.onmessage = ({ data }) => onChunk(data);
     this.#track.onended = onLost;
+    this.#track.onmute = onMuted;
   }
 
   get deviceId() {
@@ -98,6 +101,7 @@ class Microphone {
   close() {
     this.#parts.node.port.onmessage = null;
     this.#track.onended = null;
+    this.#track.onmute = null;
     disconnect(this.#parts);
     for (const track of this.#stream.getTracks()) track.stop();
   }

@@ -3,9 +3,8 @@
 import { RelayError, errorOfMicrophone, errorOfSound } from "./errors.js";
 import { openMicrophone } from "./microphone.js";
 import { RATE } from "./pcm.js";
+import { keepRunning } from "./running.js";
 import { openSpeaker } from "./speaker.js";
-
-const BLOCKED_AFTER = 1000; // ms that a browser may take to start its audio context
 
 // `listener` has: chunk(samples) every 20 ms while the microphone is open, levels({input, output}),
 // progress(report) and heard(item, ms, last) as in speaker.js, fault(error) for a RelayError that does
@@ -19,6 +18,7 @@ export class Sound {
   #listener;
   #opening = null;
   #closed = false;
+  #leave = () => {};
 
   constructor(listener) {
     this.#listener = listener;
@@ -35,8 +35,10 @@ export class Sound {
       // The permission to play depends on the click: ask before anything else.
       this.#context = new AudioContext({ sampleRate: RATE, latencyHint: "interactive" });
       const context = this.#context;
-      await Promise.race([context.resume(), new Promise((go) => setTimeout(go, BLOCKED_AFTER))]);
-      if (context.state === "suspended") this.#blocked(context);
+      this.#leave = await keepRunning(context, (again) => {
+        this.#listener.fault(new RelayError(again ? "sound_stopped" : "sound_blocked"));
+      });
+      if (this.#closed) this.#leave();
       const speaker = await openSpeaker(context, {
         progress: (report) => this.#played(report),
         heard: (...heard) => this.#listener.heard(...heard),
@@ -61,6 +63,7 @@ export class Sound {
           this.#level({ input: level });
           this.#listener.chunk(samples);
         },
+        onMuted: () => this.#listener.fault(new RelayError("microphone_muted")),
         onLost: () => {
           this.deafen();
           this.#listener.lost();
@@ -102,6 +105,7 @@ export class Sound {
     const context = this.#context;
     this.#closed = true;
     this.#context = null;
+    this.#leave();
     this.microphone?.close();
     this.speaker?.close();
     this.microphone = null;
@@ -116,15 +120,6 @@ export class Sound {
   #level(change) {
     this.levels = { ...this.levels, ...change };
     this.#listener.levels(this.levels);
-  }
-
-  #blocked(context) {
-    this.#listener.fault(new RelayError("sound_blocked"));
-    const start = () => {
-      context.resume();
-      for (const kind of ["pointerdown", "keydown"]) removeEventListener(kind, start);
-    };
-    for (const kind of ["pointerdown", "keydown"]) addEventListener(kind, start);
   }
 }
 
