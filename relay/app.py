@@ -1,6 +1,7 @@
 """The composition root: builds services, listeners and the HTTP side, and shuts down in order."""
 
 import asyncio
+import gc
 import signal
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
@@ -146,10 +147,21 @@ async def run(
         loop = asyncio.get_running_loop()
         for number in STOPS:
             loop.add_signal_handler(number, signalled)
+        leave_out_of_collections()
         started(app)
         await stop.wait()
         log.info("shutting down", sessions=app.directory.active)
         await app.drain(drain_seconds)
+
+
+def leave_out_of_collections() -> None:
+    """Have collections of cycles pass over all that is there: it stays until the process ends.
+
+    Modules and what else a start makes are 150,000 objects, and a full collection that looked at
+    them held every call up for 50 ms.
+    """
+    gc.collect()
+    gc.freeze()
 
 
 @asynccontextmanager
