@@ -13,7 +13,7 @@ from relay.tasks import Tasks
 BACKLOG: Final = 1024
 """Connections the kernel queues until they are accepted; clients reconnect all at once."""
 
-ACCEPTS_PER_TURN: Final = 8
+ACCEPTS_PER_TURN: Final = 4
 """Connections that are accepted before the event loop's other work has its turn: each costs about
 as much as ten relayed frames, and a flood of them must not keep a call waiting."""
 
