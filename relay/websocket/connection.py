@@ -18,28 +18,22 @@ from relay.realtime.endings import (
     TOO_MANY_FRAMES,
     Ending,
 )
-from relay.websocket.assembly import MessageAssembler
+from relay.websocket.assembly import MessageAssembler, check_text
+from relay.websocket.busy import busy_connections
 from relay.websocket.closing import ClosingHandshake, ConnectionOptions, ProtocolViolation
-from relay.websocket.picows_protocol import (
-    UNATTENDED_BYTES,
-    UNATTENDED_FRAMES,
-    PicowsConnection,
-    remote_address,
-)
+from relay.websocket.open_sockets import open_sockets
+from relay.websocket.picows_protocol import PicowsConnection, remote_address
 from relay.websocket.pings import PingTracker, PongLimit
 from relay.websocket.rates import FRAME_BYTES, FrameRate, TokenBucket
 from relay.websocket.reading import ReadPause
+from relay.websocket.receivers import ReceiverSlot
 from relay.websocket.turns import FRAMES_PER_TURN, FrameTurns, HeldFrame
-
-MAX_PENDING_BYTES: Final = UNATTENDED_BYTES
-"""Above this a connection without a receiver stops reading: a second of base64 audio. Whoever is
-let in is given a receiver at once. What one read brought is still kept."""
-
-MAX_PENDING_FRAMES: Final = UNATTENDED_FRAMES
-"""The same bound in frames: small ones cost memory as objects."""
 
 LARGEST_REUSED_BYTES: Final = 64 * 1024
 """Of a message that is sent from the connection's own buffer, which never shrinks."""
+
+LARGE_BYTES: Final = 256 * 1024
+"""Of a message that takes a noticeable part of a millisecond: who sends one is busy (`busy`)."""
 
 HEADER_BYTES: Final = 14
 """The most that a frame's header takes."""
@@ -179,8 +173,8 @@ class WebSocketConnection(WSListener):
 
     def _send_large(self, frame: Frame) -> None:
         # picows would keep a buffer of this size for as long as the connection is known anywhere.
-        message = bytearray(HEADER_BYTES + len(frame))
-        message[HEADER_BYTES:] = frame
+        message = bytearray(HEADER_BYTES)
+        message += frame  # a buffer of the whole size would be filled with zeros first
         self._transport.send_reuse_external_bytearray(_TEXT, message, HEADER_BYTES)
 
     def read_as_text(self, message: Frame) -> None:
@@ -237,7 +231,7 @@ class WebSocketConnection(WSListener):
         self._closing_handshake = ClosingHandshake(transport, options)
         if self._protocol is not None:
             self._read_pause = self._protocol.reading
-        self._turns = FrameTurns(self._on_uncommon_frame, self._read_pause)
+        self._turns = FrameTurns(self._on_uncommon_frame, self._read_pause, busy_connections())
         self._held = self._turns.held
         self._is_dead = underlying.is_closing  # a write may have failed, in this turn
         underlying.set_write_buffer_limits(options.write_high, options.write_low)
@@ -263,13 +257,17 @@ class WebSocketConnection(WSListener):
         ):
             self._on_uncommon_frame(frame)
             return
+        payload = frame.get_payload_as_memoryview()
+        if len(payload) > LARGE_BYTES:
+            self._on_data_frame(frame)
+            return
         try:
             frame.get_payload_as_utf8_text()
         except UnicodeDecodeError:
             self._fail(NOT_UTF8)
             return
         try:
-            self._slot.receiver.frame(frame.get_payload_as_memoryview())
+            self._slot.receiver.frame(payload)
         except Exception as fault:  # noqa: BLE001 - a fault ends its own connection only
             self._on_fault(fault)
 
@@ -297,6 +295,11 @@ class WebSocketConnection(WSListener):
         self._writable = True
         if not self._closing:
             self._slot.writable(True)
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether frames wait for their turn."""
+        return bool(self._held)
 
     # Called once a second.
 
@@ -326,9 +329,18 @@ class WebSocketConnection(WSListener):
             self._read_pause.throttle(wait)
 
     def look(self, now: float) -> None:
-        """End it if its client sends a flood of frames; `now` is the event loop's time."""
+        """End it if its client sends a flood of frames; `now` is the event loop's time.
+
+        A client that is not read cannot be seen to leave: its last words are behind what it sent.
+        So it is sent a pong that answers nothing (RFC 6455 §5.5.3), which the system of one that is
+        gone answers with a reset.
+        """
         self.charge()
-        if self._frame_rate is not None and self._frame_rate.is_flood(self.frames, now):
+        if self._frame_rate is None:
+            return
+        if self._read_pause.is_stopped:
+            self._send_pong(b"")
+        if self._frame_rate.is_flood(self.frames, now):
             self._fail(TOO_MANY_FRAMES)
 
     def end_for_memory(self) -> None:
@@ -348,6 +360,8 @@ class WebSocketConnection(WSListener):
             return False
         if not self._held:
             self.charge()
+            if self._protocol is not None:
+                self._protocol.become_busy()
         self._charged -= FRAME_BYTES
         self._turns.hold(frame)
         self._grant(0)
@@ -380,7 +394,13 @@ class WebSocketConnection(WSListener):
             self._on_data_frame(frame)
 
     def _on_data_frame(self, frame: WSFrame | HeldFrame) -> None:
-        """A binary frame, or a fragment of a message."""
+        """A binary frame, a fragment of a message, or a large message."""
+        if frame.payload_size > LARGE_BYTES and self._protocol is not None:
+            self._protocol.become_busy()
+            open_sockets().notice_large()  # who is sent such messages at once gets them at once
+        if self._plain and frame.fin and frame.msg_type is _TEXT:
+            self._on_whole_text(frame)
+            return
         try:
             message = self._assembler.take(frame)
         except ProtocolViolation as violation:
@@ -391,6 +411,15 @@ class WebSocketConnection(WSListener):
             binary = None if message.is_text else self._options.binary
             take = partial(binary, self) if binary else self._slot.receiver.frame
             self._slot.deliver(take, memoryview(message.data))
+
+    def _on_whole_text(self, frame: WSFrame | HeldFrame) -> None:
+        text = frame.get_payload_as_memoryview()
+        try:
+            check_text(text)
+        except UnicodeDecodeError:
+            self._fail(NOT_UTF8)
+        else:
+            self._slot.deliver(self._slot.receiver.frame, text)
 
     def _on_fault(self, fault: Exception) -> None:
         """A receiver failed."""
@@ -419,89 +448,3 @@ class WebSocketConnection(WSListener):
 
 def _always() -> bool:
     return True
-
-
-class ReceiverSlot:
-    """The receiver of a connection; until there is one, frames are kept as pending.
-
-    What a receiver raises goes to `on_fault`; `on_full` is called as `PendingFrames` says.
-    """
-
-    __slots__ = ("_on_fault", "_pending", "receiver")
-
-    def __init__(self, on_full: Callable[[], None], on_fault: Callable[[Exception], None]) -> None:
-        self._pending: PendingFrames | None = PendingFrames(on_full)
-        self._on_fault = on_fault
-        self.receiver: Receiver = self._pending
-
-    def attach(self, receiver: Receiver) -> None:
-        """Push to this receiver, pending frames first."""
-        self.receiver = receiver
-        pending = self._pending
-        if pending is not None:
-            # A frame may make its receiver discard the rest, or attach another to take it.
-            while pending.frames:
-                self.deliver(self.receiver.frame, pending.frames.popleft())
-            self._pending = None
-
-    @property
-    def waiting(self) -> int:
-        """Bytes that wait here or, where the receiver says so, in the receiver."""
-        here = 0 if self._pending is None else self._pending.size
-        return here + int(getattr(self.receiver, "waiting", 0))
-
-    def discard_pending(self) -> None:
-        """Drop the frames that are still pending."""
-        if self._pending is not None:
-            self._pending.frames.clear()
-            self._pending.size = 0
-
-    def deliver(self, take: Callable[[Frame], None], frame: Frame) -> None:
-        """Call `take` with one message."""
-        try:
-            take(frame)
-        except Exception as fault:  # noqa: BLE001 - a fault ends its own connection only
-            self.discard_pending()
-            self._on_fault(fault)
-
-    def writable(self, ready: bool) -> None:
-        """Tell the receiver whether the outgoing buffer has room."""
-        try:
-            self.receiver.writable(ready)
-        except Exception as fault:  # noqa: BLE001 - a fault ends its own connection only
-            self._on_fault(fault)
-
-    def closed(self, code: int, reason: str) -> None:
-        """Tell the receiver that the connection is closed."""
-        try:
-            self.receiver.closed(code, reason)
-        except Exception as fault:  # noqa: BLE001 - a fault ends its own connection only
-            self._on_fault(fault)
-
-
-class PendingFrames:
-    """The receiver of a connection to which none is attached yet.
-
-    Frames are copied, because their buffer is valid only during the call. `on_full` is called with
-    each frame over `MAX_PENDING_BYTES` or `MAX_PENDING_FRAMES`.
-    """
-
-    __slots__ = ("_on_full", "frames", "size")
-
-    def __init__(self, on_full: Callable[[], None]) -> None:
-        self.frames: deque[bytes] = deque()
-        self.size = 0
-        self._on_full = on_full
-
-    def frame(self, frame: Frame) -> None:
-        """Keep a copy."""
-        self.frames.append(bytes(frame))
-        self.size += len(frame)
-        if self.size > MAX_PENDING_BYTES or len(self.frames) > MAX_PENDING_FRAMES:
-            self._on_full()
-
-    def writable(self, ready: bool) -> None:
-        """Ignored: the connection tells the receiver when one is attached."""
-
-    def closed(self, code: int, reason: str) -> None:
-        """Ignored: the connection tells the receiver when one is attached."""

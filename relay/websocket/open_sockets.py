@@ -1,8 +1,8 @@
 """Looks at every open WebSocket once a second: is it there, how much waits, is it a flood."""
 
 import asyncio
-from collections.abc import Iterator
-from itertools import islice
+import time
+from collections.abc import Callable, Iterator
 from typing import Final, Protocol
 from weakref import WeakKeyDictionary
 
@@ -18,8 +18,12 @@ from relay.websocket.memory import (
 PERIOD: Final = 1.0
 """Seconds between two looks: a connection that was reset is closed within five."""
 
-SOCKETS_PER_TURN: Final = 200
-"""Sockets that are looked at in one turn of the event loop: less than a millisecond."""
+NOTICE_PERIOD: Final = 0.05
+"""The least seconds between two looks at all sockets for large messages: a microsecond each."""
+
+LOOK_SECONDS: Final = 0.001
+"""CPU seconds after which the other sockets wait for later turns of the event loop: some hundreds
+were looked at by then, or some megabytes were given back."""
 
 log = structlog.get_logger(__name__)
 
@@ -30,16 +34,24 @@ class OpenSocket(Protocol):
     def look(self, now: float) -> int:
         """End it if it was reset or is a flood; returns how many bytes wait in it."""
 
+    def notice_size(self) -> int:
+        """Be busy while its read buffer is large; the most bytes of an unfinished frame in it."""
+
     def end_for_memory(self) -> None:
         """End it: it holds too much."""
 
 
 class OpenSockets:
-    """The open WebSockets of one event loop. `bound` is how many bytes may wait in all of them."""
+    """The open WebSockets of one event loop. `bound` is how many bytes may wait in all of them.
 
-    def __init__(self, bound: int) -> None:
+    `clock` gives the CPU seconds of this thread.
+    """
+
+    def __init__(self, bound: int, clock: Callable[[], float] = time.thread_time) -> None:
+        self._clock = clock
         self._sockets: set[OpenSocket] = set()
         self._timer: asyncio.TimerHandle | None = None
+        self._noticed_at = float("-inf")
         self.bound = bound
         self.waiting = 0
 
@@ -62,6 +74,14 @@ class OpenSockets:
             self._timer = None
             self.waiting = 0
 
+    def notice_large(self) -> None:
+        """A large message came: notice who else is about to bring one, now and then."""
+        now = asyncio.get_running_loop().time()
+        if now - self._noticed_at >= NOTICE_PERIOD:
+            self._noticed_at = now
+            for each in tuple(self._sockets):
+                each.notice_size()
+
     def _begin(self) -> None:
         self._timer = asyncio.get_running_loop().call_later(PERIOD, self._begin)
         self._go_on(iter(tuple(self._sockets)), [])
@@ -70,12 +90,14 @@ class OpenSockets:
         """Look at the next ones, leave the rest to later turns, and add up in the last."""
         loop = asyncio.get_running_loop()
         now = loop.time()
-        some = tuple(islice(rest, SOCKETS_PER_TURN))
-        seen += [(each, each.look(now)) for each in some if each in self._sockets]
-        if some:
-            loop.call_soon(self._go_on, rest, seen)
-        else:
-            self._add_up(seen)
+        until = self._clock() + LOOK_SECONDS
+        for each in rest:
+            if each in self._sockets:
+                seen.append((each, each.look(now)))
+            if self._clock() > until:
+                loop.call_soon(self._go_on, rest, seen)
+                return
+        self._add_up(seen)
 
     def _add_up(self, seen: list[tuple[OpenSocket, int]]) -> None:
         still_open = [(each, size) for each, size in seen if each in self._sockets]

@@ -10,6 +10,7 @@ from typing import Any, Final, Protocol
 from picows import WSAutoPingStrategy
 from picows.picows import WSProtocol  # type: ignore[attr-defined]  # missing in picows' stub
 
+from relay.websocket.busy import BusyConnections, busy_connections
 from relay.websocket.memory import (
     FIRST_BUFFER_BYTES,
     KEPT_BYTES,
@@ -46,7 +47,10 @@ FRAMES_OF_READS: Final = 512
 dropped. Those of an open connection are counted when they are handled (`turns`)."""
 
 GROWN_READ_BYTES: Final = 32 * 1024
-"""What is read at once into a buffer that was larger once, so that few frames come with it."""
+"""The most that is read at once of a busy connection, whose buffer may be large."""
+
+LEAST_READ_BYTES: Final = 2 * 1024
+"""What is read at once of one whose frames are tiny: 340 of them, in less than a millisecond."""
 
 RECEIVE_BUFFER_BYTES: Final = 128 * 1024
 """What the kernel may receive ahead (it counts double). Its own choice grows to 6 MiB, all of which
@@ -77,6 +81,10 @@ class Attended(Protocol):
     @property
     def frames(self) -> int:
         """How many frames have come."""
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether frames wait for their turn."""
 
     def charge(self) -> None:
         """Account for the bytes that came."""
@@ -116,14 +124,15 @@ class PicowsConnection(WSProtocol):  # type: ignore[misc]  # untyped in picows' 
 
     It retrieves the exception that picows keeps, or asyncio would report it as never retrieved.
 
-    Reads are small until somebody attends to the connection, when it closes, and once its buffer
-    has grown: for so long it is a `LimitedPicowsConnection`. Two more calls for each read of any
-    connection would cost too much.
+    Reads are small until somebody attends to the connection, and when it closes: for so long it is
+    a `LimitedPicowsConnection`. While it brings more than a turn handles, or its buffer is large,
+    it is a `BusyPicowsConnection`. Two more calls for each read of any would cost too much.
     """
 
     __slots__ = (
         "__weakref__",
         "_asked",
+        "_busy",
         "_charged_at",
         "_first_read",
         "_is_attended",
@@ -140,6 +149,7 @@ class PicowsConnection(WSProtocol):  # type: ignore[misc]  # untyped in picows' 
         "reading",
     )
 
+    _busy: BusyConnections
     _socket: socket.socket
     reading: ReadPause
 
@@ -173,6 +183,7 @@ class PicowsConnection(WSProtocol):  # type: ignore[misc]  # untyped in picows' 
         self._open_connections.add(self)
         self._socket = transport.get_extra_info("socket")
         self.reading = ReadPause(transport)
+        self._busy = busy_connections()
         set_options(self._socket, self._timeout)
         super().connection_made(transport)
         open_sockets().add(self)
@@ -180,6 +191,7 @@ class PicowsConnection(WSProtocol):  # type: ignore[misc]  # untyped in picows' 
     def connection_lost(self, exc: Exception | None) -> None:
         """Unregister."""
         open_sockets().discard(self)
+        self._busy.leave(self.reading)
         super().connection_lost(exc)
         self.reading.read_to_end()
         self._retrieve_exception()
@@ -212,11 +224,20 @@ class PicowsConnection(WSProtocol):  # type: ignore[misc]  # untyped in picows' 
     def begin_closing(self) -> None:
         """Read on in small pieces."""
         self._is_attended = True
-        self._limit_reads(CLOSING_READ_BYTES)
-
-    def _limit_reads(self, window: int) -> None:
-        self._window = window
+        self._window = CLOSING_READ_BYTES
         self.__class__ = LimitedPicowsConnection
+
+    def become_busy(self) -> None:
+        """It brings more than a turn handles: share the time with others of that kind."""
+        if type(self) is PicowsConnection:
+            self._window = GROWN_READ_BYTES
+            self.__class__ = BusyPicowsConnection
+            self._busy.join(self.reading)
+
+    def _become_calm(self) -> None:
+        if type(self) is BusyPicowsConnection and self._window == GROWN_READ_BYTES:
+            self.__class__ = PicowsConnection
+            self._busy.leave(self.reading)
 
     def received_bytes(self) -> int:
         """Bytes that the kernel received in all; 0 where it does not say."""
@@ -236,14 +257,22 @@ class PicowsConnection(WSProtocol):  # type: ignore[misc]  # untyped in picows' 
         free: memoryview = WSProtocol.get_buffer(self, -1)
         if len(free) > KEPT_BYTES:
             give_back(free)
-            if type(self) is PicowsConnection:
-                self._limit_reads(GROWN_READ_BYTES)
-        unfinished = most_unfinished(len(free), self._largest)
+        unfinished = self.notice_size()
         connection: Attended | None = self.listener
         if connection is None:
             return unfinished
         connection.look(now)
         return unfinished + connection.waiting
+
+    def notice_size(self) -> int:
+        """Be busy while the read buffer is large; the most bytes of an unfinished frame in it."""
+        free = len(WSProtocol.get_buffer(self, -1))
+        unfinished = most_unfinished(free, self._largest)
+        if max(free, unfinished) > KEPT_BYTES:
+            self.become_busy()
+        else:
+            self._become_calm()
+        return unfinished
 
     def end_for_memory(self) -> None:
         """End it: it holds too much."""
@@ -290,9 +319,36 @@ class LimitedPicowsConnection(PicowsConnection):
         elif count == self._asked and frames - self._yielded_at >= FRAMES_OF_READS:
             self._yielded_at = frames
             self.reading.yield_turn()
-        elif connection is not None and self._received - self._charged_at >= GROWN_READ_BYTES:
-            self._charged_at = self._received
-            connection.charge()
+
+
+class BusyPicowsConnection(PicowsConnection):
+    """A connection whose reads are small, and as many as there is time for (`busy`)."""
+
+    __slots__ = ()
+
+    def get_buffer(self, hint: int) -> memoryview:
+        """Where the transport is to read to, no more than the window."""
+        free: memoryview = WSProtocol.get_buffer(self, hint)
+        return free[: self._window]
+
+    def buffer_updated(self, count: int) -> None:
+        """So many bytes were read: parse them, and account for the time it took."""
+        busy = self._busy
+        began = busy.clock()
+        WSProtocol.buffer_updated(self, count)
+        connection: Attended | None = self.listener
+        if connection is not None and type(self) is BusyPicowsConnection:
+            self._window = busy_window(self._window, connection.is_behind)
+            self._received += count
+            if self._received - self._charged_at >= GROWN_READ_BYTES:
+                self._charged_at = self._received
+                connection.charge()
+        busy.spend(busy.clock() - began, self.reading)
+
+
+def busy_window(window: int, is_behind: bool) -> int:
+    """Bytes to read next of a busy connection, by those read last and whether it is behind."""
+    return max(LEAST_READ_BYTES, window // 4) if is_behind else min(GROWN_READ_BYTES, window * 2)
 
     def _answer(self, response: bytes) -> None:
         """Answer what picows takes for no request, and read its body: a reset hides an answer."""

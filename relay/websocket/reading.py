@@ -10,6 +10,7 @@ _FULL: Final = 2
 _THROTTLED: Final = 4
 _BACKLOG: Final = 8
 _YIELDED: Final = 16
+_WAITING: Final = 32
 
 _UNTIL_CLOSED: Final = _PAUSED | _FULL | _THROTTLED
 """What holds the frames of an open connection back; a closing one is read to its end."""
@@ -41,6 +42,11 @@ class ReadPause:
         """True while what was read already is to wait too."""
         return bool(self._reasons & (_PAUSED | _FULL))
 
+    @property
+    def is_stopped(self) -> bool:
+        """True while nothing is read, for whatever reason."""
+        return self._stopped
+
     def set_paused(self, paused: bool) -> None:
         """Set whether the receiver has paused the connection."""
         self._set(_PAUSED, paused)
@@ -52,6 +58,10 @@ class ReadPause:
     def set_backlog(self, waiting: bool) -> None:
         """Set whether frames that were read wait for their turn."""
         self._set(_BACKLOG, waiting)
+
+    def set_waiting(self, waiting: bool) -> None:
+        """Set whether the connections that send much have had their part of the time."""
+        self._set(_WAITING, waiting)
 
     def throttle(self, seconds: float) -> None:
         """Read nothing for so long."""

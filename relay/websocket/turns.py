@@ -7,6 +7,7 @@ from typing import Final
 
 from picows import WSFrame
 
+from relay.websocket.busy import BusyConnections
 from relay.websocket.reading import ReadPause
 
 FRAMES_PER_TURN: Final = 32
@@ -45,29 +46,34 @@ class HeldFrame:
 class FrameTurns:
     """Holds the frames of one connection that are too many for a turn of the event loop.
 
-    Reading is paused while some are held. They are given to `handle` in order, in later turns, and
-    not while the connection's receiver has paused it.
+    Reading is paused while some are held. They are given to `handle` in order, in later turns, when
+    `busy` has time for them, and not while the connection's receiver has paused it.
     """
 
-    __slots__ = ("_handle", "_is_scheduled", "_reading", "held", "size")
+    __slots__ = ("_busy", "_handle", "_is_counting", "_is_queued", "_reading", "held", "size")
 
-    def __init__(self, handle: Callable[[HeldFrame], None], reading: ReadPause) -> None:
+    def __init__(
+        self, handle: Callable[[HeldFrame], None], reading: ReadPause, busy: BusyConnections
+    ) -> None:
         self._handle = handle
         self._reading = reading
-        self._is_scheduled = False
+        self._busy = busy
+        self._is_counting = False
+        self._is_queued = False
         self.held: deque[HeldFrame] = deque()
         self.size = 0
 
     def begin(self) -> bool:
         """Begin to count a turn; False where one is counted, or frames are held."""
-        if self._is_scheduled or self.held:
+        if self._is_counting or self.held:
             return False
-        self._schedule()
+        self._is_counting = True
+        asyncio.get_running_loop().call_soon(self._end_turn)
         return True
 
     def hold(self, frame: WSFrame) -> None:
         """Keep a copy for a later turn."""
-        self._schedule()
+        self._queue()
         self.held.append(HeldFrame(frame))
         self.size += frame.payload_size
         self._reading.set_backlog(True)
@@ -75,7 +81,7 @@ class FrameTurns:
     def proceed(self) -> None:
         """Handle what is held, from the next turn on: the receiver may have resumed."""
         if self.held:
-            self._schedule()
+            self._queue()
 
     def clear(self) -> list[HeldFrame]:
         """Drop what is held, and return it."""
@@ -85,13 +91,16 @@ class FrameTurns:
         self._reading.set_backlog(False)
         return dropped
 
-    def _schedule(self) -> None:
-        if not self._is_scheduled:
-            self._is_scheduled = True
-            asyncio.get_running_loop().call_soon(self._next)
+    def _end_turn(self) -> None:
+        self._is_counting = False
 
-    def _next(self) -> None:
-        self._is_scheduled = False
+    def _queue(self) -> None:
+        if not self._is_queued:
+            self._is_queued = True
+            self._busy.handle(self._handle_some)
+
+    def _handle_some(self) -> None:
+        self._is_queued = False
         share = FRAMES_PER_TURN
         while self.held and share and not self._reading.holds_back:
             share -= 1
@@ -101,4 +110,4 @@ class FrameTurns:
         if not self.held:
             self._reading.set_backlog(False)
         elif not self._reading.holds_back:
-            self._schedule()
+            self._queue()

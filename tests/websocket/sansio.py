@@ -19,9 +19,9 @@ from relay.realtime.endings import BINARY_REFUSED, INTERNAL_ERROR, NOT_UTF8, End
 from relay.websocket import closing
 from relay.websocket.client import ConnectError
 from relay.websocket.closing import CloseFrame, ConnectionOptions
-from relay.websocket.connection import ReceiverSlot
 from relay.websocket.pings import PingTracker
 from relay.websocket.reading import ReadPause
+from relay.websocket.receivers import ReceiverSlot
 
 
 class SansioConnection(asyncio.Protocol):

@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import itertools
 import mmap
 import socket
 import weakref
@@ -14,7 +15,7 @@ from relay.websocket.client import ConnectOptions, connect
 from relay.websocket.closing import ConnectionOptions
 from relay.websocket.connection import LARGEST_REUSED_BYTES, WebSocketConnection
 from relay.websocket.memory import KEPT_BYTES
-from relay.websocket.open_sockets import SOCKETS_PER_TURN, OpenSockets, open_sockets
+from relay.websocket.open_sockets import LOOK_SECONDS, OpenSockets, open_sockets
 from relay.websocket.picows_protocol import (
     CLIENT_ACK_SECONDS,
     ENGINE_ACK_SECONDS,
@@ -164,6 +165,9 @@ class FakeSocket:
         self.looks += 1
         return self.size
 
+    def notice_size(self) -> int:
+        return 0
+
     def end_for_memory(self) -> None:
         self.is_ended = True
 
@@ -173,7 +177,7 @@ async def look(sockets: OpenSockets) -> None:
     if sockets._timer is not None:
         sockets._timer.cancel()
     sockets._begin()
-    for _ in range(3 + len(sockets._sockets) // SOCKETS_PER_TURN):
+    for _ in range(3 + len(sockets._sockets)):
         await asyncio.sleep(0)
 
 
@@ -221,12 +225,13 @@ async def test_who_left_while_the_others_are_looked_at_is_not_counted() -> None:
 
 
 async def test_thousands_are_looked_at_in_several_turns() -> None:
-    sockets = OpenSockets(bound=1 << 40)
-    many = [FakeSocket(1) for _ in range(5 * SOCKETS_PER_TURN)]
+    times = itertools.count()
+    sockets = OpenSockets(bound=1 << 40, clock=lambda: next(times) * LOOK_SECONDS / 100)
+    many = [FakeSocket(1) for _ in range(2000)]
     for each in many:
         sockets.add(each)
     sockets._begin()
-    assert sum(each.looks for each in many) == SOCKETS_PER_TURN
+    assert 90 <= sum(each.looks for each in many) <= 110
     await look(sockets)
     assert all(each.looks for each in many)
     assert sockets.waiting == len(many)

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from relay.interfaces import Frame
-from relay.websocket.connection import MAX_PENDING_BYTES, MAX_PENDING_FRAMES, ReceiverSlot
+from relay.websocket.receivers import MAX_PENDING_BYTES, MAX_PENDING_FRAMES, ReceiverSlot
 from tests.websocket.ends import (
     CLOSE,
     PATIENCE,
