@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 
 from relay.auth.tokens import mint
 from relay.realtime.grant import Caller
-from tests.benchmarks.plan import NGINX, RELAY, SKELETON
+from tests.benchmarks.plan import NGINX, RELAY, RELAY_OF, SKELETON
 from tests.components import COMPONENTS
 
 ROOT: Final = Path(__file__).parents[2]
@@ -74,7 +74,7 @@ def missing(name: str) -> str | None:
 @asynccontextmanager
 async def started(name: str, far: Far, core: int | None, **settings: str) -> AsyncIterator[Server]:
     """Run a contender, on a core of its own where one is named; it is gone at the context's end."""
-    folder = Path(tempfile.mkdtemp(prefix=f"bench-{name}-"))
+    folder = Path(tempfile.mkdtemp(prefix=f"bench-{name.split(maxsplit=1)[0]}-"))
     port = free_port()
     environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "HOME": str(folder)}
     if far.certificate is not None:
@@ -123,6 +123,9 @@ def _command(name: str, port: int, far: Far, folder: Path) -> tuple[list[str], d
     python = [sys.executable, "-m"]
     if name == RELAY:
         return [*python, "relay", "serve"], relay_environment(port, far, folder)
+    if name.startswith(RELAY_OF):
+        there = {"PYTHONPATH": name.removeprefix(RELAY_OF)}
+        return [*python, "relay", "serve"], relay_environment(port, far, folder) | there
     if name == NGINX:
         return _nginx(port, far, folder), {}
     url = f"{far.url('ws')}/realtime"

@@ -11,6 +11,9 @@ DIRECT: Final = "direct"
 
 RELAY, NGINX, SKELETON = "relay", "nginx", "skeleton"
 CONTENDERS: Final = (RELAY, NGINX, SKELETON, "websockets-msgspec", "websockets-json")
+RELAY_OF: Final = "relay of "
+"""Begins the name of the relay of another checkout; its folder follows."""
+
 FRAMES_PER_SESSION: Final = 80  # a second, both directions
 
 

@@ -19,6 +19,7 @@ from tests.benchmarks.plan import (
     FRAMES_PER_SESSION,
     NGINX,
     RELAY,
+    RELAY_OF,
     SKELETON,
     Memory,
     Plan,
@@ -220,7 +221,8 @@ class Runner:
 
 def _alike(name: str) -> str:
     """Those that are compared most closely are offered the same rate."""
-    return "lean" if name in (RELAY, NGINX, SKELETON) else name
+    lean = name in (RELAY, NGINX, SKELETON) or name.startswith(RELAY_OF)
+    return "lean" if lean else name
 
 
 async def _settle(pid: int) -> None:

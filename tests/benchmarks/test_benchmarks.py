@@ -9,7 +9,16 @@ from typing import Any
 import pytest
 
 from tests.benchmarks import frames, micro
-from tests.benchmarks.plan import CONTENDERS, NGINX, SMOKE, Latency, Scenario, Window
+from tests.benchmarks.beside import compared
+from tests.benchmarks.plan import (
+    CONTENDERS,
+    NGINX,
+    RELAY_OF,
+    SMOKE,
+    Latency,
+    Scenario,
+    Window,
+)
 from tests.benchmarks.plot import bars
 from tests.benchmarks.report import rows
 from tests.benchmarks.schedule import Material, Pace, agenda
@@ -141,6 +150,22 @@ def test_a_row_has_medians_and_the_ratios_of_its_own_rounds() -> None:
     assert relay.to_nginx is None
     assert relay.added_p50 == pytest.approx(0.3)
     assert relay.sessions_a_core == 625
+
+
+def test_two_checkouts_are_compared_within_each_round() -> None:
+    other = f"{RELAY_OF}/somewhere"
+    slow = (1, 5, 1)
+    [row] = compared(
+        [
+            *(window("relay", number, times * 0.021, 0.4) for number, times in enumerate(slow)),
+            *(window(other, number, times * 0.02, 0.4) for number, times in enumerate(slow)),
+            window("relay", 3, 1.0, 0.4),  # the run was cut short before the other's
+        ],
+        other,
+    )
+    assert row.rounds == 3
+    assert [row.least, row.ratio, row.most] == pytest.approx([1.05] * 3)
+    assert [row.here, row.there] == pytest.approx([21, 20])
 
 
 def test_the_plot_has_a_bar_for_every_row() -> None:
