@@ -1,8 +1,10 @@
 """`make hostile`: what one caller who misbehaves costs the others.
 
-`python -m tests.hostile [--full] [--seconds S] [--p99 MS] [--only TEXT] [--output FOLDER]`
+`python -m tests.hostile [--full] [--seconds S] [--p99 MS] [--only TEXT] [--output FOLDER]
+[--page FILE]`
 Each attack has a relay of its own. It prints a line an attack, writes `results.md` and
-`results.json`, into `build/hostile/` by default, and ends with 1 where a bound was not held.
+`results.json`, into `build/hostile/` by default, with `--page` a page for docs/benchmarks, and ends
+with 1 where a bound was not held.
 """
 
 import argparse
@@ -11,14 +13,16 @@ import json
 import os
 import platform
 import signal
+import subprocess
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
 from tests.hostile.attacks import ATTACKS, Attack
-from tests.hostile.outcome import Outcome, table
+from tests.hostile.outcome import Outcome, page, table
 from tests.hostile.programs import ROOT, cores
 from tests.hostile.trial import tried
 
@@ -48,7 +52,7 @@ async def _try_all(given: argparse.Namespace, outcomes: list[Outcome]) -> list[s
     for number, attack in enumerate(attacks, 1):
         print(f"[{number}/{len(attacks)}] {attack.name}: ", end="", flush=True)
         try:
-            outcomes.append(await tried(attack, given.seconds))
+            outcomes.append(await tried(attack, min(given.seconds, attack.most_seconds)))
         except* (AssertionError, OSError, TimeoutError, ValueError) as failures:
             untried.append(attack.name)
             print(f"NOT TRIED: {failures.exceptions[0]}", flush=True)
@@ -72,10 +76,19 @@ def _write(outcomes: Sequence[Outcome], given: argparse.Namespace) -> None:
         f"everybody else on core {others} of {os.cpu_count()}; load {load} at the end; "
         f"Linux {platform.release()}, Python {platform.python_version()}"
     )
-    (given.output / "results.md").write_text(table(outcomes, given.p99, machine))
+    results = table(outcomes, given.p99, machine)
+    (given.output / "results.md").write_text(results)
+    if given.page is not None:
+        given.page.write_text(page(results, f"{datetime.now(UTC):%Y-%m-%d}", _commit()))
     rows = [asdict(one) for one in outcomes]
     (given.output / "results.json").write_text(json.dumps({"machine": machine, "rows": rows}))
     print(f"written: {given.output / 'results.md'}")
+
+
+def _commit() -> str:
+    described = ["git", "describe", "--always", "--dirty"]
+    told = subprocess.run(described, cwd=ROOT, capture_output=True, text=True, check=False)
+    return told.stdout.strip() or "unknown"
 
 
 def _arguments() -> argparse.Namespace:
@@ -89,6 +102,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--p99", type=float, help="ms that a round trip may take at p99")
     parser.add_argument("--only", metavar="TEXT", help="the attacks with this in their names")
     parser.add_argument("--output", type=Path, metavar="FOLDER", default=OUTPUT)
+    parser.add_argument("--page", type=Path, metavar="FILE", help="write the results as a page too")
     given = parser.parse_args()
     given.seconds = given.seconds or (FULL_SECONDS if given.full else SHORT_SECONDS)
     given.p99 = given.p99 or (QUIET_P99 if given.full else BUSY_P99)

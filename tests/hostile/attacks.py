@@ -54,8 +54,8 @@ class Attack:
     """One attack: what it does, the relay's settings, and what it is held to.
 
     `descriptors` is the relay's limit of open files. Where `shuts_out` is set, callers need be let
-    in again only when it is over: there is no descriptor left for them. One that `lingers` is not
-    held to its sessions' end: what it had sent is read to its end, no faster than before.
+    in again only when it is over: there is no descriptor left for them. `most_seconds` bounds an
+    attack in which nothing else can come to light.
     """
 
     name: str
@@ -64,7 +64,7 @@ class Attack:
     descriptors: int | None = None
     shuts_out: bool = False
     auth_server: bool = False
-    lingers: bool = False
+    most_seconds: float = float("inf")
     short: bool = True
 
 
@@ -354,10 +354,10 @@ def _out_of_files(name: str, port: Callable[[Aim], int], limit: int, short: bool
 
 
 _FLOODS: Final = (
-    Attack("nobody attacks", nothing),
+    Attack("nobody attacks", nothing, most_seconds=15.0),
     Attack("empty frames", flood(_EMPTY)),
-    Attack("empty continuations", flood(_MORE, _OPENED), lingers=True),
-    Attack("tiny appends", flood(TINY), lingers=True),
+    Attack("empty continuations", flood(_MORE, _OPENED)),
+    Attack("tiny appends", flood(TINY)),
     Attack("tiny appends in 8 calls", flood(TINY, connections=8), short=False),
     Attack("pings", flood(frame(PING)), short=False),
     Attack("pongs", flood(frame(PONG)), short=False),

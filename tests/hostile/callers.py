@@ -4,7 +4,7 @@ import asyncio
 import base64
 import json
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Final
@@ -13,6 +13,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, WebSocketException
 
 from tests.hostile.engine import MEASURED, NEWCOMER
+from tests.hostile.own_clock import own_timeout
 from tests.hostile.wire import token
 
 STEP: Final = 0.02
@@ -20,7 +21,7 @@ STEP: Final = 0.02
 NEXT: Final = 0.5
 """Seconds from one newcomer to the next."""
 WAITS: Final = 5.0
-"""Seconds that a newcomer waits for a session."""
+"""Seconds that a newcomer waits for a session, by the clock of whom it waits for."""
 ADDRESSES: Final = 250
 _SOUND: Final = base64.b64encode(bytes(960)).decode()
 _APPEND: Final = json.dumps({"type": "input_audio_buffer.append", "audio": _SOUND})
@@ -32,12 +33,16 @@ class MeasuredCall:
     """A call that streams a microphone and asks the engine something 50 times a second.
 
     It asks on a schedule, answered or not, so a stall costs all the questions that fall into it.
-    `asked` and `answered` are `time.monotonic`, in order; `ending` says how it ended, if it did.
+    `asked` and `answered` are `time.monotonic`, in order, `own_asked` and `own_answered` the same
+    moments by all of `clocks`; `ending` says how it ended, if it did.
     """
 
     socket: ClientConnection
+    clocks: Sequence[Callable[[], float]] = (time.monotonic,)
     asked: list[float] = field(default_factory=list)
     answered: list[float] = field(default_factory=list)
+    own_asked: list[tuple[float, ...]] = field(default_factory=list)
+    own_answered: list[tuple[float, ...]] = field(default_factory=list)
     ending: str | None = None
 
     async def speak(self) -> None:
@@ -47,6 +52,7 @@ class MeasuredCall:
             while True:
                 await asyncio.sleep(max(0.0, start + number * STEP - time.monotonic()))
                 self.asked.append(time.monotonic())
+                self.own_asked.append(self._now())
                 await self.socket.send(_APPEND)
                 await self.socket.send(_CLEAR)
                 number += 1
@@ -57,6 +63,7 @@ class MeasuredCall:
             async for message in self.socket:
                 if b"input_audio_buffer.cleared" in _octets(message):
                     self.answered.append(time.monotonic())
+                    self.own_answered.append(self._now())
         except ConnectionClosed:
             pass
         self.ending = f"{self.socket.close_code} {self.socket.close_reason}"
@@ -67,6 +74,20 @@ class MeasuredCall:
         answers = [*self.answered, *open_ones]
         pairs = zip(self.asked, answers, strict=True)
         return [(answer - asked) * 1000 for asked, answer in pairs if since <= asked < until]
+
+    def own_round_trips(self, since: float, until: float) -> list[float]:
+        """The same, each by that of `clocks` by which it is longest."""
+        open_ones = [self._now()] * (len(self.own_asked) - len(self.own_answered))
+        answers = [*self.own_answered, *open_ones]
+        trips = zip(self.asked, self.own_asked, answers, strict=True)
+        return [_longest(one, other) for at, one, other in trips if since <= at < until]
+
+    def _now(self) -> tuple[float, ...]:
+        return tuple(clock() for clock in self.clocks)
+
+
+def _longest(one: Sequence[float], other: Sequence[float]) -> float:
+    return max(0.0, *(b - a for a, b in zip(one, other, strict=False))) * 1000
 
 
 def _octets(message: str | bytes) -> bytes:
@@ -100,6 +121,7 @@ class Newcomers:
     port: int
     issuer: str | None
     waits: float = WAITS
+    clock: Callable[[], float] = time.monotonic
     let_in: list[float] = field(default_factory=list)
     refusals: list[str] = field(default_factory=list)
 
@@ -129,7 +151,7 @@ class Newcomers:
         source = (f"127.0.1.{1 + number % ADDRESSES}", 0)
         try:
             async with (
-                asyncio.timeout(self.waits),
+                own_timeout(self.waits, self.clock),
                 connect(
                     url,
                     additional_headers=header,

@@ -33,10 +33,11 @@ def cores() -> tuple[int, int]:
 
 @dataclass(slots=True)
 class Relay:
-    """A running `relay serve` with its far ends."""
+    """A running `relay serve` with its far ends; `engine` is the process of one."""
 
     program: Program
     issuer: str | None
+    engine: int | None = None
 
     @property
     def pid(self) -> int:
@@ -125,7 +126,7 @@ async def until_listening(port: int) -> None:
 async def relay_for(folder: Path, attack: Attack) -> AsyncIterator[Relay]:
     """The relay as an attack wants it, its engine, and its authentication server if need be."""
     async with AsyncExitStack() as stack:
-        engine, _ = await stack.enter_async_context(listening("engine"))
+        engine, process = await stack.enter_async_context(listening("engine"))
         settings, issuer = dict(attack.settings), None
         if attack.auth_server:
             auth, _ = await stack.enter_async_context(listening("auth_server"))
@@ -137,7 +138,7 @@ async def relay_for(folder: Path, attack: Attack) -> AsyncIterator[Relay]:
         started = served(folder, *pinned, **environment(engine), **settings)
         one = await stack.enter_async_context(started)
         await until_listening(one.voice)  # which may be later than HTTP
-        yield Relay(one, issuer)
+        yield Relay(one, issuer, process.pid)
 
 
 def environment(engine: int) -> dict[str, str]:

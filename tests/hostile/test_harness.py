@@ -1,6 +1,7 @@
 """What measures the attacks can tell a relay that holds from one that does not."""
 
 import asyncio
+import os
 import socket
 import subprocess
 import sys
@@ -11,12 +12,13 @@ from typing import Any
 
 import pytest
 
-from tests.hostile.__main__ import BUSY_P99, SHORT_SECONDS
+from tests.hostile.__main__ import BUSY_P99, FULL_SECONDS, SHORT_SECONDS
 from tests.hostile.attacks import ATTACKS, forged
 from tests.hostile.callers import MeasuredCall
 from tests.hostile.engine import received
 from tests.hostile.fast_loop import FastLoop
-from tests.hostile.outcome import Outcome, table
+from tests.hostile.outcome import Outcome, page, table
+from tests.hostile.own_clock import own_clock, own_timeout
 from tests.hostile.radio import out_of_reach
 from tests.hostile.trial import tried
 from tests.hostile.wire import frame, token
@@ -32,6 +34,7 @@ GOOD = Outcome(
     name="tiny frames",
     seconds=10.0,
     round_trips=[2.0] * 1000,
+    own_trips=[2.0] * 1000,
     ending=None,
     let_in=[20.0] * 9,
     refusals=[],
@@ -50,8 +53,9 @@ STALLS = [2.0] * 980 + [300.0] * 20
     ("changes", "broken"),
     [
         ({}, []),
-        ({"round_trips": STALLS}, ["p99 over 250 ms"]),
-        ({"round_trips": []}, ["p99 over 250 ms"]),
+        ({"own_trips": STALLS}, ["p99 over 250 ms"]),
+        ({"own_trips": []}, ["p99 over 250 ms"]),
+        ({"round_trips": STALLS}, []),  # the machine's doing
         ({"ending": "1011 "}, ["the call ended"]),
         ({"refusals": ["1013 Server at capacity"]}, ["callers refused"]),
         ({"refusals": ["1013 Server at capacity"], "shuts_out": True}, []),
@@ -69,6 +73,15 @@ def test_each_bound_is_told_when_it_is_broken(changes: dict[str, Any], broken: l
     assert all(name in shown for name in broken or ["| held |", "1 of 1 held"])
 
 
+def test_the_page_is_one_that_markdown_shows() -> None:
+    shown = page(table([GOOD], BUSY_P99, "A machine."), "2026-01-02", "abc1234")
+    assert shown.startswith("# What a hostile caller costs the others, 2026-01-02\n")
+    assert "`abc1234`" in shown
+    rows = [line for line in shown.splitlines() if line.startswith("|")]
+    assert len({row.count("|") for row in rows}) == 1
+    assert len(rows) == 3
+
+
 def test_a_stall_costs_every_question_that_falls_into_it() -> None:
     now = time.monotonic()
     call = MeasuredCall(None)  # type: ignore[arg-type] # the record alone
@@ -78,6 +91,42 @@ def test_a_stall_costs_every_question_that_falls_into_it() -> None:
     assert len(trips) == 100
     assert max(trips[:50]) < 2
     assert min(trips[50:]) >= 1000
+
+
+def test_what_the_machine_took_is_left_out_of_a_round_trip() -> None:
+    now = time.monotonic()
+    call = MeasuredCall(None)  # type: ignore[arg-type] # the record alone
+    call.asked, call.answered = [now - 1, now - 0.5], [now, now]
+    call.own_asked = [(0.0, 0.0), (0.0, 0.0)]
+    call.own_answered = [(0.004, 0.001), (0.004, 0.3)]
+    assert call.round_trips(now - 2, now) == pytest.approx([1000, 500])
+    assert call.own_round_trips(now - 2, now) == pytest.approx([4, 300])
+
+
+def test_a_clock_stands_still_while_a_process_waits_for_a_cpu() -> None:
+    """Work that is begun twice on one core takes twice as long, and half of that is waiting."""
+    core = max(os.sched_getaffinity(0))
+    work = "import time; until = time.process_time() + 0.2\nwhile time.process_time() < until: pass"
+    pinned = ["taskset", "-c", str(core), sys.executable, "-c", work]
+    with subprocess.Popen(pinned) as one, subprocess.Popen(pinned) as other:
+        clock, began = own_clock([one.pid, other.pid], [core]), time.monotonic()
+        before, most = clock(), 0.0
+        while one.poll() is None or other.poll() is None:
+            most = max(most, clock() - before)
+    assert most < time.monotonic() - began - 0.1
+
+
+async def test_a_timeout_by_such_a_clock_waits_longer() -> None:
+    began, clock = time.monotonic(), lambda: (time.monotonic() - began) / 3
+    with pytest.raises(TimeoutError):
+        async with own_timeout(0.02, clock):
+            await asyncio.sleep(60)
+    assert time.monotonic() - began >= 0.06
+
+
+def test_the_full_form_takes_little_more_than_half_an_hour() -> None:
+    seconds = sum(min(FULL_SECONDS, one.most_seconds) for one in ATTACKS.values())
+    assert seconds + len(ATTACKS) * OVERHEAD_SECONDS <= 35 * 60
 
 
 def test_the_short_form_is_short() -> None:
