@@ -1,17 +1,12 @@
 """What a client has of a conversation: its history, the order of events, the errors it was told."""
 
-import asyncio
-import json
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.clients.conversation import SAID, Place
-
-PATIENCE = 15.0
-"""Seconds for a conversation, which takes about five."""
+from tests.clients.client import Client
+from tests.clients.conversation import Place
 
 Event = dict[str, Any]
 Row = tuple[str, str]
@@ -82,29 +77,7 @@ def row(item: Event) -> Row:
     return item["type"], item["output"]
 
 
-async def held(
-    place: Place, command: list[str], source: Path, folder: Path, scratch: Path
-) -> tuple[Seen, Seen]:
-    """Hold the conversation with a program of its own: the call, and the one after it.
-
-    The program is read from its standard input, so that packages are found from `folder`; what it
-    prints last is what it has seen.
-    """
-    said = scratch / "said.pcm"
-    said.write_bytes(SAID)
-    certificate = {"NODE_EXTRA_CA_CERTS": str(place.certificate)} if place.certificate else {}
-    client = await asyncio.create_subprocess_exec(
-        *(*command, place.origin, place.key, str(said)),
-        cwd=folder,
-        env={**os.environ, **certificate},
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
-    # Killed rather than awaited for ever: then what it has said of itself is shown.
-    alarm = asyncio.get_running_loop().call_later(PATIENCE, client.kill)
-    out, err = await client.communicate(source.read_bytes())
-    alarm.cancel()
-    assert client.returncode == 0, err.decode()
-    first, again = json.loads(out.splitlines()[-1])
+async def held(client: Client, place: Place, scratch: Path) -> tuple[Seen, Seen]:
+    """Hold the conversation with a program of its own: the call, and the one after it."""
+    first, again = await client.talk(place, scratch)
     return seen(**first), seen(**again)

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.clients.client import Client
 from tests.clients.conversation import KEPT, SAID_AGAIN, Place, direct, relayed
 from tests.clients.seen import Seen, held
 from tests.components import needs, require
@@ -13,7 +14,8 @@ PROGRAM = Path(__file__).with_name("agents_python.py")
 
 
 async def hold(place: Place, folder: Path) -> tuple[Seen, Seen]:
-    return await held(place, [str(require("openai_agents")), "-"], PROGRAM, folder, folder)
+    python = str(require("openai_agents")), "-"
+    return await held(Client(python, folder, PROGRAM), place, folder)
 
 
 async def test_the_same_history_as_without_the_relay(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.clients.client import Client
 from tests.clients.conversation import HISTORY, SAID_AGAIN, Place, direct_by_tls, relayed_by_tls
 from tests.clients.seen import Seen, held
 from tests.components import needs, require
@@ -13,8 +14,8 @@ PROGRAM = Path(__file__).with_name("openai_node.mjs")
 
 
 async def hold(place: Place, folder: Path) -> tuple[Seen, Seen]:
-    node = [str(require("node")), "--input-type=module", "-"]
-    return await held(place, node, PROGRAM, require("openai_node"), folder)
+    node = str(require("node")), "--input-type=module", "-"
+    return await held(Client(node, require("openai_node"), PROGRAM), place, folder)
 
 
 async def test_the_same_history_as_without_the_relay(tmp_path: Path) -> None:

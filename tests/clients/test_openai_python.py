@@ -9,8 +9,9 @@ import openai
 import pytest
 from openai.resources.realtime.realtime import AsyncRealtimeConnection
 
+from tests.clients.client import PATIENCE
 from tests.clients.conversation import HISTORY, SAID_AGAIN, Place, direct, relayed
-from tests.clients.seen import PATIENCE, Event, Seen, seen
+from tests.clients.seen import Event, Seen, seen
 from tests.scenarios.stage import SILENCE, SPEECH
 
 pytestmark = pytest.mark.clients

@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
+from tests.clients.client import PATIENCE
 from tests.clients.conversation import BURST, HISTORY, SAID_AGAIN, SCRIPT
-from tests.clients.seen import PATIENCE, seen
+from tests.clients.seen import seen
 from tests.scenarios.stage import SILENCE, SPEECH, Line, stage
 
 pytestmark = pytest.mark.clients
