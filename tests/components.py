@@ -153,6 +153,16 @@ COMPONENTS: dict[str, Component] = {
         "tests/install, with npm",
         by_npm,
     ),
+    "realtime_client": Component(
+        entry(BUILD / "node", "node_modules/openai-realtime-api/package.json"),
+        "tests/install, with npm",
+        by_npm,
+    ),
+    "rt_client": Component(
+        entry(BUILD / "node", "node_modules/rt-client/package.json"),
+        "tests/install, with npm",
+        by_npm,
+    ),
     "axe": Component(
         file(BUILD / "web/node_modules/axe-core/axe.min.js"), "tests/install, with npm", by_npm
     ),
@@ -161,7 +171,16 @@ COMPONENTS: dict[str, Component] = {
     ),
     "npm": Component(program("npm"), "Node.js 20 or newer, by hand", lambda: False),
     "openai_agents": Component(
-        finished(BUILD / "openai-agents", "bin/python"), "tests/install", lambda: True
+        finished(BUILD / "clients/openai-agents", "bin/python"), "tests/install", lambda: True
+    ),
+    "livekit": Component(
+        finished(BUILD / "clients/livekit", "bin/python"), "tests/install", lambda: True
+    ),
+    "pipecat": Component(
+        finished(BUILD / "clients/pipecat", "bin/python"), "tests/install", lambda: True
+    ),
+    "semantic_kernel": Component(
+        finished(BUILD / "clients/semantic-kernel", "bin/python"), "tests/install", lambda: True
     ),
     "autobahn": Component(
         file(BUILD / "autobahn" / "wstest"), "tests/install, with a Python 2.7", by_python2
@@ -187,10 +206,10 @@ def require(name: str) -> Path:
     """Where the component is; without it, skip the test or, where that would hide a hole, fail it.
 
     A program's path is its own, recordings' their folder, PostgreSQL's that of its programs.
-    `agents_realtime` and `openai_node` are the folder from which Node finds the packages: run a
-    script as `node --input-type=module` with that folder as its working directory and the script
-    on its standard input. `openai_agents` is the Python that has the package, `autobahn` is
-    `wstest` itself.
+    `agents_realtime`, `openai_node`, `realtime_client` and `rt_client` are the folder from which
+    Node finds the packages: run a script as `node --input-type=module` with that folder as its
+    working directory and the script on its standard input. `openai_agents`, `livekit`, `pipecat`
+    and `semantic_kernel` are the Python that has the package, `autobahn` is `wstest` itself.
     """
     component = COMPONENTS[name]
     found = component.find()

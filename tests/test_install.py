@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 INSTALL = Path(__file__).with_name("install")
+CLIENTS = "openai-agents", "livekit", "pipecat", "semantic-kernel"
 ABSENT = "valgrind", "asterisk-core-sounds-en-g722"
 PROGRAMS = "bash", "cat", "cmp", "dirname", "grep", "mkdir", "python3", "sleep", "tail"
 
@@ -16,11 +17,12 @@ PROGRAMS = "bash", "cat", "cmp", "dirname", "grep", "mkdir", "python3", "sleep",
 @pytest.fixture
 def checkout(tmp_path: Path) -> Path:
     """A checkout on a Debian without two of the packages, where nothing else is to be done."""
-    for folder in ("tests/clients", "build/openai-agents", "bin"):
+    for folder in ("tests/clients", "bin", *(f"build/clients/{name}" for name in CLIENTS)):
         (tmp_path / folder).mkdir(parents=True)
     shutil.copy(INSTALL, tmp_path / "tests")
-    for path in ("tests/clients/openai-agents.txt", "build/openai-agents/installed.txt"):
-        (tmp_path / path).touch()
+    for name in CLIENTS:
+        (tmp_path / f"tests/clients/{name}.txt").touch()
+        (tmp_path / f"build/clients/{name}/installed.txt").touch()
     for program in PROGRAMS:
         found = shutil.which(program)
         assert found

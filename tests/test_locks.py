@@ -181,6 +181,21 @@ def resolved(folder: Path, python: str, platform: str, locks: tuple[str, ...]) -
     return ran.stderr
 
 
+@pytest.mark.parametrize(
+    "path", sorted((ROOT / "tests/clients").glob("*.in")), ids=lambda p: p.stem
+)
+def test_a_client_of_pypi_is_pinned_with_all_that_it_needs(path: Path) -> None:
+    lock = str(path.with_suffix(".txt").relative_to(ROOT))
+    found = pins(lock)
+    lines = [line for line in path.read_text().splitlines() if not line.startswith("#")]
+
+    assert lines
+    assert "://" not in (ROOT / lock).read_text()
+    assert not [name for name, versions in found.items() if not all(n for _, n in versions)]
+    for asked in map(Requirement, lines):
+        assert found[canonicalize_name(asked.name)][0][0] == str(asked.specifier).removeprefix("==")
+
+
 def test_the_clients_lock_names_no_address_and_hashes_all() -> None:
     clients = ROOT / "tests" / "clients"
     lock = json.loads((clients / "package-lock.json").read_text())["packages"]

@@ -68,7 +68,6 @@ _BYTES_RECEIVED: Final = slice(128, 136)
 _TCP_CLOSE: Final = 7
 """The state of a TCP connection that is over (Linux, net/tcp_states.h)."""
 
-
 _POST: Final = b"POST "
 
 OnPost = Callable[[bytes], bytes | None]
@@ -292,20 +291,10 @@ class LimitedPicowsConnection(PicowsConnection):
         """Where the transport is to read to, no more than the window."""
         free: memoryview = WSProtocol.get_buffer(self, hint)
         self._asked = min(len(free), self._window)
-        window = free[: self._asked]
-        if not self._received:
-            self._first_read = window
-        return window
+        return free[: self._asked]
 
     def buffer_updated(self, count: int) -> None:
         """So many bytes were read: parse them, and say how many may be read next."""
-        if self._first_read is not None:
-            first, self._first_read = self._first_read[:count].tobytes(), None
-            if self._on_post is not None and first.startswith(_POST):
-                response = self._on_post(first.split(b" ", 2)[1])
-                if response is not None:
-                    self._answer(response)
-                    return
         WSProtocol.buffer_updated(self, count)
         self._received += count
         connection: Attended | None = self.listener
@@ -350,13 +339,51 @@ def busy_window(window: int, is_behind: bool) -> int:
     """Bytes to read next of a busy connection, by those read last and whether it is behind."""
     return max(LEAST_READ_BYTES, window // 4) if is_behind else min(GROWN_READ_BYTES, window * 2)
 
+
+class UpgradingPicowsConnection(LimitedPicowsConnection):
+    """A client's connection until its upgrade request was read.
+
+    One that is too large, and a POST, get an HTTP response that picows does not give.
+    """
+
+    __slots__ = ()
+
+    def get_buffer(self, hint: int) -> memoryview:
+        """Where the transport is to read to, no further than the largest request goes."""
+        left = max(1, REQUEST_BYTES - self._received)
+        window = LimitedPicowsConnection.get_buffer(self, hint)[:left]
+        if not self._received:
+            self._first_read = window
+        return window
+
+    def buffer_updated(self, count: int) -> None:
+        """So many bytes were read: parse them, unless they have an answer already."""
+        response = self._answer_to_post(count)
+        if response is None:
+            LimitedPicowsConnection.buffer_updated(self, count)
+            if self.listener is None and self._received >= REQUEST_BYTES:
+                response = REQUEST_TOO_LARGE
+        if response is not None:
+            self._answer(response)
+        elif self.listener is not None and type(self) is UpgradingPicowsConnection:
+            self.__class__ = LimitedPicowsConnection
+
+    def _answer_to_post(self, count: int) -> bytes | None:
+        """The response to a POST, whose line is in the first bytes that come; None to others."""
+        if self._first_read is None:
+            return None
+        first, self._first_read = self._first_read[:count].tobytes(), None
+        if self._on_post is None or not first.startswith(_POST):
+            return None
+        return self._on_post(first.split(b" ", 2)[1])
+
     def _answer(self, response: bytes) -> None:
-        """Answer what picows takes for no request, and read its body: a reset hides an answer."""
+        """Answer, and read on for as long as a newcomer has: a reset would overtake the answer."""
+        self.__class__ = AnsweredPicowsConnection
         transport = self.transport.underlying_transport
         transport.write(response)
         if transport.can_write_eof():
             transport.write_eof()
-        self.__class__ = AnsweredPicowsConnection
 
 
 class AnsweredPicowsConnection(PicowsConnection):
@@ -370,52 +397,7 @@ class AnsweredPicowsConnection(PicowsConnection):
         return free[:CLOSING_READ_BYTES]
 
     def buffer_updated(self, count: int) -> None:
-        """Drop what came; end it once that is more than a request has."""
-        self._received += count
-        if self._received > UNATTENDED_BYTES:
-            self.abort()
-
-
-class UpgradingPicowsConnection(LimitedPicowsConnection):
-    """A client's connection until its upgrade request was read, which must not be too large."""
-
-    __slots__ = ()
-
-    def get_buffer(self, hint: int) -> memoryview:
-        """Where the transport is to read to, no further than the largest request goes."""
-        left = max(1, REQUEST_BYTES - self._received)
-        return LimitedPicowsConnection.get_buffer(self, hint)[:left]
-
-    def buffer_updated(self, count: int) -> None:
-        """So many bytes were read: parse them, and say so where they are too many."""
-        LimitedPicowsConnection.buffer_updated(self, count)
-        if self.listener is None:
-            if self._received >= REQUEST_BYTES:
-                self._refuse_request()
-        elif type(self) is UpgradingPicowsConnection:
-            self.__class__ = LimitedPicowsConnection
-
-    def _refuse_request(self) -> None:
-        """Answer, and read on for as long as a newcomer has: a reset would overtake the answer."""
-        self.__class__ = RefusedPicowsConnection
-        transport = self.transport.underlying_transport
-        transport.write(REQUEST_TOO_LARGE)
-        if transport.can_write_eof():
-            transport.write_eof()
-
-
-class RefusedPicowsConnection(LimitedPicowsConnection):
-    """A connection whose request was too large: what still comes is discarded."""
-
-    __slots__ = ()
-
-    def get_buffer(self, hint: int) -> memoryview:
-        """Where the transport is to read to."""
-        free: memoryview = WSProtocol.get_buffer(self, hint)
-        return free[:CLOSING_READ_BYTES]
-
-    def buffer_updated(self, count: int) -> None:
-        """So many bytes were read: forget them, as far as any are read of a newcomer."""
+        """So many bytes were read: drop them, as far as any are read of a newcomer."""
         self._received += count
         if self._received >= UNATTENDED_BYTES:
             self.reading.set_full(True)

@@ -9,8 +9,8 @@ from typing import Any
 
 from tests.clients.conversation import SAID, Place
 
-PATIENCE = 120.0
-"""Seconds for a conversation, which takes ten, after the first start of a client: up to thirty."""
+PATIENCE = 240.0
+"""Seconds for a conversation, which takes ten, after its client's start: up to a hundred."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,39 +12,39 @@ import sys
 from pathlib import Path
 from typing import Any, Final
 
-from loguru import logger  # type: ignore[import-not-found, unused-ignore]
-from pipecat.audio.vad.silero import SileroVADAnalyzer  # type: ignore[import-not-found]
-from pipecat.audio.vad.vad_analyzer import VADParams  # type: ignore[import-not-found]
-from pipecat.frames.frames import (  # type: ignore[import-not-found]
+from loguru import logger
+from pipecat.audio.vad.silero import SileroVADAnalyzer
+from pipecat.audio.vad.vad_analyzer import VADParams
+from pipecat.frames.frames import (
     InputAudioRawFrame,
     OutputAudioRawFrame,
     StartFrame,
 )
-from pipecat.pipeline.pipeline import Pipeline  # type: ignore[import-not-found]
-from pipecat.pipeline.worker import (  # type: ignore[import-not-found]
+from pipecat.pipeline.pipeline import Pipeline
+from pipecat.pipeline.worker import (
     PipelineParams,
     PipelineWorker,
 )
-from pipecat.processors.aggregators.llm_context import (  # type: ignore[import-not-found]
+from pipecat.processors.aggregators.llm_context import (
     LLMContext,
 )
-from pipecat.processors.aggregators.llm_response_universal import (  # type: ignore[import-not-found]
+from pipecat.processors.aggregators.llm_response_universal import (
     LLMContextAggregatorPair,
     LLMUserAggregatorParams,
 )
-from pipecat.services.openai.llm import OpenAILLMService  # type: ignore[import-not-found]
-from pipecat.services.openai.stt import OpenAISTTService  # type: ignore[import-not-found]
-from pipecat.services.openai.tts import OpenAITTSService  # type: ignore[import-not-found]
-from pipecat.services.piper.tts import PiperTTSService  # type: ignore[import-not-found]
-from pipecat.services.whisper.stt import WhisperSTTService  # type: ignore[import-not-found]
-from pipecat.transports.base_input import BaseInputTransport  # type: ignore[import-not-found]
-from pipecat.transports.base_output import BaseOutputTransport  # type: ignore[import-not-found]
-from pipecat.transports.base_transport import TransportParams  # type: ignore[import-not-found]
-from pipecat.turns.user_stop import (  # type: ignore[import-not-found]
+from pipecat.services.openai.llm import OpenAILLMService
+from pipecat.services.openai.stt import OpenAISTTService
+from pipecat.services.openai.tts import OpenAITTSService
+from pipecat.services.piper.tts import PiperTTSService
+from pipecat.services.whisper.stt import WhisperSTTService
+from pipecat.transports.base_input import BaseInputTransport
+from pipecat.transports.base_output import BaseOutputTransport
+from pipecat.transports.base_transport import TransportParams
+from pipecat.turns.user_stop import (
     SpeechTimeoutUserTurnStopStrategy,
 )
-from pipecat.turns.user_turn_strategies import UserTurnStrategies  # type: ignore[import-not-found]
-from pipecat.workers.runner import WorkerRunner  # type: ignore[import-not-found]
+from pipecat.turns.user_turn_strategies import UserTurnStrategies
+from pipecat.workers.runner import WorkerRunner
 
 from tests.benchmarks.proc import resident_kib
 from tests.benchmarks.voice.call import Call, Plan

@@ -1,3 +1,5 @@
+from typing import Any
+
 import pytest
 
 from relay.interfaces import SessionStatus
@@ -5,7 +7,7 @@ from tests.feed.calls import FakeCall
 from tests.http.api.running_api import FEED, header, running_api
 
 PAGE = "https://coach.example.org"
-ALLOWED = {"allowed_origins": (f"{PAGE}/",)}
+ALLOWED: dict[str, Any] = {"allowed_origins": (f"{PAGE}/",)}
 
 
 async def test_without_a_list_every_page_is_allowed() -> None:
