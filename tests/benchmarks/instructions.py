@@ -239,7 +239,8 @@ class Session:
         """Send, as the engine, the events of a turn that come before its first audio."""
         for event in self._question:
             self._engine.send(event.at(0), text=True)
-            _expect(self._client, event.head[:20])
+            if b'"conversation.item.input_audio_transcription.' not in event.head:  # not asked for
+                _expect(self._client, event.head[:20])
 
     def up(self, count: int) -> None:
         """Send so many frames of 20 ms of the client's audio."""
