@@ -93,7 +93,9 @@ async def started(name: str, far: Far, core: int | None, **settings: str) -> Asy
         )
     try:
         await _until_listening(process, port, folder)
-        yield Server(name, process.pid, f"ws://127.0.0.1:{port}/v1/realtime?model=benchmark&relay=1")
+        yield Server(
+            name, process.pid, f"ws://127.0.0.1:{port}/v1/realtime?model=benchmark&relay=1"
+        )
     finally:
         _stop(process)
         shutil.rmtree(folder, ignore_errors=True)
