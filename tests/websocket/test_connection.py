@@ -257,7 +257,7 @@ async def fill_and_check(
     taker.pause()
     expected = fill(sender, flow, size)
     taker.resume()
-    await recorder.until(lambda me: len(me.frames) == len(expected))
+    await recorder.until(lambda me: len(me.told) == len(expected))
     assert recorder.frames == expected
 
 
