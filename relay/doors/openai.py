@@ -6,7 +6,12 @@ from typing import Any, Final
 from relay.agents.agent import AgentDefaults, SessionRequest, grant_for
 from relay.auth.tokens import RELAY_SUBPROTOCOL, Verifier, find_token
 from relay.interfaces import Admission, ConnectRequest
-from relay.realtime.dialects.client import BetaDialect, ClientDialect, GaDialect
+from relay.realtime.dialects.client import (
+    BetaDialect,
+    ClientDialect,
+    FirstBetaDialect,
+    GaDialect,
+)
 from relay.realtime.endings import (
     UNAUTHORIZED,
     UNKNOWN_PATH,
@@ -45,10 +50,16 @@ class OpenAIDoor:
         return path in PATHS or f"{path}/".startswith(FAMILIES)
 
     def dialect(self, request: ConnectRequest) -> ClientDialect:
-        """Beta names for a client that asks for them in one of three ways, GA for all others."""
+        """Beta names for a client that asks for them in one of three ways, GA for all others.
+
+        One that names a preview of 2024 sees the events of then alone.
+        """
         header = request.headers.get("OpenAI-Beta", "")
         asks = "realtime=v1" in header or _BETA_SUBPROTOCOL in request.subprotocols
-        return BetaDialect() if asks or _is_preview(request) else GaDialect()
+        if _is_preview(request):
+            is_first = (request.parameter("api-version") or "").startswith("2024-")
+            return FirstBetaDialect() if is_first else BetaDialect()
+        return BetaDialect() if asks else GaDialect()
 
     async def authenticate(self, request: ConnectRequest) -> Caller:
         """Check address and token; raises `SessionRefused`."""

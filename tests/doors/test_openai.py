@@ -8,7 +8,7 @@ import pytest
 from relay.agents.agent import Agent, AgentDefaults, StaticCatalog
 from relay.doors.openai import OpenAIDoor
 from relay.interfaces import Admission, ConnectRequest
-from relay.realtime.dialects.client import BetaDialect, GaDialect
+from relay.realtime.dialects.client import BetaDialect, FirstBetaDialect, GaDialect
 from relay.realtime.endings import (
     FORBIDDEN,
     UNAUTHORIZED,
@@ -104,7 +104,12 @@ def test_S3_24_beta_names_are_for_those_who_ask(connect: ConnectRequest, view: t
 
 @pytest.mark.parametrize(
     ("version", "view"),
-    [("2025-04-01-preview", BetaDialect), ("2025-08-28", GaDialect), ("preview", GaDialect)],
+    [
+        ("2024-10-01-preview", FirstBetaDialect),
+        ("2025-04-01-preview", BetaDialect),
+        ("2025-08-28", GaDialect),
+        ("preview", GaDialect),
+    ],
 )
 def test_azures_older_address_has_beta_names_in_a_preview(version: str, view: type) -> None:
     query = {"api-version": version, "deployment": "mine"}

@@ -451,6 +451,26 @@ TRANSCRIPTION_NAMES: Mapping[str, str] = MappingProxyType(
 )
 """The beta names of two events of a transcription session."""
 
+FIRST_NAMES = frozenset(
+    {
+        *("error", "rate_limits.updated", "session.created", "session.updated"),
+        *("input_audio_buffer.committed", "input_audio_buffer.cleared"),
+        *("input_audio_buffer.speech_started", "input_audio_buffer.speech_stopped"),
+        *("conversation.item.created", "conversation.item.truncated", "conversation.item.deleted"),
+        "conversation.item.input_audio_transcription.completed",
+        "conversation.item.input_audio_transcription.failed",
+        *("response.created", "response.done"),
+        *("response.output_item.added", "response.output_item.done"),
+        *("response.content_part.added", "response.content_part.done"),
+        *("response.text.delta", "response.text.done"),
+        *("response.audio_transcript.delta", "response.audio_transcript.done"),
+        *("response.audio.delta", "response.audio.done"),
+        "response.function_call_arguments.delta",
+        "response.function_call_arguments.done",
+    }
+)
+"""The beta names of the server events that the beta had in 2024."""
+
 REWRITTEN = frozenset(ga for ga, row in TABLE.items() if row.body)
 """GA server events that change in more than their name: `to_beta` needs them decoded."""
 

@@ -110,6 +110,36 @@ class BetaDialect:
         return _openai_farewell(ending)
 
 
+class FirstBetaDialect:
+    """A client of the first beta, of 2024, which may end at an event that it does not know."""
+
+    name = "beta"
+
+    def __init__(self) -> None:
+        self._beta = BetaDialect()
+
+    def down(self, frame: Frame, kind: str, event: Event | None) -> Frame | None:
+        """As for any beta client; None for what the first beta did not have."""
+        known = beta.BETA_NAMES.get(kind) in beta.FIRST_NAMES
+        return self._beta.down(frame, kind, event) if known else None
+
+    def up(self, event: Event) -> Event:
+        """As for any beta client."""
+        return self._beta.up(event)
+
+    def error(self, event: Event) -> Event:
+        """As for any beta client."""
+        return self._beta.error(event)
+
+    def announce(self, conversation_id: str) -> Event | None:
+        """As for any beta client."""
+        return self._beta.announce(conversation_id)
+
+    def farewell(self, ending: Ending) -> Farewell:
+        """As for any beta client."""
+        return self._beta.farewell(ending)
+
+
 class BrowserDialect:
     """The older front end: beta, a string `error`, and its own `conversation.created`."""
 

@@ -6,7 +6,13 @@ from dataclasses import replace
 import pytest
 
 from relay.realtime import endings, events
-from relay.realtime.dialects.client import BetaDialect, BrowserDialect, ClientDialect, GaDialect
+from relay.realtime.dialects.client import (
+    BetaDialect,
+    BrowserDialect,
+    ClientDialect,
+    FirstBetaDialect,
+    GaDialect,
+)
 from relay.realtime.endings import Ending
 
 DELTA = b'{"type":"response.output_audio.delta","event_id":"e","delta":"AAAA"}'
@@ -21,7 +27,7 @@ def test_S3_24_a_ga_client_gets_frames_as_they_came() -> None:
     assert GaDialect().down(DELTA, "response.output_audio.delta", None) is DELTA
 
 
-@pytest.mark.parametrize("dialect", [BetaDialect(), BrowserDialect()])
+@pytest.mark.parametrize("dialect", [BetaDialect(), BrowserDialect(), FirstBetaDialect()])
 def test_S3_23_a_beta_client_is_sent_beta_names(dialect: ClientDialect) -> None:
     renamed = dialect.down(DELTA, "response.output_audio.delta", None)
     assert json.loads(bytes(renamed or b"")) == {
@@ -34,6 +40,21 @@ def test_S3_23_a_beta_client_is_sent_beta_names(dialect: ClientDialect) -> None:
     assert (
         dialect.down(b'{"type":"conversation.item.done"}', "conversation.item.done", None) is None
     )
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "conversation.item.input_audio_transcription.delta",
+        "input_audio_buffer.timeout_triggered",
+        "session.weather.updated",
+    ],
+)
+def test_a_client_of_the_first_beta_is_sent_nothing_that_came_later(kind: str) -> None:
+    """Azure's rt-client ends its call at an event that it does not know."""
+    frame = json.dumps({"type": kind, "event_id": "e"}).encode()
+    assert FirstBetaDialect().down(frame, kind, None) is None
+    assert BetaDialect().down(frame, kind, None) is frame
 
 
 def test_S3_26_the_engines_conversation_created_is_not_shown() -> None:
