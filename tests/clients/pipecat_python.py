@@ -56,6 +56,7 @@ class Microphone(BaseInputTransport):
     def __init__(self, params):
         super().__init__(params)
         self.said, self.answers, self.news = b"", 0, asyncio.Event()
+        self.errors: list[str] = []
         self._feeding = None
 
     async def start(self, frame):
@@ -75,10 +76,11 @@ class Microphone(BaseInputTransport):
             self.news.set()
 
     async def answered(self, count):
-        """Wait until so many answers have been played, whole or in part."""
-        while self.answers < count:
+        """Wait until so many answers have been played, whole or in part, or until an error."""
+        while self.answers < count and not self.errors:
             await self.news.wait()
             self.news.clear()
+        await asyncio.sleep(2 * MOMENT)  # what was written is in a device's buffer for a while
 
     async def _feed(self):
         due = time.monotonic()
@@ -126,12 +128,12 @@ class Call:
         )
         pair = LLMContextAggregatorPair(self.context)
         self.microphone, self.speaker = Microphone(params), Loudspeaker(params)
-        self.errors: list[str] = []
         self.service = self._service()
 
         @self.service.event_handler("on_error")
         async def on_error(_service, frame):
-            self.errors.append(frame.error)
+            self.microphone.errors.append(frame.error)
+            self.microphone.news.set()
 
         parts = [self.microphone, pair.user(), self.service, self.speaker, pair.assistant()]
         self.worker = PipelineWorker(
@@ -189,7 +191,7 @@ async def main():
     await call.worker.queue_frames([EndFrame()])
     await running
     rows = [[said["role"], said.get("content") or ""] for said in call.context.get_messages()]
-    told = {"rows": rows, "seconds": call.speaker.seconds, "errors": call.errors}
+    told = {"rows": rows, "seconds": call.speaker.seconds, "errors": call.microphone.errors}
     sys.stdout.write(json.dumps(told))
 
 

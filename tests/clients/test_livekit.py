@@ -69,8 +69,13 @@ async def test_what_it_replays_after_max_session_duration_is_stored_once(
         assert len({one.conversation for one in stored}) == 2
 
 
-async def test_it_stops_dialing_where_its_key_is_refused(served: Programs, tmp_path: Path) -> None:
-    place = Place(served.place("nobody").origin, "no token")
+@pytest.mark.parametrize("agent", [None, "elsewhere"], ids=["no token", "no such agent"])
+async def test_it_stops_dialing_where_a_retry_mends_nothing(
+    served: Programs, tmp_path: Path, agent: str | None
+) -> None:
+    place = served.place("nobody", agent)
+    if agent is None:
+        place = Place(place.origin, "no token")
 
     seen = await livekit(tmp_path).talk(place, tmp_path, "refused")
 

@@ -44,10 +44,10 @@ async def test_a_conversation_goes_on_after_a_message_of_the_system(
     sub = f"pipecat-{agent}"
 
     seen = await client.talk(served.place(sub, agent), tmp_path)
+    assert seen["errors"] == []
     stored = await served.stored(sub)
 
     rows = [tuple(row) for row in seen["rows"]]
     assert [row for row in rows if not row[1] or not LONG.startswith(row[1])] == KEPT
     assert seen["seconds"] > 2
-    assert seen["errors"] == []
     assert [one.said for one in stored] == STORED
