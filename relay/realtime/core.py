@@ -95,14 +95,12 @@ class SessionCore:
         self._policy = ClientPolicy(grant, setup.transcription, self._client)
         self._system_items = SystemItems(setup.session_id, grant, self._client)
         self._announcement = Announcement(setup, self._client)
-        self._requests = RequestTracker()
+        requests = self._requests = RequestTracker()
         self._first_update = FirstUpdate(
-            setup.first_update, self._requests, self._client, self._go_on_without
+            setup.first_update, requests, self._client, self._go_on_without
         )
-        self._injected = InjectedItems(self._requests)
-        self._replays = ReplayedItems(
-            setup.earlier_ids, self._injected, self._requests, self.transcript
-        )
+        self._injected = InjectedItems(requests)
+        self._replays = ReplayedItems(setup.earlier_ids, self._injected, requests, self.transcript)
         self._budget = BudgetEnforcer(self.spending, deadlines, self._injected, grant.relay_events)
         self._tools = ServerTools(names) if (names := grant.server_tool_names) else None
         self.control = CoachControl(self._requests, self._injected)

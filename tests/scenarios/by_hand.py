@@ -255,6 +255,6 @@ async def spoken(end: End, provider: End, turn: list[Event]) -> list[str]:
 
 async def metric(here: Stage, line: str) -> None:
     """Wait until the metrics say this."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE):
         while line not in (await here.get("/metrics"))[1]:
             await asyncio.sleep(0.005)
