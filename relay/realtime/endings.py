@@ -190,6 +190,7 @@ UNSUPPORTED_CALL = Ending(
     4000,
     "invalid_request_error.unsupported_call_id",
     "Calls by WebRTC or SIP are not supported here; connect without ?call_id=.",
+    final=KEY,
 )
 SERVICE_RESTART = Ending(
     "service_restart", 1012, "Service restart", "The server is restarting. Connect again."

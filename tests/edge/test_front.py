@@ -34,6 +34,13 @@ from tests.edge.front import (
 from tests.scenarios.stage import AGENT, SECRET, Stage, stage, token
 
 pytestmark = needs("nginx")
+ASKS_FOR_WORDS = {
+    "type": "session.update",
+    "session": {
+        "type": "realtime",
+        "audio": {"input": {"transcription": {"model": "gpt-realtime-whisper"}}},
+    },
+}
 SCRIPT = Script(heard=("Good morning.",), replies=("Good morning to you.",))
 UPGRADE = {
     "Connection": "keep-alive, Upgrade",
@@ -101,6 +108,7 @@ async def test_S3_85_a_voice_turn_with_the_token_in_a_subprotocol(tmp_path: Path
     async with edge(tmp_path, SCRIPT) as (front, here), front.browser() as line:
         assert line.socket.subprotocol == "realtime"
         await line.until("session.created")
+        await line.send(ASKS_FOR_WORDS)
         await line.speak()
         await line.until("response.done")
         assert "response.output_audio.delta" in line.types

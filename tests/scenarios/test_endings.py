@@ -304,6 +304,7 @@ REFUSALS = (
     Refusal(endings.NO_PROVIDER_KEY, (S3, OPENAI), {"openai_api_key": None}),
     Refusal(endings.UNKNOWN_PATH, (f"/v1/nothing?{BEARER}", f"/openai/x?{BEARER}")),
     Refusal(endings.UNSUPPORTED_INTENT, (f"{OPENAI}&intent=transcription",)),
+    Refusal(endings.UNSUPPORTED_CALL, (f"{OPENAI}&call_id=rtc_1",)),
 )
 
 

@@ -185,6 +185,7 @@ async def test_S3_80_a_rotated_key_is_used_by_the_next_calls(
                     kind = json.loads(await line.socket.recv())["type"]
                 if kind == "session.created":
                     break
+                await asyncio.sleep(0.3)  # who dials on without a pause has to wait
 
 
 async def test_S3_39_a_call_goes_on_without_the_database_and_is_stored_when_it_is_back(
