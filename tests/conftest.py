@@ -38,6 +38,8 @@ def full(request: pytest.FixtureRequest) -> bool:
 def wire_library(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """With --sansio, put the way out of the wire library in its place."""
     if request.config.getoption("--sansio"):
+        # A line of a request may be as long as the relay's own library takes it.
+        monkeypatch.setattr("websockets.http11.MAX_LINE_LENGTH", 16 * 1024)
         monkeypatch.setattr("relay.app.listen", sansio_ends.listen)
         monkeypatch.setattr("relay.engines.openai.connect", sansio_ends.connect)
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import itertools
 import json
 import socket
 from collections import Counter
@@ -14,10 +15,11 @@ from websockets.exceptions import ConnectionClosed
 from relay.engines.cascade.engine import CascadeConnection
 from relay.engines.cascade.machine import Machine
 from relay.realtime.endings import IDLE, INTERNAL_ERROR
-from tests.scenarios.stage import SPEECH, Line, Stage, stage
+from tests.scenarios.stage import SPEECH, Line, Stage, stage, token
 
 ROUNDS = 72  # of every way below: just over a thousand sessions
 AT_ONCE = 24
+NUMBERS = itertools.count()
 
 Way = Callable[[Stage], Awaitable[None]]
 
@@ -79,15 +81,20 @@ async def client_leaves_while_it_speaks(here: Stage) -> None:
         line.socket.transport.abort()
 
 
+def another() -> dict[str, str]:
+    """The header of a caller of their own: one whose calls fail so often has to wait."""
+    return {"Authorization": f"Bearer {token(f'ada{next(NUMBERS)}')}"}
+
+
 async def engine_leaves(here: Stage) -> None:
-    async with here.openai_client() as line:
+    async with here.openai_client(additional_headers=another()) as line:
         created = await line.until("session.created")
         _upstream(here, created["session"]["id"]).close(1001, "maximum duration")
         assert await line.closed(within=20) == (1011, "OpenAI connection closed")
 
 
 async def both_leave_at_once(here: Stage) -> None:
-    async with here.openai_client() as line:
+    async with here.openai_client(additional_headers=another()) as line:
         created = await line.until("session.created")
         _upstream(here, created["session"]["id"]).close(1001, "")
         await line.socket.close(1000)
