@@ -86,7 +86,8 @@ async def measured(well: Project, ill: Project) -> tuple[dict[str, Line], list[s
         relays = {}
         for name, project in ((HEALTHY, well), (HANGING, ill)):
             relay = relays[name] = await relay_of(project, engines.port, stack)
-            url = f"{relay.voice_url}?agent_id={AGENT}"
+            # Aware of the relay, or it would not be sent the words, which count as lost.
+            url = f"{relay.voice_url}?relay=1&agent_id={AGENT}"
             lines[name] = Line(url, project.mint(user_of(1)))
             await window(Line(url, lines[name].token), engines)  # what is read once is read now
         ill.misbehave.always("hang")
