@@ -115,6 +115,10 @@ def debian(package: str, find: Callable[[], Path | None]) -> Component:
     return Component(find, f"apt-get install {package}", by_apt)
 
 
+def npm(find: Callable[[], Path | None]) -> Component:
+    return Component(find, "tests/install, with npm", by_npm)
+
+
 COMPONENTS: dict[str, Component] = {
     "nginx": debian("nginx-light", program("nginx")),
     "chromium": debian("chromium", program("chromium")),
@@ -143,32 +147,14 @@ COMPONENTS: dict[str, Component] = {
     "italian_recordings": debian("asterisk-core-sounds-it-g722", prompts("it_IT_m_Carlo")),
     "russian_recordings": debian("asterisk-core-sounds-ru-g722", prompts("ru_RU_f_IvrvoiceRU")),
     "node": Component(program("node"), "Node.js 20 or newer, by hand", lambda: False),
-    "agents_realtime": Component(
-        entry(BUILD / "node", "node_modules/@openai/agents-realtime/package.json"),
-        "tests/install, with npm",
-        by_npm,
+    "agents_realtime": npm(
+        entry(BUILD / "node", "node_modules/@openai/agents-realtime/package.json")
     ),
-    "openai_node": Component(
-        entry(BUILD / "node", "node_modules/openai/package.json"),
-        "tests/install, with npm",
-        by_npm,
-    ),
-    "realtime_client": Component(
-        entry(BUILD / "node", "node_modules/openai-realtime-api/package.json"),
-        "tests/install, with npm",
-        by_npm,
-    ),
-    "rt_client": Component(
-        entry(BUILD / "node", "node_modules/rt-client/package.json"),
-        "tests/install, with npm",
-        by_npm,
-    ),
-    "axe": Component(
-        file(BUILD / "web/node_modules/axe-core/axe.min.js"), "tests/install, with npm", by_npm
-    ),
-    "typescript": Component(
-        file(BUILD / "web/node_modules/typescript/bin/tsc"), "tests/install, with npm", by_npm
-    ),
+    "openai_node": npm(entry(BUILD / "node", "node_modules/openai/package.json")),
+    "realtime_client": npm(entry(BUILD / "node", "node_modules/openai-realtime-api/package.json")),
+    "rt_client": npm(entry(BUILD / "node", "node_modules/rt-client/package.json")),
+    "axe": npm(file(BUILD / "web/node_modules/axe-core/axe.min.js")),
+    "typescript": npm(file(BUILD / "web/node_modules/typescript/bin/tsc")),
     "npm": Component(program("npm"), "Node.js 20 or newer, by hand", lambda: False),
     "openai_agents": Component(
         finished(BUILD / "clients/openai-agents", "bin/python"), "tests/install", lambda: True

@@ -208,11 +208,17 @@ class SessionServer:
         setup = replace(setup, conversation_id=claim.conversation_id)
         tools = services.tools(grant, session_id, setup.conversation_id)
         clock = services.clock.even(not_before=_next_date(earlier))
-        pace_ms, after_playback = admission.pace_ms, admission.after_playback
         context = SessionContext(
-            client, clock, door, pace_ms, after_playback, tools, hold, claim.settle
+            client,
+            clock,
+            door,
+            admission.pace_ms,
+            admission.after_playback,
+            tools,
+            hold,
+            claim.settle,
+            admission.client_update,
         )
-        context = replace(context, client_update=admission.client_update)
         session = create_session(services, self._limits, setup, context)
         claim.begin(session.end)
         slots.enter_context(services.directory.track(session))

@@ -283,7 +283,7 @@ class PicowsConnection(WSProtocol):  # type: ignore[misc]  # untyped in picows' 
 
 
 class LimitedPicowsConnection(PicowsConnection):
-    """A connection whose reads are small. An instance changes between the two classes."""
+    """A connection whose reads are small. Its instances change their class."""
 
     __slots__ = ()
 

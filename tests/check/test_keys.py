@@ -1,6 +1,5 @@
 """Secrets, key sets and authentication servers: usable, and not."""
 
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -13,15 +12,7 @@ from relay.check.local import (
     check_key_set,
     check_optional_key_set,
 )
-from tests.auth.supabase import SERVICE_KEY, FakeAuth, ec_key, public_row, rsa_key, serve
-
-
-@pytest.fixture
-async def auth() -> AsyncIterator[FakeAuth]:
-    fake = FakeAuth()
-    server = await serve(fake)
-    yield fake
-    await server.close()
+from tests.auth.supabase import SERVICE_KEY, FakeAuth, ec_key, public_row, rsa_key
 
 
 def test_the_check_does_not_create_the_development_secret(tmp_path: Path) -> None:

@@ -1,7 +1,5 @@
 """What verifies tokens is tried on tokens that others have signed."""
 
-from collections.abc import AsyncIterator
-
 import jwt
 import pytest
 
@@ -17,7 +15,6 @@ from tests.auth.supabase import (
     ec_key,
     hs256,
     public_row,
-    serve,
     signed,
 )
 
@@ -32,14 +29,6 @@ def legacy_key(secret: str = SECRET) -> str:
 
 def now() -> float:
     return NOW
-
-
-@pytest.fixture
-async def auth() -> AsyncIterator[FakeAuth]:
-    fake = FakeAuth()
-    server = await serve(fake)
-    yield fake
-    await server.close()
 
 
 async def test_the_secret_is_tried_on_the_projects_own_service_key() -> None:
