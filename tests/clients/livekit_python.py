@@ -122,6 +122,7 @@ class Talk:
             turn_detection=ServerVad(type="server_vad"),
             max_session_duration=seconds,
         )
+        self.agent = Guide()
         self.session = AgentSession(llm=model, aec_warmup_duration=None)
         self.microphone, self.speaker = Microphone(), Loudspeaker()
         self.session.input.audio, self.session.output.audio = self.microphone, self.speaker
@@ -146,6 +147,14 @@ class Talk:
         while sum(role == "assistant" for role, _ in self.rows) < count:
             await self.news.wait()
             self.news.clear()
+
+    async def replayed(self, count):
+        """Wait until the new connection has confirmed so many items.
+
+        Until then the plugin takes the conversation for empty and puts what is written in front.
+        """
+        while len(self.agent.realtime_llm_session.chat_ctx.items) < count:
+            await asyncio.sleep(0.02)
 
     async def write(self, text):
         await self.session.generate_reply(user_input=text).wait_for_playout()
@@ -175,6 +184,7 @@ async def go_on(talk):
     talk.microphone.speak()
     await talk.answered(1)
     await new.event.wait()
+    await talk.replayed(2)
     await talk.write("And now in writing.")
 
 
@@ -186,7 +196,7 @@ async def give_up(talk):
 async def main():
     seconds = float(MORE[0]) if MORE else None
     talk = Talk("".join(f"?conversation_id={name}" for name in MORE[1:]), seconds)
-    await talk.session.start(agent=Guide(), record=False)
+    await talk.session.start(agent=talk.agent, record=False)
     await {"talk": converse, "reconnect": go_on, "refused": give_up}[MODE](talk)
     rows = talk.rows
     with contextlib.suppress(APIError):
