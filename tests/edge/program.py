@@ -79,7 +79,8 @@ async def served(folder: Path, *before: str, **environment: str) -> AsyncIterato
             *before, *SERVE, cwd=folder, env=settings, stdout=console, stderr=console
         )
     try:
-        await _listening(process, http, folder)
+        for port in (http, voice):  # the one for calls is the last to open
+            await _listening(process, port, folder)
         yield Program(process, folder, voice, http)
     finally:
         if process.returncode is None:
