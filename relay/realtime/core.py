@@ -50,6 +50,7 @@ from relay.realtime.events import (
 )
 from relay.realtime.first_update import FirstUpdate
 from relay.realtime.items import ROOT, HiddenItems, InjectedItems
+from relay.realtime.last_words import AwaitedWords, is_of_learner, may_be_last_words
 from relay.realtime.liveness import EngineLiveness
 from relay.realtime.opening import Announcement, SessionSetup, open_session
 from relay.realtime.playout import Playout
@@ -101,6 +102,7 @@ class SessionCore:
         )
         self._injected = InjectedItems(requests)
         self._replays = ReplayedItems(setup.earlier_ids, self._injected, requests, self.transcript)
+        self._awaited = AwaitedWords()
         self._budget = BudgetEnforcer(self.spending, deadlines, self._injected, grant.relay_events)
         self._tools = ServerTools(names) if (names := grant.server_tool_names) else None
         self.control = CoachControl(self._requests, self._injected)
@@ -233,6 +235,7 @@ class SessionCore:
 
     def _transcribe(self, event: Event, now: float) -> RuleOutcome | None:
         """Rule: record the utterances that the event settles, after the client saw it."""
+        self._awaited.observe(event, now)
         settled = self.transcript.observe(event, now)
         announcement = self._announcement.observe(event, now)
         if not settled and not announcement:
@@ -341,6 +344,41 @@ class SessionCore:
     def withdrawn(self) -> str | None:
         """The type of an event that waits for what was cut off, and is not to be sent any more."""
         return self._announcement.kind if self._announcement.withdrawn() else None
+
+    def awaits_words(self, now: float) -> bool:
+        """Whether the learner's last words are still to come, and are stored when they do."""
+        if not (self.engine_ready and self.reported.transcribes and self.setup.grant.store_text):
+            return False
+        return self._awaited.any(now) or self.liveness.owes_turn
+
+    def client_left(self, now: float) -> list[Effect]:
+        """The client has left, and its last words are to come: record all the rest.
+
+        Nobody hears an answer that is under way, so it is stopped.
+        """
+        said = self.transcript.finish(now, but=self._awaited)
+        effects: list[Effect] = [RecordUtterance(utterance) for utterance in said]
+        return [*effects, *self._stop_answer()] if self.liveness.owes_response else effects
+
+    def last_words(self, frame: Frame, kind: str, now: float) -> list[Effect]:
+        """An engine's frame once the client has left: the learner's words, and what all cost."""
+        if kind == "response.created":
+            return self._stop_answer()
+        if kind != "response.done" and not may_be_last_words(kind):
+            return []
+        try:
+            event, _ = events.read(self.setup.conceal(frame))
+        except BadEvent:
+            return []
+        if kind == "response.done":
+            return self.observe_usage(event, now)
+        if not is_of_learner(event):
+            return []
+        effects = self.from_engine(frame, kind, now)
+        return [effect for effect in effects if not isinstance(effect, ToClient | ToEngine)]
+
+    def _stop_answer(self) -> list[Effect]:
+        return [ToEngine(events.encode(self._requests.stamp({"type": "response.cancel"})))]
 
     def finish(self, now: float) -> list[Utterance]:
         """The session ended: the utterances that were open, as partial or interrupted ones."""

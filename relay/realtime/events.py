@@ -315,6 +315,8 @@ class ReportedSession:
         """Whether a learner who begins to speak interrupts the answer."""
         self.characters_per_3_ms = 4 * BYTES_PER_MS[PCM]
         """Base64 of three milliseconds of what the client receives: 4 characters hold 3 bytes."""
+        self.transcribes = True
+        """Whether the learner's words are to be expected; some engines never say so."""
 
     def observe(self, event: Event, now: float) -> None:
         """Take the settings of a session event; any other event changes nothing."""
@@ -324,6 +326,9 @@ class ReportedSession:
         self.heard = _text(event, "audio", "output", "format", "type") or self.heard
         self.characters_per_3_ms = 4 * BYTES_PER_MS.get(self.heard, BYTES_PER_MS[PCM])
         detection = _value(event, "audio", "input", "turn_detection")
+        heard = _value(event, "audio", "input")
+        if isinstance(heard, dict) and "transcription" in heard:
+            self.transcribes = heard["transcription"] is not None
         self.interrupts = not (
             isinstance(detection, dict) and detection.get("interrupt_response") is False
         )

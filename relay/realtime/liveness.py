@@ -64,6 +64,16 @@ class EngineLiveness:
         return bool(self._owed - _CALLERS)
 
     @property
+    def owes_turn(self) -> bool:
+        """Whether a turn of the learner has ended that the engine has not told of yet."""
+        return "turn" in self._owed
+
+    @property
+    def owes_response(self) -> bool:
+        """Whether an answer was asked for or has begun, and has not ended."""
+        return "response" in self._owed
+
+    @property
     def heard_speech(self) -> bool:
         """Whether somebody spoke of whom nothing has come yet.
 

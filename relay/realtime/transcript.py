@@ -212,10 +212,13 @@ class Transcript:
         ended = [item for item in self._playing.values() if self._playback.ended(item.id, now)]
         return [utterance for item in ended for utterance in self._answer_complete(item, now)]
 
-    def finish(self, now: float) -> list[Utterance]:
-        """End the session: answers still playing were interrupted, open items become partial."""
+    def finish(self, now: float, but: Container[str] = ()) -> list[Utterance]:
+        """End the session: answers still playing were interrupted, open items become partial.
+
+        The items in `but` stay open, until it is called again.
+        """
         finalized: list[Utterance] = []
-        for item in list(self._items.values()):
+        for item in [one for one in self._items.values() if one.id not in but]:
             if item.id in self._playing or self._broke_off(item, now):
                 finalized += self.cut(self._playback.heard(item.id, now), now)
             if not self._finalizer.has_finalized(item):

@@ -9,9 +9,9 @@ import structlog
 
 from relay.realtime.endings import FORBIDDEN, REPLACED, Ending, SessionRefused
 
-REPLACE_SECONDS: Final = 3.0
+REPLACE_SECONDS: Final = 4.0
 """Seconds a session waits for the last words of the one that it replaces. They are recorded at
-once, unless a coach spoke: the transcript of that may take two."""
+once, unless the transcript of a turn is to come: that may take three."""
 
 log = structlog.get_logger(__name__)
 

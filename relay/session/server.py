@@ -216,6 +216,7 @@ class SessionServer:
             admission.after_playback,
             tools,
             hold,
+            claim.place.aclose,
             claim.settle,
             admission.client_update,
         )

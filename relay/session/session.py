@@ -61,6 +61,7 @@ from relay.realtime.transcript import InterimTranscript
 from relay.realtime.troubles import close_label
 from relay.session.billing import BudgetService, SessionBilling, token_counts
 from relay.session.coach_bridge import CoachBridge
+from relay.session.last_words import LastWords, LastWordsLimit
 from relay.session.links import ClientLink, EngineLink
 from relay.session.output import AudioMonitor, OutputSwitch, plain_output
 from relay.session.provider_health import ProviderHealth
@@ -78,6 +79,15 @@ _ENGINE_FAILED: Final = frozenset(
     for ending in (endings.ENGINE_CLOSED, endings.ENGINE_TIMED_OUT, endings.NO_PROVIDER_KEY)
 )
 """Endings that, before the engine was ready, speak against the provider."""
+
+_AT_ONCE: Final = frozenset(
+    ending.name
+    for ending in (
+        *(endings.ENGINE_CLOSED, endings.ENGINE_TIMED_OUT),
+        *(endings.INTERNAL_ERROR, endings.OUT_OF_MEMORY, endings.SERVICE_RESTART),
+    )
+)
+"""Endings that wait for no last words: there is no engine, or the relay itself has to go."""
 
 log = structlog.get_logger(__name__)
 
@@ -116,6 +126,11 @@ class Services:
     show: Callable[[Sequence[AnyRecord]], None] = lambda _: None
     health: ProviderHealth = field(default_factory=ProviderHealth)
     reconnects: ReconnectLimits = field(default_factory=ReconnectLimits)
+    last_words: LastWordsLimit = field(default_factory=LastWordsLimit)
+
+
+async def _nothing() -> None:
+    """Nothing counts this session."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +139,8 @@ class SessionContext:
 
     `clock` is its time in all that it does: Unix seconds when it began, which then pass evenly, so
     that its dates stay in order and its durations true when the machine's clock is set. Events of
-    the types `after_playback` are sent when what plays has been heard. `settled` is called once,
+    the types `after_playback` are sent when what plays has been heard. `vacate` is called when the
+    session goes on without its client, and so counts against no limit. `settled` is called once,
     when everything said in the session was given to the journal. `client_update` counts as the
     client's first event.
     """
@@ -136,6 +152,7 @@ class SessionContext:
     after_playback: Collection[str] = ()
     tools: ToolRunner | None = None
     hold: BudgetHold | None = None
+    vacate: Callable[[], Awaitable[None]] = _nothing
     settled: Callable[[], None] = lambda: None
     client_update: Event | None = None
 
@@ -177,6 +194,7 @@ class Session:
         self._engine_ending = endings.ENGINE_CLOSED  # unless it says why it refuses
         self._log = log.bind(session_id=self.head.session_id)
         self._troubles = TroubleLog(services.metrics, self._log)
+        self._last_words: LastWords | None = None
 
     async def run(self) -> Ending:
         """Open the engine, relay until something ends the session, close both sides."""
@@ -209,9 +227,11 @@ class Session:
             self._engine.attach(opening.result())
 
     def end(self, ending: Ending) -> None:
-        """End the session; the first ending wins."""
+        """End the session; the first ending wins, and a later one may hurry it."""
         if not self._ended.done():
             self._ended.set_result(ending)
+        elif self._last_words is not None and ending.name in _AT_ONCE:
+            self._last_words.stop()
 
     def fail(self, error: BaseException) -> None:
         """End the session for a fault of the relay's: logged by its place, never by its text."""
@@ -250,7 +270,7 @@ class Session:
             self._timer.arm()
         if core.transcript.is_playing:
             self._timer.arm()  # for paced audio too: it waits only for an answer that plays
-        if self.core.engine_ready and self._client.engine is None:
+        if core.engine_ready and self._client.engine is None and not self._ended.done():
             self._begin()
 
     def _perform_control(self, effect: ControlEffect) -> None:
@@ -438,31 +458,63 @@ class Session:
     # The end.
 
     async def _teardown(self, ending: Ending) -> None:
-        """Close both sides once, record and charge what is open, and wait until both are closed."""
+        """Close both sides once, record and charge what is open, and wait until both are closed.
+
+        The engine's side stays open for a moment while the learner's last words are to come.
+        """
         self._timer.stop()
+        ended_at = self.clock()
         farewell = self.core.setup.dialect.farewell(ending)
         last_frames = [encode(event) for event in farewell.events]
         self._client.close(last_frames, farewell.code, farewell.reason)
-        self._engine.close(1000, "Client disconnected")
         try:
-            await self._coach_bridge.aclose(ending)
+            await self._await_last_words(ending)
         finally:
-            self._finish(ending)
+            self._finish(ending, ended_at)
             self._context.settled()
         await self._tasks.aclose()
+        await self._await_close()
+
+    async def _await_last_words(self, ending: Ending) -> None:
+        """Wait, within bounds, for what the learner and a coach said last."""
+        words = self._last_words = self._begin_last_words(ending)
+        if words is None:
+            self._engine.close(1000, "Client disconnected")
+            await self._coach_bridge.aclose(ending)
+            return
+        try:
+            await self._context.vacate()
+            await self._coach_bridge.aclose(ending)
+            await words.come()
+        finally:
+            words.close()
+
+    def _begin_last_words(self, ending: Ending) -> LastWords | None:
+        """Who waits for the learner's last words; None where there is nothing to wait for."""
+        limit = self._services.last_words
+        if ending.name in _AT_ONCE or self._engine.gone.is_set() or limit.is_reached:
+            return None
+        if not self.core.awaits_words(self.clock()) or (engine := self._engine.detach()) is None:
+            return None
+        words = LastWords(self, engine, limit)
+        words.begin()
+        return words
+
+    async def _await_close(self) -> None:
+        engine_gone = self._last_words.gone if self._last_words else self._engine.gone
         try:
             async with asyncio.timeout(CLOSE_SECONDS):
                 await self._client.gone.wait()
-                await self._engine.gone.wait()
+                await engine_gone.wait()
         except TimeoutError:
-            client, engine = self._client.gone.is_set(), self._engine.gone.is_set()
+            client, engine = self._client.gone.is_set(), engine_gone.is_set()
             self._log.error("connection did not close", client=client, engine=engine)
 
-    def _finish(self, ending: Ending) -> None:
+    def _finish(self, ending: Ending, ended_at: float) -> None:
         """Record utterances that are still open, and charge what is."""
         for utterance in self.core.finish(self.clock()):
             self._recorder.utterance(utterance)
-        self._recorder.ended(ending.name, self.clock())
+        self._recorder.ended(ending.name, ended_at)
         self._billing.close(self._services.clock.unix())
         self._billing.report(self._services.metrics, self._log)
         self._troubles.close()
