@@ -52,7 +52,8 @@ class UtteranceInfo(msgspec.Struct, frozen=True, kw_only=True):
 
     A correction keeps `id` and takes a new `seq`. Order utterances by `position`, then
     `content_index`. `text` is all that was said or generated, `heard_text` the part that was heard;
-    `heard_estimated` is true where the relay had to estimate that part.
+    `heard_estimated` is true where the relay had to estimate that part; `deleted_for_model` where
+    the client has deleted the item, which the model is not told any more.
     """
 
     id: str
@@ -71,6 +72,7 @@ class UtteranceInfo(msgspec.Struct, frozen=True, kw_only=True):
     heard_ms: int | None
     heard_estimated: bool
     audio_ms: int | None
+    deleted_for_model: bool
 
 
 class SessionList(msgspec.Struct, frozen=True, kw_only=True):
@@ -212,6 +214,7 @@ def utterance_info(record: Record) -> UtteranceInfo:
         heard_ms=said.heard_ms,
         heard_estimated=said.heard_estimated,
         audio_ms=said.audio_ms,
+        deleted_for_model=said.deleted_for_model is True,
     )
 
 

@@ -50,7 +50,7 @@ from relay.realtime.events import (
 )
 from relay.realtime.first_update import FirstUpdate
 from relay.realtime.items import ROOT, HiddenItems, InjectedItems
-from relay.realtime.last_words import AwaitedWords, is_of_learner, may_be_last_words
+from relay.realtime.last_words import is_of_learner, may_be_last_words
 from relay.realtime.liveness import EngineLiveness
 from relay.realtime.opening import Announcement, SessionSetup, open_session
 from relay.realtime.playout import Playout
@@ -90,8 +90,7 @@ class SessionCore:
         meter = UsageMeter(grant.model or "", str(setup.transcription.get("model", "")))
         stage = BudgetStage() if grant.bounds.is_budgeted else None
         self.spending = CostTracker(meter, setup.prices, stage)
-        shown = setup.first_update_shown or grant.relay_events
-        self._transcription_view = TranscriptionView(always=shown)
+        self._transcription_view = TranscriptionView(always=setup.shows_words)
         self._client = ClientEncoder(setup.dialect, grant, self._transcription_view)
         self._policy = ClientPolicy(grant, setup.transcription, self._client)
         self._system_items = SystemItems(setup.session_id, grant, self._client)
@@ -101,8 +100,9 @@ class SessionCore:
             setup.first_update, requests, self._client, self._go_on_without
         )
         self._injected = InjectedItems(requests)
-        self._replays = ReplayedItems(setup.earlier_ids, self._injected, requests, self.transcript)
-        self._awaited = AwaitedWords()
+        self._replays = ReplayedItems(
+            setup.earlier_ids, self._injected, requests, self.transcript, setup.earlier
+        )
         self._budget = BudgetEnforcer(self.spending, deadlines, self._injected, grant.relay_events)
         self._tools = ServerTools(names) if (names := grant.server_tool_names) else None
         self.control = CoachControl(self._requests, self._injected)
@@ -235,7 +235,6 @@ class SessionCore:
 
     def _transcribe(self, event: Event, now: float) -> RuleOutcome | None:
         """Rule: record the utterances that the event settles, after the client saw it."""
-        self._awaited.observe(event, now)
         settled = self.transcript.observe(event, now)
         announcement = self._announcement.observe(event, now)
         if not settled and not announcement:
@@ -349,14 +348,14 @@ class SessionCore:
         """Whether the learner's last words are still to come, and are stored when they do."""
         if not (self.engine_ready and self.reported.transcribes and self.setup.grant.store_text):
             return False
-        return self._awaited.any(now) or self.liveness.owes_turn
+        return self.transcript.awaited.any(now) or self.liveness.owes_turn
 
     def client_left(self, now: float) -> list[Effect]:
         """The client has left, and its last words are to come: record all the rest.
 
         Nobody hears an answer that is under way, so it is stopped.
         """
-        said = self.transcript.finish(now, but=self._awaited)
+        said = self.transcript.finish(now, but=self.transcript.awaited)
         effects: list[Effect] = [RecordUtterance(utterance) for utterance in said]
         return [*effects, *self._stop_answer()] if self.liveness.owes_response else effects
 
@@ -372,9 +371,7 @@ class SessionCore:
             return []
         if kind == "response.done":
             return self.observe_usage(event, now)
-        if not is_of_learner(event):
-            return []
-        effects = self.from_engine(frame, kind, now)
+        effects = self.from_engine(frame, kind, now) if is_of_learner(event) else []
         return [effect for effect in effects if not isinstance(effect, ToClient | ToEngine)]
 
     def _stop_answer(self) -> list[Effect]:

@@ -7,7 +7,7 @@ from relay.realtime.billing.budget import Charge
 from relay.realtime.billing.usage import UsageLine
 from relay.realtime.endings import Ending
 from relay.realtime.events import Event, Frame
-from relay.realtime.records import Utterance
+from relay.realtime.records import Record, Utterance
 from relay.realtime.troubles import Trouble
 
 
@@ -47,6 +47,13 @@ class RecordUtterance:
     """Record an utterance."""
 
     utterance: Utterance
+
+
+@dataclass(frozen=True, slots=True)
+class CorrectEarlier:
+    """Record what was said in an earlier session anew."""
+
+    record: Record
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,6 +150,7 @@ Effect = (
     | ToClient
     | RecordUtterance
     | RecordUsage
+    | CorrectEarlier
     | PlayCoachAudio
     | TranscribeCoachAudio
     | EngineEffect

@@ -1,24 +1,18 @@
 """Opens a session: the first events to the engine, and the client's view of the session."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from relay.realtime.billing.pricing import Prices
 from relay.realtime.client_encoder import ClientEncoder
 from relay.realtime.dialects.client import ClientDialect
+from relay.realtime.earlier import EarlierRecords
 from relay.realtime.effects import Effect, ToClient, ToEngine
 from relay.realtime.events import PCM_FORMAT, SPEECH_STARTED, Event, encode
 from relay.realtime.grant import Grant
 from relay.realtime.items import InjectedItems
-from relay.realtime.records import Record, Utterance
 from relay.realtime.requests import RequestTracker
 from relay.realtime.scrubbing import Conceal, unchanged
-
-MAX_TURNS: Final = 100
-"""Earlier utterances that the engine is sent, the latest; an hour of talk has some two hundred."""
-MAX_CHARACTERS: Final = 32_000
-"""Of all of them together: some 8,000 tokens, which are billed again with every answer."""
 
 _BROWSER_TURN_DETECTION: Final[dict[str, Any]] = {
     "type": "server_vad",
@@ -43,8 +37,8 @@ class SessionSetup:
     `first_update_shown`. `transcription` is `audio.input.transcription`. With `truncates`, the
     relay tells the engine what was heard of an interrupted answer, for clients that cannot.
     `earlier_items` are message items of what was said earlier in this conversation, `earlier_ids`
-    the ids of all items of it, oldest first. `prices` is None for an engine that costs nothing.
-    `conceal` takes the engine's own keys out of a frame.
+    the ids of all items of it, oldest first, `earlier` the records of the latest. `prices` is None
+    for an engine that costs nothing. `conceal` takes the engine's own keys out of a frame.
     """
 
     session_id: str
@@ -57,8 +51,14 @@ class SessionSetup:
     truncates: bool = False
     earlier_items: tuple[dict[str, Any], ...] = ()
     earlier_ids: tuple[str, ...] = ()
+    earlier: EarlierRecords = field(default_factory=EarlierRecords)
     prices: Prices | None = None
     conceal: Conceal = unchanged
+
+    @property
+    def shows_words(self) -> bool:
+        """Whether the client is shown the learner's words without asking for them."""
+        return self.first_update_shown or self.grant.relay_events
 
     @property
     def has_greeting(self) -> bool:
@@ -106,7 +106,8 @@ class Announcement:
     def __init__(self, setup: SessionSetup, client: ClientEncoder) -> None:
         self._conversation_id = setup.conversation_id
         self._client = client
-        self._is_made = bool(setup.earlier_items) or not setup.grant.store_text
+        is_continued = bool(setup.earlier_items) or setup.earlier.has_deleted
+        self._is_made = is_continued or not setup.grant.store_text
         self._is_speaking = False  # the learner
         self._waits_for: set[str] = set()  # the items of the answer that it comes before the end of
         self._is_withdrawn = False
@@ -217,36 +218,3 @@ def greeting(grant: Grant) -> Event | None:
     begin = f"Begin the conversation now. Say exactly this, and nothing else: {grant.greeting}"
     text = begin if grant.instructions is None else f"{grant.instructions}\n\n{begin}"
     return {"type": "response.create", "response": {"instructions": text, "tool_choice": "none"}}
-
-
-def seed_items(records: Sequence[Record]) -> tuple[dict[str, Any], ...]:
-    """Message items of what was said earlier and heard, oldest first, within bounds (S3-52).
-
-    Each has the id of its item; of two items of one id only the later.
-    """
-    items: list[dict[str, Any]] = []
-    characters = 0
-    sessions: dict[str, str] = {}
-    for record in reversed(records[-MAX_TURNS:]):
-        said = record.utterance
-        text = said.text if said.role == "user" else said.heard_text
-        characters += len(text)
-        if characters > MAX_CHARACTERS:
-            break
-        if text:
-            item = _message(said, text)
-            if sessions.setdefault(said.item_id, record.head.session_id) == record.head.session_id:
-                item["id"] = said.item_id
-            items.append(item)
-    return tuple(reversed(items))
-
-
-def earlier_ids(records: Sequence[Record]) -> tuple[str, ...]:
-    """The ids of the items of what was said earlier, oldest first; of one id its last place."""
-    latest = dict.fromkeys(record.utterance.item_id for record in reversed(records))
-    return tuple(reversed(latest))
-
-
-def _message(said: Utterance, text: str) -> dict[str, Any]:
-    kind = "input_text" if said.role == "user" else "output_text"
-    return {"type": "message", "role": said.role, "content": [{"type": kind, "text": text}]}

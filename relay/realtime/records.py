@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from typing import Literal
 
 import msgspec
+from msgspec import UNSET, UnsetType
 
 from relay.realtime.billing.usage import UsageLine
 
@@ -12,6 +13,9 @@ Speaker = Literal["user", "assistant"]
 State = Literal["partial", "final", "interrupted", "failed", "unheard"]
 Origin = Literal["voice", "text", "seeded"]
 CoachAction = Literal["pause", "resume", "whisper", "takeover", "release", "end", "note", "summary"]
+
+Mark = Literal[True] | UnsetType
+"""True, or nothing at all: what was never marked reads as it did before there were marks."""
 
 _MICROSECOND = 6  # digits of a second
 
@@ -22,8 +26,10 @@ class Utterance(msgspec.Struct, frozen=True, kw_only=True):
     `seq` counts the finalized utterances of a session from 1 without gaps; a correction keeps
     `item_id` and takes a new `seq`. `position` is the place in the conversation. `text` is all that
     was said or generated, `heard_text` the part of it that was heard; `heard_estimated` says that
-    the relay estimated that part. `coach_id` is the coach who said it in the model's place. Times
-    are Unix seconds, lengths ms.
+    the relay estimated that part. `coach_id` is the coach who said it in the model's place.
+    `deleted_for_model` is True where the client has deleted the item, and nowhere else written: it
+    was said and heard all the same, but a model that continues the conversation is not told it.
+    Times are Unix seconds, lengths ms.
     """
 
     item_id: str
@@ -40,6 +46,12 @@ class Utterance(msgspec.Struct, frozen=True, kw_only=True):
     heard_estimated: bool = False
     audio_ms: int | None = None
     coach_id: str | None = None
+    deleted_for_model: Mark = UNSET
+
+
+def mark(is_set: bool) -> Mark:
+    """The mark of an utterance that has it, or not."""
+    return True if is_set else UNSET
 
 
 class SessionHead(msgspec.Struct, frozen=True, kw_only=True):

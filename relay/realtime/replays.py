@@ -3,7 +3,8 @@
 from collections.abc import Iterable
 from typing import Any, Final
 
-from relay.realtime.effects import RuleOutcome
+from relay.realtime.earlier import EarlierRecords
+from relay.realtime.effects import CorrectEarlier, Effect, RuleOutcome
 from relay.realtime.events import BadEvent, Event
 from relay.realtime.items import ROOT, InjectedItems, RecentIds
 from relay.realtime.requests import RequestTracker
@@ -39,12 +40,14 @@ class ReplayedItems:
         injected: InjectedItems,
         requests: RequestTracker,
         transcript: Transcript,
+        earlier: EarlierRecords | None = None,
     ) -> None:
         self._history = list(dict.fromkeys(history))
         self._index = {item_id: index for index, item_id in enumerate(self._history)}
         self._injected = injected
         self._requests = requests
         self._transcript = transcript
+        self._earlier = earlier or EarlierRecords()
         self._shown: set[str] = set()  # of the history: what the client has created, not deleted
         self._own: set[str] = set()  # of the history: what the engine has under the client's id
         self._firsts = RecentIds(_MAX_ITEMS)  # items that the client put at the front
@@ -55,7 +58,7 @@ class ReplayedItems:
     def from_client(self, event: Event, now: float) -> RuleOutcome:
         """The event as the engine may see it; replies to a repeated item. Raises BadEvent."""
         if event["type"] != _CREATE:
-            return RuleOutcome(self._translated(event)) if self._shown else RuleOutcome([event])
+            return self._about_shown(event) if self._shown else RuleOutcome([event])
         item_id = event["item"].get("id")
         if isinstance(item_id, str) and item_id in self._index:
             return self._repeated(event, item_id)
@@ -88,7 +91,8 @@ class ReplayedItems:
         behind = self._last_told(before)
         self._own.add(item_id)
         placed = {**event, "previous_item_id": behind}
-        return RuleOutcome([self._at_front(placed) if behind == ROOT else placed])
+        placed = self._at_front(placed) if behind == ROOT else placed
+        return RuleOutcome([placed], after=self._mark(item_id, deleted=False))
 
     def _answer(self, item: Json, previous: str | None) -> list[Event]:
         """The events with which an engine tells of a new item."""
@@ -129,13 +133,23 @@ class ReplayedItems:
         self._firsts.add(event["item"]["id"])
         return event
 
-    def _translated(self, event: Event) -> list[Event]:
-        """An event that may refer to a repeated item, for the engine."""
-        item_id, response = event.get("item_id"), event.get("response")
-        if isinstance(item_id, str) and item_id in self._shown:
-            if event["type"] == _DELETE:
-                return self._deletion(event, item_id)
-            return [{**event, "item_id": self._parts_of(item_id)[0]}]
+    def _about_shown(self, event: Event) -> RuleOutcome:
+        """An event that may be about a repeated item."""
+        item_id = event.get("item_id")
+        if not isinstance(item_id, str) or item_id not in self._shown:
+            return RuleOutcome(self._with_references(event))
+        if event["type"] == _DELETE:
+            marked = self._mark(item_id, deleted=True)
+            return RuleOutcome(self._deletion(event, item_id), after=marked)
+        return RuleOutcome([{**event, "item_id": self._parts_of(item_id)[0]}])
+
+    def _mark(self, item_id: str, *, deleted: bool) -> list[Effect]:
+        """Remember for the sessions to come whether the model has this item."""
+        return [CorrectEarlier(record) for record in self._earlier.mark(item_id, deleted=deleted)]
+
+    def _with_references(self, event: Event) -> list[Event]:
+        """An event whose response may be made of repeated items, for the engine."""
+        response = event.get("response")
         given = response.get("input") if isinstance(response, dict) else None
         if not isinstance(response, dict) or not isinstance(given, list):
             return [event]

@@ -10,8 +10,9 @@ import msgspec
 
 from relay.realtime.events import Event, TextDelta
 from relay.realtime.items import ItemOrder, RecentIds
+from relay.realtime.last_words import AwaitedWords
 from relay.realtime.playout import HeardAudio, Playback, cut_to_heard
-from relay.realtime.records import Origin, Speaker, State, Utterance
+from relay.realtime.records import Origin, Speaker, State, Utterance, mark
 
 _SPEAKERS: Final = ("user", "assistant")
 _TEXT_FIELDS: Final = {
@@ -66,6 +67,7 @@ class TranscriptItem:
 
     `is_generated` tells an answer of the model from one that the client seeded, `is_shown` one
     with text that is read rather than heard; `heard_ms` stays None until the item is interrupted.
+    `is_deleted` tells one that the client has taken from the model.
     """
 
     id: str
@@ -75,6 +77,7 @@ class TranscriptItem:
     is_generated: bool = False
     is_typed: bool = False
     is_shown: bool = False
+    is_deleted: bool = False
     status: str = "in_progress"
     audio_ms: int = 0
     heard_ms: int | None = None
@@ -137,10 +140,12 @@ class Transcript:
     A user utterance is finalized when its transcription is final, an answer when it was heard to
     its end or interrupted. A later event that corrects an utterance finalizes it again, with a new
     `seq`; a repeated event changes nothing. Empty utterances keep their position and are never
-    returned, but for those whose transcription failed. Times are Unix seconds.
+    returned, but for those whose transcription failed. `awaited` are the turns that have no words
+    yet. Times are Unix seconds.
     """
 
     def __init__(self, playback: Playback) -> None:
+        self.awaited = AwaitedWords()
         self._playback = playback
         self._items: dict[str, TranscriptItem] = {}
         self._finalizer = UtteranceFinalizer(self._items)
@@ -171,6 +176,7 @@ class Transcript:
 
     def observe(self, event: Event, now: float) -> list[Utterance]:
         """Take one server event; returns the utterances that it finalized, in order."""
+        self.awaited.observe(event, now)
         handler = self._handlers.get(event["type"])
         if handler is None or str(event.get("response_id")) in self._out_of_band:
             return []
@@ -312,6 +318,9 @@ class Transcript:
         item.role = str(role)
         if event["type"] != "conversation.item.done" or event.get("previous_item_id") is not None:
             self._finalizer.link(item, event.get("previous_item_id"))
+        if item.is_deleted and event["type"] == "conversation.item.added":  # it is made again
+            item.is_deleted = False
+            return [*self._finalizer.mark(item), *self._read_item(item, given, now)]
         return self._read_item(item, given, now)
 
     def _on_item_retrieved(self, event: Event, now: float) -> list[Utterance]:
@@ -337,13 +346,17 @@ class Transcript:
         Some clients delete in the place of truncating at 0 (PROTOCOL §5.6).
         """
         item = self._items.get(str(event.get("item_id")))
-        if item is None or not item.is_generated or item.is_shown or item.heard_ms is not None:
+        if item is None:
             return []
-        if self._playback.heard_nothing(item.id) or self._is_not_heard_yet(item, now):
+        item.is_deleted = True
+        is_played = item.is_generated and not item.is_shown and item.heard_ms is None
+        if is_played and self._is_not_heard_yet(item, now):
             return self._interrupt(item, 0, True, now)
-        return []
+        return self._finalizer.mark(item)
 
     def _is_not_heard_yet(self, item: TranscriptItem, now: float) -> bool:
+        if self._playback.heard_nothing(item.id):
+            return True
         heard = self._playback.heard(item.id, now)
         return heard.ms == 0 and not self._playback.ended(item.id, now)
 
@@ -479,6 +492,17 @@ class UtteranceFinalizer:
                 finalized += self._if_changed(self._utterance(item, index, text, state))
         return finalized
 
+    def mark(self, item: TranscriptItem) -> list[Utterance]:
+        """Return what was finalized of the item anew, if the model has lost it since, or has it."""
+        keys = ((item.id, index) for index in sorted(item.parts))
+        known = [self._finalized[key] for key in keys if key in self._finalized]
+        marked = {"deleted_for_model": mark(item.is_deleted)}
+        return [
+            utterance
+            for one in known
+            for utterance in self._if_changed(msgspec.structs.replace(one, **marked))
+        ]
+
     def _utterance(self, item: TranscriptItem, index: int, text: str, state: State) -> Utterance:
         origin: Origin = "voice"
         if item.role == "user" and item.is_typed:
@@ -500,6 +524,7 @@ class UtteranceFinalizer:
             heard_estimated=item.heard_estimated,
             audio_ms=item.audio_ms or None,
             coach_id=self.coach_ids.get(item.id),
+            deleted_for_model=mark(item.is_deleted),
         )
 
     def _if_changed(self, utterance: Utterance) -> list[Utterance]:

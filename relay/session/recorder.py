@@ -8,7 +8,7 @@ import msgspec
 
 from relay.interfaces import Journal
 from relay.realtime.coaching.control import Command
-from relay.realtime.effects import RecordUsage, RecordUtterance
+from relay.realtime.effects import CorrectEarlier, RecordUsage, RecordUtterance
 from relay.realtime.records import (
     ActionRecord,
     AnyRecord,
@@ -30,10 +30,12 @@ class Recorder:
         self.head = head
         self._begun: SessionRecord | None = None
 
-    def record(self, effect: RecordUtterance | RecordUsage) -> None:
+    def record(self, effect: RecordUtterance | RecordUsage | CorrectEarlier) -> None:
         """Record what the rules ask for."""
         if isinstance(effect, RecordUtterance):
             self.utterance(effect.utterance)
+        elif isinstance(effect, CorrectEarlier):
+            self._journal.append(effect.record)
         else:
             self._usage(effect)
 

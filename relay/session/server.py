@@ -29,6 +29,7 @@ from relay.interfaces import (
 from relay.realtime.core import SessionCore
 from relay.realtime.deadlines import Deadlines, SessionLimits
 from relay.realtime.dialects.client import ClientDialect
+from relay.realtime.earlier import EarlierRecords, earlier_ids, seed_items
 from relay.realtime.endings import (
     AT_CAPACITY,
     AUTH_UNAVAILABLE,
@@ -46,7 +47,7 @@ from relay.realtime.endings import (
 )
 from relay.realtime.events import encode
 from relay.realtime.grant import Caller, Grant
-from relay.realtime.opening import SessionSetup, earlier_ids, seed_items
+from relay.realtime.opening import SessionSetup
 from relay.realtime.records import SessionHead
 from relay.session.claims import Claim, ConversationClaims
 from relay.session.links import CloseWaiter, ending_of
@@ -292,6 +293,7 @@ def session_setup(
         truncates=admission.truncates and engine.truncation,
         earlier_items=seed_items(earlier.said),
         earlier_ids=earlier_ids(earlier.said),
+        earlier=EarlierRecords(earlier.said),
         prices=services.prices if engine.billed else None,
         conceal=engine.conceal,
     )

@@ -33,6 +33,7 @@ from relay.realtime.effects import (
     CallTool,
     ChargeBudget,
     ControlEffect,
+    CorrectEarlier,
     Effect,
     End,
     EngineEffect,
@@ -251,7 +252,7 @@ class Session:
                 self._output.other(effect.frame)
             elif isinstance(effect, ToEngine):
                 self._engine.send(effect.frame)
-            elif isinstance(effect, RecordUtterance | RecordUsage):
+            elif isinstance(effect, RecordUtterance | RecordUsage | CorrectEarlier):
                 self._recorder.record(effect)
             elif isinstance(effect, PlayCoachAudio):
                 self._output.plain.audio(effect.frame, effect.item_id, effect.ms, self.clock())

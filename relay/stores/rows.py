@@ -20,6 +20,7 @@ from relay.realtime.records import (
     State,
     UsageRecord,
     Utterance,
+    mark,
 )
 
 TITLE = "Voice Chat"
@@ -63,6 +64,8 @@ def message_row(record: Record, conversation_key: str) -> dict[str, Any]:
     by_user = said.role == "user"
     stored = said.text if by_user else said.heard_text
     metadata = _metadata(head, said)
+    if said.deleted_for_model:
+        metadata["deleted_for_model"] = True
     sender = head.user_id if by_user else said.coach_id
     if sender is not None:
         metadata["target_agent_id"] = head.agent_id
@@ -185,6 +188,7 @@ def record_from_row(message: Mapping[str, Any], user_id: str) -> Record:
         heard_estimated=metadata.get("heard_estimated", False),
         audio_ms=metadata["audio_ms"],
         coach_id=message.get("sender_user_id") if message["role"] == "assistant" else None,
+        deleted_for_model=mark(metadata.get("deleted_for_model") is True),
     )
     return Record(id=message["id"], head=head, utterance=utterance)
 

@@ -21,6 +21,7 @@ from tests.stores.words import (
     STRANGER,
     Call,
     corrected,
+    marked,
     texts,
 )
 
@@ -65,6 +66,18 @@ async def test_records_are_read_back_as_they_were_put(store: Store) -> None:
     said = [question, answer, typed, second_part]
     await store.put(said)
     assert await store.transcript(CONVERSATION) == said
+
+
+async def test_what_the_client_deleted_for_the_model_is_kept_and_marked(store: Store) -> None:
+    said = [CALL.user("My name is Ada."), CALL.assistant("Hello, Ada.")]
+    await store.put(said)
+    deleted = marked(said[1], seq=3)
+    await store.put([deleted])
+    await store.put(said)
+    assert await store.transcript(CONVERSATION) == [said[0], deleted]
+    again = marked(said[1], seq=4, deleted=False)
+    await store.put([again])
+    assert await store.transcript(CONVERSATION) == [said[0], again]
 
 
 async def test_S3_28_words_join_the_conversation_that_was_given(store: Store) -> None:

@@ -15,6 +15,7 @@ from relay.feed.messages import (
 from relay.realtime.transcript import InterimTranscript
 from relay.stores.rows import message_row, record_from_row
 from tests.feed.calls import HEAD, WORDS
+from tests.stores.words import marked
 
 
 def test_an_utterance_field_by_field() -> None:
@@ -43,7 +44,9 @@ def test_an_utterance_field_by_field() -> None:
         "heard_ms": 900,
         "heard_estimated": True,
         "audio_ms": 2600,
+        "deleted_for_model": False,
     }
+    assert utterance_info(marked(record, seq=3)).deleted_for_model
 
 
 def test_an_utterance_looks_the_same_from_memory_and_from_the_store() -> None:

@@ -6,9 +6,9 @@ from dataclasses import replace
 
 from relay.realtime.core import SessionCore
 from relay.realtime.deadlines import Deadlines, SessionLimits
-from relay.realtime.effects import Effect, RecordUtterance, ToClient, ToEngine
+from relay.realtime.earlier import EarlierRecords, earlier_ids, seed_items
+from relay.realtime.effects import CorrectEarlier, Effect, RecordUtterance, ToClient, ToEngine
 from relay.realtime.events import encode
-from relay.realtime.opening import earlier_ids, seed_items
 from relay.realtime.records import Record, Utterance
 from tests.realtime import wire_events as wire
 from tests.realtime.session_core import CREATED, from_engine, new_core
@@ -19,14 +19,17 @@ class Continued:
     """One session of a conversation with this history, and what each side of it knows.
 
     `engine` holds the engine's items in its order, `client` the ids in the order that the events
-    tell, `stored` the newest version of what was recorded, `shown` all events of the client's;
-    `obey` is what the engine does with an event.
+    tell, `stored` the newest version of what was recorded, `corrected` what was recorded of earlier
+    sessions, `shown` all events of the client's; `obey` is what the engine does with an event.
     """
 
     def __init__(self, *history: Record) -> None:
         core = new_core(created=False, conversation_id="c1")
         setup = replace(
-            core.setup, earlier_items=seed_items(history), earlier_ids=earlier_ids(history)
+            core.setup,
+            earlier_items=seed_items(history),
+            earlier_ids=earlier_ids(history),
+            earlier=EarlierRecords(history),
         )
         self.core = SessionCore(setup, Deadlines(SessionLimits(10.0, 1800.0, 300.0, 9000.0), 0.0))
         self.history = history
@@ -34,6 +37,7 @@ class Continued:
         self.client: list[str] = []
         self.shown: list[Event] = []
         self.stored: dict[str, Utterance] = {}
+        self.corrected: list[Record] = []
         self.obey: Callable[[Event], None] = self._obey
         self._generated = 0
         self._take(from_engine(self.core, CREATED))
@@ -68,6 +72,8 @@ class Continued:
         for effect in effects:
             if isinstance(effect, RecordUtterance):
                 self.stored[effect.utterance.item_id] = effect.utterance
+            elif isinstance(effect, CorrectEarlier):
+                self.corrected.append(effect.record)
             elif isinstance(effect, ToClient):
                 self._show(json.loads(bytes(effect.frame)))
             elif isinstance(effect, ToEngine):

@@ -6,21 +6,18 @@ from typing import Any
 
 from relay.realtime.client_encoder import ClientEncoder
 from relay.realtime.dialects.client import BrowserDialect, GaDialect
+from relay.realtime.earlier import MAX_CHARACTERS, MAX_TURNS, earlier_ids, seed_items
 from relay.realtime.effects import ToClient, ToEngine
 from relay.realtime.events import Event
 from relay.realtime.grant import Bounds, Caller, Grant
 from relay.realtime.items import InjectedItems
 from relay.realtime.opening import (
-    MAX_CHARACTERS,
-    MAX_TURNS,
     Announcement,
     SessionSetup,
     browser_session_update,
-    earlier_ids,
     greeting,
     open_session,
     openai_session_update,
-    seed_items,
 )
 from relay.realtime.requests import RequestTracker
 from relay.realtime.transcription_view import TranscriptionView

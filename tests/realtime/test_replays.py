@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from relay.realtime.opening import MAX_TURNS
+from relay.realtime.earlier import MAX_TURNS
 from relay.realtime.records import Record
 from tests.realtime import wire_events as wire
 from tests.realtime.remembering_engine import Continued, create

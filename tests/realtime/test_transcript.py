@@ -111,7 +111,33 @@ def test_5_6_an_answer_truncated_at_0_is_unheard() -> None:
 def test_what_was_heard_stays_heard_when_its_item_is_deleted() -> None:
     deleted = {"type": "conversation.item.deleted", "item_id": "A1"}
     finalized = said(*wire.answer("A1", "Hello", None), deleted, finish=True)
-    assert [(u.seq, u.state, u.heard_text) for u in finalized] == [(1, "final", "Hello")]
+    assert [(u.seq, u.state, u.heard_text, u.deleted_for_model is True) for u in finalized] == [
+        (1, "final", "Hello", False),
+        (2, "final", "Hello", True),
+    ]
+
+
+def test_a_deletion_is_told_once_and_taken_back_when_the_item_is_made_again() -> None:
+    deleted = {"type": "conversation.item.deleted", "item_id": "U1"}
+    typed = wire.typed("U1", "Hello", None)
+    finalized = said(*typed, deleted, deleted, *typed, finish=True)
+    assert [(u.seq, u.text, u.deleted_for_model is True) for u in finalized] == [
+        (1, "Hello", False),
+        (2, "Hello", True),
+        (3, "Hello", False),
+    ]
+
+
+def test_words_that_come_after_their_item_was_deleted_are_marked_from_the_first() -> None:
+    deleted = {"type": "conversation.item.deleted", "item_id": "U1"}
+    finalized = said(*wire.spoken_turn("U1", None), deleted, wire.heard("U1", "Hello"))
+    assert [(u.text, u.state, u.deleted_for_model is True) for u in finalized] == [
+        ("Hello", "final", True)
+    ]
+
+
+def test_of_an_item_that_nobody_knows_nothing_is_told() -> None:
+    assert said({"type": "conversation.item.deleted", "item_id": "U1"}, finish=True) == []
 
 
 def playing() -> Transcript:

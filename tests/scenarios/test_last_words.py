@@ -1,6 +1,7 @@
 """The learner's words come after the answer's end, and the client has left by then."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,6 +14,7 @@ from tests.stores.words import texts
 
 QUESTION = "What is two and two?"
 ANSWER = "Four."
+LIMITS = ("max_connections", "max_sessions_per_user", "max_connections_per_ip")
 
 
 def told(call: End) -> list[str]:
@@ -35,24 +37,26 @@ async def test_S3_27_the_older_front_ends_hook_loses_no_words(
     tmp_path: Path, waits_for: str
 ) -> None:
     """It closes at once and dials anew; the new engine is not called before the words are there."""
-    async with provided(tmp_path, max_sessions_per_user=1) as (here, provider):
-        async with client(here, browser()) as end:
-            call = await answered(end, provider)
-            talk = (await end.until("conversation.created"))["conversation_id"]
-            await end.until(waits_for)
-            end.say_goodbye(1000)
-            async with client(here, browser(conversation_id=talk)) as again:
-                await end.ended()
-                assert len(provider.calls) == 1
-                assert not call.gone.is_set()
-                call.send(wire.heard("U1", QUESTION))
-                await again.until("session.created")
-                second = await provider.call()
-                assert second is not call
-                await second.until("conversation.item.create", 2)
-                assert told(second) == [QUESTION, ANSWER]
-                assert await call.ended() == (1000, "Client disconnected")
-            rows = await here.stored(talk, 2)
+    async with (
+        provided(tmp_path, max_sessions_per_user=1) as (here, provider),
+        client(here, browser()) as end,
+    ):
+        call = await answered(end, provider)
+        talk = (await end.until("conversation.created"))["conversation_id"]
+        await end.until(waits_for)
+        end.say_goodbye(1000)
+        async with client(here, browser(conversation_id=talk)) as again:
+            await end.ended()
+            assert len(provider.calls) == 1
+            assert not call.gone.is_set()
+            call.send(wire.heard("U1", QUESTION))
+            await again.until("session.created")
+            second = await provider.call()
+            assert second is not call
+            await second.until("conversation.item.create", 2)
+            assert told(second) == [QUESTION, ANSWER]
+            assert await call.ended() == (1000, "Client disconnected")
+        rows = await here.stored(talk, 2)
     assert texts(newest(row["record"] for row in rows)) == [QUESTION, ANSWER]
     assert len(rows) == 2, "each is stored once"
 
@@ -74,7 +78,7 @@ async def test_words_that_never_come_keep_the_next_session_waiting_for_a_moment(
 
 async def test_who_left_counts_against_no_limit(tmp_path: Path) -> None:
     """The same user begins another conversation, and another user takes the only place."""
-    full = {"max_connections": 1, "max_sessions_per_user": 1, "max_connections_per_ip": 1}
+    full: dict[str, Any] = dict.fromkeys(LIMITS, 1)
     async with provided(tmp_path, **full) as (here, provider):
         async with client(here, openai()) as end:
             call = await answered(end, provider)

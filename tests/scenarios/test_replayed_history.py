@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from relay.parts.simple import Script
+from relay.realtime.earlier import seed_items
 from relay.realtime.records import newest
 from tests.scenarios.stage import Event, Line, stage
 from tests.stores.words import texts
@@ -107,3 +108,25 @@ async def test_without_its_id_it_is_a_new_conversation_that_has_each_word_once(
             assert added(second)[:4] == list(zip(ids, [None, *ids[:3]], strict=True))
         assert (await said(here, new, 6))[:4] == SAID
         assert await said(here, old, 4) == SAID
+
+
+async def test_what_a_client_deletes_is_stored_and_told_to_no_model_again(tmp_path: Path) -> None:
+    """In its own session, and in one that continues it, from the journal and from the store."""
+    async with stage(tmp_path, SCRIPT) as here:
+        async with here.openai_client("?relay=1") as first:
+            talk = (await first.until("relay.session"))["conversation_id"]
+            await spoken(first)
+            await spoken(first)
+            items = remembered(first)
+            await first.send({"type": "conversation.item.delete", "item_id": items[1]["id"]})
+            await first.until("conversation.item.deleted")
+        left = [items[0], *items[2:]]
+        async with here.openai_client(f"?conversation_id={talk}") as second:
+            await replay(second, left[:1])
+            told = {"type": "conversation.item.delete", "item_id": items[0]["id"]}
+            await second.send(told)
+            await second.until("conversation.item.deleted")
+        await here.emptied()
+        rows = [row["record"] for row in await here.stored(talk, 4)]
+    assert texts(newest(rows)) == SAID, "people read all of it"
+    assert [item["content"][0]["text"] for item in seed_items(newest(rows))] == SAID[2:]

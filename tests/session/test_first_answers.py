@@ -8,9 +8,10 @@ from relay.realtime import endings
 from relay.realtime.core import SessionCore
 from relay.realtime.deadlines import Deadlines, SessionLimits
 from relay.realtime.dialects.client import BrowserDialect
+from relay.realtime.earlier import seed_items
 from relay.realtime.events import encode
 from relay.realtime.grant import Grant
-from relay.realtime.opening import SessionSetup, browser_session_update, seed_items
+from relay.realtime.opening import SessionSetup, browser_session_update
 from relay.realtime.records import newest
 from relay.session.recorder import Recorder
 from relay.session.session import Session, SessionContext

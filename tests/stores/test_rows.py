@@ -17,7 +17,7 @@ from relay.stores.rows import (
     timestamp,
     usage_row,
 )
-from tests.stores.words import AGENT, COACH, CONVERSATION, LEARNER, MORNING, SESSION, Call
+from tests.stores.words import AGENT, COACH, CONVERSATION, LEARNER, MORNING, SESSION, Call, marked
 
 CALL = Call()
 KEY = "77777777-7777-4777-8777-777777777777"
@@ -35,6 +35,16 @@ def test_S3_34_the_conversations_row() -> None:
         "session_state": {"started_via": "realtime_voice"},
         "status": "active",
     }
+
+
+def test_only_a_row_that_the_client_deleted_for_the_model_says_so() -> None:
+    said = CALL.user("My name is Ada.")
+    deleted = marked(said, seq=2)
+    assert "deleted_for_model" not in message_row(said, KEY)["metadata"]
+    row = message_row(deleted, KEY)
+    assert row["metadata"]["deleted_for_model"] is True
+    assert row["content"] == {"type": "text", "text": "My name is Ada."}
+    assert record_from_row(row, LEARNER) == deleted
 
 
 def test_S3_31_the_row_of_a_users_utterance() -> None:

@@ -19,6 +19,7 @@ from relay.realtime.records import (
     Speaker,
     UsageRecord,
     Utterance,
+    mark,
     record_id,
     usage_id,
 )
@@ -112,6 +113,12 @@ class Call:
 def corrected(record: Record, text: str, seq: int) -> Record:
     """The same utterance as it turned out later."""
     said = msgspec.structs.replace(record.utterance, text=text, heard_text=text, seq=seq)
+    return msgspec.structs.replace(record, utterance=said)
+
+
+def marked(record: Record, seq: int, *, deleted: bool = True) -> Record:
+    """The same utterance once the client has deleted it, or made it again."""
+    said = msgspec.structs.replace(record.utterance, deleted_for_model=mark(deleted), seq=seq)
     return msgspec.structs.replace(record, utterance=said)
 
 
