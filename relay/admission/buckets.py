@@ -36,6 +36,10 @@ class TokenBuckets:
             self._buckets.popitem(last=False)
         return self._wait(left)
 
+    def forget(self, name: str) -> None:
+        """Give a name a full bucket again."""
+        self._buckets.pop(name, None)
+
     def wait(self, name: str, now: float) -> float:
         """How many seconds this name has to wait for one, 0 if it may take one now.
 

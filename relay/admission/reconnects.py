@@ -42,12 +42,28 @@ class ReconnectLimits:
         """Raise `SessionRefused`, with the time to wait, for a caller who has failed too often."""
         wait = self._failures.wait(caller, now)
         if wait > 0.0:
-            raise SessionRefused(replace(TOO_MANY_RECONNECTS, retry_after_ms=ceil(wait * 1000)))
+            text = f"Too many attempts in a row came to nothing. Wait {_in_words(wait)}."
+            ms = ceil(wait * 1000)
+            raise SessionRefused(replace(TOO_MANY_RECONNECTS, advice=text, retry_after_ms=ms))
 
-    def ended(self, caller: str, ending: Ending, seconds: float, now: float) -> None:
-        """Count an attempt that ended after so many seconds, if it came to nothing."""
+    def ended(
+        self, caller: str, ending: Ending, seconds: float, now: float, *, was_used: bool = False
+    ) -> None:
+        """Count an attempt that ended after so many seconds, if it came to nothing.
+
+        After one that did not, and that `was_used` (the model has answered in it), what the caller
+        failed at before is forgotten: it says nothing any more about the next attempt.
+        """
         if ending.name in _FAILED and seconds < SHORT_SECONDS:
             self._failures.take(caller, now)
+        elif was_used:
+            self._failures.forget(caller)
+
+
+def _in_words(seconds: float) -> str:
+    """For clients to whom an error is a text: whole seconds, never too few."""
+    whole = ceil(seconds)
+    return "a second" if whole == 1 else f"{whole} seconds"
 
 
 def caller_name(sub: str, *asked: str | None) -> str:

@@ -253,6 +253,11 @@ class Transcript:
         return self._finalizer.seq
 
     @property
+    def has_answered(self) -> bool:
+        """Whether the model has said anything."""
+        return self._finalizer.has_answered
+
+    @property
     def latency(self) -> "ResponseLatency":
         """How long answers have taken to begin."""
         return self._finalizer.latency
@@ -441,6 +446,7 @@ class UtteranceFinalizer:
         self._order = ItemOrder()
         self._finalized: dict[tuple[str, int], Utterance] = {}
         self.seq = 0
+        self.has_answered = False
         self.latency = ResponseLatency()
         self.coach_ids: dict[str, str] = {}
         self.repeated = RecentIds(_MAX_ITEMS)
@@ -504,6 +510,7 @@ class UtteranceFinalizer:
         ]
 
     def _utterance(self, item: TranscriptItem, index: int, text: str, state: State) -> Utterance:
+        self.has_answered |= item.is_generated and item.id not in self.coach_ids
         origin: Origin = "voice"
         if item.role == "user" and item.is_typed:
             origin = "text"

@@ -127,7 +127,9 @@ class SessionServer:
                 metrics.session_started(door.name)
                 ending = await session.run()
                 name = _name(session.head.user_id, request, door)
-                self._services.reconnects.ended(name, ending, clock() - began, _now())
+                self._services.reconnects.ended(
+                    name, ending, clock() - began, _now(), was_used=session.was_used
+                )
         seconds = clock() - began
         metrics.session_ended(door.name, ending.name, seconds)
         fields = {"door": door.name, "ending": ending.name, **cause}

@@ -426,6 +426,11 @@ class Session:
             speaker=core.control.speaker,
         )
 
+    @property
+    def was_used(self) -> bool:
+        """Whether the model has answered in it."""
+        return self.core.transcript.has_answered
+
     def interim(self) -> Sequence[InterimTranscript]:
         """The text so far of utterances that are not final."""
         return self.core.transcript.interim()

@@ -70,6 +70,56 @@ def test_calls_that_were_had_and_places_that_are_taken_brake_nobody(
     assert len(limits) == 0
 
 
+def failed(limits: ReconnectLimits, times: int, now: float) -> None:
+    for _ in range(times):
+        limits.ended(KIM, endings.ENGINE_CLOSED, 0.1, now)
+
+
+def test_a_call_that_was_had_wipes_out_what_failed_before() -> None:
+    limits = ReconnectLimits()
+    failed(limits, FAILURES - 1, 0.0)
+    limits.ended(KIM, endings.CLIENT_LEFT, 60.0, 0.0, was_used=True)
+    assert len(limits) == 0
+    failed(limits, FAILURES - 1, 0.0)
+    assert waits(limits, KIM, 0.0) == 0
+    failed(limits, 1, 0.0)
+    assert waits(limits, KIM, 0.0) == 4000
+
+
+@pytest.mark.parametrize(
+    ("ending", "seconds", "was_used"),
+    [
+        (endings.CLIENT_LEFT, 60.0, False),
+        (endings.ENGINE_CLOSED, 1.0, True),
+        (endings.TOO_MANY_SESSIONS, 0.0, False),
+    ],
+    ids=["nobody answered", "answered and failed at once", "no place"],
+)
+def test_nothing_less_does(ending: Ending, seconds: float, was_used: bool) -> None:
+    limits = ReconnectLimits()
+    failed(limits, FAILURES, 0.0)
+    limits.ended(KIM, ending, seconds, 0.0, was_used=was_used)
+    assert waits(limits, KIM, 0.0) == 4000
+
+
+def test_a_long_call_that_failed_in_the_end_was_had_all_the_same() -> None:
+    limits = ReconnectLimits()
+    failed(limits, FAILURES, 0.0)
+    limits.ended(KIM, endings.ENGINE_CLOSED, reconnects.SHORT_SECONDS, 0.0, was_used=True)
+    assert waits(limits, KIM, 0.0) == 0
+
+
+@pytest.mark.parametrize(
+    ("now", "text"), [(0.0, "Wait 4 seconds."), (1.9, "Wait 3 seconds."), (3.2, "Wait a second.")]
+)
+def test_the_time_to_wait_is_in_the_text_as_well(now: float, text: str) -> None:
+    limits = ReconnectLimits()
+    failed(limits, FAILURES, 0.0)
+    with pytest.raises(SessionRefused) as refused:
+        limits.check(KIM, now)
+    assert refused.value.ending.advice == f"Too many attempts in a row came to nothing. {text}"
+
+
 @pytest.mark.parametrize(
     "other",
     [

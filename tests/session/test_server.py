@@ -27,6 +27,7 @@ from relay.session.server import DATE_STEP, SessionServer, create_session, sessi
 from relay.session.session import Session, SessionContext
 from tests.doors.requests import asking
 from tests.fake_connection import FakePeer
+from tests.realtime import wire_events as wire
 from tests.session.fakes import (
     CALLER,
     CREATED,
@@ -422,6 +423,30 @@ async def test_who_dials_on_after_the_engines_refusals_is_braked_and_calls_it_no
     assert other.close_sent is None, "who asks for something else is not braked"
     here.directory.end_all(endings.IDLE)
     await settle()
+
+
+async def test_a_call_in_which_the_model_answered_takes_the_brake_off() -> None:
+    here = Server()
+
+    async def fails(times: int) -> None:
+        for _ in range(times):
+            here.opener.outcome = refusing = FakePeer()
+            await here.call()
+            refusing.leave(1000)
+            await settle()
+
+    await fails(FAILURES - 1)
+    here.opener.outcome = engine = FakePeer()
+    client = await here.call()
+    engine.arrive(CREATED)
+    for event in wire.answer("A1", "Hello.", None):
+        engine.arrive(json.dumps(event))
+    client.leave(1000)
+    await settle()
+    await fails(FAILURES)
+    braked = await here.call()
+    assert json.loads(braked.sent[0])["error"]["code"] == "too_many_reconnects"
+    assert len(here.opener.calls) == 2 * FAILURES
 
 
 async def test_a_refused_caller_is_braked_without_using_up_the_places_of_their_address() -> None:

@@ -167,10 +167,17 @@ class BrowserDialect:
         return {"type": "conversation.created", "conversation_id": conversation_id}
 
     def farewell(self, ending: Ending) -> Farewell:
-        """The close frame alone, except that a lost engine is told by an event as well (S3-12)."""
+        """The close frame alone, except that two endings are told by an event as well.
+
+        A lost engine (S3-12), and a refusal that says how long to wait.
+        """
         if ending.name == endings.ENGINE_CLOSED.name:
             error = {"type": "error", "error": "OpenAI connection error"}
             return Farewell((error,), ending.code, ending.reason)
+        if ending.retry_after_ms:
+            told = _with_string(_error(ending, ending.name))
+            told["retry_after_ms"] = ending.retry_after_ms
+            return Farewell((told,), ending.code, ending.reason)
         if ending == endings.AT_CAPACITY:
             ending = endings.AT_CAPACITY_BROWSER
         code = 1000 if ending.name in _SILENT_ENDINGS else ending.code

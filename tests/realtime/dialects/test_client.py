@@ -170,6 +170,23 @@ def test_a_braked_caller_is_told_how_long_to_wait() -> None:
     assert "retry_after_ms" not in GaDialect().farewell(endings.FORBIDDEN).events[0]["error"]
 
 
+def test_at_the_browser_door_the_text_says_it() -> None:
+    ending = replace(endings.TOO_MANY_RECONNECTS, advice="Wait 2 seconds.", retry_after_ms=1500)
+    farewell = BrowserDialect().farewell(ending)
+    assert farewell.events == (
+        {
+            "type": "error",
+            "error": "Wait 2 seconds.",
+            "code": "too_many_reconnects",
+            "message": "Wait 2 seconds.",
+            "event_id": None,
+            "retry_after_ms": 1500,
+        },
+    )
+    assert (farewell.code, farewell.reason) == (4029, "Too many requests")
+    assert BrowserDialect().farewell(endings.TOO_MANY_REQUESTS).events == ()
+
+
 def test_a_refusing_engine_is_a_lost_one_to_the_older_front_end() -> None:
     for code in endings.FINAL_CODES:
         told = BrowserDialect().farewell(endings.engine_refused(code))
