@@ -41,8 +41,8 @@ class Connection(Protocol):
     """One end of a message connection, to a client or to an engine."""
 
     @property
-    def ended_for_memory(self) -> bool:
-        """Whether this end has closed it because too much waited in it."""
+    def fault(self) -> Ending | None:
+        """Why this end has closed it by itself, for what the other did; None where it did not."""
 
     def attach(self, receiver: Receiver) -> None:
         """Push everything to this receiver from now on.

@@ -5,6 +5,7 @@ from collections import deque
 from typing import Final
 
 from relay.interfaces import Frame, Receiver
+from relay.realtime.endings import INTERNAL_ERROR, Ending
 from relay.tasks import report_to_loop
 
 HIGH_BYTES: Final = 1024 * 1024
@@ -13,7 +14,6 @@ HIGH_FRAMES: Final = 2048
 """The same bound in frames: small ones cost more memory as Python objects than as bytes."""
 MAX_BYTES: Final = 32 * 1024 * 1024
 """A sender that does not mind `writable` is closed here: above what one message may add."""
-_FAULT: Final = (1011, "Internal server error")
 
 
 class LocalConnection:
@@ -23,9 +23,8 @@ class LocalConnection:
     `close`. What waits while the other end is paused, or nothing is attached to it, is bounded.
     """
 
-    ended_for_memory = False
-
     def __init__(self) -> None:
+        self.fault: Ending | None = None
         self._far = self
         self._receiver: Receiver | None = None
         self._incoming: deque[bytes] = deque()
@@ -96,10 +95,15 @@ class LocalConnection:
         self._incoming.append(frame)
         self._incoming_bytes += len(frame)
         if self._incoming_bytes > MAX_BYTES:
-            self.close(*_FAULT)
+            self._fail()
         elif self._incoming_bytes > HIGH_BYTES or len(self._incoming) > HIGH_FRAMES:
             self._far.set_writable(False)
         self._soon()
+
+    def _fail(self) -> None:
+        if self._ending is None:
+            self.fault = INTERNAL_ERROR
+        self.close(INTERNAL_ERROR.code, INTERNAL_ERROR.reason)
 
     def set_writable(self, ready: bool) -> None:
         """For the other end: whether it has room for more frames."""
@@ -121,7 +125,7 @@ class LocalConnection:
                 self._receiver.frame(frame)
             except Exception as fault:  # noqa: BLE001 - one receiver's fault ends one connection
                 report_to_loop(fault)
-                self.close(*_FAULT)
+                self._fail()
         if self._incoming_bytes <= HIGH_BYTES // 2 and len(self._incoming) <= HIGH_FRAMES // 2:
             self._far.set_writable(True)
         if self._ending is None or self._incoming or self._paused or self._told:

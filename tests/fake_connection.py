@@ -1,6 +1,7 @@
 """A connection without a socket, whose other end is played by the test."""
 
 from relay.interfaces import Frame, Receiver
+from relay.realtime.endings import Ending
 
 _LOST = (1006, "")
 
@@ -15,7 +16,7 @@ class FakePeer:
         self.sent: list[bytes] = []
         self.close_sent: tuple[int, str] | None = None
         self.paused = False
-        self.ended_for_memory = False
+        self.fault: Ending | None = None
         self.unanswered_pings = 0
         self._answers_close = answers_close
         self._receiver: Receiver | None = None

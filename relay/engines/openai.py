@@ -229,9 +229,9 @@ class _ProviderConnection:
         self.pause, self.resume, self.close = connection.pause, connection.resume, connection.close
 
     @property
-    def ended_for_memory(self) -> bool:
+    def fault(self) -> Ending | None:
         """As the connection says."""
-        return self._connection.ended_for_memory
+        return self._connection.fault
 
     def attach(self, receiver: Receiver) -> None:
         """Push to this receiver from now on; directly, once the provider is known to speak GA."""

@@ -37,26 +37,8 @@ client is paused, and nothing is lost."""
 EARLY_FRAMES: Final = 2048
 """Frames that are held: small ones cost more memory as Python objects than as bytes."""
 
-ABORTED: Final = 1006
-"""The close code that is never sent: the connection ends without a close frame."""
-
-_CLIENT_ENDINGS: Final = {
-    1000: endings.CLIENT_LEFT,
-    1001: endings.CLIENT_LEFT,
-    1005: endings.CLIENT_LEFT,
-    1002: endings.PROTOCOL_ERROR,
-    1003: endings.BINARY_REFUSED,
-    1007: endings.NOT_UTF8,
-    1009: endings.FRAME_TOO_BIG,
-    1011: endings.INTERNAL_ERROR,
-    1013: endings.OUT_OF_MEMORY,
-    4029: endings.TOO_MANY_FRAMES,
-}
-
-
-def ending_of(code: int) -> Ending:
-    """Why a client's connection was closed, by its close code."""
-    return _CLIENT_ENDINGS.get(code, endings.CLIENT_LOST if code == 1006 else endings.CLIENT_LEFT)
+LOST: Final = 1006
+"""The close code that stands for a connection without a close frame; it is never sent."""
 
 
 class SessionCallbacks(Protocol):
@@ -71,6 +53,9 @@ class SessionCallbacks(Protocol):
 
     def end(self, ending: Ending) -> None:
         """End the session; the first ending wins."""
+
+    def client_left(self, code: int) -> None:
+        """The client has closed its connection with this code, 1006 if it is lost."""
 
     def engine_closed(self, code: int, reason: str) -> None:
         """The engine's connection is closed; its code and reason are the engine's own."""
@@ -268,7 +253,11 @@ class ClientLink:
         """The connection is closed, by either side."""
         self._early, self._early_bytes = [], 0
         self.gone.set()
-        self._session.end(ending_of(code))
+        fault = self.connection.fault if self.connection is not None else None
+        if fault is not None:
+            self._session.end(fault)
+        else:
+            self._session.client_left(code)
 
 
 class EngineLink:
@@ -354,7 +343,7 @@ class EngineLink:
     def close(self, code: int, reason: str) -> None:
         """Close the connection; one that takes nothing more is aborted, with what waits for it."""
         if self.connection is not None:
-            self.connection.close(ABORTED if self._is_full else code, reason)
+            self.connection.close(LOST if self._is_full else code, reason)
 
     def frame(self, frame: Frame) -> None:
         """Relay one event of the engine's."""
@@ -398,7 +387,7 @@ class EngineLink:
     def closed(self, code: int, reason: str) -> None:
         """The connection is closed; the engine's own code and reason are never passed on."""
         self.gone.set()
-        if self.connection is not None and self.connection.ended_for_memory:
+        if self.connection is not None and self.connection.fault == endings.OUT_OF_MEMORY:
             self._session.end(endings.OUT_OF_MEMORY)
         else:
             self._session.engine_closed(code, reason)

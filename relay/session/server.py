@@ -33,11 +33,17 @@ from relay.realtime.earlier import EarlierRecords, earlier_ids, seed_items
 from relay.realtime.endings import (
     AT_CAPACITY,
     AUTH_UNAVAILABLE,
+    BINARY_REFUSED,
     FORBIDDEN,
+    FRAME_TOO_BIG,
     INTERNAL_ERROR,
     MISSING_PARAMETERS,
+    NOT_UTF8,
+    OUT_OF_MEMORY,
+    PROTOCOL_ERROR,
     SERVICE_RESTART,
     TOKEN_TOO_LONG,
+    TOO_MANY_FRAMES,
     UNAUTHORIZED,
     UNKNOWN_PATH,
     UNSUPPORTED_CALL,
@@ -50,7 +56,7 @@ from relay.realtime.grant import Caller, Grant
 from relay.realtime.opening import SessionSetup
 from relay.realtime.records import SessionHead
 from relay.session.claims import Claim, ConversationClaims
-from relay.session.links import CloseWaiter, ending_of
+from relay.session.links import CloseWaiter
 from relay.session.recorder import Recorder, TextlessJournal
 from relay.session.session import CLOSE_SECONDS, Services, Session, SessionContext
 from relay.tasks import Tasks, error_fields
@@ -67,6 +73,15 @@ STRANGERS: Final = (
     *(UNSUPPORTED_CALL, UNSUPPORTED_INTENT),
 )
 """Endings of who has shown no valid token, by their own doing."""
+
+_FAULTS: Final = {
+    ending.code: ending
+    for ending in (
+        *(PROTOCOL_ERROR, BINARY_REFUSED, NOT_UTF8, FRAME_TOO_BIG),
+        *(INTERNAL_ERROR, OUT_OF_MEMORY, TOO_MANY_FRAMES),
+    )
+}
+"""Why a listener closes a connection by itself, by the code."""
 
 log = structlog.get_logger(__name__)
 
@@ -99,7 +114,7 @@ class SessionServer:
 
     def farewell_frames(self, request: ConnectRequest, ending: tuple[int, str]) -> list[bytes]:
         """Frames for a client who broke the WebSocket protocol, sent before the close frame."""
-        told = self._door(request).dialect(request).farewell(ending_of(ending[0]))
+        told = self._door(request).dialect(request).farewell(_FAULTS[ending[0]])
         return [encode(event) for event in told.events]
 
     def _door(self, request: ConnectRequest) -> Door:
@@ -108,7 +123,7 @@ class SessionServer:
     async def _run(self, client: Connection, request: ConnectRequest, door: Door) -> None:
         metrics, clock = self._services.metrics, self._services.clock.monotonic
         began, session_id = clock(), str(uuid.uuid4())
-        cause: dict[str, str] = {}
+        cause: dict[str, str | int] = {}
         # On each log line of this task and its children.
         bind_contextvars(session_id=session_id, client=request.client_ip)
         async with AsyncExitStack() as slots:
@@ -116,7 +131,7 @@ class SessionServer:
                 session = await self._admit(client, request, door, session_id, slots)
             except SessionRefused as refused:
                 ending, cause = refused.ending, _cause(refused)
-                metrics.caller_refused(cause.get("cause", ending.name))
+                metrics.caller_refused(str(cause.get("cause", ending.name)))
                 await _reject(client, door.dialect(request), ending)
             except Exception as error:  # noqa: BLE001 - set-up may fail in any way: 1011, S3-10
                 failed = error_fields(error)
@@ -126,6 +141,7 @@ class SessionServer:
             else:
                 metrics.session_started(door.name)
                 ending = await session.run()
+                cause = {} if session.client_code is None else {"code": session.client_code}
                 name = _name(session.head.user_id, request, door)
                 self._services.reconnects.ended(
                     name, ending, clock() - began, _now(), was_used=session.was_used
@@ -385,7 +401,7 @@ async def _reject(client: Connection, dialect: ClientDialect, ending: Ending) ->
         await waiter.gone.wait()
 
 
-def _cause(refused: SessionRefused) -> dict[str, str]:
+def _cause(refused: SessionRefused) -> dict[str, str | int]:
     """Why a caller was refused, where the door knows more than the ending says; safe to log."""
     return {"cause": str(refused.__cause__)} if refused.__cause__ is not None else {}
 

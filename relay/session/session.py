@@ -63,7 +63,7 @@ from relay.realtime.troubles import close_label
 from relay.session.billing import BudgetService, SessionBilling, token_counts
 from relay.session.coach_bridge import CoachBridge
 from relay.session.last_words import LastWords, LastWordsLimit
-from relay.session.links import ClientLink, EngineLink
+from relay.session.links import LOST, ClientLink, EngineLink
 from relay.session.output import AudioMonitor, OutputSwitch, plain_output
 from relay.session.provider_health import ProviderHealth
 from relay.session.recorder import Recorder
@@ -162,6 +162,7 @@ class Session:
     """One live call: a `LiveSession`, and the one owner of its two connections.
 
     `run` lasts as long as the call. `end` may be called from anywhere; the first ending wins.
+    `client_code` is the code with which the client closed, None where it did not end the session.
     """
 
     def __init__(
@@ -178,6 +179,7 @@ class Session:
         self._recorder = recorder
         self._billing = SessionBilling(core.spending, context.hold)
         self._opened_at = context.clock()
+        self.client_code: int | None = None
         self._ended: asyncio.Future[Ending] = asyncio.get_running_loop().create_future()
         self._output = OutputSwitch(
             plain_output(core.playout, context.pace_ms, context.clock, context.after_playback)
@@ -382,6 +384,12 @@ class Session:
     def _voice_heard(self) -> None:
         self.core.voice_heard(self.clock())
         self._timer.arm()
+
+    def client_left(self, code: int) -> None:
+        """The client is gone; whatever its code says, it is not about us."""
+        if not self._ended.done():
+            self.client_code = code
+        self.end(endings.CLIENT_LOST if code == LOST else endings.CLIENT_LEFT)
 
     def engine_closed(self, code: int, reason: str) -> None:
         """The engine's connection is closed: say how, unless the session closed it itself."""

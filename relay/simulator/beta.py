@@ -4,6 +4,7 @@ from typing import Final
 
 from relay.interfaces import Connection, Frame, Receiver
 from relay.realtime.dialects.client import BetaDialect
+from relay.realtime.endings import Ending
 from relay.realtime.events import BadEvent, Event, decode, encode, error, sniff
 
 GA_FIELDS: Final = frozenset({"type", "audio", "output_modalities", "max_output_tokens"})
@@ -23,9 +24,9 @@ class BetaVoice:
         self.pause, self.resume, self.close = voice.pause, voice.resume, voice.close
 
     @property
-    def ended_for_memory(self) -> bool:
+    def fault(self) -> Ending | None:
         """As the voice says."""
-        return self._voice.ended_for_memory
+        return self._voice.fault
 
     def attach(self, receiver: Receiver) -> None:
         """Push to this receiver from now on."""

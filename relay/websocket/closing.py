@@ -86,16 +86,18 @@ class ClosingHandshake:
 
     At most one close frame is sent. From then on the connection lives for its grace period, however
     full its buffers are; a timer then aborts it, and is cancelled when the connection is lost.
-    `close_frame` is what the receiver is told: 1006 until the closing begins.
+    `close_frame` is what the receiver is told, 1006 until the closing begins; `fault` is why this
+    end has begun it by itself.
     """
 
-    __slots__ = ("_options", "_timer", "_transport", "close_frame", "is_lost")
+    __slots__ = ("_options", "_timer", "_transport", "close_frame", "fault", "is_lost")
 
     def __init__(self, transport: WSTransport, options: ConnectionOptions) -> None:
         self._transport = transport
         self._options = options
         self._timer: asyncio.TimerHandle | None = None
         self.close_frame = ABNORMAL
+        self.fault: Ending | None = None
         self.is_lost = False
 
     def close(self, frame: CloseFrame) -> None:
@@ -108,7 +110,7 @@ class ClosingHandshake:
 
     def fail(self, ending: Ending) -> None:
         """Send the farewell frames and a close frame, and do not wait for the answer."""
-        frame = (ending.code, ending.reason)
+        self.fault, frame = ending, (ending.code, ending.reason)
         self._begin(frame, self._options.fail_grace)
         try:
             for farewell in self._options.farewell_frames(frame):

@@ -80,7 +80,6 @@ class WebSocketConnection(WSListener):
         "_turns",
         "_was_throttled",
         "_writable",
-        "ended_for_memory",
     )
 
     _transport: WSTransport
@@ -112,7 +111,6 @@ class WebSocketConnection(WSListener):
         self._plain = True  # open, and no message is half received: the common case
         self._closing = False  # a close was sent or answered, or the connection is lost
         self._writable = True
-        self.ended_for_memory = False
 
     def __repr__(self) -> str:
         """Show side, remote address, state, and how much is buffered."""
@@ -137,6 +135,11 @@ class WebSocketConnection(WSListener):
     def remote(self) -> str:
         """The other end's address as `host:port`."""
         return remote_address(self._transport.underlying_transport)
+
+    @property
+    def fault(self) -> Ending | None:
+        """Why this end has closed it by itself, as for bytes that are no frames."""
+        return self._closing_handshake.fault
 
     @property
     def buffered(self) -> int:
@@ -346,7 +349,6 @@ class WebSocketConnection(WSListener):
     def end_for_memory(self) -> None:
         """End it: too much waits in all connections, and most of it here."""
         if hasattr(self, "_turns") and not self._closing:
-            self.ended_for_memory = True
             self._fail(OUT_OF_MEMORY)
 
     # Frames off the hot path, and failures.

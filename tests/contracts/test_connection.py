@@ -220,6 +220,7 @@ async def test_an_end_that_comes_before_anybody_is_attached_is_told_to_who_attac
     ends.peer.attach(ends.recorder)
 
     assert await ends.recorder.ending() == LEFT
+    assert ends.peer.fault is None, "nobody here has closed it"
 
 
 async def test_what_is_sent_reaches_the_far_end_in_order(ends: Ends) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from relay.realtime import endings
 from relay.realtime.dialects.client import BrowserDialect, ClientDialect, GaDialect
@@ -18,7 +19,7 @@ from relay.realtime.events import encode
 from relay.session.directory import MemorySessionDirectory
 from relay.websocket.closing import CLOSE_GRACE, FAIL_GRACE
 from tests.own_time import own_time
-from tests.scenarios.by_hand import End, Provider, client, provided
+from tests.scenarios.by_hand import End, Provider, client, openai, provided
 from tests.scenarios.stage import AGENT, Stage, live_sessions, token
 from tests.websocket.ends import BINARY, TEXT
 
@@ -356,3 +357,20 @@ def test_every_ending_of_the_table_was_met() -> None:
         *(endings.TOO_MANY_RECONNECTS, endings.ENGINE_REFUSED, endings.OUT_OF_MEMORY),
     }
     assert set(endings.ALL) - met == {endings.AT_CAPACITY_BROWSER} | elsewhere
+
+
+OWN_CODES = (1000, 1001, 1002, 1011, 1013, 4029, 4711)
+
+
+async def test_a_clients_own_code_is_logged_and_is_no_ending_of_ours(tmp_path: Path) -> None:
+    """Some clients close with 1011 when they fail themselves."""
+    with capture_logs() as lines:
+        async with provided(tmp_path) as (here, _):
+            for code in OWN_CODES:
+                async with client(here, openai()) as end:
+                    await end.until("session.created")
+                    end.say_goodbye(code)
+                    assert await end.ended() == (code, "")
+    ended = [line for line in lines if line["event"] == "session ended"]
+    assert sorted(line["code"] for line in ended) == list(OWN_CODES)
+    assert {line["ending"] for line in ended} == {"client_left"}

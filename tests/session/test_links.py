@@ -7,10 +7,10 @@ from relay.realtime.core import SessionCore
 from relay.realtime.deadlines import Deadlines
 from relay.realtime.dialects.client import BetaDialect, ClientDialect, GaDialect
 from relay.realtime.effects import Effect, ToClient
-from relay.realtime.endings import CLIENT_LEFT, CLIENT_TOO_SLOW, ENGINE_CLOSED, Ending
+from relay.realtime.endings import CLIENT_LEFT, CLIENT_LOST, CLIENT_TOO_SLOW, ENGINE_CLOSED, Ending
 from relay.realtime.grant import Grant
 from relay.realtime.opening import SessionSetup, openai_session_update
-from relay.session.links import ABORTED, ClientLink, EngineLink
+from relay.session.links import LOST, ClientLink, EngineLink
 from relay.session.output import OutputSwitch, plain_output
 from tests.fake_connection import FakePeer
 from tests.session.fakes import CALLER, CREATED, LIMITS, FakeClock
@@ -48,6 +48,9 @@ class FakeSession:
 
     def end(self, ending: Ending) -> None:
         self.endings.append(ending)
+
+    def client_left(self, code: int) -> None:
+        self.endings.append(CLIENT_LOST if code == LOST else CLIENT_LEFT)
 
     def engine_closed(self, code: int, reason: str) -> None:
         self.endings.append(ENGINE_CLOSED)
@@ -207,4 +210,4 @@ async def test_an_engine_that_takes_nothing_more_is_not_waited_for() -> None:
     _, engine = session.connect()
     session.engine.writable(False)
     session.engine.close(1000, "Client disconnected")
-    assert engine.close_sent == (ABORTED, "Client disconnected")
+    assert engine.close_sent == (LOST, "Client disconnected")

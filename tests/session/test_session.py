@@ -149,24 +149,45 @@ async def test_S3_11_an_engine_that_leaves_is_1011_whatever_its_code(code: int) 
     assert b"sk-secret" not in b"".join(stage.client.sent)
 
 
-@pytest.mark.parametrize(
-    ("code", "ending"),
-    [
-        (1002, endings.PROTOCOL_ERROR),
-        (1003, endings.BINARY_REFUSED),
-        (1005, endings.CLIENT_LEFT),
-        (1006, endings.CLIENT_LOST),
-        (1007, endings.NOT_UTF8),
-        (1009, endings.FRAME_TOO_BIG),
-        (4711, endings.CLIENT_LEFT),
-    ],
-)
-async def test_why_a_client_is_gone_is_named(code: int, ending: Ending) -> None:
+OF_ANY_END = (1000, 1001, 1002, 1003, 1005, 1007, 1009, 1011, 1013, 4029, 4711)
+
+
+@pytest.mark.parametrize("code", OF_ANY_END)
+async def test_whatever_code_a_client_closes_with_it_has_left(code: int) -> None:
+    """The code is its own: a client that failed (1011) is no failure of ours."""
+    stage = Stage()
+    session, running = stage.start()
+    await settle()
+    stage.client.leave(code)
+    assert await running == endings.CLIENT_LEFT
+    assert session.client_code == code
+
+
+async def test_a_client_without_a_close_frame_is_lost() -> None:
     stage = Stage()
     _, running = stage.start()
     await settle()
-    stage.client.leave(code)
-    assert await running == ending
+    stage.client.leave()
+    assert await running == endings.CLIENT_LOST
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        *(endings.PROTOCOL_ERROR, endings.BINARY_REFUSED, endings.NOT_UTF8),
+        *(endings.FRAME_TOO_BIG, endings.INTERNAL_ERROR, endings.OUT_OF_MEMORY),
+        endings.TOO_MANY_FRAMES,
+    ],
+    ids=lambda ending: ending.name,
+)
+async def test_why_our_end_of_a_clients_connection_was_closed_is_named(fault: Ending) -> None:
+    stage = Stage()
+    session, running = stage.start()
+    await settle()
+    stage.client.fault = fault
+    stage.client.leave(fault.code, fault.reason)
+    assert await running == fault
+    assert session.client_code is None
 
 
 async def test_a_client_that_leaves_during_set_up_cancels_the_engine() -> None:

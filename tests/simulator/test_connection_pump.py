@@ -20,7 +20,7 @@ class FakeVoice:
         self.sent: list[bytes] = []
         self.closed: list[tuple[int, str]] = []
 
-    ended_for_memory = False
+    fault = None
 
     def attach(self, receiver: Receiver) -> None:
         pass

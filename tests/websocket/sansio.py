@@ -72,7 +72,7 @@ class SansioConnection(asyncio.Protocol):
             self.protocol.send_text(bytes(frame))
             self._flush()
 
-    ended_for_memory = False
+    fault = None
 
     def pause(self) -> None:
         """Stop reading."""

@@ -40,7 +40,7 @@ from relay.parts.interfaces import (
     TranscriptionRequest,
 )
 from relay.parts.measuring import Outcome, PartObserver, measured
-from relay.realtime.endings import AT_CAPACITY, SessionRefused
+from relay.realtime.endings import AT_CAPACITY, OUT_OF_MEMORY, Ending, SessionRefused
 from relay.tasks import Tasks, where
 
 MAX_SESSIONS = 1000
@@ -185,7 +185,7 @@ class CascadeConnection:
         self._work: dict[int, asyncio.Task[None]] = {}
         self._ending: tuple[int, str] | None = None
         self._ending_reported = False
-        self.ended_for_memory = False
+        self.fault: Ending | None = None
         self.on_closed: Callable[[CascadeConnection], None] = lambda _: None
         self._perform(machine.begin(self._loop.time()))
 
@@ -201,7 +201,7 @@ class CascadeConnection:
         self._inbox.append(bytes(frame))
         self._inbox_bytes += len(frame)
         if self._inbox_bytes > MAX_INBOX_BYTES:
-            self.ended_for_memory = True
+            self.fault = OUT_OF_MEMORY
             self.close(1013, "Too much waiting")
         self._schedule_turn()
 

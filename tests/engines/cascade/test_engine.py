@@ -21,7 +21,7 @@ from relay.parts.simple import (
     silence,
     tone,
 )
-from relay.realtime.endings import AT_CAPACITY, SessionRefused
+from relay.realtime.endings import AT_CAPACITY, OUT_OF_MEMORY, SessionRefused
 from tests.engines.cascade.driving import Event
 from tests.engines.cascade.listening import Listener, turns
 
@@ -154,7 +154,7 @@ async def test_a_client_that_ignores_writable_is_closed(
     await listener.until(lambda me: bool(me.endings))
 
     assert listener.endings == [(1013, "Too much waiting")]
-    assert connection.ended_for_memory
+    assert connection.fault == OUT_OF_MEMORY
 
 
 async def test_a_flood_of_events_lets_the_loop_run(connection: Connection):
