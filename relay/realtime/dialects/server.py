@@ -25,11 +25,16 @@ Json = dict[str, Any]
 MOST_OPEN_ITEMS: Final = 1000
 """Items of answers that are not complete, for which the end is awaited; a server has a few."""
 
+MOST_TOLD_ITEMS: Final = 1000
+"""Items of which is remembered how they were told; a server names one twice in a row."""
+
 _GA_DELTAS: Final = frozenset({AUDIO_DELTA, *TEXT_DELTAS})
 _ITEM_KEY: Final = b'"item_id"'
 _DELTA_KEY: Final = b'"delta"'
 _CREATED: Final = "conversation.item.created"
+_ADDED: Final = "conversation.item.added"
 _ITEM_DONE: Final = "conversation.item.done"
+_DELETED: Final = "conversation.item.deleted"
 _UNFINISHED: Final = frozenset({"in_progress", "incomplete"})
 _BETA_FIELDS: Final = frozenset(
     {
@@ -50,14 +55,16 @@ _HEADS: Final = tuple(
     for name, ga in _RENAMED.items()
     for form in ('{"type":"%s"', '{"type": "%s"')
 )
-_READ_WHOLE: Final = frozenset({*beta.REWRITTEN, *beta.TRANSCRIPTION_NAMES.values(), _CREATED})
+_ITEM_EVENTS: Final = frozenset({_CREATED, _ADDED, _ITEM_DONE, _DELETED})
+_READ_WHOLE: Final = _ITEM_EVENTS | {*beta.REWRITTEN, *beta.TRANSCRIPTION_NAMES.values()}
 
 
 class ServerDialect:
     """What one connection's engine speaks; its frames become GA, and GA frames become its own.
 
     Beta says that an item was created, never that it is complete, and GA both: the second is added,
-    for an item of an answer where its output ends. `speaks` is "unknown" until the engine has shown
+    for an item of an answer where its output ends. What a server tells under both its names is told
+    once. `speaks` is "unknown" until the engine has shown
     its session and, in an answer, the name of a delta.
     """
 
@@ -66,6 +73,7 @@ class ServerDialect:
         self.reads_beta = False
         """Whether its session was flat, so that it is sent beta."""
         self._open: dict[str, str | None] = {}  # items of answers: their ids, and the ones before
+        self._told: dict[tuple[str, str], None] = {}  # GA names and items
 
     def down(self, frame: Frame, kind: str) -> tuple[Frame, ...]:
         """Translate an engine's frame of this type to GA: one frame, or two."""
@@ -83,7 +91,7 @@ class ServerDialect:
         except BadEvent:
             return (frame,)  # whoever reads it next says so
         self._learn(event)
-        events = self._to_ga(event)
+        events = [each for each in self._to_ga(event) if self._is_news(each)]
         return (frame,) if events == [event] else tuple(encode(each) for each in events)
 
     def up(self, frame: Frame) -> Frame:
@@ -105,6 +113,8 @@ class ServerDialect:
         ga = _as_ga(event)
         if kind == _CREATED:
             return self._created(ga)
+        if kind == _ITEM_DONE:
+            self._open.pop(_id(event.get("item")), None)
         if kind == "response.output_item.added":
             self._begin(_id(event.get("item")))
         if kind == "response.output_item.done":
@@ -115,6 +125,21 @@ class ServerDialect:
             items = output if isinstance(output, list) else []
             return [*(done for item in items for done in self._completed(ga, item)), ga]
         return [ga]
+
+    def _is_news(self, event: Event) -> bool:
+        """Whether an item's event in GA was not told before, under whatever name."""
+        kind = event["type"]
+        if kind == _DELETED:  # another item of this id may come
+            for name in (_ADDED, _ITEM_DONE):
+                self._told.pop((name, str(event.get("item_id"))), None)
+        item_id = _id(event.get("item"))
+        if kind not in (_ADDED, _ITEM_DONE) or not item_id:
+            return True
+        is_news = (kind, item_id) not in self._told
+        self._told[kind, item_id] = None
+        if len(self._told) > 2 * MOST_TOLD_ITEMS:
+            del self._told[next(iter(self._told))]
+        return is_news
 
     def _begin(self, item_id: str) -> None:
         if len(self._open) < MOST_OPEN_ITEMS:

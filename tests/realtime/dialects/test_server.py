@@ -1,9 +1,12 @@
 """What a server like OpenAI's says and reads, as its sessions and its names show."""
 
+import itertools
 import json
 from typing import Any
 
-from relay.realtime.dialects.server import MOST_OPEN_ITEMS, ServerDialect
+import pytest
+
+from relay.realtime.dialects.server import MOST_OPEN_ITEMS, MOST_TOLD_ITEMS, ServerDialect
 from relay.realtime.events import sniff
 
 FLAT = {
@@ -147,6 +150,70 @@ def test_ga_names_are_told_once_by_whoever_uses_them() -> None:
     heard(server, {"type": "conversation.item.added", "previous_item_id": None, "item": ANSWER})
     done = {"type": "response.output_item.done", "response_id": "r1", "item": ANSWER}
     assert types(heard(server, done)) == ["response.output_item.done"]
+
+
+USER = {"id": "u1", "type": "message", "role": "user", "status": "completed", "content": []}
+
+
+def named(kind: str, item: dict[str, Any]) -> dict[str, Any]:
+    return {"type": f"conversation.item.{kind}", "previous_item_id": None, "item": item}
+
+
+@pytest.mark.parametrize(
+    "order", list(itertools.permutations(["created", "added", "done"])), ids=str
+)
+def test_an_item_that_is_told_under_both_names_is_told_once(order: tuple[str, ...]) -> None:
+    server = flat_server()
+    told = types(*(heard(server, named(kind, USER)) for kind in order))
+    assert sorted(told) == ["conversation.item.added", "conversation.item.done"]
+
+
+@pytest.mark.parametrize("first", ["created", "added"])
+@pytest.mark.parametrize("done", ["before", "after", "never"])
+def test_so_is_an_answer_whoever_tells_its_end(first: str, done: str) -> None:
+    server = flat_server()
+    second = "added" if first == "created" else "created"
+    said = {**ANSWER, "status": "completed", "content": SPOKEN}
+    output = {"type": "response.output_item.done", "response_id": "r1", "item": said}
+    own = [named("done", said)] if done != "never" else []
+    ends = [*own, output] if done == "before" else [output, *own]
+    events = [named(first, ANSWER), named(second, ANSWER), *ends]
+    told = types(*(heard(server, event) for event in events))
+    assert [kind for kind in told if kind.startswith("conversation")] == [
+        "conversation.item.added",
+        "conversation.item.done",
+    ]
+
+
+def test_a_server_with_ga_sound_that_says_created_as_well_is_read_to_the_end() -> None:
+    server = ServerDialect()
+    heard(server, {"type": "session.created", "session": NESTED})
+    events = [named("added", USER), named("created", USER), named("done", USER)]
+    assert len(types(*(heard(server, event) for event in events))) == 2
+    delta = {"type": "response.output_audio.delta", "item_id": "a1", "delta": "AAAA"}
+    assert heard(server, delta) == [delta]
+    assert server.speaks == "beta", "it is not passed by from here on"
+    again = {**USER, "id": "u2"}
+    events = [named("created", again), named("added", again), named("done", again)]
+    assert len(types(*(heard(server, event) for event in events))) == 2
+
+
+def test_an_item_that_was_deleted_may_be_made_again() -> None:
+    server = flat_server()
+    both = [named("created", USER), named("added", USER)]
+    deleted = {"type": "conversation.item.deleted", "item_id": "u1"}
+    told = types(*(heard(server, event) for event in (*both, deleted, *both)))
+    made = ["conversation.item.added", "conversation.item.done"]
+    assert told == [*made, "conversation.item.deleted", *made]
+
+
+def test_of_what_was_told_only_the_latest_is_remembered() -> None:
+    server = flat_server()
+    for number in range(3 * MOST_TOLD_ITEMS):
+        heard(server, named("created", {**USER, "id": f"u{number}"}))
+    assert len(server._told) == 2 * MOST_TOLD_ITEMS
+    last = {**USER, "id": f"u{3 * MOST_TOLD_ITEMS - 1}"}
+    assert heard(server, named("added", last)) == []
 
 
 def test_a_server_that_reads_beta_is_sent_flat_settings_without_what_it_never_knew() -> None:
