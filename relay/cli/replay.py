@@ -12,12 +12,13 @@ import msgspec
 from relay.cli.console import CliCommand, fail, say
 from relay.realtime.billing.pricing import DATE, Prices
 from relay.realtime.billing.usage import OTHER, UsageMeter
-from relay.realtime.dialects.beta import beta_to_ga
-from relay.realtime.events import AUDIO_DELTA, ReportedSession
+from relay.realtime.dialects.beta import beta_to_ga, to_ga
+from relay.realtime.events import AUDIO_DELTA
 from relay.realtime.items import ROOT, InjectedItems
 from relay.realtime.playout import InstantPlayback
 from relay.realtime.records import Utterance
 from relay.realtime.replays import ReplayedItems
+from relay.realtime.reported import ReportedSession
 from relay.realtime.requests import RequestTracker
 from relay.realtime.transcript import Transcript
 
@@ -71,7 +72,7 @@ def replay(rows: Iterable[Row]) -> Replayed:
     """Feed a recording through the rules; events may have their GA or their beta names."""
     transcript, meter = Transcript(InstantPlayback()), UsageMeter(OTHER, OTHER)
     session, latest, now = ReportedSession(), dict[tuple[str, int], Utterance](), 0.0
-    for now, event in _from_engine(rows, transcript):
+    for now, event in _from_engine(rows, transcript, session):
         session.observe(event, now)
         if event["type"] == AUDIO_DELTA:
             _play(transcript, session, event)
@@ -91,10 +92,13 @@ def _time(given: Any, number: int) -> float:
     return float(number)
 
 
-def _from_engine(rows: Iterable[Row], transcript: Transcript) -> Iterator[tuple[float, Row]]:
+def _from_engine(
+    rows: Iterable[Row], transcript: Transcript, session: ReportedSession
+) -> Iterator[tuple[float, Row]]:
     """The engine's events in GA form, with their times; a row's without one is its number.
 
-    What the client put at the front is so: the engine tells no predecessor of it.
+    What the client put at the front is so: the engine tells no predecessor of it. Nor do all say
+    in which format an answer is that the client asked for.
     """
     requests, now = RequestTracker(), 0.0
     places = ReplayedItems((), InjectedItems(requests), requests, transcript)
@@ -106,6 +110,8 @@ def _from_engine(rows: Iterable[Row], transcript: Transcript) -> Iterator[tuple[
             event = beta_to_ga(event)
             placed = places.from_engine(event, now)
             yield now, event if placed is None else placed.events[0]
+        elif event["type"] == "response.create":
+            session.ask(to_ga(event))
         elif event.get("previous_item_id") == ROOT and isinstance(event.get("item"), dict):
             places.from_client(event, now)
 
@@ -113,7 +119,7 @@ def _from_engine(rows: Iterable[Row], transcript: Transcript) -> Iterator[tuple[
 def _play(transcript: Transcript, session: ReportedSession, event: Row) -> None:
     item, delta = event.get("item_id"), event.get("delta")
     if isinstance(item, str) and isinstance(delta, str):
-        transcript.add_audio(item, len(delta) * 3 // session.characters_per_3_ms)
+        transcript.add_audio(item, len(delta) * 3 // session.rate_of(item))
 
 
 def usage_of(meter: UsageMeter, prices: Prices) -> dict[str, Any]:

@@ -45,7 +45,6 @@ from relay.realtime.events import (
     Event,
     Frame,
     PlaybackReport,
-    ReportedSession,
     TokenRenewal,
 )
 from relay.realtime.first_update import FirstUpdate
@@ -56,6 +55,7 @@ from relay.realtime.opening import Announcement, SessionSetup, open_session
 from relay.realtime.playout import Playout
 from relay.realtime.records import Utterance
 from relay.realtime.replays import ReplayedItems
+from relay.realtime.reported import ReportedSession
 from relay.realtime.requests import RequestTracker
 from relay.realtime.scrubbing import scrub_failure, scrub_frame
 from relay.realtime.server_tools import ServerTools
@@ -413,6 +413,8 @@ class SessionCore:
         if event["type"] == "response.create" and self.control.is_muted:
             self.control.owe(event)
             return []
+        if event["type"] == "response.create":
+            self.reported.ask(event)
         self.liveness.sent(event["type"])
         return [ToEngine(events.encode(event))]
 

@@ -303,49 +303,6 @@ def audio_bytes(frame: Frame) -> bytes:
         return b""
 
 
-class ReportedSession:
-    """What the engine's `session.created` and `session.updated` say that the relay acts on."""
-
-    def __init__(self) -> None:
-        self.spoken = PCM
-        """The format of what the client sends."""
-        self.heard = PCM
-        """The format of what the client receives."""
-        self.interrupts = True
-        """Whether a learner who begins to speak interrupts the answer."""
-        self.characters_per_3_ms = 4 * BYTES_PER_MS[PCM]
-        """Base64 of three milliseconds of what the client receives: 4 characters hold 3 bytes."""
-        self.transcribes = True
-        """Whether the learner's words are to be expected; some engines never say so."""
-
-    def observe(self, event: Event, now: float) -> None:
-        """Take the settings of a session event; any other event changes nothing."""
-        if event["type"] not in ("session.created", "session.updated"):
-            return
-        self.spoken = _text(event, "audio", "input", "format", "type") or self.spoken
-        self.heard = _text(event, "audio", "output", "format", "type") or self.heard
-        self.characters_per_3_ms = 4 * BYTES_PER_MS.get(self.heard, BYTES_PER_MS[PCM])
-        detection = _value(event, "audio", "input", "turn_detection")
-        heard = _value(event, "audio", "input")
-        if isinstance(heard, dict) and "transcription" in heard:
-            self.transcribes = heard["transcription"] is not None
-        self.interrupts = not (
-            isinstance(detection, dict) and detection.get("interrupt_response") is False
-        )
-
-
-def _text(event: Event, *path: str) -> str | None:
-    value = _value(event, *path)
-    return value if isinstance(value, str) else None
-
-
-def _value(event: Event, *path: str) -> Any:
-    value: Any = event.get("session")
-    for name in path:
-        value = value.get(name) if isinstance(value, dict) else None
-    return value
-
-
 def locked_fields(removed: Sequence[str]) -> Event:
     """`relay.warning`: these fields of an event are the server's and were not forwarded."""
     message = f"Set by the server, and so not forwarded: {', '.join(removed)}."

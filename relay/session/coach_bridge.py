@@ -13,7 +13,7 @@ from relay.interfaces import Engine, EngineRequest, Frame, StreamRefusal
 from relay.realtime.coaching.control import Command, Outcome
 from relay.realtime.effects import Effect, TranscribeCoachAudio
 from relay.realtime.endings import CLIENT_LEFT, Ending
-from relay.realtime.events import PCM, Event, audio_bytes
+from relay.realtime.events import PCM, Event, audio_bytes, decoded_audio_length
 from relay.session.coach_transcriber import CoachTranscriber
 from relay.session.links import SessionCallbacks
 from relay.session.output import AudioMonitor
@@ -128,7 +128,9 @@ class CoachBridge:
 
     def model(self, frame: Frame) -> None:
         """The model speaks."""
-        if self._core.reported.heard == PCM and (pcm := audio_bytes(frame)):
+        reported = self._core.reported
+        item_id = decoded_audio_length(frame)[0] if reported.own_formats else ""
+        if reported.format_of(item_id) == PCM and (pcm := audio_bytes(frame)):
             for stream in self._streams.values():
                 stream.model(pcm)
 

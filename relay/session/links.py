@@ -371,7 +371,9 @@ class EngineLink:
     def _audio(self, frame: Frame, item_id: str, characters: int) -> None:
         if not item_id:  # it stands after the sound
             item_id, characters = decoded_audio_length(frame)
-        ms = characters * 3 // self._reported.characters_per_3_ms
+        reported = self._reported
+        rate = reported.rate_of(item_id) if reported.own_formats else reported.characters_per_3_ms
+        ms = characters * 3 // rate
         self._transcript.add_audio(item_id, ms)
         seen = self._to_client(frame, AUDIO_DELTA, None)
         if seen is not None:

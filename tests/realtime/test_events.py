@@ -10,11 +10,9 @@ from hypothesis import strategies as st
 from relay.realtime import events
 from relay.realtime.dialects.client import GaDialect
 from relay.realtime.events import (
-    PCM,
     BadEvent,
     Event,
     PlaybackReport,
-    ReportedSession,
     TokenRenewal,
     audio_bytes,
     relay_message,
@@ -238,57 +236,6 @@ def test_audio_is_read_in_both_directions_and_is_empty_if_unreadable(
 ) -> None:
     assert audio_bytes(frame) == sound
     assert audio_bytes(memoryview(frame)) == sound
-
-
-def configured(heard: object, spoken: object, kind: str = "session.updated") -> dict[str, object]:
-    audio = {"input": {"format": spoken}, "output": {"format": heard}}
-    return {"type": kind, "session": {"audio": audio}}
-
-
-def test_the_format_is_pcm_until_the_engine_names_another() -> None:
-    session = ReportedSession()
-    session.observe({"type": "session.created", "session": {"id": "s"}}, 1.0)
-    assert (session.spoken, session.heard) == (PCM, PCM)
-    session.observe(configured({"type": "audio/pcmu"}, {"type": "audio/pcma"}), 1.0)
-    assert (session.spoken, session.heard) == ("audio/pcma", "audio/pcmu")
-
-
-@pytest.mark.parametrize(
-    ("heard", "frame_bytes"), [("audio/pcm", 960), ("audio/pcmu", 160), ("audio/pcma", 160)]
-)
-def test_twenty_milliseconds_of_each_format_last_as_long(heard: str, frame_bytes: int) -> None:
-    session = ReportedSession()
-    session.observe(configured({"type": heard}, None), 1.0)
-    characters = len(base64.b64encode(bytes(frame_bytes)))
-    assert characters * 3 // session.characters_per_3_ms == 20
-
-
-def test_an_event_without_formats_changes_none() -> None:
-    session = ReportedSession()
-    session.observe(configured(None, "g711"), 1.0)
-    session.observe(
-        configured({"type": "audio/pcmu"}, {"type": "audio/pcmu"}, "response.done"), 1.0
-    )
-    assert (session.spoken, session.heard) == (PCM, PCM)
-
-
-@pytest.mark.parametrize(
-    ("detection", "interrupts"),
-    [
-        (None, True),
-        ({"type": "server_vad"}, True),
-        ({"type": "server_vad", "interrupt_response": True}, True),
-        ({"type": "server_vad", "interrupt_response": False}, False),
-        ({"type": "semantic_vad", "eagerness": "low", "interrupt_response": False}, False),
-    ],
-)
-def test_speech_interrupts_unless_the_session_says_otherwise(
-    detection: object, interrupts: bool
-) -> None:
-    session = ReportedSession()
-    audio = {"input": {"turn_detection": detection}}
-    session.observe({"type": "session.updated", "session": {"audio": audio}}, 1.0)
-    assert session.interrupts is interrupts
 
 
 @pytest.mark.parametrize(

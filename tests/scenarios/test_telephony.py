@@ -52,9 +52,14 @@ def sound() -> list[Event]:
     return [{"type": "response.output_audio.delta", **ids, "delta": delta}] * FRAMES
 
 
-def answered() -> list[Event]:
-    """A turn and its whole answer; the learner's words come last, and are shown at once."""
+def answered(law: str = "") -> list[Event]:
+    """A turn and its whole answer; the learner's words come last, and are shown at once.
+
+    With a law the engine says that this answer is in it.
+    """
     answer = wire.answer("A1", ANSWER, "U1")
+    if law:
+        answer[0]["response"]["audio"] = {"output": {"format": {"type": law}}}
     return [
         *wire.spoken_turn("U1", None),
         *answer[:4],
@@ -139,6 +144,46 @@ def test_its_recording_is_replayed_at_its_own_rate(law: str) -> None:
     truncated = {"type": "conversation.item.truncated", "item_id": "A1", "audio_end_ms": 600}
     events = [configured(law), *answered(), *wire.spoken_turn("U2", "A1"), truncated]
     rows = [{"dir": "s2c", "t": None, "event": event} for event in events]
+    answer = replay(rows).utterances[1]
+    assert (answer.state, answer.audio_ms) == ("interrupted", 2000)
+    assert answer.heard_text == "one two three"
+
+
+def asked_once(law: str, door: str) -> Event:
+    """One answer in this law, in a session of PCM16."""
+    audio = {"output": {"format": {"type": law}}}
+    beta = {"output_audio_format": LAWS[law]}
+    return {"type": "response.create", "response": beta if door == "browser" else {"audio": audio}}
+
+
+@pytest.mark.parametrize("says", [True, False], ids=["the engine says it", "it does not"])
+async def test_one_answer_in_a_law_is_paced_and_truncated_at_its_own_rate(
+    tmp_path: Path, says: bool
+) -> None:
+    """And the one behind it at the session's."""
+    watch, talk, law = Watch(), new_id(), "audio/pcmu"
+    target = browser(conversation_id=talk)
+    async with provided(tmp_path, watch) as (here, provider), client(here, target) as end:
+        await end.until("session.created")
+        call = await provider.call()
+        end.send(asked_once(law, "browser"))
+        create = await call.until("response.create")
+        assert create["response"]["audio"]["output"]["format"] == {"type": law}
+        call.send(*answered(law if says else ""))
+        await end.until("conversation.item.input_audio_transcription.completed")
+        assert end.types.count("response.audio.delta") == LEAD, "500 ms ahead and no more"
+        watch.now += 0.5
+        await interrupted(end, call)
+        cut = await call.until("conversation.item.truncate")
+        assert (cut["item_id"], cut["audio_end_ms"]) == ("A1", 400), "it began 100 ms later"
+        expect_cut(await read_by_a_coach(here, talk), 400)
+
+
+def test_one_answer_in_a_law_is_replayed_at_its_own_rate() -> None:
+    truncated = {"type": "conversation.item.truncated", "item_id": "A1", "audio_end_ms": 600}
+    rows: list[Event] = [{"dir": "c2s", "event": asked_once("audio/pcma", "browser")}]
+    events = [CREATED, *answered(), *wire.spoken_turn("U2", "A1"), truncated]
+    rows += [{"dir": "s2c", "event": event} for event in events]
     answer = replay(rows).utterances[1]
     assert (answer.state, answer.audio_ms) == ("interrupted", 2000)
     assert answer.heard_text == "one two three"

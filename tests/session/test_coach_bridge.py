@@ -115,6 +115,25 @@ async def test_coaches_hear_the_model_and_not_themselves() -> None:
     assert (dave.ending.code, dave.ending.reason) == (1000, CLIENT_LEFT.name)
 
 
+async def test_of_an_answer_in_another_format_than_the_sessions_coaches_hear_nothing() -> None:
+    """It would be noise: their streams are PCM16."""
+    here = await live()
+    carol = here.open("carol")
+    created = wire.response_created("resp_1")
+    created["response"]["audio"] = {"output": {"format": {"type": "audio/pcmu"}}}
+    added = wire.message("A1", "assistant", status="in_progress")
+    item = {"type": "response.output_item.added", "response_id": "resp_1", "item": added}
+    done = {"type": "response.done", "response": {"id": "resp_1"}}
+    waiting = asyncio.ensure_future(carol.next())
+    for event in (created, item, json.loads(DELTA), done):
+        here.stage.engine.arrive(json.dumps(event))
+    await settle()
+    assert not waiting.done()
+    here.stage.engine.arrive(DELTA)
+    assert (await waiting or b"")[:1] == b"\x01"
+    await here.over()
+
+
 async def test_a_release_ends_what_is_being_said() -> None:
     here = await live()
     stream = here.open()
