@@ -70,6 +70,10 @@ class ClientEncoder:
         """A `relay.*` event; nothing for a client that does not know them."""
         return [ToClient(events.encode(event))] if self.is_aware else []
 
+    def field(self, name: str) -> str:
+        """The name of a session's or a response's field, as the client knows it."""
+        return self._dialect.field(name)
+
     def announce(self, conversation_id: str) -> list[Effect]:
         """The id of a new conversation; nothing in a dialect without an event for it."""
         event = self._dialect.announce(conversation_id)

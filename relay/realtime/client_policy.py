@@ -114,7 +114,8 @@ class ClientPolicy:
         """The event without fields that are the server's; raises BadEvent."""
         check_shape(event)
         allowed, removed = remove_locked(event, self._grant, self._transcription)
-        warning = self._client.notify(locked_fields(removed)) if removed else []
+        named = [self._client.field(name) for name in removed]
+        warning = self._client.notify(locked_fields(named)) if named else []
         return RuleOutcome([allowed], after=warning)
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from relay.realtime import endings
 from relay.realtime.core import SessionCore
-from relay.realtime.dialects.client import BrowserDialect, GaDialect
+from relay.realtime.dialects.client import BetaDialect, BrowserDialect, ClientDialect, GaDialect
 from relay.realtime.effects import (
     Effect,
     End,
@@ -170,6 +170,30 @@ def test_a_locked_field_is_kept_back_and_an_aware_client_is_warned() -> None:
     (warning,) = to_client(aware)
     assert (warning["type"], warning["code"]) == ("relay.warning", "locked_fields")
     assert "instructions" in warning["message"]
+
+
+@pytest.mark.parametrize(
+    ("dialect", "names"),
+    [
+        (None, ["max_output_tokens", "audio.output.voice", "audio.output.format"]),
+        (BetaDialect(), ["max_response_output_tokens", "voice", "output_audio_format"]),
+        (BrowserDialect(), ["max_response_output_tokens", "voice", "output_audio_format"]),
+    ],
+    ids=["ga", "beta", "browser"],
+)
+def test_the_warning_names_fields_as_its_client_knows_them(
+    dialect: ClientDialect | None, names: list[str]
+) -> None:
+    locked = frozenset({"max_output_tokens", "voice", "output_format"})
+    core = new_core(dialect, extra_locks=locked, relay_events=True)
+    audio = {"output": {"format": {"type": "audio/pcmu"}, "voice": "marin"}}
+    session = {"type": "realtime", "max_output_tokens": 5, "audio": audio}
+    flat = {"max_response_output_tokens": 5, "voice": "marin", "output_audio_format": "g711_ulaw"}
+    given = session if dialect is None else flat
+    effects = core.from_client(encode({"type": "session.update", "session": given}), 1.0)
+    (warning,) = [event for event in to_client(effects) if event["type"] == "relay.warning"]
+    told = warning["message"].removesuffix(".").split(": ")[1]
+    assert sorted(told.split(", ")) == sorted(names)
 
 
 def test_only_an_aware_client_gets_relay_session() -> None:

@@ -355,6 +355,11 @@ def beta_text(text: str) -> str:
     return text
 
 
+def beta_field(name: str) -> str:
+    """The beta name of a field of a session or a response, given by its path in there."""
+    return beta_text(f"session.{name}").removeprefix("session.")
+
+
 def beta_error(ga: Json) -> Json:
     """Translate the `error` object of an event: its message and its parameter name fields."""
     named = {name: ga[name] for name in ("message", "param") if isinstance(ga.get(name), str)}

@@ -43,6 +43,9 @@ class ClientDialect(Protocol):
     def error(self, event: Event) -> Event:
         """Translate an `error` event of the relay's own."""
 
+    def field(self, name: str) -> str:
+        """The name of a session's or a response's field, as the client knows it."""
+
     def announce(self, conversation_id: str) -> Event | None:
         """The event that announces a new conversation's id; None if this client knows none."""
 
@@ -66,6 +69,10 @@ class GaDialect:
     def error(self, event: Event) -> Event:
         """Return the event unchanged."""
         return event
+
+    def field(self, name: str) -> str:
+        """Return the name unchanged."""
+        return name
 
     def announce(self, conversation_id: str) -> Event | None:
         """None: GA clients know no such event."""
@@ -101,6 +108,10 @@ class BetaDialect:
         """Give the fields that the error names their beta names."""
         return {**event, "error": beta.beta_error(event["error"])}
 
+    def field(self, name: str) -> str:
+        """The beta name."""
+        return beta.beta_field(name)
+
     def announce(self, conversation_id: str) -> Event | None:
         """None: a beta client's `conversation.created` is OpenAI's, which has another shape."""
         return None
@@ -130,6 +141,10 @@ class FirstBetaDialect:
     def error(self, event: Event) -> Event:
         """As for any beta client."""
         return self._beta.error(event)
+
+    def field(self, name: str) -> str:
+        """As for any beta client."""
+        return self._beta.field(name)
 
     def announce(self, conversation_id: str) -> Event | None:
         """As for any beta client."""
@@ -161,6 +176,10 @@ class BrowserDialect:
     def error(self, event: Event) -> Event:
         """Make `error` a string, with the code and the message beside it (CONTRACTS §3.19)."""
         return _with_string(event)
+
+    def field(self, name: str) -> str:
+        """As for any beta client."""
+        return self._beta.field(name)
 
     def announce(self, conversation_id: str) -> Event | None:
         """The front end's own `conversation.created` (S3-27)."""
