@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from pathlib import Path
 from typing import Any, Final
-from urllib.parse import quote, unquote, urlsplit
+from urllib.parse import unquote, urlsplit
 
 import aiohttp
 
@@ -202,14 +202,3 @@ async def using(way: WayOut) -> AsyncIterator[WayOut]:
         yield way
     finally:
         _used.remove(way)
-
-
-def proxy_url(url: str) -> str | None:
-    """The proxy to an address, with its login, as a URL; for libraries that want it so."""
-    proxy = way_out().proxy_to(url)
-    if proxy is None:
-        return None
-    if proxy.authorization is None:
-        return proxy.address
-    login = f"{quote(proxy.user, safe='')}:{quote(proxy.password, safe='')}"
-    return proxy.address.replace("://", f"://{login}@", 1)

@@ -1,6 +1,7 @@
 """Every connection goes out as the environment asks, over real sockets and a real proxy."""
 
 import asyncio
+import hashlib
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -9,6 +10,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 from aiohttp import web
+from cryptography import x509
 from structlog.testing import capture_logs
 from websockets.asyncio.server import ServerConnection, serve
 
@@ -16,15 +18,18 @@ from relay.auth.jwks import fetch_json
 from relay.auth.tokens import JwtConfig, open_verifier
 from relay.check.parts import PartRemedies
 from relay.check.provider import PartServer, check_server
+from relay.check.proxy import probe_health, probe_voice
 from relay.config import Settings, way_out_of
-from relay.egress import NoProxy, Proxy, WayOut, proxy_url, read_proxy, using, way_out
+from relay.egress import NoProxy, Proxy, WayOut, read_proxy, using, way_out
 from relay.engines.openai import FixedKey, OpenAIEngine, OpenAIOptions
 from relay.interfaces import EngineRequest, SupabaseCredentials
 from relay.parts.http_service import HttpService, ServicePost
 from relay.parts.openai_client import OpenAIClient
 from relay.realtime.endings import SessionRefused
 from relay.stores.supabase.client import RestClient
+from relay.talk.client import TalkFailed, TalkTimeouts, VoiceClient
 from relay.websocket.client import ConnectError, connect
+from relay.websocket.tunnel import open_way
 from tests.forward_proxy import LOGIN, ForwardProxy, forward_proxy
 from tests.websocket.certificate import make_certificate
 
@@ -78,6 +83,23 @@ def far_tls(folder: Path) -> tuple[Path, ssl.SSLContext]:
     return roots, tls
 
 
+def folder_of(roots: Path) -> Path:
+    """A folder with this certificate under the hash of its name, as `openssl rehash` makes it."""
+    name = x509.load_pem_x509_certificate(roots.read_bytes()).subject.public_bytes()
+    # Of a short name: without the header of its sequence, and lower case as it is.
+    digest = hashlib.sha1(name[2:]).digest()  # noqa: S324 - OpenSSL's own choice
+    folder = roots.with_name("roots")
+    folder.mkdir()
+    (folder / f"{int.from_bytes(digest[:4], 'little'):08x}.0").write_bytes(roots.read_bytes())
+    return folder
+
+
+async def silence() -> AsyncIterator[bytes]:
+    """No sound to send."""
+    for chunk in list[bytes]():
+        yield chunk
+
+
 class FirstFrame:
     """Keeps the first frame."""
 
@@ -123,6 +145,79 @@ async def test_an_engine_with_tls_is_reached_by_the_proxy_and_the_file_of_roots(
         assert proxy.asked == [f"CONNECT {FAR}:{port} HTTP/1.1"]
 
 
+async def test_the_roots_may_be_in_a_folder_too_and_without_them_nobody_is_trusted(
+    tmp_path: Path,
+) -> None:
+    roots, tls = far_tls(tmp_path)
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    async with far_voice(tls) as port, far_http(tls) as http_port, forward_proxy() as proxy:
+        url = f"https://{FAR}:{port}/v1"
+        async with using(WayOut(proxy.proxy, roots_folder=folder_of(roots))):
+            assert b"session.created" in await greeted(url)
+            async with way_out().http_session() as http:
+                assert (await fetch_json(http, f"https://{FAR}:{http_port}/keys")).status == 200
+        for way in (WayOut(proxy.proxy), WayOut(proxy.proxy, roots_folder=empty)):
+            async with using(way):
+                with pytest.raises(SessionRefused) as refused:
+                    await greeted(url)
+            cause = refused.value.__cause__
+            assert isinstance(cause, ConnectError)
+            assert cause.kind == "certificate"
+
+
+async def test_a_conversation_of_relay_talk_goes_by_the_proxy(tmp_path: Path) -> None:
+    """Plain and with TLS: the client is another library than the engine's."""
+    roots, tls = far_tls(tmp_path)
+    lines: list[tuple[str, str]] = []
+
+    async def talked(url: str) -> None:
+        timeouts = TalkTimeouts(answer_seconds=0.1, quiet_seconds=0.1)
+        client = VoiceClient(lambda *line: lines.append(line), timeouts)
+        await client.run(url, "a.b.c", silence())
+
+    async with (
+        far_voice() as port,
+        far_voice(tls) as tls_port,
+        forward_proxy(wants_login=True) as proxy,
+    ):
+        way = WayOut(proxy.proxy, proxy.proxy, roots_folder=folder_of(roots))
+        async with using(way):
+            await talked(f"ws://{FAR}:{port}/v1/realtime")
+            await talked(f"wss://{FAR}:{tls_port}/v1/realtime")
+    assert proxy.asked == [f"CONNECT {FAR}:{each} HTTP/1.1" for each in (port, tls_port)]
+
+
+async def test_the_probes_of_relay_check_go_by_the_proxy(tmp_path: Path) -> None:
+    """To the public address, over TLS, in whose name the proxy decides."""
+    roots, tls = far_tls(tmp_path)
+
+    async def refuse(socket: ServerConnection) -> None:
+        await socket.close(3000, "invalid_request_error.invalid_api_key")
+
+    async with (
+        far_http(tls) as port,
+        serve(refuse, "127.0.0.1", 0, ssl=tls) as voice,
+        forward_proxy(wants_login=True) as proxy,
+        using(WayOut(proxy.proxy, roots_folder=folder_of(roots))),
+    ):
+        voice_port = next(iter(voice.sockets)).getsockname()[1]
+        health = await probe_health(f"https://{FAR}:{port}")
+        found = await probe_voice(f"wss://{FAR}:{voice_port}", "/v1/realtime")
+    assert (health.status, health.is_relay) == (200, False)
+    assert found.is_relay, found.text
+    assert proxy.asked == [f"CONNECT {FAR}:{each} HTTP/1.1" for each in (port, voice_port)]
+
+
+async def test_where_the_proxy_refuses_talk_and_check_say_so_and_not_its_login() -> None:
+    async with forward_proxy(status=407) as proxy, using(by(proxy)):
+        found = await probe_voice(f"ws://{FAR}", "/v1/realtime")
+        with pytest.raises(TalkFailed) as failed:
+            await VoiceClient(lambda *_: None).run(f"ws://{FAR}", "a.b.c", silence())
+    assert found.text == "the proxy answers HTTP 407"
+    assert str(failed.value) == f"cannot reach ws://{FAR}: the proxy answers HTTP 407"
+
+
 @pytest.mark.parametrize("status", [403, 407, 502])
 async def test_a_proxy_that_refuses_is_told_by_stage_and_status_and_without_its_login(
     status: int,
@@ -149,7 +244,8 @@ async def test_a_proxy_that_is_not_there_is_the_stage_that_failed() -> None:
 async def test_this_machine_is_never_reached_by_a_proxy() -> None:
     async with far_voice() as port, forward_proxy(status=500) as proxy, using(by(proxy)):
         assert b"session.created" in await greeted(f"http://127.0.0.1:{port}/v1")
-        assert proxy_url(f"ws://localhost:{port}") is None
+        async with open_way(f"ws://localhost:{port}") as opened:
+            assert opened is None
         assert proxy.asked == []
 
 
@@ -264,12 +360,14 @@ def test_the_environment_says_the_way_out(monkeypatch: pytest.MonkeyPatch, tmp_p
     monkeypatch.setenv("ALL_PROXY", "http://any.test:3128")
     monkeypatch.setenv("NO_PROXY", "example.org")
     monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "roots.pem"))
+    monkeypatch.setenv("SSL_CERT_DIR", str(tmp_path / "roots"))
     settings = Settings(_env_file=None)  # type: ignore[call-arg]
     way = way_out_of(settings)
     assert way.proxy_to("wss://api.test/v1") == Proxy("secure.test", 3128, "ada", "secret")
     assert way.proxy_to("http://api.test/v1") == Proxy("any.test", 3128)
     assert way.proxy_to("https://api.example.org") is None
     assert way.roots_file == tmp_path / "roots.pem"
+    assert way.roots_folder == tmp_path / "roots"
     assert isinstance(way.tls(), ssl.SSLContext)
     assert "secret" not in repr(way)
     assert "ada:" not in repr(settings)

@@ -14,10 +14,11 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus, InvalidURI
 
 from relay.check.runner import CheckResult, fail, ok, skip
-from relay.egress import proxy_url, way_out
+from relay.egress import way_out
 from relay.http_body import read_beginning
 from relay.realtime.dialects.client import BrowserDialect, ClientDialect, GaDialect
 from relay.realtime.endings import AT_CAPACITY, MISSING_PARAMETERS, UNAUTHORIZED, Ending
+from relay.websocket.tunnel import ProxyRefusal, open_way
 
 SECONDS: Final = 5.0
 """For one request, connecting included."""
@@ -136,14 +137,17 @@ async def probe_voice(origin: str, path: str, tls: ssl.SSLContext | None = None)
     }
     if origin.startswith("wss:"):
         options["ssl"] = tls or way_out().tls()
-    options["proxy"] = proxy_url(origin)
     try:
-        async with asyncio.timeout(SECONDS), connect(origin + path, **options) as socket:
+        async with (
+            asyncio.timeout(SECONDS),
+            open_way(origin) as way,
+            connect(origin + path, **options, proxy=None, sock=way) as socket,
+        ):
             code, reason = await _read_close(socket)
     except InvalidStatus as refused:
         status = refused.response.status_code
         return ProbeAnswer(False, f"HTTP {status} instead of an upgrade", status)
-    except (InvalidHandshake, InvalidURI, TimeoutError, OSError) as error:
+    except (InvalidHandshake, InvalidURI, ProxyRefusal, TimeoutError, OSError) as error:
         return ProbeAnswer(False, failure_reason(error))
     return ProbeAnswer((code, reason) in DOOR_CLOSES[path], f"close {code} {reason}".rstrip(), 101)
 
@@ -171,4 +175,4 @@ def failure_reason(error: Exception) -> str:
         case OSError(strerror=str(why)) if why:
             return why
         case _:
-            return type(error).__name__
+            return str(error) if isinstance(error, ProxyRefusal) else type(error).__name__

@@ -15,10 +15,11 @@ from websockets.exceptions import ConnectionClosed, InvalidURI, WebSocketExcepti
 from websockets.frames import Close
 from websockets.typing import Subprotocol
 
-from relay.egress import proxy_url, way_out
+from relay.egress import way_out
 from relay.realtime.events import BadEvent, Event, decode
 from relay.talk.loudspeaker import Player, Silence
 from relay.talk.wav import RATE
+from relay.websocket.tunnel import ProxyRefusal, open_way
 
 CHUNK_MS: Final = 40
 CHUNK_BYTES: Final = RATE * 2 * CHUNK_MS // 1000
@@ -87,23 +88,22 @@ class VoiceClient:
         if not _TOKEN.fullmatch(token):
             raise TalkFailed("invalid token; create one with `relay token`")
         names = "realtime", "relay.v1", f"openai-insecure-api-key.{token}"  # the second: show words
-        protocols = [Subprotocol(name) for name in names]
+        options: dict[str, Any] = {
+            "subprotocols": [Subprotocol(name) for name in names],
+            "compression": None,
+            "max_size": 2**24,
+            "ssl": way_out().tls() if url.startswith("wss:") else None,
+        }
         try:
             async with (
-                connect(
-                    url,
-                    subprotocols=protocols,
-                    compression=None,
-                    max_size=2**24,
-                    proxy=proxy_url(url),
-                    ssl=way_out().tls() if url.startswith("wss:") else None,
-                ) as socket,
+                open_way(url) as way,
+                connect(url, **options, proxy=None, sock=way) as socket,
                 asyncio.TaskGroup() as group,
             ):
                 receiving = group.create_task(self._receive(socket), name="talk.receive")
                 await self._send(socket, chunks)
                 receiving.cancel()
-        except* (TalkFailed, WebSocketException, OSError, ValueError) as failures:
+        except* (TalkFailed, WebSocketException, ProxyRefusal, OSError, ValueError) as failures:
             raise TalkFailed(_failure(url, failures)) from None
         return self.heard
 
@@ -212,7 +212,8 @@ def _failure(url: str, failed: BaseException) -> str:
         case InvalidURI() | ValueError():
             return f"{url} is not a ws:// or wss:// URL"
         case _:
-            return f"cannot reach {url}: {failed}. Is it running?"
+            hint = "" if isinstance(failed, ProxyRefusal) else ". Is it running?"
+            return f"cannot reach {url}: {failed}{hint}"
 
 
 async def chunks_of(pcm: bytes) -> AsyncIterator[bytes]:

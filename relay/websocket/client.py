@@ -17,16 +17,13 @@ from relay.egress import way_out
 from relay.websocket.closing import ConnectionOptions
 from relay.websocket.connection import WebSocketConnection
 from relay.websocket.picows_protocol import Target, make_connection
-from relay.websocket.tunnel import ProxyRefusal, open_tunnel
+from relay.websocket.tunnel import HAPPY_EYEBALLS_DELAY, ProxyRefusal, open_tunnel
 
 UPSTREAM_MESSAGE_BYTES: Final = 16 * 1024 * 1024
 """Retrieved audio of four minutes is this large (PROTOCOL §3 "Sizes")."""
 
 CONNECT_TIMEOUT: Final = 10.0
 """Seconds for all of name, socket, TLS and upgrade."""
-
-HAPPY_EYEBALLS_DELAY: Final = 0.25
-"""Seconds until the next address is tried beside the first (RFC 8305 §8)."""
 
 
 Kind = Literal["address", "dns", "refused", "certificate", "tls", "http", "timeout", "network"]

@@ -3,16 +3,21 @@
 import asyncio
 import contextlib
 import socket
+from collections.abc import AsyncIterator
 from typing import Final
+from urllib.parse import urlsplit
 
 from aiohappyeyeballs import start_connection
 
-from relay.egress import Proxy
+from relay.egress import Proxy, way_out
 
 MOST_HEAD_BYTES: Final = 16 * 1024
 """Of a proxy's answer, whose headers nobody reads."""
 
 PIECE_BYTES: Final = 4 * 1024
+
+HAPPY_EYEBALLS_DELAY: Final = 0.25
+"""Seconds until the next address is tried beside the first (RFC 8305 §8)."""
 
 _END: Final = b"\r\n\r\n"
 
@@ -21,8 +26,24 @@ class ProxyRefusal(Exception):  # noqa: N818 - an act of the other end, not a fa
     """The proxy does not lead there; `status` is its HTTP status, None for no HTTP at all."""
 
     def __init__(self, status: int | None) -> None:
-        super().__init__(status)
+        told = "no HTTP" if status is None else f"HTTP {status}"
+        super().__init__(f"the proxy answers {told}")
         self.status = status
+
+
+@contextlib.asynccontextmanager
+async def open_way(url: str) -> AsyncIterator[socket.socket | None]:
+    """Open a socket to a `ws(s)://` address by the proxy; None where none is needed.
+
+    For libraries that would read the proxy's login in their own way. Raises as `open_tunnel`.
+    """
+    proxy, parts = way_out().proxy_to(url), urlsplit(url)
+    if proxy is None or parts.hostname is None:
+        yield None
+        return
+    port = parts.port or (443 if parts.scheme == "wss" else 80)
+    with await open_tunnel(proxy, parts.hostname, port, HAPPY_EYEBALLS_DELAY) as opened:
+        yield opened
 
 
 async def open_tunnel(proxy: Proxy, host: str, port: int, delay: float) -> socket.socket:

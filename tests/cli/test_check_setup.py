@@ -1,5 +1,6 @@
 """The parts that `relay check` looks at, by the settings."""
 
+import asyncio
 from pathlib import Path
 
 import pytest
@@ -7,7 +8,9 @@ import pytest
 from relay.cli.check import Setup, checks_for, read_setup
 from relay.parts.simple import scripted_parts
 from relay.simulator import SimulatorOptions, simulate
+from tests.cli.program import relay
 from tests.components import needs
+from tests.forward_proxy import forward_proxy
 from tests.supabase.project import Project
 
 SECRET = "s" * 32
@@ -155,3 +158,20 @@ async def test_S3_15_the_voice_is_asked_with_the_vaults_key(setting, project: Pr
 
     assert (without.state, found.state) == ("fail", "ok")
     assert "key not configured" in without.what
+
+
+async def test_the_voice_is_asked_by_the_proxy_that_the_environment_names(folder: Path) -> None:
+    """As a whole program: only the proxy knows where the voice's name leads."""
+    async with (
+        await simulate(SimulatorOptions(parts=scripted_parts())) as simulator,
+        forward_proxy(wants_login=True) as proxy,
+    ):
+        voice = simulator.base_url.replace("127.0.0.1", "voice.test")
+        settings = {"OPENAI_API_KEY": "sk-1", "OPENAI_BASE_URL": voice, "HTTP_PROXY": proxy.url}
+        ran = await asyncio.to_thread(relay, "check", cwd=folder, **settings)
+        asked = proxy.asked
+    (line,) = [line for line in ran.stdout.splitlines() if line[5:].startswith("voice:")]
+    assert line.startswith("ok "), ran.stdout
+    assert len(asked) == 1
+    assert asked[0].startswith("CONNECT voice.test:")
+    assert proxy.proxy.password not in ran.stdout + ran.stderr

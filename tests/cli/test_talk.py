@@ -12,6 +12,7 @@ from relay.parts.interfaces import Reply, SpokenMessage, failed
 from relay.parts.simple import Script
 from relay.talk.wav import write_wav
 from tests.cli.program import one_line, relay
+from tests.forward_proxy import forward_proxy
 from tests.scenarios.stage import SPEECH, Stage, stage, token
 
 SCRIPT = Script(heard=("Good morning.",), replies=("And to you.",))
@@ -99,6 +100,19 @@ async def test_a_bad_token_is_reported_and_exits_with_1(tmp_path: Path, spoken: 
     assert ran.stdout.startswith("error: The token is missing or not valid.")
     told = one_line(ran.stderr)
     assert told == "the relay closed the session: 3000 invalid_request_error.invalid_api_key"
+
+
+async def test_it_goes_by_the_proxy_that_the_environment_names(tmp_path: Path, spoken: str) -> None:
+    """As a whole program: only the proxy knows where the relay's name leads."""
+    async with stage(tmp_path, SCRIPT) as here, forward_proxy(wants_login=True) as proxy:
+        port = here.voice.rpartition(":")[2]
+        where = ("--url", f"ws://relay.test:{port}/v1/realtime", "--token", token())
+        ran = await asyncio.to_thread(
+            relay, "talk", *where, "--json", spoken, cwd=tmp_path, HTTP_PROXY=proxy.url
+        )
+        assert proxy.asked == [f"CONNECT relay.test:{port} HTTP/1.1"]
+    assert (ran.returncode, ran.stderr) == (0, "")
+    assert json.loads(ran.stdout)["lines"][1]["text"] == "And to you."
 
 
 async def test_an_address_without_the_realtime_api_is_reported(tmp_path: Path, spoken: str) -> None:
