@@ -491,28 +491,27 @@ class Session:
 
     async def _await_last_words(self, ending: Ending) -> None:
         """Wait, within bounds, for what the learner and a coach said last."""
-        words = self._last_words = self._begin_last_words(ending)
+        words = self._last_words = self._awaited_words(ending)
         if words is None:
             self._engine.close(1000, "Client disconnected")
             await self._coach_bridge.aclose(ending)
             return
         try:
+            words.begin()
             await self._context.vacate()
             await self._coach_bridge.aclose(ending)
             await words.come()
         finally:
             words.close()
 
-    def _begin_last_words(self, ending: Ending) -> LastWords | None:
+    def _awaited_words(self, ending: Ending) -> LastWords | None:
         """Who waits for the learner's last words; None where there is nothing to wait for."""
         limit = self._services.last_words
         if ending.name in _AT_ONCE or self._engine.gone.is_set() or limit.is_reached:
             return None
         if not self.core.awaits_words(self.clock()) or (engine := self._engine.detach()) is None:
             return None
-        words = LastWords(self, engine, limit)
-        words.begin()
-        return words
+        return LastWords(self, engine, limit)
 
     async def _await_close(self) -> None:
         engine_gone = self._last_words.gone if self._last_words else self._engine.gone

@@ -5,6 +5,7 @@ import math
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given, strategies
 
@@ -20,14 +21,25 @@ EXPECTED: dict[str, Any] = (
 KEYS = (
     *("item_id", "content_index", "delta", "transcript", "text", "item", "id", "role", "status"),
     *("content", "type", "previous_item_id", "audio_end_ms", "response", "output", "usage"),
-    *("conversation_id", "session", "audio", "format", "model", "part", "input_tokens", "name"),
+    *(
+        "conversation_id",
+        "session",
+        "audio",
+        "output_audio_format",
+        "format",
+        "model",
+        "part",
+        "input_tokens",
+        "name",
+    ),
 )
 KINDS = (
     *("session.created", "session.updated", "input_audio_buffer.committed", "response.done"),
     *("conversation.item.added", "conversation.item.done", "conversation.item.truncated"),
     *("conversation.item.created", "response.audio.delta", "response.output_audio.delta"),
     *("response.created", "response.output_item.done", "conversation.item.retrieved"),
-    "conversation.item.create",
+    *("conversation.item.create", "conversation.item.deleted", "response.create"),
+    "response.output_item.added",
     "conversation.item.input_audio_transcription.completed",
     "response.output_audio_transcript.delta",
 )
@@ -67,6 +79,15 @@ def test_a_telephones_sound_is_counted_at_its_own_rate(law: str) -> None:
     truncated = {"type": "conversation.item.truncated", "item_id": "A1", "audio_end_ms": 1500}
     (said,) = replay(rows_of(created, *events[:5], delta, *events[5:], truncated)).utterances
     assert (said.audio_ms, said.heard_text) == (3000, "one two")
+
+
+def test_what_the_client_deleted_is_replayed_as_said_and_marked() -> None:
+    deleted = {"type": "conversation.item.deleted", "item_id": "U1"}
+    typed, other = wire.typed("U1", "First.", None), wire.typed("U2", "Second.", "U1")
+    first, second = replay(rows_of(*typed, *other, deleted)).utterances
+    assert msgspec.to_builtins(first)["deleted_for_model"] is True
+    assert (first.text, first.state) == ("First.", "final")
+    assert "deleted_for_model" not in msgspec.to_builtins(second)
 
 
 def test_what_the_client_put_at_the_front_is_printed_there() -> None:

@@ -15,7 +15,16 @@ from relay.stores.sqlite import privacy, store
 from relay.stores.sqlite.privacy import SqlitePrivacy, erase, forget
 from relay.stores.sqlite.schema import SCHEMA
 from relay.stores.sqlite.store import SqliteStore
-from tests.stores.words import COACH, CONVERSATION, LATER_SESSION, LEARNER, MORNING, STRANGER, Call
+from tests.stores.words import (
+    COACH,
+    CONVERSATION,
+    LATER_SESSION,
+    LEARNER,
+    MORNING,
+    STRANGER,
+    Call,
+    marked,
+)
 
 CALL = Call()
 HERS = CALL.of(session_id=LATER_SESSION, conversation_id=STRANGER, user_id=STRANGER)
@@ -197,3 +206,14 @@ def _acted(file: sqlite3.Connection) -> None:
         " VALUES (?, ?, ?, ?, 'whisper', '{\"text\": \"Slow.\"}', ?)",
         (STRANGER, CALL.session_id, CONVERSATION, COACH, timestamp(MORNING)),
     )
+
+
+async def test_the_export_says_what_a_person_deleted_for_the_model(tmp_path: Path) -> None:
+    store = SqliteStore(tmp_path / "relay.db")
+    said = CALL.user("My name is Ada.")
+    await store.put([said, marked(said, seq=2)])
+    await store.aclose()
+    told = await SqlitePrivacy(tmp_path / "relay.db").export(LEARNER)
+    (message,) = told["conversations"][0]["messages"]
+    assert message["content"]["text"] == "My name is Ada."
+    assert message["metadata"]["deleted_for_model"] is True
