@@ -19,9 +19,13 @@ _OF_LEARNER: Final = frozenset(
 
 
 class AwaitedWords:
-    """The turns that were committed and not transcribed yet. Times are seconds of one clock."""
+    """The turns that were committed and not transcribed yet. Times are seconds of one clock.
+
+    Of an engine that has let the words of its first turns go by, none are expected.
+    """
 
     def __init__(self) -> None:
+        self._has_any = False
         self._turns: dict[str, float] = {}  # item ids, and when each was committed
 
     def __contains__(self, item_id: object) -> bool:
@@ -37,11 +41,14 @@ class AwaitedWords:
             if len(self._turns) > _MAX_TURNS:
                 del self._turns[next(iter(self._turns))]
         elif kind in _SETTLED and event.get("status", "completed") == "completed":
+            self._has_any = True
             self._turns.pop(item_id, None)
 
     def any(self, now: float) -> bool:
         """Whether words are to be expected still."""
-        return any(now - since < GIVEN_UP_SECONDS for since in self._turns.values())
+        ages = [now - since for since in self._turns.values()]
+        is_late = any(age >= GIVEN_UP_SECONDS for age in ages)
+        return (self._has_any or not is_late) and any(age < GIVEN_UP_SECONDS for age in ages)
 
 
 def may_be_last_words(kind: str) -> bool:

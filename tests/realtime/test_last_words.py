@@ -61,6 +61,14 @@ def test_a_turn_that_an_engine_left_out_is_given_up() -> None:
     assert not words.any(10.0 + GIVEN_UP_SECONDS)
 
 
+def test_of_an_engine_that_told_no_words_in_time_none_are_expected() -> None:
+    words = following(*wire.spoken_turn("U1", None))
+    words.observe(wire.committed("U2", "U1"), 50.0)
+    assert not words.any(50.0)
+    words.observe(wire.heard("U1", "Better late."), 51.0)
+    assert words.any(51.0), "it does tell them"
+
+
 def test_an_engine_that_never_transcribes_is_remembered_in_part() -> None:
     words = following(*[wire.committed(f"U{number}", None) for number in range(1000)])
     assert sum(f"U{number}" in words for number in range(1000)) == 32

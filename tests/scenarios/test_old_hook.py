@@ -41,11 +41,18 @@ def _silence(ms: int) -> str:
     return base64.b64encode(bytes(48 * ms)).decode()
 
 
+def is_late(number: int) -> bool:
+    """Whether the words of the first turn come when the client has left."""
+    return number % 3 == 2
+
+
 def first_turn(number: int) -> list[Event]:
-    """The learner's turn and its answer; every other time the words come just before its end."""
+    """The learner's turn and its answer; the words come before, just before its end, or late."""
     ms, words = LENGTHS_MS[number % 5], wire.heard("U1", question(number))
     answer = spoken_answer(ms, 40 if number % 10 == 0 else 200)
     turn = wire.spoken_turn("U1", None)
+    if is_late(number):
+        return [*turn, *answer]
     at = len(answer) - 1 if number % 2 else 0
     return [*turn, *answer[:at], words, *answer[at:]]
 
@@ -59,6 +66,8 @@ async def hook(here: Stage, provider: Provider, number: int) -> tuple[str, list[
         told = (await end.until("conversation.created"))["conversation_id"]
         end.say_goodbye(1000)
         async with client(here, browser(sub, conversation_id=told)) as again:
+            if is_late(number):
+                call.send(wire.heard("U1", question(number)))
             await again.until("session.created")
             second = await provider.call(sub)
             await second.until("conversation.item.create", 2)
