@@ -18,7 +18,7 @@ install: .venv/run.stamp
 
 test test-slow test-slow-full test-clients chaos: .venv/all.stamp
 	@tests/install; echo "Collecting the tests (some seconds), then a dot for each that passes:"
-	$(BIN)/python -m pytest $(if $(filter test,$@),-n 3 --dist loadfile,-m $(firstword $(subst -, ,$(@:test-%=%))) $(if $(filter %-full,$@),--full) $(wildcard tests/$(@:test-%=%))) $(ARGS)
+	$(BIN)/python -m pytest $(if $(filter test,$@),-n auto --maxprocesses 4 --dist loadfile,-m $(firstword $(subst -, ,$(@:test-%=%))) $(if $(filter %-full,$@),--full) $(wildcard tests/$(@:test-%=%))) $(ARGS)
 
 check: .venv/all.stamp
 	$(BIN)/python -m ruff check .
