@@ -1,5 +1,6 @@
 """The systemd unit: what systemd says of it, and the relay inside its system call filter."""
 
+import asyncio
 import platform
 import re
 import signal
@@ -15,6 +16,7 @@ from relay.parts.simple import Script
 from relay.session.session import CLOSE_SECONDS
 from relay.storage import FLUSH_SECONDS
 from tests.components import needs, require
+from tests.edge.front import PATIENCE
 from tests.edge.program import provider, served
 from tests.edge.sandbox import allowed_calls, setting
 from tests.scenarios.stage import AGENT, token
@@ -197,4 +199,6 @@ async def test_without_the_drop_in_the_log_says_why_nobody_is_understood(
         await line.speak(pcm + bytes(96_000))
         done = await line.until("response.done", 60)
         assert done["response"]["status"] == "failed"
-    assert "MemoryDenyWriteExecute" in (tmp_path / "console.log").read_text()
+        async with asyncio.timeout(PATIENCE):  # the log is written beside the call
+            while "MemoryDenyWriteExecute" not in (tmp_path / "console.log").read_text():
+                await asyncio.sleep(0.02)
