@@ -67,7 +67,8 @@ class TranscriptItem:
 
     `is_generated` tells an answer of the model from one that the client seeded, `is_shown` one
     with text that is read rather than heard; `heard_ms` stays None until the item is interrupted.
-    `is_deleted` tells one that the client has taken from the model.
+    `is_deleted` tells one that the client has taken from the model; `response_id` names the
+    response that generates it.
     """
 
     id: str
@@ -82,6 +83,7 @@ class TranscriptItem:
     audio_ms: int = 0
     heard_ms: int | None = None
     heard_estimated: bool = False
+    response_id: Any = None
     parts: dict[int, ContentPart] = field(default_factory=dict)
 
     def part(self, index: Any) -> ContentPart | None:
@@ -121,10 +123,10 @@ class TranscriptItem:
             self.is_shown = self.is_shown or kind in _SHOWN
 
     @property
-    def was_cut_before_its_audio(self) -> bool:
-        """Whether an answer ended early and no audio of it came, nor text to read."""
-        cut = self.is_generated and self.status == "incomplete" and self.heard_ms is None
-        return cut and not self.audio_ms and not self.is_shown
+    def has_no_audio(self) -> bool:
+        """Whether it is an answer of which no audio has come, nor text to read."""
+        is_open = self.is_generated and self.heard_ms is None
+        return is_open and not self.audio_ms and not self.is_shown
 
     def answer_state(self) -> State:
         """The state of a complete answer."""
@@ -192,6 +194,11 @@ class Transcript:
         if item is not None:
             item.audio_ms += milliseconds
 
+    def audio_ms(self, item_id: str) -> int | None:
+        """The model audio of an item so far; None of an item that is not known."""
+        item = self._items.get(item_id)
+        return item.audio_ms if item is not None else None
+
     def add_text(self, text: TextDelta) -> None:
         """Take a piece of an answer's text that was read without decoding its event."""
         item = self._items.get(text.item_id)
@@ -227,8 +234,11 @@ class Transcript:
         for item in [one for one in self._items.values() if one.id not in but]:
             if item.id in self._playing or self._broke_off(item, now):
                 finalized += self.cut(self._playback.heard(item.id, now), now)
+            elif item.status == "in_progress":
+                self._note_if_unheard(item)
             if not self._finalizer.has_finalized(item):
-                finalized += self._finalizer.finalize(item, "partial")
+                state: State = "unheard" if item.heard_ms == 0 else "partial"
+                finalized += self._finalizer.finalize(item, state)
         return finalized
 
     def interim(self) -> list[InterimTranscript]:
@@ -283,13 +293,18 @@ class Transcript:
 
     def _answer_complete(self, item: TranscriptItem, now: float) -> list[Utterance]:
         """Finalize a complete answer, or wait until it has been heard."""
-        if item.was_cut_before_its_audio and self._playback.heard_nothing(item.id):
-            item.heard_ms = 0
+        if item.status == "incomplete":
+            self._note_if_unheard(item)
         if item.heard_ms is None and not self._playback.ended(item.id, now):
             self._playing[item.id] = item
             return []
         self._playing.pop(item.id, None)
         return self._finalizer.finalize(item, item.answer_state())
+
+    def _note_if_unheard(self, item: TranscriptItem) -> None:
+        """An answer that ends before its first sound is heard by nobody."""
+        if item.has_no_audio and self._playback.heard_nothing(item.id):
+            item.heard_ms = 0
 
     def _interrupt(
         self, item: TranscriptItem, heard_ms: int, estimated: bool, now: float
@@ -406,6 +421,7 @@ class Transcript:
         if item is None:
             return []
         item.role, item.is_generated = "assistant", True
+        item.response_id = event.get("response_id", item.response_id)
         return self._read_item(item, given, now)
 
     def _on_response_created(self, event: Event, now: float) -> list[Utterance]:
@@ -415,7 +431,10 @@ class Transcript:
         return []
 
     def _on_response_done(self, event: Event, now: float) -> list[Utterance]:
-        """Repeats the response's items: the last chance for texts whose own events were missed."""
+        """Repeats the response's items: the last chance for texts whose own events were missed.
+
+        Those that it does not name, as some servers where an answer was cancelled, have ended too.
+        """
         response = event.get("response")
         if not isinstance(response, dict):
             return []
@@ -424,7 +443,23 @@ class Transcript:
             return []
         output = response.get("output")
         items = output if isinstance(output, list) else []
-        return [u for given in items for u in self._on_output_item({"item": given}, now)]
+        settled = [u for given in items for u in self._on_output_item({"item": given}, now)]
+        for item in self._open_items_of(response.get("id")):
+            item.status = "completed" if response.get("status") == "completed" else "incomplete"
+            settled += self._answer_complete(item, now)
+        return settled
+
+    def _open_items_of(self, response_id: Any) -> list[TranscriptItem]:
+        """A response's answers that have not ended; open items are among the newest."""
+        newest = [self._items[key] for key in islice(reversed(self._items), _MAX_INTERIM_ITEMS)]
+        return [
+            item
+            for item in reversed(newest)
+            if response_id is not None
+            and item.response_id == response_id
+            and item.is_generated
+            and item.status == "in_progress"
+        ]
 
     def _read_item(
         self, item: TranscriptItem, given: dict[str, Any], now: float

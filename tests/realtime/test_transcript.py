@@ -192,6 +192,21 @@ def test_an_answer_cut_before_its_first_sound_is_unheard() -> None:
     ]
 
 
+def test_an_answer_whose_response_ends_without_naming_it_has_ended() -> None:
+    transcript = Transcript(Playout())
+    observe_until_broken_off(transcript)
+    response = {"id": "resp_1", "conversation_id": "conv_1", "status": "cancelled", "output": []}
+    (utterance,) = transcript.observe({"type": "response.done", "response": response}, 1.0)
+    assert (utterance.state, utterance.heard_text, utterance.text) == ("unheard", "", TEXT)
+
+
+def test_an_answer_before_whose_first_sound_the_session_ends_is_unheard() -> None:
+    transcript = Transcript(Playout())
+    observe_until_broken_off(transcript)
+    (utterance,) = transcript.finish(9.0)
+    assert (utterance.state, utterance.heard_text, utterance.text) == ("unheard", "", TEXT)
+
+
 def test_text_that_was_shown_before_the_answer_was_cut_was_read() -> None:
     transcript = Transcript(Playout())
     events = [e for e in cut_short("output_text") if "audio" not in e["type"]]
@@ -308,17 +323,19 @@ def broken_off(heard_s: float) -> Utterance:
     playout.received("A1", 2000)
     playout.sent("A1", 2000, 0.0)
     (utterance,) = transcript.finish(START_SECONDS + heard_s)
-    assert (utterance.state, utterance.text) == ("partial", TEXT)
+    assert utterance.text == TEXT
     return utterance
 
 
 def test_an_answer_that_breaks_off_is_cut_to_what_was_heard() -> None:
     half = broken_off(1.0)
+    assert half.state == "partial"
     assert (half.heard_ms, half.heard_text, half.heard_estimated) == (1000, "One two", True)
 
 
-def test_an_answer_that_breaks_off_before_it_is_heard_has_no_heard_text() -> None:
-    assert (broken_off(0.0).heard_ms, broken_off(0.0).heard_text) == (0, "")
+def test_an_answer_that_breaks_off_before_it_is_heard_is_unheard() -> None:
+    unheard = broken_off(0.0)
+    assert (unheard.heard_ms, unheard.heard_text, unheard.state) == (0, "", "unheard")
 
 
 def test_an_answer_that_breaks_off_and_was_heard_whole_is_not_cut() -> None:

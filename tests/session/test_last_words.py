@@ -149,7 +149,7 @@ async def test_an_answer_that_nobody_hears_is_stopped_and_its_cost_counted() -> 
     says(stage, {"type": "response.done", "response": {"id": "resp_1", "usage": usage}})
     says(stage, *wire.answer("A2", "Nobody hears this.", "A1", response="resp_2")[1:], WORDS)
     await ended(running)
-    assert said(stage) == [("What is two and two?", "final"), ("Four.", "partial")]
+    assert said(stage) == [("What is two and two?", "final"), ("Four.", "unheard")]
     assert 'relay_tokens_total{kind="audio_in"} 100.0' in stage.metrics.render().decode()
 
 
