@@ -63,6 +63,7 @@ from relay.realtime.system_items import SystemItems
 from relay.realtime.transcript import Transcript
 from relay.realtime.transcription_view import TranscriptionView
 from relay.realtime.troubles import FAILURES, safe_code, trouble_of
+from relay.realtime.unanswered import UnansweredEdits
 
 _ACTIVITY: Final = ("input_audio_buffer.speech_", "response.", "conversation.item.")
 """Engine events that keep a session from being idle; an open microphone does not."""
@@ -99,7 +100,7 @@ class SessionCore:
         self._first_update = FirstUpdate(
             setup.first_update, requests, self._client, self._go_on_without
         )
-        self._injected = InjectedItems(requests)
+        self._injected, self._edits = InjectedItems(requests), UnansweredEdits()
         self._replays = ReplayedItems(
             setup.earlier_ids, self._injected, requests, self.transcript, setup.earlier
         )
@@ -235,6 +236,7 @@ class SessionCore:
 
     def _transcribe(self, event: Event, now: float) -> RuleOutcome | None:
         """Rule: record the utterances that the event settles, after the client saw it."""
+        self._edits.observe(event)
         settled = self.transcript.observe(event, now)
         announcement = self._announcement.observe(event, now)
         if not settled and not announcement:
@@ -355,7 +357,8 @@ class SessionCore:
 
         Nobody hears an answer that is under way, so it is stopped.
         """
-        said = self.transcript.finish(now, but=self.transcript.awaited)
+        said = self._settle_edits(now)
+        said += self.transcript.finish(now, but=self.transcript.awaited)
         effects: list[Effect] = [RecordUtterance(utterance) for utterance in said]
         return [*effects, *self._stop_answer()] if self.liveness.owes_response else effects
 
@@ -379,7 +382,12 @@ class SessionCore:
 
     def finish(self, now: float) -> list[Utterance]:
         """The session ended: the utterances that were open, as partial or interrupted ones."""
-        return self.transcript.finish(now)
+        return self._settle_edits(now) + self.transcript.finish(now)
+
+    def _settle_edits(self, now: float) -> list[Utterance]:
+        """Take what the client asked for last as done: it does not wait to be told so."""
+        events = self._edits.take(self.transcript.audio_ms)
+        return [said for event in events for said in self.transcript.observe(event, now)]
 
     def _from_aware_client(self, ours: PlaybackReport | TokenRenewal, now: float) -> list[Effect]:
         """A message for the relay itself, from a client that knows `relay.*` events."""
@@ -416,6 +424,7 @@ class SessionCore:
         if event["type"] == "response.create":
             self.reported.ask(event)
         self.liveness.sent(event["type"])
+        self._edits.ask(event)
         return [ToEngine(events.encode(event))]
 
 
