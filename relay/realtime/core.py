@@ -421,8 +421,7 @@ class SessionCore:
         if event["type"] == "response.create" and self.control.is_muted:
             self.control.owe(event)
             return []
-        if event["type"] == "response.create":
-            self.reported.ask(event)
+        self.reported.ask(event)
         self.liveness.sent(event["type"])
         self._edits.ask(event)
         return [ToEngine(events.encode(event))]

@@ -28,11 +28,15 @@ class ReportedSession:
         self.own_formats: dict[str, str] = {}
         """The formats of items in another format than the session's, while they are generated."""
         self._asked: str | None = None  # for the next answer
+        self._asked_interrupts: bool | None = None
         self._responses: dict[str, str] = {}
 
     def ask(self, event: Event) -> None:
-        """Take a `response.create` that goes to the engine: some never say what they make of it."""
-        self._asked = _text(event, "response", *_FORMAT)
+        """Take an event that goes to the engine: some never say what they make of it."""
+        if event["type"] == "response.create":
+            self._asked = _text(event, "response", *_FORMAT)
+        elif event["type"] == "session.update" and (asked := _interrupts(event)) is not None:
+            self._asked_interrupts = asked
 
     def observe(self, event: Event, now: float) -> None:
         """Take an event of the engine."""
@@ -46,7 +50,7 @@ class ReportedSession:
         elif kind == "response.done" and self._responses:
             self._end_response(event)
         elif kind == "error":
-            self._asked = None
+            self._asked = self._asked_interrupts = None
 
     def rate_of(self, item_id: str) -> int:
         """`characters_per_3_ms` of this item."""
@@ -64,10 +68,15 @@ class ReportedSession:
         heard = _value(event, "session", "audio", "input")
         if isinstance(heard, dict) and "transcription" in heard:
             self.transcribes = heard["transcription"] is not None
-        detection = _value(event, "session", "audio", "input", "turn_detection")
-        self.interrupts = not (
-            isinstance(detection, dict) and detection.get("interrupt_response") is False
+        self._take_detection(event)
+
+    def _take_detection(self, event: Event) -> None:
+        """Some engines name what has changed alone, or nothing that they were asked for."""
+        says = _interrupts(event)
+        self.interrupts = next(
+            (one for one in (says, self._asked_interrupts) if one is not None), self.interrupts
         )
+        self._asked_interrupts = None
 
     def _begin_response(self, event: Event) -> None:
         asked, self._asked = self._asked, None
@@ -88,6 +97,15 @@ class ReportedSession:
         self._responses.pop(str(_value(event, "response", "id")), None)
         if not self._responses:
             self.own_formats.clear()
+
+
+def _interrupts(event: Event) -> bool | None:
+    """Whether speech interrupts by this event's session; None where it does not say."""
+    heard = _value(event, "session", "audio", "input")
+    if not isinstance(heard, dict) or "turn_detection" not in heard:
+        return None
+    detection = heard["turn_detection"]
+    return not (isinstance(detection, dict) and detection.get("interrupt_response") is False)
 
 
 def _rate(form: str) -> int:

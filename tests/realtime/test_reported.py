@@ -63,6 +63,44 @@ def test_speech_interrupts_unless_the_session_says_otherwise(
     assert session.interrupts is interrupts
 
 
+def detecting(kind: str, detection: object) -> Event:
+    audio = {"input": {"turn_detection": detection}}
+    return {"type": kind, "session": {"audio": audio}}
+
+
+CALM = {"type": "semantic_vad", "eagerness": "low", "interrupt_response": False}
+SILENT: Event = {"type": "session.updated", "session": {"instructions": "Be kind."}}
+
+
+def test_an_update_that_does_not_say_changes_nothing() -> None:
+    session = ReportedSession()
+    session.observe(detecting("session.updated", CALM), 1.0)
+    session.observe(SILENT, 1.0)
+    assert session.interrupts is False
+
+
+def test_an_engine_that_never_says_does_what_it_is_asked() -> None:
+    session = ReportedSession()
+    session.ask(detecting("session.update", CALM))
+    assert session.interrupts is True
+    session.observe(SILENT, 1.0)
+    assert session.interrupts is False
+    session.ask(detecting("session.update", {"type": "server_vad"}))
+    session.observe(SILENT, 1.0)
+    assert session.interrupts is True
+
+
+def test_what_an_engine_refuses_or_says_otherwise_counts_for_nothing() -> None:
+    session = ReportedSession()
+    session.ask(detecting("session.update", CALM))
+    session.observe({"type": "error", "error": {}}, 1.0)
+    session.observe(SILENT, 1.0)
+    assert session.interrupts is True
+    session.ask(detecting("session.update", CALM))
+    session.observe(detecting("session.updated", {"type": "server_vad"}), 1.0)
+    assert session.interrupts is True
+
+
 def begun(response: str = "resp_1", item: str = "A1", form: str | None = None) -> list[Event]:
     """An answer and its item, with the format that the engine names."""
     created = wire.response_created(response)
