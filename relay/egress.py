@@ -21,11 +21,16 @@ HTTP_PROXY_PORT: Final = 80
 
 _PORTS: Final = {"http": 80, "ws": 80, "https": 443, "wss": 443}
 _SECURE: Final = ("https", "wss")
+_NO_PROXY_ADDRESS: Final = "must be an HTTP proxy's address, like http://proxy.example.org:3128"
+_DROPPED_BY_URLSPLIT: Final = frozenset("\t\r\n")  # a password would silently be another
 
 
 @dataclass(frozen=True, slots=True)
 class Proxy:
-    """An HTTP proxy; `user` and `password` are shown to it alone."""
+    """An HTTP proxy; `user` and `password` are shown to it alone.
+
+    Bytes of theirs that are not UTF-8 are surrogates, as `os.fsdecode` makes them.
+    """
 
     host: str
     port: int
@@ -43,7 +48,8 @@ class Proxy:
         """The value of `Proxy-Authorization`, None where it wants none."""
         if not self.user and not self.password:
             return None
-        return f"Basic {b64encode(f'{self.user}:{self.password}'.encode()).decode()}"
+        login = f"{self.user}:{self.password}".encode(errors="surrogateescape")
+        return f"Basic {b64encode(login).decode()}"
 
 
 def read_proxy(url: str) -> Proxy:
@@ -51,14 +57,18 @@ def read_proxy(url: str) -> Proxy:
 
     Raises ValueError for one that is no HTTP proxy's; the text does not quote it.
     """
-    parts = urlsplit(url if "://" in url else f"http://{url}")
     try:
+        parts = urlsplit(url if "://" in url else f"http://{url}")
         host, port = parts.hostname, parts.port or HTTP_PROXY_PORT
     except ValueError:  # it quotes what may be a part of a password
-        host, port = None, 0
-    if parts.scheme != "http" or not host or parts.path not in ("", "/"):
-        raise ValueError("must be an HTTP proxy's address, like http://proxy.example.org:3128")
-    return Proxy(host, port, unquote(parts.username or ""), unquote(parts.password or ""))
+        raise ValueError(_NO_PROXY_ADDRESS) from None
+    is_plain = not _DROPPED_BY_URLSPLIT & set(url)
+    if parts.scheme != "http" or not host or parts.path not in ("", "/") or not is_plain:
+        raise ValueError(_NO_PROXY_ADDRESS)
+    user, password = (
+        unquote(part or "", errors="surrogateescape") for part in (parts.username, parts.password)
+    )
+    return Proxy(host, port, user, password)
 
 
 class NoProxy:

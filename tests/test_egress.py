@@ -1,6 +1,7 @@
 """Every connection goes out as the environment asks, over real sockets and a real proxy."""
 
 import asyncio
+import base64
 import hashlib
 import ssl
 from collections.abc import AsyncIterator
@@ -371,6 +372,30 @@ def test_the_environment_says_the_way_out(monkeypatch: pytest.MonkeyPatch, tmp_p
     assert isinstance(way.tls(), ssl.SSLContext)
     assert "secret" not in repr(way)
     assert "ada:" not in repr(settings)
+
+
+@pytest.mark.parametrize(
+    ("given", "shown"),
+    [
+        ("p%E9ss", b"p\xe9ss"),
+        ("p\udce9ss", b"p\xe9ss"),
+        ("p\u00e9ss", b"p\xc3\xa9ss"),
+        ("p%C3%A9ss", b"p\xc3\xa9ss"),
+        ("p@ss:word", b"p@ss:word"),
+        ("100%", b"100%"),
+    ],
+)
+def test_a_proxy_is_shown_the_bytes_of_a_password(given: str, shown: bytes) -> None:
+    login = read_proxy(f"http://kim:{given}@proxy.test:3128").authorization
+    assert login is not None
+    assert base64.b64decode(login.removeprefix("Basic ")) == b"kim:" + shown
+
+
+@pytest.mark.parametrize("password", ["pa\u2100ss", "p[ss", "p#ss", "p/ss", "p\tss"])
+def test_a_refused_proxys_address_is_not_quoted(password: str) -> None:
+    with pytest.raises(ValueError, match="must be an HTTP proxy's address") as refused:
+        read_proxy(f"http://kim:{password}@proxy.test:3128")
+    assert "ss" not in str(refused.value).replace("address", "")
 
 
 async def test_without_a_proxy_nothing_changes() -> None:
