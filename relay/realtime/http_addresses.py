@@ -21,7 +21,9 @@ UNSUPPORTED: Final[Mapping[str, str]] = {
 }
 """Addresses below those that the relay does not have, and what is said of them."""
 
-_FAMILIES: Final = ("/v1/", "/openai/", "/realtime/")
+FAMILIES: Final = ("/v1/", "/openai/", "/realtime/")
+"""What OpenAI's and Azure's addresses begin with."""
+
 _HERE: Final = "This address speaks WebSocket."
 _ADDRESS: Final = re.compile(
     rf"(?:{'|'.join(BASES)})/({'|'.join((SECRETS, *UNSUPPORTED))})(?:/[^?]*)?"
@@ -33,7 +35,7 @@ def refusal_at_voice(path: str) -> dict[str, Any] | None:
 
     None where OpenAI has no HTTP address: there a POST is a bad handshake.
     """
-    if not path.startswith(_FAMILIES) or path.rstrip("/") in BASES:
+    if not path.startswith(FAMILIES) or path.rstrip("/") in BASES:
         return None
     found, shown = _ADDRESS.fullmatch(path), f"POST {path[:MAX_SHOWN]}"
     if found is None:

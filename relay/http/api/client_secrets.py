@@ -20,7 +20,15 @@ from relay.http.api.errors import UNAUTHORIZED, ApiError
 from relay.http_body import BodyTooLarge, read_body
 from relay.realtime.client_policy import check_shape
 from relay.realtime.events import BadEvent
-from relay.realtime.http_addresses import BASES, SECRETS, UNSUPPORTED, error_body, unsupported
+from relay.realtime.http_addresses import (
+    BASES,
+    FAMILIES,
+    MAX_SHOWN,
+    SECRETS,
+    UNSUPPORTED,
+    error_body,
+    unsupported,
+)
 
 MAX_BODY: Final = 64 * 1024
 """Bytes of a request; a token has room for far less."""
@@ -57,10 +65,13 @@ def secret_routes(
     create = _shaped(_create(authenticator, secrets), cors)
     refuse = _shaped(_refuse, cors)
     for base in BASES:
-        yield web.route("*", f"{base}/{SECRETS}", create)
+        yield web.route("*", f"{base}/{SECRETS}{{slash:/?}}", create)
         for name in UNSUPPORTED:
             yield web.route("*", f"{base}/{{name:{name}}}", refuse)
             yield web.route("*", f"{base}/{{name:{name}}}/{{rest:.*}}", refuse)
+    unknown = _shaped(_unknown, cors)
+    for family in FAMILIES:
+        yield web.route("*", f"{family}{{rest:.*}}", unknown)
 
 
 def _create(authenticator: Authenticator, secrets: ClientSecrets) -> Handler:
@@ -96,6 +107,14 @@ async def _refuse(request: web.Request) -> web.StreamResponse:
     name = request.match_info["name"]
     shown = f"{request.method} {request.path.partition(name)[0]}{name}"
     return web.json_response(unsupported(shown, name), status=404)
+
+
+async def _unknown(request: web.Request) -> web.StreamResponse:
+    """Any request at another address of OpenAI's."""
+    shown = f"{request.method} {request.path[:MAX_SHOWN]}"
+    return web.json_response(
+        error_body(404, "unknown_url", f"Unknown request URL: {shown}."), status=404
+    )
 
 
 def read_asked(body: bytes) -> AskedSecret:

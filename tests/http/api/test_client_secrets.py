@@ -41,7 +41,7 @@ def refusal(answer: Answer) -> tuple[int, str]:
 
 @pytest.mark.parametrize(
     "path",
-    [PATH, "/openai/v1/realtime/client_secrets", "/realtime/client_secrets"],
+    [PATH, "/openai/v1/realtime/client_secrets", "/realtime/client_secrets", f"{PATH}/"],
 )
 async def test_a_secret_is_the_callers_with_the_settings_that_were_asked(path: str) -> None:
     settings = {"type": "realtime", "model": "gpt-realtime-mini", "instructions": "Be brief."}
@@ -127,6 +127,14 @@ async def test_the_rest_is_refused_by_name(path: str, says: str) -> None:
         answer = await ask(api, path, headers={}, data="v=0")
     assert refusal(answer) == (404, "unsupported_endpoint")
     assert says in answer.json["error"]["message"]
+
+
+@pytest.mark.parametrize("path", ["/v1/chat/completions", "/openai/realtimeapi/sessions"])
+async def test_any_other_address_of_openais_is_refused_in_its_shape(path: str) -> None:
+    async with running_api(client_secrets=SECRETS) as api:
+        answer = await ask(api, path, headers={}, data="{}")
+    assert refusal(answer) == (404, "unknown_url")
+    assert path in answer.json["error"]["message"]
 
 
 async def test_another_method_is_none() -> None:
