@@ -67,12 +67,13 @@ class Playout:
         if item is None:
             self._forget_oldest()
             item = self._items[item_id] = _Item()
-        item.all_ms += ms
+        if not item.is_cut:
+            item.all_ms += ms
 
     def sent(self, item_id: str, ms: int, now: float) -> None:
         """Count audio of an item that was sent to the client."""
         item = self._items.get(item_id)
-        if ms <= 0 or item is None:
+        if ms <= 0 or item is None or item.is_cut:
             return
         self._retire_played(now)
         item.sent_ms += ms
@@ -124,7 +125,10 @@ class Playout:
         return ends[-1] + _ROUNDING if ends else 0.0
 
     def interrupt(self, now: float) -> list[HeardAudio]:
-        """Flush the player; returns the items that it cut, in the order they would have played."""
+        """Flush the player; returns the items that it cut, in the order they would have played.
+
+        Audio of theirs that was on its way is played no more.
+        """
         self._retire_played(now)
         playing = dict.fromkeys(span.item_id for span in self._spans)
         held_back = [name for name, item in self._items.items() if item.sent_ms < item.all_ms]
@@ -134,6 +138,7 @@ class Playout:
             item = self._items[heard.item_id]
             item.played_ms, item.reported_ms = heard.ms, None
             item.sent_ms = item.all_ms = heard.ms
+            item.is_cut = True
         return [heard for heard in cut if heard.ms < heard.of_ms]
 
     def lead_ends_at(self, lead_ms: int) -> float:
@@ -162,6 +167,7 @@ class _Item:
     played_ms: int = 0
     reported_ms: int | None = None
     reported_at: float = 0.0
+    is_cut: bool = False
 
 
 @dataclass(slots=True)

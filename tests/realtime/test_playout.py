@@ -57,6 +57,17 @@ def test_an_interruption_returns_what_was_cut_and_empties_the_player() -> None:
     assert playout.heard("A3", now + 10 + START_SECONDS + 0.05).ms == 50
 
 
+def test_audio_that_was_on_its_way_when_it_was_cut_is_played_no_more() -> None:
+    playout = Playout()
+    send(playout, "a", 1000, 0.0)
+    assert [cut.ms for cut in playout.interrupt(START_SECONDS + 0.3)] == [300]
+    send(playout, "a", 1000, 0.5)
+    assert not playout.is_playing("a")
+    assert playout.ended("a", 0.5)
+    assert playout.interrupt(1.0) == []
+    assert playout.heard("a", 2.0).ms == 300
+
+
 def test_what_was_heard_to_its_end_is_not_cut() -> None:
     playout = Playout()
     send(playout, "A1", 300, 0.0)
