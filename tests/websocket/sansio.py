@@ -35,6 +35,7 @@ class SansioConnection(asyncio.Protocol):
         self.on_open: Callable[[], None] = lambda: None
         self.request: Request | None = None  # what a client asks with
         self.ending: CloseFrame | None = None
+        self.fault: Ending | None = None
         self.gone = False
         self._writable = True
         self._slot = ReceiverSlot(lambda: self._read_pause.set_full(True), self._fault)
@@ -71,8 +72,6 @@ class SansioConnection(asyncio.Protocol):
         if self.ending is None and self.protocol.state is State.OPEN:
             self.protocol.send_text(bytes(frame))
             self._flush()
-
-    fault = None
 
     def pause(self) -> None:
         """Stop reading."""
@@ -227,7 +226,7 @@ class SansioConnection(asyncio.Protocol):
         if self.ending is not None:
             return
         self._slot.discard_pending()
-        close = (ending.code, ending.reason)
+        self.fault, close = ending, (ending.code, ending.reason)
         self._begin(close, self.options.fail_grace)
         if self.protocol.state is State.OPEN:
             for frame in self.options.farewell_frames(close):

@@ -63,8 +63,8 @@ class ServerDialect:
     """What one connection's engine speaks; its frames become GA, and GA frames become its own.
 
     Beta says that an item was created, never that it is complete, and GA both: the second is added,
-    for an item of an answer where its output ends. What a server tells under both its names is told
-    once. `speaks` is "unknown" until the engine has shown
+    for an item of an answer where its output ends. What a server tells under two names is told
+    once, what it repeats under one is repeated. `speaks` is "unknown" until the engine has shown
     its session and, in an answer, the name of a delta.
     """
 
@@ -73,7 +73,7 @@ class ServerDialect:
         self.reads_beta = False
         """Whether its session was flat, so that it is sent beta."""
         self._open: dict[str, str | None] = {}  # items of answers: their ids, and the ones before
-        self._told: dict[tuple[str, str], None] = {}  # GA names and items
+        self._told: dict[tuple[str, str], str] = {}  # GA names and items: the server's own names
 
     def down(self, frame: Frame, kind: str) -> tuple[Frame, ...]:
         """Translate an engine's frame of this type to GA: one frame, or two."""
@@ -91,7 +91,7 @@ class ServerDialect:
         except BadEvent:
             return (frame,)  # whoever reads it next says so
         self._learn(event)
-        events = [each for each in self._to_ga(event) if self._is_news(each)]
+        events = [each for each in self._to_ga(event) if self._is_news(each, kind)]
         return (frame,) if events == [event] else tuple(encode(each) for each in events)
 
     def up(self, frame: Frame) -> Frame:
@@ -126,8 +126,8 @@ class ServerDialect:
             return [*(done for item in items for done in self._completed(ga, item)), ga]
         return [ga]
 
-    def _is_news(self, event: Event) -> bool:
-        """Whether an item's event in GA was not told before, under whatever name."""
+    def _is_news(self, event: Event, told_as: str) -> bool:
+        """Whether an item's event in GA was not told before in another way than this one."""
         kind = event["type"]
         if kind == _DELETED:  # another item of this id may come
             for name in (_ADDED, _ITEM_DONE):
@@ -135,11 +135,10 @@ class ServerDialect:
         item_id = _id(event.get("item"))
         if kind not in (_ADDED, _ITEM_DONE) or not item_id:
             return True
-        is_news = (kind, item_id) not in self._told
-        self._told[kind, item_id] = None
+        first = self._told.setdefault((kind, item_id), told_as)
         if len(self._told) > 2 * MOST_TOLD_ITEMS:
             del self._told[next(iter(self._told))]
-        return is_news
+        return first == told_as
 
     def _begin(self, item_id: str) -> None:
         if len(self._open) < MOST_OPEN_ITEMS:

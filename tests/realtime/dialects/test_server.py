@@ -168,6 +168,12 @@ def test_an_item_that_is_told_under_both_names_is_told_once(order: tuple[str, ..
     assert sorted(told) == ["conversation.item.added", "conversation.item.done"]
 
 
+def test_what_a_server_repeats_under_one_name_is_repeated() -> None:
+    server = ServerDialect()
+    told = types(*(heard(server, named("added", USER)) for _ in range(2)))
+    assert told == ["conversation.item.added", "conversation.item.added"]
+
+
 @pytest.mark.parametrize("first", ["created", "added"])
 @pytest.mark.parametrize("done", ["before", "after", "never"])
 def test_so_is_an_answer_whoever_tells_its_end(first: str, done: str) -> None:
