@@ -33,17 +33,11 @@ from relay.realtime.earlier import EarlierRecords, earlier_ids, seed_items
 from relay.realtime.endings import (
     AT_CAPACITY,
     AUTH_UNAVAILABLE,
-    BINARY_REFUSED,
     FORBIDDEN,
-    FRAME_TOO_BIG,
     INTERNAL_ERROR,
     MISSING_PARAMETERS,
-    NOT_UTF8,
-    OUT_OF_MEMORY,
-    PROTOCOL_ERROR,
     SERVICE_RESTART,
     TOKEN_TOO_LONG,
-    TOO_MANY_FRAMES,
     UNAUTHORIZED,
     UNKNOWN_PATH,
     UNSUPPORTED_CALL,
@@ -74,15 +68,6 @@ STRANGERS: Final = (
 )
 """Endings of who has shown no valid token, by their own doing."""
 
-_FAULTS: Final = {
-    ending.code: ending
-    for ending in (
-        *(PROTOCOL_ERROR, BINARY_REFUSED, NOT_UTF8, FRAME_TOO_BIG),
-        *(INTERNAL_ERROR, OUT_OF_MEMORY, TOO_MANY_FRAMES),
-    )
-}
-"""Why a listener closes a connection by itself, by the code."""
-
 log = structlog.get_logger(__name__)
 
 
@@ -112,9 +97,9 @@ class SessionServer:
         """
         self._tasks.run(self._run(client, request, door), "session")
 
-    def farewell_frames(self, request: ConnectRequest, ending: tuple[int, str]) -> list[bytes]:
+    def farewell_frames(self, request: ConnectRequest, ending: Ending) -> list[bytes]:
         """Frames for a client who broke the WebSocket protocol, sent before the close frame."""
-        told = self._door(request).dialect(request).farewell(_FAULTS[ending[0]])
+        told = self._door(request).dialect(request).farewell(ending)
         return [encode(event) for event in told.events]
 
     def _door(self, request: ConnectRequest) -> Door:

@@ -70,7 +70,7 @@ class ConnectionOptions:
     rate: RateLimits | None = None
     binary: Callable[[Any, Frame], None] | None = None
     on_fault: Callable[[Exception], None] = report_to_loop
-    farewell_frames: Callable[[CloseFrame], Iterable[Frame]] = lambda _: ()
+    farewell_frames: Callable[[Ending], Iterable[Frame]] = lambda _: ()
 
 
 class ProtocolViolation(Exception):  # noqa: N818 - an act of the other end, not a fault of ours
@@ -113,7 +113,7 @@ class ClosingHandshake:
         self.fault, frame = ending, (ending.code, ending.reason)
         self._begin(frame, self._options.fail_grace)
         try:
-            for farewell in self._options.farewell_frames(frame):
+            for farewell in self._options.farewell_frames(ending):
                 self._transport.send(WSMsgType.TEXT, farewell)
         except Exception as fault:  # noqa: BLE001 - whatever it was, the close frame is sent
             self._options.on_fault(fault)

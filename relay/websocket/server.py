@@ -17,7 +17,8 @@ from relay.admission.descriptors import MAX_NEWCOMERS
 from relay.admission.waiting import WaitingConnections
 from relay.interfaces import ConnectRequest, Frame
 from relay.proxies import TrustedProxies
-from relay.websocket.closing import CloseFrame, ConnectionOptions
+from relay.realtime.endings import Ending
+from relay.websocket.closing import ConnectionOptions
 from relay.websocket.connection import WebSocketConnection
 from relay.websocket.handshake import (
     HandshakeRejected,
@@ -54,7 +55,7 @@ class ListenOptions:
     allowed_origins: Collection[str] = ()
     trusted_proxies: TrustedProxies = field(default_factory=TrustedProxies)
     select: Callable[[tuple[str, ...]], str | None] = lambda _: None
-    farewell_frames: Callable[[ConnectRequest, CloseFrame], Iterable[Frame]] = lambda *_: ()
+    farewell_frames: Callable[[ConnectRequest, Ending], Iterable[Frame]] = lambda *_: ()
     refuse_post: Callable[[str], dict[str, Any] | None] = lambda _: None
     newcomers: int = MAX_NEWCOMERS
     newcomer_seconds: float = NEWCOMER_SECONDS

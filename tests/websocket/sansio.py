@@ -229,7 +229,7 @@ class SansioConnection(asyncio.Protocol):
         self.fault, close = ending, (ending.code, ending.reason)
         self._begin(close, self.options.fail_grace)
         if self.protocol.state is State.OPEN:
-            for frame in self.options.farewell_frames(close):
+            for frame in self.options.farewell_frames(ending):
                 self.protocol.send_text(bytes(frame))
         self._fail_protocol(*close)
         self._flush()

@@ -252,7 +252,7 @@ async def test_a_protocol_violation_is_explained_and_closed_without_an_answer(
     quick = replace(QUICK, close_grace=60.0, fail_grace=0.05)
     options = ListenOptions(
         connection=quick,
-        farewell_frames=lambda who, ending: [b"%s %d" % (who.path.encode(), ending[0])],
+        farewell_frames=lambda who, ending: [b"%s %d" % (who.path.encode(), ending.code)],
     )
     listener = await stage.listen(options)
     raw = await Raw.dial(listener.port)
