@@ -181,7 +181,7 @@ async def _reach(url: str, address: tuple[str, int], stages: ConnectStages) -> s
     if proxy is None:
         return await _connect_socket(*address, stages)
     stages.enter("proxy")
-    return await open_tunnel(proxy, *address, HAPPY_EYEBALLS_DELAY)
+    return await open_tunnel(proxy, *address)
 
 
 async def _connect_socket(host: str, port: int, stages: ConnectStages) -> socket.socket:

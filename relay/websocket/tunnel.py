@@ -42,19 +42,20 @@ async def open_way(url: str) -> AsyncIterator[socket.socket | None]:
         yield None
         return
     port = parts.port or (443 if parts.scheme == "wss" else 80)
-    with await open_tunnel(proxy, parts.hostname, port, HAPPY_EYEBALLS_DELAY) as opened:
+    with await open_tunnel(proxy, parts.hostname, port) as opened:
         yield opened
 
 
-async def open_tunnel(proxy: Proxy, host: str, port: int, delay: float) -> socket.socket:
+async def open_tunnel(proxy: Proxy, host: str, port: int) -> socket.socket:
     """Return a socket that leads to the host, whose name the proxy resolves.
 
-    `delay` is in seconds until another address of the proxy is tried beside the first. Raises
-    `ProxyRefusal`, and OSError where the proxy is not reached.
+    Raises `ProxyRefusal`, and OSError where the proxy is not reached.
     """
     loop = asyncio.get_running_loop()
     addresses = await loop.getaddrinfo(proxy.host, proxy.port, type=socket.SOCK_STREAM)
-    connected = await start_connection(addresses, happy_eyeballs_delay=delay, interleave=1)
+    connected = await start_connection(
+        addresses, happy_eyeballs_delay=HAPPY_EYEBALLS_DELAY, interleave=1
+    )
     with contextlib.ExitStack() as closing:
         closing.callback(connected.close)  # also when cancelled
         await loop.sock_sendall(connected, _request(proxy, host, port))
