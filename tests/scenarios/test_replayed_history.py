@@ -24,6 +24,14 @@ async def spoken(line: Line) -> None:
     await line.send({"type": "relay.playback", "item_id": item_id, "played_ms": 60_000})
 
 
+async def two_turns(line: Line) -> tuple[str, list[Event]]:
+    """The conversation's id, and what its client remembers after two spoken turns."""
+    talk = (await line.until("relay.session"))["conversation_id"]
+    await spoken(line)
+    await spoken(line)
+    return talk, remembered(line)
+
+
 def remembered(line: Line) -> list[Event]:
     """The messages that a client remembers, by id and as texts."""
     words: dict[str, str] = {}
@@ -67,10 +75,7 @@ async def test_in_a_conversation_that_it_continues_each_word_is_told_and_stored_
 ) -> None:
     async with stage(tmp_path, SCRIPT) as here:
         async with here.openai_client("?relay=1") as first:
-            talk = (await first.until("relay.session"))["conversation_id"]
-            await spoken(first)
-            await spoken(first)
-            items = remembered(first)
+            talk, items = await two_turns(first)
         assert [item["content"][0]["text"] for item in items] == SAID
         async with here.openai_client(f"?conversation_id={talk}") as second:
             await replay(second, items)
@@ -95,10 +100,7 @@ async def test_without_its_id_it_is_a_new_conversation_that_has_each_word_once(
 ) -> None:
     async with stage(tmp_path, SCRIPT) as here:
         async with here.openai_client("?relay=1") as first:
-            old = (await first.until("relay.session"))["conversation_id"]
-            await spoken(first)
-            await spoken(first)
-            items = remembered(first)
+            old, items = await two_turns(first)
         async with here.openai_client("?relay=1") as second:
             await replay(second, items)
             new = (await second.until("relay.session"))["conversation_id"]
@@ -115,10 +117,7 @@ async def test_what_a_client_deletes_is_stored_and_told_to_no_model_again(tmp_pa
     """In its own session, and in one that continues it, from the journal and from the store."""
     async with stage(tmp_path, SCRIPT) as here:
         async with here.openai_client("?relay=1") as first:
-            talk = (await first.until("relay.session"))["conversation_id"]
-            await spoken(first)
-            await spoken(first)
-            items = remembered(first)
+            talk, items = await two_turns(first)
             await first.send({"type": "conversation.item.delete", "item_id": items[1]["id"]})
             await first.until("conversation.item.deleted")
         left = [items[0], *items[2:]]

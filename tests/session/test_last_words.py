@@ -38,6 +38,15 @@ async def started(stage: Stage, *events: wire.Event) -> tuple[Session, "asyncio.
     return session, running
 
 
+async def waiting(stage: Stage) -> tuple[Session, "asyncio.Task[Ending]"]:
+    """A session whose client has left, and which waits for the words of its turn."""
+    session, running = await started(stage, *TURN)
+    stage.client.leave(1000)
+    await settle()
+    assert not running.done()
+    return session, running
+
+
 def says(stage: Stage, *events: wire.Event) -> None:
     for event in events:
         stage.engine.arrive(encode(event))
@@ -82,10 +91,7 @@ async def test_the_relay_itself_does_not_stay_for_them(ending: Ending) -> None:
 
 async def test_a_restart_hurries_a_session_that_waits() -> None:
     stage = Stage()
-    session, running = await started(stage, *TURN)
-    stage.client.leave(1000)
-    await settle()
-    assert not running.done()
+    session, running = await waiting(stage)
     session.end(endings.REPLACED)
     await settle()
     assert not running.done(), "who takes the conversation up wants the words as well"
@@ -95,10 +101,7 @@ async def test_a_restart_hurries_a_session_that_waits() -> None:
 
 async def test_an_engine_that_goes_is_not_waited_for() -> None:
     stage = Stage()
-    _, running = await started(stage, *TURN)
-    stage.client.leave(1000)
-    await settle()
-    assert not running.done()
+    _, running = await waiting(stage)
     stage.engine.leave()
     assert await ended(running) == endings.CLIENT_LEFT
 
