@@ -4,7 +4,7 @@ import asyncio
 import gc
 import signal
 import time
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from functools import partial
@@ -17,12 +17,11 @@ import structlog
 from relay.admission.addresses import AddressLimits
 from relay.admission.descriptors import DescriptorShares
 from relay.agents.agent import AgentDefaults
+from relay.audio.decoding import AudioDecoder
 from relay.auth.client_secrets import ClientSecrets, SecretOrToken
 from relay.auth.tokens import Verifier, mint, open_verifier, select_subprotocol
 from relay.clock import MachineClock, report_steps
 from relay.config import Loaded, Settings, client_secret_key, project_of, trust_of, way_out_of
-from relay.doors.browser import BrowserDoor
-from relay.doors.openai import OpenAIDoor
 from relay.egress import using
 from relay.engines.cascade.engine import CascadeEngine
 from relay.engines.openai import FixedKey, KeySource, OpenAIEngine, OpenAIOptions, azure_options
@@ -32,9 +31,10 @@ from relay.feed.hub import FeedHub
 from relay.http.api.app import ApiServices
 from relay.http.api.sessions import ConversationArchive
 from relay.http.pages import Pages
-from relay.http.server import Health, HttpServer, HttpServices, serve
-from relay.interfaces import Door, Engine, HttpDoor, SessionDirectory, Store, WorkerDoor
+from relay.http.server import Health, HttpServer, HttpServices, serve, serve_routes
+from relay.interfaces import Engine, SessionDirectory, Store
 from relay.metrics import Metrics, measure_loop_lag
+from relay.open_doors import Doors, DoorServices, MakeDoors, OneOffParts, open_doors
 from relay.parts.measuring import PartObserver
 from relay.parts.simple import echo_parts
 from relay.proxies import TrustedProxies
@@ -106,29 +106,6 @@ class App:
         await self.server.drain(seconds)
 
 
-@dataclass(frozen=True, slots=True)
-class Doors:
-    """The ways in; those of the WebSocket listener are asked in their order."""
-
-    websocket: Sequence[Door] = ()
-    http: Sequence[HttpDoor] = ()
-    workers: Sequence[WorkerDoor] = ()
-
-
-MakeDoors = Callable[[Verifier, AgentDefaults, dict[str, Any]], Doors]
-"""Given whose tokens are believed, what is granted, and `audio.input.transcription`."""
-
-
-def make_doors(verifier: Verifier, defaults: AgentDefaults, transcription: dict[str, Any]) -> Doors:
-    """The doors of the relay."""
-    return Doors(
-        websocket=(
-            OpenAIDoor(verifier, defaults, transcription),
-            BrowserDoor(verifier, defaults, transcription),
-        )
-    )
-
-
 async def run(
     loaded: Loaded,
     drain_seconds: float,
@@ -168,15 +145,14 @@ def leave_out_of_collections() -> None:
 async def running(
     loaded: Loaded,
     clock: MachineClock | None = None,
-    make_doors: MakeDoors = make_doors,
+    make_doors: MakeDoors = open_doors,
     installer: VoiceInstaller | None = None,
 ) -> AsyncIterator[App]:
     """Run a relay with both listeners open; it is shut down in order, whatever happened.
 
-    With an `installer` the echo answers until that has brought the voice of this machine.
-
-    Raises OSError for a port or folder that cannot be had, ToolMisconfigured for a server-side
-    tool that can never run, and what the journal raises.
+    With an `installer` the echo answers until that has brought the voice of this machine. Raises
+    OSError for a port or folder that cannot be had, ToolMisconfigured for a server-side tool that
+    can never run, DoorNotInstalled, and what the journal raises.
     """
     settings, clock = loaded.settings, clock or MachineClock()
     metrics, tasks = Metrics(), Tasks(_task_failed)
@@ -192,7 +168,12 @@ async def running(
         coach = open_coach(storage.journal, storage.store, tasks, clock, writer)
         engine = await _open_engine(settings, storage, metrics, installer)
         services = _services(loaded, metrics, verifier, coach, client, engine)
-        doors = make_doors(verifier, _agent_defaults(loaded, storage), services.transcription)
+        one_off, decoder = OneOffParts(settings, engine), AudioDecoder()
+        given = DoorServices(
+            *(loaded, verifier, _agent_defaults(loaded, storage), services),
+            *(one_off, coach.summarizer, decoder, coach.store.learners),
+        )
+        doors = make_doors(given)
         server = SessionServer(doors.websocket, services, _session_limits(settings, engine))
         _measure(services, storage, tasks)
         api = _api(coach, services, settings, verifier)
@@ -201,6 +182,8 @@ async def running(
         http = await _open_http(closing, loaded, doors, server, shown)
         closing.push_async_callback(coach.aclose)
         closing.push_async_callback(engine.aclose)
+        closing.push_async_callback(one_off.aclose)
+        closing.push_async_callback(decoder.aclose)
         listener = await _open_doors(closing, loaded, doors, server)
         app = App(settings, engine, listener, http, server, services.directory, shown.pages)
         _bring_voice(engine, services, client, tasks)
@@ -279,6 +262,13 @@ async def _open_http(
     routes = [route for door in doors.http for route in door.routes(server.accept)]
     http = await serve(replace(shown, routes=routes), settings.host, settings.http_port, most)
     closing.push_async_callback(http.aclose)
+    for door in doors.http:
+        if door.name in doors.ports:
+            own = [*door.routes(server.accept), *door.own_routes()]
+            port = doors.ports[door.name]
+            alone = await serve_routes(own, settings.host, port, most)
+            closing.push_async_callback(alone.aclose)
+            http.door_ports[door.name] = alone.port
     return http
 
 
@@ -291,9 +281,11 @@ async def _open_doors(
     workers = Tasks(_task_failed)
     closing.push_async_callback(workers.aclose)
     closing.push_async_callback(server.aclose)
+    for door in doors.http:
+        closing.push_async_callback(door.aclose)
     closing.callback(listener.stop_accepting)
-    for door in doors.workers:
-        workers.run(door.run(server.accept), "door.worker")
+    for worker in doors.workers:
+        workers.run(worker.run(server.accept), "door.worker")
     return listener
 
 

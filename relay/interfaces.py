@@ -272,8 +272,16 @@ connection: an event or none, then its close."""
 class HttpDoor(Protocol):
     """A door on the HTTP listener; its handlers bring a `LocalConnection`."""
 
+    name: str
+
     def routes(self, accept: Accept) -> Iterable["AbstractRouteDef"]:
-        """Its routes; called once, before the listener starts."""
+        """Its routes, on the HTTP listener and on its own port; called before they listen."""
+
+    def own_routes(self) -> Iterable["AbstractRouteDef"]:
+        """Those that it answers on its own port alone, where it is the only door."""
+
+    async def aclose(self) -> None:
+        """Let go of its clients; the listeners take no more, and sessions are ended after it."""
 
 
 class WorkerDoor(Protocol):

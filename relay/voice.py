@@ -37,7 +37,7 @@ from relay.parts.interfaces import (
     Transcriber,
 )
 from relay.parts.openai_client import OpenAIClient
-from relay.parts.simple import echo_parts
+from relay.parts.simple import LoudnessDetector, echo_parts
 
 HOW_TO_INSTALL: Final = "install it with `make run`, or with `pip install 'relay[voice]'`"
 HOW_TO_INSTALL_MODEL: Final = (
@@ -124,6 +124,22 @@ def make_parts(settings: Settings, ollama: str | None = None) -> Parts:
         name=settings.relay_engine,
         resources=resources,
         billed=billed_models(settings, ollama),
+        instructions=settings.system_prompt or "",
+    )
+
+
+def one_off_parts(settings: Settings) -> Parts:
+    """Return the parts for what is asked outside of a session, which need no speech detector."""
+    plan = plan_parts(settings)
+    make_responder, resources = _responder(settings, plan, None)
+    return Parts(
+        make_speech_detector=LoudnessDetector,
+        transcriber=_transcriber(settings, plan),
+        make_responder=make_responder,
+        synthesizer=_synthesizer(settings, plan),
+        name="one-off",
+        resources=resources,
+        billed=billed_models(settings),
         instructions=settings.system_prompt or "",
     )
 

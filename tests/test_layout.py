@@ -15,6 +15,7 @@ WITHOUT_PACKAGE = {
     "clients": "other people's clients, started by scenarios",
     "contracts": "one suite over every implementation of an interface",
     "edge": "nginx, systemd and logrotate with the files that are shipped for them",
+    "golden": "what the messages of the older systems look like, and what compares with that",
     "hostile": "what one caller or a broken machine costs the other calls, by `make hostile`",
     "live": "a real provider with a real key, by hand",
     "scenarios": "whole calls through the real program",

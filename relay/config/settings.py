@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
+from pydantic import AfterValidator, AliasChoices, BeforeValidator, Field, SecretStr
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from relay.egress import read_proxy
@@ -120,7 +120,34 @@ def fallback(value: object) -> object:
     return entries
 
 
+def names(*known: str) -> Callable[[object], object]:
+    """Read names with commas between, each one of `known`."""
+
+    def read(value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        found = tuple(name.strip().lower() for name in value.split(",") if name.strip())
+        if set(found) - set(known):
+            raise ValueError(f"must be names with commas between, of {', '.join(known)}")
+        return tuple(dict.fromkeys(found))
+
+    return read
+
+
+def aliases(value: object) -> object:
+    """Read pairs like phi4=gpt-4.1-mini, with commas between."""
+    if not isinstance(value, str):
+        return value
+    pairs = [entry.partition("=") for entry in value.split(",") if entry.strip()]
+    if not all(name.strip() and model.strip() for name, _, model in pairs):
+        raise ValueError("must be like phi4=gpt-4.1-mini,gpt-4=gpt-4.1, with commas between")
+    return {name.strip(): model.strip() for name, _, model in pairs}
+
+
 OLLAMA_PORT = 11434
+DOORS = ("openai", "browser", "sessions", "socketio", "services", "livekit")
+OPEN_DOORS = ("sessions", "socketio", "services")
+"""Doors whose original clients showed no token."""
 LogLevel = Literal["debug", "info", "warning", "error"]
 HttpUrl = Annotated[str, AfterValidator(url("https", "http"))]
 Key = Annotated[SecretStr, AfterValidator(key)]
@@ -156,12 +183,59 @@ class Settings(BaseSettings):
     )
     allowed_origins: Annotated[tuple[str, ...], NoDecode, BeforeValidator(origins)] = Field(
         default=(),
+        validation_alias=AliasChoices("allowed_origins", "cors_origin", "frontend_url"),
         description="Origins of pages that may connect, with commas; unset or *: any",
     )
     trusted_proxies: Annotated[tuple[str, ...], NoDecode, BeforeValidator(networks)] = Field(
         default=LOOPBACK_NETWORKS,
         description="Addresses or networks of proxies that name a client's address; none: no proxy",
         json_schema_extra={"shown": ",".join(LOOPBACK_NETWORKS)},
+    )
+    relay_doors: Annotated[tuple[str, ...], NoDecode, BeforeValidator(names(*DOORS))] = Field(
+        default=("openai", "browser"),
+        description="Open doors, of openai, browser, sessions, socketio, services, livekit; "
+        "dev: all but livekit",
+        json_schema_extra={"shown": "openai,browser"},
+    )
+    relay_open_doors: Annotated[tuple[str, ...], NoDecode, BeforeValidator(names(*OPEN_DOORS))] = (
+        Field(
+            default=(),
+            description="Doors that let callers in without a token: sessions, socketio, services",
+        )
+    )
+    sessions_port: int | None = Field(
+        default=None, ge=0, le=65535, description="A port of its own for the sessions door, as 8001"
+    )
+    socketio_port: int | None = Field(
+        default=None,
+        ge=0,
+        le=65535,
+        description="A port of its own for the Socket.IO door, as 3001",
+    )
+    services_port: int | None = Field(
+        default=None, ge=0, le=65535, description="A port of its own for the services door, as 8000"
+    )
+    max_concurrent_sessions: int = Field(
+        default=4, ge=1, le=100_000, description="Sessions door: live sessions at most"
+    )
+    session_timeout_minutes: float = Field(
+        default=30, gt=0, le=1440, description="Sessions door: minutes without use that end one"
+    )
+    sessions_legacy_fallback: bool = Field(
+        default=False,
+        description="Sessions door: a failed answer is a set text, with error: true, as it was",
+    )
+    audio_chunk_size: int = Field(
+        default=1024,
+        ge=2,
+        le=1024 * 1024,
+        description="Sessions door: bytes of sound in one message, before base64",
+    )
+    request_timeout: int = Field(
+        default=30_000,
+        ge=100,
+        le=600_000,
+        description="Socket.IO door: milliseconds until an answer must have begun",
     )
     max_connections: int = Field(
         default=1000,

@@ -21,7 +21,7 @@ from relay.realtime.endings import (
 )
 from relay.realtime.events import Event
 from relay.realtime.grant import Caller
-from relay.realtime.opening import openai_session_update
+from relay.realtime.opening import granted_session_update
 
 AZURE_PATH: Final = "/openai/realtime"
 """Azure's older address; with a preview's `?api-version=` its events have beta names."""
@@ -80,7 +80,7 @@ class OpenAIDoor:
         return Admission(
             grant=grant,
             dialect=self.dialect(request),
-            first_update=openai_session_update(grant, self._transcription),
+            first_update=granted_session_update(grant, self._transcription),
             first_shown=False,
             pace_ms=grant.bounds.pace_ms,
             client_update=_client_update(caller),

@@ -52,7 +52,7 @@ class HttpServices:
 
 
 class HttpServer:
-    """A running HTTP listener; `port` is the bound one."""
+    """A running HTTP listener; `port` is the bound one, `door_ports` those that doors have."""
 
     def __init__(
         self, runner: web.AppRunner, acceptor: Acceptor, connections: HttpConnections
@@ -61,6 +61,7 @@ class HttpServer:
         self._acceptor = acceptor
         self._connections = connections
         self.port = acceptor.port
+        self.door_ports: dict[str, int] = {}
 
     async def aclose(self) -> None:
         """Stop listening and give open requests `SHUTDOWN_SECONDS` to end."""
@@ -74,7 +75,19 @@ async def serve(services: HttpServices, host: str, port: int, limit: int = MAX_H
 
     Raises `OSError` where the address is not free.
     """
-    app = create_app(services)
+    return await _serve_app(create_app(services), host, port, limit)
+
+
+async def serve_routes(
+    routes: Sequence[web.AbstractRouteDef], host: str, port: int, limit: int = MAX_HTTP
+) -> HttpServer:
+    """Listen on a port of its own for one door; raises as `serve`."""
+    app = _bare_app()
+    app.add_routes(routes)
+    return await _serve_app(app, host, port, limit)
+
+
+async def _serve_app(app: web.Application, host: str, port: int, limit: int) -> HttpServer:
     listening = bind(host, port)
     connections = HttpConnections(lambda: _made(runner), limit)
     app[CONNECTIONS] = connections
@@ -102,12 +115,17 @@ def _made(runner: web.AppRunner) -> asyncio.Protocol:
 
 def create_app(services: HttpServices) -> web.Application:
     """Build the aiohttp application; every address it does not have is an empty 404."""
-    app = web.Application(middlewares=[_empty_errors])
-    app.on_response_prepare.append(_hide_version)
+    app = _bare_app()
     app.add_routes(_routes(services))
     if services.api is not None:
         app.add_routes(routes_beside(services.api))
         app.add_subapp(PREFIX, create_api(services.api))
+    return app
+
+
+def _bare_app() -> web.Application:
+    app = web.Application(middlewares=[_empty_errors])
+    app.on_response_prepare.append(_hide_version)
     return app
 
 

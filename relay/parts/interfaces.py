@@ -15,8 +15,8 @@ SAMPLE_RATE = 24_000
 """Hz. All audio at the edges of a part is PCM16, little endian, mono, at this rate."""
 
 
-PartKind = Literal["transcriber", "responder", "synthesizer"]
-"""The parts that can fail; a speech detector is a rule within the process."""
+PartKind = Literal["transcriber", "responder", "synthesizer", "decoder"]
+"""What can fail: three parts of a cascade, whose speech detector is a rule, and `relay.audio`."""
 
 FailureCode = Literal[
     "busy", "rate_limited", "timeout", "unauthorized", "rejected", "unavailable", "failed"

@@ -160,7 +160,7 @@ def _has_words(item: dict[str, Any]) -> bool:
     )
 
 
-def openai_session_update(grant: Grant, transcription: dict[str, Any]) -> Event:
+def granted_session_update(grant: Grant, transcription: dict[str, Any]) -> Event:
     """The first update of the OpenAI door: what the grant sets, and input transcription."""
     session: dict[str, Any] = {
         "type": "realtime",

@@ -105,7 +105,7 @@ class Summarizer:
     ) -> Summary:
         """Summarize utterances in conversation order; raises `TooManySummaries`."""
         lines, figures = lines_of(said), figures_of(said)
-        points, by, model, reason = await self._points(lines)
+        points, by, model, reason = await self.points(lines)
         return Summary(
             conversation_id=conversation_id,
             session_id=session_id,
@@ -126,9 +126,13 @@ class Summarizer:
             next_week_goals=points.next_week_goals,
         )
 
-    async def _points(
+    async def points(
         self, lines: Sequence[SpokenLine]
     ) -> tuple[Points, Literal["model", "extract"], str | None, str | None]:
+        """Its text and lists, who wrote them, the model, and why it was not the model.
+
+        Raises `TooManySummaries`.
+        """
         if self._writer is None:
             return extract(lines), "extract", None, NO_MODEL
         if not lines:  # no request to pay for

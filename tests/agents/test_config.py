@@ -20,7 +20,7 @@ from relay.agents.config import (
 from relay.realtime.client_encoder import HIDEABLE
 from relay.realtime.client_policy import LOCKABLE
 from relay.realtime.grant import HIDDEN, Bounds, Grant, ServerTool
-from relay.realtime.opening import openai_session_update
+from relay.realtime.opening import granted_session_update
 
 WHOLE = """
 model = "gpt-realtime-2.1"
@@ -149,7 +149,7 @@ def test_an_empty_hidden_list_hides_nothing():
 
 
 def test_the_session_update_of_an_offer_is_json():
-    update = openai_session_update(read(WHOLE).offer, {"model": "w"})
+    update = granted_session_update(read(WHOLE).offer, {"model": "w"})
     assert json.loads(json.dumps(update)) == update
 
 

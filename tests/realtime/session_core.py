@@ -9,7 +9,7 @@ from relay.realtime.dialects.client import BrowserDialect, ClientDialect, GaDial
 from relay.realtime.effects import Effect, ToClient, ToEngine
 from relay.realtime.events import encode, sniff
 from relay.realtime.grant import Caller, Grant
-from relay.realtime.opening import SessionSetup, browser_session_update, openai_session_update
+from relay.realtime.opening import SessionSetup, browser_session_update, granted_session_update
 from relay.realtime.scrubbing import Conceal, unchanged
 from tests.realtime.wire_events import Event
 
@@ -33,7 +33,7 @@ def new_core(
     if is_browser:
         update = browser_session_update(grant, WHISPER, "alloy")
     else:
-        update = openai_session_update(grant, WHISPER)
+        update = granted_session_update(grant, WHISPER)
     setup = SessionSetup(
         session_id="s1",
         conversation_id=grant.conversation_id or "c1",

@@ -18,7 +18,7 @@ from relay.realtime.events import (
     relay_message,
 )
 from relay.realtime.grant import Caller, Grant
-from relay.realtime.opening import SessionSetup, openai_session_update, session_info_event
+from relay.realtime.opening import SessionSetup, granted_session_update, session_info_event
 
 LETTERS = 'abcdeé🙂"\\\n._ '
 DELTA = {
@@ -264,7 +264,7 @@ def test_what_is_no_json_stays_unreadable(frame: bytes) -> None:
 def test_session_info_says_which_session_and_conversation_this_is() -> None:
     grant = Grant(caller=Caller(sub="u1", role="learner", expires_at=99.7), agent_id="a1")
     setup = SessionSetup(
-        "s1", "c1", grant, GaDialect(), openai_session_update(grant, {}), False, {}
+        "s1", "c1", grant, GaDialect(), granted_session_update(grant, {}), False, {}
     )
     assert session_info_event(setup) == {
         "type": "relay.session",

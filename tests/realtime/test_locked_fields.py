@@ -14,7 +14,7 @@ from relay.realtime.client_policy import LOCKABLE, RESPONSE_FIELDS, SESSION_FIEL
 from relay.realtime.dialects.client import BetaDialect, BrowserDialect, ClientDialect, GaDialect
 from relay.realtime.events import BadEvent, Event
 from relay.realtime.grant import Bounds, Grant
-from relay.realtime.opening import openai_session_update
+from relay.realtime.opening import granted_session_update
 from tests.realtime.agents import LOOK, LOOKUP, OPEN, STRICT, WHISPER, grant
 
 Json = dict[str, Any]
@@ -460,7 +460,7 @@ def what_counts(settings_now: Json) -> Json:
 def test_no_event_changes_what_the_server_set(
     asked: list[tuple[Event, Json]], view: ClientDialect
 ) -> None:
-    engine = LenientEngine(openai_session_update(STRICT, WHISPER), OLD_NAMES)
+    engine = LenientEngine(granted_session_update(STRICT, WHISPER), OLD_NAMES)
     before = what_counts(engine.session)
     for event, added in asked:
         try:
@@ -483,7 +483,7 @@ def test_no_event_changes_what_the_server_set(
 def test_transcription_stays_on_even_where_nothing_is_locked(
     asked: Event, view: ClientDialect
 ) -> None:
-    engine = LenientEngine(openai_session_update(OPEN, WHISPER), {})
+    engine = LenientEngine(granted_session_update(OPEN, WHISPER), {})
     try:
         goes_up, _ = up(asked, OPEN, view)
     except BadEvent:
@@ -506,7 +506,7 @@ def test_a_clients_event_is_never_changed_in_place(asked: Event) -> None:
 
 
 def test_the_lenient_engine_would_show_a_leak() -> None:
-    engine = LenientEngine(openai_session_update(STRICT, WHISPER), OLD_NAMES)
+    engine = LenientEngine(granted_session_update(STRICT, WHISPER), OLD_NAMES)
     before = what_counts(engine.session)
     assert before["tools"] == [LOOK, LOOKUP.definition]
     engine.take({"type": "session.update", "session": {"voice": "ash"}})

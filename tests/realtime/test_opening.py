@@ -15,9 +15,9 @@ from relay.realtime.opening import (
     Announcement,
     SessionSetup,
     browser_session_update,
+    granted_session_update,
     greeting,
     open_session,
-    openai_session_update,
 )
 from relay.realtime.requests import RequestTracker
 from relay.realtime.transcription_view import TranscriptionView
@@ -32,7 +32,7 @@ CALL = Call()
 
 def begins(granted: Grant, *said: str) -> list[tuple[str, dict[str, object]]]:
     earlier = seed_items([CALL.user(text) for text in said])
-    update = openai_session_update(granted, WHISPER)
+    update = granted_session_update(granted, WHISPER)
     setup = SessionSetup(
         "s1", "c1", granted, GaDialect(), update, False, WHISPER, earlier_items=earlier
     )
@@ -88,7 +88,7 @@ def test_S3_19_the_s3_door_configures_the_whole_session_in_ga_form() -> None:
 
 
 def test_the_openai_door_asks_for_transcription_alone() -> None:
-    assert openai_session_update(Grant(caller=CALLER, agent_id="a1"), WHISPER) == {
+    assert granted_session_update(Grant(caller=CALLER, agent_id="a1"), WHISPER) == {
         "type": "session.update",
         "session": {"type": "realtime", "audio": {"input": {"transcription": WHISPER}}},
     }
@@ -99,7 +99,7 @@ def test_the_first_update_sets_what_the_grant_locks() -> None:
     grant = Grant(
         caller=CALLER, agent_id="a1", voice="sage", instructions="Be kind.", tools=(tool,)
     )
-    session = openai_session_update(grant, WHISPER)["session"]
+    session = granted_session_update(grant, WHISPER)["session"]
     assert session["instructions"] == "Be kind."
     assert session["tools"] == [tool]
     assert session["audio"]["output"] == {"voice": "sage"}
@@ -111,7 +111,7 @@ def test_the_first_update_sets_what_the_grant_locks() -> None:
 
 def test_S3_88_instructions_and_tools_of_the_agent_are_applied_at_both_doors() -> None:
     for update in (
-        openai_session_update(STRICT, WHISPER),
+        granted_session_update(STRICT, WHISPER),
         browser_session_update(STRICT, WHISPER, "verse"),
     ):
         session = update["session"]
@@ -127,8 +127,8 @@ def test_S3_88_what_the_agent_does_not_set_is_as_the_door_has_it() -> None:
     assert session["audio"]["output"]["voice"] == "verse"
     assert session["max_output_tokens"] == 4096
     assert "tools" not in session
-    assert "instructions" not in openai_session_update(grant(tools=()), WHISPER)["session"]
-    assert openai_session_update(grant(tools=()), WHISPER)["session"]["tools"] == []
+    assert "instructions" not in granted_session_update(grant(tools=()), WHISPER)["session"]
+    assert granted_session_update(grant(tools=()), WHISPER)["session"]["tools"] == []
     written = grant(output_modalities=("text",), bounds=Bounds(max_output_tokens=8))
     assert browser_session_update(written, WHISPER, "verse")["session"]["output_modalities"] == [
         "text"
@@ -136,7 +136,7 @@ def test_S3_88_what_the_agent_does_not_set_is_as_the_door_has_it() -> None:
 
 
 def test_server_tools_are_set_where_there_are_no_other_tools() -> None:
-    session = openai_session_update(grant(server_tools=(LOOKUP,)), WHISPER)["session"]
+    session = granted_session_update(grant(server_tools=(LOOKUP,)), WHISPER)["session"]
     assert session["tools"] == [LOOKUP.definition]
 
 
@@ -146,7 +146,7 @@ def test_a_default_voice_yields_to_the_one_asked_for() -> None:
         browser_session_update(half, WHISPER, "verse")["session"]["audio"]["output"]["voice"]
         == "verse"
     )
-    assert openai_session_update(half, WHISPER)["session"]["audio"]["output"] == {"voice": "sage"}
+    assert granted_session_update(half, WHISPER)["session"]["audio"]["output"] == {"voice": "sage"}
 
 
 def test_a_greeting_is_spoken_first_with_the_agents_instructions() -> None:

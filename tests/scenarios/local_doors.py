@@ -9,15 +9,15 @@ from typing import Any
 from aiohttp import web
 
 from relay.agents.agent import AgentDefaults, SessionRequest, grant_for
-from relay.app import Doors
 from relay.auth.tokens import Verifier, find_token
 from relay.interfaces import Accept, Admission, ConnectRequest, Frame
 from relay.local_connection import LocalConnection
+from relay.open_doors import Doors, DoorServices
 from relay.proxies import TrustedProxies
 from relay.realtime.dialects.client import ClientDialect, GaDialect
 from relay.realtime.endings import UNAUTHORIZED, SessionRefused
 from relay.realtime.grant import Caller
-from relay.realtime.opening import openai_session_update
+from relay.realtime.opening import granted_session_update
 
 PIECE = 48_000  # bytes of one `append`: a second of PCM16
 
@@ -107,12 +107,18 @@ class LocalDoor:
     async def admit(self, request: ConnectRequest, caller: Caller) -> Admission:
         asked = SessionRequest(conversation_id=request.parameter("conversation_id"))
         grant = await grant_for(caller, asked, self._defaults)
-        update = openai_session_update(grant, self._transcription)
+        update = granted_session_update(grant, self._transcription)
         return Admission(grant, self.dialect(request), update, first_shown=False)
 
 
 class HttpTurns(LocalDoor):
     """`POST /turns`: PCM16 in, the answer as JSON out; one session a turn."""
+
+    def own_routes(self) -> Iterable[web.RouteDef]:
+        return ()
+
+    async def aclose(self) -> None:
+        pass
 
     def routes(self, accept: Accept) -> Iterable[web.RouteDef]:
         async def turn(request: web.Request) -> web.Response:
@@ -181,6 +187,7 @@ def connect_request(request: web.Request) -> ConnectRequest:
 class Made:
     """Makes the doors, and keeps them for the test."""
 
-    def __call__(self, *given: Any) -> Doors:
+    def __call__(self, here: DoorServices) -> Doors:
+        given = here.verifier, here.defaults, here.services.transcription
         self.turns, self.jobs = HttpTurns("turns", *given), Jobs(*given)
         return Doors(http=[self.turns], workers=[self.jobs])

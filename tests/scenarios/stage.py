@@ -18,10 +18,11 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 from websockets.typing import Subprotocol
 
-from relay.app import App, MakeDoors, make_doors, running
+from relay.app import App, running
 from relay.auth.tokens import mint
 from relay.config import Loaded, Settings
 from relay.engines.cascade.outputs import Pace
+from relay.open_doors import MakeDoors, open_doors
 from relay.parts.simple import Script, scripted_parts
 from relay.realtime.grant import Caller, Role
 from relay.session.directory import MemorySessionDirectory
@@ -201,7 +202,7 @@ async def stage(
     folder: Path,
     script: Script | None = None,
     burst: float = 50.0,
-    make_doors: MakeDoors = make_doors,
+    make_doors: MakeDoors = open_doors,
     **settings: Any,
 ) -> AsyncIterator[Stage]:
     """A relay whose OpenAI is the simulator with scripted words; `settings` are overrides."""

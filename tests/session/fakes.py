@@ -14,7 +14,7 @@ from relay.realtime.deadlines import Deadlines, SessionLimits
 from relay.realtime.dialects.client import GaDialect
 from relay.realtime.endings import Ending, SessionRefused
 from relay.realtime.grant import Caller, Grant
-from relay.realtime.opening import SessionSetup, openai_session_update
+from relay.realtime.opening import SessionSetup, granted_session_update
 from relay.realtime.records import AnyRecord, Record, SessionHead
 from relay.session.billing import BudgetService
 from relay.session.directory import MemorySessionDirectory
@@ -156,7 +156,7 @@ class Stage:
 
     def session(self) -> Session:
         grant = Grant(caller=CALLER, agent_id="a1", relay_events=self.relay_events)
-        update = openai_session_update(grant, TRANSCRIPTION)
+        update = granted_session_update(grant, TRANSCRIPTION)
         setup = SessionSetup(
             SESSION, "c1", grant, GaDialect(), update, False, TRANSCRIPTION, prices=Prices()
         )

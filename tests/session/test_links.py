@@ -9,7 +9,7 @@ from relay.realtime.dialects.client import BetaDialect, ClientDialect, GaDialect
 from relay.realtime.effects import Effect, ToClient
 from relay.realtime.endings import CLIENT_LEFT, CLIENT_LOST, CLIENT_TOO_SLOW, ENGINE_CLOSED, Ending
 from relay.realtime.grant import Grant
-from relay.realtime.opening import SessionSetup, openai_session_update
+from relay.realtime.opening import SessionSetup, granted_session_update
 from relay.session.links import LOST, ClientLink, EngineLink
 from relay.session.output import OutputSwitch, plain_output
 from tests.fake_connection import FakePeer
@@ -24,7 +24,7 @@ class FakeSession:
 
     def __init__(self, view: ClientDialect | None = None) -> None:
         grant, view = Grant(caller=CALLER, agent_id="a1"), view or GaDialect()
-        setup = SessionSetup("s1", "c1", grant, view, openai_session_update(grant, {}), False, {})
+        setup = SessionSetup("s1", "c1", grant, view, granted_session_update(grant, {}), False, {})
         self.clock: Any = FakeClock()
         self.traffic = Traffic()
         self.core = SessionCore(setup, Deadlines(LIMITS, 1000.0))

@@ -19,7 +19,7 @@ from relay.realtime.billing.pricing import Prices
 from relay.realtime.dialects.client import BrowserDialect, ClientDialect, GaDialect
 from relay.realtime.endings import IDLE, SESSION_TIME_LIMIT, Ending, SessionRefused
 from relay.realtime.grant import Bounds, Caller, Grant, Role
-from relay.realtime.opening import browser_session_update, openai_session_update
+from relay.realtime.opening import browser_session_update, granted_session_update
 from relay.realtime.records import Record, SessionRecord
 from relay.session.billing import BudgetService
 from relay.session.directory import MemorySessionDirectory
@@ -87,7 +87,7 @@ class FakeDoor:
             bounds=self.bounds,
         )
         return Admission(
-            grant, self.dialect(request), openai_session_update(grant, {"model": "w"}), False
+            grant, self.dialect(request), granted_session_update(grant, {"model": "w"}), False
         )
 
 

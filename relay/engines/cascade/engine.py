@@ -71,7 +71,7 @@ class CascadeEngine:
         self.capabilities = EngineCapabilities(
             bool(parts.billed), billed_models=tuple(sorted(parts.billed))
         )
-        self._parts = parts
+        self.parts = parts
         self._pace = pace or Pace()
         self._observer = observer or Unobserved()
         self._tasks = Tasks(_log_fault)
@@ -80,16 +80,16 @@ class CascadeEngine:
     @property
     def languages(self) -> Sequence[str]:
         """Return the codes of the languages that it understands, () where it knows many."""
-        return self._parts.transcriber.languages
+        return self.parts.transcriber.languages
 
     @property
     def responder(self) -> str:
         """Return the name of what answers."""
-        return self._parts.make_responder().name
+        return self.parts.make_responder().name
 
     def prepare(self) -> None:
         """Start and warm up the parts in the background, so that the first turn need not wait."""
-        for resource in self._parts.everything:
+        for resource in self.parts.everything:
             self._tasks.run(_prepare(resource), "cascade prepare")
 
     async def open(self, request: EngineRequest) -> Connection:
@@ -98,7 +98,7 @@ class CascadeEngine:
 
     def opening(self, model: str) -> Opening:
         """Return the inputs of a session that asks for this model."""
-        parts = self._parts
+        parts = self.parts
         return Opening(
             model,
             unix(),
@@ -115,13 +115,13 @@ class CascadeEngine:
 
     def machine(self, opening: Opening) -> Machine:
         """Return the machine of a new session, with its own speech detector."""
-        return Machine(opening, self._parts.make_speech_detector(), random_ids(unix))
+        return Machine(opening, self.parts.make_speech_detector(), random_ids(unix))
 
     def connect(self, machine: "SessionMachine") -> Connection:
         """Return the connection of a session with this machine; raises `SessionRefused`."""
         if len(self._connections) >= MAX_SESSIONS:
             raise SessionRefused(AT_CAPACITY)
-        worker = PartsWorker(self._parts, self._parts.make_responder(), self._observer)
+        worker = PartsWorker(self.parts, self.parts.make_responder(), self._observer)
         connection = CascadeConnection(machine, worker, self._tasks)
         connection.on_closed = self._connections.discard
         self._connections.add(connection)
@@ -132,7 +132,7 @@ class CascadeEngine:
         for connection in list(self._connections):
             connection.close(1001, "Going away")
         await self._tasks.aclose()
-        await self._parts.aclose()
+        await self.parts.aclose()
 
 
 class SessionMachine(Protocol):
@@ -353,7 +353,7 @@ class PartsWorker:
     """Has the parts of one session do their work."""
 
     def __init__(self, parts: Parts, responder: Responder, observer: PartObserver) -> None:
-        self._parts = parts
+        self.parts = parts
         self._responder = responder
         self._observer = observer
 
@@ -379,20 +379,20 @@ class PartsWorker:
     def _part(self, request: WorkRequest) -> tuple[PartKind, str]:
         match request:
             case TranscriptionRequest():
-                return "transcriber", self._parts.transcriber.name
+                return "transcriber", self.parts.transcriber.name
             case ReplyRequest():
                 return "responder", self._responder.name
             case SynthesisRequest():
-                return "synthesizer", self._parts.synthesizer.name
+                return "synthesizer", self.parts.synthesizer.name
 
     def _begin(self, request: WorkRequest) -> AsyncIterator[Any]:
         match request:
             case TranscriptionRequest():
-                return self._parts.transcriber.transcribe(request)
+                return self.parts.transcriber.transcribe(request)
             case ReplyRequest():
                 return self._responder.respond(request)
             case SynthesisRequest():
-                return self._parts.synthesizer.synthesize(request)
+                return self.parts.synthesizer.synthesize(request)
 
 
 class Unobserved:

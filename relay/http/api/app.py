@@ -10,12 +10,18 @@ from aiohttp.typedefs import Handler
 
 from relay.auth.client_secrets import ClientSecrets
 from relay.clock import MachineClock
+from relay.cors import CorsPolicy
 from relay.feed.hub import FeedHub
 from relay.http.api.auth import Authenticator, Authorizer, Learners, RateLimiter
 from relay.http.api.client_secrets import PREFLIGHT_HEADERS, secret_routes
 from relay.http.api.coach_audio import CoachAudioHandler
-from relay.http.api.cors import CorsPolicy
-from relay.http.api.errors import FAILED, ApiError, error_response, spec_of_status
+from relay.http.api.errors import (
+    FAILED,
+    ApiError,
+    error_response,
+    refuse_origin,
+    spec_of_status,
+)
 from relay.http.api.feeds import FeedHandler
 from relay.http.api.openapi import document
 from relay.http.api.sessions import (
@@ -58,7 +64,7 @@ class ApiServices:
 def create_api(services: ApiServices) -> web.Application:
     """Build the aiohttp application that is mounted at `PREFIX`."""
     cors = CorsPolicy(services.allowed_origins)
-    app = web.Application(middlewares=[_json_errors, cors.middleware()])
+    app = web.Application(middlewares=[_json_errors, cors.middleware(refuse_origin)])
     app.on_response_prepare.append(cors.add_headers)
     app.add_routes(_routes(services))
     return app

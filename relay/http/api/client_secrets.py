@@ -14,9 +14,9 @@ from aiohttp.typedefs import Handler
 
 from relay.agents.agent import MODEL
 from relay.auth.client_secrets import SECONDS, ClientSecrets, SettingsTooLarge
+from relay.cors import CorsPolicy
 from relay.http.api.auth import Authenticator
-from relay.http.api.cors import CorsPolicy
-from relay.http.api.errors import UNAUTHORIZED, ApiError
+from relay.http.api.errors import UNAUTHORIZED, ApiError, refuse_origin
 from relay.http_body import BodyTooLarge, read_body
 from relay.realtime.client_policy import check_shape
 from relay.realtime.events import BadEvent
@@ -174,7 +174,7 @@ async def _body(request: web.Request) -> bytes:
 
 def _shaped(handler: Handler, cors: CorsPolicy) -> Handler:
     """The handler for pages of allowed origins, with every refusal in OpenAI's shape."""
-    guard = cors.middleware()
+    guard = cors.middleware(refuse_origin)
 
     async def handle(request: web.Request) -> web.StreamResponse:
         try:

@@ -1,7 +1,7 @@
 """The table of the API's errors, with HTTP statuses, codes and close codes, and their body."""
 
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Final, NoReturn
 
 import msgspec
 from aiohttp import web
@@ -119,6 +119,11 @@ class ApiError(Exception):
     def __init__(self, spec: ApiErrorSpec) -> None:
         super().__init__(spec.code)
         self.spec = spec
+
+
+def refuse_origin() -> NoReturn:
+    """Refuse a page of another origin."""
+    raise ApiError(ORIGIN_REFUSED)
 
 
 def too_many_requests(seconds: int) -> ApiError:

@@ -7,9 +7,9 @@ import pytest
 
 from relay.auth.client_secrets import ClientSecrets
 from relay.clock import MachineClock
+from relay.cors import CorsPolicy
 from relay.http.api.auth import Authenticator, RateLimiter
 from relay.http.api.client_secrets import MAX_BODY, Refused, read_asked, secret_routes
-from relay.http.api.cors import CorsPolicy
 from tests.http.api.running_api import (
     SERVICE_KEY,
     Answer,

@@ -1,42 +1,48 @@
 """Decides which pages of other origins may use an HTTP address, and tells browsers so."""
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Mapping
 from typing import Final
 
 from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler, Middleware
 
-from relay.http.api.errors import ORIGIN_REFUSED, ApiError
-
 PREFLIGHT_SECONDS: Final = 600
 """Seconds a browser may cache the answer to a preflight request."""
 PAGE_HEADERS: Final = "Authorization, api-key, x-api-key, Content-Type, Last-Event-ID"
-"""Headers that a coach's page may send."""
+"""Headers that a page may send."""
+PAGE_METHODS: Final = "GET, POST, OPTIONS"
 
 
 class CorsPolicy:
     """Cross-origin access; an empty list allows every page. Requests without Origin may pass.
 
-    `headers` are what a page may send, as a preflight request is told them.
+    `headers` and `methods` are what a page may send, as a preflight request is told them.
     """
 
-    def __init__(self, allowed: Collection[str], headers: str = PAGE_HEADERS) -> None:
+    def __init__(
+        self, allowed: Collection[str], headers: str = PAGE_HEADERS, methods: str = PAGE_METHODS
+    ) -> None:
         self._allowed = {origin.rstrip("/").lower() for origin in allowed}
-        self._preflight = {
-            hdrs.ACCESS_CONTROL_ALLOW_METHODS: "GET, POST, OPTIONS",
+        self.preflight: Mapping[str, str] = {
+            hdrs.ACCESS_CONTROL_ALLOW_METHODS: methods,
             hdrs.ACCESS_CONTROL_ALLOW_HEADERS: headers,
             hdrs.ACCESS_CONTROL_MAX_AGE: str(PREFLIGHT_SECONDS),
         }
 
-    def middleware(self) -> Middleware:
-        """Refuse pages of other origins with 403, and answer preflight requests."""
+    def allows(self, request: web.BaseRequest) -> bool:
+        """Whether the page that sends this request may use the address."""
+        origin = request.headers.get(hdrs.ORIGIN)
+        return origin is None or not self._allowed or origin.rstrip("/").lower() in self._allowed
+
+    def middleware(self, refuse: Callable[[], web.StreamResponse]) -> Middleware:
+        """Answer pages of other origins with `refuse`, which may raise, and preflight requests."""
 
         @web.middleware
         async def handle(request: web.Request, handler: Handler) -> web.StreamResponse:
-            if not self._allows(request):
-                raise ApiError(ORIGIN_REFUSED)
+            if not self.allows(request):
+                return refuse()
             if request.method == hdrs.METH_OPTIONS:
-                return web.Response(status=204, headers=self._preflight)
+                return web.Response(status=204, headers=self.preflight)
             return await handler(request)
 
         return handle
@@ -48,11 +54,7 @@ class CorsPolicy:
         origin = request.headers.get(hdrs.ORIGIN)
         if self._allowed:
             response.headers[hdrs.VARY] = hdrs.ORIGIN
-        if origin is None or not self._allows(request):
+        if origin is None or not self.allows(request):
             return
         response.headers[hdrs.ACCESS_CONTROL_ALLOW_ORIGIN] = origin if self._allowed else "*"
         response.headers[hdrs.ACCESS_CONTROL_EXPOSE_HEADERS] = hdrs.RETRY_AFTER
-
-    def _allows(self, request: web.Request) -> bool:
-        origin = request.headers.get(hdrs.ORIGIN)
-        return origin is None or not self._allowed or origin.rstrip("/").lower() in self._allowed

@@ -1,0 +1,392 @@
+"""A Realtime client in this process that speaks by turns, for doors without a Realtime socket."""
+
+import asyncio
+import base64
+import uuid
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, Final, Literal, Protocol, TypeVar
+
+from relay.interfaces import Accept, ConnectRequest, Door, Frame
+from relay.local_connection import LocalConnection
+from relay.realtime import endings
+from relay.realtime.endings import Ending, SessionRefused
+from relay.realtime.events import Event, decode, encode
+
+T = TypeVar("T")
+
+APPEND_BYTES: Final = 48_000
+"""Of PCM16 in one `append`: a second."""
+LEAST_BYTES: Final = 4_800
+"""Audio below 100 ms holds no word, and the Realtime API refuses to take it for a turn."""
+OPEN_SECONDS: Final = 20.0
+"""Until a session is ready: looking up the caller and opening the engine have tighter bounds."""
+CONFIRM_SECONDS: Final = 10.0
+"""Until the engine has confirmed an item."""
+HEAR_SECONDS: Final = 60.0
+"""Until a turn is transcribed."""
+ANSWER_SECONDS: Final = 120.0
+"""Until an answer has ended; it is cancelled then."""
+MAX_VOID: Final = 64
+"""Answers that were interrupted and may still send something."""
+COACH: Final = "resp_relay_coach_"
+"""What the ids of a coach's answers begin with (`realtime.coaching.speech`)."""
+
+_ENDINGS: Final = {
+    **{(ending.code, ending.reason): ending for ending in reversed(endings.ALL)},
+    (1000, ""): endings.ENDED_BY_COACH,  # the client ends it by `close` alone
+}
+
+
+class TurnFailed(Exception):  # noqa: N818 - it is one turn's misfortune
+    """A turn came to nothing; the next may succeed. `code` says why, the text is safe to show."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What was said to the learner in one response.
+
+    `failure` is the code of the error that ended it, None where none did. `from_coach`: a coach
+    spoke it.
+    """
+
+    response_id: str
+    text: str
+    status: Literal["completed", "cancelled", "failed", "incomplete"]
+    failure: str | None = None
+    from_coach: bool = False
+
+
+class CallListener(Protocol):
+    """Told what happens in a call; every method returns at once and does not raise."""
+
+    def answer_text(self, response_id: str, delta: str) -> None:
+        """The next characters of an answer."""
+
+    def answer_audio(self, response_id: str, pcm: bytes) -> None:
+        """The next sound of an answer: PCM16, mono, 24 kHz."""
+
+    def answer_done(self, answer: Answer) -> None:
+        """An answer has ended, also one that nobody asked for: a coach's, or what one had said."""
+
+    def paused(self, is_paused: bool) -> None:
+        """A coach has paused the model, or let it go on."""
+
+    def flushed(self) -> None:
+        """Sound that was handed over and has not been played is void."""
+
+    def ended(self, ending: Ending) -> None:
+        """The session is over; told once, whoever ended it."""
+
+
+class _Said:
+    """An answer in progress."""
+
+    def __init__(self) -> None:
+        self.text = ""
+        self.item_id = ""
+        self.sound_ms = 0
+
+
+class TurnClient:
+    """One session, from `open` until it ends. A turn at a time; callers await one another."""
+
+    def __init__(self, connection: LocalConnection, listener: CallListener) -> None:
+        self.session_id = ""
+        self.conversation_id = ""
+        self._connection = connection
+        self._listener = listener
+        self._ending: Ending | None = None
+        self._error: Event = {}
+        self._waiting: dict[str, asyncio.Future[Any]] = {}
+        self._commits: list[str] = []
+        self._answers: OrderedDict[str, _Said] = OrderedDict()
+        self._last: tuple[str, int] | None = None  # the last item with sound, and its length
+        self._void: OrderedDict[str, None] = OrderedDict()
+        self._turn = asyncio.Lock()
+        self._room = asyncio.Event()
+        self._room.set()
+        self._asking: asyncio.Future[Answer] | None = None
+
+    @classmethod
+    async def open(
+        cls, accept: Accept, request: ConnectRequest, door: Door, listener: CallListener
+    ) -> "TurnClient":
+        """Begin a session; raises `SessionRefused` with the ending that refused it."""
+        near, far = LocalConnection.pair()
+        client = cls(far, listener)
+        ready = client._wait("relay.session")
+        far.attach(client)
+        accept(near, request, door)
+        try:
+            async with asyncio.timeout(OPEN_SECONDS):
+                opened = await ready
+        except TimeoutError:
+            await client.close()
+            raise SessionRefused(endings.ENGINE_TIMED_OUT) from None
+        except TurnFailed:
+            raise SessionRefused(client._ending or endings.INTERNAL_ERROR) from None
+        except asyncio.CancelledError:
+            far.close(endings.CLIENT_LEFT.code, "")
+            raise
+        client.session_id = opened["session_id"]
+        client.conversation_id = opened["conversation_id"]
+        return client
+
+    # ------------------------------------------------------------------------------ turns
+
+    async def hear(self, pcm: bytes) -> str:
+        """Say this (PCM16, mono, 24 kHz); returns what was understood, "" for nothing.
+
+        Raises `TurnFailed`.
+        """
+        if len(pcm) < LEAST_BYTES:
+            return ""
+        async with self._turn:
+            for start in range(0, len(pcm), APPEND_BYTES):
+                await self._room.wait()
+                piece = base64.b64encode(pcm[start : start + APPEND_BYTES]).decode()
+                self._send({"type": "input_audio_buffer.append", "audio": piece})
+            committed = await self._confirmed("input_audio_buffer.commit", {})
+            heard: str = await self._within(HEAR_SECONDS, f"heard {committed}")
+            return heard.strip()
+
+    async def say(self, text: str) -> None:
+        """Write this into the conversation; raises `TurnFailed`."""
+        item_id = f"item_{uuid.uuid4().hex[:24]}"
+        content = [{"type": "input_text", "text": text}]
+        item = {"id": item_id, "type": "message", "role": "user", "content": content}
+        async with self._turn:
+            await self._confirmed("conversation.item.create", {"item": item}, item_id)
+
+    async def respond(self) -> Answer:
+        """Have the model answer; its text and sound go to the listener meanwhile.
+
+        `cancelled` where it was interrupted, or a coach has the floor. Raises `TurnFailed` where
+        the session ends first.
+        """
+        async with self._turn:
+            number = uuid.uuid4().hex
+            asked: asyncio.Future[Answer] = self._wait(f"answer {number}")
+            self._asking = asked
+            create = {"type": "response.create", "response": {"metadata": {"turn": number}}}
+            self._send({**create, "event_id": f"answer {number}"})
+            try:
+                async with asyncio.timeout(ANSWER_SECONDS):
+                    return await asked
+            except TimeoutError:
+                self._send({"type": "response.cancel"})
+                raise TurnFailed("timeout", "The answer took too long.") from None
+            finally:
+                self._asking = None
+                self._waiting.pop(f"answer {number}", None)
+
+    def interrupt(self, played_ms: int | None = None) -> None:
+        """Stop the answer in progress, or what is left of the last one.
+
+        `played_ms` is how much of its sound was heard; None: none of it. What comes of it later is
+        dropped, and the conversation keeps what was heard.
+        """
+        for response_id in self._answers:
+            if not response_id.startswith(COACH):
+                self._void[response_id] = None
+        while len(self._void) > MAX_VOID:
+            self._void.popitem(last=False)
+        if self._asking is not None and not self._asking.done():
+            self._send({"type": "response.cancel"})
+            self._asking.set_result(Answer("", "", "cancelled"))
+        if self._last is not None:
+            item_id, all_ms = self._last
+            self._last = None
+            heard = min(played_ms or 0, all_ms)
+            cut = {"item_id": item_id, "content_index": 0, "audio_end_ms": heard}
+            self._send({"type": "conversation.item.truncate", **cut})
+
+    def played(self, played_ms: int) -> None:
+        """Tell how much of the last answer's sound was heard."""
+        if self._last is not None:
+            told = {"item_id": self._last[0], "played_ms": played_ms}
+            self._send({"type": "relay.playback", **told})
+
+    async def close(self) -> None:
+        """End the session."""
+        self._connection.close(endings.CLIENT_LEFT.code, "")
+        self._end(endings.CLIENT_LEFT)
+
+    # ----------------------------------------------------------------- the engine's events
+
+    def frame(self, frame: Frame) -> None:
+        """Take an event of the session."""
+        event = decode(frame)
+        handle = self._handlers().get(event["type"])
+        if handle is not None:
+            handle(event)
+
+    def writable(self, ready: bool) -> None:
+        """Send no more audio until there is room."""
+        (self._room.set if ready else self._room.clear)()
+
+    def closed(self, code: int, reason: str) -> None:
+        """The session is over."""
+        self._end(_ENDINGS.get((code, reason)) or Ending("closed", code, reason))
+
+    def _handlers(self) -> dict[str, Callable[[Event], None]]:
+        return {
+            "error": self._failed,
+            "relay.session": lambda event: self._settle("relay.session", event),
+            "relay.paused": lambda _: self._paused(True),
+            "relay.resumed": lambda _: self._paused(False),
+            "relay.coach": self._coach,
+            "input_audio_buffer.committed": self._committed,
+            "conversation.item.added": self._added,
+            "conversation.item.input_audio_transcription.completed": self._transcribed,
+            "conversation.item.input_audio_transcription.failed": self._not_transcribed,
+            "response.created": self._created,
+            "response.output_audio.delta": self._sound,
+            "response.output_audio_transcript.delta": self._text,
+            "response.output_text.delta": self._text,
+            "response.done": self._done,
+        }
+
+    def _failed(self, event: Event) -> None:
+        """An error: of the request that it names, or of the session, which then ends."""
+        error = event.get("error")
+        self._error = error if isinstance(error, dict) else {}
+        code = str(self._error.get("code") or "failed")
+        message = str(self._error.get("message") or "The turn failed.")
+        self._break(str(self._error.get("event_id")), TurnFailed(code, message))
+
+    def _paused(self, is_paused: bool) -> None:
+        if is_paused:
+            self._listener.flushed()
+        self._listener.paused(is_paused)
+
+    def _coach(self, event: Event) -> None:
+        if event.get("speaking"):
+            self._listener.flushed()
+
+    def _committed(self, event: Event) -> None:
+        if self._commits:
+            _ = self._wait(f"heard {event['item_id']}")
+            self._settle(self._commits.pop(0), event["item_id"])
+
+    def _added(self, event: Event) -> None:
+        item_id = str(event.get("item", {}).get("id"))
+        self._settle(item_id, item_id)
+
+    def _transcribed(self, event: Event) -> None:
+        self._settle(f"heard {event['item_id']}", str(event.get("transcript") or ""))
+
+    def _not_transcribed(self, event: Event) -> None:
+        error = event.get("error") or {}
+        code = str(error.get("code") or "transcription_failed")
+        failed = TurnFailed(code, "What was said could not be transcribed.")
+        self._break(f"heard {event['item_id']}", failed)
+
+    def _created(self, event: Event) -> None:
+        self._answers[event["response"]["id"]] = _Said()
+
+    def _text(self, event: Event) -> None:
+        said = self._of(event)
+        if said is not None:
+            said.text += event["delta"]
+            self._listener.answer_text(event["response_id"], event["delta"])
+
+    def _sound(self, event: Event) -> None:
+        said = self._of(event)
+        if said is not None:
+            pcm = base64.b64decode(event["delta"])
+            said.item_id = event["item_id"]
+            said.sound_ms += len(pcm) // 48
+            if not event["response_id"].startswith(COACH):
+                self._last = (said.item_id, said.sound_ms)
+            self._listener.answer_audio(event["response_id"], pcm)
+
+    def _of(self, event: Event) -> _Said | None:
+        """The answer that an event belongs to; None for one that was interrupted."""
+        response_id = event["response_id"]
+        return None if response_id in self._void else self._answers.get(response_id)
+
+    def _done(self, event: Event) -> None:
+        response = event["response"]
+        said = self._answers.pop(response["id"], None)
+        if said is None or self._void.pop(response["id"], True) is None:
+            return
+        details = response.get("status_details") or {}
+        failure = (details.get("error") or {}).get("code") or details.get("reason")
+        answer = Answer(
+            response_id=response["id"],
+            text=said.text,
+            status=response["status"],
+            failure=None if response["status"] == "completed" else failure,
+            from_coach=response["id"].startswith(COACH),
+        )
+        metadata = response.get("metadata") or {}
+        self._listener.answer_done(answer)
+        self._settle(f"answer {metadata.get('turn')}", answer)
+
+    # ------------------------------------------------------------------------- waiting
+
+    def _send(self, event: Event) -> None:
+        self._connection.send(encode(event))
+
+    async def _confirmed(self, kind: str, event: Event, name: str | None = None) -> Any:
+        """Send an event and wait until it is confirmed; `name` is what the confirmation names."""
+        key = name or uuid.uuid4().hex
+        _ = self._wait(key)
+        if name is None:
+            self._commits.append(key)
+        self._send({"type": kind, "event_id": key, **event})
+        return await self._within(CONFIRM_SECONDS, key)
+
+    def _wait(self, key: str) -> asyncio.Future[Any]:
+        future = self._waiting[key] = asyncio.get_running_loop().create_future()
+        if self._ending is not None:
+            future.set_exception(self._over())
+        return future
+
+    async def _within(self, seconds: float, key: str) -> Any:
+        try:
+            async with asyncio.timeout(seconds):
+                return await self._waiting[key]
+        except TimeoutError:
+            raise TurnFailed("timeout", "The voice took too long.") from None
+        finally:
+            self._waiting.pop(key, None)
+            if key in self._commits:
+                self._commits.remove(key)
+
+    def _settle(self, key: str, result: Any) -> None:
+        future = self._waiting.get(key)
+        if future is not None and not future.done():
+            future.set_result(result)
+
+    def _break(self, key: str, error: TurnFailed) -> None:
+        future = self._waiting.get(key)
+        if future is not None and not future.done():
+            future.set_exception(error)
+            future.exception()  # nobody may be waiting any more
+
+    def _over(self) -> TurnFailed:
+        ending = self._ending or endings.CLIENT_LEFT
+        return TurnFailed(ending.name, ending.advice or "The session has ended.")
+
+    def _end(self, ending: Ending) -> None:
+        if self._ending is not None:
+            return
+        self._ending = ending
+        self._room.set()
+        for key in list(self._waiting):
+            self._break(key, self._over())
+        self._listener.ended(ending)
+
+
+def pieces(pcm: bytes, size: int) -> Iterator[bytes]:
+    """The sound in pieces of at most `size` bytes, whole samples."""
+    step = max(size // 2 * 2, 2)
+    return (pcm[start : start + step] for start in range(0, len(pcm), step))

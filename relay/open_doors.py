@@ -1,0 +1,163 @@
+"""Opens the doors that the settings name; those of the older systems are loaded only then."""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from relay.agents.agent import AgentDefaults
+from relay.audio.decoding import AudioDecoder
+from relay.auth.tokens import Verifier
+from relay.calls.access import DoorAccess, Strangers, is_loopback
+from relay.config import Loaded, Settings, trust_of
+from relay.doors.browser import BrowserDoor
+from relay.doors.openai import OpenAIDoor
+from relay.engines.cascade.engine import CascadeEngine
+from relay.engines.pending import PendingEngine
+from relay.interfaces import Door, Engine, HttpDoor, WorkerDoor
+from relay.parts.interfaces import Parts
+from relay.proxies import TrustedProxies
+from relay.session.session import Services
+from relay.summary.summarizer import Summarizer
+from relay.voice import one_off_parts
+
+HOW_TO_INSTALL: Final = "install it with `make run`, or with `pip install 'relay[{}]'`"
+
+
+class DoorNotInstalled(ImportError):  # noqa: N818 - a state of the machine, not a fault
+    """The libraries of a door are not on this machine; the text says what to do."""
+
+
+class OneOffParts:
+    """The parts for what is asked outside of a session: the engine's own, else made when asked."""
+
+    def __init__(self, settings: Settings, engine: Engine) -> None:
+        self._settings = settings
+        self._engine = engine
+        self._made: Parts | None = None
+
+    def __call__(self) -> Parts:
+        """The parts."""
+        engine = self._engine
+        here = engine.current if isinstance(engine, PendingEngine) else engine
+        if isinstance(here, CascadeEngine):
+            return here.parts
+        if self._made is None:
+            self._made = one_off_parts(self._settings)
+        return self._made
+
+    async def aclose(self) -> None:
+        """Release those that were made here; the engine releases its own."""
+        if self._made is not None:
+            await self._made.aclose()
+
+
+@dataclass(frozen=True, slots=True)
+class DoorServices:
+    """The rest of the program, as doors are made of it.
+
+    `parts` gives those with which one-off calls hear, think and speak. `decoder` is shared;
+    `learners` gives the users whom a coach may follow.
+    """
+
+    loaded: Loaded
+    verifier: Verifier
+    defaults: AgentDefaults
+    services: Services
+    parts: Callable[[], Parts]
+    summarizer: Summarizer
+    decoder: AudioDecoder
+    learners: Callable[[str], Awaitable[frozenset[str]]]
+
+    @property
+    def proxies(self) -> TrustedProxies:
+        """The proxies whose word on a client's address is believed."""
+        return TrustedProxies(self.loaded.settings.trusted_proxies)
+
+    def access(self, door: str) -> DoorAccess:
+        """Who may call at this door."""
+        services = self.services
+        return DoorAccess(
+            door,
+            self.verifier.verify,
+            services.clock.unix,
+            services.clock.monotonic,
+            self._strangers(door),
+            services.addresses,
+            trust_of(self.loaded.settings).api_key,
+            services.metrics.caller_refused,
+        )
+
+    def _strangers(self, door: str) -> Strangers:
+        settings = self.loaded.settings
+        if door in settings.relay_open_doors:
+            return "admitted"
+        return "local" if self.loaded.pages and is_loopback(settings.host) else "refused"
+
+
+@dataclass(frozen=True, slots=True)
+class Doors:
+    """The ways in; those of the WebSocket listener are asked in their order.
+
+    `ports` are those that HTTP doors have of their own, by their names.
+    """
+
+    websocket: Sequence[Door] = ()
+    http: Sequence[HttpDoor] = ()
+    workers: Sequence[WorkerDoor] = ()
+    ports: Mapping[str, int] = field(default_factory=dict)
+
+
+MakeDoors = Callable[[DoorServices], Doors]
+
+
+def open_doors(here: DoorServices) -> Doors:
+    """The doors of RELAY_DOORS; raises `DoorNotInstalled`."""
+    settings = here.loaded.settings
+    transcription = here.services.transcription
+    websocket: dict[str, Door] = {
+        "openai": OpenAIDoor(here.verifier, here.defaults, transcription),
+        "browser": BrowserDoor(here.verifier, here.defaults, transcription),
+    }
+    ports = {name: getattr(settings, f"{name}_port", None) for name in settings.relay_doors}
+    return Doors(
+        websocket=[door for name, door in websocket.items() if name in settings.relay_doors],
+        http=[_HTTP[name](here) for name in settings.relay_doors if name in _HTTP],
+        workers=[_WORKERS[name](here) for name in settings.relay_doors if name in _WORKERS],
+        ports={name: port for name, port in ports.items() if port is not None},
+    )
+
+
+def _sessions(here: DoorServices) -> HttpDoor:
+    from relay.doors.sessions import (  # noqa: PLC0415 - only where it is open
+        SessionsDoor,
+        SessionsOptions,
+        SessionsServices,
+    )
+
+    settings, services = here.loaded.settings, here.services
+    options = SessionsOptions(
+        max_sessions=settings.max_concurrent_sessions,
+        idle_seconds=settings.session_timeout_minutes * 60,
+        legacy_fallback=settings.sessions_legacy_fallback,
+        chunk_size=settings.audio_chunk_size,
+        public_url=settings.public_url,
+        allowed_origins=settings.allowed_origins,
+    )
+    return SessionsDoor(
+        options,
+        SessionsServices(
+            access=here.access("sessions"),
+            defaults=here.defaults,
+            transcription=services.transcription,
+            directory=services.directory,
+            decoder=here.decoder,
+            transcriber=lambda: here.parts().transcriber,
+            summarizer=here.summarizer,
+            learners=here.learners,
+            proxies=here.proxies,
+        ),
+    )
+
+
+_HTTP: Final[Mapping[str, Callable[[DoorServices], HttpDoor]]] = {"sessions": _sessions}
+_WORKERS: Final[Mapping[str, Callable[[DoorServices], WorkerDoor]]] = {}
