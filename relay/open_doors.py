@@ -159,5 +159,34 @@ def _sessions(here: DoorServices) -> HttpDoor:
     )
 
 
-_HTTP: Final[Mapping[str, Callable[[DoorServices], HttpDoor]]] = {"sessions": _sessions}
+def _socketio(here: DoorServices) -> HttpDoor:
+    from relay.doors.socketio import (  # noqa: PLC0415 - only where it is open
+        SocketioDoor,
+        SocketioOptions,
+        SocketioServices,
+    )
+
+    settings = here.loaded.settings
+    options = SocketioOptions(
+        max_sockets=settings.max_connections,
+        timeout=settings.request_timeout / 1000,
+        allowed_origins=settings.allowed_origins,
+    )
+    return SocketioDoor(
+        options,
+        SocketioServices(
+            access=here.access("socketio"),
+            defaults=here.defaults,
+            transcription=here.services.transcription,
+            decoder=here.decoder,
+            history=here.services.history,
+            proxies=here.proxies,
+        ),
+    )
+
+
+_HTTP: Final[Mapping[str, Callable[[DoorServices], HttpDoor]]] = {
+    "sessions": _sessions,
+    "socketio": _socketio,
+}
 _WORKERS: Final[Mapping[str, Callable[[DoorServices], WorkerDoor]]] = {}

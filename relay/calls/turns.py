@@ -65,6 +65,9 @@ class Answer:
 class CallListener(Protocol):
     """Told what happens in a call; every method returns at once and does not raise."""
 
+    def heard_text(self, delta: str) -> None:
+        """The next characters of what is being understood."""
+
     def answer_text(self, response_id: str, delta: str) -> None:
         """The next characters of an answer."""
 
@@ -244,6 +247,7 @@ class TurnClient:
             "relay.coach": self._coach,
             "input_audio_buffer.committed": self._committed,
             "conversation.item.added": self._added,
+            "conversation.item.input_audio_transcription.delta": self._understood,
             "conversation.item.input_audio_transcription.completed": self._transcribed,
             "conversation.item.input_audio_transcription.failed": self._not_transcribed,
             "response.created": self._created,
@@ -278,6 +282,9 @@ class TurnClient:
     def _added(self, event: Event) -> None:
         item_id = str(event.get("item", {}).get("id"))
         self._settle(item_id, item_id)
+
+    def _understood(self, event: Event) -> None:
+        self._listener.heard_text(str(event.get("delta") or ""))
 
     def _transcribed(self, event: Event) -> None:
         self._settle(f"heard {event['item_id']}", str(event.get("transcript") or ""))

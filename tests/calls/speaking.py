@@ -19,12 +19,16 @@ class Told:
     """A listener that remembers."""
 
     def __init__(self) -> None:
+        self.heard = ""
         self.text = ""
         self.audio = b""
         self.answers: list[Answer] = []
         self.pauses: list[bool] = []
         self.flushes = 0
         self.endings: list[Ending] = []
+
+    def heard_text(self, delta: str) -> None:
+        self.heard += delta
 
     def answer_text(self, response_id: str, delta: str) -> None:
         self.text += delta

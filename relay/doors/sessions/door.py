@@ -245,10 +245,11 @@ class SessionsDoor:
 
     async def _summary(self, session: CoachingSession, _caller: Caller, _: Json) -> web.Response:
         record = session.record
-        said: list[Json] = sorted([*record["transcript"], *record["aiResponses"]], key=_when)
+        said: list[Json] = [*record["transcript"], *record["aiResponses"]]
+        said.sort(key=_when)
         lines = [SpokenLine(_WHO[one.get("speaker", "model")], one["text"]) for one in said]
         try:
-            points, *_ = await self._services.summarizer.points(lines)
+            points, *_by = await self._services.summarizer.points(lines)
         except TooManySummaries:
             raise CallRefused(503, "busy", "Too many summaries are being written", 5) from None
         data = {

@@ -164,6 +164,9 @@ class CoachingSession:
 
     # ------------------------------------------------------------------ the call's listener
 
+    def heard_text(self, delta: str) -> None:
+        """Nothing: the transcript has whole sentences."""
+
     def answer_text(self, response_id: str, delta: str) -> None:
         """Nothing: the answer is told as a whole."""
 
