@@ -17,7 +17,6 @@ import structlog
 from relay.admission.addresses import AddressLimits
 from relay.admission.descriptors import DescriptorShares
 from relay.agents.agent import AgentDefaults
-from relay.audio.decoding import AudioDecoder
 from relay.auth.client_secrets import ClientSecrets, SecretOrToken
 from relay.auth.tokens import Verifier, mint, open_verifier, select_subprotocol
 from relay.clock import MachineClock, report_steps
@@ -33,6 +32,8 @@ from relay.http.api.sessions import ConversationArchive
 from relay.http.pages import Pages
 from relay.http.server import Health, HttpServer, HttpServices, serve, serve_routes
 from relay.interfaces import Engine, SessionDirectory, Store
+from relay.knowledge.bases import KnowledgeBases
+from relay.knowledge.embeddings import Embedder, HttpEmbedder
 from relay.metrics import Metrics, measure_loop_lag
 from relay.open_doors import Doors, DoorServices, MakeDoors, OneOffParts, open_doors
 from relay.parts.measuring import PartObserver
@@ -64,6 +65,8 @@ LAST_WORDS_SECONDS: Final = 1.0
 """Seconds the last utterances may take, at shutdown, to disk and so to subscribers."""
 STOPS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
 """Signals that let calls end, and then end the relay."""
+KNOWLEDGE_FILE: Final = "knowledge.db"
+"""In RELAY_DATA_DIR: the documents of knowledge bases."""
 PAGE_TOKEN_SECONDS: Final = 3600
 PAGE_USER: Final = "developer"
 PAGE_COACH: Final = "coach"
@@ -167,11 +170,18 @@ async def running(
         writer = summary_writer(settings, client)
         coach = open_coach(storage.journal, storage.store, tasks, clock, writer)
         engine = await _open_engine(settings, storage, metrics, installer)
-        services = _services(loaded, metrics, verifier, coach, client, engine)
-        one_off, decoder = OneOffParts(settings, engine), AudioDecoder()
+        knowledge = _open_knowledge(settings, client)
+        registry = ToolRegistry(client, loaded.tool_secrets, knowledge)
+        services = _services(loaded, metrics, verifier, coach, engine, registry)
         given = DoorServices(
-            *(loaded, verifier, _agent_defaults(loaded, storage), services),
-            *(one_off, coach.summarizer, decoder, coach.store.learners),
+            loaded=loaded,
+            verifier=verifier,
+            defaults=_agent_defaults(loaded, storage),
+            services=services,
+            parts=OneOffParts(settings, engine),
+            summarizer=coach.summarizer,
+            learners=coach.store.learners,
+            knowledge=knowledge,
         )
         doors = make_doors(given)
         server = SessionServer(doors.websocket, services, _session_limits(settings, engine))
@@ -182,8 +192,7 @@ async def running(
         http = await _open_http(closing, loaded, doors, server, shown)
         closing.push_async_callback(coach.aclose)
         closing.push_async_callback(engine.aclose)
-        closing.push_async_callback(one_off.aclose)
-        closing.push_async_callback(decoder.aclose)
+        closing.push_async_callback(given.aclose)
         listener = await _open_doors(closing, loaded, doors, server)
         app = App(settings, engine, listener, http, server, services.directory, shown.pages)
         _bring_voice(engine, services, client, tasks)
@@ -346,8 +355,8 @@ def _services(
     metrics: Metrics,
     verifier: Verifier,
     coach: CoachServices,
-    client: aiohttp.ClientSession,
     engine: Engine,
+    registry: ToolRegistry,
 ) -> Services:
     """What all sessions share; raises ToolMisconfigured."""
     settings, history = loaded.settings, StoredHistory(coach.journal, coach.store)
@@ -369,7 +378,7 @@ def _services(
         budgets=BudgetService(loaded.prices, history.spent, engine),
         transcription={"model": settings.openai_transcription_model},
         prices=loaded.prices,
-        tools=tool_runners(loaded.agents, ToolRegistry(client, loaded.tool_secrets)),
+        tools=tool_runners(loaded.agents, registry),
         addresses=addresses,
         show=coach.hub.on_commit,
     )
@@ -465,6 +474,23 @@ def summary_writer(settings: Settings, http: aiohttp.ClientSession) -> SummaryWr
     if own is None and urlsplit(url).netloc == urlsplit(settings.openai_base_url).netloc:
         key = own_key(settings)
     return SummaryWriter(http, ChatEndpoint(url, settings.relay_summary_model, key))
+
+
+def _open_knowledge(settings: Settings, http: aiohttp.ClientSession) -> KnowledgeBases:
+    """The knowledge bases of this data folder; no file is made before the first document."""
+    return KnowledgeBases(settings.relay_data_dir / KNOWLEDGE_FILE, _embedder(settings, http))
+
+
+def _embedder(settings: Settings, http: aiohttp.ClientSession) -> Embedder | None:
+    """The server that EMBEDDINGS_BASE_URL names; a key goes only where it belongs."""
+    url, model = settings.embeddings_base_url, settings.embeddings_model
+    if url is None:
+        return None
+    own = urlsplit(settings.openai_base_url).netloc == urlsplit(url).netloc
+    llm = settings.llm_base_url and urlsplit(settings.llm_base_url).netloc == urlsplit(url).netloc
+    given = settings.llm_api_key if llm else None
+    key = given.get_secret_value() if given else own_key(settings) if own else ""
+    return HttpEmbedder(http, url, model, key)
 
 
 def _http_services(

@@ -14,6 +14,7 @@ from relay.doors.openai import OpenAIDoor
 from relay.engines.cascade.engine import CascadeEngine
 from relay.engines.pending import PendingEngine
 from relay.interfaces import Door, Engine, HttpDoor, WorkerDoor
+from relay.knowledge.bases import KnowledgeBases
 from relay.parts.interfaces import Parts
 from relay.proxies import TrustedProxies
 from relay.session.session import Services
@@ -63,15 +64,22 @@ class DoorServices:
     verifier: Verifier
     defaults: AgentDefaults
     services: Services
-    parts: Callable[[], Parts]
+    parts: OneOffParts
     summarizer: Summarizer
-    decoder: AudioDecoder
     learners: Callable[[str], Awaitable[frozenset[str]]]
+    knowledge: KnowledgeBases
+    decoder: AudioDecoder = field(default_factory=AudioDecoder)
 
     @property
     def proxies(self) -> TrustedProxies:
         """The proxies whose word on a client's address is believed."""
         return TrustedProxies(self.loaded.settings.trusted_proxies)
+
+    async def aclose(self) -> None:
+        """Release what is the doors' own, once they are closed."""
+        await self.decoder.aclose()
+        await self.parts.aclose()
+        await self.knowledge.aclose()
 
     def access(self, door: str) -> DoorAccess:
         """Who may call at this door."""

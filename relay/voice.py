@@ -279,15 +279,16 @@ def _responder_of(
         there = llm_endpoint(settings, ollama)
         client = _client(there)
         return (lambda: OpenAIResponder(client, there.model)), [client]
+    from relay.parts.lookup import LookupResponder  # noqa: PLC0415
     from relay.parts.topics import TopicResponder  # noqa: PLC0415
 
     if not has_language_model():
-        return (lambda: TopicResponder(None)), []
+        return (lambda: LookupResponder(TopicResponder(None))), []
     from relay.parts.llama import LlamaModel, LlamaResponder  # noqa: PLC0415
 
     named = settings.llm_model or ""
     model = LlamaModel(named if named.endswith(".gguf") else "", settings.relay_device)
-    return (lambda: TopicResponder(LlamaResponder(model))), [model]
+    return (lambda: LookupResponder(TopicResponder(LlamaResponder(model)))), [model]
 
 
 def _client(there: Endpoint) -> OpenAIClient:

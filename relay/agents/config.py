@@ -20,6 +20,7 @@ from pydantic import (
 )
 
 from relay.agents.agent import MAX_NAME, MODEL, Agent, StaticCatalog, plain_agent
+from relay.agents.knowledge import NAME, knowledge_tool
 from relay.realtime.client_encoder import HIDEABLE
 from relay.realtime.client_policy import LOCKABLE
 from relay.realtime.grant import HIDDEN, Bounds, ServerTool
@@ -124,6 +125,7 @@ class AgentConfig(BaseModel):
     voice: str | None = Field(default=None, pattern=r"^[A-Za-z0-9._-]{1,128}$")
     instructions: str | None = Field(default=None, min_length=1, max_length=_MAX_TEXT)
     tools: list[ToolConfig] | None = Field(default=None, max_length=_MAX_LIST)
+    knowledge: str | None = Field(default=None, min_length=1, max_length=MAX_NAME)
     server_tools: dict[ToolName, ServerToolConfig] = Field(
         default_factory=dict, max_length=_MAX_LIST
     )
@@ -152,6 +154,7 @@ class AgentConfig(BaseModel):
         if both:
             raise ValueError(f"'{min(both)}' is both open and locked")
         names = [tool.name for tool in self.tools or ()] + list(self.server_tools)
+        names += [NAME] if self.knowledge is not None else []
         twice = {name for name in names if names.count(name) > 1}
         if twice:
             raise ValueError(f"two tools have the name '{min(twice)}'")
@@ -187,9 +190,7 @@ def _agent(agent_id: str, config: AgentConfig) -> Agent:
         instructions=config.instructions,
         tools=None if tools is None else tuple(tool.model_dump() for tool in tools),
         output_modalities=None if modalities is None else tuple(modalities),
-        server_tools=tuple(
-            ServerTool(name=name, **tool.model_dump()) for name, tool in config.server_tools.items()
-        ),
+        server_tools=tuple(_server_tools(config)),
         greeting=config.greeting,
         overridable=frozenset(config.open),
         extra_locks=frozenset(locks),
@@ -199,6 +200,13 @@ def _agent(agent_id: str, config: AgentConfig) -> Agent:
         system_items=config.system_items,
     )
     return Agent(offer, frozenset(config.roles or ()), frozenset(config.subs or ()))
+
+
+def _server_tools(config: AgentConfig) -> Iterator[ServerTool]:
+    for name, tool in config.server_tools.items():
+        yield ServerTool(name=name, **tool.model_dump())
+    if config.knowledge is not None:
+        yield knowledge_tool(config.knowledge)
 
 
 def _bounds(config: AgentConfig) -> Bounds:

@@ -416,6 +416,13 @@ class Settings(BaseSettings):
         pattern=r"^[a-z0-9]+$",
         description="Azure Speech's region, like westeurope",
     )
+    embeddings_base_url: HttpUrl | None = Field(
+        default=None,
+        description="Base URL of /embeddings for knowledge bases; unset: words alone are searched",
+    )
+    embeddings_model: str = Field(
+        default="text-embedding-3-small", min_length=1, description="Model of the embeddings"
+    )
     supabase_url: HttpUrl | None = Field(
         default=None, description="The project; its key set verifies ES256 and RS256 tokens"
     )

@@ -34,9 +34,10 @@ class Caller:
 class ServerTool:
     """A function that the model may call and that runs here, unseen by the client.
 
-    Either `url` or `entry_point` (`package.module:function`) says what runs. `secret_env` names the
-    environment variable with the secret for `url`, which is sent in `header`: as a bearer token if
-    that is `Authorization`, else as it is. A call may take `timeout_s` and answer `max_bytes`.
+    `url`, `entry_point` (`package.module:function`) or `knowledge`, the name of a knowledge base
+    to search, says what runs. `secret_env` names the environment variable with the secret for
+    `url`, which is sent in `header`: as a bearer token if that is `Authorization`, else as it is. A
+    call may take `timeout_s` and answer `max_bytes`.
     """
 
     name: str
@@ -44,6 +45,7 @@ class ServerTool:
     parameters: dict[str, Any]
     url: str | None = None
     entry_point: str | None = None
+    knowledge: str | None = None
     secret_env: str | None = None
     header: str = "Authorization"
     timeout_s: float = 10.0

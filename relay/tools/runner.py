@@ -9,6 +9,7 @@ import aiohttp
 import structlog
 
 from relay.agents.agent import AgentCatalog, StaticCatalog
+from relay.knowledge.bases import KnowledgeBases
 from relay.realtime.effects import ToolCall
 from relay.realtime.grant import Grant, ServerTool
 from relay.tools.call import (
@@ -20,6 +21,7 @@ from relay.tools.call import (
     parse_arguments,
 )
 from relay.tools.http_tool import HttpAddress, HttpTool
+from relay.tools.knowledge_tool import KnowledgeSearch
 from relay.tools.python_tool import DaemonThreads, PythonTool, load_function
 
 MAX_AT_ONCE: Final = 4  # calls of one session that run at the same time; the others wait
@@ -59,9 +61,12 @@ class PreparedTool:
 class ToolRegistry:
     """Prepares tools from their configuration; `secrets` are values by environment variable."""
 
-    def __init__(self, http: aiohttp.ClientSession, secrets: Mapping[str, str]) -> None:
+    def __init__(
+        self, http: aiohttp.ClientSession, secrets: Mapping[str, str], knowledge: KnowledgeBases
+    ) -> None:
         self._http = http
         self._secrets = secrets
+        self._knowledge = knowledge
         self._threads = DaemonThreads()
 
     def prepare(self, tools: Iterable[ServerTool]) -> dict[str, PreparedTool]:
@@ -73,6 +78,8 @@ class ToolRegistry:
         return SessionToolRunner(self.prepare(tools), context)
 
     def _action(self, tool: ServerTool) -> Action:
+        if tool.knowledge is not None:
+            return KnowledgeSearch(self._knowledge, tool.knowledge)
         try:
             if tool.entry_point is not None:
                 function = load_function(tool.entry_point)

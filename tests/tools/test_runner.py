@@ -4,6 +4,7 @@ import asyncio
 import dataclasses
 import json
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -12,6 +13,7 @@ import structlog
 from aiohttp import web
 
 from relay.agents.agent import OpenCatalog, StaticCatalog, plain_agent
+from relay.knowledge.bases import KnowledgeBases
 from relay.realtime.effects import ToolCall
 from relay.realtime.grant import ServerTool
 from relay.tools.call import ToolContext, ToolMisconfigured
@@ -22,6 +24,7 @@ from tests.tools import example_tools
 from tests.tools.server import serve
 
 SECRET = "sk-of-the-tool"
+NO_KNOWLEDGE = KnowledgeBases(Path("/nowhere/knowledge.db"))
 NO_PARAMETERS: dict[str, Any] = {"type": "object", "properties": {}}
 
 
@@ -50,7 +53,7 @@ async def http() -> AsyncIterator[aiohttp.ClientSession]:
 
 @pytest.fixture
 def registry(http: aiohttp.ClientSession) -> ToolRegistry:
-    return ToolRegistry(http, {"TOOL_KEY": SECRET})
+    return ToolRegistry(http, {"TOOL_KEY": SECRET}, NO_KNOWLEDGE)
 
 
 def code(output: str) -> str:
@@ -78,7 +81,7 @@ async def test_a_mistake_is_reported_with_the_tools_name(
     http: aiohttp.ClientSession, tool: ServerTool, says: str
 ) -> None:
     with pytest.raises(ToolMisconfigured) as wrong:
-        ToolRegistry(http, {}).prepare([tool])
+        ToolRegistry(http, {}, NO_KNOWLEDGE).prepare([tool])
     assert says in str(wrong.value)
 
 
@@ -87,7 +90,9 @@ async def test_a_secret_that_no_header_can_carry_is_refused_without_quoting_it(
     http: aiohttp.ClientSession, secret: str
 ) -> None:
     with pytest.raises(ToolMisconfigured) as wrong:
-        ToolRegistry(http, {"TOOL_KEY": secret}).prepare([remote("maps", "https://m.example")])
+        ToolRegistry(http, {"TOOL_KEY": secret}, NO_KNOWLEDGE).prepare(
+            [remote("maps", "https://m.example")]
+        )
     assert secret not in str(wrong.value)
 
 
@@ -270,7 +275,7 @@ async def test_a_grant_with_tools_gets_a_runner_and_another_none() -> None:
     plain = plain_agent("a").offer
     equipped = dataclasses.replace(plain, server_tools=(tool("weather"),))
     async with http_session() as client:
-        make = tool_runners(OpenCatalog(), ToolRegistry(client, {}))
+        make = tool_runners(OpenCatalog(), ToolRegistry(client, {}, NO_KNOWLEDGE))
         assert make(plain, "session", "conversation") is None
         assert make(equipped, "session", "conversation") is not None
 
@@ -281,4 +286,4 @@ async def test_a_misconfigured_tool_is_found_at_the_start() -> None:
     agents = StaticCatalog({"a": dataclasses.replace(agent, offer=broken)})
     async with http_session() as client:
         with pytest.raises(ToolMisconfigured):
-            tool_runners(agents, ToolRegistry(client, {}))
+            tool_runners(agents, ToolRegistry(client, {}, NO_KNOWLEDGE))
