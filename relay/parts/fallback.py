@@ -21,6 +21,7 @@ from relay.parts.interfaces import (
     Transcriber,
     TranscriptionRequest,
     as_generator,
+    probe,
 )
 from relay.parts.sentences import SentenceSplitter
 
@@ -59,6 +60,10 @@ class FallbackTranscriber:
         """Close both."""
         await _close(self._first, self._second)
 
+    async def probe(self) -> None:
+        """Ask the first, and if it would not work the second; raises `PartFailed`."""
+        await _probe(self._first, self._second)
+
     async def transcribe(self, request: TranscriptionRequest) -> AsyncGenerator[str]:
         """Yield the words of the one that understood the turn."""
         words = _either(
@@ -85,6 +90,10 @@ class FallbackResponder:
     def name(self) -> str:
         """The first model's."""
         return self._first.name
+
+    async def probe(self) -> None:
+        """Ask the first, and if it would not work the second; raises `PartFailed`."""
+        await _probe(self._first, self._second)
 
     async def respond(self, request: ReplyRequest) -> AsyncGenerator[ReplyPiece]:
         """Yield the answer of the one that gave a whole one, or whose answer was already sent."""
@@ -235,6 +244,13 @@ def _log_takeover(failure: PartFailed) -> None:
         code=failure.code,
         detail=failure.detail,
     )
+
+
+async def _probe(first: object, second: object) -> None:
+    try:
+        await probe(first)
+    except PartFailed:
+        await probe(second)
 
 
 async def _prepare(first: Resource, second: Resource) -> None:

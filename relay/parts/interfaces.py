@@ -7,7 +7,7 @@ answer and a `Synthesizer` speaks it. `Parts` is a set of them.
 import json
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol, TypeVar, cast
+from typing import Any, Literal, Protocol, TypeVar, cast, runtime_checkable
 
 T = TypeVar("T")
 
@@ -115,7 +115,15 @@ class Resource(Protocol):
 
 
 TakenOver = Callable[[str], None]
-"""Told the name of a model that does the work in the place of the one that was asked."""
+"""Told the name of the model that does the work where it is not the part's own, its `name`."""
+
+
+@runtime_checkable
+class Probed(Protocol):
+    """A part that can be asked whether it would work now, at no cost."""
+
+    async def probe(self) -> None:
+        """Return if it would; raises `PartFailed` where it would not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,8 +207,11 @@ class ReplyRequest:
 
     `history` is the conversation as it was heard, oldest first, bounded by the engine; what it
     ends with is to be answered. `tool_choice` is as in the Realtime API. `max_tokens` None leaves
-    the length to the responder. `out_of_band` responses join no conversation. `is_unsent` tells
-    whether nothing of the answer has been sent to the user yet, so that it may still `StartOver`.
+    the length to the responder, `temperature` (0 to 2) None how freely it chooses its words. A
+    `model` that the responder has answers in the place of its own, and `taken_over` is told; one
+    that it does not have counts as None. `out_of_band` responses join no conversation. `is_unsent`
+    tells whether nothing of the answer has been sent to the user yet, so that it may still
+    `StartOver`.
     """
 
     history: tuple[HistoryEntry, ...] = ()
@@ -208,6 +219,8 @@ class ReplyRequest:
     tools: tuple[FunctionTool, ...] = ()
     tool_choice: str | Mapping[str, Any] = "auto"
     max_tokens: int | None = None
+    temperature: float | None = None
+    model: str | None = None
     out_of_band: bool = False
     max_wait: float = TURN_WAIT_SECONDS
     taken_over: TakenOver | None = field(default=None, compare=False, repr=False)
@@ -441,6 +454,12 @@ class ReplyOccasion:
 
 Revise = Callable[[ReplyOccasion, Reply], Reply]
 """Changes a responder's reply before it is given."""
+
+
+async def probe(part: object) -> None:
+    """Ask a part whether it would work now; one that cannot be asked would. Raises `PartFailed`."""
+    if isinstance(part, Probed):
+        await part.probe()
 
 
 def as_reply(answer: str | Reply) -> Reply:

@@ -139,6 +139,10 @@ class LlamaResponder:
         """Tell whether requests with tools make sense."""
         return self._model.calls_tools
 
+    async def probe(self) -> None:
+        """Start what is to answer, if it is not running; raises `PartFailed`."""
+        await self._model.prepare()
+
     def respond(self, request: ReplyRequest) -> AsyncGenerator[ReplyPiece]:
         """Yield text or function calls, then usage; raises `PartFailed`."""
         return self._model.answer(request)
@@ -155,6 +159,8 @@ def worker_request(
 ) -> bytes:
     """Return a request as the worker reads it."""
     body = {"messages": prompt_messages(request, examples, calls_tools), **SAMPLING}
+    if request.temperature is not None:
+        body["temperature"] = request.temperature
     if examples and not request.out_of_band:
         body["logit_bias"] = [[word, False] for word in NEVER_WRITTEN]
     if request.tools and calls_tools:

@@ -5,6 +5,7 @@ import contextlib
 import json
 from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, aclosing, contextmanager
+from itertools import islice
 from typing import TYPE_CHECKING, Any, Final, cast
 from urllib.parse import urlsplit
 
@@ -35,6 +36,10 @@ MAX_TEXT_BYTES: Final = 16 * 1024 * 1024
 """Of an answer in text: some 60,000 tokens, each in an event of its own."""
 MAX_EVENT_BYTES: Final = 1024 * 1024
 """Of one event of a stream."""
+LISTING_SECONDS: Final = 60.0
+"""Seconds that a server's list of models is believed."""
+MAX_MODELS: Final = 1000
+"""Models of a server that are remembered; OpenAI lists about a hundred."""
 
 _FIELD: Final = b"data:"
 _DONE: Final = b"[DONE]"
@@ -52,7 +57,8 @@ class OpenAIClient:
     bounds the timeouts of `relay.parts.remote` too. The library itself never repeats a request
     (`max_retries=0`); `attempted` does, once.
 
-    `token_limits` are, by model, the name of the bound of an answer's tokens that the server took.
+    `token_limits` are, by model, the name of the bound of an answer's tokens that the server took,
+    `untempered` the models that refuse a `temperature`.
     """
 
     def __init__(self, base_url: str, key: str, timeout: float = WHOLE_SECONDS) -> None:
@@ -63,8 +69,10 @@ class OpenAIClient:
         self._making = asyncio.Lock()
         self._closed = False
         self._slots: dict[PartKind, RequestSlots] = {}
-        self._first_model = ""
+        self._models: tuple[str, ...] = ()
+        self._listed_at = -LISTING_SECONDS
         self.token_limits: dict[str, str] = {}
+        self.untempered: set[str] = set()
 
     @property
     def is_openai(self) -> bool:
@@ -113,16 +121,29 @@ class OpenAIClient:
 
     async def first_model(self, part: PartKind) -> str:
         """Return the first model that the server lists, asked once. Raises `PartFailed`."""
-        if not self._first_model:
-            listing = self.documents(
-                part, lambda client: client.models.with_streaming_response.list()
-            )
-            async with aclosing(listing) as documents:
-                async for document in documents:
-                    self._first_model = _first_id(document)
-        if not self._first_model:
+        if not self._models:
+            await self.probe(part)
+        if not self._models:
             raise PartFailed(part, "unavailable", "the server lists no model")
-        return self._first_model
+        return self._models[0]
+
+    async def find_model(self, part: PartKind, name: str) -> str | None:
+        """Return the name by which the server lists this model, None where it does not.
+
+        Ollama's names may be without their tag `latest`. A list is good for `LISTING_SECONDS`.
+        """
+        if asyncio.get_running_loop().time() - self._listed_at >= LISTING_SECONDS:
+            with contextlib.suppress(PartFailed):  # the work itself shows whether it is there
+                await self.probe(part)
+        return next((known for known in (name, f"{name}:latest") if known in self._models), None)
+
+    async def probe(self, part: PartKind) -> None:
+        """Ask the server for the list of its models; raises `PartFailed`."""
+        listing = self.documents(part, lambda client: client.models.with_streaming_response.list())
+        async with aclosing(listing) as documents:
+            async for document in documents:
+                self._models = _ids(document)
+        self._listed_at = asyncio.get_running_loop().time()
 
     def slots(self, part: PartKind) -> RequestSlots:
         """Return what bounds the requests of a part; all sessions share it."""
@@ -263,10 +284,10 @@ async def _drain(chunks: AsyncGenerator[bytes]) -> None:
                 pass
 
 
-def _first_id(listing: dict[str, Any]) -> str:
+def _ids(listing: dict[str, Any]) -> tuple[str, ...]:
     models = listing.get("data") or ()
     known = (one.get("id") for one in models if isinstance(one, dict))
-    return next((name for name in known if isinstance(name, str)), "")
+    return tuple(islice((name for name in known if isinstance(name, str)), MAX_MODELS))
 
 
 def _data(line: bytearray) -> bytes:

@@ -53,34 +53,65 @@ class OpenAIResponder:
 
     async def respond(self, request: ReplyRequest) -> AsyncGenerator[ReplyPiece]:
         """Yield the answer as it is written, without the model's thoughts."""
-        self._model = self._model or await self._client.first_model("responder")
+        model = await self._model_for(request)
         async with (
             self._client.slots("responder").slot(request.max_wait),
-            aclosing(self._with_a_limit(request)) as answer,
+            aclosing(self._in_a_known_form(request, model)) as answer,
         ):
             async for piece in answer:
                 yield piece
 
-    async def _with_a_limit(self, request: ReplyRequest) -> AsyncGenerator[ReplyPiece]:
-        """Try the other name of the tokens' bound if the server refuses one, and remember it."""
-        limits = self._client.token_limits
-        usual = NEWER_LIMIT if self._client.is_openai else OLDER_LIMIT
-        limit = limits.get(self._model, usual)
-        other = OLDER_LIMIT if limit == NEWER_LIMIT else NEWER_LIMIT
-        may_change = request.max_tokens is not None and self._model not in limits
-        for name in (limit, other):
-            form = _form(request, self._model, name)
+    async def probe(self) -> None:
+        """Ask the server for its models; raises `PartFailed`."""
+        await self._client.probe("responder")
+
+    async def _model_for(self, request: ReplyRequest) -> str:
+        """Return the request's model where the server has it, else this responder's own."""
+        if request.model and request.model != self._model:
+            found = await self._client.find_model("responder", request.model)
+            if found is not None:
+                if request.taken_over is not None:
+                    request.taken_over(found)
+                return found
+        self._model = self._model or await self._client.first_model("responder")
+        return self._model
+
+    async def _in_a_known_form(
+        self, request: ReplyRequest, model: str
+    ) -> AsyncGenerator[ReplyPiece]:
+        """Try another form of the request if the server refuses one, and remember what it took."""
+        forms = self._forms(request, model)
+        for number, form in enumerate(forms, 1):
             try:
                 async with aclosing(attempted(partial(self._attempt, form))) as answer:
                     async for piece in answer:
-                        if request.max_tokens is not None:
-                            limits[self._model] = name
+                        self._remember(form, request)
                         yield piece
             except PartFailed as failure:
-                if not (may_change and name == limit and failure.detail.startswith(_MALFORMED)):
+                if number == len(forms) or not failure.detail.startswith(_MALFORMED):
                     raise
             else:
                 return
+
+    def _forms(self, request: ReplyRequest, model: str) -> list[dict[str, Any]]:
+        """Return the forms to try: each name of the bound, with the temperature and without."""
+        limits, untempered = self._client.token_limits, model in self._client.untempered
+        usual = NEWER_LIMIT if self._client.is_openai else OLDER_LIMIT
+        names = [limits.get(model, usual)]
+        if request.max_tokens is not None and model not in limits:
+            names.append(OLDER_LIMIT if usual == NEWER_LIMIT else NEWER_LIMIT)
+        forms = [_form(request, model, name) for name in names]
+        if request.temperature is None:
+            return forms
+        tempered = [{**form, "temperature": request.temperature} for form in forms]
+        return forms if untempered else [*tempered, *forms]
+
+    def _remember(self, form: dict[str, Any], request: ReplyRequest) -> None:
+        model = form["model"]
+        if request.max_tokens is not None:
+            self._client.token_limits[model] = NEWER_LIMIT if NEWER_LIMIT in form else OLDER_LIMIT
+        if request.temperature is not None and "temperature" not in form:
+            self._client.untempered.add(model)
 
     async def _attempt(self, form: dict[str, Any]) -> AsyncGenerator[ReplyPiece]:
         answer = _Answer({tool["function"]["name"] for tool in form.get("tools", ())})

@@ -39,6 +39,10 @@ class OpenAITranscriber:
         """Prepare the client, which other parts may share."""
         await self._client.prepare()
 
+    async def probe(self) -> None:
+        """Ask the server for its models; raises `PartFailed`."""
+        await self._client.probe("transcriber")
+
     async def aclose(self) -> None:
         """Close the client."""
         await self._client.aclose()

@@ -26,6 +26,7 @@ from relay.parts.interfaces import (
     ReplyPiece,
     ReplyRequest,
     Responder,
+    probe,
 )
 
 MOST_WORDS: Final = 200  # of one utterance; a person's turn of 30 s has about 80
@@ -53,6 +54,11 @@ class TopicResponder:
     def name(self) -> str:
         """Return the name of the model behind, or "topics"."""
         return self._behind.name if self._behind else "topics"
+
+    async def probe(self) -> None:
+        """Ask the responder behind; raises `PartFailed`."""
+        if self._behind is not None:
+            await probe(self._behind)
 
     async def respond(self, request: ReplyRequest) -> AsyncGenerator[ReplyPiece]:
         """Yield a written answer at once, or what the responder behind yields."""

@@ -80,6 +80,10 @@ class WhisperTranscriber:
         await self._pool.prepare()
         self._tell_fallback()
 
+    async def probe(self) -> None:
+        """Start what is to listen, if it is not running; raises `PartFailed`."""
+        await self._pool.prepare()
+
     async def transcribe(self, request: TranscriptionRequest) -> AsyncIterator[str]:
         """Yield what was said, in one piece for each quarter of a minute.
 
