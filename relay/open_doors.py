@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, TypeVar
 
 from relay.agents.agent import AgentDefaults
 from relay.audio.decoding import AudioDecoder
@@ -10,6 +10,7 @@ from relay.auth.tokens import Verifier
 from relay.calls.access import DoorAccess, Strangers, is_loopback
 from relay.config import Loaded, Settings, trust_of
 from relay.doors.browser import BrowserDoor
+from relay.doors.closed import ClosedDoor
 from relay.doors.openai import OpenAIDoor
 from relay.engines.cascade.engine import CascadeEngine
 from relay.engines.pending import PendingEngine
@@ -19,7 +20,9 @@ from relay.parts.interfaces import Parts
 from relay.proxies import TrustedProxies
 from relay.session.session import Services
 from relay.summary.summarizer import Summarizer
-from relay.voice import one_off_parts
+from relay.voice import is_small, livekit_voice, one_off_parts
+
+T = TypeVar("T")
 
 HOW_TO_INSTALL: Final = "install it with `make run`, or with `pip install 'relay[{}]'`"
 
@@ -126,13 +129,29 @@ def open_doors(here: DoorServices) -> Doors:
         "openai": OpenAIDoor(here.verifier, here.defaults, transcription),
         "browser": BrowserDoor(here.verifier, here.defaults, transcription),
     }
+    named: list[Door] = [door for name, door in websocket.items() if name in settings.relay_doors]
     ports = {name: getattr(settings, f"{name}_port", None) for name in settings.relay_doors}
     return Doors(
-        websocket=[door for name, door in websocket.items() if name in settings.relay_doors],
-        http=[_HTTP[name](here) for name in settings.relay_doors if name in _HTTP],
-        workers=[_WORKERS[name](here) for name in settings.relay_doors if name in _WORKERS],
+        websocket=[*named, ClosedDoor()],
+        http=[_opened(name, _HTTP[name], here) for name in settings.relay_doors if name in _HTTP],
+        workers=[
+            _opened(name, _WORKERS[name], here) for name in settings.relay_doors if name in _WORKERS
+        ],
         ports={name: port for name, port in ports.items() if port is not None},
     )
+
+
+def _opened(name: str, make: Callable[[DoorServices], T], here: DoorServices) -> T:
+    """The door; raises `DoorNotInstalled` where its libraries are missing."""
+    try:
+        return make(here)
+    except DoorNotInstalled:
+        raise
+    except ImportError as error:
+        extra = "livekit" if name == "livekit" else "doors"
+        raise DoorNotInstalled(
+            f"the {name} door is not installed ({error}); {HOW_TO_INSTALL.format(extra)}"
+        ) from error
 
 
 def _sessions(here: DoorServices) -> HttpDoor:
@@ -197,4 +216,42 @@ _HTTP: Final[Mapping[str, Callable[[DoorServices], HttpDoor]]] = {
     "sessions": _sessions,
     "socketio": _socketio,
 }
-_WORKERS: Final[Mapping[str, Callable[[DoorServices], WorkerDoor]]] = {}
+
+
+def _livekit(here: DoorServices) -> WorkerDoor:
+    from livekit import api, rtc  # noqa: PLC0415 - only where it is open
+
+    from relay.doors.livekit import (  # noqa: PLC0415
+        LivekitDoor,
+        LivekitOptions,
+        LivekitServices,
+    )
+    from relay.doors.livekit.translating import Interpreter  # noqa: PLC0415
+
+    settings, parts = here.loaded.settings, here.parts()
+    if is_small(parts.make_responder().name):
+        raise DoorNotInstalled(
+            "the LiveKit door needs a text model that translates: set LLM_BASE_URL, OLLAMA_HOST or"
+            " OPENAI_API_KEY"
+        )
+    key, secret = settings.livekit_api_key, settings.livekit_api_secret
+    options = LivekitOptions(
+        url=settings.livekit_url or "",
+        api_key=key.get_secret_value() if key else "",
+        api_secret=secret.get_secret_value() if secret else "",
+        room=settings.livekit_default_room_name,
+    )
+    return LivekitDoor(
+        options,
+        LivekitServices(
+            interpreter=Interpreter(parts, *livekit_voice(settings, parts.synthesizer)),
+            defaults=here.defaults,
+            transcription=here.services.transcription,
+            unix=here.services.clock.unix,
+            rtc=rtc,
+            api=api,
+        ),
+    )
+
+
+_WORKERS: Final[Mapping[str, Callable[[DoorServices], WorkerDoor]]] = {"livekit": _livekit}

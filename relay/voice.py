@@ -52,6 +52,9 @@ FIND_SECONDS: Final = 0.5
 MAX_LIST_BYTES: Final = 1024 * 1024
 """Of the list of its models; each takes some 400."""
 
+LIVEKIT_MODEL: Final = "eleven_multilingual_v2"
+LIVEKIT_VOICE: Final = {"stability": 0.5, "similarity_boost": 0.75}
+
 MakeResponder = Callable[[], Responder]
 
 log = structlog.get_logger(__name__)
@@ -249,6 +252,27 @@ def _synthesizer_of(kind: TtsKind, settings: Settings, named: tuple[str, str]) -
             from relay.parts.piper import PiperSynthesizer  # noqa: PLC0415
 
             return PiperSynthesizer(voice)
+
+
+def livekit_voice(settings: Settings, own: Synthesizer) -> tuple[Synthesizer, frozenset[str]]:
+    """Return the voice of the LiveKit door and the languages it speaks, empty for any.
+
+    ElevenLabs' has the model and the settings that its clients were promised (CONTRACTS §2.1).
+    """
+    plan = plan_parts(settings)
+    if plan.tts == "elevenlabs":
+        from relay.parts.elevenlabs import ElevenLabsSynthesizer  # noqa: PLC0415
+
+        key, voice = settings.elevenlabs_api_key, settings.elevenlabs_voice_id
+        secret = key.get_secret_value() if key else ""
+        named = settings.tts_model or LIVEKIT_MODEL
+        return (
+            ElevenLabsSynthesizer(secret, voice or "", named, settings=LIVEKIT_VOICE),
+            frozenset(),
+        )
+    if plan.tts == "local":  # a Piper voice is named like de_DE-thorsten-medium
+        return own, frozenset({(settings.tts_voice or "en")[:2].lower()})
+    return own, frozenset()
 
 
 def _responder(

@@ -15,4 +15,8 @@ def test_a_relay_without_them_loads_nothing_of_the_older_doors() -> None:
         [sys.executable, "-c", script], capture_output=True, text=True, check=True
     ).stdout.split()
 
-    assert sorted(loaded) == ["relay.doors.browser", "relay.doors.openai"]
+    assert sorted(loaded) == [
+        "relay.doors.browser",
+        "relay.doors.closed",
+        "relay.doors.openai",
+    ]

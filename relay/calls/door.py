@@ -1,5 +1,6 @@
 """Admits one call of a caller who is known already, with what its door asks for."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -16,7 +17,8 @@ class CallSetup:
 
     `context` follows the agent's instructions, or stands in their place where it has none.
     `pace_ms` is how far ahead of playback sound may come; None: as it is made. `max_output_tokens`
-    holds where the agent sets no tighter bound.
+    holds where the agent sets no tighter bound. Without `turn_detection` the client says where its
+    turns end.
     """
 
     agent_id: str | None = None
@@ -25,11 +27,12 @@ class CallSetup:
     voice: str | None = None
     pace_ms: int | None = None
     max_output_tokens: int | None = None
+    turn_detection: Mapping[str, Any] | None = None
 
 
 @dataclass(slots=True)
 class CallDoor:
-    """A `Door` for one call by turns, whose client is code of a door without a Realtime socket."""
+    """A `Door` for one call, whose client is code of a door without a Realtime socket."""
 
     name: str
     caller: Caller
@@ -56,7 +59,7 @@ class CallDoor:
         grant = _with_setup(await grant_for(caller, asked, self.defaults), setup)
         update = granted_session_update(grant, self.transcription)
         audio = update["session"]["audio"]
-        audio["input"]["turn_detection"] = None
+        audio["input"]["turn_detection"] = setup.turn_detection
         if setup.voice and "voice" not in audio.get("output", {}):
             audio["output"] = {"voice": choose_voice(setup.voice).voice}
         pace_ms = grant.bounds.pace_ms or setup.pace_ms

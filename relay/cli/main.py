@@ -13,14 +13,14 @@ from relay.cli.console import CliCommand
 from relay.cli.privacy import ERASE, EXPORT, RETAIN
 from relay.cli.replay import REPLAY
 from relay.cli.reports import TRANSCRIPT, USAGE
-from relay.cli.serve import DEV, SERVE
+from relay.cli.serve import DEV, LIVEKIT, SERVE
 from relay.cli.simulate import SIMULATE
 from relay.cli.talk import TALK
 
 COMMANDS: Final[dict[str, CliCommand]] = {
     command.name: command
     for command in (
-        *(DEV, SERVE, TALK, TOKEN, TRANSCRIPT, USAGE, ASSIGN, REPLAY, SIMULATE, CHECK),
+        *(DEV, SERVE, LIVEKIT, TALK, TOKEN, TRANSCRIPT, USAGE, ASSIGN, REPLAY, SIMULATE, CHECK),
         *(MIGRATE, RETAIN, EXPORT, ERASE),
     )
 }

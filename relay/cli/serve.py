@@ -22,6 +22,7 @@ from relay.cli.voice_install import BUNDLES, PipInstaller, is_installed
 from relay.config import Loaded, Settings, dev_settings, secrets_of, serve_settings, setting_of
 from relay.engines.pending import PendingEngine
 from relay.logs import configure
+from relay.open_doors import DoorNotInstalled
 from relay.stores.journal.file import JournalDamaged, JournalInUse
 from relay.tools.call import ToolMisconfigured
 
@@ -40,6 +41,11 @@ _HINTS: Final = {
     errno.EACCES: "choose ports above 1023 with --port and --http-port",
 }
 _PATH_HINT: Final = "let the relay's user own it, or set another"
+START_FAILURES: Final = (
+    *(OSError, sqlite3.Error, JournalInUse, JournalDamaged),
+    *(ToolMisconfigured, DoorNotInstalled),
+)
+"""What ends a start with one line that says what to do."""
 log = structlog.get_logger(__name__)
 
 
@@ -133,7 +139,7 @@ def _start(loaded: Loaded, program: Callable[[Loaded], Coroutine[Any, Any, None]
         try:
             with asyncio.Runner(loop_factory=_new_loop) as runner:
                 runner.run(program(loaded))
-        except (OSError, sqlite3.Error, JournalInUse, JournalDamaged, ToolMisconfigured) as error:
+        except START_FAILURES as error:
             fail(start_error(error, settings))
     return 0
 
@@ -159,12 +165,32 @@ def start_error(error: Exception, settings: Settings) -> str:
     return str(error)
 
 
+def _run_livekit(given: argparse.Namespace) -> int:
+    """Run until SIGTERM with the LiveKit door alone."""
+    loaded = load_or_fail(lambda: serve_settings(relay_doors="livekit", **address_settings(given)))
+    drain = loaded.settings.drain_timeout
+    _ignore(IGNORED_SIGNALS)
+    return _start(loaded, lambda loaded: run(loaded, drain, announce_serve))
+
+
+LIVEKIT: Final = CliCommand(
+    name="livekit",
+    help="run in a LiveKit room: translate there, and let its participants talk with agents",
+    example="LIVEKIT_URL=wss://example.livekit.cloud LIVEKIT_API_KEY=… relay livekit",
+    options=add_address_options,
+    run=_run_livekit,
+)
+
+
 def announce_dev(app: App) -> None:
     """Print what a newcomer needs: the pages, the socket, a token."""
     say(f"page    {app.page_address()}")
     say(f"coach   {app.page_address('coach')}")
     say(f"socket  {app.voice_url}")
     say(f"token   {page_token(app.settings)}")
+    others = [name for name in app.settings.relay_doors if name not in ("openai", "browser")]
+    if others:
+        say(f"doors   {', '.join(others)}, at {app.page_url}")
     if not isinstance(app.engine, PendingEngine):
         say(f"voice   {app.engine.name}{_voice_note(app.engine.name, app.settings)}")
     say("Open the page, by its whole address, and talk. Stop with Ctrl-C.")

@@ -43,6 +43,9 @@ SHORTEST_COMPARED = 8
 UNIMPLEMENTED = ("workers", "redis_url")
 """Reserved settings that are not implemented yet: setting one is an error."""
 
+DOORS_OF_DEV = ("openai", "browser", "sessions", "socketio", "services")
+"""The LiveKit door needs a server."""
+
 Given = Mapping[str, str]
 """Variables of the environment: names in lower case, values that are not empty."""
 
@@ -110,7 +113,12 @@ def local_settings(**overrides: Any) -> Settings:
     """
     given = _environment()
     names = given.keys() | overrides.keys()
-    defaults = {"host": "127.0.0.1", "relay_store": "sqlite", "relay_engine": "offline"}
+    defaults = {
+        "host": "127.0.0.1",
+        "relay_store": "sqlite",
+        "relay_engine": "offline",
+        "relay_doors": ",".join(DOORS_OF_DEV),
+    }
     if "azure_openai_endpoint" in names:
         defaults |= {"relay_engine": "openai"}
     elif names & {"openai_api_key", "openai_base_url"}:
@@ -288,6 +296,33 @@ def contradictions(settings: Settings) -> Iterator[str]:
         yield "RELAY_TOKEN_SECRET is SUPABASE_JWT_SECRET: give it a secret of its own, or unset it"
     yield from _provider_conflicts(settings)
     yield from missing_for_parts(settings)
+    yield from _door_conflicts(settings)
+
+
+def _door_conflicts(settings: Settings) -> Iterator[str]:
+    """Report what open doors lack, and open doors that are not there."""
+    if not settings.relay_doors:
+        yield "RELAY_DOORS names no door: name one, or unset it"
+    if "livekit" in settings.relay_doors:
+        needed = ("livekit_url", "livekit_api_key", "livekit_api_secret")
+        missing = [name.upper() for name in needed if getattr(settings, name) is None]
+        if missing:
+            yield f"the LiveKit door needs {' and '.join(missing)}: set them"
+    for name in settings.relay_open_doors:
+        if name not in settings.relay_doors:
+            yield f"RELAY_OPEN_DOORS names {name}, which RELAY_DOORS does not: add it there"
+    yield from _port_conflicts(settings)
+
+
+def _port_conflicts(settings: Settings) -> Iterator[str]:
+    ports = {"PORT": settings.port, "HTTP_PORT": settings.http_port}
+    for name in ("sessions_port", "socketio_port", "services_port"):
+        port = getattr(settings, name)
+        twin = next((other for other, taken in ports.items() if port and taken == port), None)
+        if twin is not None:
+            yield f"{name.upper()} and {twin} are both {port}: give one of them another"
+        if port is not None:
+            ports[name.upper()] = port
 
 
 def _provider_conflicts(settings: Settings) -> Iterator[str]:

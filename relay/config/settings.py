@@ -181,6 +181,21 @@ class Settings(BaseSettings):
     public_url: HttpUrl | None = Field(
         default=None, description="The relay's address as users see it"
     )
+    livekit_url: Annotated[str, AfterValidator(url("wss", "ws", "https", "http"))] | None = Field(
+        default=None, description="LiveKit door: the server, like wss://PROJECT.livekit.cloud"
+    )
+    livekit_api_key: Key | None = Field(
+        default=None, description="LiveKit door: a key of the project"
+    )
+    livekit_api_secret: Key | None = Field(
+        default=None, description="LiveKit door: the secret of that key"
+    )
+    livekit_default_room_name: str = Field(
+        default="amencast-translation-jobs",
+        min_length=1,
+        max_length=256,
+        description="LiveKit door: the room that it joins",
+    )
     allowed_origins: Annotated[tuple[str, ...], NoDecode, BeforeValidator(origins)] = Field(
         default=(),
         validation_alias=AliasChoices("allowed_origins", "cors_origin", "frontend_url"),

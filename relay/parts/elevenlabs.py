@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 from typing import Final
 from urllib.parse import quote
@@ -29,7 +29,8 @@ _VOICE_ID: Final = re.compile(r"[A-Za-z0-9]{20}")
 class ElevenLabsSynthesizer:
     """A `Synthesizer` on the voice `voice_id`, for every voice asked for that is no id of its own.
 
-    `timeout` is for the whole of one speech, in seconds.
+    `timeout` is for the whole of one speech, in seconds; `settings` are the voice's, such as its
+    `stability`.
     """
 
     def __init__(
@@ -39,9 +40,11 @@ class ElevenLabsSynthesizer:
         model: str = "",
         base_url: str = BASE_URL,
         timeout: float = WHOLE_SECONDS,
+        settings: Mapping[str, float] | None = None,
     ) -> None:
         self._voice_id = voice_id
         self._model = model or DEFAULT_MODEL
+        self._settings = dict(settings or {})
         self._service = HttpService(
             "synthesizer", base_url, ("xi-api-key", key), at_once=AT_ONCE, timeout=timeout
         )
@@ -74,9 +77,12 @@ class ElevenLabsSynthesizer:
     def _post(self, request: SynthesisRequest) -> ServicePost:
         asked = _VOICE_ID.fullmatch(request.voice)
         voice = quote(request.voice if asked else self._voice_id, safe="")
-        body: dict[str, object] = {"text": request.text, "model_id": self._model}
+        body: dict[str, object] = {"text": request.text, "model_id": request.model or self._model}
+        settings = dict(self._settings)
         if request.speed != 1.0:
-            body["voice_settings"] = {"speed": max(SLOWEST, min(FASTEST, request.speed))}
+            settings["speed"] = max(SLOWEST, min(FASTEST, request.speed))
+        if settings:
+            body["voice_settings"] = settings
         return ServicePost(
             f"/v1/text-to-speech/{voice}/stream",
             json.dumps(body).encode(),

@@ -292,14 +292,15 @@ class Responder(Protocol):
 class SynthesisRequest:
     """A text to speak in the voice that an OpenAI voice name, or the part's own, stands for.
 
-    `speed` is 0.25 to 4, 1 as the voice was made. A predicted wait of more than `max_wait` seconds
-    is refused as `busy`.
+    `speed` is 0.25 to 4, 1 as the voice was made; `model` one of the provider's, "" the part's own.
+    A predicted wait of more than `max_wait` seconds is refused as `busy`.
     """
 
     text: str
     voice: str = ""
     speed: float = 1.0
     max_wait: float = TURN_WAIT_SECONDS
+    model: str = ""
     taken_over: TakenOver | None = field(default=None, compare=False, repr=False)
 
 

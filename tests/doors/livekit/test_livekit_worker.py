@@ -1,0 +1,485 @@
+"""The worker in a room that stands in for LiveKit's: translations, calls, and coming back."""
+
+import asyncio
+import base64
+import inspect
+import json
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, get_args
+
+import jwt
+import pytest
+from livekit import api, rtc
+
+from relay.audio.decoding import AudioDecoder
+from relay.cli.serve import LIVEKIT
+from relay.config.loading import contradictions
+from relay.config.settings import Settings
+from relay.doors.livekit import LivekitDoor, LivekitOptions, LivekitServices
+from relay.doors.livekit import door as door_module
+from relay.doors.livekit.packets import MAX_PACKET
+from relay.doors.livekit.translating import Interpreter, only_translation
+from relay.open_doors import DoorNotInstalled, Doors, DoorServices, open_doors
+from relay.parts.elevenlabs import ElevenLabsSynthesizer
+from relay.parts.interfaces import (
+    PartFailed,
+    ReplyDelta,
+    ReplyRequest,
+    SynthesisRequest,
+)
+from relay.parts.simple import Script, scripted_parts
+from relay.realtime.coaching.control import Command
+from tests.doors.livekit import room as stand_in
+from tests.doors.livekit.room import Microphone, Room, Rtc, Server
+from tests.golden.shapes import golden
+from tests.parts.doubles.elevenlabs import KEY, OTHER_VOICE, VOICE, elevenlabs
+from tests.scenarios.stage import SILENCE, SPEECH, Stage, live_sessions, stage
+
+SPANISH = {"Good morning.": "Buenos días.", "Thank you.": "Gracias."}
+ORDER = [
+    *("processing", "translated", "synthesizing_speech", "streaming_audio_started"),
+    *("audio_chunk", "streaming_audio_ended", "completed"),
+]
+SECRET = "a-secret-of-LiveKits-that-is-long-enough"
+
+
+class Dictionary:
+    """A responder that translates what it knows, with what a model might put around it."""
+
+    name = "dictionary"
+
+    def __init__(self, around: str = "{}") -> None:
+        self._around = around
+        self.asked: list[ReplyRequest] = []
+
+    async def respond(self, request: ReplyRequest) -> AsyncIterator[ReplyDelta]:
+        self.asked.append(request)
+        await asyncio.sleep(0)
+        for line in (self._around.format(SPANISH.get(request.prompt, "")),):
+            yield ReplyDelta(line)
+
+
+class Tone:
+    """A synthesizer of a second a call; it can break off, or wait."""
+
+    name = "tone"
+
+    def __init__(self, breaks_after: int | None = None, gate: asyncio.Event | None = None) -> None:
+        self._breaks_after = breaks_after
+        self._gate = gate
+        self.asked: list[SynthesisRequest] = []
+
+    async def prepare(self) -> None: ...
+
+    async def aclose(self) -> None: ...
+
+    async def synthesize(self, request: SynthesisRequest) -> AsyncIterator[bytes]:
+        self.asked.append(request)
+        for number in range(40):
+            if number == self._breaks_after:
+                raise PartFailed("synthesizer", "unavailable")
+            if self._gate is not None and number == 20:
+                await self._gate.wait()
+            yield SPEECH[:24_000]
+
+
+class Hall:
+    """A relay whose only worker is the LiveKit door, in a room of the test's."""
+
+    def __init__(self, around: str, voice: Tone, spoken: Sequence[str]) -> None:
+        self.server = Server()
+        self.words, self.voice = Dictionary(around), voice
+        self.spoken = spoken
+
+    def make(self, here: DoorServices) -> Doors:
+        parts = scripted_parts()
+        object.__setattr__(parts, "make_responder", lambda: self.words)
+        services = LivekitServices(
+            interpreter=Interpreter(parts, self.voice, self.spoken),
+            defaults=here.defaults,
+            transcription=here.services.transcription,
+            unix=here.services.clock.unix,
+            rtc=Rtc(self.server),
+            api=api,
+        )
+        options = LivekitOptions("wss://livekit.example", "key", SECRET, "jobs")
+        return Doors(workers=[LivekitDoor(options, services)])
+
+
+@asynccontextmanager
+async def hall(
+    folder: Path,
+    around: str = "{}",
+    voice: Tone | None = None,
+    spoken: Sequence[str] = (),
+    script: Script | None = None,
+) -> AsyncIterator[tuple[Hall, Stage]]:
+    made = Hall(around, voice or Tone(), spoken)
+    async with stage(folder, script, make_doors=made.make) as here:
+        await made.server.present()
+        yield made, here
+
+
+def asking(text: str = "Good morning.", **more: Any) -> dict[str, Any]:
+    packet = {"type": "translation_request", "requestId": "r-1", "text": text}
+    return {**packet, "targetLanguage": "Spanish", "voiceId": "v", **more}
+
+
+def statuses(packets: Sequence[dict[str, Any]]) -> list[str]:
+    """The order of what came, chunks in a row as one."""
+    names = [packet.get("status") or packet["type"] for packet in packets]
+    return [name for at, name in enumerate(names) if at == 0 or names[at - 1] != name]
+
+
+def sound(packets: Sequence[dict[str, Any]]) -> bytes:
+    return b"".join(base64.b64decode(p["chunk"]) for p in packets if p["type"] == "audio_chunk")
+
+
+async def test_S1_6_S1_7_S1_8_S1_9_a_request_is_translated_and_spoken(tmp_path: Path) -> None:
+    async with hall(tmp_path) as (made, _):
+        ada = made.server.join("ada")
+        made.server.ask(ada, asking())
+        packets = await ada.until("completed")
+
+    assert statuses(packets) == ORDER
+    for packet in packets:
+        golden("livekit", packet.get("status") or packet["type"], packet)
+        assert packet["requestId"] == "r-1"
+    assert packets[1]["details"]["originalText"] == "Good morning."
+    assert packets[1]["details"]["translatedText"] == "Buenos días."
+    assert packets[-1]["details"]["translatedText"] == "Buenos días."
+
+
+async def test_S1_10_S1_11_S1_12_the_chunks_are_one_mp3(tmp_path: Path) -> None:
+    async with hall(tmp_path) as (made, _):
+        ada = made.server.join("ada")
+        made.server.ask(ada, asking(requestId="ü" * 200))
+        packets = await ada.until("completed")
+    chunks = [packet for packet in packets if packet["type"] == "audio_chunk"]
+
+    assert [chunk["sequence"] for chunk in chunks] == list(range(len(chunks)))
+    assert len(chunks) > 3
+    assert all(len(json.dumps(p, ensure_ascii=False).encode()) <= MAX_PACKET for p in packets)
+    assert packets[-2]["details"]["totalBytes"] == len(sound(packets))
+    decoder = AudioDecoder(workers=1)
+    try:
+        assert len(await decoder.decode(sound(packets))) / 48_000 == pytest.approx(20, abs=0.5)
+    finally:
+        await decoder.aclose()
+
+
+async def test_S1_13_S1_14_nobody_else_gets_anything(tmp_path: Path) -> None:
+    async with hall(tmp_path) as (made, _):
+        ada, eve = made.server.join("ada"), made.server.join("eve")
+        made.server.ask(ada, asking())
+        await ada.until("completed")
+
+    assert eve.packets == []
+
+
+async def test_S1_4_S1_5_what_is_no_request(tmp_path: Path) -> None:
+    async with hall(tmp_path) as (made, _):
+        ada = made.server.join("ada")
+        made.server.ask(None, asking())
+        others: list[Any] = [{"type": "chat"}, [], "text", 5]
+        for other in others:
+            made.server.ask(ada, other)
+        made.server.ask(ada, b"{not json")
+        packets = await ada.until("error")
+        assert len(packets) == 1
+        golden("livekit", "error", packets[0])
+        assert packets[0]["message"] == "Invalid request format."
+        assert packets[0]["requestId"] is None
+        made.server.ask(ada, asking(requestId=None))
+        packets = await ada.until("completed")
+
+    assert packets[-1]["requestId"].startswith("req-")
+
+
+@pytest.mark.parametrize("missing", ["text", "targetLanguage"])
+async def test_S1_15_what_is_missing_is_an_error(tmp_path: Path, missing: str) -> None:
+    async with hall(tmp_path) as (made, _):
+        ada = made.server.join("ada")
+        made.server.ask(ada, {key: value for key, value in asking().items() if key != missing})
+        (packet,) = await ada.until("error")
+
+    assert packet["requestId"] == "r-1"
+
+
+async def test_S1_15_what_is_asked_for_reaches_model_and_voice(tmp_path: Path) -> None:
+    async with hall(tmp_path) as (made, _):
+        ada = made.server.join("ada")
+        made.server.ask(ada, asking(translationModel="big", ttsModelId="fine", voiceId="voice-9"))
+        await ada.until("completed")
+        (words,), (speech,) = made.words.asked, made.voice.asked
+
+    assert (words.model, speech.model, speech.voice) == ("big", "fine", "voice-9")
+    assert "Spanish" in words.instructions
+    assert speech.text == "Buenos días."
+
+
+@pytest.mark.parametrize(
+    "around",
+    ["“{}”", '"{}"', "Here is the translation: {}", "Sure, here you go:\n\n{}", "Translation: {}"],
+)
+async def test_S1_16_only_the_translation_is_told(tmp_path: Path, around: str) -> None:
+    assert only_translation(around.format("Gracias.")) == "Gracias."
+    assert only_translation("Gracias: muchas gracias.") == "Gracias: muchas gracias."
+    async with hall(tmp_path, around) as (made, _):
+        ada = made.server.join("ada")
+        made.server.ask(ada, asking("Thank you."))
+        packets = await ada.until("completed")
+
+    assert packets[1]["details"]["translatedText"] == "Gracias."
+
+
+async def test_S1_16_S1_17_no_translation_is_one_error(tmp_path: Path) -> None:
+    async with hall(tmp_path) as (made, _):
+        ada = made.server.join("ada")
+        made.server.ask(ada, asking("Unknown words."))
+        packets = await ada.until("error")
+
+    assert statuses(packets) == ["processing", "error"]
+    assert packets[-1]["message"].startswith("Translation pipeline failed: ")
+
+
+async def test_S1_17_a_language_without_a_voice(tmp_path: Path) -> None:
+    async with hall(tmp_path, spoken=("en",)) as (made, _):
+        ada = made.server.join("ada")
+        made.server.ask(ada, asking())
+        packets = await ada.until("error")
+
+    assert packets[-1]["message"] == "Translation pipeline failed: there is no voice for Spanish"
+
+
+@pytest.mark.parametrize(
+    ("after", "text"), [(0, "Translation pipeline failed: "), (30, "Audio streaming failed: ")]
+)
+async def test_S1_17_S1_18_a_voice_that_breaks_off(tmp_path: Path, after: int, text: str) -> None:
+    async with hall(tmp_path, voice=Tone(breaks_after=after)) as (made, _):
+        ada = made.server.join("ada")
+        made.server.ask(ada, asking())
+        packets = await ada.until("error")
+
+    assert packets[-1]["message"].startswith(text)
+    assert "completed" not in statuses(packets)
+    assert statuses(packets).count("error") == 1
+
+
+async def test_S1_19_the_dialect_as_it_was_built(tmp_path: Path) -> None:
+    request = {
+        "type": "translation_request",
+        "sourceText": "Good morning.",
+        "sourceLanguage": "English",
+        "targetLanguage": "Spanish",
+    }
+    async with hall(tmp_path) as (made, _):
+        ada = made.server.join("ada")
+        made.server.ask(ada, request)
+        packets = await ada.until("completed")
+        made.server.ask(ada, {**request, "sourceText": "Unknown."})
+        failed = await ada.until("error")
+
+    expected = ["processing", "translating", "synthesizing", "streaming", "audio_chunk"]
+    assert statuses(packets)[:6] == [*expected, "completed"]
+    for packet in packets:
+        if packet["type"] != "error":
+            golden("livekit", f"built {packet.get('status') or packet['type']}", packet)
+    assert statuses(failed)[-2:] == ["error", "error"] or statuses(failed)[-1] == "error"
+    assert failed[-1]["message"] == "Failed to process request"
+
+
+async def test_S1_22_a_track_instead_of_chunks(tmp_path: Path) -> None:
+    async with hall(tmp_path) as (made, _):
+        ada = made.server.join("ada")
+        made.server.ask(ada, asking(publishTrack=True))
+        packets = await ada.until("completed")
+        ((name, published),) = made.server.published
+
+        assert name == "amencast-spanish-audio"
+        assert "audio_chunk" not in statuses(packets)
+        assert len(published) == pytest.approx(40 * 24_000, abs=960)
+        assert made.server.room.local_participant.tracks == {}
+
+
+async def test_S1_23_requests_at_once_are_not_mixed_and_have_a_limit(tmp_path: Path) -> None:
+    gate = asyncio.Event()
+    async with hall(tmp_path, voice=Tone(gate=gate)) as (made, _):
+        ada = made.server.join("ada")
+        for number in range(6):
+            made.server.ask(ada, asking(requestId=f"r-{number}"))
+        await ada.until("error")
+        gate.set()
+        async with asyncio.timeout(20):
+            while statuses(ada.packets).count("completed") < 4:
+                await asyncio.sleep(0.01)
+        refused = [packet for packet in ada.packets if packet["type"] == "error"]
+
+    assert len(refused) == 2
+    for number in range(4):
+        own = [p for p in ada.packets if p["requestId"] == f"r-{number}"]
+        assert statuses(own) == ORDER
+        assert own[-2]["details"]["totalBytes"] == len(sound(own))
+
+
+async def test_S1_24_S1_27_who_leaves_is_not_answered(tmp_path: Path) -> None:
+    gate = asyncio.Event()
+    async with hall(tmp_path, voice=Tone(gate=gate)) as (made, _):
+        ada = made.server.join("ada")
+        made.server.ask(ada, asking())
+        await ada.until("synthesizing_speech")
+        made.server.leave("ada")
+        gate.set()
+        bob = made.server.join("bob")
+        made.server.ask(bob, asking())
+        await bob.until("completed")
+
+    assert "completed" not in statuses(ada.packets)
+
+
+async def test_S1_25_the_room_is_joined_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(door_module, "FIRST_WAIT", 0.01)
+    async with hall(tmp_path) as (made, _):
+        made.server.refusals = 2
+        made.server.room.emit("disconnected", "SERVER_SHUTDOWN")
+        await made.server.present(2)
+        ada = made.server.join("ada")
+        made.server.ask(ada, asking())
+        await ada.until("completed")
+    logged = capsys.readouterr().out
+
+    assert "SERVER_SHUTDOWN" in logged
+    assert SECRET not in logged, "S1-30"
+    assert "Buenos" not in logged
+
+
+async def test_S1_2_S1_3_S1_26_the_token_is_for_this_room_and_it_leaves(tmp_path: Path) -> None:
+    async with hall(tmp_path) as (made, _):
+        room = made.server.room
+        claims = jwt.decode(room.token, SECRET, algorithms=["HS256"])
+    grants = claims["video"]
+
+    assert claims["sub"].startswith("gpu-worker-")
+    assert 23 * 3600 < claims["exp"] - claims["nbf"] <= 24 * 3600 + 60
+    assert grants["room"] == "jobs"
+    assert all(grants[one] for one in ("roomJoin", "canPublish", "canSubscribe", "canPublishData"))
+    assert room.has_left
+
+
+def test_S1_1_what_is_missing_is_named() -> None:
+    problems = list(contradictions(Settings(relay_doors=("livekit",))))
+
+    assert problems == [
+        "the LiveKit door needs LIVEKIT_URL and LIVEKIT_API_KEY and LIVEKIT_API_SECRET: set them"
+    ]
+    assert LIVEKIT.name == "livekit"
+
+
+async def test_S1_21_it_refuses_to_open_with_a_model_that_cannot_translate(tmp_path: Path) -> None:
+    settings: dict[str, Any] = {
+        "relay_engine": "offline",
+        "relay_llm": "local",
+        "relay_doors": ("livekit",),
+        "livekit_url": "wss://livekit.example",
+        "livekit_api_key": "key",
+        "livekit_api_secret": SECRET,
+    }
+    with pytest.raises(DoorNotInstalled, match="LLM_BASE_URL"):
+        async with stage(tmp_path, make_doors=open_doors, **settings):
+            pass
+
+
+async def test_S1_20_elevenlabs_is_asked_as_it_was_promised() -> None:
+    settings = {"stability": 0.5, "similarity_boost": 0.75}
+    async with elevenlabs() as (double, address):
+        voice = ElevenLabsSynthesizer(
+            KEY, VOICE, "eleven_multilingual_v2", base_url=address, settings=settings
+        )
+        heard = [pcm async for pcm in voice.synthesize(SynthesisRequest("Hola.", OTHER_VOICE))]
+        await voice.aclose()
+    ((asked, body),) = double.bodies
+
+    assert b"".join(heard)
+    assert asked == OTHER_VOICE
+    assert body == {
+        "text": "Hola.",
+        "model_id": "eleven_multilingual_v2",
+        "voice_settings": settings,
+    }
+
+
+@pytest.mark.parametrize(
+    "asks", [{"attributes": {"relay.agent": ""}}, {"metadata": '{"relay.agent": "default"}'}]
+)
+async def test_a_participant_talks_with_an_agent(tmp_path: Path, asks: dict[str, Any]) -> None:
+    async with hall(tmp_path, script=Script(heard=["Hello?"])) as (made, here):
+        ada = made.server.join("ada", **asks)
+        microphone = Microphone(SPEECH + SILENCE + SILENCE)
+        made.server.room.emit("track_subscribed", microphone, None, ada)
+        async with asyncio.timeout(20):
+            while not made.server.published or not made.server.published[0][1]:
+                await asyncio.sleep(0.01)
+        (session,) = live_sessions(here.app)
+        assert session.head.user_id == "ada"
+        assert session.execute(Command("pause", "coach")) == "done"
+        conversation = session.head.conversation_id
+        microphone.is_over.set()
+        await here.emptied()
+        said = await here.stored(conversation, 2)
+        assert made.server.room.local_participant.tracks == {}
+
+    assert said[0]["text"] == "Hello?"
+    assert made.server.published[0][0] == "relay-voice-ada"
+
+
+async def test_who_does_not_ask_is_not_listened_to(tmp_path: Path) -> None:
+    async with hall(tmp_path) as (made, here):
+        ada = made.server.join("ada")
+        made.server.room.emit("track_subscribed", Microphone(SPEECH), None, ada)
+        made.server.ask(ada, asking())
+        await ada.until("completed")
+        assert live_sessions(here.app) == []
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs"),
+    [
+        (stand_in.Room.connect, rtc.Room.connect),
+        (stand_in.Room.disconnect, rtc.Room.disconnect),
+        (stand_in.Room.on, rtc.Room.on),
+        (stand_in.LocalParticipant.publish_data, rtc.LocalParticipant.publish_data),
+        (stand_in.LocalParticipant.publish_track, rtc.LocalParticipant.publish_track),
+        (stand_in.LocalParticipant.unpublish_track, rtc.LocalParticipant.unpublish_track),
+        (stand_in.AudioSource.__init__, rtc.AudioSource.__init__),
+        (stand_in.AudioSource.capture_frame, rtc.AudioSource.capture_frame),
+        (stand_in.AudioSource.clear_queue, rtc.AudioSource.clear_queue),
+        (stand_in.AudioSource.wait_for_playout, rtc.AudioSource.wait_for_playout),
+        (stand_in.AudioSource.aclose, rtc.AudioSource.aclose),
+        (stand_in.AudioFrame.__init__, rtc.AudioFrame.__init__),
+        (stand_in.LocalAudioTrack.create_audio_track, rtc.LocalAudioTrack.create_audio_track),
+        (stand_in.AudioStream.__init__, rtc.AudioStream.__init__),
+        (stand_in.AudioStream.aclose, rtc.AudioStream.aclose),
+    ],
+)
+def test_the_stand_in_takes_what_livekit_takes(ours: Any, theirs: Any) -> None:
+    mine, real = inspect.signature(ours).parameters, inspect.signature(theirs).parameters
+
+    assert set(mine) <= set(real)
+    for name, parameter in mine.items():
+        assert parameter.kind == real[name].kind, name
+    assert inspect.iscoroutinefunction(ours) == inspect.iscoroutinefunction(theirs)
+
+
+def test_the_events_are_livekits() -> None:
+    room = Room(Server())
+    used = {"data_received", "participant_connected", "participant_disconnected"}
+    used |= {"track_subscribed", "disconnected"}
+
+    assert used <= set(get_args(rtc.room.EventTypes))
+    assert hasattr(rtc.TrackKind, "KIND_AUDIO")
+    assert room.is_in is False
+    assert {"data", "kind", "participant"} <= set(inspect.signature(rtc.DataPacket).parameters)
