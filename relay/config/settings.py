@@ -208,8 +208,7 @@ class Settings(BaseSettings):
     )
     relay_doors: Annotated[tuple[str, ...], NoDecode, BeforeValidator(names(*DOORS))] = Field(
         default=("openai", "browser"),
-        description="Open doors, of openai, browser, sessions, socketio, services, livekit; "
-        "dev: all but livekit",
+        description="Open doors, also sessions, socketio, services, livekit; dev: all but livekit",
         json_schema_extra={"shown": "openai,browser"},
     )
     relay_open_doors: Annotated[tuple[str, ...], NoDecode, BeforeValidator(names(*OPEN_DOORS))] = (
