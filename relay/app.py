@@ -173,16 +173,7 @@ async def running(
         knowledge = _open_knowledge(settings, client)
         registry = ToolRegistry(client, loaded.tool_secrets, knowledge)
         services = _services(loaded, metrics, verifier, coach, engine, registry)
-        given = DoorServices(
-            loaded=loaded,
-            verifier=verifier,
-            defaults=_agent_defaults(loaded, storage),
-            services=services,
-            parts=OneOffParts(settings, engine),
-            summarizer=coach.summarizer,
-            learners=coach.store.learners,
-            knowledge=knowledge,
-        )
+        given = _door_services(loaded, storage, verifier, services, coach, knowledge)
         doors = make_doors(given)
         server = SessionServer(doors.websocket, services, _session_limits(settings, engine))
         _measure(services, storage, tasks)
@@ -381,6 +372,27 @@ def _services(
         tools=tool_runners(loaded.agents, registry),
         addresses=addresses,
         show=coach.hub.on_commit,
+    )
+
+
+def _door_services(
+    loaded: Loaded,
+    storage: Storage,
+    verifier: Verifier,
+    services: Services,
+    coach: CoachServices,
+    knowledge: KnowledgeBases,
+) -> DoorServices:
+    """What doors are made of."""
+    return DoorServices(
+        loaded=loaded,
+        verifier=verifier,
+        defaults=_agent_defaults(loaded, storage),
+        services=services,
+        parts=OneOffParts(loaded.settings, services.engine),
+        summarizer=coach.summarizer,
+        learners=coach.store.learners,
+        knowledge=knowledge,
     )
 
 

@@ -69,9 +69,9 @@ def test_every_pin_has_hashes(lock: str, least: int) -> None:
 @pytest.mark.parametrize(
     ("lock", "extras"),
     [
-        (CORE, ("install",)),
-        (RUN, ("voice", "install")),
-        (ALL, ("voice", "voice-llm", "codecs", "install", "test", "check")),
+        (CORE, ("doors", "install")),
+        (RUN, ("doors", "voice", "install")),
+        (ALL, ("voice", "voice-llm", "codecs", "doors", "livekit", "install", "test", "check")),
     ],
 )
 def test_a_lock_pins_what_the_project_asks_for(lock: str, extras: tuple[str, ...]) -> None:
@@ -97,6 +97,10 @@ def test_what_a_library_asks_for_in_vain_is_not_downloaded() -> None:
     assert pins(ALL).keys() >= {"av", "hf-xet"}
 
 
+SHARED = {"livekit": ("livekit", "livekit-api")}
+"""Modules in which several distributions have a part, and those that are imported."""
+
+
 def imported() -> set[str]:
     """The distributions whose modules the package imports."""
     names: set[str] = set()
@@ -107,13 +111,16 @@ def imported() -> set[str]:
             elif isinstance(node, ast.ImportFrom) and node.module:
                 names.add(node.module.split(".")[0])
     owners = packages_distributions()
-    foreign = names - sys.stdlib_module_names - {"relay"}
-    return {canonicalize_name(owners[name][0]) for name in foreign}
+    foreign = names - sys.stdlib_module_names - {"relay", *SHARED}
+    return {canonicalize_name(owners[name][0]) for name in foreign} | {
+        name for top in SHARED.keys() & names for name in SHARED[top]
+    }
 
 
 def test_what_is_imported_is_what_is_asked_for() -> None:
     """No import comes along by chance with another package, and none is asked for in vain."""
-    wanted = {canonicalize_name(one.name) for one in asked_for("voice", "voice-llm", "codecs")}
+    extras = ("voice", "voice-llm", "codecs", "doors", "livekit")
+    wanted = {canonicalize_name(one.name) for one in asked_for(*extras)}
 
     assert imported() | PINNED == wanted - MODELS | PINNED
 
