@@ -151,11 +151,10 @@ async def running(
     make_doors: MakeDoors = open_doors,
     installer: VoiceInstaller | None = None,
 ) -> AsyncIterator[App]:
-    """Run a relay with both listeners open; it is shut down in order, whatever happened.
+    """Run a relay with its listeners open; it is shut down in order, whatever happened.
 
     With an `installer` the echo answers until that has brought the voice of this machine. Raises
-    OSError for a port or folder that cannot be had, ToolMisconfigured for a server-side tool that
-    can never run, DoorNotInstalled, and what the journal raises.
+    OSError for a port that cannot be had, ToolMisconfigured, DoorNotInstalled, what storage raises.
     """
     settings, clock = loaded.settings, clock or MachineClock()
     metrics, tasks = Metrics(), Tasks(_task_failed)
@@ -167,8 +166,7 @@ async def running(
         http_session() as client,
         AsyncExitStack() as closing,
     ):
-        writer = summary_writer(settings, client)
-        coach = open_coach(storage.journal, storage.store, tasks, clock, writer)
+        coach = open_coach(storage, tasks, clock, summary_writer(settings, client))
         engine = await _open_engine(settings, storage, metrics, installer)
         knowledge = _open_knowledge(settings, client)
         registry = ToolRegistry(client, loaded.tool_secrets, knowledge)
@@ -181,9 +179,8 @@ async def running(
         shown = _http_services(loaded, metrics, storage, services, lambda: app, api)
         # Closed in the opposite order: health answers to the last.
         http = await _open_http(closing, loaded, doors, server, shown)
-        closing.push_async_callback(coach.aclose)
-        closing.push_async_callback(engine.aclose)
-        closing.push_async_callback(given.aclose)
+        for service in (coach, engine, given):
+            closing.push_async_callback(service.aclose)
         listener = await _open_doors(closing, loaded, doors, server)
         app = App(settings, engine, listener, http, server, services.directory, shown.pages)
         _bring_voice(engine, services, client, tasks)
@@ -325,8 +322,7 @@ class CoachServices:
 
 
 def open_coach(
-    journal: DiskJournal,
-    store: Store,
+    storage: Storage,
     tasks: Tasks,
     clock: MachineClock,
     writer: SummaryWriter | None = None,
@@ -335,6 +331,7 @@ def open_coach(
 
     `writer` is the text model for summaries, None where there is none.
     """
+    journal, store = storage.journal, storage.store
     hub = FeedHub(FeedHistory(journal, store), clock)
     journal.subscribe(hub.on_commit)
     tasks.run(hub.run(), "feeds")

@@ -247,7 +247,7 @@ def _livekit(here: DoorServices) -> WorkerDoor:
     settings, parts = here.loaded.settings, here.parts()
     if is_small(parts.make_responder().name):
         raise DoorNotInstalled(
-            "the LiveKit door needs a text model that translates: set LLM_BASE_URL or OPENAI_API_KEY"
+            "the LiveKit door needs a text model that translates: set LLM_BASE_URL, or a key"
         )
     key, secret = settings.livekit_api_key, settings.livekit_api_secret
     options = LivekitOptions(

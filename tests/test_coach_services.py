@@ -27,7 +27,7 @@ NOW = 1_760_000_100.0
 async def opened(folder: Path) -> AsyncIterator[CoachServices]:
     tasks = Tasks(lambda *_: None)
     async with open_storage(folder, tasks) as words:
-        yield open_coach(words.journal, words.store, tasks, MachineClock(lambda: NOW))
+        yield open_coach(words, tasks, MachineClock(lambda: NOW))
 
 
 async def test_a_word_is_shown_when_it_is_on_disk_and_not_before(tmp_path: Path) -> None:

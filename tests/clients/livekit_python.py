@@ -13,7 +13,7 @@ import sys
 import time
 from pathlib import Path
 
-from livekit import rtc
+from livekit import rtc  # type: ignore[attr-defined, unused-ignore]
 from livekit.agents import Agent, AgentSession, APIError, function_tool
 from livekit.agents.voice import io
 from livekit.plugins import openai

@@ -15,7 +15,7 @@ from typing import Any, Final
 
 import numpy as np
 from faster_whisper import WhisperModel  # type: ignore[import-not-found, import-untyped, unused-ignore]
-from livekit import rtc  # type: ignore[import-not-found, import-untyped, unused-ignore]
+from livekit import rtc  # type: ignore[import-not-found, attr-defined, unused-ignore]
 from livekit.agents import (  # type: ignore[import-not-found, import-untyped, unused-ignore]
     Agent,
     AgentSession,
