@@ -51,6 +51,7 @@ NAMES = (
     "relay_part_seconds",
     "relay_part_failures_total",
     "relay_part_queue",
+    "relay_models_replaced_total",
 )
 """Every metric of the relay, as the docs list them; `process_*` comes with the client library."""
 
@@ -191,6 +192,10 @@ class Metrics:
         self._cost = self._counter(
             "relay_cost_dollars_total", "What ended sessions cost, as far as prices are known."
         )
+        self._replaced = self._counter(
+            "relay_models_replaced_total",
+            "Answers by another model than the caller named, which the back end does not have.",
+        )
         self._lag, self._commit = self._make_delay_histograms()
         self.parts = PartMetrics(self._registry)
 
@@ -275,6 +280,10 @@ class Metrics:
         for unit, amount in speech.items():
             self._speech.labels(unit).inc(amount)
         self._cost.inc(dollars)
+
+    def model_replaced(self) -> None:
+        """Count an answer by another model than the one that was asked for."""
+        self._replaced.inc()
 
     def committed(self, seconds: float) -> None:
         """Observe how many seconds a record took from its receipt to the disk."""

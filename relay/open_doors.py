@@ -3,6 +3,7 @@
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, TypeVar
+from urllib.parse import urlsplit
 
 import structlog
 
@@ -11,6 +12,7 @@ from relay.audio.decoding import AudioDecoder
 from relay.auth.tokens import Verifier
 from relay.calls.access import DoorAccess, Strangers, is_loopback
 from relay.config import Loaded, Settings, trust_of
+from relay.config.parts import llm_endpoint, plan_parts
 from relay.doors.browser import BrowserDoor
 from relay.doors.closed import ClosedDoor
 from relay.doors.openai import OpenAIDoor
@@ -20,6 +22,8 @@ from relay.interfaces import Door, Engine, HttpDoor, WorkerDoor
 from relay.knowledge.bases import KnowledgeBases
 from relay.parts.interfaces import Parts
 from relay.proxies import TrustedProxies
+from relay.realtime.effects import ToolCall
+from relay.realtime.grant import Grant
 from relay.session.session import Services
 from relay.summary.summarizer import Summarizer
 from relay.voice import is_small, livekit_voice, one_off_parts
@@ -28,6 +32,7 @@ T = TypeVar("T")
 
 log = structlog.get_logger(__name__)
 
+RunTool = Callable[[ToolCall], Awaitable[str]]
 HOW_TO_INSTALL: Final = "install it with `make run`, or with `pip install 'relay[{}]'`"
 
 
@@ -228,9 +233,47 @@ def _socketio(here: DoorServices) -> HttpDoor:
     )
 
 
+def _services(here: DoorServices) -> HttpDoor:
+    from relay.doors import services as door  # noqa: PLC0415 - only where it is open
+
+    settings, services = here.loaded.settings, here.services
+
+    def make_tools(grant: Grant, call_id: str, conversation_id: str) -> RunTool | None:
+        runner = services.tools(grant, call_id, conversation_id)
+        return None if runner is None else runner.run
+
+    per_minute = settings.max_connects_per_minute * door.CALLS_PER_CONNECT
+    llm = llm_endpoint(settings) if plan_parts(settings).llm == "openai" else None
+    options = door.ServicesOptions(
+        llm_host=_host_of(llm.base_url) if llm else "",
+        allowed_origins=settings.allowed_origins,
+        page_files=door.installed_files(),
+    )
+    serving = door.Serving(
+        callers=door.Callers(here.access("services"), here.proxies, here.defaults, per_minute),
+        accounting=door.Accounting(
+            *(services.budgets.open, services.prices, services.journal, services.metrics),
+            services.clock.unix,
+        ),
+        backing=door.Backing(here.parts, here.decoder, None, settings.llm_model_aliases),
+        health=door.HealthWatch(door.probes_of(here.parts, None)),
+        observer=services.metrics.parts,
+        make_tools=make_tools,
+        unnamed_model=None if settings.llm_model else door.DEFAULT_MODEL,
+    )
+    return door.ServicesDoor(options, serving)
+
+
+def _host_of(url: str) -> str:
+    """A server's address without a login or a path."""
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
+
+
 _HTTP: Final[Mapping[str, Callable[[DoorServices], HttpDoor]]] = {
     "sessions": _sessions,
     "socketio": _socketio,
+    "services": _services,
 }
 
 

@@ -1,6 +1,6 @@
 """The settings: every name that the environment may set, its default and its meaning."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
@@ -396,6 +396,11 @@ class Settings(BaseSettings):
         default=None,
         min_length=1,
         description="Text model; unset: gpt-4.1-mini at OpenAI, else the first; local: a .gguf",
+    )
+    llm_model_aliases: Annotated[Mapping[str, str], NoDecode, BeforeValidator(aliases)] = Field(
+        default={},
+        description="Services door: other names of models, like phi4=gpt-4.1-mini, with commas",
+        json_schema_extra={"shown": ""},
     )
     llm_api_key: Key | None = Field(
         default=None, description="Key of LLM_BASE_URL; OPENAI_API_KEY goes to OPENAI_BASE_URL only"

@@ -1,6 +1,7 @@
 """Answers by OpenAI's and other people's servers, and by a real llama.cpp."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -209,6 +210,54 @@ async def test_the_name_depends_on_whose_server_it_is(
     with pytest.raises(PartFailed):
         [piece async for piece in part.respond(BOUNDED)]
     assert [form[name] for form in sent] == [50]
+
+
+# ------------------------------------------------------------------ the model and its temperature
+
+
+async def test_a_model_that_refuses_a_temperature_is_asked_without_one_from_then_on() -> None:
+    tempered = replace(BOUNDED, temperature=0.2)
+    async with openai_client() as (double, made):
+        for _ in range(2):
+            assert joined(await reply(made, tempered)) == "You said: Hi."
+
+    assert [chat.get("temperature") for chat in double.chats] == [0.2, 0.2, None, None]
+
+
+async def test_a_temperature_reaches_a_model_that_takes_one() -> None:
+    async with ollama() as (double, address), client(f"{address}/v1", "") as made:
+        part = OpenAIResponder(made, MODEL)
+        _ = [piece async for piece in part.respond(replace(asked("Hi"), temperature=1.5))]
+
+    assert double.chats[0]["temperature"] == 1.5
+
+
+@pytest.mark.parametrize(
+    ("own", "wanted", "model", "told"),
+    [
+        ("other", MODEL, MODEL, [MODEL]),
+        (MODEL, "gpt-4", MODEL, []),
+        (MODEL, MODEL, MODEL, []),
+        ("", MODEL, MODEL, [MODEL]),
+    ],
+)
+async def test_a_model_that_is_asked_for_answers_where_the_server_has_it(
+    own: str, wanted: str, model: str, told: list[str]
+) -> None:
+    names: list[str] = []
+    request = replace(asked("Hi"), model=wanted, taken_over=names.append)
+    async with ollama() as (double, address), client(f"{address}/v1", "") as made:
+        _ = [piece async for piece in OpenAIResponder(made, own).respond(request)]
+
+    assert ([chat["model"] for chat in double.chats], names) == ([model], told)
+
+
+async def test_a_probe_tells_whether_the_server_is_there() -> None:
+    async with ollama() as (_, address), client(f"{address}/v1", "") as made:
+        part = OpenAIResponder(made, MODEL)
+        await part.probe()
+    with pytest.raises(PartFailed):
+        await part.probe()
 
 
 # ------------------------------------------------------------------------------- others
