@@ -112,6 +112,7 @@ VENDORS = {
     },
     "ollama": {
         "app.py": "wires",
+        "doors/services/": "fields that clients were promised have its name",
         "voice.py": "looks for one on this machine",
         "config/": "its settings",
         "cli/": "what a person types and reads",

@@ -18,7 +18,7 @@ from relay.doors.services.calls import OneCall
 from relay.doors.services.failures import envelope, plain_error
 from relay.doors.services.health import library_versions
 from relay.doors.services.models import SpeakBody
-from relay.doors.services.openapi import Described, document
+from relay.doors.services.openapi import RouteDescription, document
 from relay.doors.services.pages import FILES, page_routes
 from relay.doors.services.serving import Serving, answer, read_as
 from relay.doors.services.speech import speech_routes
@@ -42,7 +42,7 @@ Run = Callable[[OneCall, Any], Awaitable[BaseModel]]
 class ServiceRoute:
     """A service: its description, what carries it out, and what it calls a part's failure."""
 
-    described: Described
+    described: RouteDescription
     run: Run
     error: str
 
@@ -52,7 +52,7 @@ def service_of(at: str, run: Run, error: str, status: int = 200) -> ServiceRoute
     method, _, path = at.partition(" ")
     types = get_type_hints(run)
     summary = (run.__doc__ or "").partition(";")[0].rstrip(".")
-    described = Described(
+    described = RouteDescription(
         method, path, summary, types["body"], types["return"], method != "POST", status
     )
     return ServiceRoute(described, run, error)
@@ -70,16 +70,16 @@ SERVICES: Final = (
 )
 """Another service is another row."""
 OPEN: Final = (
-    Described("GET", "/ai", "What there is", is_open=True),
-    Described("GET", "/ai/health", "Whether the services work", is_open=True),
-    Described("GET", "/ai/health/gpu", "The graphics card", is_open=True),
-    Described("GET", "/ai/health/services", "Each service", is_open=True),
-    Described("GET", "/openapi.json", "This document", is_open=True),
+    RouteDescription("GET", "/ai", "What there is", is_open=True),
+    RouteDescription("GET", "/ai/health", "Whether the services work", is_open=True),
+    RouteDescription("GET", "/ai/health/gpu", "The graphics card", is_open=True),
+    RouteDescription("GET", "/ai/health/services", "Each service", is_open=True),
+    RouteDescription("GET", "/openapi.json", "This document", is_open=True),
 )
 SPEECH: Final = (
-    Described("POST", "/ai/voice-transcribe", "Write down a recording, sent as a form"),
-    Described("POST", "/ai/voice-synthesize", "Speak a text, as MP3", SpeakBody),
-    Described("GET", "/ai/stream", "A WebSocket: answers as they are written"),
+    RouteDescription("POST", "/ai/voice-transcribe", "Write down a recording, sent as a form"),
+    RouteDescription("POST", "/ai/voice-synthesize", "Speak a text, as MP3", SpeakBody),
+    RouteDescription("GET", "/ai/stream", "A WebSocket: answers as they are written"),
 )
 
 

@@ -15,7 +15,7 @@ _REFUSED: Final = {"$ref": "#/components/responses/Refused"}
 
 
 @dataclass(frozen=True, slots=True)
-class Described:
+class RouteDescription:
     """A route: `body` is read from JSON, or from the query where there `is_query`."""
 
     method: str
@@ -28,7 +28,7 @@ class Described:
     is_open: bool = False
 
 
-def document(routes: Sequence[Described], title: str, version: str) -> dict[str, Any]:
+def document(routes: Sequence[RouteDescription], title: str, version: str) -> dict[str, Any]:
     """Return the document, as an object for JSON."""
     shown = [(route.body, "validation") for route in routes if route.body]
     shown += [(route.answer, "serialization") for route in routes if route.answer]
@@ -55,7 +55,7 @@ def document(routes: Sequence[Described], title: str, version: str) -> dict[str,
     }
 
 
-def _operation(route: Described, refs: Any) -> dict[str, Any]:
+def _operation(route: RouteDescription, refs: Any) -> dict[str, Any]:
     answer = refs[route.answer, "serialization"] if route.answer else {"type": "object"}
     told: dict[str, Any] = {
         "summary": route.summary,

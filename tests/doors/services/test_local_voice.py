@@ -12,7 +12,7 @@ from relay.config import Settings
 from relay.parts.interfaces import Parts
 from relay.voice import make_parts
 from tests.components import needs
-from tests.doors.services.stage import CONFIG, ServicesStage, Setting, services, wav
+from tests.doors.services.stage import CONFIG, Answered, ServicesStage, Setting, services, wav
 from tests.engines.cascade.recordings import prompt, prompt_texts, word_errors
 from tests.word_errors import level_words
 
@@ -58,7 +58,7 @@ async def test_S4_25_S4_36_a_person_is_understood_and_answered_in_time(
     stage: ServicesStage, record_property: Callable[[str, str], None]
 ) -> None:
     said = prompt(SAID)
-    took = []
+    took, answered = [], Answered(0, {}, {})
     for _ in range(5):
         began = time.perf_counter()
         answered = await stage.post("/ai/process-audio", {"audio": wav(said), "config": CONFIG})

@@ -6,6 +6,7 @@ import tempfile
 import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -118,13 +119,17 @@ async def test_S4_35_several_doors_share_one_model() -> None:
         for _ in range(2):
             client = OpenAIClient(f"{address}/v1", "")
             model = OpenAIResponder(client, MODEL)
-            parts = replace(scripted(), make_responder=lambda model=model: model)
+            parts = replace(scripted(), make_responder=partial(one, model))
             async with services(Setting(parts=parts)) as stage:
                 said = await stage.post("/ai/generate", {"text": "Hi", "config": CONFIG})
                 assert said.body["text"] == "You said: Hi."
             await client.aclose()
 
     assert len(double.chats) == 2
+
+
+def one(model: OpenAIResponder) -> OpenAIResponder:
+    return model
 
 
 @pytest.mark.slow
