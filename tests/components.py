@@ -151,6 +151,7 @@ COMPONENTS: dict[str, Component] = {
         entry(BUILD / "node", "node_modules/@openai/agents-realtime/package.json")
     ),
     "openai_node": npm(entry(BUILD / "node", "node_modules/openai/package.json")),
+    "axios": npm(entry(BUILD / "node", "node_modules/axios/package.json")),
     "realtime_client": npm(entry(BUILD / "node", "node_modules/openai-realtime-api/package.json")),
     "rt_client": npm(entry(BUILD / "node", "node_modules/rt-client/package.json")),
     "axe": npm(file(BUILD / "web/node_modules/axe-core/axe.min.js")),
@@ -192,7 +193,7 @@ def require(name: str) -> Path:
     """Where the component is; without it, skip the test or, where that would hide a hole, fail it.
 
     A program's path is its own, recordings' their folder, PostgreSQL's that of its programs.
-    `agents_realtime`, `openai_node`, `realtime_client` and `rt_client` are the folder from which
+    `agents_realtime`, `axios`, `openai_node`, `realtime_client` and `rt_client` are the folder from which
     Node finds the packages: run a script as `node --input-type=module` with that folder as its
     working directory and the script on its standard input. `openai_agents`, `livekit`, `pipecat`
     and `semantic_kernel` are the Python that has the package, `autobahn` is `wstest` itself.
