@@ -255,8 +255,10 @@ def _services(here: DoorServices) -> HttpDoor:
             *(services.budgets.open, services.prices, services.journal, services.metrics),
             services.clock.unix,
         ),
-        backing=door.Backing(here.parts, here.decoder, None, settings.llm_model_aliases),
-        health=door.HealthWatch(door.probes_of(here.parts, None)),
+        backing=door.Backing(
+            *(here.parts, here.decoder, here.knowledge, settings.llm_model_aliases)
+        ),
+        health=door.HealthWatch(door.probes_of(here.parts, here.knowledge)),
         observer=services.metrics.parts,
         make_tools=make_tools,
         unnamed_model=None if settings.llm_model else door.DEFAULT_MODEL,

@@ -24,6 +24,6 @@ async def test_S4_32_a_client_in_wespokes_style_works_unmodified(tmp_path: Path)
         "text": "A mountain.",
         "userText": "What is a volcano?",
         "tools": [],
-        "health": "degraded",
+        "health": "healthy",
         "refused": {"status": 400, "error": "ValidationError"},
     }

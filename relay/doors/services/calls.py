@@ -6,7 +6,7 @@ import binascii
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final, Protocol
+from typing import Final
 
 from relay.audio.decoding import AudioDecoder, AudioRejected, PcmFormat
 from relay.doors.services import models as m
@@ -14,21 +14,12 @@ from relay.doors.services.callers import ServiceCaller
 from relay.doors.services.failures import invalid
 from relay.doors.services.memory import AnswerCache, Conversations
 from relay.doors.services.work import PartWork
+from relay.knowledge.bases import KnowledgeBases
 from relay.parts.interfaces import HistoryEntry, Message, Parts, ReplyRequest
 from relay.realtime.grant import Grant
 
 NOT_CAUGHT: Final = "I didn't catch that. Could you please repeat?"
 UNKNOWN_LANGUAGE: Final = "unknown"
-
-
-class Knowledge(Protocol):
-    """Knowledge bases, as `relay.knowledge` keeps them."""
-
-    async def exists(self, base: str) -> bool: ...
-    async def search(self, base: str, query: str, limit: int = 5) -> Sequence[Any]: ...
-    async def add(self, base: str, documents: Sequence[Any]) -> Sequence[Any]: ...
-    async def documents(self, base: str) -> Sequence[Any]: ...
-    async def delete(self, base: str, id: str) -> bool: ...  # noqa: A002
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +31,7 @@ class Backing:
 
     parts: Callable[[], Parts]
     decoder: AudioDecoder
-    knowledge: Knowledge | None
+    knowledge: KnowledgeBases
     aliases: Mapping[str, str] = field(default_factory=dict)
     conversations: Conversations = field(default_factory=Conversations)
     answers: AnswerCache = field(default_factory=lambda: AnswerCache(time.monotonic))

@@ -1,12 +1,15 @@
 """Knowledge bases: questions to them, and their documents, which admins alone change."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any, Final
+from typing import Final
 
 from relay.calls.http import CallRefused
 from relay.doors.services import models as m
-from relay.doors.services.calls import Knowledge, OneCall
+from relay.doors.services.calls import OneCall
+from relay.doors.services.failures import invalid
+from relay.knowledge.bases import KnowledgeBases, KnowledgeRefused, KnownDocument
 from relay.parts.interfaces import CallOutput, MadeCall, Message
 
 SOURCES: Final = 5
@@ -44,7 +47,10 @@ async def rag(call: OneCall, body: m.RagBody) -> m.RagAnswer:
 async def add(call: OneCall, body: m.DocumentsBody) -> m.DocumentsShown:
     """Add documents; raises `CallRefused` for a caller who is no admin."""
     _check_writer(call)
-    added = await _knowledge(call).add(body.knowledge_base, body.documents)
+    try:
+        added = await call.backing.knowledge.add(body.knowledge_base, body.documents)
+    except KnowledgeRefused as refused:
+        raise invalid(str(refused)) from None
     return _shown(body.knowledge_base, added)
 
 
@@ -71,21 +77,15 @@ def _check_writer(call: OneCall) -> None:
     raise CallRefused(403, "forbidden", "Only an admin may change documents.")
 
 
-def _knowledge(call: OneCall) -> Knowledge:
-    if call.backing.knowledge is None:
-        raise CallRefused(503, "unavailable", "There are no knowledge bases here.")
-    return call.backing.knowledge
-
-
-async def _known(call: OneCall, base: str) -> Knowledge:
+async def _known(call: OneCall, base: str) -> KnowledgeBases:
     """Return the knowledge bases; raises `CallRefused` where this one is none of them."""
-    knowledge = _knowledge(call)
+    knowledge = call.backing.knowledge
     if base != m.DEFAULT_BASE and not await knowledge.exists(base):
         raise CallRefused(404, "not_found", f"There is no knowledge base {base!r}.")
     return knowledge
 
 
-def _shown(base: str, documents: Any) -> m.DocumentsShown:
+def _shown(base: str, documents: Sequence[KnownDocument]) -> m.DocumentsShown:
     shown = [
         m.DocumentShown(id=one.id, metadata=dict(one.metadata), chunks=one.chunks)
         for one in documents

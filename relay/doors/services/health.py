@@ -9,7 +9,8 @@ from typing import Any, Final
 
 import structlog
 
-from relay.doors.services.calls import Knowledge
+from relay.doors.services.models import DEFAULT_BASE
+from relay.knowledge.bases import KnowledgeBases
 from relay.parts.interfaces import PartFailed, PartKind, Parts, probe
 
 INTERVAL: Final = 5.0
@@ -91,18 +92,12 @@ class HealthWatch:
         self.gpu = await asyncio.to_thread(read_gpu)
 
 
-def probes_of(parts: Callable[[], Parts], knowledge: Knowledge | None) -> Mapping[str, Probe]:
+def probes_of(parts: Callable[[], Parts], knowledge: KnowledgeBases) -> Mapping[str, Probe]:
     """Return how each service is asked, by the names that the services of old have for parts."""
-
-    async def ask_knowledge() -> None:
-        if knowledge is None:
-            raise PartFailed("responder", "unavailable", "no knowledge bases")
-        await knowledge.exists("default")
-
     return {
         "whisper": lambda: probe(parts().transcriber),
         "ollama": lambda: probe(parts().make_responder()),
-        "langchain": ask_knowledge,
+        "langchain": lambda: knowledge.exists(DEFAULT_BASE),
     }
 
 

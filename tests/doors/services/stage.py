@@ -9,6 +9,8 @@ import wave
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import aiohttp
@@ -20,10 +22,11 @@ from relay.audio.decoding import AudioDecoder, AudioRejected
 from relay.calls.access import DoorAccess
 from relay.doors.services.account import Accounting
 from relay.doors.services.callers import Callers
-from relay.doors.services.calls import Backing, Knowledge
+from relay.doors.services.calls import Backing
 from relay.doors.services.door import SERVICES, ServiceRoute, ServicesDoor, ServicesOptions
 from relay.doors.services.health import HealthWatch, probes_of
 from relay.doors.services.serving import Serving
+from relay.knowledge.bases import KnowledgeBases
 from relay.metrics import Metrics
 from relay.parts.interfaces import PartFailed, Parts
 from relay.parts.simple import Script, scripted_parts, tone
@@ -128,7 +131,7 @@ class Setting:
     """What a door is opened with."""
 
     parts: Parts = field(default_factory=scripted_parts)
-    knowledge: Knowledge | None = None
+    knowledge_file: Path | None = None
     is_open: bool = False
     per_minute: int = 0
     defaults: AgentDefaults = field(default_factory=lambda: AgentDefaults("default", "none"))
@@ -152,6 +155,8 @@ async def services(
 ) -> AsyncIterator[ServicesStage]:
     """Open the door on its old port."""
     given, written, metrics = setting or Setting(), Written(), Metrics()
+    folder = TemporaryDirectory()
+    knowledge = KnowledgeBases(given.knowledge_file or Path(folder.name, "knowledge.db"))
     access = DoorAccess(
         "services",
         verify,
@@ -162,12 +167,12 @@ async def services(
     )
     callers = Callers(access, TrustedProxies(), given.defaults, given.per_minute)
     accounting = Accounting(given.open_budget, Prices(), written, metrics, lambda: 1.7e9)
-    backing = Backing(lambda: given.parts, given.decoder, given.knowledge, given.aliases)
+    backing = Backing(lambda: given.parts, given.decoder, knowledge, given.aliases)
     serving = Serving(
         callers=callers,
         accounting=accounting,
         backing=backing,
-        health=HealthWatch(probes_of(lambda: given.parts, given.knowledge)),
+        health=HealthWatch(probes_of(lambda: given.parts, knowledge)),
         observer=metrics.parts,
         make_tools=given.make_tools,
         unnamed_model=given.unnamed_model,
@@ -188,3 +193,5 @@ async def services(
         await door.aclose()
         await given.decoder.aclose()
         await given.parts.aclose()
+        await knowledge.aclose()
+        folder.cleanup()

@@ -5,6 +5,7 @@ import sys
 import time
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -13,14 +14,13 @@ from relay.doors.services.health import HealthWatch, ServiceState, read_gpu
 from relay.parts.interfaces import PartFailed, ReplyDelta, ReplyPiece, ReplyRequest
 from relay.parts.openai_client import OpenAIClient
 from relay.parts.openai_llm import OpenAIResponder
-from tests.doors.services.knowledge import Shelf
 from tests.doors.services.stage import CONFIG, Setting, scripted, services, wav
 from tests.golden.shapes import golden
 from tests.parts.doubles.ollama import MODEL, ollama
 
 
 async def test_S4_12_health_is_healthy_where_all_three_work() -> None:
-    async with services(Setting(knowledge=Shelf())) as stage:
+    async with services() as stage:
         health = await stage.get("/ai/health", token="")
         old = await stage.get("/health", token="")
 
@@ -30,8 +30,8 @@ async def test_S4_12_health_is_healthy_where_all_three_work() -> None:
     assert health.body["services"]["langchain"] is True
 
 
-async def test_S4_12_one_that_does_not_work_makes_it_degraded() -> None:
-    async with services() as stage:
+async def test_S4_12_one_that_does_not_work_makes_it_degraded(tmp_path: Path) -> None:
+    async with services(Setting(knowledge_file=tmp_path)) as stage:  # a folder is no file
         health = await stage.get("/ai/health")
 
     assert health.status == 200
@@ -90,7 +90,7 @@ async def test_S4_14_each_service_is_shown_with_device_host_and_model() -> None:
 async def test_S4_21_the_door_opens_without_its_model_and_says_so() -> None:
     client = OpenAIClient("http://127.0.0.1:9/v1", "")
     parts = replace(scripted(), make_responder=lambda: OpenAIResponder(client, "phi4"))
-    async with services(Setting(parts=parts, knowledge=Shelf())) as stage:
+    async with services(Setting(parts=parts)) as stage:
         health = await stage.get("/ai/health")
         answered = await stage.post("/ai/generate", {"text": "Hello", "config": CONFIG})
     await client.aclose()
