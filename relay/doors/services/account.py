@@ -54,18 +54,14 @@ class CallAccount:
     began: float
     hold: BudgetHold | None
 
-    def close(
-        self, used: Sequence[Mapping[str, Any]], own_model: str, billed: Collection[str]
-    ) -> None:
-        """Charge and write down what models used, and give back the rest of the hold.
-
-        `own_model` is the responder's: where it is `billed`, so is another of the same server.
-        """
+    def close(self, used: Sequence[Mapping[str, Any]], billed: Collection[str]) -> None:
+        """Charge and write down what models used, and give back the rest of the hold."""
         kept, total, tokens = self.accounting, 0, Counter[str]()
         response = {"id": self.call_id, "usage": {"parts": list(used)}}
         event = {"type": "response.done", "response": response}
-        for line in UsageMeter(own_model, "").observe(event, kept.now()):
-            micro = self._price(line, own_model, billed)
+        for line in UsageMeter("", "").observe(event, kept.now()):
+            price = kept.prices.find(line.model)
+            micro = cost(line.usage, price) if line.model in billed else 0
             total += micro or 0
             tokens.update(text_in=line.usage.text_in, text_out=line.usage.text_out)
             kept.journal.append(self._record(line, micro))
@@ -73,11 +69,6 @@ class CallAccount:
             self.hold.settle(Charge(total, 0), day_of(kept.now()))
             self.hold.release()
         kept.counter.used(tokens, {}, total / 1_000_000)
-
-    def _price(self, line: UsageLine, own_model: str, billed: Collection[str]) -> int | None:
-        price = self.accounting.prices.find(line.model)
-        costs = line.model in billed or (own_model in billed and price is not None)
-        return cost(line.usage, price) if costs else 0
 
     def _record(self, line: UsageLine, micro: int | None) -> UsageRecord:
         head = SessionHead(

@@ -119,6 +119,7 @@ class ServicesDoor:
         """Return its routes; on the loop, for the services are watched from now on."""
         if not len(self._tasks):
             self._tasks.run(self._watch.run(), "services.health")
+            self._tasks.run(self._serving.backing.decoder.prepare(), "services.decoder")
         plain = (route for prefix in FUNCTIONS for route in speech_routes(self._serving, prefix))
         yield from DoorHttp(self._cors, plain_error).routes(plain)
         yield from self._http.routes(self._table())
@@ -208,10 +209,10 @@ class ServicesDoor:
 
     async def _each(self, _request: web.Request) -> web.Response:
         await self._watch.seen()
-        parts = self._serving.backing.parts()
+        parts, host = self._serving.backing.parts(), self._options.llm_host or "local"
         more: dict[str, dict[str, Any]] = {
             "whisper": {"device": getattr(parts.transcriber, "device", "") or "remote"},
-            "ollama": {"host": self._options.llm_host, "model": parts.make_responder().name},
+            "ollama": {"host": host, "model": parts.make_responder().name},
             "langchain": {"host": None},
         }
         shown = {

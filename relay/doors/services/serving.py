@@ -22,7 +22,7 @@ from relay.doors.services.failures import of_audio, of_part, of_schema
 from relay.doors.services.health import SERVICE_OF, HealthWatch
 from relay.doors.services.models import AIOptions
 from relay.doors.services.work import PartWork, RunTool
-from relay.parts.interfaces import PartFailed
+from relay.parts.interfaces import PartFailed, Parts
 from relay.parts.measuring import PartObserver
 from relay.realtime.endings import SessionRefused
 from relay.realtime.grant import Grant
@@ -70,14 +70,26 @@ class Serving:
             run_tool = self.make_tools(grant, account.call_id, account.call_id)
             parts = self.backing.parts()
             work = PartWork(parts, grant, run_tool, self.observer)
-            model = asked if asked == grant.model else None
-            own = parts.make_responder().name
+            model = self._granted(grant, asked, parts)
             try:
                 yield OneCall(self.backing, who, grant, work, model), body
             finally:
-                account.close(work.used, own, parts.billed)
-            if asked and work.model not in ("", asked, f"{asked}:latest") and _names(config):
+                is_asked = work.model in (model, f"{model}:latest")
+                is_billed = parts.make_responder().name in parts.billed
+                more = {work.model} if is_asked and is_billed else set()
+                account.close(work.used, parts.billed | more)
+            if work.model and not is_asked and _names(config):
                 self.accounting.counter.model_replaced()
+
+    def _granted(self, grant: Grant, asked: str | None, parts: Parts) -> str | None:
+        """Return the model that is asked for, None where the agent or its budget does not allow it.
+
+        A model without a price may not spend from a budget.
+        """
+        is_free = parts.make_responder().name not in parts.billed
+        has_price = is_free or self.accounting.prices.find(asked or "") is not None
+        may_choose = asked == grant.model and (has_price or not grant.bounds.is_budgeted)
+        return asked if may_choose else None
 
     def _model(self, config: AIOptions | None) -> str | None:
         """Return the model that a caller asks for, by the name that the back end may have."""

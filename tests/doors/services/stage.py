@@ -58,6 +58,9 @@ def wav(pcm: bytes = tone(500), rate: int = 24_000, channels: int = 1, width: in
 class DecoderHere(AudioDecoder):
     """Decodes in a thread: the processes of the real one take half a second to start."""
 
+    async def prepare(self) -> None:
+        """Start none of them."""
+
     async def _do(self, what: Mapping[str, object], data: bytes) -> bytes:
         body = pack(json.dumps(what).encode(), data)
         try:

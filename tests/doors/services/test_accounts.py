@@ -6,9 +6,10 @@ from dataclasses import replace
 from relay.parts.interfaces import ReplyDelta, ReplyPiece, ReplyRequest, TokenUsage
 from relay.realtime.billing.budget import BudgetHold, Budgets, Limit
 from relay.realtime.billing.usage import day_of
-from relay.realtime.grant import Grant
+from relay.realtime.grant import Bounds, Grant
 from relay.realtime.records import UsageRecord
 from tests.doors.services.stage import CONFIG, Setting, scripted, services, wav
+from tests.doors.services.test_tools import NOBODY, with_agent
 
 MODEL = "gpt-4o-mini"
 
@@ -48,6 +49,20 @@ async def test_another_model_of_a_billed_server_is_billed_too() -> None:
 
     assert isinstance(record, UsageRecord)
     assert (record.line.model, record.micro) == ("gpt-4o", 2_500_000 + 1_000_000)
+
+
+async def test_a_model_without_a_price_is_told_so_and_may_spend_no_budget() -> None:
+    body = {"text": "Hello", "config": {**CONFIG, "model": "dear-1"}}
+    budgeted = Grant(NOBODY, "tutor", bounds=Bounds(budget_micro=10_000))
+    async with services(Setting(parts=PARTS)) as stage:
+        await stage.post("/ai/generate", body)
+        (unpriced,) = stage.written.records
+    async with services(Setting(parts=PARTS, defaults=with_agent(budgeted))) as stage:
+        answered = await stage.post("/ai/generate", body)
+
+    assert isinstance(unpriced, UsageRecord)
+    assert (unpriced.line.model, unpriced.micro) == ("dear-1", None)
+    assert answered.body["model"] == MODEL
 
 
 async def test_a_call_holds_budget_and_settles_what_it_used() -> None:
