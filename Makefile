@@ -47,7 +47,7 @@ pictures: .venv/all.stamp ; RELAY_PICTURES=docs/img $(BIN)/python -m pytest -m s
 
 # For every Python from 3.11 and every system in one file; ARGS=--upgrade takes newer versions.
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --fork-strategy fewest \
-  --generate-hashes --annotation-style line --custom-compile-command "make lock" $(ARGS)
+  --generate-hashes --annotation-style line --custom-compile-command "make lock" $(patsubst %,--no-emit-package %,django asgiref sqlparse) $(ARGS)
 lock: .venv/all.stamp
 	$(COMPILE) --extra install --extra doors -o requirements-core.lock pyproject.toml
 	$(COMPILE) --extra install --extra doors --extra voice -c requirements-core.lock \
