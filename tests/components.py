@@ -193,8 +193,8 @@ def require(name: str) -> Path:
     """Where the component is; without it, skip the test or, where that would hide a hole, fail it.
 
     A program's path is its own, recordings' their folder, PostgreSQL's that of its programs.
-    `agents_realtime`, `axios`, `openai_node`, `realtime_client` and `rt_client` are the folder from which
-    Node finds the packages: run a script as `node --input-type=module` with that folder as its
+    `agents_realtime`, `axios`, `openai_node`, `realtime_client` and `rt_client` are the folder from
+    which Node finds the packages: run a script as `node --input-type=module` with that folder as its
     working directory and the script on its standard input. `openai_agents`, `livekit`, `pipecat`
     and `semantic_kernel` are the Python that has the package, `autobahn` is `wstest` itself.
     """
