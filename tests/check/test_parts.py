@@ -191,7 +191,7 @@ async def test_one_that_takes_long_to_start_may_be_fetching_its_model(
 
 @pytest.mark.parametrize("device", ["", "cpu", "cuda"])
 @pytest.mark.parametrize("checked", [transcriber, responder])
-async def test_where_a_model_computes_is_told(checked: Checked, device: str) -> None:
+async def test_S4_39_where_a_model_computes_is_told(checked: Checked, device: str) -> None:
     part = Fake(pieces=[ReplyDelta("Yes.")] if checked is responder else ["Yes."], device=device)
     result = await checked(part)
 

@@ -157,7 +157,7 @@ async def test_an_ollama_of_this_machine_is_used_at_once_for_it_costs_nothing() 
     assert found.what.startswith(f"{MODEL}: answered with 5 characters; first words after ")
 
 
-async def test_a_model_that_an_ollama_lacks_is_to_be_pulled() -> None:
+async def test_S4_39_a_model_that_an_ollama_lacks_is_to_be_pulled() -> None:
     async with ollama() as (_, url), openai_api() as (_, speech):
         found = (await results(at(speech, ollama_host=url, llm_model="phi9")))["responder"]
 
