@@ -152,7 +152,7 @@ class PartWork:
         """Return a text as speech: PCM16, 24 kHz."""
         part, speech = self.parts.synthesizer, bytearray()
         models = [part.name]
-        request = SynthesisRequest(text, voice, speed, MAX_WAIT, models.append)
+        request = SynthesisRequest(text, voice, speed, max_wait=MAX_WAIT, taken_over=models.append)
         with self._timed("synthesizer"):
             spoken = measured(part.synthesize(request), "synthesizer", part.name, self.observer)
             async with aclosing(spoken) as pieces:
