@@ -60,7 +60,7 @@ def test_every_setting_is_in_the_operations_guide(setting: object) -> None:
 
 
 @pytest.mark.parametrize("command", cli.COMMANDS)
-def test_every_command_is_in_the_readme(command: str) -> None:
+def test_S2_31_every_command_is_in_the_readme(command: str) -> None:
     assert f"relay {command}" in README
 
 

@@ -50,11 +50,11 @@ def test_the_defaults_are_as_promised():
     assert settings.openai_transcription_model == "gpt-realtime-whisper"
 
 
-def test_env_example_is_generated_from_the_settings():
+def test_S0_47_env_example_is_generated_from_the_settings():
     assert (ROOT / ".env.example").read_text("utf-8") == env_example()
 
 
-def test_env_example_with_every_line_uncommented_means_the_defaults(bare):
+def test_S0_47_env_example_with_every_line_uncommented_means_the_defaults(bare):
     plain = Settings()
     lines = [line for line in env_example().splitlines() if line.startswith("#") and "=" in line]
     uncommented = [line.removeprefix("#") for line in lines if not line.startswith("# ")]

@@ -81,7 +81,7 @@ def test_it_starts_after_the_clock_was_set() -> None:
     assert "time-sync.target" in " ".join(setting(SHIPPED, "After")).split()
 
 
-def test_S3_72_it_comes_back_after_a_crash_and_after_a_reboot() -> None:
+def test_S3_72_S0_46_it_comes_back_after_a_crash_and_after_a_reboot() -> None:
     assert setting(SHIPPED, "Restart") == ["always"]
     assert setting(SHIPPED, "WantedBy") == ["multi-user.target"]
     # Ten starts fit into the window, so that a relay which cannot start is given up some day.

@@ -81,7 +81,7 @@ def test_S3_60_errors_are_also_in_a_file_of_their_own(logs, folder):
     ],
 )
 @pytest.mark.parametrize("get", [structlog.get_logger, logging.getLogger])
-def test_S3_60_the_level_is_honoured(tmp_path, level, shown, get):
+def test_S3_60_S2_26_the_level_is_honoured(tmp_path, level, shown, get):
     logs = configure(level, tmp_path, console=False)
     log = get("library")
     log.debug("d")
