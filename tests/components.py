@@ -151,6 +151,7 @@ COMPONENTS: dict[str, Component] = {
         entry(BUILD / "node", "node_modules/@openai/agents-realtime/package.json")
     ),
     "openai_node": npm(entry(BUILD / "node", "node_modules/openai/package.json")),
+    "socketio": npm(entry(BUILD / "node", "node_modules/socket.io-client/package.json")),
     "axios": npm(entry(BUILD / "node", "node_modules/axios/package.json")),
     "realtime_client": npm(entry(BUILD / "node", "node_modules/openai-realtime-api/package.json")),
     "rt_client": npm(entry(BUILD / "node", "node_modules/rt-client/package.json")),
@@ -193,9 +194,9 @@ def require(name: str) -> Path:
     """Where the component is; without it, skip the test or, where that would hide a hole, fail it.
 
     A program's path is its own, recordings' their folder, PostgreSQL's that of its programs.
-    `agents_realtime`, `axios`, `openai_node`, `realtime_client` and `rt_client` are the folder from
-    which Node finds the packages: run a script as `node --input-type=module` with that folder as
-    its working directory and the script on its standard input. `openai_agents`, `livekit`,
+    `agents_realtime`, `axios`, `openai_node`, `realtime_client`, `rt_client` and `socketio` are the
+    folder from which Node finds the packages: run a script as `node --input-type=module` with that
+    folder as its working directory and the script on its standard input. `openai_agents`, `livekit`,
     `pipecat` and `semantic_kernel` are the Python that has the package, `autobahn` is `wstest`
     itself.
     """

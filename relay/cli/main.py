@@ -16,12 +16,13 @@ from relay.cli.reports import TRANSCRIPT, USAGE
 from relay.cli.serve import DEV, LIVEKIT, SERVE
 from relay.cli.simulate import SIMULATE
 from relay.cli.talk import TALK
+from relay.cli.translate import TRANSLATE
 
 COMMANDS: Final[dict[str, CliCommand]] = {
     command.name: command
     for command in (
-        *(DEV, SERVE, LIVEKIT, TALK, TOKEN, TRANSCRIPT, USAGE, ASSIGN, REPLAY, SIMULATE, CHECK),
-        *(MIGRATE, RETAIN, EXPORT, ERASE),
+        *(DEV, SERVE, LIVEKIT, TALK, TRANSLATE, TOKEN, TRANSCRIPT, USAGE, ASSIGN, REPLAY),
+        *(SIMULATE, CHECK, MIGRATE, RETAIN, EXPORT, ERASE),
     )
 }
 """In the order in which `relay --help` lists them."""

@@ -17,6 +17,7 @@ COMMANDS = list(cli.COMMANDS)
 def test_the_promised_commands_are_there() -> None:
     promised = {
         *("dev", "serve", "talk", "token", "transcript", "replay", "simulate", "check"),
+        *("livekit", "translate"),
         *("usage", "assign", "migrate", "retain", "export", "erase"),
     }
 

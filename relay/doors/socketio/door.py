@@ -10,6 +10,7 @@ from typing import Any, Final
 import socketio
 import structlog
 from aiohttp import web
+from engineio.payload import Payload
 
 from relay.agents.agent import AgentDefaults
 from relay.audio.decoding import AudioDecoder
@@ -27,6 +28,9 @@ from relay.tasks import Tasks, where
 
 MAX_EVENT: Final = MAX_AUDIO + 2 * 1024 * 1024
 """Bytes of one event: a little above what it may hold, so that more gets an `error`."""
+MAX_PACKETS: Final = 2_000
+"""In one request of a client that polls: what it recorded while the last one was under way. The
+library's own bound of 16 ends such a client; it has it for all servers of a process."""
 MAX_REMEMBERED: Final = 1_000
 """Conversations of callers without a token, which whoever knows their id may continue."""
 PING_SECONDS: Final = 25
@@ -89,6 +93,7 @@ class SocketioDoor:
             logger=False,
             engineio_logger=False,
         )
+        Payload.max_decode_packets = MAX_PACKETS
         self._listen()
 
     def routes(self, accept: Accept) -> Iterable[web.AbstractRouteDef]:

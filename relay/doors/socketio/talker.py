@@ -257,6 +257,8 @@ class Talker:
         await self._emit(
             "ai-response", {"message": message, "audioBuffer": audio, "timestamp": now_ms()}
         )
+        if self._call is not None:  # the client has all of it, and plays it unless it interrupts
+            self._call.played(len(sound) // 48)
         if not mp3:
             await self.fail(FAILED_SPEECH)
 

@@ -6,6 +6,8 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+import jwt
+
 MAX_RELIABLE = 15 * 1024
 
 
@@ -77,14 +79,21 @@ class Server:
     def leave(self, identity: str) -> None:
         self.room.emit("participant_disconnected", self.participants.pop(identity))
 
+    def deliver(self, sender: "Room", identity: str, data: bytes) -> None:
+        """Push a packet to a room whose own participant has this identity."""
+        for room in self.rooms:
+            if room is not sender and room.identity == identity:
+                room.emit("data_received", DataPacket(data, 1, Participant(sender.identity)))
+
     def ask(self, who: Participant | None, packet: Any) -> None:
         data = packet if isinstance(packet, bytes) else json.dumps(packet).encode()
         self.room.emit("data_received", DataPacket(data, 1, who))
 
 
 class LocalParticipant:
-    def __init__(self, server: Server) -> None:
+    def __init__(self, server: Server, room: "Room") -> None:
         self._server = server
+        self._room = room
         self.tracks: dict[str, Any] = {}
 
     async def publish_data(
@@ -100,6 +109,7 @@ class LocalParticipant:
         assert len(data) <= MAX_RELIABLE, f"{len(data)} bytes are too many for a packet"
         assert destination_identities, "a packet for everybody"
         for identity in destination_identities:
+            self._server.deliver(self._room, identity, data)
             participant = self._server.participants.get(identity)
             if participant is not None:
                 participant.packets.append(json.loads(data))
@@ -120,8 +130,10 @@ class Room:
     def __init__(self, server: Server) -> None:
         self._server = server
         self._callbacks: dict[str, Callable[..., Any]] = {}
-        self.local_participant = LocalParticipant(server)
+        self.local_participant = LocalParticipant(server, self)
+        self.remote_participants: dict[str, Participant] = {}
         self.token = ""
+        self.identity = ""
         self.is_in = False
         self.has_left = False
         server.rooms.append(self)
@@ -136,6 +148,10 @@ class Room:
             self._server.refusals -= 1
             raise ConnectionError("the server is not there")
         self.token, self.is_in = token, True
+        self.identity = str(jwt.decode(token, options={"verify_signature": False})["sub"])
+        for room in self._server.rooms:
+            if room is not self and room.is_in:
+                self.remote_participants[room.identity] = Participant(room.identity)
         self._server.joined.set()
 
     async def disconnect(self, *, reason: int = 1) -> None:

@@ -15,6 +15,8 @@ from livekit import api, rtc
 
 from relay.audio.decoding import AudioDecoder
 from relay.cli.serve import LIVEKIT
+from relay.cli.translate import ORDER as STATUSES
+from relay.cli.translate import AnswerMismatch, TranslationCheck, translate
 from relay.config.loading import contradictions
 from relay.config.settings import Settings
 from relay.doors.livekit import LivekitDoor, LivekitOptions, LivekitServices
@@ -434,6 +436,38 @@ async def test_a_participant_talks_with_an_agent(tmp_path: Path, asks: dict[str,
 
     assert said[0]["text"] == "Hello?"
     assert made.server.published[0][0] == "relay-voice-ada"
+
+
+async def test_S1_29_the_command_asks_and_checks(tmp_path: Path) -> None:
+    given: dict[str, Any] = {
+        "livekit_url": "wss://livekit.example",
+        "livekit_api_key": "key",
+        "livekit_api_secret": SECRET,
+    }
+    async with hall(tmp_path) as (made, _):
+        packages = (api, Rtc(made.server))
+        check = await translate(Settings(**given), "Thank you.", "Spanish", "", packages)
+        with pytest.raises(AnswerMismatch, match="no translation"):
+            await translate(Settings(**given), "Unknown words.", "Spanish", "", packages)
+
+    assert check.text == "Gracias."
+    assert len(check.sound) > 100_000
+
+
+def test_S1_29_what_is_out_of_order_is_found() -> None:
+    status = {"type": "status_update", "requestId": "r", "details": {}}
+    chunk = {"type": "audio_chunk", "requestId": "r", "chunk": "AAAA"}
+    ended = {**status, "status": "streaming_audio_ended", "details": {"totalBytes": 7}}
+    for packets in (
+        [{**status, "status": "completed"}],
+        [{**chunk, "sequence": 1}],
+        [{**status, "status": one} for one in STATUSES[:4]] + [{**chunk, "sequence": 0}, ended],
+        [{"type": "error", "message": "no", "requestId": "r"}],
+    ):
+        check = TranslationCheck("r")
+        for packet in packets:
+            check.take(json.dumps(packet).encode())
+        assert check.fault
 
 
 async def test_who_does_not_ask_is_not_listened_to(tmp_path: Path) -> None:

@@ -84,6 +84,14 @@ async def test_S2_5_S2_6_small_bare_chunks_are_one_utterance(tmp_path: Path) -> 
         assert await client.silent()
 
 
+async def test_S2_6_many_chunks_of_a_client_that_polls(tmp_path: Path) -> None:
+    async with socketio_door(tmp_path) as here, chatting(here, transports=["polling"]) as client:
+        for start in range(0, len(SPOKEN), 480):
+            await client.emit("audio-stream", SPOKEN[start : start + 480])
+        await client.emit("stop-recording")
+        assert await client.names(4) == TURN
+
+
 async def test_S2_7_a_new_recording_forgets_the_old_one(tmp_path: Path) -> None:
     async with socketio_door(tmp_path) as here, chatting(here) as client:
         await client.emit("audio-stream", b"not audio at all")
