@@ -9,6 +9,7 @@ from typing import Any
 import aiohttp
 import pytest
 
+from relay.audio.wav import wav_of
 from relay.config.loading import contradictions
 from relay.config.settings import Settings
 from relay.parts.simple import Script
@@ -18,6 +19,7 @@ from tests.doors.services.test_whole_relay import SPEAK
 from tests.doors.sessions.old_client import AUDIO
 from tests.doors.socketio.chatting import chatting
 from tests.scenarios.stage import (
+    SPEECH,
     Stage,
     live_sessions,
     stage,
@@ -189,6 +191,21 @@ def test_S2_18_the_system_prompt_is_the_cascades_instructions() -> None:
     assert one_off_parts(Settings(system_prompt="Speak like a pirate.")).instructions == (
         "Speak like a pirate."
     )
+
+
+async def test_S3_86_the_two_speech_functions_of_the_older_front_end(tmp_path: Path) -> None:
+    async with all_doors(tmp_path) as here, aiohttp.ClientSession(headers=ADA) as http:
+        form = aiohttp.FormData()
+        form.add_field("file", wav_of(SPEECH), filename="said.wav", content_type="audio/wav")
+        async with http.post(f"{here.http}/ai/voice-transcribe", data=form) as answer:
+            assert (answer.status, (await answer.json())["text"]) == (200, "Hello.")
+        spoken = {"text": "Good day.", "voice": "alloy", "speed": 9}
+        async with http.post(f"{here.http}/ai/voice-synthesize", json=spoken) as answer:
+            assert answer.content_type == "audio/mpeg"
+            assert len(await answer.read()) > 1_000
+        async with http.post(f"{here.http}/ai/voice-synthesize", json={"text": ""}) as answer:
+            assert answer.status == 400
+            assert isinstance((await answer.json())["error"], str)
 
 
 async def test_a_drain_ends_the_clients_of_every_door(tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ async def relay(folder: Path, **settings: Any) -> AsyncIterator[App]:
 
 @asynccontextmanager
 async def relay_before_openai(
-    folder: Path, parts: Parts, pace: Pace | None = None
+    folder: Path, parts: Parts, pace: Pace | None = None, **settings: Any
 ) -> AsyncIterator[App]:
     """Run a relay whose OpenAI engine is connected to the simulator."""
     options = SimulatorOptions(parts=parts, pace=pace)
@@ -32,6 +32,7 @@ async def relay_before_openai(
             relay_engine="openai",
             openai_api_key="sk-simulated-provider-key",
             openai_base_url=simulator.base_url,
+            **settings,
         ) as app,
     ):
         yield app
