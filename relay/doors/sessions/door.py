@@ -3,10 +3,12 @@
 import asyncio
 import base64
 import binascii
+import json
 import time
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Final
+from urllib.parse import quote
 
 import structlog
 from aiohttp import web
@@ -20,7 +22,13 @@ from relay.calls.http import CallRefused, DoorHttp, read_object
 from relay.calls.turns import TurnClient, TurnFailed
 from relay.cors import CorsPolicy
 from relay.doors.sessions.machine import machine_figures
-from relay.doors.sessions.session import FALLBACK, CoachingSession, TurnResult, stamp
+from relay.doors.sessions.session import (
+    FALLBACK,
+    CoachingSession,
+    TurnResult,
+    session_not_found,
+    stamp,
+)
 from relay.doors.sessions.sockets import (
     AUDIO_READY,
     TRANSCRIPT_READY,
@@ -43,6 +51,8 @@ MAX_BODY: Final = 35 * 1024 * 1024
 MAX_ID: Final = 200
 MAX_CONTEXT: Final = 8_000
 """Characters of a client's context in the prompt."""
+MOST_CONTEXT: Final = 128 * 1024
+"""… and as JSON in the session's record, which every status repeats."""
 MOST_TOKENS: Final = 150
 RECEIVED: Final = "Received expected input"
 SWEEP_SECONDS: Final = 5.0
@@ -143,6 +153,8 @@ class SessionsDoor:
             raise CallRefused(400, "", "sessionId is required")
         if not isinstance(context, dict):
             raise CallRefused(400, "", "clientContext must be an object")
+        if len(json.dumps(context)) > MOST_CONTEXT:
+            raise CallRefused(413, "context_too_large", "clientContext is too large")
         session = self._sessions.get(name)
         if session is not None:
             await self._check_owner(session, asked)
@@ -299,7 +311,10 @@ class SessionsDoor:
                 return TurnResult(text, was_paused=session.is_paused)
             return await session.client_turn(pcm, when)
         except TurnFailed as failed:
-            if not self._options.legacy_fallback:
+            if session.is_over:
+                raise session_not_found() from failed
+            is_answer_due = speaker == "client" and not session.is_paused
+            if not self._options.legacy_fallback or not is_answer_due:
                 status = 504 if failed.code == "timeout" else 502
                 raise CallRefused(status, failed.code, str(failed)) from failed
             session.add_response(FALLBACK, "fallback_response")
@@ -436,7 +451,7 @@ class SessionsDoor:
             return
         if caller.role == "coach" and session.owner in await self._services.learners(caller.sub):
             return
-        raise CallRefused(404, "", "Session not found")
+        raise session_not_found()
 
     def _with_session(
         self, handle: Callable[[CoachingSession, Caller, Json], Awaitable[web.Response]]
@@ -447,7 +462,7 @@ class SessionsDoor:
             caller = await self._caller(request)
             session = self._sessions.get(request.match_info["id"])
             if session is None:
-                raise CallRefused(404, "", "Session not found")
+                raise session_not_found()
             await self._check_owner(session, caller)
             session.used_at = time.monotonic()
             body = await read_object(request, MAX_BODY) if request.body_exists else {}
@@ -461,7 +476,7 @@ class SessionsDoor:
         """The address of a socket, as the client sees the relay."""
         public = self._options.public_url
         base = public.replace("http", "ws", 1).rstrip("/") if public else f"ws://{request.host}"
-        return f"{base}/{kind}/{name}"
+        return f"{base}/{kind}/{quote(name, safe='')}"
 
 
 def prompt_of(context: Json) -> str:

@@ -30,6 +30,7 @@ class AnswerPlayer:
         self._more = asyncio.Event()
         self._sequence = 0
         self._played_to = 0.0
+        self._is_over = False
 
     def take(self, pcm: bytes) -> None:
         """Queue sound: PCM16, mono, 24 kHz."""
@@ -57,12 +58,19 @@ class AnswerPlayer:
         self._waiting.clear()
         self._rest, self._bytes, self._sequence = b"", 0, 0
 
+    def close(self) -> None:
+        """Drop what has not been sent, and let `run` end."""
+        self.flush()
+        self._is_over = True
+        self._more.set()
+
     async def run(self, clock: Callable[[], float]) -> None:
-        """Send what is queued, until cancelled; `clock` is in seconds."""
-        while True:
-            while not self._waiting:
+        """Send what is queued, until `close`; `clock` is in seconds."""
+        while not self._is_over:
+            if not self._waiting:
                 self._more.clear()
                 await self._more.wait()
+                continue
             now = clock()
             self._played_to = max(self._played_to, now)
             if self._played_to - now > LEAD_SECONDS:

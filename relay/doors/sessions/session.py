@@ -37,6 +37,11 @@ class TurnResult:
     is_fallback: bool = False
 
 
+def session_not_found() -> CallRefused:
+    """What a request is told of a session that is unknown, hidden from it, or over."""
+    return CallRefused(404, "", "Session not found")
+
+
 def stamp() -> str:
     """Now, as the API writes times."""
     return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
@@ -92,12 +97,22 @@ class CoachingSession:
     # -------------------------------------------------------------------------------- turns
 
     async def call(self) -> TurnClient:
-        """The live call, opened where there is none; raises `SessionRefused`."""
+        """The live call, opened where there is none; raises `SessionRefused`, `CallRefused`."""
         async with self._opening:
+            self._check_not_over()
             if self._call is None:
-                self._call = call = await self._open_call(self)
-                self.conversation_id = call.conversation_id
+                call = await self._open_call(self)
+                try:
+                    self._check_not_over()
+                except CallRefused:  # `close` did not know this call yet
+                    await call.close()
+                    raise
+                self._call, self.conversation_id = call, call.conversation_id
             return self._call
+
+    def _check_not_over(self) -> None:
+        if self.is_over:
+            raise session_not_found()
 
     async def client_turn(self, pcm: bytes, when: str) -> TurnResult:
         """Hear the client, and answer unless paused; raises `TurnFailed`, `SessionRefused`."""
@@ -135,7 +150,7 @@ class CoachingSession:
         call = await self.call()
         live = directory.find(call.session_id)
         if live is None or live.execute(Command(action, coach)) == "over":
-            raise CallRefused(404, "not_found", "Session not found")
+            raise session_not_found()
         self.paused(action == "pause")
 
     def add_entry(self, text: str, speaker: str, when: str) -> None:
@@ -156,7 +171,7 @@ class CoachingSession:
             return
         self.is_over = True
         self._ended(self)
-        self.player.flush()
+        self.player.close()
         if self._call is not None:
             await self._call.close()
         for output in (*self.audio_sockets, *self.transcript_sockets):

@@ -503,3 +503,30 @@ async def test_S0_50_no_audio_and_no_word_is_logged(
     assert "secret word" not in text
     assert "Mia" not in text
     assert AUDIO[:100] not in text
+
+
+async def test_S0_2_any_id_has_an_address(tmp_path: Path) -> None:
+    async with sessions_door(tmp_path) as client:
+        made = await client.create("a b?c#1")
+        address = made["data"]["audioStreamUrl"].replace("ws://", "http://")
+        async with client._http.ws_connect(address) as ear:
+            assert (await ear.receive_json(timeout=10))["sessionId"] == "a b?c#1"
+
+
+async def test_a_context_is_bounded(tmp_path: Path) -> None:
+    async with sessions_door(tmp_path) as client:
+        body = {"sessionId": "one", "clientContext": {"notes": "x" * 200_000}}
+        status, error = await client.post("/api/session/create", body)
+
+    assert status == 413
+    assert error["status"] == "error"
+
+
+async def test_S0_27_the_session_carries_context_and_bound_to_the_model(tmp_path: Path) -> None:
+    async with sessions_door(tmp_path) as client:
+        await client.create(clientContext={"name": "Mia"})
+        (live,) = live_sessions(client.here.app)
+        grant = live.core.setup.grant
+
+    assert "Mia" in (grant.instructions or "")
+    assert grant.bounds.max_output_tokens == 150
