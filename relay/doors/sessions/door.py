@@ -42,7 +42,6 @@ from relay.proxies import TrustedProxies
 from relay.realtime.coaching.control import Command
 from relay.realtime.endings import SERVICE_RESTART, SessionRefused
 from relay.realtime.grant import Caller
-from relay.summary.extract import SpokenLine, Who
 from relay.summary.summarizer import Summarizer, TooManySummaries
 from relay.tasks import Tasks, where
 
@@ -257,11 +256,8 @@ class SessionsDoor:
 
     async def _summary(self, session: CoachingSession, _caller: Caller, _: Json) -> web.Response:
         record = session.record
-        said: list[Json] = [*record["transcript"], *record["aiResponses"]]
-        said.sort(key=_when)
-        lines = [SpokenLine(_WHO[one.get("speaker", "model")], one["text"]) for one in said]
         try:
-            points, *_by = await self._services.summarizer.points(lines)
+            points, *_by = await self._services.summarizer.points(list(session.said))
         except TooManySummaries:
             raise CallRefused(503, "busy", "Too many summaries are being written", 5) from None
         data = {
@@ -527,15 +523,10 @@ def _success(told: str, data: Any, **more: Any) -> web.Response:
     return web.json_response({"status": "success", "message": message, **more, "data": data})
 
 
-def _when(entry: Json) -> str:
-    return str(entry["timestamp"])
-
-
 def _report(name: str, error: BaseException) -> None:
     log.error("task failed", task=name, error=where(error))
 
 
-_WHO: Final[dict[str, Who]] = {"client": "learner", "coach": "coach", "model": "model"}
 _REJECTED: Final = {
     "undecodable": 400,
     "empty": 400,

@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -15,6 +16,7 @@ from relay.interfaces import SessionDirectory
 from relay.realtime.coaching.control import MAX_WHISPER, Command
 from relay.realtime.endings import CLIENT_LEFT, ENDED_BY_COACH, SERVICE_RESTART, Ending
 from relay.realtime.records import CoachAction
+from relay.summary.extract import SpokenLine, Who
 
 MAX_ENTRIES: Final = 2_000
 """Of a session's transcript, and of its answers; the oldest are left out beyond."""
@@ -25,6 +27,8 @@ FALLBACK: Final = "I'm here to support you. Could you tell me more about what yo
 
 Json = dict[str, Any]
 OpenCall = Callable[["CoachingSession"], Awaitable[TurnClient]]
+
+_WHO: Final[dict[str, Who]] = {"client": "learner", "coach": "coach"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +71,7 @@ class CoachingSession:
         self.owner = owner
         self.conversation_id: str | None = None
         self.pauses = 0
+        self.said: deque[SpokenLine] = deque(maxlen=MAX_ENTRIES)  # by all, as it came
         self.used_at = self.began_at = time.monotonic()
         self.player = AnswerPlayer(self._broadcast_audio, chunk_size)
         self.audio_sockets: set[SocketOutput] = set()
@@ -157,12 +162,14 @@ class CoachingSession:
         """Add to the transcript, and push it."""
         entry = {"timestamp": when, "text": text, "speaker": speaker, "confidence": None}
         _append(self.record["transcript"], entry)
+        self.said.append(SpokenLine(_WHO[speaker], text))
         self.push_transcript()
 
     def add_response(self, text: str, category: str) -> None:
         """Add an answer of the model, and push."""
         entry = {"timestamp": stamp(), "text": text, "type": "coaching_response"}
         _append(self.record["aiResponses"], {**entry, "category": category, "confidence": None})
+        self.said.append(SpokenLine("model", text))
         self.push_transcript()
 
     async def close(self, ending: Ending = CLIENT_LEFT) -> None:
