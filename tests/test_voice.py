@@ -144,12 +144,12 @@ AZURE = {"azure_speech_key": "k", "azure_speech_region": "westeurope"}
         ),
         (
             {**AZURE, "relay_stt": "azure", "relay_tts": "azure", "relay_llm": "local"},
-            ["AzureTranscriber", "TopicResponder", "AzureSynthesizer"],
+            ["AzureTranscriber", "LookupResponder", "AzureSynthesizer"],
             ["azure-speech", None, "azure-neural"],
         ),
         (
             {"relay_tts": "elevenlabs", "elevenlabs_api_key": "k", "tts_model": "eleven_v3"},
-            ["WhisperTranscriber", "TopicResponder", "ElevenLabsSynthesizer"],
+            ["WhisperTranscriber", "LookupResponder", "ElevenLabsSynthesizer"],
             ["whisper-tiny.en", None, "eleven_v3"],
         ),
         (
@@ -268,7 +268,7 @@ async def test_a_part_is_no_fallback_of_itself() -> None:
     async with put_together(cascade(relay_fallback="local", relay_llm="local")) as parts:
         found = (parts.transcriber, parts.make_responder(), parts.synthesizer)
 
-        assert kinds(*found) == ["WhisperTranscriber", "TopicResponder", "PiperSynthesizer"]
+        assert kinds(*found) == ["WhisperTranscriber", "LookupResponder", "PiperSynthesizer"]
 
 
 @needs("voice")

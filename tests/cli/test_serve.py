@@ -172,7 +172,7 @@ def test_a_voice_without_a_provider_is_announced_as_such(
     app = SimpleNamespace(
         page_address=lambda page="": f"http://127.0.0.1:1/{page}#code=c",
         voice_url="ws://127.0.0.1:2/v1/realtime",
-        settings=SimpleNamespace(relay_engine=asked),
+        settings=SimpleNamespace(relay_engine=asked, relay_doors=("openai",)),
         engine=SimpleNamespace(name=engine),
     )
     serve.announce_dev(cast("Any", app))

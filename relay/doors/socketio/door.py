@@ -34,6 +34,7 @@ library's own bound of 16 ends such a client; it has it for all servers of a pro
 MAX_REMEMBERED: Final = 1_000
 """Conversations of callers without a token, which whoever knows their id may continue."""
 PING_SECONDS: Final = 25
+PONG_SECONDS: Final = 20
 PATH: Final = "/socket.io/"
 
 SECURITY_HEADERS: Final = {
@@ -90,6 +91,7 @@ class SocketioDoor:
             cors_allowed_origins=list(options.allowed_origins) or "*",
             max_http_buffer_size=MAX_EVENT,
             ping_interval=PING_SECONDS,
+            ping_timeout=PONG_SECONDS,
             logger=False,
             engineio_logger=False,
         )

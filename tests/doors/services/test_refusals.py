@@ -63,7 +63,7 @@ def broken(part: PartKind, code: FailureCode = "failed") -> Parts:
 @pytest.mark.parametrize(
     "body",
     [
-        {"audio": "§§§", "config": CONFIG},
+        {"audio": "???", "config": CONFIG},
         {"audio": "bm90IGEgd2F2ZQ==", "config": CONFIG},
         {"audio": "", "config": CONFIG},
         {"audio": 7, "config": CONFIG},

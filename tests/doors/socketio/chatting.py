@@ -96,7 +96,11 @@ async def chatting(
     async with aiohttp.ClientSession() as http:
         chatter = Chatter(http)
         await chatter.client.connect(
-            address(here), headers=headers, auth=auth, transports=transports or ["websocket"]
+            address(here),
+            headers=headers,
+            auth=auth,
+            transports=transports or ["websocket"],
+            wait_timeout=20,
         )
         try:
             yield chatter

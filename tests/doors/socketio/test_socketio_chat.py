@@ -36,6 +36,7 @@ def coach(here: Stage, action: str, **more: str) -> str:
 def frequent_pings(monkeypatch: pytest.MonkeyPatch) -> None:
     """A client that polls leaves with the answer to its last poll."""
     monkeypatch.setattr(door, "PING_SECONDS", 1)
+    monkeypatch.setattr(door, "PONG_SECONDS", 2)
 
 
 @pytest.mark.parametrize("transport", ["websocket", "polling"])
