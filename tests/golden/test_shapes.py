@@ -1,4 +1,5 @@
 import json
+from pathlib import Path
 
 import pytest
 
@@ -44,3 +45,14 @@ def test_any_difference_is_told(expected: object, found: object) -> None:
 def test_a_golden_file_is_an_object_of_named_messages() -> None:
     for path in FOLDER.glob("*.json"):
         assert json.loads(path.read_text()), path
+
+
+@pytest.mark.parametrize("path", sorted(FOLDER.glob("*.json")), ids=lambda path: path.stem)
+def test_SX_5_every_golden_message_is_held_against_one_that_was_sent(path: Path) -> None:
+    """By its name, or by the field that a test takes it from: a type, a status, an event."""
+    folders = [FOLDER.parent / "doors" / path.stem, FOLDER.parent / "scenarios"]
+    tests = [file.read_text() for folder in folders for file in folder.rglob("*.py")]
+    text = "\n".join(one for one in tests if f'golden("{path.stem}"' in one)
+    unused = [name for name in json.loads(path.read_text()) if name.split()[-1] not in text]
+
+    assert unused == []
