@@ -3,7 +3,9 @@
 import io
 import json
 import resource
-from collections.abc import Callable, Generator, Mapping, Sequence
+import sys
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any, Final, NoReturn
 
 import numpy as np
@@ -17,26 +19,33 @@ from relay.parts.worker_process import Work, run_worker, unpack
 
 MAX_SECONDS: Final = 600
 """Of audio in one request."""
-MEMORY: Final = 1536 * 1024 * 1024
-"""Bytes of address space: ten minutes of stereo at 96 kHz as floats take 460 MB."""
+MEMORY: Final = 512 * 1024 * 1024
+"""Bytes of address space beyond what the libraries take: the bounds of the input several times."""
 RATES: Final = range(8_000, 96_001)
 MAX_CHANNELS: Final = 8
+BLOCK: Final = 65_536
+"""Frames that are decoded at a time: a request may be cancelled between two blocks."""
 REPLY_BYTES: Final = 256 * 1024
+PCM_TYPES: Final = {8: "PCM_U8", 16: "PCM_16", 24: "PCM_24", 32: "PCM_32"}
+"""By bits; 8 are unsigned, as in WAV."""
 
 Samples = np.ndarray[Any, np.dtype[np.float32]]
 
 
 def load(_arguments: Sequence[str]) -> tuple[Work, Mapping[str, str]]:
     """Bound the memory, and name the library."""
-    resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
+    if sys.platform == "linux":  # macOS maps more than it can be told to allow
+        pages = int(Path("/proc/self/statm").read_text().split()[0])
+        bound = pages * resource.getpagesize() + MEMORY
+        resource.setrlimit(resource.RLIMIT_AS, (bound, bound))
     return work, {"library": soundfile.__libsndfile_version__}
 
 
-def work(request: bytes, _cancelled: Callable[[], bool]) -> Generator[bytes, None, None]:
+def work(request: bytes, cancelled: Callable[[], bool]) -> Generator[bytes, None, None]:
     """Do one request (`relay.audio.decoding`)."""
     head, data = unpack(request)
     what = json.loads(head)
-    reply = as_mp3(data) if what["do"] == "encode" else decode(data, what["pcm"])
+    reply = as_mp3(data) if what["do"] == "encode" else decode(data, what["pcm"], cancelled)
     for start in range(0, len(reply), REPLY_BYTES):
         yield reply[start : start + REPLY_BYTES]
 
@@ -49,61 +58,64 @@ def as_mp3(pcm: bytes) -> bytes:
     return file.getvalue()
 
 
-def decode(data: bytes, pcm: Mapping[str, int] | None) -> bytes:
+def decode(
+    data: bytes, pcm: Mapping[str, int] | None, cancelled: Callable[[], bool] = lambda: False
+) -> bytes:
     """Return audio as PCM16 mono 24 kHz; raises `PartFailed` (`rejected`, with the reason)."""
-    if is_wav(data):
-        samples, rate = _read(with_length(data))
-    elif pcm is not None:
-        samples, rate = _headerless(data, pcm)
-    elif is_webm(data):
-        samples, rate = _read(_from_webm(data))
-    else:
-        samples, rate = _read(_known(data))
-    mono = samples.mean(axis=1) if samples.shape[1] > 1 else samples[:, 0]
-    if not len(mono):
-        _reject("empty")
-    if rate != SAMPLE_RATE:
-        mono = soxr.resample(mono, rate, SAMPLE_RATE)
-    return (np.clip(np.nan_to_num(mono), -1.0, 1.0) * 32767).astype("<i2").tobytes()
-
-
-def _read(data: bytes) -> tuple[Samples, int]:
     try:
-        with soundfile.SoundFile(io.BytesIO(data)) as file:
-            rate = file.samplerate
-            if rate not in RATES or file.channels > MAX_CHANNELS:
+        with _opened(data, pcm) as file:
+            if file.samplerate not in RATES or file.channels > MAX_CHANNELS:
                 _reject("unsupported")
-            samples: Samples = file.read(rate * MAX_SECONDS + 1, dtype="float32", always_2d=True)
+            heard = b"".join(_resampled(_blocks(file, cancelled), file.samplerate))
     except (soundfile.LibsndfileError, RuntimeError, TypeError, ValueError):
         _reject("undecodable")
-    if len(samples) > rate * MAX_SECONDS:
-        _reject("too_long")
-    return samples, rate
+    if not heard and not cancelled():
+        _reject("empty")
+    return heard
 
 
-def _headerless(data: bytes, pcm: Mapping[str, int]) -> tuple[Samples, int]:
+def _opened(data: bytes, pcm: Mapping[str, int] | None) -> soundfile.SoundFile:
+    if is_wav(data):
+        return soundfile.SoundFile(io.BytesIO(with_length(data)))
+    if pcm is not None:
+        return _headerless(data, pcm)
+    return soundfile.SoundFile(io.BytesIO(_from_webm(data) if is_webm(data) else _known(data)))
+
+
+def _headerless(data: bytes, pcm: Mapping[str, int]) -> soundfile.SoundFile:
     rate, channels, bits = pcm["sample_rate"], pcm["channels"], pcm["bits_per_sample"]
-    width = bits // 8
-    if rate not in RATES or not 1 <= channels <= MAX_CHANNELS or bits not in (8, 16, 24, 32):
+    if rate not in RATES or not 1 <= channels <= MAX_CHANNELS or bits not in PCM_TYPES:
         _reject("unsupported")
-    frames = len(data) // (width * channels)
-    if frames > rate * MAX_SECONDS:
-        _reject("too_long")
-    whole = data[: frames * width * channels]
-    return _from_integers(whole, width).reshape(frames, channels), rate
+    return soundfile.SoundFile(
+        *(io.BytesIO(data), "r", rate, channels, PCM_TYPES[bits]), endian="LITTLE", format="RAW"
+    )
 
 
-def _from_integers(data: bytes, width: int) -> Samples:
-    """PCM of this width in bytes as floats: 8 bits are unsigned, as in WAV."""
-    if width == 1:
-        unsigned: Samples = np.frombuffer(data, np.uint8).astype(np.float32)
-        return unsigned / np.float32(128) - np.float32(1)
-    if width == 3:
-        padded = np.zeros((len(data) // 3, 4), np.uint8)
-        padded[:, 1:] = np.frombuffer(data, np.uint8).reshape(-1, 3)
-        data, width = padded.tobytes(), 4
-    samples: Samples = np.frombuffer(data, f"<i{width}").astype(np.float32)
-    return samples / np.float32(2 ** (8 * width - 1))
+def _blocks(file: soundfile.SoundFile, cancelled: Callable[[], bool]) -> Iterator[Samples]:
+    """The audio mixed to one channel, a block at a time; raises `PartFailed` (`too_long`)."""
+    left = file.samplerate * MAX_SECONDS
+    while not cancelled():
+        samples: Samples = file.read(BLOCK, dtype="float32", always_2d=True)
+        left -= len(samples)
+        if not len(samples):
+            return
+        if left < 0:
+            _reject("too_long")
+        mono = samples.mean(axis=1) if samples.shape[1] > 1 else samples[:, 0]
+        yield np.clip(np.nan_to_num(mono), -1.0, 1.0)
+
+
+def _resampled(blocks: Iterator[Samples], rate: int) -> Iterator[bytes]:
+    """The audio as PCM16 at 24 kHz; at that rate already, no sample is changed."""
+    resampler = soxr.ResampleStream(rate, SAMPLE_RATE, 1, dtype="float32")
+    for block in blocks:
+        yield _pcm16(block if rate == SAMPLE_RATE else resampler.resample_chunk(block))
+    if rate != SAMPLE_RATE:
+        yield _pcm16(resampler.resample_chunk(np.zeros(0, np.float32), last=True))
+
+
+def _pcm16(samples: Samples) -> bytes:
+    return np.clip(np.rint(samples * 32_768), -32_768, 32_767).astype("<i2").tobytes()
 
 
 def _from_webm(data: bytes) -> bytes:
@@ -115,10 +127,12 @@ def _from_webm(data: bytes) -> bytes:
 
 def _known(data: bytes) -> bytes:
     """The data, if it begins like a format that is read; raises `PartFailed`."""
-    is_mp3 = data[:3] == b"ID3" or (data[0] == 0xFF and len(data) > 1 and data[1] & 0xE0 == 0xE0)
+    sync = int.from_bytes(data[:2])
+    is_aac = sync & 0xFFF6 == 0xFFF0  # an MPEG frame of layer 0, which is ADTS
+    is_mp3 = data[:3] == b"ID3" or (sync & 0xFFE0 == 0xFFE0 and len(data) > 1 and not is_aac)
     if is_mp3 or data[:4] in (b"OggS", b"fLaC", b"FORM", b".snd"):
         return data
-    if data[4:8] == b"ftyp":
+    if data[4:8] == b"ftyp" or is_aac:
         _reject("unsupported")
     return _reject("undecodable")
 

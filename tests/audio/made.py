@@ -42,6 +42,16 @@ def wav(rate: int = RATE, subtype: str = "PCM_16", channels: int = 1, kind: str 
     return file.getvalue()
 
 
+def silence(rate: int, channels: int, seconds: int) -> bytes:
+    """Silence as FLAC, which packs it very small."""
+    file = io.BytesIO()
+    second = np.zeros((rate, channels), "<i2")
+    with soundfile.SoundFile(file, "w", rate, channels, "PCM_16", format="FLAC") as output:
+        for _ in range(seconds):
+            output.write(second)
+    return file.getvalue()
+
+
 def pitch(pcm: bytes) -> int:
     """The loudest frequency of PCM16 at 24 kHz, in Hz."""
     samples = np.frombuffer(pcm, "<i2")[2_400:26_400]

@@ -13,9 +13,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from relay.audio import child
 from relay.audio.decoding import MAX_BYTES, AudioDecoder, AudioRejected, PcmFormat
 from relay.audio.wav import wav_of
-from tests.audio.made import encoded, pitch, tone, wav
+from tests.audio.made import encoded, pitch, silence, tone, wav
 
 
 @pytest.fixture
@@ -79,6 +80,14 @@ async def test_S4_3_the_header_of_a_wav_beats_the_format(decoder: AudioDecoder) 
     assert await seconds(decoder, wav(16_000), PcmFormat(48_000)) == pytest.approx(2.0, abs=0.02)
 
 
+async def test_S4_4_a_wav_as_the_relay_wants_it_is_not_changed(decoder: AudioDecoder) -> None:
+    loudest = np.array([-32_768, 32_767, -1, 0, 1], "<i2").tobytes()
+
+    for pcm in (tone(24_000).tobytes(), loudest):
+        assert await decoder.decode(wav_of(pcm)) == pcm
+        assert await decoder.decode(pcm, PcmFormat(24_000)) == pcm
+
+
 @pytest.mark.parametrize("size", [b"\0\0\0\0", b"\xff\xff\xff\xff"])
 async def test_a_wav_that_was_streamed_or_cut_off_is_read_to_its_end(
     decoder: AudioDecoder, size: bytes
@@ -100,6 +109,7 @@ async def test_a_wav_that_was_streamed_or_cut_off_is_read_to_its_end(
         (b"OggS" + bytes(100), "undecodable"),
         (b"\x1a\x45\xdf\xa3" + bytes(100), "undecodable"),
         (encoded("mp4", "aac", movflags="frag_keyframe+empty_moov"), "unsupported"),
+        (encoded("adts", "aac"), "unsupported"),
         (bytes(MAX_BYTES + 1), "too_long"),
     ],
 )
@@ -117,10 +127,28 @@ async def test_eleven_minutes_are_too_long(decoder: AudioDecoder) -> None:
         await decoder.decode(wav_of(bytes(2 * 8_000 * 660), 8_000))
 
 
+async def test_S0_33_what_unpacks_to_much_more_needs_little_memory(
+    decoder: AudioDecoder,
+) -> None:
+    packed = silence(96_000, 8, 180)
+
+    assert len(packed) < 200_000
+    assert child.MEMORY < 4 * 8 * 96_000 * 180, "as floats it would not fit"
+    assert len(await decoder.decode(packed)) == 180 * 48_000
+
+
+def test_a_request_that_nobody_awaits_any_more_is_left_between_two_blocks() -> None:
+    asked = iter([False, False, True, True])
+    whole = wav_of(bytes(20 * child.BLOCK))
+
+    assert len(child.decode(whole, None, lambda: next(asked))) == 2 * 2 * child.BLOCK
+
+
 async def test_broken_audio_costs_nobody_else_theirs(decoder: AudioDecoder) -> None:
     """Hundreds of mutations: refused or understood, and the next one is as before."""
     dice = random.Random(7)
-    whole = [encoded("webm", "libopus"), encoded("ogg", "libopus"), wav(), encoded("flac", "flac")]
+    whole = [encoded("webm", "libopus"), encoded("ogg", "libopus"), wav()]
+    whole += [encoded("flac", "flac"), encoded("mp3", "libmp3lame")]
     for data in whole:
         for _ in range(100):
             broken = bytearray(data[: dice.randrange(20, len(data))])

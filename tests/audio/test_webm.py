@@ -18,6 +18,13 @@ def test_a_recording_that_was_cut_off_is_read_up_to_there() -> None:
     assert len(ogg_of(whole[: len(whole) // 2])) < len(ogg_of(whole))
 
 
+@pytest.mark.parametrize("junk", [bytes(100), b"\xff" * 100, b"\xa3\x40"])
+def test_junk_behind_a_recording_is_not_read(junk: bytes) -> None:
+    whole = encoded("webm", "libopus", live="1")
+
+    assert ogg_of(whole + junk) == ogg_of(whole)
+
+
 @pytest.mark.parametrize(
     "data",
     [
