@@ -3,6 +3,7 @@
 import asyncio
 import errno
 import fcntl
+import importlib.util
 import os
 import re
 import shutil
@@ -10,7 +11,7 @@ import socket
 import sqlite3
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -162,6 +163,21 @@ async def check_http_port(host: str, port: int) -> CheckResult:
     if error is None or error.errno != errno.EADDRINUSE:
         return _not_in_use(host, port, error)
     return _in_use(port, await probe_health(f"http://{own_address(host, port)}"))
+
+
+async def check_door(
+    modules: Sequence[str], extra: str, host: str, port: int | None
+) -> CheckResult:
+    """Check that a door's libraries are installed, and its own port free where it has one."""
+    missing = [name for name in modules if importlib.util.find_spec(name) is None]
+    if missing:
+        return fail(f"{missing[0]} is not installed", f"pip install 'relay[{extra}]'")
+    if port is None:
+        return ok("on the HTTP listener")
+    error = await bind_error(host, port)
+    if error is not None and error.errno == errno.EADDRINUSE:
+        return ok(f"port {port} is in use, by a running relay unless something else has it")
+    return _not_in_use(host, port, error)
 
 
 async def bind_error(host: str, port: int) -> OSError | None:

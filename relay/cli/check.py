@@ -62,6 +62,13 @@ TOKEN_NAMES: Final = tokens.TokenNames(
     keys="SUPABASE_URL and SUPABASE_JWKS_URL",
     issuer="SUPABASE_JWT_ISSUER",
 )
+DOOR_MODULES: Final = {
+    "sessions": ("soundfile",),
+    "socketio": ("socketio", "soundfile"),
+    "services": ("soundfile", "pynvml"),
+    "livekit": ("livekit", "soundfile"),
+}
+"""What the doors of older systems need beside the relay's own libraries."""
 SERVER_NAMES: Final = "see SUPABASE_URL and SUPABASE_SERVICE_ROLE_KEY"
 MAX_TOKEN_FILE: Final = 65_536
 """Characters that are read of a token's file; a token has up to 8,192."""
@@ -348,7 +355,18 @@ def checks_for(setup: Setup, token: str = "") -> Iterator[Check]:
     yield Check("voice port", partial(local.check_voice_port, settings.host, settings.port))
     yield Check("HTTP port", partial(local.check_http_port, settings.host, settings.http_port))
     yield Check("page", partial(_page, setup.serves))
+    yield from _door_checks(settings)
     yield from _proxy_checks(settings)
+
+
+def _door_checks(settings: Settings) -> Iterator[Check]:
+    """Each open door of an older system."""
+    for name in settings.relay_doors:
+        if name in DOOR_MODULES:
+            extra = "livekit" if name == "livekit" else "doors"
+            port = getattr(settings, f"{name}_port", None)
+            look = partial(local.check_door, DOOR_MODULES[name], extra, settings.host, port)
+            yield Check(f"{name} door", look)
 
 
 def project_checks(settings: Settings) -> Iterator[Check]:

@@ -14,7 +14,18 @@ from tests.forward_proxy import forward_proxy
 from tests.supabase.project import Project
 
 SECRET = "s" * 32
-DEV = ["token secret", "voice", "journal", "store", "voice port", "HTTP port", "page", "proxy"]
+DOORS = ("sessions door", "socketio door", "services door")
+DEV = [
+    "token secret",
+    "voice",
+    "journal",
+    "store",
+    "voice port",
+    "HTTP port",
+    "page",
+    *DOORS,
+    "proxy",
+]
 
 
 @pytest.fixture
