@@ -44,6 +44,9 @@ def test_before_the_first_start_all_is_well_and_no_file_is_made(run: Run, folder
         "voice port": "ok",
         "HTTP port": "ok",
         "page": "ok",
+        "sessions door": "ok",
+        "socketio door": "ok",
+        "services door": "ok",
         "proxy": "skip",
     }
     assert list(folder.iterdir()) == []
