@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Final, Literal
 
+import structlog
+
 from relay.parts.interfaces import PartFailed
 from relay.parts.worker import WorkerPool, WorkerProgram
 from relay.parts.worker_process import pack
@@ -16,6 +18,8 @@ MAX_WAIT: Final = 15.0
 """Seconds a request may wait for its turn."""
 MAX_BYTES: Final = 34 * 1024 * 1024
 """Of one request: as much as the Socket.IO door gathers."""
+MAX_WAITING_BYTES: Final = 256 * 1024 * 1024
+"""Of all requests that wait or are being done."""
 BYTES_PER_UNIT: Final = 100_000
 SECONDS_PER_UNIT: Final = 0.02
 
@@ -27,6 +31,9 @@ MESSAGES: Final[Mapping[RejectedAs, str]] = {
     "empty": "There is no audio.",
     "busy": "The server is busy. Try again in a moment.",
 }
+
+
+log = structlog.get_logger(__name__)
 
 
 class AudioRejected(Exception):  # noqa: N818 - an outcome, told to who sent it
@@ -57,6 +64,7 @@ class AudioDecoder:
             work_seconds=WORK_SECONDS,
         )
         self._pool = WorkerPool(program, workers)
+        self._bytes = 0
 
     async def prepare(self) -> None:
         """Start the processes; raises `PartFailed` where the libraries are not installed."""
@@ -83,12 +91,19 @@ class AudioDecoder:
         return await self._do({"do": "encode"}, pcm)
 
     async def _do(self, what: Mapping[str, object], data: bytes) -> bytes:
+        if self._bytes + len(data) > MAX_WAITING_BYTES:
+            raise AudioRejected("busy")
         body = pack(json.dumps(what).encode(), data)
         work = self._pool.work(body, 1 + len(data) / BYTES_PER_UNIT, MAX_WAIT)
+        self._bytes += len(data)
         try:
             return b"".join([piece async for piece in work])
         except PartFailed as failed:
+            if failed.code in ("failed", "timeout"):
+                log.warning("audio not decoded", reason=str(failed))
             raise _rejected(failed) from failed
+        finally:
+            self._bytes -= len(data)
 
 
 def _rejected(failed: PartFailed) -> Exception:

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from relay.audio import child
+from relay.audio import child, decoding
 from relay.audio.decoding import MAX_BYTES, AudioDecoder, AudioRejected, PcmFormat
 from relay.audio.wav import wav_of
 from tests.audio.made import encoded, pitch, silence, tone, wav
@@ -142,6 +142,15 @@ def test_a_request_that_nobody_awaits_any_more_is_left_between_two_blocks() -> N
     whole = wav_of(bytes(20 * child.BLOCK))
 
     assert len(child.decode(whole, None, lambda: next(asked))) == 2 * 2 * child.BLOCK
+
+
+async def test_too_much_at_once_is_refused(
+    decoder: AudioDecoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(decoding, "MAX_WAITING_BYTES", 1_000_000)
+    with pytest.raises(AudioRejected, match="busy"):
+        await decoder.decode(bytes(1_000_001), PcmFormat())
+    assert await seconds(decoder, wav()) > 1.9
 
 
 async def test_broken_audio_costs_nobody_else_theirs(decoder: AudioDecoder) -> None:

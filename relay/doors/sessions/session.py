@@ -22,6 +22,8 @@ MAX_ENTRIES: Final = 2_000
 """Of a session's transcript, and of its answers; the oldest are left out beyond."""
 SHOWN: Final = 5
 """Entries in a transcript update."""
+MAX_WAITING: Final = 8
+"""Turns of one session at once, the one that is answered among them."""
 FALLBACK: Final = "I'm here to support you. Could you tell me more about what you're experiencing?"
 """What `SESSIONS_LEGACY_FALLBACK` answers where no model does."""
 
@@ -82,6 +84,7 @@ class CoachingSession:
         self._ended = ended
         self._call: TurnClient | None = None
         self._opening = asyncio.Lock()
+        self._waiting = 0  # turns
         self._asked = 0  # answers that a turn waits for
         self.record: Json = {
             "id": name,
@@ -121,6 +124,15 @@ class CoachingSession:
 
     async def client_turn(self, pcm: bytes, when: str) -> TurnResult:
         """Hear the client, and answer unless paused; raises `TurnFailed`, `SessionRefused`."""
+        if self._waiting >= MAX_WAITING:
+            raise CallRefused(429, "busy", "Too many turns of this session are waiting", 5)
+        self._waiting += 1
+        try:
+            return await self._client_turn(pcm, when)
+        finally:
+            self._waiting -= 1
+
+    async def _client_turn(self, pcm: bytes, when: str) -> TurnResult:
         async with self.turn:
             call = await self.call()
             text = await call.hear(pcm)

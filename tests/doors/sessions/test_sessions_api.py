@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from relay.audio.wav import wav_of
+from relay.doors.sessions import session
 from relay.doors.sessions.door import prompt_of
 from relay.parts.interfaces import Reply, failed
 from relay.parts.simple import Script
@@ -418,6 +419,22 @@ async def test_S0_33_ten_megabytes_pass_and_forty_do_not(tmp_path: Path) -> None
 
     assert status == 413
     assert error["status"] == "error"
+
+
+async def test_turns_of_a_session_that_wait_have_a_limit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(session, "MAX_WAITING", 1)
+    async with sessions_door(tmp_path, Script(replies=[LONG]), burst=2.0) as client:
+        await client.create()
+        async with client.socket("audio") as ear, asyncio.TaskGroup() as group:
+            first = group.create_task(client.speak())
+            await ear.next("audio_response")
+            status, error = await client.post("/api/session/one/audio", {"audioData": AUDIO})
+            assert status == 429
+            golden("sessions", "error with a code", error)
+            await client.post("/api/session/one/pause")
+            await first
 
 
 async def test_silence_is_no_entry(tmp_path: Path) -> None:
