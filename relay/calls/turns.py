@@ -4,17 +4,15 @@ import asyncio
 import base64
 import uuid
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Final, Literal, Protocol, TypeVar
+from typing import Any, Final, Literal, Protocol
 
 from relay.interfaces import Accept, ConnectRequest, Door, Frame
 from relay.local_connection import LocalConnection
 from relay.realtime import endings
 from relay.realtime.endings import Ending, SessionRefused
 from relay.realtime.events import Event, decode, encode
-
-T = TypeVar("T")
 
 APPEND_BYTES: Final = 48_000
 """Of PCM16 in one `append`: a second."""
@@ -391,9 +389,3 @@ class TurnClient:
         for key in list(self._waiting):
             self._break(key, self._over())
         self._listener.ended(ending)
-
-
-def pieces(pcm: bytes, size: int) -> Iterator[bytes]:
-    """The sound in pieces of at most `size` bytes, whole samples."""
-    step = max(size // 2 * 2, 2)
-    return (pcm[start : start + step] for start in range(0, len(pcm), step))

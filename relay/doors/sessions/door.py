@@ -48,6 +48,8 @@ from relay.tasks import Tasks, where
 MAX_BODY: Final = 35 * 1024 * 1024
 """Bytes of a request: 25 MB of audio in base64."""
 MAX_ID: Final = 200
+MAX_SOCKETS: Final = 32
+"""Of one session, both kinds together."""
 MAX_CONTEXT: Final = 8_000
 """Characters of a client's context in the prompt."""
 MOST_CONTEXT: Final = 128 * 1024
@@ -381,6 +383,8 @@ class SessionsDoor:
         session = self._sessions.get(name)
         if session is not None:
             await self._check_owner(session, caller)
+            if len(session.audio_sockets | session.transcript_sockets) >= MAX_SOCKETS:
+                raise CallRefused(429, "too_many_sockets", "Too many sockets of this session")
         return session, name
 
     # ------------------------------------------------------------------------------ system
