@@ -38,7 +38,7 @@ pictures: .venv/all.stamp ; RELAY_PICTURES=docs/img $(BIN)/python -m pytest -m s
 	  $(PYTHON) -c 'import sys; v = "%d.%d" % sys.version_info[:2]; sys.version_info >= (3, 11) \
 	    or sys.exit("relay needs Python 3.11 or newer and this is " + v + "; try PYTHON=python3.12")' \
 	  && echo "Making .venv" && $(PYTHON) -m venv --clear .venv; }
-	@mkdir -p build; echo "Installing the locked dependencies$(if $(filter core,$*),: 46 MB) (once; output: build/pip.log)"
+	@mkdir -p build; echo "Installing the locked dependencies$(if $(filter core,$*),: 50 MB) (once; output: build/pip.log)"
 	@{ sed -n '/^pip==/,/[^\]$$/p' $< >build/pip.lock && $(PIP) install --no-deps --require-hashes -r build/pip.lock \
 	  && $(PIP) install --no-compile --no-deps --require-hashes -r $< $(if $(filter core,$*),,-r requirements-voice-llm.lock) \
 	  && $(PIP) install --no-deps --no-build-isolation --editable .; } >build/pip.log 2>&1 \
