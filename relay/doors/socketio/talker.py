@@ -17,7 +17,7 @@ from relay.realtime.endings import Ending, SessionRefused
 from relay.tasks import Tasks, where
 
 MAX_AUDIO: Final = 34 * 1024 * 1024
-"""Bytes of one utterance, as they come."""
+"""Bytes of one utterance, as they come, and of all that wait for their turn."""
 MAX_TEXT: Final = 20_000
 """Characters of one message."""
 MAX_WAITING: Final = 64
@@ -85,6 +85,7 @@ class Talker:
         self._tells_speech = manner.tells_speech
         self._waiting: asyncio.Queue[WaitingTurn] = asyncio.Queue(MAX_WAITING)
         self._buffer = bytearray()
+        self._bytes = 0  # of what waits
         self._call: TurnClient | None = None
         self._version = 0
         self._is_typing = False
@@ -162,6 +163,7 @@ class Talker:
         """Answer what waits, a whole turn after another, until cancelled."""
         while True:
             said = await self._waiting.get()
+            self._bytes -= len(said.data)
             try:
                 await self._turn(said)
             except Exception as fault:  # noqa: BLE001 - one turn's fault: the next is answered
@@ -170,10 +172,11 @@ class Talker:
                 await self.fail(FAILED_AUDIO if said.kind == "audio" else FAILED_TEXT)
 
     async def _queue(self, said: WaitingTurn, failed: str) -> None:
-        try:
-            self._waiting.put_nowait(said)
-        except asyncio.QueueFull:
+        if self._waiting.full() or self._bytes + len(said.data) > MAX_AUDIO:
             await self.fail(failed)
+            return
+        self._bytes += len(said.data)
+        self._waiting.put_nowait(said)
 
     async def _turn(self, said: WaitingTurn) -> None:
         if said.kind == "unasked":
@@ -314,6 +317,7 @@ class Talker:
         if answer.text and (answer.from_coach or not self._asked):
             sound = bytes(self._sound.pop(answer.response_id, b""))
             if not self._waiting.full():
+                self._bytes += len(sound)
                 self._waiting.put_nowait(WaitingTurn("unasked", answer.text, sound))
 
     def paused(self, is_paused: bool) -> None:

@@ -333,6 +333,18 @@ async def test_S2_34_audio_without_an_end_has_a_limit(
         assert await client.names(4) == TURN
 
 
+async def test_S2_34_what_waits_for_its_turn_has_a_limit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(talker, "MAX_AUDIO", 3 * len(SPOKEN))
+    async with socketio_door(tmp_path) as here, chatting(here) as client:
+        for _ in range(8):
+            await client.emit("audio-stream", {"audioChunk": SPOKEN, "isFinal": True})
+        seen = [(await client.next())[0] for _ in range(16)]
+        assert "error" in seen
+        assert "ai-response" in seen
+
+
 async def test_S2_34_an_event_of_three_megabytes_passes(tmp_path: Path) -> None:
     sound = wav_of(SPEECH + bytes(3_000_000))
     async with socketio_door(tmp_path) as here, chatting(here) as client:
