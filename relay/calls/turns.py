@@ -21,13 +21,13 @@ LEAST_BYTES: Final = 4_800
 OPEN_SECONDS: Final = 20.0
 """Until a session is ready: looking up the caller and opening the engine have tighter bounds."""
 CONFIRM_SECONDS: Final = 10.0
-"""Until the engine has confirmed an item."""
+"""Until the engine has confirmed an item, has room for sound, or has ended a stopped answer."""
 HEAR_SECONDS: Final = 60.0
 """Until a turn is transcribed."""
 ANSWER_SECONDS: Final = 120.0
 """Until an answer has ended; it is cancelled then."""
-MAX_VOID: Final = 64
-"""Answers that were interrupted and may still send something."""
+MAX_REMEMBERED: Final = 64
+"""Answers in progress, and those that have ended and may still send something, each."""
 COACH: Final = "resp_relay_coach_"
 """What the ids of a coach's answers begin with (`realtime.coaching.speech`)."""
 
@@ -86,12 +86,26 @@ class CallListener(Protocol):
 
 
 class _Said:
-    """An answer in progress."""
+    """An answer in progress; what comes of a void one is dropped."""
 
-    def __init__(self) -> None:
+    def __init__(self, response_id: str) -> None:
+        self.response_id = response_id
+        self.turn: str | None = None
         self.text = ""
         self.item_id = ""
         self.sound_ms = 0
+        self.is_void = False
+        self.cut_item = ""
+        self.from_coach = response_id.startswith(COACH)
+
+
+class _Asked:
+    """The answer that a turn waits for: `said` once it has begun."""
+
+    def __init__(self, turn: str, answer: asyncio.Future[Answer]) -> None:
+        self.turn = turn
+        self.answer = answer
+        self.said: _Said | None = None
 
 
 class TurnClient:
@@ -103,16 +117,18 @@ class TurnClient:
         self._connection = connection
         self._listener = listener
         self._ending: Ending | None = None
-        self._error: Event = {}
         self._waiting: dict[str, asyncio.Future[Any]] = {}
         self._commits: list[str] = []
         self._answers: OrderedDict[str, _Said] = OrderedDict()
-        self._last: tuple[str, int] | None = None  # the last item with sound, and its length
-        self._void: OrderedDict[str, None] = OrderedDict()
+        self._ended: OrderedDict[str, None] = OrderedDict()  # response ids
+        self._given_up: dict[str, None] = {}  # turns whose answer has not begun
+        self._last: _Said | None = None  # the last with sound
         self._turn = asyncio.Lock()
         self._room = asyncio.Event()
         self._room.set()
-        self._asking: asyncio.Future[Answer] | None = None
+        self._free = asyncio.Event()  # the model is not answering
+        self._free.set()
+        self._asked: _Asked | None = None
 
     @classmethod
     async def open(
@@ -149,13 +165,24 @@ class TurnClient:
         if len(pcm) < LEAST_BYTES:
             return ""
         async with self._turn:
-            for start in range(0, len(pcm), APPEND_BYTES):
-                await self._room.wait()
-                piece = base64.b64encode(pcm[start : start + APPEND_BYTES]).decode()
-                self._send({"type": "input_audio_buffer.append", "audio": piece})
-            committed = await self._confirmed("input_audio_buffer.commit", {})
+            try:
+                await self._append(pcm)
+                committed = await self._confirmed("input_audio_buffer.commit", {})
+            except BaseException:  # or it would be heard with the next turn
+                self._send({"type": "input_audio_buffer.clear"})
+                raise
             heard: str = await self._within(HEAR_SECONDS, f"heard {committed}")
             return heard.strip()
+
+    async def _append(self, pcm: bytes) -> None:
+        for start in range(0, len(pcm), APPEND_BYTES):
+            try:
+                async with asyncio.timeout(CONFIRM_SECONDS):
+                    await self._room.wait()
+            except TimeoutError:
+                raise TurnFailed("timeout", "The voice took too long.") from None
+            piece = base64.b64encode(pcm[start : start + APPEND_BYTES]).decode()
+            self._send({"type": "input_audio_buffer.append", "audio": piece})
 
     async def say(self, text: str) -> None:
         """Write this into the conversation; raises `TurnFailed`."""
@@ -172,20 +199,33 @@ class TurnClient:
         the session ends first.
         """
         async with self._turn:
-            number = uuid.uuid4().hex
-            asked: asyncio.Future[Answer] = self._wait(f"answer {number}")
-            self._asking = asked
-            create = {"type": "response.create", "response": {"metadata": {"turn": number}}}
-            self._send({**create, "event_id": f"answer {number}"})
+            await self._until_free()
+            turn = uuid.uuid4().hex
+            key = f"answer {turn}"
+            asked = self._asked = _Asked(turn, self._wait(key))
+            self._last = None
+            create = {"type": "response.create", "response": {"metadata": {"turn": turn}}}
+            self._send({**create, "event_id": key})
             try:
                 async with asyncio.timeout(ANSWER_SECONDS):
-                    return await asked
+                    return await asked.answer
             except TimeoutError:
-                self._send({"type": "response.cancel"})
                 raise TurnFailed("timeout", "The answer took too long.") from None
             finally:
-                self._asking = None
-                self._waiting.pop(f"answer {number}", None)
+                if asked.answer.cancelled():
+                    self._give_up(asked)
+                self._asked = None
+                self._waiting.pop(key, None)
+
+    async def _until_free(self) -> None:
+        """Wait for the end of an answer that was stopped, or that a coach had the model say."""
+        try:
+            async with asyncio.timeout(CONFIRM_SECONDS):
+                await self._free.wait()
+        except TimeoutError:  # the engine refuses to answer, if it is not
+            self._given_up.clear()
+            for said in [said for said in self._answers.values() if said.is_void]:
+                self._forget(said)
 
     def interrupt(self, played_ms: int | None = None) -> None:
         """Stop the answer in progress, or what is left of the last one.
@@ -193,25 +233,41 @@ class TurnClient:
         `played_ms` is how much of its sound was heard; None: none of it. What comes of it later is
         dropped, and the conversation keeps what was heard.
         """
-        for response_id in self._answers:
-            if not response_id.startswith(COACH):
-                self._void[response_id] = None
-        while len(self._void) > MAX_VOID:
-            self._void.popitem(last=False)
-        if self._asking is not None and not self._asking.done():
-            self._send({"type": "response.cancel"})
-            self._asking.set_result(Answer("", "", "cancelled"))
+        for said in self._answers.values():
+            if not said.from_coach:
+                self._make_void(said)
+        if self._asked is not None and not self._asked.answer.done():
+            said = self._give_up(self._asked)
+            self._asked.answer.set_result(Answer(said.response_id, said.text, "cancelled"))
         if self._last is not None:
-            item_id, all_ms = self._last
+            self._cut(self._last, self._last.item_id, min(played_ms or 0, self._last.sound_ms))
             self._last = None
-            heard = min(played_ms or 0, all_ms)
-            cut = {"item_id": item_id, "content_index": 0, "audio_end_ms": heard}
-            self._send({"type": "conversation.item.truncate", **cut})
+
+    def _give_up(self, asked: _Asked) -> _Said:
+        """Cancel an answer, also one that has not begun; returns what was said of it."""
+        if asked.said is not None:
+            self._make_void(asked.said)
+            return asked.said
+        self._given_up[asked.turn] = None
+        self._look_free()
+        self._send({"type": "response.cancel"})  # of one that waits for a tool
+        return _Said("")
+
+    def _make_void(self, said: _Said) -> None:
+        if not said.is_void:
+            said.is_void = True
+            self._send({"type": "response.cancel", "response_id": said.response_id})
+
+    def _cut(self, said: _Said, item_id: str, heard_ms: int) -> None:
+        """Have the conversation keep this much of an item."""
+        said.cut_item = item_id
+        cut = {"item_id": item_id, "content_index": 0, "audio_end_ms": heard_ms}
+        self._send({"type": "conversation.item.truncate", **cut})
 
     def played(self, played_ms: int) -> None:
         """Tell how much of the last answer's sound was heard."""
         if self._last is not None:
-            told = {"item_id": self._last[0], "played_ms": played_ms}
+            told = {"item_id": self._last.item_id, "played_ms": played_ms}
             self._send({"type": "relay.playback", **told})
 
     async def close(self) -> None:
@@ -258,10 +314,13 @@ class TurnClient:
     def _failed(self, event: Event) -> None:
         """An error: of the request that it names, or of the session, which then ends."""
         error = event.get("error")
-        self._error = error if isinstance(error, dict) else {}
-        code = str(self._error.get("code") or "failed")
-        message = str(self._error.get("message") or "The turn failed.")
-        self._break(str(self._error.get("event_id")), TurnFailed(code, message))
+        given = error if isinstance(error, dict) else {}
+        code = str(given.get("code") or "failed")
+        message = str(given.get("message") or "The turn failed.")
+        of = str(given.get("event_id"))
+        self._given_up.pop(of.removeprefix("answer "), None)
+        self._look_free()
+        self._break(of, TurnFailed(code, message))
 
     def _paused(self, is_paused: bool) -> None:
         if is_paused:
@@ -294,46 +353,85 @@ class TurnClient:
         self._break(f"heard {event['item_id']}", failed)
 
     def _created(self, event: Event) -> None:
-        self._answers[event["response"]["id"]] = _Said()
+        self._said(event["response"])
+
+    def _said(self, response: Event) -> _Said | None:
+        """The answer of this response, which begins if it is new; None once it has ended."""
+        response_id = response["id"]
+        if response_id in self._ended:
+            return None
+        if response_id not in self._answers:
+            said = self._answers[response_id] = _Said(response_id)
+            if len(self._answers) > MAX_REMEMBERED:
+                self._forget(next(iter(self._answers.values())))
+            if not said.from_coach:
+                self._begin(said, _turn_of(response))
+        return self._answers[response_id]
+
+    def _begin(self, said: _Said, turn: str | None) -> None:
+        """Find out who asked for it; some engines return no metadata, and answer in order."""
+        asked = self._asked
+        said.turn = turn or next(iter(self._given_up), None)
+        if said.turn in self._given_up:
+            del self._given_up[said.turn]
+            self._make_void(said)
+        elif asked is not None and (asked.turn == turn or (not turn and asked.said is None)):
+            said.turn = asked.turn
+            asked.said = said
+        self._look_free()
 
     def _text(self, event: Event) -> None:
-        said = self._of(event)
-        if said is not None:
+        said = self._said({"id": event["response_id"]})
+        if said is not None and not said.is_void:
             said.text += event["delta"]
-            self._listener.answer_text(event["response_id"], event["delta"])
+            self._listener.answer_text(said.response_id, event["delta"])
 
     def _sound(self, event: Event) -> None:
-        said = self._of(event)
-        if said is not None:
-            pcm = base64.b64decode(event["delta"])
-            said.item_id = event["item_id"]
-            said.sound_ms += len(pcm) // 48
-            if not event["response_id"].startswith(COACH):
-                self._last = (said.item_id, said.sound_ms)
-            self._listener.answer_audio(event["response_id"], pcm)
-
-    def _of(self, event: Event) -> _Said | None:
-        """The answer that an event belongs to; None for one that was interrupted."""
-        response_id = event["response_id"]
-        return None if response_id in self._void else self._answers.get(response_id)
+        said = self._said({"id": event["response_id"]})
+        if said is None:
+            return
+        if said.is_void:
+            if said.cut_item != event["item_id"]:
+                self._cut(said, event["item_id"], 0)
+            return
+        pcm = base64.b64decode(event["delta"])
+        said.item_id = event["item_id"]
+        said.sound_ms += len(pcm) // 48
+        if not said.from_coach:
+            self._last = said
+        self._listener.answer_audio(said.response_id, pcm)
 
     def _done(self, event: Event) -> None:
         response = event["response"]
-        said = self._answers.pop(response["id"], None)
-        if said is None or self._void.pop(response["id"], True) is None:
+        said = self._said(response)
+        if said is None:
+            return
+        self._forget(said)
+        if said.is_void:
             return
         details = response.get("status_details") or {}
         failure = (details.get("error") or {}).get("code") or details.get("reason")
         answer = Answer(
-            response_id=response["id"],
+            response_id=said.response_id,
             text=said.text,
             status=response["status"],
             failure=None if response["status"] == "completed" else failure,
-            from_coach=response["id"].startswith(COACH),
+            from_coach=said.from_coach,
         )
-        metadata = response.get("metadata") or {}
         self._listener.answer_done(answer)
-        self._settle(f"answer {metadata.get('turn')}", answer)
+        self._settle(f"answer {_turn_of(response) or said.turn}", answer)
+
+    def _forget(self, said: _Said) -> None:
+        """Drop what comes of it from now on."""
+        self._answers.pop(said.response_id, None)
+        self._ended[said.response_id] = None
+        if len(self._ended) > MAX_REMEMBERED:
+            self._ended.popitem(last=False)
+        self._look_free()
+
+    def _look_free(self) -> None:
+        is_busy = self._given_up or any(not said.from_coach for said in self._answers.values())
+        (self._free.clear if is_busy and self._ending is None else self._free.set)()
 
     # ------------------------------------------------------------------------- waiting
 
@@ -386,6 +484,13 @@ class TurnClient:
             return
         self._ending = ending
         self._room.set()
+        self._free.set()
         for key in list(self._waiting):
             self._break(key, self._over())
         self._listener.ended(ending)
+
+
+def _turn_of(response: Event) -> str | None:
+    """The turn that asked for a response, where the engine says so."""
+    metadata = response.get("metadata")
+    return metadata.get("turn") if isinstance(metadata, dict) else None
