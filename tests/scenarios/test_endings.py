@@ -153,7 +153,9 @@ ROWS: dict[str, Row] = {
     "binary": Row(endings.BINARY_REFUSED, client_sends_binary),
     "not UTF-8": Row(endings.NOT_UTF8, client_sends_no_text),
     "too much": Row(endings.FRAME_TOO_BIG, client_sends_too_much),
-    "time limit": Row(endings.SESSION_TIME_LIMIT, wait, {"connection_timeout": int(SOON * 1000)}),
+    "time limit": Row(
+        endings.SESSION_TIME_LIMIT, wait, {"connection_timeout": int(4 * SOON * 1000)}
+    ),
     "idle": Row(endings.IDLE, wait, {"idle_timeout": SOON}),
     "token expires": Row(endings.TOKEN_EXPIRED, wait, {"clock": "late"}),
     "no pong": Row(endings.CONNECTION_LOST, client_says_nothing_to_pings),

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -11,6 +12,7 @@ import structlog
 from aiohttp import web
 from pydantic import BaseModel
 
+from relay.audio.decoding import AudioDecoder
 from relay.calls.http import CallRefused, DoorHttp, Route
 from relay.cors import CorsPolicy
 from relay.doors.services import calls, documents
@@ -24,6 +26,7 @@ from relay.doors.services.serving import Serving, answer, read_as
 from relay.doors.services.speech import speech_routes
 from relay.doors.services.stream import ERROR, stream
 from relay.interfaces import Accept
+from relay.parts.interfaces import PartFailed
 from relay.tasks import Tasks
 
 TITLE: Final = "AI services"
@@ -119,7 +122,7 @@ class ServicesDoor:
         """Return its routes; on the loop, for the services are watched from now on."""
         if not len(self._tasks):
             self._tasks.run(self._watch.run(), "services.health")
-            self._tasks.run(self._serving.backing.decoder.prepare(), "services.decoder")
+            self._tasks.run(_started(self._serving.backing.decoder), "services.decoder")
         plain = (route for prefix in FUNCTIONS for route in speech_routes(self._serving, prefix))
         yield from DoorHttp(self._cors, plain_error).routes(plain)
         yield from self._http.routes(self._table())
@@ -230,6 +233,12 @@ class ServicesDoor:
     def _status(self) -> str:
         is_whole = all(state.available for state in self._watch.states.values())
         return "healthy" if is_whole else "degraded"
+
+
+async def _started(decoder: AudioDecoder) -> None:
+    """Start the decoder; where it cannot be started, who needs it is told."""
+    with suppress(PartFailed):
+        await decoder.prepare()
 
 
 def _fault(name: str, fault: BaseException) -> None:
