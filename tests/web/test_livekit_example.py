@@ -38,7 +38,8 @@ def packets() -> list[bytes]:
     made, now = Packets(request), int(time.time() * 1000)
     encoder = Mp3Stream()
     sound = encoder.encode(SPEECH * 4) + encoder.finish()
-    chunks = [made.sound(sound[at : at + CHUNK]) for at in range(0, len(sound), CHUNK)]
+    starts = range(0, len(sound), CHUNK)
+    chunks = [made.sound(sound[at : at + CHUNK], is_final=at == starts[-1]) for at in starts]
     return [
         *made.begun(now),
         *made.translated("Buenos días.", now),

@@ -4,8 +4,8 @@ import asyncio
 import json
 import time
 from collections import Counter
-from collections.abc import Callable, Coroutine
-from contextlib import suppress
+from collections.abc import AsyncGenerator, Callable, Coroutine
+from contextlib import aclosing, suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Final
@@ -13,10 +13,9 @@ from typing import Any, Final
 import structlog
 
 from relay.agents.agent import AgentDefaults
-from relay.audio.mp3 import Mp3Stream
 from relay.calls.door import CallDoor, CallSetup
 from relay.doors.livekit.packets import (
-    CHUNK,
+    CANNOT_STREAM,
     PIPELINE,
     STREAMING,
     BadPacket,
@@ -25,11 +24,14 @@ from relay.doors.livekit.packets import (
     error_packet,
     read_request,
 )
-from relay.doors.livekit.talking import FRAME, RATE, TRACK, RoomCall
+from relay.doors.livekit.speaking import LEAVE_SECONDS, NoTrack, RoomVoice
+from relay.doors.livekit.talking import TRACK, RoomCall
 from relay.doors.livekit.translating import (
+    SPEECH_SECONDS,
     WHOLE_SECONDS,
     Interpreter,
     NoTranslation,
+    as_mp3,
     reason_of,
 )
 from relay.interfaces import Accept, ConnectRequest
@@ -41,6 +43,8 @@ TOKEN_HOURS: Final = 24
 MAX_JOBS: Final = 4
 """Requests of one participant at once."""
 MAX_ALL_JOBS: Final = 32
+MAX_TASKS: Final = 16
+"""Of one participant: requests, calls and refusals; what comes beside them is not answered."""
 FIRST_WAIT: Final = 1.0
 LONGEST_WAIT: Final = 30.0
 """Seconds before the room is joined again, doubled from the first to the longest."""
@@ -121,7 +125,7 @@ class LivekitRoom:
         on("participant_connected", lambda who: log.info("participant joined", who=who.identity))
         on("participant_disconnected", self._gone)
         on("track_subscribed", self._track)
-        on("disconnected", lambda reason=None: self._lost(str(reason)))
+        on("disconnected", self._lost)
         await self._room.connect(self._options.url, self._token())
         log.info("room joined", room=self._options.room)
 
@@ -129,7 +133,8 @@ class LivekitRoom:
         """Cancel what is under way and leave."""
         await self._tasks.aclose()
         with suppress(Exception):  # it may be lost already
-            await self._room.disconnect()
+            async with asyncio.timeout(LEAVE_SECONDS):
+                await self._room.disconnect()
 
     def _token(self) -> str:
         """A token for this room alone (S1-2, S1-3)."""
@@ -145,9 +150,10 @@ class LivekitRoom:
         token = token.with_identity(f"gpu-worker-{_now_ms()}").with_grants(grants)
         return str(token.with_ttl(timedelta(hours=TOKEN_HOURS)).to_jwt())
 
-    def _lost(self, reason: str) -> None:
+    def _lost(self, reason: int) -> None:
+        known = self._services.rtc.DisconnectReason
         if not self.left.done():
-            self.left.set_result(reason)
+            self.left.set_result(known.Name(reason) if reason in known.values() else str(reason))
 
     def _gone(self, who: Any) -> None:
         """Cancel what a participant who left has asked for (S1-24)."""
@@ -156,10 +162,20 @@ class LivekitRoom:
             task.cancel()
 
     def _start(self, identity: str, work: Coroutine[Any, Any, None], name: str) -> None:
-        task = self._tasks.start(work, name)
         tasks = self._of.setdefault(identity, set())
+        if len(tasks) >= MAX_TASKS:
+            work.close()
+            return
+        task = self._tasks.start(work, name)
         tasks.add(task)
-        task.add_done_callback(tasks.discard)
+        task.add_done_callback(lambda done: self._done(identity, tasks, done))
+
+    def _done(
+        self, identity: str, tasks: set[asyncio.Task[None]], done: asyncio.Task[None]
+    ) -> None:
+        tasks.discard(done)
+        if not tasks and self._of.get(identity) is tasks:
+            del self._of[identity]
 
     # ------------------------------------------------------------------------ translation
 
@@ -187,7 +203,7 @@ class LivekitRoom:
         try:
             await self._answer(identity, request, packets)
         finally:
-            self._jobs[identity] -= 1
+            self._jobs -= Counter({identity: 1})
 
     async def _answer(self, identity: str, request: TranslationRequest, packets: Packets) -> None:
         interpreter = self._services.interpreter
@@ -196,21 +212,13 @@ class LivekitRoom:
             interpreter.check_voice(request.target)
             async with asyncio.timeout(WHOLE_SECONDS):
                 text = await interpreter.translate(request)
-        except (NoTranslation, PartFailed, TimeoutError) as failed:
-            log.warning("translation failed", error=reason_of(failed))
-            message = PIPELINE.format(reason_of(failed))
-            await self._send(identity, *packets.failed(message, _now_ms()))
-            return
-        await self._send(identity, *packets.translated(text, _now_ms()))
-        sound = self._publish if request.as_track else self._stream
-        began = [False]
-        try:
-            async with asyncio.timeout(WHOLE_SECONDS):
-                total = await sound(identity, text, request, packets, began)
-        except (PartFailed, TimeoutError) as failed:
-            log.warning("speech failed", error=reason_of(failed))
-            kind = STREAMING if began[0] else PIPELINE
-            message = kind.format(reason_of(failed))
+            await self._send(identity, *packets.translated(text, _now_ms()))
+            speech = interpreter.speak(text, request)
+            sound = self._publish if request.as_track else self._stream
+            async with asyncio.timeout(SPEECH_SECONDS), aclosing(speech):
+                total = await sound(identity, speech, request, packets)
+        except Exception as failed:  # noqa: BLE001 - whatever it is, its sender is told
+            message = _told_of(failed, packets)
             await self._send(identity, *packets.failed(message, _now_ms()))
             return
         await self._send(identity, *packets.completed(text, total, _now_ms()))
@@ -218,66 +226,43 @@ class LivekitRoom:
     async def _stream(
         self,
         identity: str,
-        text: str,
-        request: TranslationRequest,
+        speech: AsyncGenerator[bytes],
+        _request: TranslationRequest,
         packets: Packets,
-        began: list[bool],
     ) -> int:
         """Send the speech as MP3 in packets, as it is made; returns the bytes."""
-        encoder = await asyncio.to_thread(Mp3Stream)
-        total, held = 0, b""
-        async for pcm in self._services.interpreter.speak(text, request):
-            held += await asyncio.to_thread(encoder.encode, pcm)
-            while len(held) >= CHUNK:
-                total += await self._chunk(identity, held[:CHUNK], packets, began)
-                held = held[CHUNK:]
-        held += await asyncio.to_thread(encoder.finish)
-        for start in range(0, len(held), CHUNK):
-            total += await self._chunk(identity, held[start : start + CHUNK], packets, began)
+        total = 0
+        async with aclosing(as_mp3(speech)) as pieces:
+            async for sound, is_final in pieces:
+                await self._announce(identity, packets)
+                await self._send(identity, packets.sound(sound, is_final=is_final))
+                total += len(sound)
         return total
-
-    async def _chunk(self, identity: str, sound: bytes, packets: Packets, began: list[bool]) -> int:
-        if not began[0]:
-            began[0] = True
-            await self._send(identity, packets.streaming(_now_ms()))
-        await self._send(identity, packets.sound(sound))
-        return len(sound)
 
     async def _publish(
         self,
         identity: str,
-        text: str,
+        speech: AsyncGenerator[bytes],
         request: TranslationRequest,
         packets: Packets,
-        began: list[bool],
     ) -> int:
         """Publish the speech as a track, which is taken away afterwards; returns its bytes."""
-        rtc, total, rest = self._services.rtc, 0, b""
-        source = rtc.AudioSource(RATE, 1)
-        name = f"amencast-{request.target.lower()}-audio"
-        sid = await self._publish_source(source, name)
-        try:
-            async for pcm in self._services.interpreter.speak(text, request):
-                if not began[0]:
-                    began[0] = True
-                    await self._send(identity, packets.streaming(_now_ms()))
+        total = 0
+        async with self._voice(f"amencast-{request.target.lower()}-audio") as voice:
+            async for pcm in speech:
+                await self._announce(identity, packets)
+                await voice.say(pcm)
                 total += len(pcm)
-                rest += pcm
-                while len(rest) >= 2 * FRAME:
-                    piece, rest = rest[: 2 * FRAME], rest[2 * FRAME :]
-                    await source.capture_frame(rtc.AudioFrame(piece, RATE, 1, FRAME))
-            last = rest.ljust(2 * FRAME, b"\0")
-            await source.capture_frame(rtc.AudioFrame(last, RATE, 1, FRAME))
-            await source.wait_for_playout()
-        finally:
-            await self._room.local_participant.unpublish_track(sid)
-            await source.aclose()
+            await voice.finish()
         return total
 
-    async def _publish_source(self, source: Any, name: str) -> str:
-        track = self._services.rtc.LocalAudioTrack.create_audio_track(name, source)
-        published = await self._room.local_participant.publish_track(track)
-        return str(published.sid)
+    async def _announce(self, identity: str, packets: Packets) -> None:
+        """Say once that sound is coming."""
+        if not packets.is_streaming:
+            await self._send(identity, packets.streaming(_now_ms()))
+
+    def _voice(self, name: str) -> RoomVoice:
+        return RoomVoice(self._services.rtc, self._room.local_participant, name)
 
     async def _send(self, identity: str, *packets: bytes) -> None:
         """Send packets to one participant alone, in order (S1-13, S1-14)."""
@@ -288,34 +273,45 @@ class LivekitRoom:
 
     # ----------------------------------------------------------------------------- talking
 
-    def _track(self, track: Any, _publication: Any, who: Any) -> None:
+    def _track(self, track: Any, publication: Any, who: Any) -> None:
         """Let a participant talk who asks for it; other tracks are not listened to."""
-        agent = asked_agent(who)
-        if agent is not None and track.kind == self._services.rtc.TrackKind.KIND_AUDIO:
+        rtc, agent = self._services.rtc, asked_agent(who)
+        is_voice = (
+            track.kind == rtc.TrackKind.KIND_AUDIO
+            and publication.source != rtc.TrackSource.SOURCE_SCREENSHARE_AUDIO
+        )
+        if agent is not None and is_voice:
             self._start(who.identity, self._talk(track, who, agent), "livekit.call")
 
     async def _talk(self, track: Any, who: Any, agent: str) -> None:
         services = self._services
-        source = services.rtc.AudioSource(RATE, 1)
-        sid = await self._publish_source(source, f"{TRACK}-{who.identity}")
         # LiveKit has verified who it is, by a token that the room's own server has signed.
         caller = Caller(who.identity, "learner", services.unix() + TALK_HOURS * 3600)
         setup = CallSetup(agent or None, pace_ms=200, turn_detection=TURN_DETECTION)
         door = CallDoor("livekit", caller, setup, services.defaults, services.transcription)
-        call = RoomCall(services.rtc, source.clear_queue)
-        call.begin(self._accept, ConnectRequest("/livekit"), door)
-        try:
-            async with asyncio.TaskGroup() as group:
-                speaking = group.create_task(call.speak(source))
-                listening = group.create_task(call.listen(track))
-                ending = group.create_task(call.over.wait())
-                await asyncio.wait([listening, ending], return_when=asyncio.FIRST_COMPLETED)
-                for task in (speaking, listening, ending):
-                    task.cancel()
-        finally:
-            call.close()
-            await self._room.local_participant.unpublish_track(sid)
-            await source.aclose()
+        async with self._voice(f"{TRACK}-{who.identity}") as voice:
+            call = RoomCall(services.rtc, voice)
+            call.begin(self._accept, ConnectRequest("/livekit"), door)
+            try:
+                async with asyncio.TaskGroup() as group:
+                    speaking = group.create_task(call.speak())
+                    listening = group.create_task(call.listen(track))
+                    ending = group.create_task(call.over.wait())
+                    await asyncio.wait([listening, ending], return_when=asyncio.FIRST_COMPLETED)
+                    for task in (speaking, listening, ending):
+                        task.cancel()
+            finally:
+                call.close()
+
+
+def _told_of(failed: Exception, packets: Packets) -> str:
+    """What the requester is told of a failure, which is logged; nothing of it is quoted."""
+    is_known = isinstance(failed, PartFailed | NoTranslation | TimeoutError)
+    reason = reason_of(failed) if is_known else where(failed.__cause__ or failed)
+    log.warning("translation failed", error=reason)
+    if isinstance(failed, NoTrack):
+        return CANNOT_STREAM
+    return (STREAMING if packets.is_streaming else PIPELINE).format(reason_of(failed))
 
 
 def asked_agent(who: Any) -> str | None:

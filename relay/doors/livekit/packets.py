@@ -8,21 +8,26 @@ import base64
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Any, Final, Literal
 
 MAX_PACKET: Final = 15 * 1024
 """Bytes of a reliable packet, as LiveKit bounds them."""
 MAX_TEXT: Final = 5_000
 """Characters of one request."""
-SHOWN: Final = 3_500
-"""Characters of a text in a status, so that two of them fit a packet whatever their script."""
+SHOWN: Final = 12_000
+"""Bytes of JSON for the texts in a status; what is longer is cut, and ends with an ellipsis."""
+ELLIPSIS: Final = "…"
 MAX_NAME: Final = 200
-CHUNK: Final = 10_500
-"""Bytes of sound in a packet: in base64 14,000, with the JSON around it below the bound."""
+MP3_FRAME: Final = 240
+"""Bytes of a frame of `relay.audio.mp3`."""
+CHUNK: Final = 43 * MP3_FRAME
+"""Bytes of sound in a packet, in whole frames: with base64 and the JSON around it it fits."""
 
 INVALID: Final = "Invalid request format."
 PIPELINE: Final = "Translation pipeline failed: {}"
 STREAMING: Final = "Audio streaming failed: {}"
+CANNOT_STREAM: Final = "Worker error: Cannot stream audio."
 AS_BUILT_FAILED: Final = "Failed to process request"
 
 Json = dict[str, Any]
@@ -84,12 +89,13 @@ def read_request(packet: bytes, now_ms: int) -> TranslationRequest | None:
 
 
 class Packets:
-    """Writes what a request is answered with."""
+    """Writes what a request is answered with; `is_streaming` once its sound was announced."""
 
     def __init__(self, request: TranslationRequest) -> None:
         self._request = request
         self._is_built = request.dialect == "built"
         self._sequence = 0
+        self.is_streaming = False
 
     def begun(self, now_ms: int) -> Iterator[bytes]:
         """The request was taken."""
@@ -99,23 +105,27 @@ class Packets:
 
     def translated(self, text: str, now_ms: int) -> Iterator[bytes]:
         """The translation is there, and is going to be spoken."""
-        texts = {"originalText": self._request.text[:SHOWN], "translatedText": text[:SHOWN]}
         if self._is_built:
-            yield self._status("synthesizing", now_ms, translatedText=text[:SHOWN])
+            yield self._status("synthesizing", now_ms, translatedText=_shown(text, SHOWN))
             return
+        texts = {
+            "originalText": _shown(self._request.text, SHOWN // 2),
+            "translatedText": _shown(text, SHOWN // 2),
+        }
         yield self._status("translated", now_ms, **texts)
         yield self._status("synthesizing_speech", now_ms)
 
     def streaming(self, now_ms: int) -> bytes:
         """The first sound is there."""
+        self.is_streaming = True
         return self._status("streaming" if self._is_built else "streaming_audio_started", now_ms)
 
-    def sound(self, audio: bytes) -> bytes:
-        """The next piece of sound, of at most `CHUNK` bytes."""
+    def sound(self, audio: bytes, *, is_final: bool) -> bytes:
+        """The next piece of sound, of at most `CHUNK` bytes; a final one is the last."""
         packet: Json = {"type": "audio_chunk", "requestId": self._request.request_id}
         packet["chunk"] = base64.b64encode(audio).decode()
         if not self._is_built:
-            packet["sequence"] = self._sequence
+            packet |= {"sequence": self._sequence, "final": is_final}
         self._sequence += 1
         return _bytes(packet)
 
@@ -125,7 +135,7 @@ class Packets:
             yield self._status("completed", now_ms)
             return
         yield self._status("streaming_audio_ended", now_ms, totalBytes=total)
-        texts = {"originalText": None, "translatedText": text[:SHOWN]}
+        texts = {"originalText": None, "translatedText": _shown(text, SHOWN)}
         yield self._status("completed", now_ms, **texts)
 
     def failed(self, message: str, now_ms: int) -> Iterator[bytes]:
@@ -147,9 +157,17 @@ class Packets:
 
 def error_packet(message: str, request_id: str | None, now_ms: int) -> bytes:
     """An error; `request_id` is None where the request had none that could be read."""
-    told = {"type": "error", "message": message[:SHOWN], "requestId": request_id}
+    told = {"type": "error", "message": message, "requestId": request_id}
     return _bytes({**told, "timestamp": now_ms})
 
 
-def _bytes(packet: Json) -> bytes:
-    return json.dumps(packet, ensure_ascii=False, separators=(",", ":")).encode(errors="replace")
+def _shown(text: str, most: int) -> str:
+    """The text, cut where it would take more than `most` bytes of JSON."""
+    if len(_bytes(text)) <= most:
+        return text
+    ends = accumulate(len(_bytes(letter)) - len('""') for letter in text)
+    return text[: sum(end < most - len(_bytes(ELLIPSIS)) for end in ends)] + ELLIPSIS
+
+
+def _bytes(told: Json | str) -> bytes:
+    return json.dumps(told, ensure_ascii=False, separators=(",", ":")).encode(errors="replace")

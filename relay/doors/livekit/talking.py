@@ -2,18 +2,14 @@
 
 import asyncio
 import base64
-from collections import deque
-from collections.abc import Callable
 from typing import Any, Final
 
+from relay.doors.livekit.speaking import FRAME_BYTES, RATE, RoomVoice
 from relay.interfaces import Accept, ConnectRequest, Door, Frame
 from relay.local_connection import LocalConnection
 from relay.realtime.endings import CLIENT_LEFT
 from relay.realtime.events import Event, decode, encode
 
-RATE: Final = 24_000
-FRAME: Final = 480
-"""Samples of a published frame: 20 ms."""
 HELD: Final = 48_000 * 120
 """Bytes of answers that wait to be published: two minutes."""
 TRACK: Final = "relay-voice"
@@ -22,12 +18,11 @@ TRACK: Final = "relay-voice"
 class RoomCall:
     """A client of a session; `rtc` is the `livekit.rtc` package, or what stands in for it."""
 
-    def __init__(self, rtc: Any, flush: Callable[[], None]) -> None:
+    def __init__(self, rtc: Any, voice: RoomVoice) -> None:
         self._rtc = rtc
-        self._flush = flush
+        self._voice = voice
         self._near, self._connection = LocalConnection.pair()
-        self._sound: deque[bytes] = deque()
-        self._bytes = 0
+        self._sound = bytearray()
         self._more = asyncio.Event()
         self.over = asyncio.Event()
         self._connection.attach(self)
@@ -46,17 +41,15 @@ class RoomCall:
         finally:
             await stream.aclose()
 
-    async def speak(self, source: Any) -> None:
-        """Publish the answers' sound on this source, until cancelled."""
+    async def speak(self) -> None:
+        """Publish the answers' sound frame by frame, until cancelled: it may be void any time."""
         while True:
             while not self._sound:
                 self._more.clear()
                 await self._more.wait()
-            pcm = self._sound.popleft()
-            self._bytes -= len(pcm)
-            for start in range(0, len(pcm), 2 * FRAME):
-                piece = pcm[start : start + 2 * FRAME].ljust(2 * FRAME, b"\0")
-                await source.capture_frame(self._rtc.AudioFrame(piece, RATE, 1, FRAME))
+            piece = bytes(self._sound[:FRAME_BYTES])
+            del self._sound[:FRAME_BYTES]
+            await self._voice.say(piece)
 
     def close(self) -> None:
         """End the session."""
@@ -66,17 +59,15 @@ class RoomCall:
         """Take an event of the session."""
         event = decode(frame)
         kind = event["type"]
-        if kind == "response.output_audio.delta" and self._bytes < HELD:
-            pcm = base64.b64decode(event["delta"])
-            self._bytes += len(pcm)
-            self._sound.append(pcm)
-            self._more.set()
+        if kind == "response.output_audio.delta" and len(self._sound) < HELD:
+            self._play(base64.b64decode(event["delta"]))
+        elif kind == "response.output_audio.done":
+            self._play(bytes(FRAME_BYTES))  # the last frame may have been short of it
         elif kind in ("input_audio_buffer.speech_started", "relay.paused") or (
             kind == "relay.coach" and event.get("speaking")
         ):
             self._sound.clear()
-            self._bytes = 0
-            self._flush()
+            self._voice.clear()
 
     def writable(self, ready: bool) -> None:
         """Sound comes in real time: nothing has to wait."""
@@ -84,6 +75,10 @@ class RoomCall:
     def closed(self, code: int, reason: str) -> None:
         """The session is over."""
         self.over.set()
+
+    def _play(self, pcm: bytes) -> None:
+        self._sound += pcm
+        self._more.set()
 
     def _send(self, event: Event) -> None:
         self._connection.send(encode(event))

@@ -1,18 +1,22 @@
 """Translates a text and speaks it, with a text model and a synthesizer."""
 
+import asyncio
 import re
 from collections.abc import AsyncGenerator, Collection
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Final
 
-from relay.doors.livekit.packets import TranslationRequest
+from relay.audio.mp3 import Mp3Stream
+from relay.doors.livekit.packets import CHUNK, TranslationRequest
 from relay.parts.interfaces import (
     Message,
     PartFailed,
     Parts,
     ReplyDelta,
+    ReplyEnding,
     ReplyRequest,
+    StartOver,
     SynthesisRequest,
     Synthesizer,
     as_generator,
@@ -21,6 +25,8 @@ from relay.parts.interfaces import (
 MAX_TOKENS: Final = 2_000
 WHOLE_SECONDS: Final = 60.0
 """A translation may take this long."""
+SPEECH_SECONDS: Final = 600.0
+"""Speaking it may: on a track it takes as long as it is heard."""
 INSTRUCTIONS: Final = (
     "You are a translator. Translate what the user writes{source} into {target}. Answer with the "
     "translation alone: no introduction, no quotation marks, no explanation. What the user writes "
@@ -41,7 +47,7 @@ _LANGUAGES: Final = {
 
 
 class NoTranslation(Exception):  # noqa: N818 - an outcome
-    """The model gave no translation, or there is no voice for it; the text says which."""
+    """There is no translation, or no speech of it; the text says why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,16 +82,47 @@ class Interpreter:
         pieces = as_generator(self.parts.make_responder().respond(asked))
         async with aclosing(pieces):
             async for piece in pieces:
-                text += piece.text if isinstance(piece, ReplyDelta) else ""
+                match piece:
+                    case ReplyDelta(more):
+                        text += more
+                    case StartOver():
+                        text = ""
+                    case ReplyEnding(status) if status != "completed":
+                        raise NoTranslation(f"the translation is {status}")
         translated = only_translation(text)
         if not translated:
             raise NoTranslation("the model gave no translation")
         return translated
 
-    def speak(self, text: str, request: TranslationRequest) -> AsyncGenerator[bytes]:
-        """The speech as it is made: PCM16, mono, 24 kHz; raises `PartFailed`."""
+    async def speak(self, text: str, request: TranslationRequest) -> AsyncGenerator[bytes]:
+        """Yield the speech as it is made: PCM16, mono, 24 kHz.
+
+        Raises `NoTranslation` where there is none, `PartFailed`.
+        """
         asked = SynthesisRequest(text, request.voice, model=request.speech_model)
-        return as_generator(self.synthesizer.synthesize(asked))
+        is_silent = True
+        async with aclosing(as_generator(self.synthesizer.synthesize(asked))) as speech:
+            async for pcm in speech:
+                is_silent = False
+                yield pcm
+        if is_silent:
+            raise NoTranslation("the voice had nothing to say")
+
+
+async def as_mp3(speech: AsyncGenerator[bytes]) -> AsyncGenerator[tuple[bytes, bool]]:
+    """Yield speech as MP3 in pieces of at most `CHUNK` bytes, and whether one is the last."""
+    encoder = await asyncio.to_thread(Mp3Stream)
+    held = b""
+    async with aclosing(speech):
+        async for pcm in speech:
+            held += await asyncio.to_thread(encoder.encode, pcm)
+            while len(held) > CHUNK:
+                piece, held = held[:CHUNK], held[CHUNK:]
+                yield piece, False
+    held += await asyncio.to_thread(encoder.finish)
+    while held:
+        piece, held = held[:CHUNK], held[CHUNK:]
+        yield piece, not held
 
 
 def only_translation(text: str) -> str:
@@ -100,4 +137,6 @@ def reason_of(failed: Exception) -> str:
     """Why it failed, as a participant may read it."""
     if isinstance(failed, PartFailed):
         return f"the {failed.part} is {failed.code}"
-    return str(failed) if isinstance(failed, NoTranslation) else "timeout"
+    if isinstance(failed, NoTranslation):
+        return str(failed)
+    return "timeout" if isinstance(failed, TimeoutError) else "internal error"

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import jwt
+from livekit import rtc
 
 MAX_RELIABLE = 15 * 1024
 
@@ -42,7 +43,8 @@ class DataPacket:
 
 @dataclass
 class Publication:
-    sid: str
+    sid: str = ""
+    source: int = rtc.TrackSource.SOURCE_MICROPHONE
 
 
 class Server:
@@ -53,6 +55,8 @@ class Server:
         self.rooms: list[Room] = []
         self.published: list[tuple[str, bytearray]] = []
         self.refusals = 0
+        self.takes_tracks = True
+        self.answers = True  # a server that is gone leaves what waits for it waiting
         self.joined = asyncio.Event()
 
     @property
@@ -117,12 +121,16 @@ class LocalParticipant:
         await asyncio.sleep(0)
 
     async def publish_track(self, track: Any, options: Any = None) -> Publication:
+        if not self._server.takes_tracks:
+            raise rtc.participant.PublishTrackError("no permission")
         sid = f"TR_{len(self._server.published)}"
         self.tracks[sid] = track
         self._server.published.append((track.name, track.source.sound))
         return Publication(sid)
 
     async def unpublish_track(self, track_sid: str) -> None:
+        if not self._server.answers:
+            await asyncio.Event().wait()
         del self.tracks[track_sid]
 
 
@@ -155,6 +163,8 @@ class Room:
         self._server.joined.set()
 
     async def disconnect(self, *, reason: int = 1) -> None:
+        if not self._server.answers:
+            await asyncio.Event().wait()
         self.has_left = self.has_left or self.is_in
         self.is_in = False
 
@@ -240,6 +250,7 @@ class Rtc:
 
     AudioFrame, AudioSource, AudioStream = AudioFrame, AudioSource, AudioStream
     LocalAudioTrack, TrackKind = LocalAudioTrack, TrackKind
+    DisconnectReason, TrackSource = rtc.DisconnectReason, rtc.TrackSource
 
     def __init__(self, server: Server) -> None:
         self.Room = lambda: Room(server)

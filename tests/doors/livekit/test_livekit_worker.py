@@ -4,6 +4,7 @@ import asyncio
 import base64
 import inspect
 import json
+import re
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -21,20 +22,27 @@ from relay.config.loading import contradictions
 from relay.config.settings import Settings
 from relay.doors.livekit import LivekitDoor, LivekitOptions, LivekitServices
 from relay.doors.livekit import door as door_module
-from relay.doors.livekit.packets import MAX_PACKET
+from relay.doors.livekit import speaking as speaking_module
+from relay.doors.livekit.door import MAX_TASKS
+from relay.doors.livekit.packets import CHUNK, MAX_PACKET, Packets, read_request
+from relay.doors.livekit.speaking import FRAME_BYTES, RoomVoice
+from relay.doors.livekit.talking import RoomCall
 from relay.doors.livekit.translating import Interpreter, only_translation
 from relay.open_doors import DoorNotInstalled, Doors, DoorServices, open_doors
 from relay.parts.elevenlabs import ElevenLabsSynthesizer
 from relay.parts.interfaces import (
     PartFailed,
     ReplyDelta,
+    ReplyEnding,
+    ReplyPiece,
     ReplyRequest,
     SynthesisRequest,
+    incomplete,
 )
 from relay.parts.simple import Script, scripted_parts
 from relay.realtime.coaching.control import Command
 from tests.doors.livekit import room as stand_in
-from tests.doors.livekit.room import Microphone, Room, Rtc, Server
+from tests.doors.livekit.room import Microphone, Publication, Room, Rtc, Server
 from tests.golden.shapes import golden
 from tests.parts.doubles.elevenlabs import KEY, OTHER_VOICE, VOICE, elevenlabs
 from tests.scenarios.stage import SILENCE, SPEECH, Stage, live_sessions, stage
@@ -55,12 +63,15 @@ class Dictionary:
     def __init__(self, around: str = "{}") -> None:
         self._around = around
         self.asked: list[ReplyRequest] = []
+        self.ending: ReplyEnding | None = None
 
-    async def respond(self, request: ReplyRequest) -> AsyncIterator[ReplyDelta]:
+    async def respond(self, request: ReplyRequest) -> AsyncIterator[ReplyPiece]:
         self.asked.append(request)
         await asyncio.sleep(0)
         for line in (self._around.format(SPANISH.get(request.prompt, "")),):
             yield ReplyDelta(line)
+        if self.ending is not None:
+            yield self.ending
 
 
 class Tone:
@@ -68,9 +79,17 @@ class Tone:
 
     name = "tone"
 
-    def __init__(self, breaks_after: int | None = None, gate: asyncio.Event | None = None) -> None:
+    def __init__(
+        self,
+        breaks_after: int | None = None,
+        gate: asyncio.Event | None = None,
+        fault: Exception | None = None,
+        pieces: int = 40,
+    ) -> None:
         self._breaks_after = breaks_after
         self._gate = gate
+        self._fault = fault
+        self._pieces = pieces
         self.asked: list[SynthesisRequest] = []
 
     async def prepare(self) -> None: ...
@@ -79,7 +98,9 @@ class Tone:
 
     async def synthesize(self, request: SynthesisRequest) -> AsyncIterator[bytes]:
         self.asked.append(request)
-        for number in range(40):
+        if self._fault is not None:
+            raise self._fault
+        for number in range(self._pieces):
             if number == self._breaks_after:
                 raise PartFailed("synthesizer", "unavailable")
             if self._gate is not None and number == 20:
@@ -163,6 +184,9 @@ async def test_S1_10_S1_11_S1_12_the_chunks_are_one_mp3(tmp_path: Path) -> None:
 
     assert [chunk["sequence"] for chunk in chunks] == list(range(len(chunks)))
     assert len(chunks) > 3
+    assert [chunk["final"] for chunk in chunks] == [False] * (len(chunks) - 1) + [True]
+    beginnings = {base64.b64decode(chunk["chunk"])[:2] for chunk in chunks}
+    assert beginnings == {b"\xff\xf3"}, "each chunk begins with a frame"
     assert all(len(json.dumps(p, ensure_ascii=False).encode()) <= MAX_PACKET for p in packets)
     assert packets[-2]["details"]["totalBytes"] == len(sound(packets))
     decoder = AudioDecoder(workers=1)
@@ -170,6 +194,21 @@ async def test_S1_10_S1_11_S1_12_the_chunks_are_one_mp3(tmp_path: Path) -> None:
         assert len(await decoder.decode(sound(packets))) / 48_000 == pytest.approx(20, abs=0.5)
     finally:
         await decoder.aclose()
+
+
+@pytest.mark.parametrize("letter", ["a", "я", "字", "\N{GRINNING FACE}", '"', "\1"])
+def test_S1_12_long_texts_fit_whatever_their_script(letter: str) -> None:
+    asked = json.dumps(asking(letter * 5000, requestId=letter * 200)).encode()
+    request = read_request(asked, 1)
+    assert request is not None
+    packets = Packets(request)
+    made = [*packets.translated(letter * 9000, 1), *packets.completed(letter * 9000, 1, 1)]
+    made += [packets.sound(bytes(CHUNK), is_final=False)]
+
+    assert max(map(len, made)) <= MAX_PACKET
+    shown = json.loads(made[0])["details"]["originalText"]
+    assert shown.startswith(letter * 900)
+    assert shown == letter * 5000 or shown.endswith("…")
 
 
 async def test_S1_13_S1_14_nobody_else_gets_anything(tmp_path: Path) -> None:
@@ -247,6 +286,16 @@ async def test_S1_16_S1_17_no_translation_is_one_error(tmp_path: Path) -> None:
     assert packets[-1]["message"].startswith("Translation pipeline failed: ")
 
 
+async def test_S1_17_half_a_translation_is_none(tmp_path: Path) -> None:
+    async with hall(tmp_path) as (made, _):
+        made.words.ending = incomplete("max_output_tokens")
+        ada = made.server.join("ada")
+        made.server.ask(ada, asking())
+        packets = await ada.until("error", "completed")
+
+    assert packets[-1]["message"] == "Translation pipeline failed: the translation is incomplete"
+
+
 async def test_S1_17_a_language_without_a_voice(tmp_path: Path) -> None:
     async with hall(tmp_path, spoken=("en",)) as (made, _):
         ada = made.server.join("ada")
@@ -270,6 +319,39 @@ async def test_S1_17_S1_18_a_voice_that_breaks_off(tmp_path: Path, after: int, t
     assert statuses(packets).count("error") == 1
 
 
+async def test_S1_17_a_fault_is_one_error_and_nothing_of_it_is_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async with hall(tmp_path, voice=Tone(fault=ZeroDivisionError("a secret"))) as (made, _):
+        ada = made.server.join("ada")
+        made.server.ask(ada, asking())
+        packets = await ada.until("error")
+    logged = capsys.readouterr().out
+
+    assert packets[-1]["message"] == "Translation pipeline failed: internal error"
+    assert logged.count("ZeroDivisionError") == 1
+    assert "a secret" not in logged
+
+
+async def test_S1_17_a_text_without_sound_is_an_error(tmp_path: Path) -> None:
+    async with hall(tmp_path, voice=Tone(pieces=0)) as (made, _):
+        ada = made.server.join("ada")
+        made.server.ask(ada, asking())
+        packets = await ada.until("error", "completed")
+
+    assert packets[-1]["message"].startswith("Translation pipeline failed: ")
+
+
+async def test_S1_22_a_room_that_takes_no_track(tmp_path: Path) -> None:
+    async with hall(tmp_path) as (made, _):
+        made.server.takes_tracks = False
+        ada = made.server.join("ada")
+        made.server.ask(ada, asking(publishTrack=True))
+        packets = await ada.until("error")
+
+    assert packets[-1]["message"] == "Worker error: Cannot stream audio."
+
+
 async def test_S1_19_the_dialect_as_it_was_built(tmp_path: Path) -> None:
     request = {
         "type": "translation_request",
@@ -282,14 +364,17 @@ async def test_S1_19_the_dialect_as_it_was_built(tmp_path: Path) -> None:
         made.server.ask(ada, request)
         packets = await ada.until("completed")
         made.server.ask(ada, {**request, "sourceText": "Unknown."})
-        failed = await ada.until("error")
+        async with asyncio.timeout(20):
+            while (failed := ada.packets)[-1]["type"] != "error":
+                await asyncio.sleep(0.01)
 
     expected = ["processing", "translating", "synthesizing", "streaming", "audio_chunk"]
     assert statuses(packets)[:6] == [*expected, "completed"]
     for packet in packets:
         if packet["type"] != "error":
             golden("livekit", f"built {packet.get('status') or packet['type']}", packet)
-    assert statuses(failed)[-2:] == ["error", "error"] or statuses(failed)[-1] == "error"
+    golden("livekit", "built error", failed[-2])
+    golden("livekit", "error", failed[-1])
     assert failed[-1]["message"] == "Failed to process request"
 
 
@@ -315,7 +400,7 @@ async def test_S1_23_requests_at_once_are_not_mixed_and_have_a_limit(tmp_path: P
         await ada.until("error")
         gate.set()
         async with asyncio.timeout(20):
-            while statuses(ada.packets).count("completed") < 4:
+            while sum(packet.get("status") == "completed" for packet in ada.packets) < 4:
                 await asyncio.sleep(0.01)
         refused = [packet for packet in ada.packets if packet["type"] == "error"]
 
@@ -326,7 +411,20 @@ async def test_S1_23_requests_at_once_are_not_mixed_and_have_a_limit(tmp_path: P
         assert own[-2]["details"]["totalBytes"] == len(sound(own))
 
 
-async def test_S1_24_S1_27_who_leaves_is_not_answered(tmp_path: Path) -> None:
+async def test_a_flood_of_one_participant_is_bounded(tmp_path: Path) -> None:
+    async with hall(tmp_path) as (made, _):
+        ada, bob = made.server.join("ada"), made.server.join("bob")
+        for _number in range(500):
+            made.server.ask(ada, b"{not json")
+        made.server.ask(bob, asking())
+        await bob.until("completed")
+
+    assert len(ada.packets) == MAX_TASKS
+
+
+async def test_S1_24_S1_27_who_leaves_is_not_answered(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     gate = asyncio.Event()
     async with hall(tmp_path, voice=Tone(gate=gate)) as (made, _):
         ada = made.server.join("ada")
@@ -337,8 +435,11 @@ async def test_S1_24_S1_27_who_leaves_is_not_answered(tmp_path: Path) -> None:
         bob = made.server.join("bob")
         made.server.ask(bob, asking())
         await bob.until("completed")
+    logged = capsys.readouterr().out
 
     assert "completed" not in statuses(ada.packets)
+    for told, who in (("joined", "ada"), ("left", "ada"), ("joined", "bob")):
+        assert re.search(rf"participant {told}\b.*\bwho=\S*{who}", logged)
 
 
 async def test_S1_25_S1_30_the_room_is_joined_again_and_no_key_is_logged(
@@ -347,8 +448,10 @@ async def test_S1_25_S1_30_the_room_is_joined_again_and_no_key_is_logged(
     monkeypatch.setattr(door_module, "FIRST_WAIT", 0.01)
     async with hall(tmp_path) as (made, _):
         made.server.refusals = 2
-        made.server.room.emit("disconnected", "SERVER_SHUTDOWN")
+        made.server.room.emit("disconnected", rtc.DisconnectReason.SERVER_SHUTDOWN)
         await made.server.present(2)
+        made.server.room.emit("disconnected", 99)  # one of a newer server
+        await made.server.present(3)
         ada = made.server.join("ada")
         made.server.ask(ada, asking())
         await ada.until("completed")
@@ -357,6 +460,26 @@ async def test_S1_25_S1_30_the_room_is_joined_again_and_no_key_is_logged(
     assert "SERVER_SHUTDOWN" in logged
     assert SECRET not in logged
     assert "Buenos" not in logged
+
+
+async def test_S1_25_a_server_that_is_gone_holds_nothing_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module, name in ((door_module, "FIRST_WAIT"), (door_module, "LEAVE_SECONDS")):
+        monkeypatch.setattr(module, name, 0.01)
+    monkeypatch.setattr(speaking_module, "LEAVE_SECONDS", 0.01)
+    gate = asyncio.Event()
+    async with hall(tmp_path, voice=Tone(gate=gate)) as (made, _):
+        ada = made.server.join("ada")
+        made.server.ask(ada, asking(publishTrack=True))
+        await ada.until("streaming_audio_started")
+        made.server.answers = False
+        lost = made.server.room
+        lost.emit("disconnected", rtc.DisconnectReason.CONNECTION_TIMEOUT)
+        async with asyncio.timeout(20):
+            while made.server.room is lost or not made.server.room.is_in:
+                await asyncio.sleep(0.01)
+        made.server.answers = True
 
 
 async def test_S1_2_S1_3_S1_26_the_token_is_for_this_room_and_it_leaves(tmp_path: Path) -> None:
@@ -421,7 +544,7 @@ async def test_a_participant_talks_with_an_agent(tmp_path: Path, asks: dict[str,
     async with hall(tmp_path, script=Script(heard=["Hello?"])) as (made, here):
         ada = made.server.join("ada", **asks)
         microphone = Microphone(SPEECH + SILENCE + SILENCE)
-        made.server.room.emit("track_subscribed", microphone, None, ada)
+        made.server.room.emit("track_subscribed", microphone, Publication(), ada)
         async with asyncio.timeout(20):
             while not made.server.published or not made.server.published[0][1]:
                 await asyncio.sleep(0.01)
@@ -473,10 +596,71 @@ def test_S1_29_what_is_out_of_order_is_found() -> None:
 async def test_who_does_not_ask_is_not_listened_to(tmp_path: Path) -> None:
     async with hall(tmp_path) as (made, here):
         ada = made.server.join("ada")
-        made.server.room.emit("track_subscribed", Microphone(SPEECH), None, ada)
+        made.server.room.emit("track_subscribed", Microphone(SPEECH), Publication(), ada)
         made.server.ask(ada, asking())
         await ada.until("completed")
         assert live_sessions(here.app) == []
+
+
+async def test_the_sound_of_a_shared_screen_is_not_a_voice(tmp_path: Path) -> None:
+    async with hall(tmp_path) as (made, here):
+        ada = made.server.join("ada", attributes={"relay.agent": ""})
+        screen = Publication(source=rtc.TrackSource.SOURCE_SCREENSHARE_AUDIO)
+        made.server.room.emit("track_subscribed", Microphone(SPEECH), screen, ada)
+        made.server.ask(ada, asking())
+        await ada.until("completed")
+        assert live_sessions(here.app) == []
+
+
+def told(call: RoomCall, kind: str, **more: Any) -> None:
+    call.frame(json.dumps({"type": kind, **more}).encode())
+
+
+def delta(pcm: bytes) -> dict[str, str]:
+    return {"delta": base64.b64encode(pcm).decode()}
+
+
+async def test_an_answer_is_spoken_without_gaps_whatever_pieces_it_comes_in() -> None:
+    server = Server()
+    package = Rtc(server)
+    participant = stand_in.LocalParticipant(server, Room(server))
+    async with RoomVoice(package, participant, "voice") as voice:
+        call = RoomCall(package, voice)
+        speaking = asyncio.create_task(call.speak())
+        for start in range(0, 10_010, 1001 * 2):
+            told(call, "response.output_audio.delta", **delta(SPEECH[start : start + 2002]))
+        told(call, "response.output_audio.done")
+        published = server.published[0][1]
+        async with asyncio.timeout(20):
+            while len(published) < 10_010:
+                await asyncio.sleep(0)
+        speaking.cancel()
+
+    assert bytes(published[:10_010]) == SPEECH[:10_010]
+    assert not any(published[10_010:])
+
+
+async def test_what_was_not_spoken_yet_is_void_once_the_participant_speaks() -> None:
+    server = Server()
+    package = Rtc(server)
+    participant = stand_in.LocalParticipant(server, Room(server))
+    async with RoomVoice(package, participant, "voice") as voice:
+        call = RoomCall(package, voice)
+        speaking = asyncio.create_task(call.speak())
+        told(call, "response.output_audio.delta", **delta(bytes([1]) * 50 * FRAME_BYTES))
+        published = server.published[0][1]
+        async with asyncio.timeout(20):
+            while len(published) < 2 * FRAME_BYTES:
+                await asyncio.sleep(0)
+        told(call, "input_audio_buffer.speech_started")
+        heard = len(published)
+        told(call, "response.output_audio.delta", **delta(bytes([2]) * FRAME_BYTES))
+        async with asyncio.timeout(20):
+            while 2 not in published:
+                await asyncio.sleep(0)
+        speaking.cancel()
+
+    assert published.count(1) <= heard + FRAME_BYTES < 50 * FRAME_BYTES
 
 
 @pytest.mark.parametrize(
@@ -516,4 +700,7 @@ def test_the_events_are_livekits() -> None:
     assert used <= set(get_args(rtc.room.EventTypes))
     assert hasattr(rtc.TrackKind, "KIND_AUDIO")
     assert room.is_in is False
+    for name in ("identity", "attributes", "metadata"):
+        assert hasattr(rtc.RemoteParticipant, name)
+    assert hasattr(rtc.RemoteTrackPublication, "source")
     assert {"data", "kind", "participant"} <= set(inspect.signature(rtc.DataPacket).parameters)
