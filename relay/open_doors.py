@@ -20,7 +20,7 @@ from relay.engines.cascade.engine import CascadeEngine
 from relay.engines.pending import PendingEngine
 from relay.interfaces import Door, Engine, HttpDoor, WorkerDoor
 from relay.knowledge.bases import KnowledgeBases
-from relay.parts.interfaces import Parts
+from relay.parts.interfaces import Parts, Resource
 from relay.proxies import TrustedProxies
 from relay.realtime.effects import ToolCall
 from relay.realtime.grant import Grant
@@ -47,6 +47,7 @@ class OneOffParts:
         self._settings = settings
         self._engine = engine
         self._made: Parts | None = None
+        self._more: list[Resource] = []
 
     def __call__(self) -> Parts:
         """The parts."""
@@ -58,8 +59,14 @@ class OneOffParts:
             self._made = one_off_parts(self._settings)
         return self._made
 
+    def release(self, part: Resource) -> None:
+        """Release this one too, which a door has for itself."""
+        self._more.append(part)
+
     async def aclose(self) -> None:
         """Release those that were made here; the engine releases its own."""
+        for part in self._more:
+            await part.aclose()
         if self._made is not None:
             await self._made.aclose()
 
@@ -294,6 +301,9 @@ def _livekit(here: DoorServices) -> WorkerDoor:
         raise DoorNotInstalled(
             "the LiveKit door needs a text model that translates: set LLM_BASE_URL, or a key"
         )
+    voice, spoken = livekit_voice(settings, parts.synthesizer)
+    if voice is not parts.synthesizer:
+        here.parts.release(voice)
     key, secret = settings.livekit_api_key, settings.livekit_api_secret
     options = LivekitOptions(
         url=settings.livekit_url or "",
@@ -304,7 +314,7 @@ def _livekit(here: DoorServices) -> WorkerDoor:
     return LivekitDoor(
         options,
         LivekitServices(
-            interpreter=Interpreter(parts, *livekit_voice(settings, parts.synthesizer)),
+            interpreter=Interpreter(parts, voice, spoken),
             defaults=here.defaults,
             transcription=here.services.transcription,
             unix=here.services.clock.unix,

@@ -518,6 +518,31 @@ async def test_S1_21_it_refuses_to_open_with_a_model_that_cannot_translate(tmp_p
             pass
 
 
+async def test_the_voice_of_its_own_is_released_with_the_doors(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    released = []
+    aclose = ElevenLabsSynthesizer.aclose
+
+    async def close(voice: ElevenLabsSynthesizer) -> None:
+        released.append(voice.name)
+        await aclose(voice)
+
+    monkeypatch.setattr(ElevenLabsSynthesizer, "aclose", close)
+    settings: dict[str, Any] = {
+        "relay_tts": "elevenlabs",
+        "elevenlabs_api_key": KEY,
+        "relay_doors": ("livekit",),
+        "livekit_url": "ws://127.0.0.1:9",
+        "livekit_api_key": "key",
+        "livekit_api_secret": SECRET,
+    }
+    async with stage(tmp_path, make_doors=open_doors, **settings):
+        assert released == []
+
+    assert sorted(released) == ["eleven_flash_v2_5", "eleven_multilingual_v2"]
+
+
 async def test_S1_20_elevenlabs_is_asked_as_it_was_promised() -> None:
     settings = {"stability": 0.5, "similarity_boost": 0.75}
     async with elevenlabs() as (double, address):
